@@ -1,0 +1,53 @@
+"""What a run costs in FLOP: the compute convention of a law, plus terms for other demands.
+
+Every cost here has the shape ``per_token(params) * tokens + fixed(params)``: linear in the tokens, so that the
+tokens a budget buys follow in closed form for each model size.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scaleplan.laws.base import Number
+
+__all__ = ["Cost"]
+
+_CONVENTION = re.compile(r"(?P<k>\d+(?:\.\d+)?)?(?P<size>N|M)D(?:\s*\+\s*(?P<c>\d+(?:\.\d+)?(?:e[+-]?\d+)?)D)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Training compute ``C = per_param_token*N*D + per_token*D + per_param*N``.
+
+    ``per_param_token`` is the k of C = kND, 6 by default; ``per_token`` is compute that does not depend on the
+    size (Hunyuan-Large's 2.3e8 D, attention at a fixed shape); ``per_param`` is compute that does not depend on
+    the training tokens (2 FLOP per inference token).
+    """
+
+    per_param_token: float = 6.0
+    per_token: float = 0.0
+    per_param: float = 0.0
+
+    @classmethod
+    def from_convention(cls, text: str) -> Cost | None:
+        """Read ``6ND``, ``MD`` (M is FLOP per token) or ``9.59ND + 2.3e8D``; None for any other text."""
+        match = _CONVENTION.fullmatch(text.strip())
+        if match is None or (match["size"] == "N") == (match["k"] is None):
+            return None
+        return cls(per_param_token=float(match["k"] or 1.0), per_token=float(match["c"] or 0.0))
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the cost is k*N*D and nothing else, as closed-form optima require."""
+        return self.per_token == 0 and self.per_param == 0
+
+    def flops(self, params: Number, tokens: Number) -> Number:
+        """Return the compute of training ``params`` on ``tokens``."""
+        return (self.per_param_token * params + self.per_token) * tokens + self.per_param * params
+
+    def tokens(self, params: Number, flops: Number) -> Number:
+        """Return the tokens that ``flops`` buy for a model of ``params``; not positive when they buy none."""
+        return (flops - self.per_param * params) / (self.per_param_token * params + self.per_token)

@@ -1,0 +1,162 @@
+"""What can go wrong, and how it is said.
+
+::
+
+    ScaleplanError              every error a user can cause or meet (exit status 2)
+    ├── UsageError              the request is wrong: options, names, combinations
+    │   ├── QuantityError       an amount that cannot be read; points at the place with a caret
+    │   └── UnknownNameError    a preset, accelerator, field … that does not exist; did you mean
+    ├── FileError               a file is unreadable or invalid; names the file and the key
+    └── UnreachableError        the request is right and the answer is "no" (exit status 1)
+
+Every error carries a one-line message, an optional hint that says what to do, and a code that scripts can
+rely on. The command line is the only place that prints them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "FileError",
+    "QuantityError",
+    "ScaleplanError",
+    "UnknownNameError",
+    "UnreachableError",
+    "UsageError",
+    "did_you_mean",
+    "inert",
+    "quote",
+]
+
+_LONGEST_QUOTE = 80
+
+
+def inert(text: str) -> str:
+    """Replace control characters, so that no text of a user or a file can steer a terminal or a log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quote(value: object) -> str:
+    """Write somebody else's text for a message: inert, shortened, in single quotes."""
+    text = inert(str(value))
+    if len(text) > _LONGEST_QUOTE:
+        text = text[: _LONGEST_QUOTE - 1] + "…"
+    return f"'{text}'"
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
+    """Return the closest of ``choices`` to ``name``, or None when nothing is close."""
+    from difflib import get_close_matches  # 5 ms, and only a mistake needs it
+
+    known = {choice.casefold(): choice for choice in choices}
+    close = get_close_matches(name.casefold()[:100], known, n=1, cutoff=0.6)
+    return known[close[0]] if close else None
+
+
+class ScaleplanError(Exception):
+    """An error with a message, a hint and a code; the root of all errors raised on purpose.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the user's own text; lower case, no full stop.
+    hint
+        What to do about it, or None.
+
+    """
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the machine-readable form, ``scaleplan/error/1``."""
+        return {"schema": "scaleplan/error/1", "code": self.code, "message": self.message, "hint": self.hint}
+
+
+class UsageError(ScaleplanError):
+    """The request is wrong: a missing, contradictory or impossible option."""
+
+    code = "usage"
+
+
+class QuantityError(UsageError):
+    """An amount cannot be read.
+
+    Parameters
+    ----------
+    message
+        What is wrong with it.
+    text
+        The text as the user wrote it.
+    span
+        First character of the offending part and the one after its last.
+
+    """
+
+    code = "quantity"
+
+    def __init__(self, message: str, *, text: str, span: tuple[int, int], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.text = text
+        self.span = span
+
+    def caret(self) -> str | None:
+        """Return two lines, the text and a marker under the offending part; None if it does not fit."""
+        shown = inert(self.text)
+        if len(shown) != len(self.text) or not 0 < len(shown) <= _LONGEST_QUOTE:
+            return None
+        start, stop = self.span
+        return f"{shown}\n{' ' * start}{'^' * max(1, stop - start)}"
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing answers to.
+
+    Parameters
+    ----------
+    kind
+        What was looked for, in the singular: ``"preset"``, ``"accelerator"``, ``"field"``.
+    name
+        The name as typed.
+    choices
+        The names that exist.
+    listing
+        The command that lists them, for the hint.
+
+    """
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str], *, listing: str | None = None) -> None:
+        known = list(choices)
+        close = did_you_mean(name, known)
+        hints = []
+        if close is not None:
+            hints.append(f"did you mean '{close}'?")
+        if listing is not None:
+            hints.append(f"'{listing}' lists them")
+        elif close is None and len(known) <= 40:
+            hints.append(f"known: {', '.join(known)}")
+        super().__init__(f"unknown {kind} {quote(name)}", hint=" ".join(hints) or None)
+
+
+class FileError(ScaleplanError):
+    """A file cannot be read, or what it says is invalid."""
+
+    code = "file"
+
+
+class UnreachableError(ScaleplanError):
+    """The request is right, and the answer is no: the target cannot be reached, the limits conflict."""
+
+    code = "unreachable"
+    exit_status = 1

@@ -1,0 +1,72 @@
+"""Read small text files safely, and write files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import FileError, quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_TEXT_BYTES", "read_text", "write_atomic"]
+
+MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
+
+
+def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a file of at most ``limit`` bytes.
+
+    Raises
+    ------
+    FileError
+        When there is no such file, it is not a regular file (or pipe), too large, or not UTF-8 text.
+
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise FileError(f"{what} {quote(path)} is a directory", hint="name a file inside it")
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise FileError(f"{what} {quote(path)} is not a regular file")
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise FileError(f"{what} {quote(path)} does not exist") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise FileError(f"cannot read {what} {quote(path)}: {reason.lower()}") from None
+    if len(data) > limit:
+        raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{what} {quote(path)} is not UTF-8 text (byte {error.start})") from None
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` whole or not at all: a temporary neighbour, then a rename.
+
+    Raises
+    ------
+    FileError
+        When the folder does not exist or cannot be written.
+
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.is_dir():
+            raise FileError(f"cannot write {quote(path)}: it is a directory")
+        if path.exists() and not path.is_file():  # a device or pipe cannot be replaced by a rename
+            path.write_text(text, encoding="utf-8")
+            return
+        try:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None

@@ -1,0 +1,154 @@
+"""What a scaling law can answer.
+
+A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days)
+with one or both of two abilities:
+
+* :class:`LossSurface`: the loss of any model size on any number of tokens, ``loss(params, tokens)``;
+* :class:`Allocation`: the compute-optimal size and tokens for a budget, measured directly.
+
+A :class:`Curve` relates one quantity to named others (a learning rate to size and tokens, an error to a loss).
+The mathematics is written with plain operators, so the same lines serve a Python float and a NumPy array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from scaleplan.records import Table
+
+__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Units", "coefficient"]
+
+Number = TypeVar("Number", float, "NDArray[float64]")
+"""A Python float or a NumPy array of floats: what every formula accepts and returns."""
+
+
+def coefficient(
+    meaning: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    default: float | None = None,
+) -> Any:  # noqa: ANN401  a dataclass field specifier is typed by the field it stands for
+    """Declare a scalar coefficient of a form with its meaning and its domain."""
+    metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most}
+    return field(metadata=metadata) if default is None else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """The units in which a source states its quantities, each as a multiple of the raw unit.
+
+    A law published for N in billions has ``params=1e9``; one in PF-days has ``flops=8.64e19``.
+    """
+
+    params: float = 1.0
+    tokens: float = 1.0
+    flops: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law(ABC):
+    """The coefficients of one functional form."""
+
+    form: ClassVar[str]
+    formula: ClassVar[str]
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read and check the coefficients from the ``[coefficients]`` table of a preset.
+
+        Raises
+        ------
+        FileError
+            For a missing, misspelt or out-of-domain coefficient.
+
+        """
+        values = {}
+        for item in fields(cls):
+            meta = item.metadata
+            default = None if item.default is MISSING else item.default
+            values[item.name] = table.number(
+                item.name,
+                default,
+                above=meta["above"],
+                at_least=meta["at_least"],
+                at_most=meta["at_most"],
+            )
+        table.done()
+        return cls(**values)
+
+    def coefficients(self) -> dict[str, float]:
+        """Return the coefficients by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Return the same law for quantities in raw units, given the units of its coefficients."""
+        if units == Units():
+            return self
+        msg = f"form {self.form} does not support units other than raw"
+        raise NotImplementedError(msg)
+
+
+class LossSurface(Law):
+    """A law that gives the loss of every model size on every number of tokens.
+
+    The optional closed forms return None where a form has none; the solver then does the work.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def loss(self, params: Number, tokens: Number) -> Number:
+        """Return the expected loss, in the law's own unit."""
+
+    @property
+    def floor(self) -> float:
+        """The loss that no size and no amount of data reaches; 0 when the form has no irreducible term."""
+        return 0.0
+
+    def best_split(self, product: Number) -> tuple[Number, Number] | None:
+        """Return (params, tokens) that minimise the loss at ``params * tokens = product``."""
+        return None
+
+    def least_product(self, loss: Number) -> Number | None:
+        """Return the least ``params * tokens`` that reaches ``loss`` (above the floor)."""
+        return None
+
+    def tokens_for(self, loss: Number, params: Number) -> Number | None:
+        """Return the tokens with which ``params`` reach ``loss``; NaN or infinity when they never do."""
+        return None
+
+    def params_for(self, loss: Number, tokens: Number) -> Number | None:
+        """Return the parameters with which ``tokens`` reach ``loss``; NaN or infinity when they never do."""
+        return None
+
+
+class Allocation(Law):
+    """A law that gives the compute-optimal split of a budget directly."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def split(self, flops: Number) -> tuple[Number, Number]:
+        """Return the compute-optimal (params, tokens) for a training budget, by the law's own conventions."""
+
+    def frontier_loss(self, flops: Number) -> Number | None:
+        """Return the loss at the optimum, or None for a law that measured the split only."""
+        return None
+
+
+class Curve(Law):
+    """A law that gives one quantity as a function of named others."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def value(self, **inputs: Number) -> Number:
+        """Return the quantity for the inputs the curve declares, in raw units."""

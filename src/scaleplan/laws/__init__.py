@@ -1,1 +1,34 @@
-"""Functional forms of scaling laws: one form a module, registered here by name."""
+"""Functional forms of scaling laws: one form a module, registered here by name and imported when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from scaleplan.laws.base import Law
+
+__all__ = ["LAWS", "law_class"]
+
+LAWS = {
+    "additive": "scaleplan.laws.additive:Additive",
+}
+"""Where each form lives, as ``module:class``."""
+
+
+def law_class(form: str) -> type[Law]:
+    """Import and return the class of a form.
+
+    Raises
+    ------
+    UnknownNameError
+        When no form has this name.
+
+    """
+    if form not in LAWS:
+        raise UnknownNameError("form", form, LAWS)
+    module, name = LAWS[form].split(":")
+    found: type[Law] = getattr(import_module(module), name)
+    return found

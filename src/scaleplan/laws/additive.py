@@ -21,6 +21,7 @@ class Additive(LossSurface):
 
     form: ClassVar[str] = "additive"
     formula: ClassVar[str] = "L = E + A/N^alpha + B/D^beta"
+    scale_free: ClassVar[bool] = True  # (L-E)/(L*-E) = (beta f^-alpha + alpha f^beta)/(alpha+beta) at size f N*
 
     E: float = coefficient("irreducible loss", at_least=0)
     A: float = coefficient("size term at N = 1", above=0)
@@ -55,7 +56,11 @@ class Additive(LossSurface):
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return E + A/N^alpha + B/D^beta."""
-        return self.E + self.A * params**-self.alpha + self.B * tokens**-self.beta
+        return self.E + self.reducible(params, tokens)
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return A/N^alpha + B/D^beta."""
+        return self.A * params**-self.alpha + self.B * tokens**-self.beta
 
     def best_split(self, product: Number) -> tuple[Number, Number]:
         """Return the optimum at ``params * tokens = product`` in closed form."""

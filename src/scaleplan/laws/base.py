@@ -104,6 +104,9 @@ class LossSurface(Law):
 
     __slots__ = ()
 
+    scale_free: ClassVar[bool] = False
+    """Whether the compute wasted by a size f times the optimum depends on f alone, at every budget."""
+
     @abstractmethod
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the expected loss, in the law's own unit."""
@@ -112,6 +115,10 @@ class LossSurface(Law):
     def floor(self) -> float:
         """The loss that no size and no amount of data reaches; 0 when the form has no irreducible term."""
         return 0.0
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return the loss above the floor; forms override it where the subtraction would cancel digits."""
+        return self.loss(params, tokens) - self.floor
 
     def best_split(self, product: Number) -> tuple[Number, Number] | None:
         """Return (params, tokens) that minimise the loss at ``params * tokens = product``."""

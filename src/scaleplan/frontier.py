@@ -1,0 +1,195 @@
+"""The compute-optimal frontier of a law: for each budget the best split, and back from a goal to the budget.
+
+A law with a loss surface is optimised; a law that measured the split directly is asked. Both answer the same
+questions, with None where a law cannot know (a split-only law has no loss).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.laws.base import Allocation, LossSurface
+from scaleplan.solver import Problem, Span, bisect, least_flops, solve
+
+if TYPE_CHECKING:
+    from scaleplan.cost import Cost
+    from scaleplan.laws.base import Law
+
+__all__ = ["Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a plan must stay within; a fixed quantity is a span of one value."""
+
+    params: Span = Span(1.0)
+    tokens: Span = Span(1.0)
+    tokens_per_param: Span = Span()
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing is bounded."""
+        return self == Bounds()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether one side of the split is given, so that no law has to choose it."""
+        return self.params.low == self.params.high or self.tokens.low == self.tokens.high
+
+
+class Frontier(ABC):
+    """Budget → best split and its loss, and back."""
+
+    @abstractmethod
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return (params, tokens, loss or None) for a budget in FLOP; raises UnreachableError if there is none."""
+
+    @abstractmethod
+    def least_flops(self, loss: float) -> float | None:
+        """Return the least budget that reaches a loss; None when no budget does, or the law has no loss."""
+
+    @abstractmethod
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Return the smallest and largest size whose loss at this budget needs 1 + ``overhead`` of the compute."""
+
+    @abstractmethod
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Return the compute that a model of ``factor`` times the optimal size wastes at this budget."""
+
+    def flops_where(self, index: int, goal: float) -> float | None:
+        """Return the least budget whose best split reaches ``goal`` params (index 0) or tokens (index 1)."""
+
+        def reached(flops: float) -> bool:
+            try:
+                return self.best(flops)[index] >= goal
+            except UnreachableError:
+                return False
+
+        return least_flops(reached)
+
+
+def frontier_of(law: Law, cost: Cost, bounds: Bounds) -> Frontier:
+    """Return the frontier of a law; one that measured the split is believed over its own surface."""
+    if isinstance(law, Allocation):
+        return MeasuredFrontier(law, cost, bounds)
+    if isinstance(law, LossSurface):
+        return SolvedFrontier(
+            Problem(
+                surface=law,
+                cost=cost,
+                params=bounds.params,
+                tokens=bounds.tokens,
+                tokens_per_param=bounds.tokens_per_param,
+            )
+        )
+    raise UsageError(f"a law of the form '{law.form}' says nothing about model size and tokens")
+
+
+class SolvedFrontier(Frontier):
+    """The frontier of a loss surface: closed form where there is one, the solver otherwise."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return the split with the least loss within the budget, and that loss."""
+        params, tokens = solve(self.problem, flops)
+        return params, tokens, self.problem.loss(params, tokens)
+
+    def least_flops(self, loss: float) -> float | None:
+        """Invert the loss along the frontier, in closed form where the law has it."""
+        problem = self.problem
+        if loss <= problem.surface.floor:
+            return None
+        if problem.free:
+            product = problem.surface.least_product(loss)
+            if product is not None:
+                return product * problem.cost.per_param_token
+
+        def reached(flops: float) -> bool:
+            try:
+                return problem.loss(*solve(problem, flops)) <= loss
+            except UnreachableError:
+                return False
+
+        return least_flops(reached)
+
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Walk along the budget line both ways, to where the loss is what 1/(1+overhead) of the budget buys."""
+        problem = self.problem
+        try:
+            best_params, _ = solve(problem, flops)
+            threshold = problem.reducible(*solve(problem, flops / (1 + overhead)))
+        except UnreachableError:
+            return None
+        low, high = problem.sizes(flops)
+
+        def above(log_params: float) -> float:
+            params = math.exp(log_params)
+            return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
+
+        def edge(outer: float) -> float:
+            if above(math.log(outer)) <= 0:
+                return outer
+            span = math.log(outer / best_params)
+            return best_params * math.exp(
+                span * bisect(lambda share: above(math.log(best_params) + share * span), 0.0, 1.0)
+            )
+
+        return edge(low), edge(high)
+
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Compare the budget with the least that reaches the loss of the mis-sized model."""
+        problem = self.problem
+        params = solve(problem, flops)[0] * factor
+        low, high = problem.sizes(flops)
+        if not low <= params <= high:
+            return None
+        needed = self.least_flops(problem.loss(params, problem.most_tokens(params, flops)))
+        return None if needed is None else flops / needed - 1
+
+
+class MeasuredFrontier(Frontier):
+    """The frontier of a law that measured the split of a budget directly."""
+
+    def __init__(self, law: Allocation, cost: Cost, bounds: Bounds) -> None:
+        self.law = law
+        self.cost = cost
+        self.bounds = bounds
+        if bounds.tokens.high < math.inf or bounds.tokens_per_param != Span():
+            raise UsageError(
+                f"a law of the form '{law.form}' has no loss to trade sizes by: only the size can be bounded",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
+
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return the law's own split, moved along the budget line where the size is bounded."""
+        params, tokens = self.law.split(flops)
+        if self.bounds.free:
+            return params, tokens, self.law.frontier_loss(flops)
+        params = min(max(params, self.bounds.params.low), self.bounds.params.high)
+        tokens = self.cost.tokens(params, flops)
+        if tokens < self.bounds.tokens.low:
+            raise UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
+        return params, tokens, None
+
+    def least_flops(self, loss: float) -> float | None:
+        """Invert the loss along the frontier, where the law has one."""
+
+        def reached(flops: float) -> bool:
+            at = self.best(flops)[2]
+            return at is not None and at <= loss
+
+        return least_flops(reached)
+
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Return None: without a surface nothing is known about other sizes."""
+        return None
+
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Return None: without a surface nothing is known about other sizes."""
+        return None

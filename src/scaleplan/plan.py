@@ -1,0 +1,96 @@
+"""The answer: one plan, or several, as frozen records whose fields are the JSON keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.records import as_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scaleplan.budget import Budget
+    from scaleplan.notices import Notice
+    from scaleplan.uncertainty import Interval
+
+__all__ = ["NearOptimal", "Plan", "Plans", "Reference", "SizeErrors"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearOptimal:
+    """The sizes that cost at most ``compute_overhead`` more compute than the optimum, for the same loss."""
+
+    compute_overhead: float
+    params: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeErrors:
+    """The compute that a model of half and of twice the optimal size wastes, as a fraction of what is needed."""
+
+    half: float | None
+    double: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The optimum that a plan away from it is measured against, at the same compute."""
+
+    params: float
+    tokens: float
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A model size and a number of training tokens for a budget, and what to expect of them.
+
+    Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
+    ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
+    None means: not available, or not asked.
+    """
+
+    schema: ClassVar[str] = "scaleplan/plan/1"
+
+    preset: str
+    form: str
+    flops: float
+    params: float
+    tokens: float
+    loss: float | None
+    tokens_per_param: float | None
+    params_convention: str
+    flops_convention: str
+    loss_unit: str
+    interval: Interval | None
+    near_optimal: NearOptimal | None
+    size_errors: SizeErrors | None
+    optimum: Reference | None
+    excess_loss: float | None
+    compute_overhead: float | None
+    budget: Budget
+    warnings: tuple[Notice, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan as the flat mapping that ``--json`` prints."""
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """Several plans, in the order they were asked for."""
+
+    schema: ClassVar[str] = "scaleplan/plans/1"
+
+    plans: tuple[Plan, ...]
+
+    def __iter__(self) -> Iterator[Plan]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``{"schema": …, "plans": [...]}``."""
+        return {"schema": self.schema, "plans": [plan.to_dict() for plan in self.plans]}

@@ -1,0 +1,210 @@
+"""A law and a budget → a plan: the one entry point that the command line and the Python API share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scaleplan import notices
+from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.frontier import Bounds, Frontier, frontier_of
+from scaleplan.laws.base import Allocation, LossSurface
+from scaleplan.plan import NearOptimal, Plan, Reference, SizeErrors
+from scaleplan.uncertainty import interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scaleplan.budget import Budget
+    from scaleplan.laws.base import Law
+    from scaleplan.presets import Preset
+    from scaleplan.uncertainty import Outcome
+
+__all__ = ["Planner"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planner:
+    """Plans runs by one law within one set of bounds.
+
+    Parameters
+    ----------
+    preset
+        The law, with its conventions, range and uncertainty.
+    bounds
+        What every plan must stay within.
+    level
+        Confidence level of the intervals, between 0 and 1.
+    overhead
+        The compute overhead that still counts as near-optimal, above 0.
+
+    """
+
+    preset: Preset
+    bounds: Bounds = Bounds()
+    level: float = 0.9
+    overhead: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        if not 0 < self.overhead <= 10:
+            raise UsageError(f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05")
+
+    @property
+    def frontier(self) -> Frontier:
+        """The compute-optimal frontier of the law within the bounds."""
+        return self._frontier(self.preset.law)
+
+    def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
+        """Return the plan with the least loss within ``flops``.
+
+        Raises
+        ------
+        UsageError
+            When this law must not choose how to split a budget.
+        UnreachableError
+            When no model satisfies the bounds.
+
+        """
+        self._require_choice()
+        frontier = self.frontier
+        params, tokens, loss = frontier.best(flops)
+        used = self.preset.cost.flops(params, tokens)
+        slack = used < flops * (1 - 1e-9)
+        plan = self._plan(
+            used if slack else flops, (params, tokens, loss), lambda law: self._frontier(law).best(flops), budget
+        )
+        if slack:
+            plan = replace(plan, warnings=(*plan.warnings, notices.budget_left(flops, used)))
+        if not self.bounds.free:
+            plan = self._against_optimum(plan)
+        elif loss is not None:
+            half, double = (frontier.overhead_of_size(flops, factor) for factor in (0.5, 2.0))
+            plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=SizeErrors(half=half, double=double))
+        sizes = None if self.bounds.fixed else frontier.near_optimal(flops, self.overhead)
+        if sizes is not None:
+            plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
+        return plan
+
+    def loss(self, params: float, tokens: float, *, budget: Budget | None = None) -> Plan:
+        """Return the plan for a given model and data: its loss, and its distance from the optimum.
+
+        Raises
+        ------
+        UsageError
+            When the law has no loss for a chosen size.
+
+        """
+        outcome = _surface_outcome(self.preset, params, tokens)
+        flops = self.preset.cost.flops(params, tokens)
+        return self._against_optimum(self._plan(flops, outcome(self.preset.law), outcome, budget))
+
+    def target_loss(self, loss: float) -> Plan:
+        """Return the plan with the least budget that reaches ``loss``.
+
+        Raises
+        ------
+        UnreachableError
+            When no budget reaches it.
+
+        """
+        self._require_choice()
+        if self.frontier.best(1e20)[2] is None:
+            raise UsageError(
+                f"preset '{self.preset.id}' has no loss to aim for: it was fitted to optimal sizes only",
+                hint="aim for --params or --tokens, or choose a preset with a loss such as besiroglu-2024",
+            )
+        flops = self.frontier.least_flops(loss)
+        if flops is None:
+            raise UnreachableError(
+                f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{self._floor_text()}",
+                hint="aim for a higher loss",
+            )
+        return self.optimal(flops)
+
+    def target_params(self, params: float) -> Plan:
+        """Return the plan with the budget for which ``params`` is the optimal size."""
+        return self._target(0, params, "parameters")
+
+    def target_tokens(self, tokens: float) -> Plan:
+        """Return the plan with the budget for which ``tokens`` is the optimal number of tokens."""
+        return self._target(1, tokens, "tokens")
+
+    # ---- helpers ------------------------------------------------------------------------------------------
+
+    def _frontier(self, law: Law) -> Frontier:
+        return frontier_of(law, self.preset.cost, self.bounds)
+
+    def _require_choice(self) -> None:
+        if not self.preset.allocates and not self.bounds.fixed:
+            raise UsageError(
+                f"preset '{self.preset.id}' must not choose a model size: {self.preset.refusal}",
+                hint="fix one side with --params or --tokens, or choose another preset",
+            )
+
+    def _floor_text(self) -> str:
+        law = self.preset.law
+        if isinstance(law, LossSurface) and law.floor > 0:
+            return f": it stays above {law.floor:.6g} {self.preset.conventions.loss}"
+        return ""
+
+    def _target(self, index: int, goal: float, what: str) -> Plan:
+        self._require_choice()
+        flops = self.frontier.flops_where(index, goal)
+        if flops is None:
+            raise UnreachableError(f"{goal:g} {what} are optimal at no budget by preset '{self.preset.id}'")
+        return self.optimal(flops)
+
+    def _plan(
+        self, flops: float, outcome: Outcome, solve: Callable[[Law], Outcome], budget: Budget | None
+    ) -> Plan:
+        preset = self.preset
+        params, tokens, loss = outcome
+        beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
+        ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
+        return Plan(
+            preset=preset.id,
+            form=preset.form,
+            flops=flops,
+            params=params,
+            tokens=tokens,
+            loss=loss,
+            tokens_per_param=ratio,
+            params_convention=preset.conventions.params,
+            flops_convention=preset.conventions.flops,
+            loss_unit=preset.conventions.loss,
+            interval=interval(preset, solve, level=self.level, factor=beyond),
+            near_optimal=None,
+            size_errors=None,
+            optimum=None,
+            excess_loss=None,
+            compute_overhead=None,
+            budget=budget,
+            warnings=notices.for_plan(preset, flops=flops, params=params, tokens=tokens, ratio=ratio, loss=loss),
+        )
+
+    def _against_optimum(self, plan: Plan) -> Plan:
+        """Measure a plan against the unbounded optimum at the same compute, where the law may name one."""
+        if not self.preset.allocates or isinstance(self.preset.law, Allocation):
+            return plan
+        frontier = frontier_of(self.preset.law, self.preset.cost, Bounds())
+        params, tokens, loss = frontier.best(plan.flops)
+        plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
+        if plan.loss is None or loss is None:
+            return plan
+        needed = frontier.least_flops(plan.loss)
+        overhead = None if needed is None else max(0.0, plan.flops / needed - 1)
+        return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
+
+
+def _surface_outcome(preset: Preset, params: float, tokens: float) -> Callable[[Law], Outcome]:
+    def outcome(law: Law) -> Outcome:
+        if not isinstance(law, LossSurface):
+            raise UsageError(
+                f"preset '{preset.id}' gives no loss for a chosen size: it was fitted to optimal sizes only",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
+        return params, tokens, law.loss(params, tokens)
+
+    return outcome

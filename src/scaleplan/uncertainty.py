@@ -1,0 +1,160 @@
+"""How sure is a plan: from the covariance (or draws) of a law's coefficients to intervals on N, D, D/N and loss.
+
+The coefficients of a law are correlated to three nines, so the full matrix is used, never its diagonal: with
+the diagonal alone the interval on N would be twelve times too wide. A plan is re-solved with the coefficients
+moved along each column of the matrix's Cholesky factor (the delta method with numerical derivatives, which
+serves every law, constraint and solver alike); a law that stores draws is re-solved for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scaleplan.laws.base import Law
+    from scaleplan.presets import Preset
+
+__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
+
+_STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
+
+Outcome = tuple[float, float, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Central intervals of a plan's quantities at one confidence level; each is (low, high)."""
+
+    level: float
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+    loss: tuple[float, float] | None
+    tokens_per_param: tuple[float, float]
+
+
+def interval(preset: Preset, outcome: Callable[[Law], Outcome], *, level: float, factor: float) -> Interval | None:
+    """Return the intervals of ``outcome(law)``, or None when the source gives no usable uncertainty.
+
+    Parameters
+    ----------
+    preset
+        The law with its uncertainty.
+    outcome
+        Solves the plan for a law with moved coefficients; returns (params, tokens, loss or None).
+    level
+        Probability inside the interval, between 0 and 1.
+    factor
+        By how much the plan's compute exceeds the largest the law was fitted on; widens the interval of the
+        loss when the preset carries a backtest.
+
+    """
+    known = preset.uncertainty
+    if known is None:
+        return None
+    if known.draws:
+        return _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
+    centre = preset.centre()
+    variances = [0.0, 0.0, 0.0, 0.0]
+    for column in zip(*cholesky(known.covariance), strict=True):
+        up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))))
+        down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))))
+        for i, (above, below) in enumerate(zip(up, down, strict=True)):
+            variances[i] += ((above - below) / (2 * _STEP)) ** 2
+    params, tokens, loss = outcome(preset.law)
+    if known.backtest is not None and loss is not None:
+        variances[3] += (backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2
+    reach = [normal_quantile(0.5 + level / 2) * math.sqrt(variance) for variance in variances]
+    return Interval(
+        level=level,
+        params=_around(params, reach[0]),
+        tokens=_around(tokens, reach[1]),
+        tokens_per_param=_around(tokens / params, reach[2]),
+        loss=None if loss is None else (loss - reach[3], loss + reach[3]),
+    )
+
+
+def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: float) -> float:
+    """Return the relative error to expect when extrapolating compute by ``factor``.
+
+    Interpolated linearly in the logarithm of the factor between backtested factors, constant below the first,
+    and extended with the average slope beyond the last (a guess, and no smaller than the last measured error).
+    """
+    known = sorted(zip(factors, rms, strict=True))
+    place = math.log(max(factor, 1.0))
+    points = [(math.log(at), value) for at, value in known]
+    if place <= points[0][0]:
+        return points[0][1]
+    for (left, low), (right, high) in zip(points, points[1:], strict=False):
+        if place <= right:
+            return low + (high - low) * (place - left) / (right - left)
+    last_at, last = points[-1]
+    first_at, first = points[0] if len(points) > 1 else (0.0, 0.0)
+    slope = (last - first) / (last_at - first_at) if last_at > first_at else 0.0
+    return last + max(slope, 0.0) * (place - last_at)
+
+
+def normal_quantile(probability: float) -> float:
+    """Return the standard normal quantile, by Newton's method on the error function, to double precision."""
+    place = 0.0
+    for _ in range(60):
+        error = 0.5 * math.erfc(-place / math.sqrt(2)) - probability
+        move = error * math.sqrt(2 * math.pi) * math.exp(0.5 * place * place)
+        place -= max(-1.0, min(1.0, move))
+        if abs(move) < 1e-14:
+            break
+    return place
+
+
+def cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return the lower factor of a positive semidefinite matrix; a vanishing pivot gives a zero column."""
+    size = len(matrix)
+    factor = [[0.0] * size for _ in range(size)]
+    for j in range(size):
+        pivot = matrix[j][j] - sum(value * value for value in factor[j][:j])
+        root = math.sqrt(pivot) if pivot > 1e-14 * abs(matrix[j][j]) else 0.0
+        factor[j][j] = root
+        for i in range(j + 1, size):
+            rest = matrix[i][j] - sum(a * b for a, b in zip(factor[i][:j], factor[j][:j], strict=True))
+            factor[i][j] = rest / root if root else 0.0
+    return factor
+
+
+def _moved(centre: Sequence[float], direction: Sequence[float], step: float) -> list[float]:
+    return [value + step * change for value, change in zip(centre, direction, strict=True)]
+
+
+def _coordinates(outcome: Outcome) -> tuple[float, float, float, float]:
+    params, tokens, loss = outcome
+    return math.log(params), math.log(tokens), math.log(tokens / params), 0.0 if loss is None else loss
+
+
+def _around(value: float, reach: float) -> tuple[float, float]:
+    return value * math.exp(-reach), value * math.exp(reach)
+
+
+def _from_draws(outcomes: list[Outcome], level: float) -> Interval:
+    losses = [loss for _, _, loss in outcomes if loss is not None]
+    return Interval(
+        level=level,
+        params=_percentiles([params for params, _, _ in outcomes], level),
+        tokens=_percentiles([tokens for _, tokens, _ in outcomes], level),
+        tokens_per_param=_percentiles([tokens / params for params, tokens, _ in outcomes], level),
+        loss=_percentiles(losses, level) if losses else None,
+    )
+
+
+def _percentiles(values: list[float], level: float) -> tuple[float, float]:
+    ordered = sorted(values)
+    low, high = (_quantile(ordered, 0.5 + sign * level / 2) for sign in (-1, 1))
+    return low, high
+
+
+def _quantile(ordered: list[float], probability: float) -> float:
+    place = probability * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

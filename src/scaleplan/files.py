@@ -11,7 +11,7 @@ from scaleplan.errors import FileError, quote
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_TEXT_BYTES", "read_text", "write_atomic"]
+__all__ = ["MAX_TEXT_BYTES", "read_bytes", "read_text", "write_atomic"]
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
@@ -23,6 +23,21 @@ def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
     ------
     FileError
         When there is no such file, it is not a regular file (or pipe), too large, or not UTF-8 text.
+
+    """
+    try:
+        return read_bytes(path, what=what, limit=limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{what} {quote(path)} is not UTF-8 text (byte {error.start})") from None
+
+
+def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the content of a file of at most ``limit`` bytes.
+
+    Raises
+    ------
+    FileError
+        When there is no such file, it is not a regular file (or pipe), or too large.
 
     """
     try:
@@ -40,10 +55,7 @@ def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
         raise FileError(f"cannot read {what} {quote(path)}: {reason.lower()}") from None
     if len(data) > limit:
         raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{what} {quote(path)} is not UTF-8 text (byte {error.start})") from None
+    return data
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -1,0 +1,1 @@
+"""From runs to a law: the fit, its uncertainty, its diagnosis and its backtest."""

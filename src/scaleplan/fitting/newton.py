@@ -1,0 +1,149 @@
+"""Minimise many small robust problems at once: damped, bounded Newton steps with continuation in delta.
+
+Every array has the problem (start or resample) as its leading axis. A step is computed in scaled coordinates from
+the eigenvalues of the Hessian, so that negative curvature cannot send it uphill, and is accepted only when the
+objective falls. Problems that have converged leave the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy import float64, intp
+    from numpy.typing import NDArray
+
+    Array = NDArray[float64]
+    Index = NDArray[intp]
+
+__all__ = ["Minimum", "Problem", "minimise"]
+
+_MAJORISER_STEPS = 3
+_STAGE_STEPS = 4
+_LAST_STEPS = 120
+_TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
+_FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
+
+
+class Problem(Protocol):
+    """A batch of objectives with derivatives."""
+
+    def derivatives(
+        self, theta: Array, index: Index, *, delta: float, majorise: bool
+    ) -> tuple[Array, Array, Array]:
+        """Return value (R,), gradient (R, p) and Hessian (R, p, p) of the problems ``index`` at ``theta`` (R, p).
+
+        With ``majorise`` the Hessian is the positive one of iteratively reweighted least squares.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minimum:
+    """Where the descent ended: one row for each problem."""
+
+    theta: Array
+    value: Array
+    converged: NDArray[np.bool_]
+    steps: int
+
+
+def minimise(
+    problem: Problem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float = 0.0
+) -> Minimum:
+    """Minimise from each row of ``start`` through the stages ``deltas``, inside the box.
+
+    ``zero`` is the objective at which a fit is exact in floating point and there is nothing left to gain.
+    """
+    theta = np.clip(start, lower, upper)
+    steps = 0
+    for stage, delta in enumerate(deltas):
+        last = stage == len(deltas) - 1
+        theta, value, converged, taken = _descend(
+            problem,
+            theta,
+            (lower, upper),
+            delta=delta,
+            majorised=_MAJORISER_STEPS if stage == 0 else 0,
+            steps=_LAST_STEPS if last else _STAGE_STEPS + (_MAJORISER_STEPS if stage == 0 else 0),
+            tolerance=_TOLERANCE if last else 1e-5,
+            zero=zero,
+        )
+        steps += taken
+    return Minimum(theta=theta, value=value, converged=converged, steps=steps)
+
+
+def _descend(
+    problem: Problem,
+    start: Array,
+    box: tuple[Array, Array],
+    *,
+    delta: float,
+    majorised: int,
+    steps: int,
+    tolerance: float,
+    zero: float,
+) -> tuple[Array, Array, NDArray[np.bool_], int]:
+    lower, upper = box
+    count = len(start)
+    best = start.copy()
+    best_value = np.empty(count)
+    done = np.zeros(count, dtype=bool)
+    index: Index = np.arange(count)
+    theta = start
+    value, gradient, hessian = problem.derivatives(theta, index, delta=delta, majorise=majorised > 0)
+    damping = np.full(count, _FIRST_DAMPING)
+    taken = 0
+    for taken in range(1, steps + 1):
+        step, decrease = _step(theta, gradient, hessian, damping, lower, upper)
+        finished = (decrease <= tolerance * value) | (value <= zero) | (damping > _MOST_DAMPING)
+        if taken <= majorised:
+            finished[:] = False
+        if finished.any():
+            best[index[finished]] = theta[finished]
+            best_value[index[finished]] = value[finished]
+            done[index[finished]] = True
+            keep = ~finished
+            index, theta, value, damping = index[keep], theta[keep], value[keep], damping[keep]
+            if not len(index):
+                return best, best_value, done, taken
+            gradient, hessian, step = gradient[keep], hessian[keep], step[keep]
+        trial = np.minimum(np.maximum(theta + step, lower), upper)
+        new = problem.derivatives(trial, index, delta=delta, majorise=taken < majorised)
+        better = new[0] < value
+        if better.all():
+            theta, (value, gradient, hessian) = trial, new
+            damping = np.maximum(damping * 0.15, _LEAST_DAMPING)
+        else:
+            theta = np.where(better[:, None], trial, theta)
+            value = np.where(better, new[0], value)
+            gradient = np.where(better[:, None], new[1], gradient)
+            hessian = np.where(better[:, None, None], new[2], hessian)
+            damping = np.where(better, np.maximum(damping * 0.15, _LEAST_DAMPING), damping * 8.0)
+    best[index] = theta
+    best_value[index] = value
+    return best, best_value, done, taken
+
+
+def _step(
+    theta: Array, gradient: Array, hessian: Array, damping: Array, lower: Array, upper: Array
+) -> tuple[Array, Array]:
+    """Return the damped step and the decrease that an undamped one promises; coordinates held at a bound rest."""
+    held = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian, axis1=1, axis2=2)), 1e-300))
+    slope = gradient / scale
+    matrix = hessian / (scale[:, :, None] * scale[:, None, :])
+    if held.any():
+        slope = np.where(held, 0.0, slope)
+        matrix = np.where(held[:, :, None] | held[:, None, :], np.eye(theta.shape[1]), matrix)
+    curvature, axes = np.linalg.eigh(matrix)
+    curvature = np.maximum(np.abs(curvature), 1e-14)
+    along = np.matmul(slope[:, None, :], axes)[:, 0, :]
+    decrease = 0.5 * np.sum(along * along / curvature, axis=1)
+    step = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
+    return step, decrease

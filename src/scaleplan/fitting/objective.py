@@ -1,0 +1,104 @@
+"""What a fit minimises: which residuals, how outliers count, and how the score is reported.
+
+The default is Hoffmann et al. 2022 (arXiv:2203.15556, section 3.3): the sum of Huber terms with delta = 1e-3 on
+differences of log loss. Log residuals of real sweeps are 2e-3 to 1e-2, so that most points sit in the linear part
+and the estimator is close to least absolute deviations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from scaleplan.errors import UsageError, quote
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    Array = NDArray[float64]
+
+__all__ = ["Objective", "Residual", "Robust"]
+
+Residual = Literal["log", "linear"]
+Robust = Literal["huber", "l1", "none"]
+
+_L1_DELTA = 1e-8  # where the continuation towards absolute deviations stops; changes a sum of |r| by < 1e-7 of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The sum over runs of a robust function of the residuals.
+
+    ``residual`` is ``"log"`` (differences of log loss: multiplicative noise) or ``"linear"`` (differences of loss:
+    additive noise). ``robust`` is ``"huber"``, ``"l1"`` or ``"none"`` (least squares); ``delta`` is where Huber's
+    function turns from quadratic to linear, in the unit of the residuals.
+
+    Raises
+    ------
+    UsageError
+        For an unknown choice or a delta that is not a positive number.
+
+    """
+
+    residual: Residual = "log"
+    robust: Robust = "huber"
+    delta: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.residual not in {"log", "linear"}:
+            raise UsageError(f"unknown residual {quote(self.residual)}", hint="known: log, linear")
+        if self.robust not in {"huber", "l1", "none"}:
+            raise UsageError(f"unknown robust function {quote(self.robust)}", hint="known: huber, l1, none")
+        if not (math.isfinite(self.delta) and self.delta > 0):
+            raise UsageError(f"delta {quote(self.delta)} is not a positive number")
+
+    @property
+    def is_log(self) -> bool:
+        """Whether residuals are differences of log loss."""
+        return self.residual == "log"
+
+    def target(self, loss: Array) -> Array:
+        """Return what the residuals are measured against: log loss, or loss."""
+        return np.log(loss) if self.is_log else loss
+
+    def residuals(self, predicted: Array, loss: Array) -> Array:
+        """Return predicted minus observed, in log loss or loss."""
+        return self.target(predicted) - self.target(loss)
+
+    def score(self, residuals: Array, weight: Array | None = None) -> Array:
+        """Return the reported objective, summed over the last axis.
+
+        Huber's function is r²/2 inside delta and delta*(|r| - delta/2) outside; ``l1`` sums |r|; ``none`` sums r².
+        """
+        size = np.abs(residuals)
+        if self.robust == "none":
+            terms = residuals * residuals
+        elif self.robust == "l1":
+            terms = size
+        else:
+            inner = np.minimum(size, self.delta)
+            terms = inner * (size - 0.5 * inner)
+        total: Array = np.sum(terms if weight is None else terms * weight, axis=-1)
+        return total
+
+    def share_inside(self, residuals: Array) -> float | None:
+        """Return the share of points in the quadratic part, or None where there is no such part."""
+        return float(np.mean(np.abs(residuals) <= self.delta)) if self.robust == "huber" else None
+
+    def continuation(self, spread: float) -> tuple[float, ...]:
+        """Return the deltas to minimise through, from the size of the residuals down to the target.
+
+        Each stage starts where the last ended, so that the kinks of the final objective are met only near its
+        optimum. Least squares needs no stages: its delta is infinite.
+        """
+        if self.robust == "none":
+            return (math.inf,)
+        last = self.delta if self.robust == "huber" else _L1_DELTA * (1.0 if self.is_log else max(spread, 1e-6) / 1e-2)
+        stages = [last]
+        while stages[-1] < spread and len(stages) < 40:
+            stages.append(stages[-1] * (4.0 if self.robust == "huber" else 10.0))
+        return tuple(reversed(stages))

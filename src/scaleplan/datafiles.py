@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, inert, quote
 from scaleplan.files import read_text
 from scaleplan.records import Table
 
-__all__ = ["data_folder", "read_table", "user_folder"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DATA_FILES", "data_folder", "read_data", "read_table", "user_folder"]
+
+DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "utilisation.toml"})
+"""The files of a preset folder that are not laws."""
+
+_SCHEMA = 1
 
 
 def data_folder() -> Path:
@@ -59,3 +68,23 @@ def read_table(path: Path, *, what: str) -> Table:
     except ValueError as error:  # a whole number of thousands of digits, an impossible date
         reason = str(error)
     raise FileError(f"{what} {quote(path)} is not valid TOML: {inert(reason)}")
+
+
+def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
+    """Return the data file ``name`` of each folder that has one: the bundled, then the user's own.
+
+    Raises
+    ------
+    FileError
+        When one of them is unreadable, invalid, or of another schema than 1.
+
+    """
+    tables = []
+    for folder in (data_folder(), user_folder()) if folders is None else folders:
+        path = folder / name
+        if path.exists():
+            table = read_table(path, what="data file")
+            if table.integer("schema") != _SCHEMA:
+                raise table.error("schema", f"expected {_SCHEMA}")
+            tables.append(table)
+    return tables

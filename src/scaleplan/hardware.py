@@ -1,0 +1,204 @@
+"""Which accelerators exist, and how fast is each: peak rates, memory and power from ``accelerators.toml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.datafiles import read_data
+from scaleplan.errors import UnknownNameError, UsageError, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from scaleplan.records import Table
+
+__all__ = ["Accelerator", "Accelerators"]
+
+_PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
+_MAKERS = ("nvidia", "geforce", "tesla", "amd", "instinct", "intel", "google", "aws", "apple")
+_TERA = 1e12
+_GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One device: what its maker's figures and independent tables agree on.
+
+    Rates are dense, with fp32 accumulation: never the 2:4-sparse headline, nor the doubled rate of consumer
+    cards with fp16 accumulation.
+
+    Parameters
+    ----------
+    id, name, aliases, vendor, year, form
+        What it is called and what it is; ``form`` is the package, such as ``SXM`` or ``PCIe``.
+    memory_bytes
+        Device memory, with 1 GB = 1e9 bytes.
+    bandwidth
+        Memory bandwidth in bytes per second.
+    tdp_w
+        Thermal design power of the device in watts, without its host.
+    tdp_estimated
+        Whether the vendor publishes no power figure.
+    link, link_bandwidth
+        The scale-up link, and its bytes per second in both directions together; None when it has none.
+    peaks
+        Peak rate in FLOP/s by precision (OP/s for int8).
+    sparse_headline
+        Whether the vendor's advertised figure is a sparse one, twice the dense.
+    utilisation_class
+        The row of the utilisation table, or None when there is no default for it.
+    class_by_likeness
+        Whether that row's evidence comes from similar devices and not from this one.
+    sources, as_of, note, origin
+        Where the figures come from, when they were collected, what to know, and the file that says so.
+
+    """
+
+    id: str
+    name: str
+    aliases: tuple[str, ...]
+    vendor: str
+    year: int
+    form: str
+    memory_bytes: float
+    bandwidth: float
+    tdp_w: float
+    tdp_estimated: bool
+    link: str
+    link_bandwidth: float | None
+    peaks: Mapping[str, float]
+    sparse_headline: bool
+    utilisation_class: str | None
+    class_by_likeness: bool
+    sources: tuple[str, ...]
+    as_of: str
+    note: str
+    origin: str
+
+    def precision(self, asked: str | None = None) -> str:
+        """Return the precision whose peak counts: bf16 unless asked otherwise, fp16 where there is no bf16.
+
+        Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there.
+
+        Raises
+        ------
+        UsageError
+            When the device does not support what was asked.
+
+        """
+        if asked is None:
+            for name in ("bf16", "fp16", "fp32"):
+                if name in self.peaks:
+                    return name
+        wanted = (asked or "bf16").strip().casefold()
+        if wanted == "fp32" and "tf32" in self.peaks:
+            return "tf32"
+        if wanted not in self.peaks:
+            raise UsageError(
+                f"{self.id} has no known peak in {quote(wanted)}", hint=f"it has: {', '.join(self.peaks)}"
+            )
+        return wanted
+
+    def peak(self, precision: str | None = None) -> float:
+        """Return the dense peak in FLOP/s of a precision, chosen as :meth:`precision` says."""
+        return self.peaks[self.precision(precision)]
+
+
+class Accelerators:
+    """The accelerators by name: those that ship with the package, and the user's own, which win.
+
+    Parameters
+    ----------
+    folders
+        Where ``accelerators.toml`` is looked for, later ones win; the bundled and the user's folder by default.
+
+    """
+
+    def __init__(self, folders: Iterable[Path] | None = None) -> None:
+        self._tables: dict[str, tuple[Table, Table]] = {}
+        self._names: dict[str, str] = {}
+        self._shown: list[str] = []
+        for table in read_data("accelerators.toml", folders):
+            self._add(table)
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids in the order of the files."""
+        return tuple(self._tables)
+
+    def all(self) -> tuple[Accelerator, ...]:
+        """Return every accelerator."""
+        return tuple(_accelerator(*pair) for pair in self._tables.values())
+
+    def get(self, name: str) -> Accelerator:
+        """Return the accelerator of this id or alias; case, spaces, dashes and the maker's name do not matter.
+
+        Raises
+        ------
+        UnknownNameError
+            When nothing has that name.
+
+        """
+        found = self._names.get(_squeeze(name))
+        if found is None:
+            raise UnknownNameError("accelerator", name, self._shown, listing="scaleplan gpus list")
+        return _accelerator(*self._tables[found])
+
+    def _add(self, top: Table) -> None:
+        top.text("as_of", "")
+        top.table("sources")
+        names: dict[str, str] = {}
+        for table in top.tables("accelerator"):
+            ident = table.text("id")
+            for position, name in enumerate((ident, *table.texts("aliases", ()))):
+                key = _squeeze(name)
+                if not key:
+                    raise table.error("aliases" if position else "id", "expected names with letters or digits")
+                if key in names and (position == 0 or names[key] != ident):
+                    raise table.error("aliases" if position else "id", f"{quote(name)} already names {names[key]}")
+                names[key] = ident
+                self._shown.append(name)
+            self._tables[ident] = (top, table)
+        self._names |= names
+        top.done()
+
+
+def _squeeze(name: str) -> str:
+    """Reduce a name to what tells devices apart: ``NVIDIA A100-SXM4-80GB`` and ``a100 sxm4 80gb`` are one."""
+    words = "".join(c if c.isalnum() else " " for c in name.casefold()).split()
+    return "".join(word for word in words if word not in _MAKERS)
+
+
+def _accelerator(top: Table, table: Table) -> Accelerator:
+    rates = table.table("tflops")
+    peaks = {name: rates.number(name, above=0) * _TERA for name in _PRECISIONS if name in rates}
+    rates.done()
+    if not peaks:
+        raise table.error("tflops", f"expected at least one of {', '.join(_PRECISIONS)}")
+    link = table.optional_number("link_gbs", above=0)
+    known = top.table("sources")
+    accelerator = Accelerator(
+        id=table.text("id"),
+        name=table.text("name"),
+        aliases=table.texts("aliases", ()),
+        vendor=table.text("vendor"),
+        year=table.integer("year", at_least=1900),
+        form=table.text("form", ""),
+        memory_bytes=table.number("memory_gb", above=0) * _GIGA,
+        bandwidth=table.number("bandwidth_gbs", above=0) * _GIGA,
+        tdp_w=table.number("tdp_w", above=0),
+        tdp_estimated=table.boolean("tdp_estimated", default=False),
+        link=table.text("link", ""),
+        link_bandwidth=None if link is None else link * _GIGA,
+        peaks=peaks,
+        sparse_headline=table.boolean("sparse_headline", default=False),
+        utilisation_class=table.text("class") if "class" in table else None,
+        class_by_likeness=table.boolean("class_by_likeness", default=False),
+        sources=tuple(known.text(key, key) for key in table.texts("sources")),
+        as_of=top.text("as_of", ""),
+        note=table.text("note", ""),
+        origin=table.source,
+    )
+    table.done()
+    return accelerator

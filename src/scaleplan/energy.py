@@ -1,0 +1,137 @@
+"""How much electricity does a run take, and how much carbon does that emit where it runs.
+
+``E_kWh = accelerator-hours * TDP_kW * load * host * PUE`` and ``CO2_kg = E_kWh * intensity_g / 1000``. Emissions
+are location-based: the grid's own intensity of a named year, and offsets are never subtracted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.datafiles import read_data
+from scaleplan.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["HOST", "LOAD", "PUE", "Grid", "Grids", "Power"]
+
+LOAD = {"tuned": 0.85, "input-bound": 0.65, "full": 1.0}
+"""Mean share of the design power: tuned large-model training; small or input-bound jobs (0.6 to 0.7); the
+convention of most papers (Llama 2, Llama 3, BLOOM: design power times hours)."""
+
+HOST = {"server": 1.25, "none": 1.0}
+"""Power of processor, fans, network and storage on top of the accelerators': 1.2 to 1.4 is typical of 8-GPU
+servers (their nameplate maxima suggest 1.8 to 2.0); papers mostly leave it out."""
+
+PUE = {"hyperscale": 1.10, "colocation": 1.25, "world-average": 1.56}
+"""Power usage effectiveness of the building: Google 1.09 to 1.10 and Meta 1.08; a colocation site; the mean of
+the 2024 world-wide survey."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """How the design power of the accelerators becomes the power drawn from the grid.
+
+    Parameters
+    ----------
+    load
+        Mean share of the design power, above 0; measured whole-system power may exceed 1.
+    host
+        The rest of the server, as a factor of at least 1.
+    pue
+        Power usage effectiveness of the building, as a factor of at least 1.
+
+    """
+
+    load: float = LOAD["tuned"]
+    host: float = HOST["server"]
+    pue: float = PUE["hyperscale"]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.load <= 2:
+            raise UsageError(f"a load lies between 0 and 2, not at {self.load:g}", hint=f"try {LOAD['tuned']:g}")
+        for name, value in (("host", self.host), ("pue", self.pue)):
+            if not 1 <= value <= 5:
+                raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
+
+    def kw(self, tdp_w: float) -> float:
+        """Return the kilowatts drawn from the grid for one accelerator of this design power in watts."""
+        return tdp_w / 1000 * self.load * self.host * self.pue
+
+    def kwh(self, gpu_hours: float, *, tdp_w: float) -> float:
+        """Return the kilowatt-hours of so many accelerator-hours.
+
+        >>> round(Power(load=1, host=1, pue=1).kwh(1_720_320, tdp_w=400))  # Llama 2 70B, 688 MWh
+        688128
+        """
+        return gpu_hours * self.kw(tdp_w)
+
+    def gpu_hours(self, kwh: float, *, tdp_w: float) -> float:
+        """Return the accelerator-hours that so many kilowatt-hours feed."""
+        return kwh / self.kw(tdp_w)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The carbon intensity of a country's or a cloud region's electricity in one year."""
+
+    code: str
+    name: str
+    kind: str
+    g_co2_per_kwh: float
+    year: int
+    source: str
+
+    def carbon_kg(self, kwh: float) -> float:
+        """Return the emissions in kg CO2e."""
+        return kwh * self.g_co2_per_kwh / 1000
+
+
+class Grids:
+    """The grids by code or name, from ``grid_carbon.toml``: bundled ones, and the user's own, which win.
+
+    Parameters
+    ----------
+    folders
+        Where the file is looked for; the bundled and the user's folder by default.
+
+    """
+
+    def __init__(self, folders: Iterable[Path] | None = None) -> None:
+        self._grids: dict[str, Grid] = {}
+        for top in read_data("grid_carbon.toml", folders):
+            for table in top.tables("grid"):
+                grid = Grid(
+                    code=table.text("code"),
+                    name=table.text("name"),
+                    kind=table.choice("kind", ("country", "cloud-region"), "country"),
+                    g_co2_per_kwh=table.number("g_co2_per_kwh", at_least=0),
+                    year=table.integer("year", at_least=1990),
+                    source=table.text("source"),
+                )
+                table.done()
+                self._grids[grid.code] = grid
+            top.done()
+
+    def all(self) -> tuple[Grid, ...]:
+        """Return every grid."""
+        return tuple(self._grids.values())
+
+    def get(self, name: str) -> Grid:
+        """Return the grid of a code (``FRA``, ``gcp:us-central1``, ``us-central1``) or a name (``France``).
+
+        Raises
+        ------
+        UnknownNameError
+            When nothing has that name.
+
+        """
+        wanted = name.strip().casefold()
+        for grid in self._grids.values():
+            if wanted in {grid.code.casefold(), grid.name.casefold(), grid.code.rpartition(":")[2].casefold()}:
+                return grid
+        names = [text for grid in self._grids.values() for text in (grid.code, grid.name)]
+        raise UnknownNameError("grid", name, names)

@@ -1,0 +1,138 @@
+"""What does an accelerator cost for an hour: dated prices from ``prices.toml``, or the user's own figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.datafiles import read_data
+from scaleplan.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from scaleplan.records import Table
+
+__all__ = ["CURRENCY", "Price", "Prices"]
+
+CURRENCY = "USD"
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one accelerator costs for one hour, in US dollars, and who asked it when.
+
+    ``commitment`` is ``on-demand``, ``reserved-1y``, ``reserved-3y`` or ``spot``; ``provider_class`` is
+    ``hyperscaler``, ``specialist``, ``peer-to-peer``, ``market`` or ``paper``; a default price has
+    ``commitment`` "default". ``date`` is as precise as the source.
+    """
+
+    accelerator: str
+    usd_per_hour: float
+    commitment: str
+    provider_class: str
+    provider: str
+    date: str
+    confidence: str
+    source: str
+
+
+class Prices:
+    """The prices by accelerator: those that ship with the package, and the user's own, which come first.
+
+    Parameters
+    ----------
+    folders
+        Where ``prices.toml`` is looked for; the bundled and the user's folder by default.
+
+    """
+
+    def __init__(self, folders: Iterable[Path] | None = None) -> None:
+        self._defaults: dict[str, Price] = {}
+        self._listed: list[Price] = []
+        for top in read_data("prices.toml", folders):
+            for table in top.tables("default"):
+                for accelerator in table.texts("accelerators"):
+                    self._defaults[accelerator] = _default(table, accelerator)
+                table.done()
+            newer = [_listed(table) for table in top.tables("price")]
+            own = {(price.accelerator, price.commitment) for price in newer}
+            self._listed = newer + [p for p in self._listed if (p.accelerator, p.commitment) not in own]
+            top.done()
+
+    def default(self, accelerator: str) -> Price | None:
+        """Return the default price of an accelerator id; None when there is none, for none is made up."""
+        return self._defaults.get(accelerator)
+
+    def listed(self, accelerator: str | None = None) -> tuple[Price, ...]:
+        """Return the dated prices of an accelerator id, or of all."""
+        return tuple(p for p in self._listed if accelerator is None or p.accelerator == accelerator)
+
+    def all_defaults(self) -> tuple[Price, ...]:
+        """Return the default prices of all accelerators that have one."""
+        return tuple(self._defaults.values())
+
+    def named(self, accelerator: str, name: str) -> Price:
+        """Return the price of an accelerator id that ``name`` describes.
+
+        ``name`` is ``default``, a commitment, a class of providers, or both (``"spot"``,
+        ``"reserved-1y hyperscaler"``). Of several matching prices the newest counts, and of one date the cheapest.
+
+        Raises
+        ------
+        UnknownNameError
+            When a word is neither a commitment nor a class of providers.
+        UsageError
+            When this accelerator has no such price.
+
+        """
+        words = name.casefold().replace(",", " ").split()
+        known = sorted({word for p in self._listed for word in (p.commitment, p.provider_class)})
+        for word in words or [name]:
+            if word not in known and word != _DEFAULT:
+                raise UnknownNameError("price", word, [_DEFAULT, *known])
+        found = [
+            p for p in self.listed(accelerator) if all(word in {p.commitment, p.provider_class} for word in words)
+        ]
+        if words == [_DEFAULT] and accelerator in self._defaults:
+            found = [self._defaults[accelerator]]
+        if not found:
+            raise UsageError(f"there is no {' '.join(words)} price for {accelerator}", hint=self.hint(accelerator))
+        newest = max(p.date for p in found)
+        return min((p for p in found if p.date == newest), key=lambda p: p.usd_per_hour)
+
+    def hint(self, accelerator: str) -> str:
+        """Say what to do about a missing price: the names this accelerator has, or a figure."""
+        names = sorted({p.commitment for p in self.listed(accelerator)})
+        known = f"; known for {accelerator}: {', '.join(names)}" if names else ""
+        return f"give --price in USD per accelerator-hour{known}"
+
+
+def _default(table: Table, accelerator: str) -> Price:
+    return Price(
+        accelerator=accelerator,
+        usd_per_hour=table.number("usd_per_hour", above=0),
+        commitment=_DEFAULT,
+        provider_class=_DEFAULT,
+        provider="",
+        date=table.text("date"),
+        confidence="",
+        source=table.text("source"),
+    )
+
+
+def _listed(table: Table) -> Price:
+    price = Price(
+        accelerator=table.text("accelerator"),
+        usd_per_hour=table.number("usd_per_hour", above=0),
+        commitment=table.text("commitment"),
+        provider_class=table.text("provider_class"),
+        provider=table.text("provider", ""),
+        date=table.text("date"),
+        confidence=table.text("confidence", ""),
+        source=table.text("source"),
+    )
+    table.done()
+    return price

@@ -9,6 +9,7 @@ from scaleplan.errors import quote
 from scaleplan.quantities.numeral import Scanned, convert, refuse, scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import SupportsFloat
 
 __all__ = [
@@ -144,7 +145,7 @@ def parse_ratio(value: str | SupportsFloat) -> float:
     return scanned.value(shift=-2) if scanned.unit == "%" else _plain(scanned).value()
 
 
-def case_hint(scanned: Scanned, units: dict[str, int] | dict[str, float]) -> str | None:
+def case_hint(scanned: Scanned, units: Iterable[str]) -> str | None:
     """Return a hint when the unit is one of ``units`` in the wrong case."""
     close = [unit for unit in units if unit.casefold() == scanned.unit.casefold()]
     return f"upper and lower case matter: write {scanned.numeral}{close[-1]}" if close else None

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.errors import QuantityError, quote
 
 if TYPE_CHECKING:
-    from typing import SupportsFloat
+    from collections.abc import Callable
+    from typing import SupportsFloat, TypeVar
 
-__all__ = ["LONGEST", "Scanned", "checked", "convert", "refuse", "scan"]
+    Value = TypeVar("Value")
+
+__all__ = ["LONGEST", "Scanned", "checked", "convert", "refuse", "scan", "within"]
 
 LONGEST = 100
 """Characters an amount may have: enough for any float with its unit, and a bound on the work."""
@@ -124,6 +127,15 @@ def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
     rest = text[stop:]
     unit_start = stop + len(rest) - len(rest.lstrip(" "))
     return Scanned(text, digits, exponent, begin, stop, rest.strip(" "), unit_start)
+
+
+def within(text: str, start: int, stop: int, parse: Callable[[str], Value]) -> Value:
+    """Parse a part of ``text``; an error points into the whole of it."""
+    try:
+        return parse(text[start:stop])
+    except QuantityError as error:
+        span = (error.span[0] + start, error.span[1] + start)
+        raise refuse(text, error.message, span=span, hint=error.hint) from None
 
 
 def convert(value: SupportsFloat) -> float:

@@ -51,3 +51,7 @@ class Cost:
     def tokens(self, params: Number, flops: Number) -> Number:
         """Return the tokens that ``flops`` buy for a model of ``params``; not positive when they buy none."""
         return (flops - self.per_param * params) / (self.per_param_token * params + self.per_token)
+
+    def params(self, tokens: Number, flops: Number) -> Number:
+        """Return the size that ``flops`` can train on ``tokens``; not positive when they can train none."""
+        return (flops - self.per_token * tokens) / (self.per_param_token * tokens + self.per_param)

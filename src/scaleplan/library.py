@@ -1,4 +1,4 @@
-"""Which presets are there, and which file does a name mean?"""
+"""Which presets there are, and which file a name means."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from scaleplan.datafiles import data_folder, user_folder
 from scaleplan.errors import FileError, UnknownNameError, quote
-from scaleplan.presets import Preset, read_preset
+from scaleplan.preset_reader import read_preset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scaleplan.presets import Preset
 
 __all__ = ["DEFAULT_PRESET", "Library"]
 

@@ -57,6 +57,7 @@ class Table:
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string; ``default`` when absent, an error when there is no default."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -84,6 +85,7 @@ class Table:
         at_most: float | None = None,
     ) -> float:
         """Return a finite float inside the bounds; ``default`` when absent."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -101,10 +103,12 @@ class Table:
 
     def optional_number(self, key: str, *, above: float | None = None, at_least: float | None = None) -> float | None:
         """Return a number, or None when the key is absent."""
+        self._seen.add(key)
         return self.number(key, above=above, at_least=at_least) if key in self.data else None
 
     def integer(self, key: str, default: int | None = None, *, at_least: int = 0) -> int:
         """Return a whole number of at least ``at_least``."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -114,6 +118,7 @@ class Table:
 
     def boolean(self, key: str, *, default: bool | None = None) -> bool:
         """Return true or false."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -123,6 +128,7 @@ class Table:
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return a list of strings."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -132,6 +138,7 @@ class Table:
 
     def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
         """Return a list of finite floats."""
+        self._seen.add(key)
         if default is not None and key not in self.data:
             return default
         value = self._get(key)
@@ -152,6 +159,7 @@ class Table:
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return ``[low, high]`` with 0 < low <= high, or None when absent."""
+        self._seen.add(key)
         if key not in self.data:
             return None
         values = self.numbers(key)

@@ -14,6 +14,14 @@ __all__ = ["LAWS", "law_class"]
 
 LAWS = {
     "additive": "scaleplan.laws.additive:Additive",
+    "kaplan": "scaleplan.laws.kaplan:Kaplan",
+    "modality": "scaleplan.laws.modality:Modality",
+    "multiplicative_power": "scaleplan.laws.power:MultiplicativePower",
+    "offset_power": "scaleplan.laws.power:OffsetPower",
+    "overtraining": "scaleplan.laws.overtraining:Overtraining",
+    "power": "scaleplan.laws.power:Power",
+    "power_allocation": "scaleplan.laws.allocation:PowerAllocation",
+    "task_error": "scaleplan.laws.overtraining:TaskError",
 }
 """Where each form lives, as ``module:class``."""
 

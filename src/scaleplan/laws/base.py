@@ -13,10 +13,14 @@ The mathematics is written with plain operators, so the same lines serve a Pytho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from scaleplan.cost import Cost
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy import float64
     from numpy.typing import NDArray
 
@@ -35,10 +39,13 @@ def coefficient(
     at_least: float | None = None,
     at_most: float | None = None,
     default: float | None = None,
+    optional: bool = False,
 ) -> Any:  # noqa: ANN401  a dataclass field specifier is typed by the field it stands for
-    """Declare a scalar coefficient of a form with its meaning and its domain."""
+    """Declare a scalar coefficient of a form with its meaning and its domain; None when optional and absent."""
     metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most}
-    return field(metadata=metadata) if default is None else field(default=default, metadata=metadata)
+    if default is None and not optional:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,11 @@ class Law(ABC):
         values = {}
         for item in fields(cls):
             meta = item.metadata
+            if "meaning" not in meta:
+                continue
+            if item.default is None:
+                values[item.name] = table.optional_number(item.name, above=meta["above"], at_least=meta["at_least"])
+                continue
             default = None if item.default is MISSING else item.default
             values[item.name] = table.number(
                 item.name,
@@ -85,8 +97,13 @@ class Law(ABC):
         return cls(**values)
 
     def coefficients(self) -> dict[str, float]:
-        """Return the coefficients by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        """Return the coefficients by name, without the optional ones that the source does not give."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if "meaning" in item.metadata}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def with_coefficients(self, values: Mapping[str, float]) -> Self:
+        """Return the law with some coefficients changed."""
+        return replace(self, **values)
 
     def in_raw_units(self, units: Units) -> Self:
         """Return the same law for quantities in raw units, given the units of its coefficients."""
@@ -137,10 +154,18 @@ class LossSurface(Law):
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(Law):
-    """A law that gives the compute-optimal split of a budget directly."""
+    """A law that gives the compute-optimal split of a budget directly.
 
-    __slots__ = ()
+    A source measures the size or the tokens; ``cost`` is its compute convention, by which the other side follows.
+    """
+
+    cost: Cost = field(default_factory=Cost)
+
+    def with_cost(self, cost: Cost) -> Self:
+        """Return the law with another compute convention."""
+        return replace(self, cost=cost)
 
     @abstractmethod
     def split(self, flops: Number) -> tuple[Number, Number]:

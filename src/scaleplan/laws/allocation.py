@@ -1,0 +1,81 @@
+"""Allocation-only power laws: the optimal size, the optimal tokens or both as powers of the budget.
+
+Hoffmann et al. 2022 (Approaches 1 and 2) and Porian et al. 2024 give N, Llama 3 gives D, DeepSeek gives
+non-embedding FLOP per token and D, Hunyuan-Large gives activated parameters and D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from scaleplan.laws.base import Allocation, Number, Units, coefficient
+
+if TYPE_CHECKING:
+    from scaleplan.records import Table
+
+__all__ = ["PowerAllocation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerAllocation(Allocation):
+    """N = params_scale * C^params_exponent and/or D = tokens_scale * C^tokens_exponent.
+
+    Where a source fits both, the two do not spend exactly C (rounded digits, or exponents that do not add up
+    to one), and a plan must: the size comes from the law and the tokens from the budget. The law's own tokens
+    remain available as :meth:`tokens_by_law`.
+    """
+
+    form: ClassVar[str] = "power_allocation"
+    formula: ClassVar[str] = "N = params_scale*C^params_exponent, D = tokens_scale*C^tokens_exponent"
+
+    params_scale: float | None = coefficient("optimal size at C = 1", above=0, optional=True)
+    params_exponent: float | None = coefficient("exponent of the optimal size", above=0, optional=True)
+    tokens_scale: float | None = coefficient("optimal tokens at C = 1", above=0, optional=True)
+    tokens_exponent: float | None = coefficient("exponent of the optimal tokens", above=0, optional=True)
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the coefficients; each scale needs its exponent, and one side at least must be there."""
+        law = super(PowerAllocation, cls).from_table(table)
+        for side in ("params", "tokens"):
+            scale, exponent = f"{side}_scale", f"{side}_exponent"
+            for key, other in ((scale, exponent), (exponent, scale)):
+                if key in table and other not in table:
+                    raise table.error(other, "this key is missing", hint=f"{key} needs it")
+        if law.params_scale is None and law.tokens_scale is None:
+            raise table.error("params_scale", "expected the size, the tokens or both as powers of the compute")
+        return law
+
+    def params_by_law(self, flops: Number) -> Number | None:
+        """Return the size by the source's own power law; None when it gives tokens only."""
+        if self.params_scale is None or self.params_exponent is None:
+            return None
+        return self.params_scale * flops**self.params_exponent
+
+    def tokens_by_law(self, flops: Number) -> Number | None:
+        """Return the tokens by the source's own power law; None when it gives the size only."""
+        if self.tokens_scale is None or self.tokens_exponent is None:
+            return None
+        return self.tokens_scale * flops**self.tokens_exponent
+
+    def split(self, flops: Number) -> tuple[Number, Number]:
+        """Return the measured side by its power law and the other side by the compute convention."""
+        params = self.params_by_law(flops)
+        if params is not None:
+            return params, self.cost.tokens(params, flops)
+        tokens = self.tokens_by_law(flops)
+        assert tokens is not None  # from_table requires one side
+        return self.cost.params(tokens, flops), tokens
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale the scales: N/u = c*(C/v)^a has the scale c*u/v^a for raw N and C."""
+        return replace(
+            self,
+            params_scale=_raw(self.params_scale, self.params_exponent, units.params, units.flops),
+            tokens_scale=_raw(self.tokens_scale, self.tokens_exponent, units.tokens, units.flops),
+        )
+
+
+def _raw(scale: float | None, exponent: float | None, unit: float, flops: float) -> float | None:
+    return None if scale is None or exponent is None else scale * unit * flops**-exponent

@@ -1,0 +1,219 @@
+"""How much compute does a budget buy, and what does compute cost: FLOP ↔ accelerator-hours, days, money, energy.
+
+``flops = gpu_hours * 3600 * peak * utilisation`` with ``utilisation = mfu * goodput``. Every figure of that line is
+part of the answer. Nothing is read from disk for a budget in plain FLOP.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scaleplan.budget import Budget, BudgetRequest
+from scaleplan.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scaleplan.hardware import Accelerator
+    from scaleplan.notices import Notice
+    from scaleplan.utilisation import Utilisation, UtilisationTable
+
+__all__ = ["Funding", "resolve", "settle"]
+
+_SECONDS_PER_HOUR = 3600.0
+_HOURS_PER_DAY = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funding:
+    """The compute a budget buys, its derivation, and what to say about it.
+
+    ``params`` is the size the default utilisation was settled with, None where the size played no part.
+    """
+
+    flops: float
+    budget: Budget
+    params: float | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+def resolve(request: BudgetRequest, *, params: float | None = None, moe: bool = False) -> Funding:
+    """Return the FLOP of a budget for a model of known (or unknown) size.
+
+    Parameters
+    ----------
+    request
+        The budget.
+    params
+        Active parameters of the model; decides the default utilisation, which assumes 7B (and says so) for None.
+    moe
+        Whether the model is a mixture of experts.
+
+    Raises
+    ------
+    UsageError
+        When the request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
+
+    """
+    form = request.source()
+    if request.gpu is None:
+        assert request.flops is not None
+        return Funding(flops=request.flops, budget=Budget(source=form))
+    site = _Site(request, form)
+    return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
+
+
+def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe: bool = False) -> Funding:
+    """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
+
+    Parameters
+    ----------
+    request
+        The budget.
+    best_params
+        The (active) parameters of the best model for a number of FLOP; called a handful of times at most, and
+        not at all where the utilisation is given or no hardware is involved.
+    moe
+        Whether the model is a mixture of experts.
+
+    See :func:`scaleplan.utilisation.settle` for how the circle is resolved; raises what :func:`resolve` raises.
+
+    """
+    form = request.source()
+    if request.gpu is None or request.mfu is not None:
+        return resolve(request, moe=moe)
+    if request.flops is not None:
+        return resolve(request, params=best_params(request.flops), moe=moe)
+    from scaleplan.notices import Notice
+    from scaleplan.utilisation import settle as settle_utilisation
+
+    site = _Site(request, form)
+    settled = settle_utilisation(
+        lambda params: site.utilisation(params, moe=moe),
+        lambda utilisation: best_params(site.flops(utilisation)),
+        site.table().edges,
+    )
+    funding = replace(site.fund(settled.utilisation), params=settled.params)
+    if settled.consistent:
+        return funding
+    taken = f"the lower value, {settled.utilisation.mfu:.3g}, is used"
+    message = f"the best size lies where the default utilisation steps down; {taken}"
+    return replace(funding, notices=(*funding.notices, Notice(code="utilisation_step", message=message)))
+
+
+class _Site:
+    """The accelerator, its peak and its price: what stays the same whatever the utilisation."""
+
+    def __init__(self, request: BudgetRequest, form: str) -> None:
+        from scaleplan.hardware import Accelerators
+
+        assert request.gpu is not None
+        self.request = request
+        self.form = form
+        self.accelerator: Accelerator = Accelerators().get(request.gpu)
+        self.precision = self.accelerator.precision(request.precision)
+        self.peak = self.accelerator.peak(self.precision)
+        self.price, self.notices = _price(request, self.accelerator)
+        self._table: UtilisationTable | None = None
+
+    def table(self) -> UtilisationTable:
+        """Return the table of default utilisations, read once and only when it is needed."""
+        from scaleplan.utilisation import UtilisationTable
+
+        self._table = self._table or UtilisationTable()
+        return self._table
+
+    def utilisation(self, params: float | None, *, moe: bool) -> Utilisation:
+        """Return the given utilisation, or the default one for a model of ``params``."""
+        from scaleplan.utilisation import Utilisation
+
+        request = self.request
+        if request.mfu is None:
+            found = self.table().default(
+                self.accelerator,
+                precision=self.precision,
+                params=params,
+                gpus=request.gpus,
+                profile=request.profile,
+                moe=moe,
+            )
+        else:
+            profile, goodput = None, 1.0
+            if request.profile is not None:
+                profile, _, goodput = self.table().profile(request.profile)
+            found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source="given", band=None)
+        return found if request.goodput is None else replace(found, goodput=request.goodput)
+
+    def hours(self, utilisation: float) -> float:
+        """Return the accelerator-hours of the budget."""
+        request = self.request
+        if request.gpu_hours is not None:
+            return request.gpu_hours
+        if request.flops is not None:
+            return request.flops / (self.peak * utilisation * _SECONDS_PER_HOUR)
+        if request.cost_usd is not None:
+            assert self.price is not None
+            return request.cost_usd / self.price
+        assert request.gpus is not None
+        assert request.seconds is not None
+        return request.gpus * request.seconds / _SECONDS_PER_HOUR
+
+    def flops(self, utilisation: float) -> float:
+        """Return the FLOP of the budget."""
+        if self.request.flops is not None:
+            return self.request.flops
+        flops = self.hours(utilisation) * _SECONDS_PER_HOUR * self.peak * utilisation
+        if not 0 < flops < math.inf:
+            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
+        return flops
+
+    def fund(self, utilisation: Utilisation) -> Funding:
+        """Return the FLOP with their whole derivation."""
+        from scaleplan.energy import Power
+        from scaleplan.prices import CURRENCY
+
+        request, hours = self.request, self.hours(utilisation.value)
+        cost = request.cost_usd
+        if cost is None and self.price is not None:
+            cost = hours * self.price
+        budget = Budget(
+            source=self.form,
+            gpu=self.accelerator.id,
+            gpus=None if request.gpus is None else int(request.gpus),
+            gpu_hours=hours,
+            days=None if request.gpus is None else hours / request.gpus / _HOURS_PER_DAY,
+            utilisation=utilisation.value,
+            peak_flops_per_s=self.peak,
+            precision=self.precision,
+            cost=cost,
+            currency=None if cost is None else CURRENCY,
+            mfu=utilisation.mfu,
+            goodput=utilisation.goodput,
+            profile=utilisation.profile,
+            price_per_hour=self.price,
+            energy_kwh=Power().kwh(hours, tdp_w=self.accelerator.tdp_w),
+            utilisation_source=utilisation.source,
+        )
+        notices = (*self.notices, *utilisation.notices)
+        return Funding(flops=self.flops(utilisation.value), budget=budget, notices=notices)
+
+
+def _price(request: BudgetRequest, accelerator: Accelerator) -> tuple[float | None, tuple[Notice, ...]]:
+    """Return the price per hour; None with the reason where nobody gave one and there is no default."""
+    if isinstance(request.price, int | float):
+        return float(request.price), ()
+    from scaleplan.notices import Notice
+    from scaleplan.prices import Prices
+
+    prices = Prices()
+    if request.price is not None:
+        return prices.named(accelerator.id, request.price).usd_per_hour, ()
+    default = prices.default(accelerator.id)
+    if default is not None:
+        return default.usd_per_hour, ()
+    if request.cost_usd is not None:
+        raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
+    message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
+    return None, (Notice(code="no_price", message=message),)

@@ -1,11 +1,11 @@
-"""How does the user say where a role's values are, and which values are they?
+r"""How a user says where the values of a role are, and which values those are.
 
 ::
 
     COLUMN              the cells of a column, as they are
     log10(COLUMN)       the cells are logarithms to base 10
     COLUMN*1e9          the cells are in billions
-    COLUMN~REGEX        what the group of a regular expression finds inside the text: Name~model-(\\d+m)
+    COLUMN~REGEX        what the group of a regular expression finds inside the text: Name~model-(\d+m)
     20, 7B              no column at all: the same number for every run
 
 A column whose name is exactly the text always wins, so that any name can be written.

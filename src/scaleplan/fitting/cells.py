@@ -1,4 +1,4 @@
-"""What number does this cell of a table of runs hold?
+"""The number that a cell of a table of runs holds.
 
 People write sizes as ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08`` or ``263.4344e9``, and a value that
 is not there as an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because nobody
@@ -66,7 +66,7 @@ def to_number(cell: Cell) -> float:
     if cell is None:
         return float("nan")
     if isinstance(cell, bool):
-        raise ValueError(cell)
+        raise ValueError(cell)  # noqa: TRY004  a cell of a file is a value, whatever its type
     try:
         return float(cell)
     except OverflowError:

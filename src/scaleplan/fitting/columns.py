@@ -1,4 +1,4 @@
-"""Which column of a table of runs holds the parameters, the tokens, the compute, the loss?
+"""Which column of a table of runs holds the parameters, the tokens, the compute, the loss.
 
 Recognition is a table of names, tried in order, and nothing else, so that a choice can be explained: a column with
 the role's own name (``params`` or ``N``) wins over a usual name (``n_params``), that over a name of a particular
@@ -16,7 +16,7 @@ from scaleplan.errors import inert
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LOSS_UNITS", "ROLES", "Candidate", "candidates", "words"]
+__all__ = ["LOSS_UNITS", "ROLES", "Candidate", "candidates", "listed", "loss_unit_of", "words"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -45,14 +45,28 @@ _NAMES: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"params", "n"}),
         frozenset(
             {
-                *("n params", "num params", "nparams", "parameters", "n parameters", "num parameters", "model params"),
+                *(
+                    "n params",
+                    "num params",
+                    "nparams",
+                    "parameters",
+                    "n parameters",
+                    "num parameters",
+                    "model params",
+                ),
                 *("param count", "params count", "parameter count", "model size", "size", "model parameters"),
             }
         ),
         frozenset(
             {
                 *("total params", "params total", "n total", "n params total", "total parameters", "n all"),
-                *("non emb params", "non embedding params", "params non emb", "params non embedding", "nonemb params"),
+                *(
+                    "non emb params",
+                    "non embedding params",
+                    "params non emb",
+                    "params non embedding",
+                    "nonemb params",
+                ),
                 *("params no emb", "params no embed", "n non emb", "n non embedding", "non embedding parameters"),
                 *("n params non embedding", "n nonemb", "active params", "n active", "params active"),
             }
@@ -62,7 +76,15 @@ _NAMES: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"tokens", "d"}),
         frozenset(
             {
-                *("d tokens", "train tokens", "training tokens", "n tokens", "num tokens", "num token", "tokens seen"),
+                *(
+                    "d tokens",
+                    "train tokens",
+                    "training tokens",
+                    "n tokens",
+                    "num tokens",
+                    "num token",
+                    "tokens seen",
+                ),
                 *("total tokens", "tokens total", "token count", "tokens trained", "n train tokens", "seen tokens"),
                 *("total train tokens", "num train tokens", "tokens processed", "n training tokens"),
             }
@@ -72,7 +94,15 @@ _NAMES: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"flops", "flop", "c"}),
         frozenset(
             {
-                *("c flops", "compute", "train flops", "training flop", "training flops", "total flops", "train flop"),
+                *(
+                    "c flops",
+                    "compute",
+                    "train flops",
+                    "training flop",
+                    "training flops",
+                    "total flops",
+                    "train flop",
+                ),
                 *("flops total", "n flops", "compute budget", "training compute", "train compute", "flops budget"),
                 *("c compute", "total compute", "total training flops", "total train flops"),
             }

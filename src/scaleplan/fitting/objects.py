@@ -1,4 +1,4 @@
-"""What rows and columns does this JSON document, or this stream of JSON lines, hold?
+"""The rows and columns in a JSON document or a stream of JSON lines.
 
 Read are a list of objects, an object of columns, an object with one list of objects, an object of runs by name, and
 one object a line. Nested keys become dotted paths: ``config.data.train_tokens``.
@@ -86,7 +86,9 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
         return document
     if not isinstance(document, dict):
         raise FileError(f"{source}: this JSON document is {_kind(document)}", hint=_SHAPES)
-    tables = [value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    tables = [
+        value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
     if len(tables) == 1:
         return _objects(tables[0], source)
     values = list(document.values())

@@ -1,4 +1,4 @@
-"""Where does this file keep each role, and how is that explained?
+"""Where a file keeps each role, and how that is explained.
 
 The user's own mapping comes first, then the names that :mod:`scaleplan.fitting.columns` knows. A column without a
 single value is no candidate, and columns with the same values are one. Every choice among several is a note; a
@@ -16,7 +16,7 @@ import numpy as np
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.fitting.bindings import Binding, read_binding
 from scaleplan.fitting.cells import to_text
-from scaleplan.fitting.columns import LOSS_UNITS, ROLES, candidates, listed, loss_unit_of
+from scaleplan.fitting.columns import LOSS_UNITS, ROLES, candidates, listed, loss_unit_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["recognise"]
 
-_OPTIONS = {"nats": "", "bits": "--loss-unit bits", "ppl": "--loss-unit ppl", "bpb": "--loss-unit bpb"}
+_EVALUATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "test"})
 _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKMB](?![A-Za-z0-9])")
 
 
@@ -52,16 +52,20 @@ def recognise(
     bindings = {role: read_binding(text, grid, role=role) for role, text in mapping.items()}
     notes: list[str] = []
     if "loss" not in bindings:
-        _add(bindings, notes, "loss", _loss_candidates(grid, loss_unit), grid, None)
+        _add(bindings, notes, "loss", found=_loss_candidates(grid, loss_unit), grid=grid)
     with_loss = np.isfinite(bindings["loss"].numbers(grid)[0]) if "loss" in bindings else None
     for role in ("params", "tokens", "flops", "unique_tokens", "weight"):
         if role not in bindings:
-            _add(bindings, notes, role, candidates(role, grid.names), grid, with_loss)
+            _add(bindings, notes, role, found=candidates(role, grid.names), grid=grid, with_loss=with_loss)
     for role in ("name", "state"):
         found = candidates(role, grid.names)
         if role not in bindings and found:
             bindings[role] = Binding(text=found[0].name, column=found[0].name)
     _apply_log10(bindings, log10, grid)
+    if "group" not in bindings:
+        notes += [
+            f"column '{name}' may separate groups: --group '{name}'" for name in grid.names if words(name) == "group"
+        ]
     _require(bindings, needed, grid, loss_unit)
     return bindings, notes
 
@@ -75,9 +79,10 @@ def _add(
     bindings: dict[str, Binding],
     notes: list[str],
     role: str,
+    *,
     found: Sequence[Candidate],
     grid: Grid,
-    with_loss: NDArray[bool_] | None,
+    with_loss: NDArray[bool_] | None = None,
 ) -> None:
     """Bind a role to the best of its candidates that has values in rows with a loss."""
     distinct: list[tuple[Candidate, Binding]] = []
@@ -94,7 +99,8 @@ def _add(
         return
     best = [candidate.name for candidate, _ in distinct if candidate.rank == distinct[0][0].rank]
     if len(best) > 1:
-        hint = f"choose with --map '{role}={best[0]}'"
+        likely = next((name for name in best if _EVALUATION & set(words(name).split())), best[0])
+        hint = f"choose with --map '{role}={likely}'"
         raise FileError(f"{grid.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
     bindings[role] = distinct[0][1]
     others = [candidate.name for candidate, _ in distinct[1:]]
@@ -139,8 +145,10 @@ def _no_loss(grid: Grid, loss_unit: str) -> FileError:
     for name in grid.names:
         unit = loss_unit_of(name)
         if unit is not None and unit != loss_unit:
-            hint = f"{_OPTIONS[unit]} reads it as {LOSS_UNITS[unit].partition(':')[0]}, --map loss=COLUMN names another"
-            return FileError(f"{grid.source}: no column for the loss in nats; '{name}' speaks of another unit", hint=hint)
+            hint = f"--loss-unit {unit} reads it as {LOSS_UNITS[unit].partition(':')[0]}, --map loss=COLUMN names another"
+            return FileError(
+                f"{grid.source}: no column for the loss in {loss_unit}, '{name}' is in {unit}", hint=hint
+            )
     hint = f"choose with --map loss=COLUMN; columns: {listed(grid.names)}"
     return FileError(f"{grid.source}: no column with values for the final loss", hint=hint)
 

@@ -1,4 +1,4 @@
-"""What rows and columns does this file of runs hold?
+"""The rows and columns in a file of runs.
 
 Reads CSV, TSV, JSON and JSON Lines from a file or standard input into one :class:`Grid` of untouched cells. Rows
 keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON Lines

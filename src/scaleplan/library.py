@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.datafiles import data_folder, user_folder
 from scaleplan.errors import FileError, UnknownNameError, quote
+from scaleplan.files import read_text
 from scaleplan.preset_reader import read_preset
 
 if TYPE_CHECKING:
@@ -55,17 +56,10 @@ class Library:
         for known, path in files.items():
             if known.casefold() == wanted:
                 return _filed(path)
-        aliases: list[str] = []
-        broken: FileError | None = None
-        for path in reversed(files.values()):  # the user's own first
-            try:
-                preset = _filed(path)
-            except FileError as error:  # a broken neighbour must not hide a good preset
-                broken = broken or error
-                continue
-            if wanted in (alias.casefold() for alias in preset.aliases):
-                return preset
-            aliases += preset.aliases
+        found, _, _ = _by_alias(files, wanted)
+        if found is not None:
+            return found
+        _, aliases, broken = _by_alias(files, wanted, every=True)
         unknown = UnknownNameError("preset", name, [*files, *aliases], listing="scaleplan presets list")
         if broken is not None:
             unknown.hint = f"{unknown.hint}; one file could not be read: {broken.message}"
@@ -89,6 +83,29 @@ class Library:
     def files(self) -> dict[str, Path]:
         """Return the file of each id."""
         return {name[:-5]: folder / name for folder in self.folders for name in _listing(folder)}
+
+
+def _by_alias(
+    files: dict[str, Path], wanted: str, *, every: bool = False
+) -> tuple[Preset | None, list[str], FileError | None]:
+    """Return the preset with an alias, the aliases seen and the first error.
+
+    Only files in which the text of the alias occurs are parsed, unless ``every`` alias is asked for.
+    """
+    aliases: list[str] = []
+    broken: FileError | None = None
+    for path in reversed(files.values()):  # the user's own first
+        try:
+            if not every and wanted not in read_text(path, what="preset").casefold():
+                continue
+            preset = _filed(path)
+        except FileError as error:  # a broken neighbour must not hide a good preset
+            broken = broken or error
+            continue
+        if wanted in (alias.casefold() for alias in preset.aliases):
+            return preset, aliases, broken
+        aliases += preset.aliases
+    return None, aliases, broken
 
 
 def _listing(folder: Path) -> list[str]:

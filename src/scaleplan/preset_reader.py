@@ -116,7 +116,7 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
     conventions = Conventions(
         params=params,
         flops=flops,
-        loss=_line(table, "loss", "nats/token"),
+        loss=_line(table, "loss", "not stated"),
         tokenizer=_line(table, "tokenizer", "not stated"),
         corpus=_line(table, "corpus", "not stated"),
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.grid import basins, profile
-from scaleplan.fitting.newton import minimise
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.polish import neighbours, pass_through, polish
 from scaleplan.fitting.surface import Coordinates, Surface
 from scaleplan.laws.additive import Additive
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Refits", "Solution", "fit_additive", "refit_additive"]
 
 _NODES, _BASINS = 28, 3
+_EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
 _RESAMPLE_NODES = 16
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
@@ -146,10 +147,17 @@ def fit_additive(
     rss, nodes = _profile(points, objective, coordinates, points.weight, count=_NODES)
     start = basins(rss[0], nodes[0], count=_NODES, tied=tied, most=_BASINS)
     first = objective.score(surface.residuals(start), points.weight)
-    theta, converged = _polish(surface, start)
+    theta, converged = polish(surface, start)
+    if len(points) <= _EXPLORED:
+        best = int(np.argmin(objective.score(surface.residuals(theta), points.weight)))
+        again, settled = polish(surface, neighbours(surface, theta[best]), stages=2)
+        theta, converged = np.concatenate([theta, again]), np.concatenate([converged, settled])
     scores = objective.score(surface.residuals(theta), points.weight)
     best = int(np.argmin(scores))
     lower, upper = coordinates.bounds(points.loss)
+    if objective.robust == "l1":
+        theta[best] = pass_through(surface, theta[best], lower, upper)
+        scores[best] = objective.score(surface.residuals(theta[best : best + 1])[0], points.weight)
     return Solution(
         theta=theta[best],
         centre=points.centre,
@@ -189,7 +197,7 @@ def refit_additive(
         own_score = objective.score(surface.residuals(own), scaled[part])
         common_score = objective.score(surface.residuals(common), scaled[part])
         start = np.where((common_score <= own_score)[:, None], common, own)
-        theta[part], converged[part] = _polish(surface, start)
+        theta[part], converged[part] = polish(surface, start)
         score[part] = objective.score(surface.residuals(theta[part]), scaled[part])
         if progress is not None:
             progress(part.stop)
@@ -229,20 +237,6 @@ def _profile(
     if objective.is_log:
         rows = rows / points.loss**2
     return profile(x, y, points.loss, rows, count=count, tied=coordinates.tied, floor=coordinates.floor)
-
-
-def _polish(surface: Surface, start: Array) -> tuple[Array, NDArray[bool_]]:
-    spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
-    lower, upper = surface.coordinates.bounds(surface.loss)
-    minimum = minimise(
-        surface,
-        surface.coordinates.free(start),
-        lower=lower,
-        upper=upper,
-        deltas=surface.objective.continuation(spread),
-        zero=len(surface.loss) * 1e-31,
-    )
-    return surface.coordinates.full(minimum.theta), minimum.converged
 
 
 def _on_bound(theta: Array, coordinates: Coordinates, lower: Array, upper: Array) -> NDArray[bool_]:

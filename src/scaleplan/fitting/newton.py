@@ -33,9 +33,7 @@ _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
 class Problem(Protocol):
     """A batch of objectives with derivatives."""
 
-    def derivatives(
-        self, theta: Array, index: Index, *, delta: float, majorise: bool
-    ) -> tuple[Array, Array, Array]:
+    def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
         """Return value (R,), gradient (R, p) and Hessian (R, p, p) of the problems ``index`` at ``theta`` (R, p).
 
         With ``majorise`` the Hessian is the positive one of iteratively reweighted least squares.
@@ -100,7 +98,7 @@ def _descend(
     damping = np.full(count, _FIRST_DAMPING)
     taken = 0
     for taken in range(1, steps + 1):
-        step, decrease = _step(theta, gradient, hessian, damping, lower, upper)
+        step, decrease = _step(theta, gradient, hessian, damping=damping, box=box)
         finished = (decrease <= tolerance * value) | (value <= zero) | (damping > _MOST_DAMPING)
         if taken <= majorised:
             finished[:] = False
@@ -131,9 +129,10 @@ def _descend(
 
 
 def _step(
-    theta: Array, gradient: Array, hessian: Array, damping: Array, lower: Array, upper: Array
+    theta: Array, gradient: Array, hessian: Array, *, damping: Array, box: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """Return the damped step and the decrease that an undamped one promises; coordinates held at a bound rest."""
+    lower, upper = box
     held = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian, axis1=1, axis2=2)), 1e-300))
     slope = gradient / scale

@@ -26,7 +26,7 @@ __all__ = ["Objective", "Residual", "Robust"]
 Residual = Literal["log", "linear"]
 Robust = Literal["huber", "l1", "none"]
 
-_L1_DELTA = 1e-8  # where the continuation towards absolute deviations stops; changes a sum of |r| by < 1e-7 of it
+_L1_DELTA = 1e-2  # where the continuation towards absolute deviations stops, as a multiple of a usual residual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,7 @@ class Objective:
         """
         if self.robust == "none":
             return (math.inf,)
-        last = self.delta if self.robust == "huber" else _L1_DELTA * (1.0 if self.is_log else max(spread, 1e-6) / 1e-2)
-        stages = [last]
-        while stages[-1] < spread and len(stages) < 40:
-            stages.append(stages[-1] * (4.0 if self.robust == "huber" else 10.0))
+        stages = [self.delta if self.robust == "huber" else max(_L1_DELTA * spread, 1e-12)]
+        while stages[-1] < spread:
+            stages.append(stages[-1] * 4.0)
         return tuple(reversed(stages))

@@ -68,22 +68,31 @@ class Points:
             When the columns differ in length, or hold a number that is not positive and finite.
 
         """
-        size = _column(params, "params")
-        data = _column(tokens, "tokens")
-        columns = {
-            "params": size,
-            "tokens": data,
-            "loss": _column(loss, "loss"),
-            "flops": 6.0 * size * data if flops is None and size.shape == data.shape else _column(flops, "flops"),
-            "weight": None if weight is None else _column(weight, "weight"),
+        size, data, observed = _column(params, "params"), _column(tokens, "tokens"), _column(loss, "loss")
+        compute = None if flops is None else _column(flops, "flops")
+        counts = None if weight is None else _column(weight, "weight")
+        lengths = {
+            name: len(column)
+            for name, column in (
+                ("params", size),
+                ("tokens", data),
+                ("loss", observed),
+                ("flops", compute),
+                ("weight", counts),
+            )
+            if column is not None
         }
-        lengths = {name: len(column) for name, column in columns.items() if column is not None}
         if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise UsageError(f"columns of different length: {counts}")
-        count = lengths["loss"]
-        index = np.arange(1, count + 1) if rows is None else np.asarray(rows, dtype=np.intp)
-        return cls(**columns, rows=index)
+            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise UsageError(f"columns of different length: {listed}")
+        return cls(
+            params=size,
+            tokens=data,
+            loss=observed,
+            flops=6.0 * size * data if compute is None else compute,
+            weight=counts,
+            rows=np.arange(1, len(observed) + 1) if rows is None else np.asarray(rows, dtype=np.intp),
+        )
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -110,7 +119,7 @@ class Points:
         )
 
 
-def _column(values: Floats | None, name: str) -> Array:
+def _column(values: Floats, name: str) -> Array:
     column = np.asarray(values, dtype=np.float64)
     if column.ndim != 1:
         raise UsageError(f"{name} is not a column of numbers")

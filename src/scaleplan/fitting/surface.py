@@ -106,9 +106,7 @@ class Surface:
         out[:, 4] = scale
         return out
 
-    def derivatives(
-        self, theta: Array, index: Index, *, delta: float, majorise: bool
-    ) -> tuple[Array, Array, Array]:
+    def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
         """Return value, gradient and Hessian of the sum of Huber(r; delta)/delta, or of r²/2 for no delta.
 
         For f = ln L the second derivatives are L''/L - f'f'ᵀ, so that the curvature of log residuals is the
@@ -147,8 +145,5 @@ def _huber(residual: Array, delta: float, *, majorise: bool) -> tuple[Array, Arr
     psi = np.minimum(np.maximum(residual, -delta), delta)
     size = np.abs(residual)
     value = psi * (residual - 0.5 * psi) / delta
-    if majorise:
-        slope = 1.0 / np.maximum(size, delta)
-    else:
-        slope = (size <= delta) / delta
+    slope = 1.0 / np.maximum(size, delta) if majorise else (size <= delta) / delta
     return psi / delta, slope, value

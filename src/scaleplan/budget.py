@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
+
+if TYPE_CHECKING:
+    from scaleplan.energy import Power
 
 __all__ = ["Budget", "BudgetRequest"]
 
@@ -35,6 +39,8 @@ class BudgetRequest:
         Precision whose peak counts; None for bf16, or fp16 where there is no bf16.
     profile
         ``benchmark``, ``typical`` or ``end-to-end``; None for typical.
+    power
+        Load, host overhead and PUE for the energy; None for the defaults.
 
     """
 
@@ -49,6 +55,7 @@ class BudgetRequest:
     precision: str | None = None
     profile: str | None = None
     goodput: float | None = None
+    power: Power | None = None
 
     def source(self) -> str:
         """Return which form this is: ``flops``, ``gpu_hours``, ``cluster`` or ``cost``.
@@ -86,7 +93,7 @@ class BudgetRequest:
                 f"{option} needs --gpu to become FLOP",
                 hint="name the accelerator, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
             )
-        for name in ("gpus", "price", "mfu", "goodput", "precision", "profile"):
+        for name in ("gpus", "price", "mfu", "goodput", "precision", "profile", "power"):
             if getattr(self, name) is not None:
                 raise UsageError(
                     f"--{name} says nothing about a budget in FLOP without an accelerator",

@@ -60,7 +60,7 @@ def resolve(request: BudgetRequest, *, params: float | None = None, moe: bool = 
     form = request.source()
     if request.gpu is None:
         assert request.flops is not None
-        return Funding(flops=request.flops, budget=Budget(source=form))
+        return Funding(flops=float(request.flops), budget=Budget(source=form))
     site = _Site(request, form)
     return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
 
@@ -150,7 +150,7 @@ class _Site:
         """Return the accelerator-hours of the budget."""
         request = self.request
         if request.gpu_hours is not None:
-            return request.gpu_hours
+            return float(request.gpu_hours)
         if request.flops is not None:
             return request.flops / (self.peak * utilisation * _SECONDS_PER_HOUR)
         if request.cost_usd is not None:
@@ -163,7 +163,7 @@ class _Site:
     def flops(self, utilisation: float) -> float:
         """Return the FLOP of the budget."""
         if self.request.flops is not None:
-            return self.request.flops
+            return float(self.request.flops)
         flops = self.hours(utilisation) * _SECONDS_PER_HOUR * self.peak * utilisation
         if not 0 < flops < math.inf:
             raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
@@ -175,9 +175,13 @@ class _Site:
         from scaleplan.prices import CURRENCY
 
         request, hours = self.request, self.hours(utilisation.value)
-        cost = request.cost_usd
-        if cost is None and self.price is not None:
-            cost = hours * self.price
+        cost = (
+            None
+            if self.price is None
+            else hours * self.price
+            if request.cost_usd is None
+            else float(request.cost_usd)
+        )
         budget = Budget(
             source=self.form,
             gpu=self.accelerator.id,
@@ -193,7 +197,7 @@ class _Site:
             goodput=utilisation.goodput,
             profile=utilisation.profile,
             price_per_hour=self.price,
-            energy_kwh=Power().kwh(hours, tdp_w=self.accelerator.tdp_w),
+            energy_kwh=(request.power or Power()).kwh(hours, tdp_w=self.accelerator.tdp_w),
             utilisation_source=utilisation.source,
         )
         notices = (*self.notices, *utilisation.notices)

@@ -99,7 +99,9 @@ def parse_seconds(value: str | SupportsFloat) -> float:
         smallest = _UNITS[unit]
         total += scanned.value(factor=smallest)
         start = scanned.unit_start + len(word)
-    return convert(total)
+    if total == float("inf"):
+        raise refuse(value, f"{quote(value)} is too large")
+    return total
 
 
 def parse_days(value: str | SupportsFloat) -> float:

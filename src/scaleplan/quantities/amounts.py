@@ -29,7 +29,7 @@ SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "G": 9, "T": 12}
 SCALE_WORDS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 """Power of ten of each number word."""
 
-_COUNT = re.compile(
+_COUNT = (
     r"(?:(?P<letter>[kKMBGT])|(?P<word>(?i:thousand|million|billion|trillion)))?"
     r"[ -]?(?P<noun>(?i:tokens?|params?|parameters?))?"
 )
@@ -61,7 +61,7 @@ def parse_count(value: str | SupportsFloat, *, what: Literal["params", "tokens"]
         return convert(value)
     example = "70B" if what == "params" else "1.4T"
     scanned = scan(value, example=example)
-    match = _COUNT.fullmatch(scanned.unit)
+    match = re.fullmatch(_COUNT, scanned.unit)
     counted = "parameters" if what == "params" else "tokens"
     if match is None:
         hint = case_hint(scanned, SCALES) or f"for example {example}"

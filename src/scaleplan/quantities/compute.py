@@ -32,7 +32,7 @@ _LONG_PREFIXES = {
     "ronna": 27,
 }
 _SECONDS = {"s": 1.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
-_FLOPS = re.compile(
+_FLOPS = (
     r"(?:(?P<word>(?i:thousand|million|billion|trillion)) )?"
     r"(?:(?P<prefix>[kKMGTPEZYR])|(?P<long>(?i:kilo|mega|giga|tera|peta|exa|zetta|yotta|ronna)))?"
     r"(?P<flop>FLOPS|FLOPs?|flops?|F)(?P<rate>/s(?:ec|econd)?|ps)?"
@@ -65,7 +65,7 @@ def parse_flops(value: str | SupportsFloat) -> float:
     scanned = scan(value)
     if not scanned.unit:
         return scanned.value()
-    match = _FLOPS.fullmatch(scanned.unit)
+    match = re.fullmatch(_FLOPS, scanned.unit)
     if match is None or (match["flop"] == "F" and not (match["prefix"] or match["long"])):
         raise _unknown(scanned)
     time = match["time"]
@@ -92,7 +92,7 @@ def _unknown(scanned: Scanned) -> QuantityError:
     if re.fullmatch(r"(?i:.*(?:hours?|h|usd|\$))", unit):
         hint = "device time and money become compute with an accelerator, its utilisation and its price"
         return scanned.refuse_unit(f"{text} is not an amount of compute", hint=hint)
-    if re.fullmatch(_FLOPS.pattern, unit, re.IGNORECASE) and not unit.casefold().startswith("f"):
+    if re.fullmatch(_FLOPS, unit, re.IGNORECASE) and not unit.casefold().startswith("f"):
         hint = f"upper and lower case matter: for example {numeral} PFLOP or {numeral} PF-days"
     else:
         hint = "for example 1e21, 3.2 ZFLOP or 500 PF-days"

@@ -44,7 +44,7 @@ _SHORT = {
     "s": "second",
     "sec": "second",
 }
-_HOURS = re.compile(
+_HOURS = (
     r"(?P<scale>k(?=[A-Z])|(?:[kKMBGT]|(?i:thousand|million|billion|trillion))(?=[ -]|$|h$|(?i:hours?$|hrs?$|gpu)))?"
     r"[ -]?"
     r"(?:(?P<device>[A-Za-z][A-Za-z0-9._]*(?:[-_ ][A-Za-z0-9._]+)*?)"
@@ -142,7 +142,7 @@ def parse_hours(value: str | SupportsFloat) -> tuple[float, str | None]:
         return convert(value), None
     example = "2k H100-hours or 5000"
     scanned = scan(value, example=example)
-    match = _HOURS.fullmatch(scanned.unit)
+    match = re.fullmatch(_HOURS, scanned.unit)
     if match is None or (match["unit"] is None and match["device"]):
         hint = f"for example {example}"
         raise scanned.refuse_unit(f"{quote(scanned.unit)} in {quote(value)} is not accelerator-hours", hint=hint)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_usd", "parse_usd_per_hour"]
 
-_BEFORE = re.compile(r" *(?:US\$|\$|USD(?= |[0-9.]))")
-_AFTER = re.compile(
+_BEFORE = r" *(?:US\$|\$|USD(?= |[0-9.]))"
+_AFTER = (
     r"(?:(?P<letter>[kKMBT])|(?P<word>(?i:thousand|million|billion|trillion)))?"
     r" ?(?:US\$|\$|(?i:usd|(?:us )?dollars?))?"
 )
-_OTHER_CURRENCY = re.compile(r"(?i)eur(?:os?)?|gbp|pounds?|chf|jpy|yen|cny|rmb|inr|cad|aud|sek|nok|dkk|pln|krw|sgd")
-_PER_HOUR = re.compile(r" ?(?:/|per ) ?(?:(?i:gpu|accelerator|device|chip)[- ]?)?(?:h|hr|hour)")
+_OTHER_CURRENCY = r"(?i)eur(?:os?)?|gbp|pounds?|chf|jpy|yen|cny|rmb|inr|cad|aud|sek|nok|dkk|pln|krw|sgd"
+_PER_HOUR = r" ?(?:/|per ) ?(?:(?i:gpu|accelerator|device|chip)[- ]?)?(?:h|hr|hour)"
 
 
 def parse_usd(value: str | SupportsFloat) -> float:
@@ -46,12 +46,12 @@ def parse_usd(value: str | SupportsFloat) -> float:
         return convert(value)
     example = "250k USD"
     checked(value, example=example)
-    if other := _OTHER_CURRENCY.search(value):
+    if other := re.search(_OTHER_CURRENCY, value):
         hint = f"amounts of money are in US dollars: convert first, and write {example}"
         raise refuse(value, f"{quote(value)} is in another currency", span=other.span(), hint=hint)
-    before = _BEFORE.match(value)
+    before = re.match(_BEFORE, value)
     scanned = scan(value, start=before.end() if before else 0, example=example)
-    match = _AFTER.fullmatch(scanned.unit)
+    match = re.fullmatch(_AFTER, scanned.unit)
     if match is None:
         hint = case_hint(scanned, ("k", "M", "B", "T")) or f"for example {example}"
         message = f"{quote(scanned.unit)} in {quote(value)} is not an amount of US dollars"
@@ -76,7 +76,7 @@ def parse_usd_per_hour(value: str | SupportsFloat) -> float:
     per = re.search(r" ?(?:/|per )", value)
     if per is None:
         return parse_usd(value)
-    if _PER_HOUR.fullmatch(value, per.start(), stop) is None:
+    if re.fullmatch(_PER_HOUR, value[per.start() : stop]) is None:
         hint = "prices are per hour of one accelerator, as in $2.95/h"
         raise refuse(value, f"{quote(value)} is not a price per hour", span=(per.start(), stop), hint=hint)
     return within(value, 0, per.start(), parse_usd)

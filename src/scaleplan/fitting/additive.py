@@ -22,7 +22,7 @@ from scaleplan.laws.additive import Additive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy import bool_, float64
+    from numpy import bool_, float64, uint16
     from numpy.typing import NDArray
 
     from scaleplan.fitting.points import Points
@@ -173,7 +173,7 @@ def fit_additive(
 
 
 def refit_additive(
-    points: Points, weight: Array, *, base: Solution, progress: Callable[[int], None] | None = None
+    points: Points, weight: Array | NDArray[uint16], *, base: Solution, progress: Callable[[int], None] | None = None
 ) -> Refits:
     """Fit copies of the same runs with other weights, ``weight`` (R, n), in blocks.
 
@@ -182,23 +182,26 @@ def refit_additive(
     """
     objective, coordinates = base.objective, base.coordinates
     lower, upper = coordinates.bounds(points.loss)
-    scaled = weight if points.weight is None else weight * points.weight
     count = len(weight)
     theta, score = np.empty((count, 5)), np.empty(count)
     converged = np.empty(count, dtype=bool)
     block = max(1, min(150, _BLOCK // max(1, len(points))))
     for begin in range(0, count, block):
         part = slice(begin, min(begin + block, count))
-        surface = _surface(points, objective, coordinates, weight=scaled[part])
-        rss, nodes = _profile(points, objective, coordinates, scaled[part], count=_RESAMPLE_NODES)
+        rows = np.asarray(
+            weight[part], dtype=np.float64
+        )  # a block at a time: all of them as floats are 8 times larger
+        rows = rows if points.weight is None else rows * points.weight
+        surface = _surface(points, objective, coordinates, weight=rows)
+        rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
         best = np.argmin(rss, axis=1)
         own = nodes[np.arange(len(best)), best]
         common = np.broadcast_to(base.theta, own.shape)
-        own_score = objective.score(surface.residuals(own), scaled[part])
-        common_score = objective.score(surface.residuals(common), scaled[part])
+        own_score = objective.score(surface.residuals(own), rows)
+        common_score = objective.score(surface.residuals(common), rows)
         start = np.where((common_score <= own_score)[:, None], common, own)
         theta[part], converged[part] = polish(surface, start)
-        score[part] = objective.score(surface.residuals(theta[part]), scaled[part])
+        score[part] = objective.score(surface.residuals(theta[part]), rows)
         if progress is not None:
             progress(part.stop)
     return Refits(

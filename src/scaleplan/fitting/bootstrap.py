@@ -1,0 +1,242 @@
+"""How far the coefficients would have moved, had other runs of the same kind been trained.
+
+The case bootstrap: runs are drawn with replacement, which is a multinomial weight for each, and every reweighted
+set is refitted in one batch. Points of one training run are drawn together (clusters), and an IsoFLOP design keeps
+its number of runs per budget (strata). Resampling knows nothing of a law that is wrong beyond the data: combine it
+with :mod:`scaleplan.fitting.backtest`.
+
+Intervals of extrapolated quantities are centred on the estimate, with half the width between the percentiles of the
+resamples on each side. On synthetic sweeps of 25 to 64 runs (Gaussian and heavy-tailed noise, 300 repetitions
+each, 100 times beyond the largest compute) such 90 % intervals covered ln N* and ln L in 87 to 96 %, least squares
+included; plain percentile intervals covered up to 98 %, reflected ("basic") ones as little as 82 %, because an
+estimator close to absolute deviations has skewed, slightly too wide resampling distributions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.errors import UsageError
+from scaleplan.fitting.additive import Refits, Solution, refit_additive
+from scaleplan.laws.additive import Additive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy import bool_, float64, intp
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.points import Points
+
+    Array = NDArray[float64]
+
+__all__ = ["Bootstrap", "bootstrap", "resample_weights"]
+
+_LOG_FLOOR = 0.05  # a floor that falls below this share of its estimate in a resample is no quantity for a logarithm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bootstrap:
+    """The coefficients of every resample, and how they came about.
+
+    Attributes
+    ----------
+    law
+        The law of the unweighted runs.
+    draws
+        (R, 5): ln A, ln B, E, alpha, beta in raw units.
+    converged
+        (R,): whether the refit ended at a stationary point; the others are kept.
+    at_bound
+        (R, 5): A, alpha, B, beta or E ended on a bound of the search.
+    unit
+        What was drawn: ``"run"`` or ``"cluster"``.
+    strata
+        Number of strata that kept their size; 1 when all runs were drawn from one pool.
+
+    """
+
+    law: Additive
+    draws: Array
+    converged: NDArray[bool_]
+    at_bound: NDArray[bool_]
+    seed: int
+    unit: str
+    strata: int
+
+    @property
+    def samples(self) -> int:
+        """The number of resamples."""
+        return len(self.draws)
+
+    @property
+    def failed(self) -> int:
+        """How many resamples did not converge."""
+        return int(np.count_nonzero(~self.converged))
+
+    @property
+    def floor_at_zero(self) -> float:
+        """The share of resamples whose floor E is zero."""
+        return float(np.mean(self.at_bound[:, 4])) if self.law.E > 0 else 1.0
+
+    @property
+    def exponents_at_bound(self) -> float:
+        """The share of resamples with an exponent or a scale on a bound of the search."""
+        return float(np.mean(self.at_bound[:, :4].any(axis=1)))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The coordinates of :meth:`covariance`: ln E where no resample comes near zero, E where one does.
+
+        A floor that was kept fixed, and the second of two tied exponents, vary with nothing or with the other.
+        """
+        floor = self.draws[:, 2]
+        if np.ptp(floor) == 0:
+            return ("ln A", "ln B", "alpha", "beta")
+        name = "ln E" if np.min(floor) > _LOG_FLOOR * self.law.E else "E"
+        return ("ln A", "ln B", name, "alpha", "beta")
+
+    def coordinates(self) -> Array:
+        """Return the draws (R, p) in the coordinates :attr:`parameters`."""
+        names = self.parameters
+        columns = {
+            "ln A": self.draws[:, 0],
+            "ln B": self.draws[:, 1],
+            "E": self.draws[:, 2],
+            "alpha": self.draws[:, 3],
+            "beta": self.draws[:, 4],
+        }
+        if "ln E" in names:
+            columns["ln E"] = np.log(self.draws[:, 2])
+        return np.stack([columns[name] for name in names], axis=1)
+
+    def covariance(self) -> Array:
+        """Return the covariance (p, p) of :attr:`parameters` over all resamples."""
+        matrix: Array = np.atleast_2d(np.cov(self.coordinates(), rowvar=False))
+        return matrix
+
+    def laws(self) -> Additive:
+        """Return one law whose coefficients are arrays, an entry for each resample."""
+        log_size, log_data, floor, alpha, beta = self.draws.T
+        return _arrays(np.exp(log_size), np.exp(log_data), floor, alpha, beta)
+
+    def standard_errors(self) -> dict[str, float]:
+        """Return the standard deviations over the resamples of the coefficients and of a = beta/(alpha + beta)."""
+        spread = np.std(self.draws, axis=0, ddof=1)
+        names = ("ln A", "ln B", "E", "alpha", "beta")
+        errors = {name: float(value) for name, value in zip(names, spread, strict=True)}
+        share = self.draws[:, 4] / (self.draws[:, 3] + self.draws[:, 4])
+        return errors | {"a": float(np.std(share, ddof=1))}
+
+    def percentiles(self, values: Array, *, level: float) -> tuple[float, float]:
+        """Return the central percentiles of a quantity over the resamples: for exponents and E."""
+        low, high = np.quantile(values, (0.5 - level / 2, 0.5 + level / 2))
+        return float(low), float(high)
+
+    def interval(self, quantity: Callable[[Additive], Array | float], *, level: float = 0.9) -> tuple[float, float]:
+        """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
+
+        The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
+        """
+        low, high = self.percentiles(np.asarray(quantity(self.laws())), level=level)
+        centre = float(quantity(self.law))
+        return centre - 0.5 * (high - low), centre + 0.5 * (high - low)
+
+    def log_params(self, flops: float, *, level: float = 0.9) -> tuple[float, float]:
+        """Return the interval of ln N* at a budget of 6ND."""
+        return self.interval(lambda law: np.log(law.best_split(flops / 6)[0]), level=level)
+
+    def log_loss(self, flops: float, *, level: float = 0.9) -> tuple[float, float]:
+        """Return the interval of ln L at the optimum of a budget of 6ND."""
+        return self.interval(lambda law: np.log(law.loss(*law.best_split(flops / 6))), level=level)
+
+
+def bootstrap(
+    points: Points,
+    base: Solution,
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    clusters: Sequence[object] | None = None,
+    strata: Sequence[object] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Bootstrap:
+    """Refit ``samples`` resamples of the runs with the objective and the form of ``base``.
+
+    Parameters
+    ----------
+    points, base
+        The runs and the solution fitted to them.
+    samples
+        How many resamples; the standard error of a 5 % percentile from 2,000 is about 2 % of the interval.
+    seed
+        Of the PCG64 generator; equal seeds give equal draws.
+    clusters
+        A label for each point; points with equal labels are drawn together.
+    strata
+        A label for each point; the number of points (or clusters) drawn from each stratum is kept.
+    progress
+        Called with the number of resamples done.
+
+    Raises
+    ------
+    UsageError
+        For fewer than 2 resamples, or labels of the wrong number.
+
+    """
+    if samples < 2:
+        raise UsageError(f"{samples} resamples give no interval", hint="200 are enough for a first look")
+    units = _codes(clusters, len(points), "clusters")
+    layers = _codes(strata, len(points), "strata")
+    generator = np.random.Generator(np.random.PCG64(seed))
+    weight = resample_weights(len(points), samples=samples, generator=generator, clusters=units, strata=layers)
+    refits: Refits = refit_additive(points, weight, base=base, progress=progress)
+    return Bootstrap(
+        law=base.law,
+        draws=refits.raw(),
+        converged=refits.converged,
+        at_bound=refits.at_bound,
+        seed=seed,
+        unit="run" if clusters is None else "cluster",
+        strata=1 if layers is None else int(layers.max()) + 1,
+    )
+
+
+def resample_weights(
+    count: int,
+    *,
+    samples: int,
+    generator: np.random.Generator,
+    clusters: NDArray[intp] | None = None,
+    strata: NDArray[intp] | None = None,
+) -> NDArray[np.uint16]:
+    """Return how often each point is drawn, (samples, count), as integers of two bytes.
+
+    ``clusters`` and ``strata`` are codes from 0; a cluster belongs to the stratum of its first point.
+    """
+    units = np.arange(count) if clusters is None else clusters
+    _, first, member = np.unique(units, return_index=True, return_inverse=True)
+    layer = np.zeros(len(first), dtype=np.intp) if strata is None else strata[first]
+    drawn = np.zeros((samples, len(first)), dtype=np.uint16)
+    for code in range(int(layer.max()) + 1):
+        inside = np.flatnonzero(layer == code)
+        if len(inside):
+            drawn[:, inside] = generator.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=samples)
+    return drawn if clusters is None else drawn[:, member]
+
+
+def _codes(labels: Sequence[object] | None, count: int, what: str) -> NDArray[intp] | None:
+    if labels is None:
+        return None
+    if len(labels) != count:
+        raise UsageError(f"{len(labels)} labels of {what} for {count} runs")
+    order = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+    return np.array([order[label] for label in labels], dtype=np.intp)
+
+
+def _arrays(A: Array, B: Array, E: Array, alpha: Array, beta: Array) -> Additive:
+    """Put arrays into the fields of a law: its formulas are written for both."""
+    return Additive(E=E, A=A, B=B, alpha=alpha, beta=beta)  # type: ignore[arg-type]

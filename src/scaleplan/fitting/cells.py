@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-__all__ = ["Cell", "is_missing", "to_number", "to_numbers", "to_text"]
+__all__ = ["MAX_CELLS", "Cell", "is_missing", "to_number", "to_numbers", "to_text"]
 
 Cell = str | int | float | bool | None
 """One value of a table: the text of a delimited file, or a scalar of a JSON document."""
 
+MAX_CELLS = 10_000_000
+"""The largest table, rows times columns: a few short lines can claim thousands of columns each."""
+
+_LONGEST = 60  # characters of a number with a unit; anything longer is prose
 _MISSING = frozenset(
     {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
 )
@@ -97,7 +101,7 @@ def _written(text: str) -> float:
     stripped = text.strip()
     if stripped.casefold() in _MISSING:
         return float("nan")
-    match = _WRITTEN.fullmatch(stripped) if len(stripped) <= 60 else None
+    match = _WRITTEN.fullmatch(stripped) if len(stripped) <= _LONGEST else None
     if match is None or not (match["digits"] or len(match["fraction"] or "") > 1):
         raise ValueError(text)
     power = int((match["exponent"] or "e0")[1:])

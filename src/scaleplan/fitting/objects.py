@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError
+from scaleplan.errors import FileError, quote
+from scaleplan.fitting.cells import MAX_CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["read_objects"]
 
 _DEEPEST = 20  # levels of nesting; trackers write four or five
-_WIDEST = 10_000  # columns; more is a document whose keys are data
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
 
 Rows = tuple[tuple[str, ...], list[list["Cell"]], tuple[int, ...]]
@@ -109,7 +109,7 @@ def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapp
     if len(set(lengths.values())) > 1:
         longest = max(lengths, key=lambda name: lengths[name])
         shortest = min(lengths, key=lambda name: lengths[name])
-        sizes = f"'{longest}' has {lengths[longest]} values, '{shortest}' has {lengths[shortest]}"
+        sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
         raise FileError(f"{source}: the columns differ in length: {sizes}")
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
@@ -122,8 +122,8 @@ def _tabulated(objects: Iterable[tuple[int, Mapping[str, object]]], source: str)
         _flatten(item, "", cells, depth=0, where=f"{source}: row {row}")
         for name in cells:
             positions.setdefault(name, len(positions))
-        if len(positions) > _WIDEST:
-            raise FileError(f"{source}: row {row}: more than {_WIDEST:,} different keys")
+        if len(positions) * (len(flat) + 1) > MAX_CELLS:
+            raise FileError(f"{source}: row {row}: more than {MAX_CELLS:,} cells, counting every key for every row")
         flat.append((row, cells))
     records = [[cells.get(name) for name in positions] for _, cells in flat]
     return tuple(positions), records, tuple(row for row, _ in flat)
@@ -139,7 +139,7 @@ def _flatten(item: Mapping[str, object], prefix: str, cells: dict[str, Cell], *,
             _flatten(value, path, cells, depth=depth + 1, where=where)
         elif value is None or isinstance(value, str | int | float):
             if path in cells:
-                raise FileError(f"{where}: two keys are called '{path}' once nested keys are joined by dots")
+                raise FileError(f"{where}: two keys are called {quote(path)} once nested keys are joined by dots")
             cells[path] = value
 
 

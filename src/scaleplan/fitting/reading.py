@@ -138,14 +138,15 @@ def read_runs(
     dropped = tuple(sorted(sieve.dropped, key=lambda finding: finding.row))
     if not sieve.alive.any():
         raise _nothing_left(grid, dropped)
-    count = len(grid.rows)
+    left = {row for row, alive in zip(grid.rows, sieve.alive.tolist(), strict=True) if alive}
+    flagged = (finding for finding in sieve.flagged if finding.row in left)
     runs = Runs(
         name=grid.source,
         sha256=grid.sha256,
         params=sizes.params,
         tokens=sizes.tokens,
         flops=sizes.flops,
-        loss=np.full(count, np.nan) if loss is None else loss,
+        loss=np.full(len(grid.rows), np.nan) if loss is None else loss,
         rows=np.array(grid.rows, dtype=np.int64),
         loss_unit=unit,
         flops_convention=flops_convention,
@@ -156,7 +157,7 @@ def read_runs(
         labels=tuple(map(to_text, bindings["name"].cells(grid))) if "name" in bindings else None,
         columns=used,
         dropped=dropped,
-        flagged=tuple(sorted(sieve.flagged, key=lambda finding: finding.row)),
+        flagged=tuple(sorted(flagged, key=lambda finding: finding.row)),
         notes=(*notes, *sizes.notes, *remarks),
     )
     return runs.select(sieve.alive)
@@ -202,12 +203,12 @@ def _measured(
         for role, (_, cells) in (*further.items(), *read.items())
         for position, text in cells.items()
     }
-    weight = {"weight": read["weight"][0]} if "weight" in read else {}
     codes = {name: code for code, name in enumerate(dict.fromkeys(groups or ()))}
     return Measured(
         loss=loss if "loss" in needed else None,
         sizes={role: getattr(sizes, role) for role in _SIZES if role in needed},
-        others={name: numbers for name, (numbers, _) in further.items()} | weight,
+        others={name: numbers for name, (numbers, _) in further.items()},
+        weights={"weight": read["weight"][0]} if "weight" in read else {},
         distinct=read["unique_tokens"][0] if "unique_tokens" in read else None,
         unreadable=unreadable,
         size_columns={
@@ -223,7 +224,8 @@ def _measured(
 def _conditions(where: Sequence[str], grid: Grid, sizes: Sizes, loss: Array | None) -> dict[str, NDArray[bool_]]:
     """Return for each condition the rows that meet it; a column of the file goes before a role of the same name."""
     roles = {role: getattr(sizes, role) for role in _SIZES}
-    roles["tokens_per_param"] = sizes.tokens / sizes.params
+    with np.errstate(all="ignore"):
+        roles["tokens_per_param"] = sizes.tokens / sizes.params
     if loss is not None:
         roles["loss"] = loss
     met = {}

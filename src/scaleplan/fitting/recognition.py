@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError, UnknownNameError, UsageError
+from scaleplan.errors import FileError, UnknownNameError, UsageError, inert, quote
 from scaleplan.fitting.bindings import Binding, read_binding
 from scaleplan.fitting.cells import to_text
 from scaleplan.fitting.columns import LOSS_UNITS, ROLES, candidates, listed, loss_unit_of, words
@@ -51,12 +51,20 @@ def recognise(
             raise UnknownNameError("role", role, ROLES)
     bindings = {role: read_binding(text, grid, role=role) for role, text in mapping.items()}
     notes: list[str] = []
-    if "loss" not in bindings:
-        _add(bindings, notes, "loss", found=_loss_candidates(grid, loss_unit), grid=grid)
+    if "loss" not in bindings and "loss" in needed:
+        _add(bindings, notes, "loss", found=_loss_candidates(grid, loss_unit), grid=grid, needed=True)
     with_loss = np.isfinite(bindings["loss"].numbers(grid)[0]) if "loss" in bindings else None
     for role in ("params", "tokens", "flops", "unique_tokens", "weight"):
         if role not in bindings:
-            _add(bindings, notes, role, found=candidates(role, grid.names), grid=grid, with_loss=with_loss)
+            _add(
+                bindings,
+                notes,
+                role,
+                found=candidates(role, grid.names),
+                grid=grid,
+                needed=role in needed,
+                with_loss=with_loss,
+            )
     for role in ("name", "state"):
         found = candidates(role, grid.names)
         if role not in bindings and found:
@@ -64,7 +72,9 @@ def recognise(
     _apply_log10(bindings, log10, grid)
     if "group" not in bindings:
         notes += [
-            f"column '{name}' may separate groups: --group '{name}'" for name in grid.names if words(name) == "group"
+            f"column {quote(name)} may separate groups: --group {quote(name)}"
+            for name in grid.names
+            if words(name) == "group"
         ]
     _require(bindings, needed, grid, loss_unit)
     return bindings, notes
@@ -82,6 +92,7 @@ def _add(
     *,
     found: Sequence[Candidate],
     grid: Grid,
+    needed: bool,
     with_loss: NDArray[bool_] | None = None,
 ) -> None:
     """Bind a role to the best of its candidates that has values in rows with a loss."""
@@ -98,14 +109,17 @@ def _add(
     if not distinct:
         return
     best = [candidate.name for candidate, _ in distinct if candidate.rank == distinct[0][0].rank]
+    if len(best) > 1 and not needed:
+        notes.append(f"{len(best)} columns could be {role}, and none is needed: {listed(best)}")
+        return
     if len(best) > 1:
         likely = next((name for name in best if _EVALUATION & set(words(name).split())), best[0])
-        hint = f"choose with --map '{role}={likely}'"
+        hint = f"choose with --map '{role}={inert(likely)}'"
         raise FileError(f"{grid.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
     bindings[role] = distinct[0][1]
     others = [candidate.name for candidate, _ in distinct[1:]]
     if others:
-        notes.append(f"{role} is column '{best[0]}'; --map {role}=… chooses {listed(others)} instead")
+        notes.append(f"{role} is column {quote(best[0])}; --map {role}=… chooses {listed(others)} instead")
 
 
 def _apply_log10(bindings: dict[str, Binding], log10: Collection[str], grid: Grid) -> None:
@@ -115,7 +129,9 @@ def _apply_log10(bindings: dict[str, Binding], log10: Collection[str], grid: Gri
         if not roles:
             if column is None:
                 raise UnknownNameError("column", name, grid.names)
-            raise UsageError(f"--log10 {name}: that column plays no role", hint=f"--map 'tokens=log10({name})'")
+            raise UsageError(
+                f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
+            )
         for role in roles:
             old = bindings[role]
             bindings[role] = Binding(text=f"log10({old.text})", column=old.column, pattern=old.pattern, log10=True)
@@ -134,8 +150,8 @@ def _require(bindings: Mapping[str, Binding], needed: Collection[str], grid: Gri
     if pattern is not None:
         column, prefix = pattern
         raise FileError(
-            f"{said}; the size seems to be inside the text of column '{column}' ('{prefix}…')",
-            hint=f"--map 'params={column}~{prefix}([\\d.]+[kmbKMB])' takes it from there",
+            f"{said}; the size seems to be inside the text of column {quote(column)} ('{prefix}…')",
+            hint=f"--map 'params={inert(column)}~{prefix}([\\d.]+[kmbKMB])' takes it from there",
         )
     needs = "two of params, tokens and flops are needed, the third follows"
     raise FileError(said, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(grid.names)}")
@@ -145,10 +161,9 @@ def _no_loss(grid: Grid, loss_unit: str) -> FileError:
     for name in grid.names:
         unit = loss_unit_of(name)
         if unit is not None and unit != loss_unit:
-            hint = f"--loss-unit {unit} reads it as {LOSS_UNITS[unit].partition(':')[0]}, --map loss=COLUMN names another"
-            return FileError(
-                f"{grid.source}: no column for the loss in {loss_unit}, '{name}' is in {unit}", hint=hint
-            )
+            said = f"no column for the loss in {loss_unit}, {quote(name)} is in {unit}"
+            hint = f"--loss-unit {unit} ({LOSS_UNITS[unit]}) reads it, --map loss=COLUMN names another"
+            return FileError(f"{grid.source}: {said}", hint=hint)
     hint = f"choose with --map loss=COLUMN; columns: {listed(grid.names)}"
     return FileError(f"{grid.source}: no column with values for the final loss", hint=hint)
 

@@ -50,6 +50,7 @@ class Measured:
 
     loss: NDArray[float64] | None
     sizes: Mapping[str, NDArray[float64]]  # every size that the fit needs
+    weights: Mapping[str, NDArray[float64]]  # the weight, where the file has one
     others: Mapping[str, NDArray[float64]]  # every further column that the fit uses
     distinct: NDArray[float64] | None  # tokens available, where the file says so
     unreadable: Mapping[int, str]
@@ -93,7 +94,10 @@ def screen(
 def _drop_unmeasured(sieve: Sieve, grid: Grid, measured: Measured) -> None:
     loss, sizes, unreadable = measured.loss, measured.sizes, measured.unreadable
     count = len(grid.rows)
-    header = np.array([_repeats_header(record, grid.names) for record in grid.records], dtype=bool)
+    names = set(grid.names)
+    header = np.array(
+        [not names.isdisjoint(record) and _repeats_header(record, grid.names) for record in grid.records], dtype=bool
+    )
     sieve.drop(header, "heading", lambda _: "the column names again")
     sieve.drop(_mask(unreadable, sieve), "unreadable", unreadable.__getitem__)
     no_loss = np.zeros(count, dtype=bool) if loss is None else np.isnan(loss)
@@ -107,12 +111,12 @@ def _drop_unmeasured(sieve: Sieve, grid: Grid, measured: Measured) -> None:
     sieve.drop(no_loss, "missing_loss", lambda _: "the loss is empty or NaN")
     if loss is not None:
         sieve.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
-    sieve.drop(no_size, "missing_size", lacking)
-    for name, values in measured.others.items():
-        sieve.drop(np.isnan(values), "missing_value", lambda _, name=name: f"no value in '{inert(name)}'")
-    for name, values in sizes.items():
-        wrong = ~(np.isfinite(values) & (values > 0))
+    for name, values in {**sizes, **measured.weights}.items():
+        wrong = np.isinf(values) | (values <= 0)
         sieve.drop(wrong, "bad_value", lambda i, name=name, values=values: f"{name} is {values[i]:g}")
+    sieve.drop(no_size, "missing_size", lacking)
+    for name, values in {**measured.others, **measured.weights}.items():
+        sieve.drop(np.isnan(values), "missing_value", lambda _, name=name: f"no value in '{inert(name)}'")
     if loss is not None:
         sieve.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
 
@@ -125,17 +129,20 @@ def _records(grid: Grid, measured: Measured) -> list[tuple[Hashable, ...]]:
     loss = np.zeros(len(grid.rows)) if measured.loss is None else measured.loss
     cells = cells_of(measured.codes, *measured.sizes.values(), width=ROUNDING if measured.named else 0.0)
     kept = [position for position, name in enumerate(grid.names) if name not in measured.size_columns]
-    columns = [[_value(record[position]) for record in grid.records] for position in kept]
+    known: dict[Cell, float | str | None] = {}
+    columns = [[_value(record[position], known) for record in grid.records] for position in kept]
     return list(zip(cells.tolist(), loss.tolist(), *columns, strict=True))
 
 
-def _value(cell: Cell) -> float | str | None:
-    if is_missing(cell):
-        return None
-    try:
-        return to_number(cell)
-    except ValueError:
-        return to_text(cell)
+def _value(cell: Cell, known: dict[Cell, float | str | None]) -> float | str | None:
+    if not isinstance(cell, str):
+        return None if is_missing(cell) else cell
+    if cell not in known:
+        try:
+            known[cell] = None if is_missing(cell) else to_number(cell)
+        except ValueError:
+            known[cell] = to_text(cell)
+    return known[cell]
 
 
 def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:

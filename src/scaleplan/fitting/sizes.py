@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError
+from scaleplan.errors import FileError, inert, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def complete(given: Mapping[str, NDArray[float64]], *, count: int, cost: Cost, c
         )
         if (derived := int(np.sum(np.isnan(before) & np.isfinite(after))))
     ]
-    all_given = np.isfinite(params) & np.isfinite(tokens) & (flops > 0) & (counted > 0)
+    all_given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(flops) & np.isfinite(counted)
     if all_given.any():
         factor = flops[all_given] / counted[all_given]
         if np.abs(np.log(factor)).max() > 0.02:  # more than rounding to two or three digits explains
@@ -89,10 +89,10 @@ def require_raw_units(given: Mapping[str, NDArray[float64]], *, columns: Mapping
             continue
         middle = float(np.median(values[np.isfinite(values)]))
         if middle < least:
-            column = columns[role]
+            column = inert(columns[role])
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
-                f"{source}: {role} in '{column}' are around {middle:.3g}, too few to be a count",
+                f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",
                 hint=f"--map '{role}=log10({column})' reads logarithms, '{role}={column}*FACTOR' units like {unit}",
             )
 

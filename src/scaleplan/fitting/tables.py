@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import read_bytes
-from scaleplan.fitting.cells import Cell, is_missing, to_number
+from scaleplan.fitting.cells import MAX_CELLS, Cell, is_missing, to_number
 from scaleplan.fitting.objects import read_objects
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "Grid", "read_grid"]
 
-MAX_BYTES = 100_000_000
-"""The largest input, in bytes: 100 MB hold a million runs, and what is larger is a log of training steps."""
+MAX_BYTES = 32_000_000
+"""The largest input, in bytes: 32 MB hold 300,000 runs, and what is larger is a log of training steps."""
 
 _DELIMITERS = (",", "\t", ";", "|")
 _WHAT = "run file"
@@ -118,6 +118,8 @@ def _read_delimited(text: str, name: str) -> tuple[tuple[str, ...], list[list[Ce
             elif not rows and _is_second_header(names, record):
                 names = _merged(names, record)
             else:
+                if len(names) * len(rows) > MAX_CELLS:
+                    raise FileError(f"{name}: row {row}: more than {MAX_CELLS:,} cells")
                 records.append(_fitted(record, names, where=f"{name}: row {row}"))
                 rows.append(row)
     except csv.Error as error:

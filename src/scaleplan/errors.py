@@ -141,11 +141,11 @@ class UnknownNameError(UsageError):
         close = did_you_mean(name, known)
         hints = []
         if close is not None:
-            hints.append(f"did you mean '{close}'?")
+            hints.append(f"did you mean '{inert(close)}'?")
         if listing is not None:
             hints.append(f"'{listing}' lists them")
         elif close is None and len(known) <= 40:
-            hints.append(f"known: {', '.join(known)}")
+            hints.append(f"known: {', '.join(map(inert, known))}")
         super().__init__(f"unknown {kind} {quote(name)}", hint=" ".join(hints) or None)
 
 

@@ -4,10 +4,13 @@ import gzip
 import io
 import json
 import sys
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from scaleplan.errors import FileError, UsageError
+from scaleplan.errors import FileError, ScaleplanError, UsageError
 from scaleplan.fitting import tables
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.tables import read_grid
@@ -208,3 +211,40 @@ def test_a_small_file_cannot_claim_a_huge_table(tmp_path, content, name):
     """Thousands of columns times thousands of short rows are refused before they fill the memory."""
     with pytest.raises(FileError, match="more than 10,000,000 cells"):
         read_runs(write(tmp_path, content, name))
+
+
+cells = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["1B", "NaN", "x", "", "-1", "1e400"])
+)
+rows = st.fixed_dictionaries(
+    {"N": cells, "D": cells, "loss": cells},
+    optional={
+        "C": cells,
+        "State": cells,
+        "weight": cells,
+        "unique_tokens": cells,
+        "name": cells,
+        "config": st.just({}),
+    },
+)
+trees = st.recursive(
+    cells, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner), max_leaves=20
+)
+
+
+@settings(deadline=None)
+@given(document=trees | st.lists(rows, max_size=8), best=st.booleans())
+def test_any_json_gives_positive_runs_or_one_printable_error(tmp_path_factory, document, best):
+    """Whatever a document holds, what is read can be fitted, and what is refused is said in printable text."""
+    path = tmp_path_factory.mktemp("any") / "runs.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    said = "printable"
+    with suppress(ScaleplanError):
+        try:
+            runs = read_runs(path, best=best)
+        except ScaleplanError as error:
+            said = f"{error.message} {error.hint}"
+            raise
+        for values in (runs.params, runs.tokens, runs.flops, runs.loss):
+            assert (values > 0).all()
+    assert said.isprintable()

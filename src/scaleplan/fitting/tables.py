@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.errors import FileError, UsageError, inert, quote
 from scaleplan.files import read_bytes
 from scaleplan.fitting.cells import MAX_CELLS, Cell, is_missing, to_number
 from scaleplan.fitting.objects import read_objects
@@ -81,7 +81,7 @@ def _read(source: Path | str) -> tuple[str, bytes]:
         name = "standard input"
     else:
         path = Path(source)
-        name = path.name
+        name = inert(path.name)
         data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         hint = "keep one row for each run: the final loss, not every training step"

@@ -59,6 +59,7 @@ def read_preset(path: Path) -> Preset:
     except NotImplementedError as error:
         raise top.error("units", str(error)) from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
+    notes, caveats = _notes(top)
     preset = Preset(
         id=_name(top, "id"),
         aliases=_aliases(top),
@@ -74,7 +75,8 @@ def read_preset(path: Path) -> Preset:
         cost=cost,
         range=_range(top.table("range")),
         refusal=_refusal(top.table("use")),
-        notes=_notes(top),
+        notes=notes,
+        caveats=caveats,
         fit=_fit(top) if "fit" in top else None,
         origin=top.source,
     )
@@ -147,12 +149,15 @@ def _refusal(table: Table) -> str | None:
     return None if allocate else reason
 
 
-def _notes(top: Table) -> tuple[str, ...]:
-    notes = []
+def _notes(top: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return all notes, and those among them that every plan must repeat (``warn = true``)."""
+    notes, caveats = [], []
     for table in top.tables("notes"):
         notes.append(_line(table, "text"))
+        if table.boolean("warn", default=False):
+            caveats.append(notes[-1])
         table.done()
-    return tuple(notes)
+    return tuple(notes), tuple(caveats)
 
 
 def _fit(top: Table) -> Mapping[str, object]:
@@ -253,9 +258,14 @@ def _require_usable(preset: Preset, top: Table) -> None:
 
 def _moved(preset: Preset, draw: Sequence[float], top: Table) -> Law:
     try:
-        return preset.law_at(draw)
+        law = preset.law_at(draw)
     except ArithmeticError:
         raise top.error("uncertainty", "a draw is out of range") from None
+    for item in fields(law):
+        value, low, least = getattr(law, item.name), item.metadata.get("above"), item.metadata.get("at_least")
+        if (low is not None and value <= low) or (least is not None and value < least):
+            raise top.error("uncertainty", f"a draw takes {item.name} outside its domain")
+    return law
 
 
 def _answers(law: Law, flops: float) -> tuple[float, ...]:

@@ -7,8 +7,10 @@ A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.preset_reade
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from scaleplan.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +88,8 @@ class Preset:
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units``. ``refusal`` says why the law must not choose D/N; it is None where it may. ``origin`` is the file.
+    ``units``. ``refusal`` says why the law must not choose D/N; it is None where it may. ``caveats`` are the
+    notes that every plan must repeat. ``origin`` is the file.
     """
 
     id: str
@@ -104,6 +107,7 @@ class Preset:
     range: FitRange
     refusal: str | None
     notes: tuple[str, ...]
+    caveats: tuple[str, ...]
     fit: Mapping[str, object] | None
     origin: str
 
@@ -111,6 +115,30 @@ class Preset:
     def allocates(self) -> bool:
         """Whether the law may choose the split of a budget."""
         return self.refusal is None
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether the law speaks of mixtures of experts: its parameters are the activated ones."""
+        return self.conventions.params == "active"
+
+    def with_regime(self, regime: str) -> Preset:
+        """Return the preset for another batch regime.
+
+        Raises
+        ------
+        UsageError
+            When the law does not depend on the regime, or knows no such regime.
+
+        """
+        known = self.published.regimes
+        if not known:
+            raise UsageError(
+                f"preset '{self.id}' does not depend on the batch regime", hint="--batch-regime is for kaplan-2020"
+            )
+        if regime not in known:
+            raise UnknownNameError("batch regime", regime, known)
+        published = self.published.with_regime(regime)
+        return replace(self, published=published, law=published.in_raw_units(self.units))
 
     def centre(self) -> tuple[float, ...]:
         """Return the point estimate in the coordinates of the uncertainty; empty without one."""

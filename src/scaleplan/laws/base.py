@@ -66,6 +66,8 @@ class Law(ABC):
 
     form: ClassVar[str]
     formula: ClassVar[str]
+    regimes: ClassVar[tuple[str, ...]] = ()
+    """The batch regimes that the law tells apart; none for most laws."""
 
     @classmethod
     def from_table(cls, table: Table) -> Self:
@@ -104,6 +106,11 @@ class Law(ABC):
     def with_coefficients(self, values: Mapping[str, float]) -> Self:
         """Return the law with some coefficients changed."""
         return replace(self, **values)
+
+    def with_regime(self, regime: str) -> Self:
+        """Return the law for one of its batch regimes."""
+        msg = f"form {self.form} has no batch regime {regime}"
+        raise NotImplementedError(msg)
 
     def in_raw_units(self, units: Units) -> Self:
         """Return the same law for quantities in raw units, given the units of its coefficients."""

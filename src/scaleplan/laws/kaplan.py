@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from scaleplan.laws.base import Allocation, LossSurface, Number, Units, coefficient
 
-__all__ = ["Kaplan", "Regime"]
-
-Regime = Literal["critical", "small"]
-"""How large batches are: ``critical`` trains with C = 2 C_min, ``small`` far below it with C = C_min."""
+__all__ = ["Kaplan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +24,10 @@ class Kaplan(Allocation, LossSurface):
     """
 
     form: ClassVar[str] = "kaplan"
+    regimes: ClassVar[tuple[str, ...]] = (
+        "critical",
+        "small",
+    )  # C = 2 C_min at the critical batch, C_min far below it
     formula: ClassVar[str] = (
         "N = N_scale*C_min^N_exponent, L(C_min) = (C_c/C_min)^alpha_C, "
         "L(N, D) = ((N_c_ND/N)^(alpha_N_ND/alpha_D_ND) + D_c_ND/D)^alpha_D_ND"
@@ -58,9 +59,9 @@ class Kaplan(Allocation, LossSurface):
     alpha_B: float = coefficient("exponent of the critical batch (Table 5)", above=0)
     lr_intercept: float = coefficient("learning rate at ln N = 0 (appendix D)", above=0)
     lr_slope: float = coefficient("fall of the learning rate per unit of ln N (appendix D)", above=0)
-    regime: Regime = "critical"
+    regime: str = "critical"
 
-    def with_regime(self, regime: Regime) -> Self:
+    def with_regime(self, regime: str) -> Self:
         """Return the law for training at the critical batch or far below it."""
         return replace(self, regime=regime)
 

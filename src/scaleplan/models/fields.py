@@ -19,7 +19,7 @@ __all__ = ["NAMES", "Fields", "Windows"]
 NAMES: dict[str, tuple[str, ...]] = {
     "width": ("hidden_size", "n_embd", "d_model", "n_embed", "dim"),
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
     "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
     "head_size": ("head_dim",),
     "ffn_width": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "hidden_dim"),

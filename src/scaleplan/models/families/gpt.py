@@ -73,7 +73,7 @@ def gpt_neo(fields: Fields) -> Architecture:
 
 def _local_layers(fields: Fields) -> int:
     """Count the local layers of GPT-Neo's ``attention_layers``, by default every second one."""
-    kinds = fields.sequence("attention_layers")
+    kinds = fields.sequence("attention_layers")  # written beside attention_types, its compressed form
     layers = fields.size("layers")
     if kinds and len(kinds) != layers:
         raise FileError(f"{fields.source}: attention_layers has {len(kinds)} entries for {layers} layers")

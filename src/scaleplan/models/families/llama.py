@@ -39,7 +39,7 @@ def full_norms(fields: Fields) -> int:
     return size * (fields.size("heads") + fields.size("kv_heads", fields.size("heads")))
 
 
-@family("llama", "code_llama", "granite", "helium", classes=("Llama", "LLaMA", "Granite", "Helium"))
+@family("llama", "code_llama", "granite", classes=("Llama", "LLaMA", "GraniteFor", "GraniteModel"))
 def llama(fields: Fields) -> Architecture:
     """Llama 1 to 3, TinyLlama, SmolLM 1 and 2, Yi, Granite 3."""
     return gated(fields, ffn_bias=fields.flag("mlp_bias", default=False), **attention_bias(fields))

@@ -1,0 +1,118 @@
+"""FLOP per token by every convention, against published tables and closed forms."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scaleplan.models import Architecture
+from scaleplan.models.count import count
+from scaleplan.models.families import architecture_of
+from scaleplan.models.flops import attention_flops, chinchilla_flops, deepseek_flops, training_flops
+
+CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"
+MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}
+COUNTED = [name for name, row in MODELS.items() if "flops_per_token" in row]
+
+LLAMA_2_7B = Architecture(
+    family="llama",
+    layers=32,
+    width=4096,
+    heads=32,
+    kv_heads=32,
+    head_size=128,
+    ffn_width=11008,
+    ffn_matrices=3,
+    vocab=32000,
+    tied=False,
+)
+
+
+@pytest.mark.parametrize("name", COUNTED or [pytest.param("", marks=pytest.mark.skip("no reference configs here"))])
+def test_real_models_cost_what_the_reference_says(name):
+    """6N, full and causal attention agree with the reference to rounding (1e-12 of 64-bit floats)."""
+    row = MODELS[name]["flops_per_token"]
+    flops = training_flops(architecture_of(MODELS[name]["config"], source=name), context=row["seq_len"])
+    assert flops.flop_params == row["flop_params"]
+    assert flops.six_n == pytest.approx(row["six_n_active"], rel=1e-12)
+    assert flops.full_attention == pytest.approx(row["with_full_attention"], rel=1e-12)
+    assert flops.causal_attention == pytest.approx(row["with_causal_attention"], rel=1e-12)
+
+
+def test_llama_2_7b_at_its_context():
+    """Llama-2-7B at 4096: 4.043e10 by 6N, 4.609e10 with full attention, 4.287e10 with the causal half."""
+    flops = training_flops(LLAMA_2_7B, context=4096)
+    assert flops.six_n == pytest.approx(4.043e10, rel=2e-4)
+    assert flops.full_attention == pytest.approx(4.609e10, rel=2e-4)
+    assert flops.causal_attention == pytest.approx(4.287e10, rel=2e-4)
+
+
+def test_recomputation_adds_a_forward_pass_or_the_attention_core():
+    """Full recomputation is 8N + 16 L a q T; selective adds the forward third of the attention term."""
+    context = 4096
+    flops = training_flops(LLAMA_2_7B, context=context)
+    attention = 32 * 32 * 128 * context
+    assert flops.full_recompute == pytest.approx(8 * flops.flop_params + 16 * attention, rel=1e-12)
+    assert flops.selective_recompute == pytest.approx(flops.full_attention + 4 * attention, rel=1e-12)
+
+
+def test_windows_bound_the_keys_that_a_query_meets():
+    """A layer with a window w costs as one with a context of w; its causal mean is that of the exact sum."""
+    local = replace(LLAMA_2_7B, window=100, windowed_layers=32)
+    context = 1000
+    assert attention_flops(local, context=context, causal=False) == attention_flops(
+        LLAMA_2_7B, context=100, causal=False
+    )
+    keys = sum(min(position + 0.5, 100) for position in range(context)) / context
+    per_key = 12 * 32 * 32 * 128
+    # the closed form integrates over the position: exact up to one key in the window's corner
+    assert attention_flops(local, context=context, causal=True) == pytest.approx(per_key * keys, rel=1e-3)
+    wide = replace(LLAMA_2_7B, window=4096, windowed_layers=32)
+    assert attention_flops(wide, context=context, causal=True) == attention_flops(
+        LLAMA_2_7B, context=context, causal=True
+    )
+
+
+def test_encoders_attend_to_both_sides():
+    """Without a causal mask the causal count is the full one."""
+    encoder = replace(LLAMA_2_7B, causal=False)
+    flops = training_flops(encoder, context=512)
+    assert flops.causal_attention == flops.full_attention
+
+
+def test_deepseek_convention_is_six_per_matrix_weight_and_attention():
+    """M = 72 L d² + 12 L d T is 6 per weight of two-matrix blocks of 4d, and full attention."""
+    model = replace(LLAMA_2_7B, ffn_width=4 * 4096, ffn_matrices=2, norm_weights=0)
+    weights = count(model).non_embedding_params
+    attention = attention_flops(model, context=4096, causal=False)
+    assert deepseek_flops(model, context=4096) == 6 * weights + attention
+
+
+@pytest.mark.parametrize(
+    "width, heads, layers, bare, whole",
+    [  # Hoffmann et al. 2022, table A4 (ratios to 6ND); the second column is with tables and head
+        (640, 10, 10, 1.03, 1.58),
+        (1024, 16, 20, 1.10, 1.32),
+        (1280, 10, 24, 1.08, 1.23),
+        (1792, 14, 26, 1.04, 1.14),
+        (2048, 16, 28, 1.03, 1.12),
+        (3584, 28, 40, 0.99, 1.03),
+    ],
+)
+def test_chinchilla_appendix_f_gives_its_own_table(width, heads, layers, bare, whole):
+    """The paper's ratios to 6ND come out without tables and head, N with head and relative positions."""
+    model = replace(
+        LLAMA_2_7B,
+        width=width,
+        heads=heads,
+        kv_heads=heads,
+        head_size=64 if width < 1280 else 128,
+        layers=layers,
+        ffn_width=4 * width,
+        ffn_matrices=2,
+    )
+    params = 32000 * width + layers * (12 * width**2 + 13 * width + width**2 + 2 * width) + 2 * width
+    # the published ratios have two decimals
+    assert chinchilla_flops(model, context=2048, embedding=False) / (6 * params) == pytest.approx(bare, abs=0.011)
+    assert chinchilla_flops(model, context=2048) / (6 * params) == pytest.approx(whole, abs=0.011)

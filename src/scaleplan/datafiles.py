@@ -14,7 +14,7 @@ from scaleplan.records import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DATA_FILES", "data_folder", "read_data", "read_table", "user_folder"]
+__all__ = ["DATA_FILES", "config_folder", "data_folder", "read_data", "read_table", "user_folder"]
 
 DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "utilisation.toml"})
 """The files of a preset folder that are not laws."""
@@ -29,15 +29,12 @@ def data_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "presets"
 
 
-def user_folder() -> Path:
-    """Return the user's own preset folder, which need not exist.
+def config_folder() -> Path:
+    """Return the user's own folder for this program, which need not exist.
 
-    ``SCALEPLAN_PRESETS`` names it; otherwise it is ``scaleplan/presets`` in the platform's folder for
-    configuration (``XDG_CONFIG_HOME`` or ``~/.config``, ``~/Library/Application Support``, ``%APPDATA%``).
+    It is ``scaleplan`` in the platform's folder for configuration (``XDG_CONFIG_HOME`` or ``~/.config``,
+    ``~/Library/Application Support``, ``%APPDATA%``).
     """
-    named = os.environ.get("SCALEPLAN_PRESETS")
-    if named:
-        return Path(named)
     home = os.path.expanduser("~")  # noqa: PTH111  unlike Path.home() it does not raise where there is no home
     if sys.platform == "win32":
         base = os.environ.get("APPDATA") or f"{home}/AppData/Roaming"
@@ -45,7 +42,13 @@ def user_folder() -> Path:
         base = f"{home}/Library/Application Support"
     else:
         base = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    return Path(base) / "scaleplan" / "presets"
+    return Path(base) / "scaleplan"
+
+
+def user_folder() -> Path:
+    """Return the user's own preset folder: ``SCALEPLAN_PRESETS``, or ``presets`` in their configuration folder."""
+    named = os.environ.get("SCALEPLAN_PRESETS")
+    return Path(named) if named else config_folder() / "presets"
 
 
 def read_table(path: Path, *, what: str) -> Table:

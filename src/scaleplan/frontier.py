@@ -13,27 +13,28 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.solver import Problem, Span, bisect, least_flops, solve
+from scaleplan.solver import ANY, COUNT, Problem, bisect, least_flops, solve
 
 if TYPE_CHECKING:
     from scaleplan.cost import Cost
     from scaleplan.laws.base import Law
+    from scaleplan.solver import Span
 
-__all__ = ["Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
+__all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a plan must stay within; a fixed quantity is a span of one value."""
 
-    params: Span = Span(1.0)
-    tokens: Span = Span(1.0)
-    tokens_per_param: Span = Span()
+    params: Span = COUNT
+    tokens: Span = COUNT
+    tokens_per_param: Span = ANY
 
     @property
     def free(self) -> bool:
         """Whether nothing is bounded."""
-        return self == Bounds()
+        return self == UNBOUNDED
 
     @property
     def fixed(self) -> bool:
@@ -41,8 +42,17 @@ class Bounds:
         return self.params.low == self.params.high or self.tokens.low == self.tokens.high
 
 
+UNBOUNDED = Bounds()
+"""No bounds at all."""
+
+
 class Frontier(ABC):
     """Budget → best split and its loss, and back."""
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the cost of a size f times the optimum depends on f alone, at every budget."""
+        return False
 
     @abstractmethod
     def best(self, flops: float) -> tuple[float, float, float | None]:
@@ -65,7 +75,8 @@ class Frontier(ABC):
 
         def reached(flops: float) -> bool:
             try:
-                return self.best(flops)[index] >= goal
+                params, tokens, _ = self.best(flops)
+                return (params, tokens)[index] >= goal
             except UnreachableError:
                 return False
 
@@ -94,6 +105,11 @@ class SolvedFrontier(Frontier):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the law is, and nothing bounds the plan."""
+        return self.problem.free and self.problem.surface.scale_free
 
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the split with the least loss within the budget, and that loss."""
@@ -160,7 +176,7 @@ class MeasuredFrontier(Frontier):
         self.law = law
         self.cost = cost
         self.bounds = bounds
-        if bounds.tokens.high < math.inf or bounds.tokens_per_param != Span():
+        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY:
             raise UsageError(
                 f"a law of the form '{law.form}' has no loss to trade sizes by: only the size can be bounded",
                 hint="choose a preset with a loss, such as besiroglu-2024",

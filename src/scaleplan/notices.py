@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scaleplan.presets import Preset
 
-__all__ = ["Notice", "budget_left", "for_plan"]
+__all__ = ["Notice", "budget_left", "for_plan", "left_out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ def for_plan(
                 message=f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one",
             )
         )
+    notices.extend(Notice(code="caveat", message=caveat) for caveat in preset.caveats)
     return tuple(notices)
 
 
@@ -51,6 +52,11 @@ def budget_left(flops: float, used: float) -> Notice:
     )
 
 
+def left_out(preset: str, reason: str) -> Notice:
+    """Say that a law is not among those compared."""
+    return Notice(code="left_out", message=f"{preset} is left out: it must not choose a model size ({reason})")
+
+
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
 
 
@@ -58,7 +64,9 @@ def _extrapolated(name: str, value: float, span: tuple[float, float]) -> Notice 
     low, high = span
     if low <= value <= high:
         return None
-    factor, side, edge = (value / high, "above the largest", high) if value > high else (low / value, "below the smallest", low)
+    factor, side, edge = (
+        (value / high, "above the largest", high) if value > high else (low / value, "below the smallest", low)
+    )
     return Notice(
         code=f"extrapolated_{name}",
         message=f"{_NAMES[name]} of {value:.3g} is {_times(factor)} {side} this law was fitted on ({edge:.3g})",

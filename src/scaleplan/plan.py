@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scaleplan.notices import Notice
     from scaleplan.uncertainty import Interval
 
-__all__ = ["NearOptimal", "Plan", "Plans", "Reference", "SizeErrors"]
+__all__ = ["Converted", "NearOptimal", "Plan", "Plans", "Reference", "SizeErrors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,15 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """The size by another convention than the law's; None where that is not known, and ``method`` says why."""
+
+    convention: str
+    params: float | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A model size and a number of training tokens for a budget, and what to expect of them.
 
@@ -63,7 +72,8 @@ class Plan:
     params_convention: str
     flops_convention: str
     loss_unit: str
-    interval: Interval | None
+    converted: Converted | None
+    interval: Interval[float] | None
     near_optimal: NearOptimal | None
     size_errors: SizeErrors | None
     optimum: Reference | None
@@ -84,6 +94,7 @@ class Plans:
     schema: ClassVar[str] = "scaleplan/plans/1"
 
     plans: tuple[Plan, ...]
+    warnings: tuple[Notice, ...] = ()
 
     def __iter__(self) -> Iterator[Plan]:
         return iter(self.plans)
@@ -92,5 +103,9 @@ class Plans:
         return len(self.plans)
 
     def to_dict(self) -> dict[str, object]:
-        """Return ``{"schema": …, "plans": [...]}``."""
-        return {"schema": self.schema, "plans": [plan.to_dict() for plan in self.plans]}
+        """Return ``{"schema": …, "plans": [...], "warnings": [...]}``."""
+        return {
+            "schema": self.schema,
+            "plans": [plan.to_dict() for plan in self.plans],
+            "warnings": as_mapping(self.warnings),
+        }

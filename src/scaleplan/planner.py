@@ -6,21 +6,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaleplan import notices
-from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.frontier import Bounds, Frontier, frontier_of
+from scaleplan.budget import Budget
+from scaleplan.conventions import convert_params, unconvertible
+from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
+from scaleplan.frontier import UNBOUNDED, Bounds, Frontier, frontier_of
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.plan import NearOptimal, Plan, Reference, SizeErrors
+from scaleplan.plan import Converted, NearOptimal, Plan, Reference, SizeErrors
 from scaleplan.uncertainty import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scaleplan.budget import Budget
     from scaleplan.laws.base import Law
     from scaleplan.presets import Preset
     from scaleplan.uncertainty import Outcome
 
-__all__ = ["Planner"]
+__all__ = ["COUNTS", "Planner"]
+
+COUNTS = ("total", "non_embedding")
+"""The conventions that sizes can be given in and converted to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +41,52 @@ class Planner:
         Confidence level of the intervals, between 0 and 1.
     overhead
         The compute overhead that still counts as near-optimal, above 0.
+    count
+        The convention to convert sizes to, beside the law's own; None for no conversion.
 
     """
 
     preset: Preset
-    bounds: Bounds = Bounds()
+    bounds: Bounds = UNBOUNDED
     level: float = 0.9
     overhead: float = 0.05
+    count: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
         if not 0 < self.overhead <= 10:
-            raise UsageError(f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05")
+            raise UsageError(
+                f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05"
+            )
+        if self.count is not None and self.count not in COUNTS:
+            raise UnknownNameError("parameter convention", self.count, COUNTS)
+
+    @property
+    def may_choose(self) -> bool:
+        """Whether the law may choose the split, or the bounds leave it nothing to choose."""
+        return self.preset.allocates or self.bounds.fixed
+
+    def law_params(self, params: float) -> float:
+        """Return a size given in the convention of ``count`` in the law's own.
+
+        Raises
+        ------
+        UsageError
+            When the two cannot be converted.
+
+        """
+        own = self.preset.conventions.params
+        return params if self.count is None else convert_params(params, source=self.count, target=own)
 
     @property
     def frontier(self) -> Frontier:
         """The compute-optimal frontier of the law within the bounds."""
-        return self._frontier(self.preset.law)
+        return self.frontier_for(self.preset.law)
+
+    def frontier_for(self, law: Law) -> Frontier:
+        """Return the frontier of another law under the same conventions and bounds."""
+        return frontier_of(law, self.preset.cost, self.bounds)
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.
@@ -67,13 +99,13 @@ class Planner:
             When no model satisfies the bounds.
 
         """
-        self._require_choice()
+        self.require_choice()
         frontier = self.frontier
         params, tokens, loss = frontier.best(flops)
         used = self.preset.cost.flops(params, tokens)
         slack = used < flops * (1 - 1e-9)
         plan = self._plan(
-            used if slack else flops, (params, tokens, loss), lambda law: self._frontier(law).best(flops), budget
+            used if slack else flops, (params, tokens, loss), lambda law: self.frontier_for(law).best(flops), budget
         )
         if slack:
             plan = replace(plan, warnings=(*plan.warnings, notices.budget_left(flops, used)))
@@ -81,7 +113,9 @@ class Planner:
             plan = self._against_optimum(plan)
         elif loss is not None:
             half, double = (frontier.overhead_of_size(flops, factor) for factor in (0.5, 2.0))
-            plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=SizeErrors(half=half, double=double))
+            plan = replace(
+                plan, excess_loss=0.0, compute_overhead=0.0, size_errors=SizeErrors(half=half, double=double)
+            )
         sizes = None if self.bounds.fixed else frontier.near_optimal(flops, self.overhead)
         if sizes is not None:
             plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
@@ -109,7 +143,7 @@ class Planner:
             When no budget reaches it.
 
         """
-        self._require_choice()
+        self.require_choice()
         if self.frontier.best(1e20)[2] is None:
             raise UsageError(
                 f"preset '{self.preset.id}' has no loss to aim for: it was fitted to optimal sizes only",
@@ -133,11 +167,9 @@ class Planner:
 
     # ---- helpers ------------------------------------------------------------------------------------------
 
-    def _frontier(self, law: Law) -> Frontier:
-        return frontier_of(law, self.preset.cost, self.bounds)
-
-    def _require_choice(self) -> None:
-        if not self.preset.allocates and not self.bounds.fixed:
+    def require_choice(self) -> None:
+        """Refuse to choose a split by a law that must not choose it."""
+        if not self.may_choose:
             raise UsageError(
                 f"preset '{self.preset.id}' must not choose a model size: {self.preset.refusal}",
                 hint="fix one side with --params or --tokens, or choose another preset",
@@ -150,14 +182,14 @@ class Planner:
         return ""
 
     def _target(self, index: int, goal: float, what: str) -> Plan:
-        self._require_choice()
+        self.require_choice()
         flops = self.frontier.flops_where(index, goal)
         if flops is None:
             raise UnreachableError(f"{goal:g} {what} are optimal at no budget by preset '{self.preset.id}'")
         return self.optimal(flops)
 
     def _plan(
-        self, flops: float, outcome: Outcome, solve: Callable[[Law], Outcome], budget: Budget | None
+        self, flops: float, outcome: Outcome[float], solve: Callable[[Law], Outcome[float]], budget: Budget | None
     ) -> Plan:
         preset = self.preset
         params, tokens, loss = outcome
@@ -174,21 +206,33 @@ class Planner:
             params_convention=preset.conventions.params,
             flops_convention=preset.conventions.flops,
             loss_unit=preset.conventions.loss,
+            converted=self._converted(params),
             interval=interval(preset, solve, level=self.level, factor=beyond),
             near_optimal=None,
             size_errors=None,
             optimum=None,
             excess_loss=None,
             compute_overhead=None,
-            budget=budget,
+            budget=budget or Budget(source="plan"),
             warnings=notices.for_plan(preset, flops=flops, params=params, tokens=tokens, ratio=ratio, loss=loss),
         )
+
+    def _converted(self, params: float) -> Converted | None:
+        """Return the size by the convention asked for; a count that cannot be converted stays unknown, with why."""
+        own, asked = self.preset.conventions.params, self.count
+        if asked is None:
+            return None
+        reason = unconvertible(own, asked)
+        if reason is not None:
+            return Converted(convention=asked, params=None, method=f"not convertible from {own}: {reason}")
+        method = "as the law counts" if own == asked else "Pearce and Song 2024, Chinchilla's family of shapes"
+        return Converted(convention=asked, params=convert_params(params, source=own, target=asked), method=method)
 
     def _against_optimum(self, plan: Plan) -> Plan:
         """Measure a plan against the unbounded optimum at the same compute, where the law may name one."""
         if not self.preset.allocates or isinstance(self.preset.law, Allocation):
             return plan
-        frontier = frontier_of(self.preset.law, self.preset.cost, Bounds())
+        frontier = frontier_of(self.preset.law, self.preset.cost, UNBOUNDED)
         params, tokens, loss = frontier.best(plan.flops)
         plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
         if plan.loss is None or loss is None:
@@ -198,8 +242,8 @@ class Planner:
         return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
 
 
-def _surface_outcome(preset: Preset, params: float, tokens: float) -> Callable[[Law], Outcome]:
-    def outcome(law: Law) -> Outcome:
+def _surface_outcome(preset: Preset, params: float, tokens: float) -> Callable[[Law], Outcome[float]]:
+    def outcome(law: Law) -> Outcome[float]:
         if not isinstance(law, LossSurface):
             raise UsageError(
                 f"preset '{preset.id}' gives no loss for a chosen size: it was fitted to optimal sizes only",

@@ -58,6 +58,8 @@ def read_preset(path: Path) -> Preset:
         law = published.in_raw_units(units)
     except NotImplementedError as error:
         raise top.error("units", str(error)) from None
+    except ArithmeticError:
+        raise top.error("units", "with these the coefficients are out of range") from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
     notes, caveats = _notes(top)
     preset = Preset(
@@ -250,7 +252,7 @@ def _require_usable(preset: Preset, top: Table) -> None:
     for law in laws:
         try:
             values = [value for flops in (1e12, 1e30) for value in _answers(law, flops)]
-        except (ArithmeticError, ValueError):
+        except ArithmeticError:
             values = [math.nan]
         if not all(math.isfinite(value) and value > 0 for value in values):
             raise top.error("coefficients", "these give no finite answer between 1e12 and 1e30 FLOP")
@@ -274,4 +276,4 @@ def _answers(law: Law, flops: float) -> tuple[float, ...]:
     if isinstance(law, LossSurface):
         side = math.sqrt(flops / 6)
         return (law.loss(side, side), *(law.best_split(flops / 6) or ()))
-    return ()
+    return (1.0,) if all(math.isfinite(value) for value in law.coefficients().values()) else (math.nan,)

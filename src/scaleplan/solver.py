@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from scaleplan.laws.base import LossSurface, Number
 
-__all__ = ["Effective", "Problem", "Span", "bisect", "least_flops", "solve"]
+__all__ = ["ANY", "COUNT", "EDGE", "Effective", "Problem", "Span", "bisect", "least_flops", "solve"]
 
 _GRID = 240
 _LEAST_FLOPS, _MOST_FLOPS = 1e2, 1e60  # far outside anything that can be trained, either way
+EDGE = 1e-12
+"""The relative room for rounding at a bound."""
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -46,7 +49,13 @@ class Span:
 
     def holds(self, value: float) -> bool:
         """Whether the value lies inside, with room for rounding at the edges."""
-        return self.low * (1 - 1e-12) <= value <= self.high * (1 + 1e-12)
+        return self.low * (1 - EDGE) <= value <= self.high * (1 + EDGE)
+
+
+COUNT = Span(1.0)
+"""A count that nothing bounds: at least one parameter, one token."""
+ANY = Span()
+"""A positive number that nothing bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +65,9 @@ class Problem:
     surface: LossSurface
     cost: Cost = field(default_factory=Cost)
     effective: tuple[Effective, ...] = ()
-    params: Span = Span(1.0)
-    tokens: Span = Span(1.0)
-    tokens_per_param: Span = Span()
+    params: Span = COUNT
+    tokens: Span = COUNT
+    tokens_per_param: Span = ANY
 
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the loss above the floor at nominal quantities."""
@@ -76,9 +85,9 @@ class Problem:
         return (
             not self.effective
             and self.cost.is_product
-            and self.params == Span(1.0)
-            and self.tokens == Span(1.0)
-            and self.tokens_per_param == Span()
+            and self.params == COUNT
+            and self.tokens == COUNT
+            and self.tokens_per_param == ANY
         )
 
     def closed_form(self, flops: Number) -> tuple[Number, Number] | None:
@@ -86,6 +95,12 @@ class Problem:
         if self.effective or not self.cost.is_product:
             return None
         return self.surface.best_split(flops / self.cost.per_param_token)
+
+    def holds(self, params: float, tokens: float) -> bool:
+        """Whether a split keeps the bounds, to rounding."""
+        return (
+            self.params.holds(params) and self.tokens.holds(tokens) and self.tokens_per_param.holds(tokens / params)
+        )
 
     def least_tokens(self, params: float) -> float:
         """Return the fewest tokens the bounds allow for this size."""
@@ -106,7 +121,7 @@ class Problem:
         """
 
         def room(params: float) -> float:
-            return self.most_tokens(params, flops) - self.least_tokens(params) * (1 - 1e-12)
+            return self.most_tokens(params, flops) - self.least_tokens(params) * (1 - EDGE)
 
         # the sizes that leave room form an interval: its foot comes from the bounds, its top from the budget
         foot = max(self.params.low, 1.0, self.tokens.low / self.tokens_per_param.high)
@@ -131,7 +146,7 @@ def solve(problem: Problem, flops: float) -> tuple[float, float]:
 
     """
     split = problem.closed_form(flops)
-    if split is not None and _inside(problem, *split):
+    if split is not None and problem.holds(*split):
         return split
     low, high = problem.sizes(flops)
 
@@ -213,10 +228,10 @@ def _stationary(objective: Callable[[float], float], place: float, low: float, h
         return place
     start = place
     for _ in range(6):
-        near, far = objective(place + width) - objective(place - width), 0.0
+        above, below = objective(place + width), objective(place - width)
         far = objective(place + 2 * width) - objective(place - 2 * width)
-        slope = (8 * near - far) / (12 * width)
-        bend = (objective(place + width) - 2 * objective(place) + objective(place - width)) / width**2
+        slope = (8 * (above - below) - far) / (12 * width)
+        bend = (above - 2 * objective(place) + below) / width**2
         if not bend > 0:
             return start
         move = slope / bend
@@ -226,9 +241,3 @@ def _stationary(objective: Callable[[float], float], place: float, low: float, h
         if abs(move) < 1e-12:
             break
     return place
-
-
-def _inside(problem: Problem, params: float, tokens: float) -> bool:
-    return (
-        problem.params.holds(params) and problem.tokens.holds(tokens) and problem.tokens_per_param.holds(tokens / params)
-    )

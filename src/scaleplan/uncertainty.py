@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Generic
+
+from scaleplan.elementary import exp, log
+from scaleplan.laws.base import Number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,21 +26,24 @@ __all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "norma
 
 _STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
 
-Outcome = tuple[float, float, float | None]
+Outcome = tuple[Number, Number, Number | None]
+"""(params, tokens, loss or None), each a float or an array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Interval(Generic[Number]):
     """Central intervals of a plan's quantities at one confidence level; each is (low, high)."""
 
     level: float
-    params: tuple[float, float]
-    tokens: tuple[float, float]
-    loss: tuple[float, float] | None
-    tokens_per_param: tuple[float, float]
+    params: tuple[Number, Number]
+    tokens: tuple[Number, Number]
+    loss: tuple[Number, Number] | None
+    tokens_per_param: tuple[Number, Number]
 
 
-def interval(preset: Preset, outcome: Callable[[Law], Outcome], *, level: float, factor: float) -> Interval | None:
+def interval(
+    preset: Preset, outcome: Callable[[Law], Outcome[Number]], *, level: float, factor: Number
+) -> Interval[Number] | None:
     """Return the intervals of ``outcome(law)``, or None when the source gives no usable uncertainty.
 
     Parameters
@@ -58,16 +65,17 @@ def interval(preset: Preset, outcome: Callable[[Law], Outcome], *, level: float,
     if known.draws:
         return _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
     centre = preset.centre()
-    variances = [0.0, 0.0, 0.0, 0.0]
+    squares: list[list[Number]] = [[], [], [], []]
     for column in zip(*cholesky(known.covariance), strict=True):
         up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))))
         down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))))
-        for i, (above, below) in enumerate(zip(up, down, strict=True)):
-            variances[i] += ((above - below) / (2 * _STEP)) ** 2
+        for terms, above, below in zip(squares, up, down, strict=True):
+            terms.append(((above - below) / (2 * _STEP)) ** 2)
     params, tokens, loss = outcome(preset.law)
     if known.backtest is not None and loss is not None:
-        variances[3] += (backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2
-    reach = [normal_quantile(0.5 + level / 2) * math.sqrt(variance) for variance in variances]
+        squares[3].append((backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2)
+    sigmas = normal_quantile(0.5 + level / 2)
+    reach = [sigmas * sum(terms[1:], terms[0]) ** 0.5 for terms in squares]
     return Interval(
         level=level,
         params=_around(params, reach[0]),
@@ -77,24 +85,27 @@ def interval(preset: Preset, outcome: Callable[[Law], Outcome], *, level: float,
     )
 
 
-def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: float) -> float:
+def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:
     """Return the relative error to expect when extrapolating compute by ``factor``.
 
     Interpolated linearly in the logarithm of the factor between backtested factors, constant below the first,
-    and extended with the average slope beyond the last (a guess, and no smaller than the last measured error).
+    and extended beyond the last with the average slope where that is positive (a guess).
     """
-    known = sorted(zip(factors, rms, strict=True))
-    place = math.log(max(factor, 1.0))
-    points = [(math.log(at), value) for at, value in known]
-    if place <= points[0][0]:
-        return points[0][1]
-    for (left, low), (right, high) in zip(points, points[1:], strict=False):
-        if place <= right:
-            return low + (high - low) * (place - left) / (right - left)
-    last_at, last = points[-1]
-    first_at, first = points[0] if len(points) > 1 else (0.0, 0.0)
-    slope = (last - first) / (last_at - first_at) if last_at > first_at else 0.0
-    return last + max(slope, 0.0) * (place - last_at)
+    points = sorted(zip(factors, rms, strict=True))
+    edges = [math.log(at) for at, _ in points]
+    place = log(factor)
+    known = 0.0 * place + points[0][1]
+    for i, ((_, low), (_, high)) in enumerate(pairwise(points)):
+        # a sum of clipped ramps is the interpolation, for floats and arrays alike
+        known = known + (high - low) * _clipped((place - edges[i]) / (edges[i + 1] - edges[i]))
+    slope = (points[-1][1] - points[0][1]) / (edges[-1] - edges[0]) if len(points) > 1 else 0.0
+    beyond = 0.5 * (abs(place - edges[-1]) + (place - edges[-1]))
+    return known + max(slope, 0.0) * beyond
+
+
+def _clipped(share: Number) -> Number:
+    """Return the share held between 0 and 1."""
+    return 0.5 * (abs(share) - abs(share - 1.0) + 1.0)
 
 
 def normal_quantile(probability: float) -> float:
@@ -127,16 +138,16 @@ def _moved(centre: Sequence[float], direction: Sequence[float], step: float) -> 
     return [value + step * change for value, change in zip(centre, direction, strict=True)]
 
 
-def _coordinates(outcome: Outcome) -> tuple[float, float, float, float]:
+def _coordinates(outcome: Outcome[Number]) -> tuple[Number, Number, Number, Number]:
     params, tokens, loss = outcome
-    return math.log(params), math.log(tokens), math.log(tokens / params), 0.0 if loss is None else loss
+    return log(params), log(tokens), log(tokens / params), 0.0 * params if loss is None else loss
 
 
-def _around(value: float, reach: float) -> tuple[float, float]:
-    return value * math.exp(-reach), value * math.exp(reach)
+def _around(value: Number, reach: Number) -> tuple[Number, Number]:
+    return value * exp(-reach), value * exp(reach)
 
 
-def _from_draws(outcomes: list[Outcome], level: float) -> Interval:
+def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Number]:
     losses = [loss for _, _, loss in outcomes if loss is not None]
     return Interval(
         level=level,
@@ -147,9 +158,15 @@ def _from_draws(outcomes: list[Outcome], level: float) -> Interval:
     )
 
 
-def _percentiles(values: list[float], level: float) -> tuple[float, float]:
-    ordered = sorted(values)
-    low, high = (_quantile(ordered, 0.5 + sign * level / 2) for sign in (-1, 1))
+def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:
+    tails = (0.5 - level / 2, 0.5 + level / 2)
+    if isinstance(values[0], float):
+        ordered = sorted(values)
+        low, high = (_quantile(ordered, tail) for tail in tails)
+        return low, high
+    import numpy as np
+
+    low, high = np.quantile(np.stack(values), tails, axis=0)
     return low, high
 
 

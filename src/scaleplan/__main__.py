@@ -1,0 +1,55 @@
+"""The process: run the command line, and turn whatever happens into an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["main", "run"]
+
+_BUG = 70
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line on the process's arguments and exit."""
+    # BLAS threads only cost start-up here, and one thread gives the same sums on every machine
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    sys.exit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit status: 0, 1, 2, 70 or 130."""
+    if arguments in (["--version"], ["-V"]):
+        from scaleplan import __version__
+
+        sys.stdout.write(f"scaleplan {__version__}\n")
+        return 0
+    try:
+        from scaleplan.cli.app import execute
+
+        status = execute(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has all it wanted; keep the interpreter from flushing into the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:  # the boundary: a user meets no traceback
+        if "--debug" in arguments:
+            raise
+        sys.stderr.write(
+            f"error: internal error: {type(error).__name__}: {error!s:.200}\n"
+            "hint: this is a bug in scaleplan; run again with --debug and report what it prints\n"
+        )
+        return _BUG
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""The Python API of planning: the questions of the command line, asked with keyword arguments.
+
+Amounts are texts (``"1e21"``, ``"7B"``, ``"30d"``) or numbers in base units (FLOP, counts, hours, seconds, US
+dollars). Results are frozen records whose attributes are the JSON keys, with ``to_dict()``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from scaleplan.asking import Hardware, bounds_of, request_of
+from scaleplan.errors import UsageError, quote
+from scaleplan.funding import resolve, settle
+from scaleplan.library import DEFAULT_PRESET, Library
+from scaleplan.notices import left_out
+from scaleplan.plan import Plans
+from scaleplan.planner import Planner
+from scaleplan.quantities import parse, parse_count, parse_fraction, parse_integer, parse_positive, parse_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from scaleplan.asking import Amount
+    from scaleplan.plan import Plan
+    from scaleplan.plan_array import PlanArray
+    from scaleplan.presets import Preset
+
+__all__ = ["COMPARED", "SWEPT", "compare", "loss", "optimal", "optimal_array", "planner_of", "sweep", "target"]
+
+COMPARED = (
+    "besiroglu-2024",
+    "hoffmann-2022-a1",
+    "hoffmann-2022-a2",
+    "hoffmann-2022-a3",
+    "muennighoff-2023",
+    "llama3-2024",
+    "deepseek-llm-2024",
+    "porian-2024-rw-tuned",
+    "kaplan-2020",
+)
+"""The laws that ``compare`` shows when none is named: one of each way to have measured the split."""
+
+SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd"}
+"""What ``sweep`` can range over, each with its kind of quantity."""
+
+_MOST_POINTS = 10_000_000
+
+
+class LawWords(TypedDict, total=False):
+    """Which law, and how its answer is told."""
+
+    preset: str | Preset
+    level: Amount
+    overhead: Amount
+    batch_regime: str | None
+    count: str | None
+
+
+class BoundWords(TypedDict, total=False):
+    """What a plan must stay within."""
+
+    params: Amount | None
+    tokens: Amount | None
+    limit: Sequence[str] | None
+
+
+class HardwareWords(TypedDict, total=False):
+    """What the compute runs on."""
+
+    gpu: str | None
+    gpus: Amount | None
+    mfu: Amount | None
+    goodput: Amount | None
+    precision: str | None
+    profile: str | None
+    price: Amount | None
+
+
+class PointWords(LawWords, HardwareWords, total=False):
+    """What accompanies a chosen model or a goal."""
+
+
+class Words(PointWords, BoundWords, total=False):
+    """What accompanies a budget."""
+
+
+class ArrayWords(LawWords, BoundWords, total=False):
+    """What accompanies an array of budgets in FLOP."""
+
+
+class BudgetWords(Words, total=False):
+    """A budget and what accompanies it."""
+
+    flops: Amount | None
+    gpu_hours: Amount | None
+    time: Amount | None
+    cost: Amount | None
+
+
+def planner_of(
+    *,
+    preset: str | Preset = DEFAULT_PRESET,
+    level: Amount = 0.9,
+    overhead: Amount = 0.05,
+    batch_regime: str | None = None,
+    count: str | None = None,
+    params: Amount | None = None,
+    tokens: Amount | None = None,
+    limit: Sequence[str] | None = None,
+) -> Planner:
+    """Return the planner for a law, its bounds, and how to tell its answers.
+
+    Raises
+    ------
+    ScaleplanError
+        For an unknown preset, an amount that cannot be read, bounds that exclude each other.
+
+    """
+    law = Library().load(preset) if isinstance(preset, str) else preset
+    if batch_regime is not None:
+        law = law.with_regime(batch_regime)
+    return Planner(
+        preset=law,
+        bounds=bounds_of(params=params, tokens=tokens, limits=limit or ()),
+        level=parse_fraction(level),
+        overhead=parse_ratio(overhead),
+        count=count,
+    )
+
+
+def optimal(**words: Unpack[BudgetWords]) -> Plan:
+    """Return the compute-optimal plan for a budget.
+
+    Parameters
+    ----------
+    words
+        The budget: exactly one of ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) and ``cost``, all but the
+        first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
+        ``limit``, ``batch_regime``, ``count``) and the hardware (``gpu``, ``gpus``, ``mfu``, ``goodput``,
+        ``precision``, ``profile``, ``price``).
+
+    Raises
+    ------
+    ScaleplanError
+        When the request is wrong, or no model satisfies it.
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> plan = sp.optimal(flops="1e21")
+    >>> f"{plan.params:.4g} parameters on {plan.tokens:.4g} tokens, loss {plan.loss:.4g}"
+    '2.778e+09 parameters on 5.999e+10 tokens, loss 2.306'
+
+    """
+    hardware, rest, budget = _split(words)
+    return _optimal(planner_of(**rest), hardware, **budget)
+
+
+def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
+    """Return the compute-optimal plans of an array of budgets in FLOP, as arrays.
+
+    Parameters
+    ----------
+    flops
+        One-dimensional array-like of budgets, in FLOP.
+    words
+        The law and its bounds, as for :func:`optimal`.
+
+    """
+    from scaleplan.plan_array import plan_array
+
+    return plan_array(planner_of(**words), flops)
+
+
+def loss(*, params: Amount, tokens: Amount, **words: Unpack[PointWords]) -> Plan:
+    """Return the plan of training ``params`` on ``tokens``: its loss, and its distance from the optimum."""
+    hardware, rest, _ = _split(words)
+    planner = planner_of(**rest)
+    size = planner.law_params(parse_count(params, what="params"))
+    return _funded(planner, hardware, planner.loss(size, parse_count(tokens, what="tokens")))
+
+
+def target(
+    *,
+    loss: Amount | None = None,
+    params: Amount | None = None,
+    tokens: Amount | None = None,
+    **words: Unpack[PointWords],
+) -> Plan:
+    """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens."""
+    goals = {"--loss": loss, "--params": params, "--tokens": tokens}
+    given = [name for name, goal in goals.items() if goal is not None]
+    if len(given) != 1:
+        what = f"more than one goal: {' and '.join(given)}" if given else "there is no goal"
+        raise UsageError(what, hint="give exactly one of --loss, --params or --tokens")
+    hardware, rest, _ = _split(words)
+    planner = planner_of(**rest)
+    if loss is not None:
+        plan = planner.target_loss(parse_positive(loss))
+    elif params is not None:
+        plan = planner.target_params(planner.law_params(parse_count(params, what="params")))
+    else:
+        assert tokens is not None
+        plan = planner.target_tokens(parse_count(tokens, what="tokens"))
+    return _funded(planner, hardware, plan)
+
+
+def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[Words]) -> Plans:
+    """Return optimal plans for budgets evenly spaced in the logarithm, both ends included.
+
+    Parameters
+    ----------
+    start, stop
+        The smallest and the largest budget.
+    points
+        How many budgets, at least 2.
+    by
+        What the budgets are: ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) or ``cost``.
+    words
+        As for :func:`optimal`.
+
+    """
+    budgets = spaced(start, stop, points=points, by=by)
+    hardware, rest, _ = _split(words)
+    planner = planner_of(**rest)
+    return Plans(plans=tuple(_optimal(planner, hardware, **{by: budget}) for budget in budgets))
+
+
+def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> list[float]:
+    """Return budgets from ``start`` to ``stop``, evenly spaced in the logarithm.
+
+    Raises
+    ------
+    UsageError
+        For a range that is empty or backwards, or fewer than two points.
+
+    """
+    if by not in SWEPT:
+        raise UsageError(f"cannot sweep over {quote(by)}", hint=f"choose one of {', '.join(SWEPT)}")
+    low, high = parse(SWEPT[by], start), parse(SWEPT[by], stop)
+    number = int(parse_integer(points))
+    if not low < high:
+        raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
+    if not 2 <= number <= _MOST_POINTS:
+        raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
+    step = math.log(high / low) / (number - 1)
+    return [low, *(low * math.exp(step * i) for i in range(1, number - 1)), high]
+
+
+def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[BudgetWords]) -> Plans:
+    """Return the plans of one budget under several laws, sizes converted to one convention where that is known.
+
+    Laws that cannot answer are left out, with the reason among the warnings of the result. Losses of different
+    laws stand on different text and tokenizers: they are shown, never ranked.
+    """
+    plans, notices = [], []
+    hardware, rest, budget = _split(words)
+    count = rest.pop("count", None) or "total"
+    for preset in presets:
+        planner = planner_of(preset=preset, count=count, **rest)
+        if not planner.may_choose:
+            notices.append(left_out(planner.preset.id, planner.preset.refusal or ""))
+            continue
+        plans.append(_optimal(planner, hardware, **budget))
+    return Plans(plans=tuple(plans), warnings=tuple(notices))
+
+
+def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str, Any]]:
+    """Part the words of a question: about hardware, about the law and its bounds, about the budget."""
+    rest = dict(words)
+    hardware = {name: rest.pop(name) for name in HardwareWords.__annotations__ if name in rest}
+    budget = {name: rest.pop(name) for name in SWEPT if name in rest}
+    return Hardware(**hardware), rest, budget
+
+
+def _optimal(planner: Planner, hardware: Hardware, **budget: Amount | None) -> Plan:
+    """Return the optimal plan; a default utilisation is settled with the size of the model it pays for."""
+    request = request_of(hardware, **budget)
+    funding = settle(request, lambda flops: planner.frontier.best(flops)[0], moe=planner.preset.is_moe)
+    plan = planner.optimal(funding.flops, budget=funding.budget)
+    return replace(plan, warnings=(*plan.warnings, *funding.notices))
+
+
+def _funded(planner: Planner, hardware: Hardware, plan: Plan) -> Plan:
+    """Add to a plan what its compute costs on the hardware asked for."""
+    funding = resolve(request_of(hardware, flops=plan.flops), params=plan.params, moe=planner.preset.is_moe)
+    return replace(plan, budget=funding.budget, warnings=(*plan.warnings, *funding.notices))

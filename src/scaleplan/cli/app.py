@@ -1,0 +1,153 @@
+"""Which commands there are, and what becomes of their errors.
+
+Commands are listed with their one-line help and imported only when one runs, so that planning does not pay for
+fitting, nor anything for the other's options.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from scaleplan.cli.settings import load_defaults
+from scaleplan.errors import QuantityError, ScaleplanError, UsageError, inert
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "build", "execute"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "optimal": ("planning", "this budget → parameters, tokens and expected loss"),
+    "loss": ("planning", "this model on these tokens → loss, and distance from the optimum"),
+    "target": ("planning", "this loss (or size, or tokens) → the least budget that reaches it"),
+    "sweep": ("planning", "a range of budgets → a table to pipe or plot"),
+    "compare": ("planning", "this budget under many laws, side by side"),
+    "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
+    "presets": ("presets", "the scaling laws: list, show, validate, path"),
+    "gpus": ("gpus", "the accelerators: list, show"),
+}
+"""Every command: the module of this package that holds it, and its line in the help."""
+
+_EPILOG = """Examples:
+
+scaleplan optimal --flops 1e21
+
+scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d
+
+scaleplan target --loss 2.1 --json
+"""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command when it is asked for, and lists the others from the table above."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Import and build one command; None when there is none of this name."""
+        return build(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
+    """Return the parser of one command."""
+    module = import_module(f"scaleplan.cli.{COMMANDS[name][0]}")
+    command = get_command(module.APPS[name])
+    command.name = name
+    return command
+
+
+def _root() -> Any:  # noqa: ANN401
+    app = typer.Typer(
+        cls=LazyGroup,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(epilog=_EPILOG)
+    def scaleplan(
+        *,
+        version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit."),
+    ) -> None:
+        """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
+
+    return get_command(app)
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit status; errors of the user are printed, bugs are raised."""
+    root = _root()
+    try:
+        defaults = load_defaults()
+        status = root.main(
+            args=list(arguments),
+            prog_name="scaleplan",
+            standalone_mode=False,
+            default_map=dict.fromkeys(COMMANDS, defaults),
+        )
+    except ScaleplanError as error:
+        return _report(error, arguments)
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # everything else of the parser's derives from one class
+            raise
+        return _report(_from_parser(error), arguments)
+    return status if isinstance(status, int) else 0
+
+
+def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
+    """Say what the parser refused in this program's own voice."""
+    message = inert(str(error.format_message())).strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "scaleplan"
+    first, _, rest = message.partition(" Did you mean ")
+    hint = f"did you mean {rest.rstrip('?')}?" if rest else f"'{path} --help' lists the options"
+    return UsageError((first[:1].lower() + first[1:]).rstrip("."), hint=hint)
+
+
+def _report(error: ScaleplanError, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        raise error
+    if _wants_json(arguments):
+        import json
+
+        sys.stderr.write(json.dumps(error.to_dict(), ensure_ascii=False) + "\n")
+        return error.exit_status
+    sys.stderr.write(f"error: {inert(error.message)}\n")
+    caret = error.caret() if isinstance(error, QuantityError) else None
+    if caret:
+        sys.stderr.write("".join(f"  {line}\n" for line in caret.splitlines()))
+    if error.hint:
+        sys.stderr.write(f"hint: {inert(error.hint)}\n")
+    return error.exit_status
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the person asked for JSON, read from the words alone: parsing may be what failed."""
+    import os
+
+    named = os.environ.get("SCALEPLAN_FORMAT", "")
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--json":
+            return True
+        if word in ("--format", "-f"):
+            named = following
+        elif word.startswith("--format="):
+            named = word.removeprefix("--format=")
+    return named in ("json", "jsonl")

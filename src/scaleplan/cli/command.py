@@ -1,0 +1,101 @@
+"""How a function becomes a command: shared options are expanded, its answer is written, its notices are said.
+
+A command is a function of option groups and options that *returns* an :class:`Answer`; it does not print::
+
+    @command(app, examples=["scaleplan loss --params 7B --tokens 2T"])
+    def loss(law: LawOptions, *, params: Annotated[str, typer.Option(...)]) -> Answer: ...
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import typer
+
+from scaleplan.cli.options import OutputOptions
+from scaleplan.cli.output import write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from _typeshed import DataclassInstance
+
+    from scaleplan.formats import Rendering
+    from scaleplan.notices import Notice
+
+__all__ = ["Answer", "command", "single"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command returns.
+
+    ``rendering`` is the result; a command that streams gives ``chunks`` of finished text instead.
+    ``exit_status`` is 1 where the answer is "no".
+    """
+
+    rendering: Rendering | None = None
+    chunks: Iterator[str] | None = None
+    notices: Iterable[Notice] = ()
+    exit_status: int = 0
+
+
+def single() -> typer.Typer:
+    """Return an application for one command or one group of commands, in this program's style."""
+    return typer.Typer(
+        rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
+    )
+
+
+def command(
+    app: typer.Typer, name: str | None = None, *, examples: Sequence[str] = ()
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Register a function that returns an :class:`Answer` as a command, with the output options added."""
+
+    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        groups: dict[str, tuple[type, list[str]]] = {}
+        parameters: list[inspect.Parameter] = []
+        signature = inspect.signature(function, eval_str=True)
+        for parameter in (
+            *signature.parameters.values(),
+            _parameter("output", OutputOptions, inspect.Parameter.empty),
+        ):
+            group = parameter.annotation
+            if isinstance(group, type) and is_dataclass(group):
+                members = _members(group)
+                groups[parameter.name] = (group, [member.name for member in members])
+                parameters += members
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+        def run(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401
+            taken = {
+                group: kind(**{member: values.pop(member) for member in members})
+                for group, (kind, members) in groups.items()
+            }
+            output: OutputOptions = taken.pop("output")
+            answer = function(**taken, **values)
+            write(answer, output, ctx)
+            raise typer.Exit(answer.exit_status)
+
+        context = _parameter("ctx", typer.Context, inspect.Parameter.empty)
+        run.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        run.__annotations__ = {item.name: item.annotation for item in (context, *parameters)}
+        run.__doc__ = function.__doc__
+        run.__name__ = function.__name__
+        epilog = "\n\n".join(["Examples:", *examples]) if examples else None
+        app.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+        return function
+
+    return register
+
+
+def _members(group: type[DataclassInstance]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
+
+
+def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

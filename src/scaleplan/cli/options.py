@@ -1,0 +1,143 @@
+"""The options that several commands share, each declared once, in groups that commands take whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["BoundOptions", "BudgetOptions", "HardwareOptions", "LawOptions", "OutputOptions", "words"]
+
+
+def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the options of some groups as keyword arguments for the API, which uses the same names."""
+    return {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareOptions:
+    """What the compute runs on."""
+
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator; 'scaleplan gpus list' shows them."),
+    ] = None
+    mfu: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F",
+            envvar="SCALEPLAN_MFU",
+            help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
+        ),
+    ] = None
+    goodput: Annotated[
+        str | None, typer.Option(metavar="F", envvar="SCALEPLAN_GOODPUT", help="Share of the paid time that trains.")
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", envvar="SCALEPLAN_PRECISION", help="Precision of the matrix products: bf16, fp16, fp8, …"
+        ),
+    ] = None
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="SCALEPLAN_PROFILE",
+            help="Utilisation to assume: benchmark, typical or end-to-end.",
+        ),
+    ] = None
+    price: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USD/H",
+            envvar="SCALEPLAN_PRICE",
+            help="Price of one accelerator-hour, or the name of a price preset.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetOptions(HardwareOptions):
+    """The budget, in exactly one of its forms, and the hardware that some of them need."""
+
+    flops: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days.")
+    ] = None
+    gpu_hours: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'.")
+    ] = None
+    gpus: Annotated[
+        str | None, typer.Option(metavar="N", help="Number of accelerators; a budget together with --time.")
+    ] = None
+    time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
+    ] = None
+    cost: Annotated[str | None, typer.Option(metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawOptions:
+    """The scaling law, and how its uncertainty is told."""
+
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            "-p",
+            metavar="NAME",
+            envvar="SCALEPLAN_PRESET",
+            help="Scaling law: an id, an alias or a .toml file.",
+        ),
+    ] = "besiroglu-2024"
+    level: Annotated[
+        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
+    ] = "0.9"
+    overhead: Annotated[
+        str,
+        typer.Option(
+            metavar="F", envvar="SCALEPLAN_OVERHEAD", help="Compute overhead that still counts as near-optimal."
+        ),
+    ] = "0.05"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundOptions:
+    """What the plan must stay within."""
+
+    params: Annotated[str | None, typer.Option(metavar="N", help="Fix the model size: 7B.")] = None
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="Fix the training tokens: 1T.")] = None
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LIMIT", help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20'."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """How the answer is written."""
+
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            envvar="SCALEPLAN_FORMAT",
+            help="text, json, jsonl, csv, tsv or markdown.",
+        ),
+    ] = "text"
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    get: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
+    ] = None
+    color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
+        "auto"
+    )
+    no_color: Annotated[bool, typer.Option("--no-color", help="Short for --color never.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings on standard error.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on standard error where each setting came from.")
+    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False

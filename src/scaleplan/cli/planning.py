@@ -1,0 +1,144 @@
+"""The commands that plan: optimal, loss, target, sweep, compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan import api
+from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.options import BoundOptions, BudgetOptions, HardwareOptions, LawOptions, words
+from scaleplan.formats import Rendering
+
+if TYPE_CHECKING:
+    from scaleplan.formats.report import Report
+    from scaleplan.plan import Plan, Plans
+
+__all__ = ["APPS"]
+
+APPS = {name: single() for name in ("optimal", "loss", "target", "sweep", "compare")}
+
+
+@command(
+    APPS["optimal"],
+    examples=[
+        "scaleplan optimal --flops 1e21",
+        "scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d --json",
+        "N=$(scaleplan optimal --cost '250k USD' --gpu h100-sxm --get params)",
+    ],
+)
+def optimal(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions) -> Answer:
+    """Find the model size and the training tokens with the least loss for a budget."""
+    return _one(api.optimal(**words(budget, law, bounds)))
+
+
+@command(
+    APPS["loss"],
+    examples=[
+        "scaleplan loss --params 7B --tokens 2T",
+        "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
+    ],
+)
+def loss(
+    law: LawOptions,
+    hardware: HardwareOptions,
+    *,
+    params: Annotated[str, typer.Option(metavar="N", help="Model size: 7B.")],
+    tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+) -> Answer:
+    """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
+    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **words(law, hardware)))
+
+
+@command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
+def target(
+    law: LawOptions,
+    hardware: HardwareOptions,
+    *,
+    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
+    params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+) -> Answer:
+    """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
+    return _one(api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **words(law, hardware)))
+
+
+@command(
+    APPS["sweep"],
+    examples=[
+        "scaleplan sweep --from 1e18 --to 1e24",
+        "scaleplan sweep --from 10k --to 1M --by cost --gpu h100-sxm --format csv",
+    ],
+)
+def sweep(
+    law: LawOptions,
+    bounds: BoundOptions,
+    hardware: HardwareOptions,
+    *,
+    start: Annotated[str, typer.Option("--from", metavar="AMOUNT", help="The smallest budget.")],
+    stop: Annotated[str, typer.Option("--to", metavar="AMOUNT", help="The largest budget.")],
+    points: Annotated[
+        str, typer.Option(metavar="N", help="How many budgets, evenly spaced in the logarithm.")
+    ] = "13",
+    by: Annotated[
+        str, typer.Option(metavar="KIND", help="What the budgets are: flops, gpu_hours, time or cost.")
+    ] = "flops",
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
+) -> Answer:
+    """Plan for a range of budgets."""
+    result = api.sweep(start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, hardware))
+    return _many(result, f"{len(result)} budgets, {result.plans[0].preset}")
+
+
+@command(
+    APPS["compare"],
+    examples=["scaleplan compare --flops 1e24", "scaleplan compare --flops 1e24 --with chinchilla --with kaplan"],
+)
+def compare(
+    budget: BudgetOptions,
+    bounds: BoundOptions,
+    *,
+    laws: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME", help="A law to show, repeatable.")
+    ] = None,
+    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
+    count: Annotated[
+        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding.")
+    ] = "total",
+) -> Answer:
+    """Show what several laws answer to one budget, side by side; their losses are not comparable."""
+    result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds))
+
+    def report() -> Report:
+        from scaleplan.views.plan import comparison_report
+
+        return comparison_report(result)
+
+    return Answer(
+        rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
+        notices=result.warnings,
+    )
+
+
+def _one(plan: Plan) -> Answer:
+    def report() -> Report:
+        from scaleplan.views.plan import plan_report
+
+        return plan_report(plan)
+
+    return Answer(rendering=Rendering(plan.to_dict(), report=report), notices=plan.warnings)
+
+
+def _many(plans: Plans, title: str) -> Answer:
+    def report() -> Report:
+        from scaleplan.views.plan import plans_report
+
+        return plans_report(plans.plans, title=title)
+
+    return Answer(
+        rendering=Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report),
+        notices=plans.warnings,
+    )

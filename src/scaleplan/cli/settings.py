@@ -1,0 +1,76 @@
+"""Where do defaults come from: the project's file, then the user's, below flags and the environment.
+
+A project says ``[defaults]`` in ``scaleplan.toml``, or ``[tool.scaleplan.defaults]`` in ``pyproject.toml``; the
+nearest folder upwards that has one wins. The user's own file is ``config.toml`` in their
+configuration folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaleplan.datafiles import config_folder, read_table
+from scaleplan.errors import FileError
+
+if TYPE_CHECKING:
+    from scaleplan.records import Table
+
+__all__ = ["SETTINGS", "load_defaults", "project_file"]
+
+SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", "level", "format", "color")
+"""The options that a settings file may set, by their long names."""
+
+
+def load_defaults() -> dict[str, str]:
+    """Return the settings of the project's and the user's files, as the texts of the options they stand for.
+
+    Raises
+    ------
+    FileError
+        For a settings file that cannot be read, or names an unknown setting.
+
+    """
+    found: dict[str, str] = {}
+    user = config_folder() / "config.toml"
+    if user.is_file():
+        found |= _defaults(read_table(user, what="settings file").table("defaults"))
+    project = project_file(Path.cwd())
+    if project is not None:
+        top = read_table(project, what="settings file")
+        if project.name == "pyproject.toml":
+            top = top.table("tool").table("scaleplan")
+        found |= _defaults(top.table("defaults"))
+    return found
+
+
+def project_file(folder: Path) -> Path | None:
+    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` that speaks of scaleplan, at or above a folder."""
+    for place in (folder, *folder.parents):
+        own = place / "scaleplan.toml"
+        if own.is_file():
+            return own
+        shared = place / "pyproject.toml"
+        try:
+            if b"[tool.scaleplan" in shared.read_bytes():
+                return shared
+        except OSError:
+            continue
+    return None
+
+
+def _defaults(table: Table) -> dict[str, str]:
+    found = {}
+    for key in SETTINGS:
+        if key in table:
+            value = table.data[key]
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise table.error(key, "expected a text or a number")
+            table.text(key) if isinstance(value, str) else table.number(key)
+            found[key] = str(value)
+    try:
+        table.done()
+    except FileError as error:
+        error.hint = error.hint or f"settings: {', '.join(SETTINGS)}"
+        raise
+    return found

@@ -1,0 +1,54 @@
+"""Results as CSV and TSV: the keys of the JSON, nested ones joined by dots, one record a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["flat", "render_delimited"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str) -> str:
+    """Return a header and one row a record; a text that a spreadsheet would run as a formula gets a quote."""
+    rows = [dict(flat(record)) for record in records]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return out.getvalue()
+
+
+def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the scalars of a record by dotted key; a pair of numbers becomes ``.low`` and ``.high``."""
+    for key, value in record.items():
+        name = prefix + key
+        if isinstance(value, dict):
+            yield from flat(value, f"{name}.")
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(item, int | float) for item in value):
+            yield f"{name}.low", value[0]
+            yield f"{name}.high", value[1]
+        elif key == "warnings" and isinstance(value, list):
+            yield name, " ".join(str(item["code"]) for item in value)
+        elif isinstance(value, list):
+            yield name, json.dumps(value, ensure_ascii=False, allow_nan=False)
+        else:
+            yield name, value
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = inert(value)
+        return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return "" if value is None else value

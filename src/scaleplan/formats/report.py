@@ -1,0 +1,42 @@
+"""What a person is shown of a result: facts, a table, remarks; the one thing every human format renders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Fact", "Grid", "Report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One line of an answer: what, how much, its interval and its unit, all written for people."""
+
+    label: str
+    value: str
+    low: str = ""
+    high: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A result for people: a headline, facts and a table, then remarks about where it comes from.
+
+    ``level`` labels the intervals of the facts, for example ``"90 %"``.
+    """
+
+    title: str
+    facts: tuple[Fact, ...] = ()
+    level: str = ""
+    grid: Grid | None = None
+    remarks: tuple[str, ...] = ()
+    sections: tuple[Report, ...] = field(default=())

@@ -1,0 +1,75 @@
+"""A report for a terminal or a pipe: aligned, no boxes, the same words in both; only colour differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.formats.report import Fact, Grid, Report
+
+__all__ = ["render_text", "styled_lines"]
+
+_INDENT = "  "
+
+Line = tuple[str, str]
+"""A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
+
+
+def render_text(report: Report) -> str:
+    """Return the report as plain text, ending in a newline."""
+    return "".join(f"{line}\n" for line, _ in styled_lines(report))
+
+
+def styled_lines(report: Report) -> Iterator[Line]:
+    """Yield the lines of a report, each with the style a terminal may give it."""
+    yield inert(report.title), "title"
+    if report.facts:
+        yield "", "body"
+        yield from ((line, "body") for line in _facts(report.facts, report.level))
+    if report.grid is not None:
+        yield "", "body"
+        yield from _grid(report.grid)
+    if report.remarks:
+        yield "", "body"
+        yield from ((_INDENT + inert(remark), "remark") for remark in report.remarks)
+    for section in report.sections:
+        yield "", "body"
+        yield from styled_lines(section)
+
+
+def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
+    label_width = max(len(fact.label) for fact in facts)
+    value_width = max(len(fact.value) for fact in facts)
+    low_width = max(len(fact.low) for fact in facts)
+    high_width = max(len(fact.high) for fact in facts)
+    shown_level = level
+    for fact in facts:
+        parts = [_INDENT + fact.label.ljust(label_width), fact.value.rjust(value_width)]
+        if low_width:
+            if fact.low:
+                parts += [
+                    shown_level.rjust(len(level)),
+                    f"{fact.low.rjust(low_width)} – {fact.high.ljust(high_width)}",
+                ]
+                shown_level = ""  # said once, on the first line that has an interval
+            elif fact.unit:
+                parts += [" " * len(level), " " * (low_width + 3 + high_width)]
+        if fact.unit:
+            parts.append(fact.unit)
+        yield inert("  ".join(parts).rstrip())
+
+
+def _grid(grid: Grid) -> Iterator[Line]:
+    cells = [tuple(inert(cell) for cell in row) for row in (grid.columns, *grid.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
+    left = [name in grid.text for name in grid.columns]
+    for number, row in enumerate(cells):
+        padded = (
+            cell.ljust(width) if is_text else cell.rjust(width)
+            for cell, width, is_text in zip(row, widths, left, strict=True)
+        )
+        yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"

@@ -1,0 +1,117 @@
+"""Plans for an array of budgets, as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from scaleplan.bulk import best_array
+from scaleplan.errors import UsageError
+from scaleplan.uncertainty import interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy import float64
+    from numpy.typing import ArrayLike, NDArray
+
+    from scaleplan.laws.base import Law
+    from scaleplan.plan import Plan
+    from scaleplan.planner import Planner
+    from scaleplan.uncertainty import Interval, Outcome
+
+    Floats = NDArray[float64]
+
+__all__ = ["PlanArray", "plan_array"]
+
+_PROBE_FLOPS = 1e21
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanArray:
+    """Optimal plans for an array of budgets; attributes named like the keys of a plan are arrays of its length.
+
+    ``interval`` and ``near_optimal_params`` hold pairs of arrays (low, high) and are computed when first read.
+    ``loss`` is None where the law has none. Iterating gives single plans.
+    """
+
+    schema: ClassVar[str] = "scaleplan/plans/1"
+
+    planner: Planner
+    flops: Floats
+    params: Floats
+    tokens: Floats
+    loss: Floats | None
+
+    def __len__(self) -> int:
+        return len(self.flops)
+
+    def __iter__(self) -> Iterator[Plan]:
+        return (self.planner.optimal(float(flops)) for flops in self.flops)
+
+    @property
+    def preset(self) -> str:
+        """The law's id."""
+        return self.planner.preset.id
+
+    @property
+    def tokens_per_param(self) -> Floats:
+        """Training tokens for each parameter."""
+        return self.tokens / self.params
+
+    @cached_property
+    def interval(self) -> Interval[Floats] | None:
+        """Central intervals, each a pair of arrays; None when the source gives no usable uncertainty."""
+        planner = self.planner
+        top = planner.preset.range.flops
+
+        def solve(law: Law) -> Outcome[Floats]:
+            return best_array(planner.frontier_for(law), self.flops)
+
+        beyond = self.flops / top[1] if top else np.ones_like(self.flops)
+        return interval(planner.preset, solve, level=planner.level, factor=beyond)
+
+    @cached_property
+    def near_optimal_params(self) -> tuple[Floats, Floats] | None:
+        """The smallest and the largest near-optimal size of each budget; None where the law cannot tell."""
+        frontier, overhead = self.planner.frontier, self.planner.overhead
+        if frontier.scale_free:
+            best, sizes = frontier.best(_PROBE_FLOPS)[0], frontier.near_optimal(_PROBE_FLOPS, overhead)
+            return None if sizes is None else (self.params * (sizes[0] / best), self.params * (sizes[1] / best))
+        found = [
+            sizes for flops in self.flops if (sizes := frontier.near_optimal(float(flops), overhead)) is not None
+        ]
+        if len(found) < len(self):
+            return None
+        return np.array([low for low, _ in found]), np.array([high for _, high in found])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``{"schema": …, "plans": [...]}``, the form of several single plans."""
+        return {"schema": self.schema, "plans": [plan.to_dict() for plan in self], "warnings": []}
+
+
+def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
+    """Return the optimal plans of an array of FLOP budgets.
+
+    Raises
+    ------
+    UsageError
+        When the budgets are not a one-dimensional array of positive finite numbers.
+
+    """
+    planner.require_choice()
+    try:
+        budgets = np.asarray(flops, dtype=float)
+    except (TypeError, ValueError):
+        raise UsageError(
+            "an array of budgets holds numbers of FLOP", hint="read texts with parse_flops first"
+        ) from None
+    if budgets.ndim != 1:
+        raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
+    if not np.all((budgets > 0) & np.isfinite(budgets)):
+        raise UsageError("an array of budgets holds positive, finite numbers")
+    params, tokens, loss = best_array(planner.frontier, budgets)
+    return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)

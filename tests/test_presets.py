@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UnknownNameError, UsageError
@@ -344,3 +350,23 @@ def test_a_law_without_regimes_refuses_them():
     """The hint says which law has them."""
     with pytest.raises(UsageError, match="does not depend on the batch regime"):
         LIBRARY.load("besiroglu-2024").with_regime("small")
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers() | st.booleans() | st.text(max_size=3)
+
+
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_any_numbers_give_a_preset_or_one_error(tmp_path_factory, data):
+    """Whatever the values of a bundled preset are replaced by, the reader answers or refuses, and never fails."""
+    preset = data.draw(st.sampled_from(PRESETS))
+    text = Path(preset.origin).read_text(encoding="utf-8")
+    names = list(tomllib.loads(text)["coefficients"])
+    for name in data.draw(st.lists(st.sampled_from(names), max_size=3)):
+        value = data.draw(NUMBERS)
+        written_value = str(value).lower() if isinstance(value, bool | int | float) else f'"{value!r}"'
+        text = re.sub(rf"(?m)^{name} = .*$", lambda _, n=name, v=written_value: f"{n} = {v}", text)
+    path = written(tmp_path_factory.getbasetemp(), text, "fuzzed.toml")
+    with suppress(FileError):
+        found = read_preset(path)
+        assert all(math.isfinite(value) for value in found.law.coefficients().values())

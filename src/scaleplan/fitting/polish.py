@@ -53,7 +53,8 @@ def neighbours(surface: Surface, theta: Array) -> Array:
         for size in (1.0, 2.0)
         for sign in (-1.0, 1.0)
     ]
-    return coordinates.full(coordinates.free(theta) + np.array(steps))
+    starts = np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss))
+    return coordinates.full(starts)
 
 
 def pass_through(surface: Surface, theta: Array, lower: Array, upper: Array) -> Array:

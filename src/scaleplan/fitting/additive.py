@@ -195,7 +195,7 @@ def refit_additive(
         surface = _surface(points, objective, coordinates, weight=rows)
         rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
         best = np.argmin(rss, axis=1)
-        own = nodes[np.arange(len(best)), best]
+        own = coordinates.full(np.clip(coordinates.free(nodes[np.arange(len(best)), best]), lower, upper))
         common = np.broadcast_to(base.theta, own.shape)
         own_score = objective.score(surface.residuals(own), rows)
         common_score = objective.score(surface.residuals(common), rows)

@@ -23,6 +23,8 @@ __all__ = ["EXPONENTS", "basins", "profile"]
 EXPONENTS: tuple[float, float] = (0.02, 1.25)
 """The range of exponents that the grid covers; published laws lie between 0.05 and 0.8."""
 
+_SINGULAR = 1e-13
+
 
 def exponent_grid(count: int) -> Array:
     """Return ``count`` log-spaced exponents over :data:`EXPONENTS`."""
@@ -132,13 +134,14 @@ def _non_negative(
 
 
 def _solve(gram: dict[tuple[int, int], Array], moment: list[Array], chosen: tuple[int, ...]) -> list[Array]:
-    """Solve the normal equations of one active set by cofactors."""
+    """Solve the normal equations of one active set by cofactors; NaN where they are singular in floating point."""
     if len(chosen) == 1:
         (i,) = chosen
         return [moment[i] / gram[i, i]]
     if len(chosen) == 2:
         i, j = chosen
-        determinant = gram[i, i] * gram[j, j] - gram[i, j] ** 2
+        product = gram[i, i] * gram[j, j]
+        determinant = _regular(product - gram[i, j] ** 2, product)
         return [
             (moment[i] * gram[j, j] - moment[j] * gram[i, j]) / determinant,
             (moment[j] * gram[i, i] - moment[i] * gram[i, j]) / determinant,
@@ -146,10 +149,15 @@ def _solve(gram: dict[tuple[int, int], Array], moment: list[Array], chosen: tupl
     a, b, c = gram[0, 0], gram[0, 1], gram[0, 2]
     d, e, f = gram[1, 1], gram[1, 2], gram[2, 2]
     cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
-    determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
+    determinant = _regular(a * cofactors[0] + b * cofactors[1] + c * cofactors[2], a * d * f)
     p, q, r = moment
     return [
         (cofactors[0] * p + cofactors[1] * q + cofactors[2] * r) / determinant,
         (cofactors[1] * p + cofactors[3] * q + cofactors[4] * r) / determinant,
         (cofactors[2] * p + cofactors[4] * q + cofactors[5] * r) / determinant,
     ]
+
+
+def _regular(determinant: Array, product: Array) -> Array:
+    """Return the determinant where it is more than rounding of the product of the diagonal, else NaN."""
+    return np.where(determinant > _SINGULAR * product, determinant, np.nan)

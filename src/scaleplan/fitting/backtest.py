@@ -1,0 +1,211 @@
+"""How well earlier, smaller runs would have predicted the later, larger ones.
+
+For a ladder of cuts the law is fitted to the runs at or below the cut and predicts every run above it. Signed errors
+that agree across cuts mean that the law is wrong there, which no resampling of runs can show: on six public sweeps
+the bootstrap interval of a hundredfold extrapolation missed every held-out run. :mod:`scaleplan.fitting.band` adds
+both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.fitting.additive import fit_additive
+from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.design import isoflop_budgets
+from scaleplan.uncertainty import backtest_rms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy import bool_, float64
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.additive import Solution
+    from scaleplan.fitting.points import Points
+    from scaleplan.laws.additive import Additive
+
+    Array = NDArray[float64]
+
+__all__ = ["Backtest", "Bin", "Cut", "backtest", "ladder"]
+
+_EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
+_LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
+_MOST_CUTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cut:
+    """One rung: a fit to the runs at or below ``flops``, and its errors on those above.
+
+    ``error`` is the relative error (predicted - observed)/observed of each run above, ``factor`` its compute
+    over the cut, ``covered`` whether the resampling interval of the law held the run (None without resampling).
+    """
+
+    flops: float
+    runs: int
+    law: Additive
+    rows: tuple[int, ...]
+    factor: Array
+    error: Array
+    covered: NDArray[bool_] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest)."""
+
+    factors: tuple[float, float]
+    middle: float
+    runs: int
+    bias: float
+    rms: float
+    coverage: float | None
+
+    def __str__(self) -> str:
+        text = f"at ×{self.middle:.3g} beyond the data: bias {self.bias:+.1%}, rms {self.rms:.1%}"
+        return text if self.coverage is None else f"{text}, coverage {round(self.coverage * self.runs)}/{self.runs}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Backtest:
+    """The ladder of cuts, and its errors by factor of extrapolation.
+
+    ``inside`` is the root mean square of the relative residuals of the fit to all runs: the error at factor 1.
+    """
+
+    cuts: tuple[Cut, ...]
+    bins: tuple[Bin, ...]
+    inside: float
+    level: float
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The factors of :attr:`rms`: 1, then the geometric middle of each bin."""
+        return (1.0, *(item.middle for item in self.bins))
+
+    @property
+    def rms(self) -> tuple[float, ...]:
+        """The relative error to expect at each factor, which never falls with distance.
+
+        A bin of few lucky runs must not promise more far out than was kept near by.
+        """
+        return tuple(
+            float(value) for value in np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)])
+        )
+
+    @property
+    def largest_factor(self) -> float:
+        """The largest factor that was tested."""
+        return self.bins[-1].factors[1] if self.bins else 1.0
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether the cuts err in one direction by more than their scatter: the law, not noise."""
+        means = [float(np.mean(cut.error)) for cut in self.cuts]
+        agree = all(mean > 0 for mean in means) or all(mean < 0 for mean in means)
+        return len(means) >= 3 and agree and abs(float(np.mean(means))) > self.inside
+
+    def expected(self, factor: float) -> tuple[float, bool]:
+        """Return the relative error to expect at a factor, and whether it is a guess beyond what was tested."""
+        known = backtest_rms(self.factors, self.rms, max(factor, 1.0))
+        return known, factor > self.largest_factor
+
+
+def backtest(
+    points: Points,
+    base: Solution,
+    *,
+    samples: int = 200,
+    seed: int = 0,
+    level: float = 0.9,
+    progress: Callable[[int], None] | None = None,
+) -> Backtest:
+    """Fit below and predict above each cut of the ladder, with the objective and the form of ``base``.
+
+    ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. ``progress``
+    is called with the number of cuts done.
+    """
+    cuts = []
+    for done, flops in enumerate(ladder(points), start=1):
+        below = points.flops <= flops
+        cuts.append(_cut(points, below, base=base, samples=samples, seed=seed, level=level))
+        if progress is not None:
+            progress(done)
+    fitted = base.law.loss(points.params, points.tokens)
+    inside = float(np.sqrt(np.mean((fitted / points.loss - 1.0) ** 2)))
+    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=inside, level=level)
+
+
+def ladder(points: Points) -> tuple[float, ...]:
+    """Return the cuts: the budgets of an IsoFLOP sweep, or up to eight evenly spaced in ln C.
+
+    Below each cut are at least 12 runs and a quarter of all (three budgets of a sweep), above it at least three.
+    """
+    values = np.sort(points.flops)
+    labels = isoflop_budgets(points)
+    if labels is not None:
+        tops = [float(np.max(points.flops[labels == k])) for k in range(labels.max() + 1)]
+        wanted = np.array(tops[_LEAST_BUDGETS - 1 : -1])
+    else:
+        least = max(_LEAST_RUNS, math.ceil(_LEAST_SHARE * len(values)))
+        if len(values) < least + _LEAST_ABOVE:
+            return ()
+        grid = np.geomspace(values[least - 1], values[-_LEAST_ABOVE - 1], _MOST_CUTS)
+        wanted = values[np.searchsorted(values, grid * (1 + 1e-12), side="right") - 1]
+    below = np.searchsorted(values, wanted, side="right")
+    kept = (below >= _LEAST_RUNS) & (len(values) - below >= _LEAST_ABOVE)
+    return tuple(float(value) for value in np.unique(wanted[kept]))
+
+
+def _cut(points: Points, below: NDArray[bool_], *, base: Solution, samples: int, seed: int, level: float) -> Cut:
+    lower, upper = points.select(below), points.select(~below)
+    coordinates = base.coordinates
+    fit = fit_additive(lower, objective=base.objective, tied=coordinates.tied, floor=coordinates.floor)
+    law = fit.law
+    covered = None
+    if samples:
+        laws = bootstrap(lower, fit, samples=samples, seed=seed).draws[:, :, None]
+        floor = laws[:, 2] + np.exp(laws[:, 0] - laws[:, 3] * np.log(upper.params))
+        drawn = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
+        low, high = np.quantile(drawn, (0.5 - level / 2, 0.5 + level / 2), axis=0)
+        off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
+        covered = off <= 0.5 * (high - low)
+    return Cut(
+        flops=float(np.max(lower.flops)),
+        runs=len(lower),
+        law=law,
+        rows=tuple(int(row) for row in upper.rows),
+        factor=upper.flops / np.max(lower.flops),
+        error=law.loss(upper.params, upper.tokens) / upper.loss - 1.0,
+        covered=covered,
+    )
+
+
+def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
+    if not cuts:
+        return ()
+    factor, error = (np.concatenate([getattr(cut, name) for cut in cuts]) for name in ("factor", "error"))
+    covered = (
+        None if cuts[0].covered is None else np.concatenate([cut.covered for cut in cuts if cut.covered is not None])
+    )
+    out = []
+    for low, high in pairwise(_EDGES):
+        inside = (factor >= low) & (factor < high)
+        if np.count_nonzero(inside) >= _LEAST_ABOVE:
+            out.append(
+                Bin(
+                    factors=(float(np.min(factor[inside])), float(np.max(factor[inside]))),
+                    middle=float(np.exp(np.mean(np.log(factor[inside])))),
+                    runs=int(np.count_nonzero(inside)),
+                    bias=float(np.mean(error[inside])),
+                    rms=float(np.sqrt(np.mean(error[inside] ** 2))),
+                    coverage=None if covered is None else float(np.mean(covered[inside])),
+                )
+            )
+    return tuple(out)

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from scaleplan.datafiles import data_folder, read_table, user_folder
+from scaleplan.datafiles import DATA_FILES, data_folder, read_data, read_table, user_folder
 from scaleplan.errors import FileError
+from scaleplan.library import Library
 
 
 def test_the_bundled_folder_holds_the_law_presets():
@@ -44,3 +45,20 @@ def test_what_is_not_toml_is_one_clear_error(tmp_path, text):
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(FileError, match="is not valid TOML"):
         read_table(tmp_path / "own.toml", what="list")
+
+
+def test_data_files_beside_laws_are_not_taken_for_laws(tmp_path):
+    """A user keeps accelerators, prices and laws in one folder."""
+    for name in (*DATA_FILES, "my-law.toml"):
+        (tmp_path / name).write_text("schema = 1")
+    assert Library([tmp_path]).ids() == ("my-law",)
+
+
+def test_absent_data_files_are_fine_and_unusable_ones_are_not(tmp_path):
+    """A folder need not exist; a directory in the place of a file, or an impossible path, is reported."""
+    assert read_data("prices.toml", [tmp_path, tmp_path / "none", tmp_path / "none" / "deeper"]) == []
+    (tmp_path / "prices.toml").mkdir()
+    with pytest.raises(FileError, match="is a directory"):
+        read_data("prices.toml", [tmp_path])
+    with pytest.raises(FileError):
+        read_data("prices.toml", [tmp_path / ("x" * 5000)])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DATA_FILES", "config_folder", "data_folder", "read_data", "read_table", "user_folder"]
 
-DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "utilisation.toml"})
+DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "shapes.toml", "utilisation.toml"})
 """The files of a preset folder that are not laws."""
 
 _SCHEMA = 1
@@ -85,9 +85,20 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     tables = []
     for folder in (data_folder(), user_folder()) if folders is None else folders:
         path = folder / name
-        if path.exists():
+        if not _absent(path):
             table = read_table(path, what="data file")
             if table.integer("schema") != _SCHEMA:
                 raise table.error("schema", f"expected {_SCHEMA}")
             tables.append(table)
     return tables
+
+
+def _absent(path: Path) -> bool:
+    """Return whether there is no such file; one that cannot be looked at is not absent, and is reported."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

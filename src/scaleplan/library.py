@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import data_folder, user_folder
+from scaleplan.datafiles import DATA_FILES, data_folder, user_folder
 from scaleplan.errors import FileError, UnknownNameError, quote
 from scaleplan.files import read_text
 from scaleplan.preset_reader import read_preset
@@ -109,13 +109,16 @@ def _by_alias(
 
 
 def _listing(folder: Path) -> list[str]:
-    """Return the names of the preset files in a folder; none when it does not exist."""
+    """Return the names of the law presets in a folder; none when it does not exist."""
     try:
-        return sorted(name for name in os.listdir(folder) if name.endswith(".toml") and not name.startswith("."))  # noqa: PTH208  half the time of iterdir
+        names = os.listdir(folder)  # noqa: PTH208  half the time of iterdir
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         raise FileError(f"cannot list the presets in {quote(folder)}: {error}") from None
+    return sorted(
+        name for name in names if name.endswith(".toml") and not name.startswith(".") and name not in DATA_FILES
+    )
 
 
 def _filed(path: Path) -> Preset:

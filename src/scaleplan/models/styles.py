@@ -1,0 +1,263 @@
+"""The habits by which families shape their models, and how sizes are written as a ``config.json``.
+
+A :class:`Style` holds a family's habits (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
+sizes in the words of that family. A new style is one entry of :data:`STYLES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["STYLES", "Sizes", "Style", "config_of", "head_counts", "kv_head_count"]
+
+TIED_BELOW = 3e9
+"""Parameters below which most families share the token table with the head (Llama 3.2, Qwen, SmolLM)."""
+GROUPED_FROM = 7e9
+"""Parameters from which grouped keys and values are the common choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The numbers that make a model of a style."""
+
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    ffn_width: int
+    vocab: int
+    context: int
+    tied: bool
+    experts: int = 0
+    experts_per_token: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """The habits of a family.
+
+    Parameters
+    ----------
+    model_type, model_class
+        The names in the config.
+    vocab, context
+        Defaults for the token table and the longest context.
+    tied
+        Whether the head is the token table; ``small`` below :data:`TIED_BELOW` parameters.
+    kv
+        ``full`` heads, groups of 8 heads (``eight``), ``half`` of the heads, or ``large``: groups from
+        :data:`GROUPED_FROM` parameters.
+    heads
+        ``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma);
+        ``free`` has at least 16 heads of 128 whatever the width (Qwen 3).
+    matrices
+        Matrices in a feed-forward block.
+    experts, experts_per_token
+        For mixtures; 0 for dense models.
+    extra
+        Further fields of the config.
+
+    """
+
+    model_type: str
+    model_class: str
+    vocab: int
+    context: int
+    tied: Literal["always", "never", "small"] = "small"
+    kv: Literal["full", "eight", "half", "large"] = "large"
+    heads: Literal["split", "wide", "free"] = "split"
+    matrices: int = 3
+    experts: int = 0
+    experts_per_token: int = 0
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def ties(self, params: float) -> bool:
+        """Return whether a model of this size has one token table."""
+        return self.tied == "always" or (self.tied == "small" and params < TIED_BELOW)
+
+
+# Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
+STYLES: dict[str, Style] = {
+    "gpt2": Style(
+        model_type="gpt2",
+        model_class="GPT2LMHeadModel",
+        vocab=50304,
+        context=1024,
+        tied="always",
+        kv="full",
+        matrices=2,
+        extra={"activation_function": "gelu_new"},
+    ),
+    "pythia": Style(
+        model_type="gpt_neox",
+        model_class="GPTNeoXForCausalLM",
+        vocab=50304,
+        context=2048,
+        tied="never",
+        kv="full",
+        matrices=2,
+        extra={"hidden_act": "gelu", "use_parallel_residual": True},
+    ),
+    "llama": Style(
+        model_type="llama",
+        model_class="LlamaForCausalLM",
+        vocab=32000,
+        context=4096,
+        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
+    ),
+    "llama3": Style(
+        model_type="llama",
+        model_class="LlamaForCausalLM",
+        vocab=128256,
+        context=8192,
+        kv="eight",
+        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
+    ),
+    "mistral": Style(
+        model_type="mistral",
+        model_class="MistralForCausalLM",
+        vocab=32768,
+        context=32768,
+        tied="never",
+        kv="eight",
+        extra={"hidden_act": "silu", "sliding_window": None},
+    ),
+    "qwen2": Style(
+        model_type="qwen2",
+        model_class="Qwen2ForCausalLM",
+        vocab=151936,
+        context=32768,
+        kv="eight",
+        extra={"hidden_act": "silu"},
+    ),
+    "qwen3": Style(
+        model_type="qwen3",
+        model_class="Qwen3ForCausalLM",
+        vocab=151936,
+        context=32768,
+        kv="eight",
+        heads="free",
+        extra={"hidden_act": "silu", "attention_bias": False},
+    ),
+    "gemma2": Style(
+        model_type="gemma2",
+        model_class="Gemma2ForCausalLM",
+        vocab=256000,
+        context=8192,
+        tied="always",
+        kv="half",
+        heads="wide",
+        extra={"hidden_activation": "gelu_pytorch_tanh", "sliding_window": 4096},
+    ),
+    "olmo2": Style(
+        model_type="olmo2",
+        model_class="Olmo2ForCausalLM",
+        vocab=100352,
+        context=4096,
+        tied="never",
+        kv="full",
+        extra={"hidden_act": "silu", "attention_bias": False},
+    ),
+    "mixtral": Style(
+        model_type="mixtral",
+        model_class="MixtralForCausalLM",
+        vocab=32000,
+        context=32768,
+        tied="never",
+        kv="eight",
+        experts=8,
+        experts_per_token=2,
+        extra={"hidden_act": "silu", "sliding_window": None},
+    ),
+    "olmoe": Style(
+        model_type="olmoe",
+        model_class="OlmoeForCausalLM",
+        vocab=50304,
+        context=4096,
+        tied="never",
+        kv="full",
+        experts=64,
+        experts_per_token=8,
+        extra={"hidden_act": "silu", "attention_bias": False},
+    ),
+    "qwen3_moe": Style(
+        model_type="qwen3_moe",
+        model_class="Qwen3MoeForCausalLM",
+        vocab=151936,
+        context=32768,
+        tied="never",
+        kv="eight",
+        heads="free",
+        experts=128,
+        experts_per_token=8,
+        extra={"hidden_act": "silu", "attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    ),
+}
+
+
+def config_of(style: Style, sizes: Sizes) -> dict[str, object]:
+    """Return the ``config.json`` of a model of this style and these sizes."""
+    head: dict[str, object] = {"architectures": [style.model_class], "model_type": style.model_type}
+    # absent special tokens: a config without a tokenizer must not point outside its vocabulary
+    tokens = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    tail = {"vocab_size": sizes.vocab, "tie_word_embeddings": sizes.tied, **tokens, **style.extra}
+    if style.model_type == "gpt2":
+        return {
+            **head,
+            "n_embd": sizes.width,
+            "n_layer": sizes.layers,
+            "n_head": sizes.heads,
+            "n_inner": sizes.ffn_width,
+            "n_positions": sizes.context,
+            **tail,
+        }
+    config = {
+        **head,
+        "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        "max_position_embeddings": sizes.context,
+        **tail,
+    }
+    if style.model_type != "gpt_neox":
+        config["num_key_value_heads"] = sizes.kv_heads
+    if style.heads != "split":
+        config["head_dim"] = sizes.head_size
+    if not style.experts:
+        config["intermediate_size"] = sizes.ffn_width
+        return config
+    local = style.model_type == "mixtral"
+    config["num_local_experts" if local else "num_experts"] = sizes.experts
+    config["num_experts_per_tok"] = sizes.experts_per_token
+    config["moe_intermediate_size" if style.model_type == "qwen3_moe" else "intermediate_size"] = sizes.ffn_width
+    return config
+
+
+def head_counts(style: Style, width: int, *, smallest: int) -> tuple[int, int] | None:
+    """Return (heads, head size) for a width, None when it does not divide; ``smallest`` is the least size."""
+    if style.heads == "free" and width >= 1024:
+        return (max(16, width // 128), 128) if width % 128 == 0 else None
+    size = 64 if width < 1536 else 128
+    if style.heads == "wide" and width >= 2048:
+        size = 256
+    size = min(size, smallest) if smallest < 64 else size
+    return (width // size, size) if width % size == 0 else None
+
+
+def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: int) -> int:
+    """Return the key and value heads by the style's habit, a divisor of the heads that the ranks share evenly."""
+    kind = style.kv
+    if kind == "large":
+        kind = "eight" if params >= GROUPED_FROM else "full"
+    if kind == "full":
+        return heads
+    ideal = 8 if kind == "eight" else heads / 2
+    divisors = [k for k in range(1, heads + 1) if heads % k == 0 and k % tensor_parallel == 0]
+    if kind == "eight":  # 4 rather than 7 for 28 heads, as Qwen does
+        divisors = [k for k in divisors if k & (k - 1) == 0] or divisors
+    return min(divisors, key=lambda k: (abs(k - ideal), -k), default=heads)

@@ -15,6 +15,7 @@ __all__ = ["LAWS", "law_class"]
 LAWS = {
     "additive": "scaleplan.laws.additive:Additive",
     "kaplan": "scaleplan.laws.kaplan:Kaplan",
+    "logarithmic": "scaleplan.laws.logarithmic:Logarithmic",
     "modality": "scaleplan.laws.modality:Modality",
     "multiplicative_power": "scaleplan.laws.power:MultiplicativePower",
     "offset_power": "scaleplan.laws.power:OffsetPower",

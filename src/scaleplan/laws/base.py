@@ -189,5 +189,10 @@ class Curve(Law):
     __slots__ = ()
 
     @abstractmethod
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the quantities that the curve needs."""
+
     def value(self, **inputs: Number) -> Number:
         """Return the quantity for the inputs the curve declares, in raw units."""

@@ -21,7 +21,6 @@ class Overtraining(LossSurface):
 
     form: ClassVar[str] = "overtraining"
     formula: ClassVar[str] = "L = E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
-    scale_free: ClassVar[bool] = True
 
     E: float = coefficient("irreducible loss", at_least=0)
     a: float = coefficient("weight of the size term", above=0)
@@ -61,6 +60,10 @@ class Overtraining(LossSurface):
         """Return the least ``params * tokens`` that reaches ``loss``, along the best ratio; needs L > E."""
         return (2 * math.sqrt(self.a * self.b) / (loss - self.E)) ** (1 / self.eta) / 6
 
+    def size_overhead(self, factor: float) -> float:
+        """Return cosh(2 eta ln f)^(1/eta) - 1, the additive law's figure for equal exponents."""
+        return math.cosh(2 * self.eta * math.log(factor)) ** (1 / self.eta) - 1
+
     def in_raw_units(self, units: Units) -> Self:
         """Rescale both weights: the size term varies as N^(-2 eta), the data term as D^(-2 eta)."""
         return replace(
@@ -80,6 +83,11 @@ class TaskError(Curve):
     epsilon: float = coefficient("error of a model that knows nothing", above=0, at_most=1)
     k: float = coefficient("reducible error at L = 0", above=0)
     gamma: float = coefficient("rate at which the error falls with the loss", above=0)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """A loss."""
+        return ("loss",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the error for ``loss``, in the unit of the law it belongs to."""

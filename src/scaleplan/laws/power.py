@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scaleplan.records import Table
 
-__all__ = ["MultiplicativePower", "OffsetPower", "Power"]
+__all__ = ["MultiplicativePower", "OffsetPower", "Power", "named_quantity", "unit_of"]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -28,8 +28,13 @@ class _OneInput(Curve):
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients, and the names of the input and the output."""
-        x, y = _quantity(table, "x"), _quantity(table, "y")
+        x, y = named_quantity(table, "x"), named_quantity(table, "y")
         return replace(super(_OneInput, cls).from_table(table), x=x, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantity that ``x`` names."""
+        return (self.x,)
 
     def _input(self, inputs: Mapping[str, Number]) -> Number:
         return inputs[self.x]
@@ -51,7 +56,7 @@ class Power(_OneInput):
 
     def in_raw_units(self, units: Units) -> Self:
         """Rescale a: (y/v) = a*(x/u)^n has a*v*u^-n for raw x and y."""
-        return replace(self, a=self.a * _unit(units, self.y) * _unit(units, self.x) ** -self.n)
+        return replace(self, a=self.a * unit_of(units, self.y) * unit_of(units, self.x) ** -self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +76,8 @@ class OffsetPower(_OneInput):
 
     def in_raw_units(self, units: Units) -> Self:
         """Rescale a and e: (y/v) = a*(x/u)^-c + e has a*v*u^c and e*v for raw x and y."""
-        y = _unit(units, self.y)
-        return replace(self, a=self.a * y * _unit(units, self.x) ** self.c, e=self.e * y)
+        y = unit_of(units, self.y)
+        return replace(self, a=self.a * y * unit_of(units, self.x) ** self.c, e=self.e * y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +94,18 @@ class MultiplicativePower(Curve):
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the scale, the exponent of each input, and the name of the output."""
-        y = _quantity(table, "y")
+        y = named_quantity(table, "y")
         listed = table.table("exponents")
         names = tuple(listed.data)
         if not names or not all(_QUANTITY.fullmatch(name) for name in names):
             raise table.error("exponents", "expected an exponent for each quantity, such as { params = -0.7 }")
         exponents = tuple((name, listed.number(name)) for name in names)
         return replace(super(MultiplicativePower, cls).from_table(table), exponents=exponents, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantities that have an exponent."""
+        return tuple(name for name, _ in self.exponents)
 
     def coefficients(self) -> dict[str, float]:
         """Return the scale and, as ``exponents.NAME``, the exponents."""
@@ -116,18 +126,20 @@ class MultiplicativePower(Curve):
 
     def in_raw_units(self, units: Units) -> Self:
         """Rescale a by the unit of each input to its exponent."""
-        a = self.a * _unit(units, self.y)
+        a = self.a * unit_of(units, self.y)
         for name, exponent in self.exponents:
-            a *= _unit(units, name) ** -exponent
+            a *= unit_of(units, name) ** -exponent
         return replace(self, a=a)
 
 
-def _quantity(table: Table, key: str) -> str:
+def named_quantity(table: Table, key: str) -> str:
+    """Return the name of a quantity that a file gives at ``key``."""
     name = table.text(key)
     if not _QUANTITY.fullmatch(name):
         raise table.error(key, "expected the name of a quantity in lower case, such as flops or loss")
     return name
 
 
-def _unit(units: Units, name: str) -> float:
+def unit_of(units: Units, name: str) -> float:
+    """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
     return float(getattr(units, name)) if name in {item.name for item in fields(units)} else 1.0

@@ -123,6 +123,13 @@ def test_an_unknown_size_is_assumed_aloud(table, accelerators):
     assert [notice.code for notice in found.notices] == ["utilisation_size_assumed"]
 
 
+@pytest.mark.parametrize("gpu, gpus, said", [("rtx-4090", None, True), ("rtx-4090", 1, False), ("h100", None, False)])
+def test_one_card_is_assumed_aloud(table, accelerators, gpu, gpus, said):
+    """Where several cards reach less than one, an unknown number counts as one and a notice says so."""
+    notices = table.default(accelerators.get(gpu), params=1e9, gpus=gpus).notices
+    assert [notice.code for notice in notices] == (["utilisation_gpus_assumed"] if said else [])
+
+
 def test_default_mfu_reads_the_bundled_table(accelerators):
     """The function gives what the table gives."""
     assert default_mfu(accelerators.get("a100"), "bf16", 1e9, 64).mfu == 0.45

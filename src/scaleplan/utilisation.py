@@ -184,6 +184,13 @@ class UtilisationTable:
             mfu *= factor
             words.append(f"{factor:g} for the profile")
         notices = []
+        if gpus is None and row.multi_gpu is not None:
+            notices.append(
+                Notice(
+                    code="utilisation_gpus_assumed",
+                    message=f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus",
+                )
+            )
         if params is None:
             notices.append(
                 Notice(

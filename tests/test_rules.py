@@ -113,7 +113,9 @@ def test_a_rule_gives_the_expected_values(check):
     elsewhere = {"M", "D", "B_crit_tokens_2e8"}  # the allocation of a law, and a variant that is not shipped
     assert set(check["expected"]) - elsewhere == set(found)
     for key, value in found.items():
-        assert value == pytest.approx(check["expected"][key], rel=check["rtol"]), key
+        # the table counts sequences by the rounded 0.00037, which is 0.02 % above 0.7576 tokens / 2048
+        rtol = 3e-4 if key == "batch_sequences" else check["rtol"]
+        assert value == pytest.approx(check["expected"][key], rel=rtol), key
 
 
 def test_deepseek_trained_its_7b_as_its_rule_says():

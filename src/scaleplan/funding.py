@@ -78,7 +78,7 @@ def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe
     moe
         Whether the model is a mixture of experts.
 
-    See :func:`scaleplan.utilisation.settle` for how the circle is resolved; raises what :func:`resolve` raises.
+    See :func:`scaleplan.settling.settle` for how the circle is resolved; raises what :func:`resolve` raises.
 
     """
     form = request.source()
@@ -87,7 +87,7 @@ def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe
     if request.flops is not None:
         return resolve(request, params=best_params(request.flops), moe=moe)
     from scaleplan.notices import Notice
-    from scaleplan.utilisation import settle as settle_utilisation
+    from scaleplan.settling import settle as settle_utilisation
 
     site = _Site(request, form)
     settled = settle_utilisation(

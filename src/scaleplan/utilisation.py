@@ -1,7 +1,6 @@
 """What share of the peak does a run reach: defaults by device, precision, model size and scale, and profiles.
 
-The defaults are a table (``utilisation.toml``), so they are stepwise: they jump at certain model sizes. A
-plan's size depends on the utilisation and the utilisation on the size; :func:`settle` resolves the circle.
+The defaults are a table (``utilisation.toml``), so they are stepwise: they jump at certain model sizes.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from scaleplan.errors import FileError, UsageError, did_you_mean, quote
 from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from scaleplan.hardware import Accelerator
     from scaleplan.records import Table
 
-__all__ = ["DEFAULT_PROFILE", "Settled", "Utilisation", "UtilisationTable", "default_mfu", "settle"]
+__all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable", "default_mfu"]
 
 DEFAULT_PROFILE = "typical"
 _ASSUMED_PARAMS = 7e9  # in the column with the most evidence, and the size people mean by "a model"
@@ -241,57 +240,6 @@ def default_mfu(
     """Return the default utilisation of a run, see :meth:`UtilisationTable.default`."""
     table = UtilisationTable()
     return table.default(accelerator, precision=precision, params=params, gpus=gpus, profile=profile, moe=moe)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """A utilisation and the model size it leads to.
-
-    ``consistent`` is False where no size agrees with its own utilisation and a lower one was taken.
-    """
-
-    utilisation: Utilisation
-    params: float
-    consistent: bool
-
-
-def settle(
-    utilisation_at: Callable[[float], Utilisation], params_at: Callable[[float], float], edges: Iterable[float]
-) -> Settled:
-    """Find a utilisation that agrees with the model size that it pays for.
-
-    The utilisation is constant between ``edges``, so there are only so many candidates, and all of them are
-    tried: the answer neither depends on a starting point nor on luck.
-
-    * A size whose utilisation leads back to it is a solution. Where there are several (the utilisation rises
-      with the size) the lowest utilisation is taken, which promises least.
-    * Where there is none (the utilisation falls with the size: the larger value buys a model so large that
-      only the smaller applies, and the smaller value one so small that the larger would), the lower of the
-      two is taken: of the candidates whose own plan would reach at least what was assumed, the highest.
-
-    Parameters
-    ----------
-    utilisation_at
-        The utilisation for a model size.
-    params_at
-        The best model size for a utilisation (``Utilisation.value``).
-    edges
-        The sizes at which the utilisation may jump.
-
-    """
-    rising = sorted(edges)
-    sizes = [rising[0] / 2, *rising] if rising else [_ASSUMED_PARAMS]  # each stands for the range from it upwards
-    candidates = {round(each.value, 15): each for each in map(utilisation_at, sizes)}
-    fallback: Settled | None = None
-    for _, assumed in sorted(candidates.items()):
-        params = params_at(assumed.value)
-        reached = utilisation_at(params)
-        if math.isclose(reached.value, assumed.value, rel_tol=1e-12):
-            return Settled(utilisation=reached, params=params, consistent=True)
-        if fallback is None or reached.value > assumed.value:
-            fallback = Settled(utilisation=assumed, params=params, consistent=False)
-    assert fallback is not None
-    return fallback
 
 
 def _profile(table: Table) -> tuple[float, float]:

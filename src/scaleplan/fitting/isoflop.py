@@ -31,6 +31,8 @@ __all__ = ["Allocation", "Budget", "fit_isoflop", "vertex_bias"]
 
 Quantity = Literal["params", "tokens"]
 
+_LEAST_RUNS = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -78,6 +80,7 @@ def fit_isoflop(
     quantity: Quantity = "params",
     law: Additive | None = None,
     weighted: bool = True,
+    window: float | None = 5.0,
     samples: int = 500,
     seed: int = 0,
 ) -> Allocation:
@@ -91,6 +94,9 @@ def fit_isoflop(
         ``"params"`` or ``"tokens"``.
     law
         A surface fit to the same runs, for the correction of the bias; None for plain parabolas.
+    window
+        Use the runs within this factor of the best run's size (or tokens): a parabola is local, and far sides tilt
+        it. None for all runs of a budget.
     weighted
         Weight each vertex by 1/variance; otherwise all alike.
     samples, seed
@@ -110,11 +116,14 @@ def fit_isoflop(
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     budgets, resampled = [], []
-    for label in range(int(labels.max()) + 1):
-        group = points.select(labels == label)
+    if window is not None and not window > 1:
+        raise UsageError(f"a window of {window:g} is not a factor above 1")
+    groups = [_near_best(points.select(labels == k), quantity, window) for k in range(int(labels.max()) + 1)]
+    noise = _noise(groups, quantity)
+    for group in groups:
         values = np.log(getattr(group, quantity))
         bias = 0.0 if law is None else _bias(group, values, law, quantity)
-        budgets.append(_budget(group, values, bias))
+        budgets.append(_budget(group, values, bias=bias, noise=noise))
         if budgets[-1].refused is None and samples:
             runs = len(group)
             weight = generator.multinomial(runs, np.full(runs, 1 / runs), size=samples).astype(np.float64)
@@ -137,35 +146,57 @@ def fit_isoflop(
     )
 
 
-def _budget(group: Points, values: Array, bias: float) -> Budget:
-    centre = float(np.mean(values))
-    x = values - centre
-    design = np.stack([x * x, x, np.ones_like(x)], axis=1)
-    (p, q, _), *_ = np.linalg.lstsq(design, group.loss, rcond=None)
-    vertex = -q / (2 * p) if p > 0 else math.nan
-    refused = None
-    if p <= 0:
-        refused = "the loss has no minimum over the sizes (the parabola opens downwards)"
-    elif not np.min(x) <= vertex <= np.max(x):
-        refused = "the vertex lies outside the sizes that were trained"
-    error = math.nan
+def _near_best(group: Points, quantity: Quantity, window: float | None) -> Points:
+    if window is None:
+        return group
+    values = np.log(getattr(group, quantity))
+    return group.select(np.abs(values - values[np.argmin(group.loss)]) <= math.log(window))
+
+
+def _parabola(values: Array, loss: Array) -> tuple[Array, Array]:
+    """Return (p, q, r) of the parabola in the centred logs, and its residuals."""
+    design = _columns(values)
+    solution = np.linalg.lstsq(design, loss, rcond=None)[0]
+    return solution, loss - design @ solution
+
+
+def _columns(values: Array) -> Array:
+    x = values - np.mean(values)
+    return np.stack([x * x, x, np.ones_like(x)], axis=1)
+
+
+def _noise(groups: list[Points], quantity: Quantity) -> float:
+    """Return the variance of the losses about their parabolas, pooled: one budget has too few runs for its own."""
+    squares, freedom = 0.0, 0
+    for group in groups:
+        if len(group) > _LEAST_RUNS - 1:
+            rest = _parabola(np.log(getattr(group, quantity)), group.loss)[1]
+            squares, freedom = squares + float(rest @ rest), freedom + len(group) - 3
+    return squares / max(freedom, 1)
+
+
+def _budget(group: Points, values: Array, *, bias: float, noise: float) -> Budget:
+    refused = f"{len(group)} runs near the best are too few for a parabola" if len(group) < _LEAST_RUNS else None
+    vertex = error = math.nan
     if refused is None:
-        rest = group.loss - design @ np.array([p, q, _level(group.loss, x, p, q)])
-        noise = float(rest @ rest) / max(len(x) - 3, 1)
-        slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
-        error = math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope))
+        design = _columns(values)
+        (p, q, _), _ = _parabola(values, group.loss)
+        vertex = -q / (2 * p) if p > 0 else math.nan
+        if p <= 0:
+            refused = "the loss has no minimum over the sizes (the parabola opens downwards)"
+        elif not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
+            refused = "the vertex lies outside the sizes that were trained"
+        else:
+            slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
+            error = math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope))
     return Budget(
         flops=float(np.exp(np.mean(np.log(group.flops)))),
         runs=len(group),
-        optimum=math.exp(vertex + centre - bias) if refused is None else math.nan,
-        error=error,
+        optimum=math.exp(vertex + float(np.mean(values)) - bias) if refused is None else math.nan,
+        error=error if refused is None else math.nan,
         bias=bias,
         refused=refused,
     )
-
-
-def _level(loss: Array, x: Array, p: float, q: float) -> float:
-    return float(np.mean(loss - p * x * x - q * x))
 
 
 def _bias(group: Points, values: Array, law: Additive, quantity: Quantity) -> float:

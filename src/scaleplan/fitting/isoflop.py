@@ -156,7 +156,7 @@ def _near_best(group: Points, quantity: Quantity, window: float | None) -> Point
 def _parabola(values: Array, loss: Array) -> tuple[Array, Array]:
     """Return (p, q, r) of the parabola in the centred logs, and its residuals."""
     design = _columns(values)
-    solution = np.linalg.lstsq(design, loss, rcond=None)[0]
+    solution = np.asarray(np.linalg.lstsq(design, loss, rcond=None)[0], dtype=np.float64)
     return solution, loss - design @ solution
 
 

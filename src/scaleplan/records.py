@@ -55,6 +55,11 @@ class Table:
             raise self.error(key, "this key is missing")
         return self.data[key]
 
+    def raw(self, key: str) -> object:
+        """Return whatever stands at ``key``, None when it is absent; the caller checks what it is."""
+        self._seen.add(key)
+        return self.data.get(key)
+
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string; ``default`` when absent, an error when there is no default."""
         self._seen.add(key)

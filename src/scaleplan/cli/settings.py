@@ -10,16 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaleplan.config.names import SETTINGS
 from scaleplan.datafiles import config_folder, read_table
 from scaleplan.errors import FileError
 
 if TYPE_CHECKING:
     from scaleplan.records import Table
 
-__all__ = ["SETTINGS", "load_defaults", "project_file"]
-
-SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", "level", "format", "color")
-"""The options that a settings file may set, by their long names."""
+__all__ = ["load_defaults", "project_file"]
 
 
 def load_defaults() -> dict[str, str]:

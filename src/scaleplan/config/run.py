@@ -1,0 +1,281 @@
+"""What is a run: a name, a size (or model config), tokens, hardware and law - given, or read from a training config.
+
+::
+
+    [[run]]
+    name = "base"
+    from = "configs/train.yaml"          # where the key paths below lead
+    model = "configs/model.json"         # or params = "7B", or a budget: flops, gpu_hours, time, cost
+    tokens = { batch = "data.batch", sequence = "data.length", steps = "trainer.steps" }
+    gpus = { key = ["cluster.nodes", "cluster.devices"] }    # several keys are multiplied
+
+Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
+number is itself; each factor may be a list, which is multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.config.document import parse_document
+from scaleplan.config.keypath import format_key, parse_key
+from scaleplan.config.names import AMOUNTS, TEXTS
+from scaleplan.config.tree import display_name
+from scaleplan.errors import FileError, QuantityError, UsageError, did_you_mean, inert, quote
+from scaleplan.quantities import parse_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scaleplan.config.document import DataDocument, Document
+    from scaleplan.config.keypath import Key
+    from scaleplan.config.tree import Tree
+    from scaleplan.records import Table
+
+__all__ = ["Configs", "Given", "Place", "Run", "read_run"]
+
+_SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
+_TOKENS = "expected an amount, { key = … }, { batch = …, sequence = …, steps = … } or { batch_tokens = …, steps = … }"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value stands: the file, its line where that is known, and the key path."""
+
+    file: str
+    line: int | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value of a run and every place that it came from."""
+
+    value: str | float
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lookup:
+    """A value to be read at a key path of another file."""
+
+    file: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A value, or several to be multiplied, and where the run says so."""
+
+    factors: tuple[str | float | _Lookup, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as its project's file describes it; :meth:`read` reads the files it points into."""
+
+    name: str
+    file: str
+    line: int | None
+    folder: Path
+    limits: tuple[str, ...]
+    sources: Mapping[str, _Source]
+
+    def read(self, configs: Configs) -> dict[str, Given]:
+        """Return what the run is described by, each value with its places.
+
+        Raises
+        ------
+        FileError
+            When a file cannot be read, has no such key, or holds no such value.
+
+        """
+        return {word: configs.given(source, folder=self.folder) for word, source in self.sources.items()}
+
+
+class Configs:
+    """The training configs that runs point into, each read once.
+
+    Parameters
+    ----------
+    tree
+        Where files are read from.
+
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._documents: dict[Path, Document] = {}
+
+    def given(self, source: _Source, *, folder: Path) -> Given:
+        """Return the value of a source; several factors are multiplied."""
+        if len(source.factors) == 1 and not isinstance(source.factors[0], _Lookup):
+            return Given(value=source.factors[0], places=(source.place,))
+        values, places = [], []
+        for factor in source.factors:
+            value, place = self._look(factor, folder) if isinstance(factor, _Lookup) else (factor, source.place)
+            values.append((value, place))
+            if place not in places:
+                places.append(place)
+        if len(values) == 1:
+            return Given(value=values[0][0], places=tuple(places))
+        product = 1.0
+        for value, place in values:
+            try:
+                product *= parse_count(value, what="tokens")
+            except QuantityError as error:
+                raise FileError(f"{_where(place)}: {error.message}", hint=error.hint) from None
+        return Given(value=product, places=tuple(places))
+
+    def _look(self, lookup: _Lookup, folder: Path) -> tuple[str | float, Place]:
+        path = folder / lookup.file
+        document = self._documents.get(path)
+        if document is None:
+            text = self.tree.text(path, what="config")
+            document = self._documents[path] = parse_document(text, name=display_name(path))
+        found = document.find(lookup.key)
+        shown = inert(format_key(lookup.key))
+        if found is None:
+            raise FileError(
+                f"{document.name}: there is no key {quote(shown)}", hint=_alternative(document, lookup.key)
+            )
+        value = found.value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            where = f"{document.name}:{found.line}" if found.line else document.name
+            raise FileError(f"{where}: {inert(shown)}: expected an amount, found {_kind(value)}")
+        return value, Place(file=document.name, line=found.line, key=shown)
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "a table", list: "a list", bool: "true or false", type(None): "nothing"}
+    return kinds.get(type(value)) or quote(value)
+
+
+def _where(place: Place) -> str:
+    return f"{place.file}:{place.line}: {place.key}" if place.line else f"{place.file}: {place.key}"
+
+
+def _alternative(document: Document, key: Key) -> str | None:
+    """Return a hint on the first part of a key path that the document does not have."""
+    for length in range(len(key)):
+        if document.find(key[: length + 1]) is None:
+            names = document.names(key[:length])
+            close = did_you_mean(str(key[length]), names)
+            if close is not None:
+                return f"did you mean {quote(format_key((*key[:length], close)))}?"
+            inside = f"in {quote(format_key(key[:length]))}" if length else "at the top"
+            return f"{inside} there is: {', '.join(map(inert, names[:20]))}" if names else None
+    return None
+
+
+def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mapping[str, object], folder: Path) -> Run:
+    """Return the run of a ``[[run]]`` table.
+
+    Parameters
+    ----------
+    table
+        The table.
+    document
+        The file that it stands in, for the lines of its keys.
+    key
+        The key path of the table in that file.
+    defaults
+        Settings that the run takes over where it has none of its own.
+    folder
+        The folder that its file names start from.
+
+    Raises
+    ------
+    FileError
+        For keys that are unknown, missing, or of the wrong shape.
+
+    """
+    reader = _Reader(table, document, key)
+    sources = {}
+    for word in (*AMOUNTS, *TEXTS):
+        if word in table:
+            sources[word] = reader.source(word, table.raw(word))
+        elif word in defaults:
+            sources[word] = reader.default(word, defaults[word])
+    if "params" in table and "model" in table:
+        raise table.error("model", "a run has params or a model, not both")
+    table.raw("from")
+    table.raw("policy")
+    return Run(
+        name=table.text("name"),
+        file=table.source,
+        line=document.lines.get(key),
+        folder=folder,
+        limits=table.texts("limit", ()),
+        sources=sources,
+    )
+
+
+class _Reader:
+    def __init__(self, table: Table, document: DataDocument, key: Key) -> None:
+        self.table = table
+        self.document = document
+        self.key = key
+
+    def place(self, *more: str) -> Place:
+        path = (*self.key, *more)
+        return Place(file=self.table.source, line=self.document.lines.get(path), key=inert(format_key(path)))
+
+    def default(self, word: str, value: object) -> _Source:
+        """Return a setting of the file, which stands in its table of defaults."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise FileError(f"{self.table.source}: defaults.{word}: expected a text or a number")
+        path = (*self.key[:-2], "defaults", word)
+        place = Place(file=self.table.source, line=self.document.lines.get(path), key=inert(format_key(path)))
+        return _Source(factors=(value,), place=place)
+
+    def source(self, word: str, value: object) -> _Source:
+        """Return what a run says about one word."""
+        if isinstance(value, dict):
+            return self._from_config(word, value)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
+        if word in TEXTS and not isinstance(value, str):
+            raise self.table.error(word, "expected text in quotes")
+        return _Source(factors=(value,), place=self.place(word))
+
+    def _from_config(self, word: str, data: dict[str, object]) -> _Source:
+        names = set(data) - {"from"}
+        shapes = [{"key"}, *(_SHAPES if word == "tokens" else ())]
+        if names not in shapes:
+            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
+        file = data.get("from", self.table.raw("from"))
+        order = ("key",) if names == {"key"} else ("batch", "batch_tokens", "sequence", "steps")
+        factors: list[str | float | _Lookup] = []
+        for name in order:
+            item = data.get(name)
+            if item is not None:
+                factors += self._factors(f"{word}.{name}", item, file)
+        if word in TEXTS and len(factors) != 1:
+            raise self.table.error(word, "expected one key path")
+        return _Source(factors=tuple(factors), place=self.place(word))
+
+    def _factors(self, where: str, item: object, file: object) -> list[str | float | _Lookup]:
+        factors: list[str | float | _Lookup] = []
+        source, path = self.table.source, self.table.path
+        for part in item if isinstance(item, list) else [item]:
+            if isinstance(part, int | float) and not isinstance(part, bool):
+                factors.append(part)
+                continue
+            if not isinstance(part, str):
+                raise FileError(f"{source}: {path}.{inert(where)}: expected a key path, a number, or a list of them")
+            if not isinstance(file, str):
+                raise FileError(
+                    f"{source}: {path}.{inert(where)}: no file is named that {quote(part)} could be read from",
+                    hint='name it: from = "train.yaml"',
+                )
+            try:
+                factors.append(_Lookup(file=file, key=parse_key(part)))
+            except UsageError as error:
+                raise FileError(f"{source}: {path}.{inert(where)}: {error.message}", hint=error.hint) from None
+        if not factors:
+            raise FileError(f"{source}: {path}.{inert(where)}: expected at least one key path")
+        return factors

@@ -16,11 +16,12 @@ from scaleplan.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scaleplan.hardware import Accelerator
+    from scaleplan.hardware import Accelerator, Accelerators
     from scaleplan.notices import Notice
+    from scaleplan.prices import Prices
     from scaleplan.utilisation import Utilisation, UtilisationTable
 
-__all__ = ["Funding", "resolve", "settle"]
+__all__ = ["Catalogue", "Funding", "resolve", "settle"]
 
 _SECONDS_PER_HOUR = 3600.0
 _HOURS_PER_DAY = 24.0
@@ -39,7 +40,45 @@ class Funding:
     notices: tuple[Notice, ...] = ()
 
 
-def resolve(request: BudgetRequest, *, params: float | None = None, moe: bool = False) -> Funding:
+class Catalogue:
+    """The accelerators, prices and utilisations on disk, each read when it is first needed, and only once.
+
+    Whoever funds many budgets hands the same one to each.
+    """
+
+    def __init__(self) -> None:
+        self._accelerators: Accelerators | None = None
+        self._prices: Prices | None = None
+        self._utilisations: UtilisationTable | None = None
+
+    @property
+    def accelerators(self) -> Accelerators:
+        """The accelerators by name."""
+        from scaleplan.hardware import Accelerators
+
+        self._accelerators = self._accelerators or Accelerators()
+        return self._accelerators
+
+    @property
+    def prices(self) -> Prices:
+        """The prices by accelerator."""
+        from scaleplan.prices import Prices
+
+        self._prices = self._prices or Prices()
+        return self._prices
+
+    @property
+    def utilisations(self) -> UtilisationTable:
+        """The default utilisations."""
+        from scaleplan.utilisation import UtilisationTable
+
+        self._utilisations = self._utilisations or UtilisationTable()
+        return self._utilisations
+
+
+def resolve(
+    request: BudgetRequest, *, params: float | None = None, moe: bool = False, catalogue: Catalogue | None = None
+) -> Funding:
     """Return the FLOP of a budget for a model of known (or unknown) size.
 
     Parameters
@@ -50,6 +89,8 @@ def resolve(request: BudgetRequest, *, params: float | None = None, moe: bool = 
         Active parameters of the model; decides the default utilisation, which assumes 7B (and says so) for None.
     moe
         Whether the model is a mixture of experts.
+    catalogue
+        What is known of hardware; read from disk by default.
 
     Raises
     ------
@@ -61,11 +102,17 @@ def resolve(request: BudgetRequest, *, params: float | None = None, moe: bool = 
     if request.gpu is None:
         assert request.flops is not None
         return Funding(flops=float(request.flops), budget=Budget(source=form))
-    site = _Site(request, form)
+    site = _Site(request, form, catalogue or Catalogue())
     return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
 
 
-def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe: bool = False) -> Funding:
+def settle(
+    request: BudgetRequest,
+    best_params: Callable[[float], float],
+    *,
+    moe: bool = False,
+    catalogue: Catalogue | None = None,
+) -> Funding:
     """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
 
     Parameters
@@ -77,23 +124,25 @@ def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe
         not at all where the utilisation is given or no hardware is involved.
     moe
         Whether the model is a mixture of experts.
+    catalogue
+        What is known of hardware; read from disk by default.
 
     See :func:`scaleplan.settling.settle` for how the circle is resolved; raises what :func:`resolve` raises.
 
     """
     form = request.source()
     if request.gpu is None or request.mfu is not None:
-        return resolve(request, moe=moe)
+        return resolve(request, moe=moe, catalogue=catalogue)
     if request.flops is not None:
-        return resolve(request, params=best_params(request.flops), moe=moe)
+        return resolve(request, params=best_params(request.flops), moe=moe, catalogue=catalogue)
     from scaleplan.notices import Notice
     from scaleplan.settling import settle as settle_utilisation
 
-    site = _Site(request, form)
+    site = _Site(request, form, catalogue or Catalogue())
     settled = settle_utilisation(
         lambda params: site.utilisation(params, moe=moe),
         lambda utilisation: best_params(site.flops(utilisation)),
-        site.table().edges,
+        site.catalogue.utilisations.edges,
     )
     funding = replace(site.fund(settled.utilisation), params=settled.params)
     if settled.consistent:
@@ -106,24 +155,15 @@ def settle(request: BudgetRequest, best_params: Callable[[float], float], *, moe
 class _Site:
     """The accelerator, its peak and its price: what stays the same whatever the utilisation."""
 
-    def __init__(self, request: BudgetRequest, form: str) -> None:
-        from scaleplan.hardware import Accelerators
-
+    def __init__(self, request: BudgetRequest, form: str, catalogue: Catalogue) -> None:
         assert request.gpu is not None
         self.request = request
         self.form = form
-        self.accelerator: Accelerator = Accelerators().get(request.gpu)
+        self.catalogue = catalogue
+        self.accelerator: Accelerator = catalogue.accelerators.get(request.gpu)
         self.precision = self.accelerator.precision(request.precision)
         self.peak = self.accelerator.peak(self.precision)
-        self.price, self.notices = _price(request, self.accelerator)
-        self._table: UtilisationTable | None = None
-
-    def table(self) -> UtilisationTable:
-        """Return the table of default utilisations, read once and only when it is needed."""
-        from scaleplan.utilisation import UtilisationTable
-
-        self._table = self._table or UtilisationTable()
-        return self._table
+        self.price, self.notices = _price(request, self.accelerator, catalogue)
 
     def utilisation(self, params: float | None, *, moe: bool) -> Utilisation:
         """Return the given utilisation, or the default one for a model of ``params``."""
@@ -131,7 +171,7 @@ class _Site:
 
         request = self.request
         if request.mfu is None:
-            found = self.table().default(
+            found = self.catalogue.utilisations.default(
                 self.accelerator,
                 precision=self.precision,
                 params=params,
@@ -142,7 +182,7 @@ class _Site:
         else:
             profile, goodput = None, 1.0
             if request.profile is not None:
-                profile, _, goodput = self.table().profile(request.profile)
+                profile, _, goodput = self.catalogue.utilisations.profile(request.profile)
             found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source="given", band=None)
         return found if request.goodput is None else replace(found, goodput=request.goodput)
 
@@ -204,14 +244,15 @@ class _Site:
         return Funding(flops=self.flops(utilisation.value), budget=budget, notices=notices)
 
 
-def _price(request: BudgetRequest, accelerator: Accelerator) -> tuple[float | None, tuple[Notice, ...]]:
+def _price(
+    request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
+) -> tuple[float | None, tuple[Notice, ...]]:
     """Return the price per hour; None with the reason where nobody gave one and there is no default."""
     if isinstance(request.price, int | float):
         return float(request.price), ()
     from scaleplan.notices import Notice
-    from scaleplan.prices import Prices
 
-    prices = Prices()
+    prices = catalogue.prices
     if request.price is not None:
         return prices.named(accelerator.id, request.price).usd_per_hour, ()
     default = prices.default(accelerator.id)

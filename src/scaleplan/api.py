@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from scaleplan.asking import Hardware, bounds_of, request_of
@@ -17,19 +18,41 @@ from scaleplan.library import DEFAULT_PRESET, Library
 from scaleplan.notices import left_out
 from scaleplan.plan import Plans
 from scaleplan.planner import Planner
-from scaleplan.quantities import parse, parse_count, parse_fraction, parse_integer, parse_positive, parse_ratio
+from scaleplan.quantities import (
+    parse,
+    parse_count,
+    parse_days,
+    parse_fraction,
+    parse_integer,
+    parse_kilograms,
+    parse_kwh,
+    parse_positive,
+    parse_ratio,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
     from scaleplan.asking import Amount
+    from scaleplan.conversion import Conversion
     from scaleplan.plan import Plan
     from scaleplan.plan_array import PlanArray
     from scaleplan.presets import Preset
 
-__all__ = ["COMPARED", "SWEPT", "compare", "loss", "optimal", "optimal_array", "planner_of", "sweep", "target"]
+__all__ = [
+    "COMPARED",
+    "SWEPT",
+    "compare",
+    "convert",
+    "loss",
+    "optimal",
+    "optimal_array",
+    "planner_of",
+    "sweep",
+    "target",
+]
 
 COMPARED = (
     "besiroglu-2024",
@@ -86,6 +109,15 @@ class PointWords(LawWords, HardwareWords, total=False):
 
 class Words(PointWords, BoundWords, total=False):
     """What accompanies a budget."""
+
+
+class ConversionWords(HardwareWords, total=False):
+    """An amount to convert, and the hardware."""
+
+    flops: Amount | None
+    gpu_hours: Amount | None
+    time: Amount | None
+    cost: Amount | None
 
 
 class ArrayWords(LawWords, BoundWords, total=False):
@@ -230,7 +262,7 @@ def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops"
     return Plans(plans=tuple(_optimal(planner, hardware, **{by: budget}) for budget in budgets))
 
 
-def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> list[float]:
+def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[float]:
     """Return budgets from ``start`` to ``stop``, evenly spaced in the logarithm.
 
     Raises
@@ -248,7 +280,8 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> list[floa
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
     step = math.log(high / low) / (number - 1)
-    return [low, *(low * math.exp(step * i) for i in range(1, number - 1)), high]
+    inner = (low * math.exp(step * i) for i in range(1, number - 1))
+    return chain([low], inner, [high])
 
 
 def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[BudgetWords]) -> Plans:
@@ -289,3 +322,61 @@ def _funded(planner: Planner, hardware: Hardware, plan: Plan) -> Plan:
     """Add to a plan what its compute costs on the hardware asked for."""
     funding = resolve(request_of(hardware, flops=plan.flops), params=plan.params, moe=planner.preset.is_moe)
     return replace(plan, budget=funding.budget, warnings=(*plan.warnings, *funding.notices))
+
+
+def convert(
+    *,
+    pf_days: Amount | None = None,
+    days: Amount | None = None,
+    energy: Amount | None = None,
+    carbon: Amount | None = None,
+    model_params: Amount | None = None,
+    grid: str | None = None,
+    to: str | None = None,
+    **words: Unpack[ConversionWords],
+) -> Conversion:
+    """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.conversion.convert`.
+
+    Parameters
+    ----------
+    pf_days, days, energy, carbon
+        The amount, unless it is ``flops``, ``gpu_hours``, ``time`` or ``cost``: PF-days, days on ``gpus``, kWh
+        from the grid, kg CO2e by ``grid``.
+    model_params
+        The model's size, on which the default utilisation depends.
+    grid
+        Country or cloud region whose carbon intensity counts.
+    to
+        A quantity that must be part of the result.
+    words
+        The other amounts, and the hardware as for :func:`optimal`.
+
+    """
+    from scaleplan.conversion import convert as convert_amount
+
+    hardware, rest, budget = _split(words)
+    request = request_of(hardware, **budget)
+    if rest:
+        raise UsageError(f"{next(iter(rest))} says nothing about a conversion")
+    given_days = parse_days(days) if days is not None else None
+    if request.seconds is not None:
+        given_days = request.seconds / 86_400.0
+    return convert_amount(
+        flops=request.flops,
+        pf_days=None if pf_days is None else parse_positive(pf_days),
+        gpu_hours=request.gpu_hours,
+        days=given_days,
+        cost=request.cost_usd,
+        energy_kwh=None if energy is None else parse_kwh(energy),
+        carbon_kg=None if carbon is None else parse_kilograms(carbon),
+        gpu=request.gpu,
+        gpus=request.gpus,
+        mfu=request.mfu,
+        goodput=request.goodput,
+        precision=request.precision,
+        profile=request.profile,
+        price=request.price,
+        params=None if model_params is None else parse_count(model_params, what="params"),
+        grid=grid,
+        to=to,
+    )

@@ -70,7 +70,7 @@ def request_of(
     hours: float | None = None
     if gpu_hours is not None:
         hours, named = parse_hours(gpu_hours)
-        if named is not None and gpu is not None and named.casefold() != gpu.casefold():
+        if named is not None and gpu is not None and _differ(named, gpu):
             raise UsageError(f"{quote(gpu_hours)} names {named}, and --gpu names {gpu}", hint="name one accelerator")
         gpu = gpu or named
     return BudgetRequest(
@@ -86,6 +86,13 @@ def request_of(
         profile=hardware.profile,
         goodput=_read(parse_fraction, hardware.goodput),
     )
+
+
+def _differ(one: str, other: str) -> bool:
+    from scaleplan.hardware import Accelerators
+
+    known = Accelerators()
+    return known.get(one).id != known.get(other).id
 
 
 def _read(parser: Callable[[Amount], float], amount: Amount | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Logarithm and exponential for a Python float or a NumPy array, whichever comes."""
+"""Logarithm, exponential and minimum for a Python float or a NumPy array, whichever comes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scaleplan.laws.base import Number
 
-__all__ = ["exp", "log"]
+__all__ = ["exp", "lesser", "log"]
 
 
 def log(value: Number) -> Number:
@@ -27,3 +27,18 @@ def exp(value: Number) -> Number:
     import numpy as np
 
     return np.exp(value)
+
+
+def lesser(value: Number, other: Number | float) -> Number:
+    """Return the smaller of the two."""
+    if isinstance(value, float) and isinstance(other, float):
+        return min(value, other)
+    import numpy as np
+
+    return np.minimum(value, other)
+
+
+def softplus(value: Number) -> Number:
+    """Return ln(1 + e^value) without overflow."""
+    size = abs(value)
+    return 0.5 * (value + size) + log(1.0 + exp(-size))

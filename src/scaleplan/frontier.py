@@ -46,6 +46,9 @@ UNBOUNDED = Bounds()
 """No bounds at all."""
 
 
+_FAR = math.log(1e12)  # no near-optimal size is a million million times off
+
+
 class Frontier(ABC):
     """Budget → best split and its loss, and back."""
 
@@ -109,7 +112,18 @@ class SolvedFrontier(Frontier):
     @property
     def scale_free(self) -> bool:
         """Whether the law is, and nothing bounds the plan."""
-        return self.problem.free and self.problem.surface.scale_free
+        return self.problem.free and self.problem.surface.size_overhead(1.0) is not None
+
+    def near_optimal_factors(self, overhead: float) -> tuple[float, float]:
+        """Return the near-optimal sizes as factors of the optimum; for a scale-free frontier."""
+
+        def beyond(log_factor: float) -> float:
+            wasted = self.problem.surface.size_overhead(math.exp(log_factor))
+            assert wasted is not None
+            return wasted - overhead
+
+        low, high = bisect(lambda x: beyond(-x), 0.0, _FAR), bisect(beyond, 0.0, _FAR)
+        return math.exp(-low), math.exp(high)
 
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the split with the least loss within the budget, and that loss."""
@@ -137,6 +151,10 @@ class SolvedFrontier(Frontier):
     def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
         """Walk along the budget line both ways, to where the loss is what 1/(1+overhead) of the budget buys."""
         problem = self.problem
+        if self.scale_free:
+            smaller, larger = self.near_optimal_factors(overhead)
+            params = solve(problem, flops)[0]
+            return params * smaller, params * larger
         try:
             best_params, _ = solve(problem, flops)
             threshold = problem.reducible(*solve(problem, flops / (1 + overhead)))
@@ -161,6 +179,8 @@ class SolvedFrontier(Frontier):
     def overhead_of_size(self, flops: float, factor: float) -> float | None:
         """Compare the budget with the least that reaches the loss of the mis-sized model."""
         problem = self.problem
+        if self.scale_free:
+            return problem.surface.size_overhead(factor)
         params = solve(problem, flops)[0] * factor
         low, high = problem.sizes(flops)
         if not low <= params <= high:

@@ -10,6 +10,7 @@ import numpy as np
 
 from scaleplan.bulk import best_array
 from scaleplan.errors import UsageError
+from scaleplan.frontier import SolvedFrontier
 from scaleplan.uncertainty import interval
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Floats = NDArray[float64]
 
 __all__ = ["PlanArray", "plan_array"]
-
-_PROBE_FLOPS = 1e21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +77,9 @@ class PlanArray:
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:
         """The smallest and the largest near-optimal size of each budget; None where the law cannot tell."""
         frontier, overhead = self.planner.frontier, self.planner.overhead
-        if frontier.scale_free:
-            best, sizes = frontier.best(_PROBE_FLOPS)[0], frontier.near_optimal(_PROBE_FLOPS, overhead)
-            return None if sizes is None else (self.params * (sizes[0] / best), self.params * (sizes[1] / best))
+        if isinstance(frontier, SolvedFrontier) and frontier.scale_free:
+            smaller, larger = frontier.near_optimal_factors(overhead)
+            return self.params * smaller, self.params * larger
         found = [
             sizes for flops in self.flops if (sizes := frontier.near_optimal(float(flops), overhead)) is not None
         ]

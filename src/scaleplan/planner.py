@@ -214,7 +214,9 @@ class Planner:
             excess_loss=None,
             compute_overhead=None,
             budget=budget or Budget(source="plan"),
-            warnings=notices.for_plan(preset, flops=flops, params=params, tokens=tokens, ratio=ratio, loss=loss),
+            warnings=notices.for_plan(
+                preset, {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
+            ),
         )
 
     def _converted(self, params: float) -> Converted | None:

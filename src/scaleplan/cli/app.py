@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "target": ("planning", "this loss (or size, or tokens) → the least budget that reaches it"),
     "sweep": ("planning", "a range of budgets → a table to pipe or plot"),
     "compare": ("planning", "this budget under many laws, side by side"),
+    "hyperparameters": ("hyperparameters", "this plan → batch and learning rate by every rule, and their spread"),
     "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),

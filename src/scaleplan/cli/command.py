@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
-from scaleplan.cli.options import OutputOptions
+from scaleplan.cli.options import HardwareOptions, OutputOptions
 from scaleplan.cli.output import write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scaleplan.formats import Rendering
     from scaleplan.notices import Notice
 
-__all__ = ["Answer", "command", "single"]
+__all__ = ["Answer", "command", "group", "single"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +43,21 @@ class Answer:
 
 
 def single() -> typer.Typer:
-    """Return an application for one command or one group of commands, in this program's style."""
+    """Return an application for one command, in this program's style."""
     return typer.Typer(
         rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
+    )
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return an application for a group of commands, in this program's style."""
+    return typer.Typer(
+        help=help_text,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
@@ -58,10 +70,9 @@ def command(
         groups: dict[str, tuple[type, list[str]]] = {}
         parameters: list[inspect.Parameter] = []
         signature = inspect.signature(function, eval_str=True)
-        for parameter in (
-            *signature.parameters.values(),
-            _parameter("output", OutputOptions, inspect.Parameter.empty),
-        ):
+        wants_output = "output" in signature.parameters
+        added = () if wants_output else (_parameter("output", OutputOptions, inspect.Parameter.empty),)
+        for parameter in (*signature.parameters.values(), *added):
             group = parameter.annotation
             if isinstance(group, type) and is_dataclass(group):
                 members = _members(group)
@@ -71,11 +82,13 @@ def command(
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
         def run(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401
+            if values.get("gpu") is None:
+                _drop_hardware_settings(ctx, values)
             taken = {
                 group: kind(**{member: values.pop(member) for member in members})
                 for group, (kind, members) in groups.items()
             }
-            output: OutputOptions = taken.pop("output")
+            output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
             answer = function(**taken, **values)
             write(answer, output, ctx)
             raise typer.Exit(answer.exit_status)
@@ -90,6 +103,17 @@ def command(
         return function
 
     return register
+
+
+def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
+    """Forget what the environment and settings files say of hardware where no accelerator is asked for.
+
+    On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it waits for its turn.
+    """
+    for item in fields(HardwareOptions):
+        source = ctx.get_parameter_source(item.name) if item.name in values else None
+        if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
+            values[item.name] = None
 
 
 def _members(group: type[DataclassInstance]) -> list[inspect.Parameter]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scaleplan import api
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, HardwareOptions, LawOptions, words
+from scaleplan.cli.options import BoundOptions, BudgetOptions, HardwareOptions, LawOptions, OutputOptions, words
+from scaleplan.cli.output import chosen_format
+from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
+from scaleplan.errors import UsageError, quote
 from scaleplan.formats import Rendering
+from scaleplan.quantities import parse
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report
@@ -28,9 +33,21 @@ APPS = {name: single() for name in ("optimal", "loss", "target", "sweep", "compa
         "N=$(scaleplan optimal --cost '250k USD' --gpu h100-sxm --get params)",
     ],
 )
-def optimal(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions) -> Answer:
+def optimal(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    output: OutputOptions,
+    *,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[-]", help="'-' reads budgets in FLOP from standard input, one a line.")
+    ] = None,
+) -> Answer:
     """Find the model size and the training tokens with the least loss for a budget."""
-    return _one(api.optimal(**words(budget, law, bounds)))
+    streamed = _streamed(source, budget)
+    if streamed is None:
+        return _one(api.optimal(**words(budget, law, bounds)))
+    return _stream(streamed, budget, law, bounds, output)
 
 
 @command(
@@ -77,6 +94,7 @@ def sweep(
     law: LawOptions,
     bounds: BoundOptions,
     hardware: HardwareOptions,
+    output: OutputOptions,
     *,
     start: Annotated[str, typer.Option("--from", metavar="AMOUNT", help="The smallest budget.")],
     stop: Annotated[str, typer.Option("--to", metavar="AMOUNT", help="The largest budget.")],
@@ -89,6 +107,16 @@ def sweep(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
+    if not output.get and parse("integer", points) > BATCH and by == "flops":
+        planner = api.planner_of(**words(law, bounds))
+        budgets = api.spaced(start, stop, points=points, by=by)
+        chunks = (
+            None
+            if gpus or any(words(hardware).values())
+            else fast_chunks(planner, batches_of(budgets), chosen_format(output))
+        )
+        if chunks is not None:
+            return Answer(chunks=chunks)
     result = api.sweep(start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, hardware))
     return _many(result, f"{len(result)} budgets, {result.plans[0].preset}")
 
@@ -121,6 +149,36 @@ def compare(
         rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
         notices=result.warnings,
     )
+
+
+def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
+    """Return which form of the budget is read from standard input; None when none is."""
+    if source not in (None, "-"):
+        raise UsageError(
+            f"{quote(source)} is not an option", hint="give the budget with --flops, or '-' to read budgets"
+        )
+    forms = [name for name in api.SWEPT if getattr(budget, name) == "-"]
+    if source == "-":
+        forms.append("flops")
+    if len(forms) > 1:
+        raise UsageError("more than one budget is read from standard input", hint="give '-' once")
+    return forms[0] if forms else None
+
+
+def _stream(form: str, budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, output: OutputOptions) -> Answer:
+    """Answer each line of standard input with one line."""
+    given = words(budget, law, bounds)
+    others = [name for name in api.SWEPT if name != form and given[name] is not None]
+    if others:
+        raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
+    name = chosen_format(output)
+    lines = amounts(input_lines(), partial(parse, api.SWEPT[form]))
+    if form == "flops" and budget.gpu is None and output.get is None:
+        chunks = fast_chunks(api.planner_of(**words(law, bounds)), lines, name)
+        if chunks is not None:
+            return Answer(chunks=chunks)
+    plans = (api.optimal(**{**given, form: amount}) for batch in lines for amount in batch)
+    return Answer(chunks=plan_chunks(plans, name, get=output.get))
 
 
 def _one(plan: Plan) -> Answer:

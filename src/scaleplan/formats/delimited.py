@@ -12,19 +12,20 @@ from scaleplan.errors import inert
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["flat", "render_delimited"]
+__all__ = ["cell", "flat", "render_delimited"]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str) -> str:
+def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str, header: bool = True) -> str:
     """Return a header and one row a record; a text that a spreadsheet would run as a formula gets a quote."""
     rows = [dict(flat(record)) for record in records]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    if header:
+        writer.writerow(columns)
+    writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
     return out.getvalue()
 
 
@@ -45,7 +46,8 @@ def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """Return a value as a cell: text that cannot act as a formula, nothing for null."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

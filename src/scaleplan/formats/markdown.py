@@ -22,7 +22,10 @@ def render_markdown(report: Report, *, depth: int = 3) -> str:
 
 
 def _blocks(report: Report, depth: int) -> Iterator[str]:
-    yield f"{'#' * depth} {_escape(report.title)}"
+    if report.title:
+        yield f"{'#' * depth} {_escape(report.title)}"
+    for line in report.lines:
+        yield _escape(line)
     if report.facts:
         intervals = any(fact.low for fact in report.facts)
         header = ["", "value", *([report.level or "interval"] if intervals else []), "unit"]

@@ -9,13 +9,17 @@ __all__ = ["Fact", "Grid", "Report"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One line of an answer: what, how much, its interval and its unit, all written for people."""
+    """One line of an answer: what, how much, its interval and its unit, all written for people.
+
+    A fact whose value is ``prose`` and not an amount is set to the left.
+    """
 
     label: str
     value: str
     low: str = ""
     high: str = ""
     unit: str = ""
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +35,12 @@ class Grid:
 class Report:
     """A result for people: a headline, facts and a table, then remarks about where it comes from.
 
-    ``level`` labels the intervals of the facts, for example ``"90 %"``.
+    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, for what is
+    a list by nature; a report without a title has no headline.
     """
 
-    title: str
+    title: str = ""
+    lines: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     level: str = ""
     grid: Grid | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["render_text", "styled_lines"]
 
 _INDENT = "  "
+_WIDTH = 100
 
 Line = tuple[str, str]
 """A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
@@ -26,7 +27,9 @@ def render_text(report: Report) -> str:
 
 def styled_lines(report: Report) -> Iterator[Line]:
     """Yield the lines of a report, each with the style a terminal may give it."""
-    yield inert(report.title), "title"
+    if report.title:
+        yield inert(report.title), "title"
+    yield from ((inert(line), "body") for line in report.lines)
     if report.facts:
         yield "", "body"
         yield from ((line, "body") for line in _facts(report.facts, report.level))
@@ -35,7 +38,8 @@ def styled_lines(report: Report) -> Iterator[Line]:
         yield from _grid(report.grid)
     if report.remarks:
         yield "", "body"
-        yield from ((_INDENT + inert(remark), "remark") for remark in report.remarks)
+        for remark in report.remarks:
+            yield from ((line, "remark") for line in _wrapped(remark, first=_INDENT, rest=_INDENT))
     for section in report.sections:
         yield "", "body"
         yield from styled_lines(section)
@@ -43,12 +47,16 @@ def styled_lines(report: Report) -> Iterator[Line]:
 
 def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
     label_width = max(len(fact.label) for fact in facts)
-    value_width = max(len(fact.value) for fact in facts)
+    value_width = max((len(fact.value) for fact in facts if not fact.prose), default=0)
     low_width = max(len(fact.low) for fact in facts)
     high_width = max(len(fact.high) for fact in facts)
     shown_level = level
     for fact in facts:
-        parts = [_INDENT + fact.label.ljust(label_width), fact.value.rjust(value_width)]
+        label = _INDENT + fact.label.ljust(label_width)
+        if fact.prose:
+            yield from _wrapped(fact.value, first=f"{label}  ", rest=" " * (len(label) + 2))
+            continue
+        parts = [label, fact.value.rjust(value_width)]
         if low_width:
             if fact.low:
                 parts += [
@@ -61,6 +69,24 @@ def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
         if fact.unit:
             parts.append(fact.unit)
         yield inert("  ".join(parts).rstrip())
+
+
+def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
+    """Yield prose in lines of a readable width; long words such as paths stay whole."""
+    safe = inert(text)
+    if len(first) + len(safe) <= _WIDTH:
+        yield first + safe
+        return
+    from textwrap import wrap
+
+    yield from wrap(
+        safe,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _grid(grid: Grid) -> Iterator[Line]:

@@ -21,7 +21,6 @@ class Additive(LossSurface):
 
     form: ClassVar[str] = "additive"
     formula: ClassVar[str] = "L = E + A/N^alpha + B/D^beta"
-    scale_free: ClassVar[bool] = True  # (L-E)/(L*-E) = (beta f^-alpha + alpha f^beta)/(alpha+beta) at size f N*
 
     E: float = coefficient("irreducible loss", at_least=0)
     A: float = coefficient("size term at N = 1", above=0)
@@ -70,6 +69,16 @@ class Additive(LossSurface):
     def least_product(self, loss: Number) -> Number:
         """Return (K/(L-E))^(1/gamma), the inverse of the loss along the optimum; needs L > E."""
         return (self.loss_scale / (loss - self.E)) ** (1 / self.loss_exponent)
+
+    def size_overhead(self, factor: float) -> float:
+        """Return h(f)^(1/gamma) - 1 with h(f) = (beta f^-alpha + alpha f^beta)/(alpha+beta), the rise of L - E."""
+        rise = (self.beta * factor**-self.alpha + self.alpha * factor**self.beta) / (self.alpha + self.beta)
+        return rise ** (1 / self.loss_exponent) - 1
+
+    def expansion_path(self) -> tuple[float, float]:
+        """Return (G^(1+beta/alpha), beta/alpha), from equal elasticities alpha*A/N^alpha = beta*B/D^beta."""
+        power = self.beta / self.alpha
+        return self.balance ** (1 + power), power
 
     def tokens_for(self, loss: Number, params: Number) -> Number:
         """Return (B/(L - E - A/N^alpha))^(1/beta); infinity when the size alone keeps the loss above L."""

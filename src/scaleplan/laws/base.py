@@ -128,9 +128,6 @@ class LossSurface(Law):
 
     __slots__ = ()
 
-    scale_free: ClassVar[bool] = False
-    """Whether the compute wasted by a size f times the optimum depends on f alone, at every budget."""
-
     @abstractmethod
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the expected loss, in the law's own unit."""
@@ -150,6 +147,14 @@ class LossSurface(Law):
 
     def least_product(self, loss: Number) -> Number | None:
         """Return the least ``params * tokens`` that reaches ``loss`` (above the floor)."""
+        return None
+
+    def size_overhead(self, factor: float) -> float | None:
+        """Return the compute that a size ``factor`` times the optimum wastes, where that holds at every budget."""
+        return None
+
+    def expansion_path(self) -> tuple[float, float] | None:
+        """Return (c, p) where the size for which D tokens are optimal is c*D^p, for a budget spent as k*N*D."""
         return None
 
     def tokens_for(self, loss: Number, params: Number) -> Number | None:
@@ -188,11 +193,11 @@ class Curve(Law):
 
     __slots__ = ()
 
-    @abstractmethod
     @property
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
         """The names of the quantities that the curve needs."""
 
+    @abstractmethod
     def value(self, **inputs: Number) -> Number:
         """Return the quantity for the inputs the curve declares, in raw units."""

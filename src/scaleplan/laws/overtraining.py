@@ -60,6 +60,10 @@ class Overtraining(LossSurface):
         """Return the least ``params * tokens`` that reaches ``loss``, along the best ratio; needs L > E."""
         return (2 * math.sqrt(self.a * self.b) / (loss - self.E)) ** (1 / self.eta) / 6
 
+    def expansion_path(self) -> tuple[float, float]:
+        """Return the constant ratio of size to tokens."""
+        return 1 / self.best_ratio, 1.0
+
     def size_overhead(self, factor: float) -> float:
         """Return cosh(2 eta ln f)^(1/eta) - 1, the additive law's figure for equal exponents."""
         return math.cosh(2 * self.eta * math.log(factor)) ** (1 / self.eta) - 1

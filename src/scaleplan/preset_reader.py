@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.records import Table
 
-__all__ = ["read_preset"]
+__all__ = ["preset_of", "read_preset"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -44,7 +44,11 @@ def read_preset(path: Path) -> Preset:
         For anything wrong with the file; the message names the key.
 
     """
-    top = read_table(path, what="preset")
+    return preset_of(read_table(path, what="preset"))
+
+
+def preset_of(top: Table) -> Preset:
+    """Check the table of a preset file that has been read already; raises as :func:`read_preset` does."""
     schema = top.integer("schema")
     if schema != SCHEMA:
         raise top.error("schema", f"expected {SCHEMA}", hint="a newer scaleplan may be needed to read this file")

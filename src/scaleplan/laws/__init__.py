@@ -14,7 +14,10 @@ __all__ = ["LAWS", "law_class"]
 
 LAWS = {
     "additive": "scaleplan.laws.additive:Additive",
+    "bnsl": "scaleplan.laws.bnsl:BNSL",
+    "chance_power": "scaleplan.laws.learning_curve:ChancePower",
     "kaplan": "scaleplan.laws.kaplan:Kaplan",
+    "kaplan_surface": "scaleplan.laws.kaplan_surface:KaplanSurface",
     "logarithmic": "scaleplan.laws.logarithmic:Logarithmic",
     "modality": "scaleplan.laws.modality:Modality",
     "multiplicative_power": "scaleplan.laws.power:MultiplicativePower",
@@ -22,6 +25,7 @@ LAWS = {
     "overtraining": "scaleplan.laws.overtraining:Overtraining",
     "power": "scaleplan.laws.power:Power",
     "power_allocation": "scaleplan.laws.allocation:PowerAllocation",
+    "shifted_power": "scaleplan.laws.learning_curve:ShiftedPower",
     "task_error": "scaleplan.laws.overtraining:TaskError",
 }
 """Where each form lives, as ``module:class``."""

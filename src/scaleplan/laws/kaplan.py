@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from scaleplan.laws.base import Allocation, LossSurface, Number, Units, coefficient
+from scaleplan.laws.kaplan_surface import KaplanSurface
 
 __all__ = ["Kaplan"]
 
@@ -80,8 +81,8 @@ class Kaplan(Allocation, LossSurface):
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D (equation 1.5)."""
-        size = (self.N_c_ND / params) ** (self.alpha_N_ND / self.alpha_D_ND)
-        return (size + self.D_c_ND / tokens) ** self.alpha_D_ND
+        surface = KaplanSurface(N_c=self.N_c_ND, D_c=self.D_c_ND, alpha_N=self.alpha_N_ND, alpha_D=self.alpha_D_ND)
+        return surface.loss(params, tokens)
 
     def optimal_params(self, c_min: Number) -> Number:
         """Return the optimal size for C_min (Table 6)."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = ["Objective", "Residual", "Robust"]
+__all__ = ["Objective", "Residual", "Robust", "huber"]
 
 Residual = Literal["log", "linear"]
 Robust = Literal["huber", "l1", "none"]
@@ -101,3 +101,14 @@ class Objective:
         while stages[-1] < spread:
             stages.append(stages[-1] * 4.0)
         return tuple(reversed(stages))
+
+
+def huber(residual: Array, delta: float, *, majorise: bool) -> tuple[Array, Array, Array]:
+    """Return psi, its slope (or the majoriser's weight) and the value of Huber's function over delta."""
+    if not np.isfinite(delta):
+        return residual, np.ones_like(residual), 0.5 * residual * residual
+    psi = np.minimum(np.maximum(residual, -delta), delta)
+    size = np.abs(residual)
+    value = psi * (residual - 0.5 * psi) / delta
+    slope = 1.0 / np.maximum(size, delta) if majorise else (size <= delta) / delta
+    return psi / delta, slope, value

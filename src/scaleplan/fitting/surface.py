@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.objective import huber
+
 if TYPE_CHECKING:
     from numpy import float64, intp
     from numpy.typing import NDArray
@@ -117,7 +119,7 @@ class Surface:
         residual = self.objective.residuals(law, self.loss)
         jacobian = self._jacobian(size, data, 1.0 / law if self.objective.is_log else np.ones_like(law))
         weight = None if self.weight is None else self.weight[index if len(self.weight) > 1 else slice(None)]
-        psi, slope, value = _huber(residual, delta, majorise=majorise)
+        psi, slope, value = huber(residual, delta, majorise=majorise)
         if weight is not None:
             psi, slope, value = psi * weight, slope * weight, value * weight
         gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
@@ -136,14 +138,3 @@ class Surface:
             gradient = gradient @ matrix
             hessian = matrix.T @ hessian @ matrix
         return value.sum(axis=1), gradient, hessian
-
-
-def _huber(residual: Array, delta: float, *, majorise: bool) -> tuple[Array, Array, Array]:
-    """Return psi, its slope (or the majoriser's weight) and the value of Huber's function over delta."""
-    if not np.isfinite(delta):
-        return residual, np.ones_like(residual), 0.5 * residual * residual
-    psi = np.minimum(np.maximum(residual, -delta), delta)
-    size = np.abs(residual)
-    value = psi * (residual - 0.5 * psi) / delta
-    slope = 1.0 / np.maximum(size, delta) if majorise else (size <= delta) / delta
-    return psi / delta, slope, value

@@ -200,10 +200,14 @@ def _uncertainty(table: Table, law: Law) -> Uncertainty:
         raise table.error(key, f"expected rows of {len(parameters)} numbers")
     if key == "covariance" and not _is_covariance(rows):
         raise table.error(key, "expected a square, symmetric, positive semidefinite matrix")
+    centre = table.numbers("centre", ())
+    if len(centre) not in (0, len(parameters)):
+        raise table.error("centre", f"expected {len(parameters)} numbers")
     found = Uncertainty(
         parameters=parameters,
         covariance=rows if key == "covariance" else (),
         draws=rows if key == "draws" else (),
+        centre=centre,
         method=_line(table, "method", "not stated"),
         samples=table.integer("samples", at_least=1) if "samples" in table else None,
         backtest=_backtest(table.table("backtest")) if "backtest" in table else None,

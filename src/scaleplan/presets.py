@@ -51,12 +51,14 @@ class Uncertainty:
     """How well the coefficients are known: a full covariance, or draws; never standard errors alone.
 
     ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
-    Exactly one of ``covariance`` and ``draws`` is filled.
+    Exactly one of ``covariance`` and ``draws`` is filled. ``centre`` is the middle of the distribution, where the
+    source tells it apart from the point estimate (a bootstrap median); empty means the point estimate.
     """
 
     parameters: tuple[str, ...]
     covariance: tuple[tuple[float, ...], ...] = ()
     draws: tuple[tuple[float, ...], ...] = ()
+    centre: tuple[float, ...] = ()
     method: str = ""
     samples: int | None = None
     backtest: Backtest | None = None
@@ -141,10 +143,14 @@ class Preset:
         return replace(self, published=published, law=published.in_raw_units(self.units))
 
     def centre(self) -> tuple[float, ...]:
-        """Return the point estimate in the coordinates of the uncertainty; empty without one."""
-        names = self.uncertainty.parameters if self.uncertainty else ()
+        """Return the middle of the coefficients' distribution in the coordinates of the uncertainty."""
+        if self.uncertainty is None:
+            return ()
         known = self.published.coefficients()
-        return tuple(math.log(known[name.removeprefix(LN)]) if name.startswith(LN) else known[name] for name in names)
+        return self.uncertainty.centre or tuple(
+            math.log(known[name.removeprefix(LN)]) if name.startswith(LN) else known[name]
+            for name in self.uncertainty.parameters
+        )
 
     def law_at(self, theta: Sequence[float]) -> Law:
         """Return the law, in raw units, with its uncertain coefficients moved to ``theta``."""

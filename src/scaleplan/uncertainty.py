@@ -71,7 +71,7 @@ def interval(
         down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))))
         for terms, above, below in zip(squares, up, down, strict=True):
             terms.append(((above - below) / (2 * _STEP)) ** 2)
-    params, tokens, loss = outcome(preset.law)
+    params, tokens, loss = outcome(preset.law_at(centre))
     if known.backtest is not None and loss is not None:
         squares[3].append((backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2)
     sigmas = normal_quantile(0.5 + level / 2)

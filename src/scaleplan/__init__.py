@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
     from scaleplan.errors import ScaleplanError
     from scaleplan.library import Library
+    from scaleplan.models.asking import model, shape
     from scaleplan.plan import Plan, Plans
 
 __version__ = "0.1.0"
@@ -30,8 +31,10 @@ __all__ = [
     "compare",
     "convert",
     "loss",
+    "model",
     "optimal",
     "optimal_array",
+    "shape",
     "sweep",
     "target",
 ]
@@ -44,8 +47,10 @@ _HOMES = {
     "compare": "api",
     "convert": "api",
     "loss": "api",
+    "model": "models.asking",
     "optimal": "api",
     "optimal_array": "api",
+    "shape": "models.asking",
     "sweep": "api",
     "target": "api",
 }

@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("planning", "this budget under many laws, side by side"),
     "hyperparameters": ("hyperparameters", "this plan → batch and learning rate by every rule, and their spread"),
     "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
+    "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
+    "shape": ("models", "a size → a concrete architecture, as a config.json"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

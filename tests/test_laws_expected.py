@@ -273,7 +273,7 @@ def uncertainty(check):
 
     wide = interval(preset, outcome, level=0.95, factor=1.0)
     narrow = interval(preset, outcome, level=0.8, factor=1.0)
-    centre = outcome(preset.law)
+    centre = outcome(preset.law_at(preset.centre()))
     middle = {"params": centre[0], "tokens": centre[1], "loss": centre[2], "tokens_per_param": centre[1] / centre[0]}
 
     def percentiles(name):
@@ -288,12 +288,7 @@ def uncertainty(check):
     return {
         "N": percentiles("params"),
         "D": percentiles("tokens"),
-        # the interval is centred on the published point, which lies 9 % above the bootstrap's median of D/N;
-        # what the covariance claims is the spread around the middle
-        "tokens_per_param": [
-            value * check["expected"]["tokens_per_param"][2] / middle["tokens_per_param"]
-            for value in percentiles("tokens_per_param")
-        ],
+        "tokens_per_param": percentiles("tokens_per_param"),
         "L": percentiles("loss"),
         "sd_lnN": math.log(wide.params[1] / wide.params[0]) / (2 * 1.959964),
     }

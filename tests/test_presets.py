@@ -132,10 +132,19 @@ def test_the_default_carries_its_full_covariance():
     assert known.covariance[1][4] / (sizes[1] * sizes[4]) == pytest.approx(0.99968, abs=5e-6)
 
 
-def test_the_law_moves_along_its_uncertain_coordinates():
-    """At the centre it is the law itself; logarithms move the coefficient by a factor."""
+def test_the_default_law_is_centred_where_its_bootstrap_is():
+    """The medians of the bootstrap (laws.md 4.3) lie near the published optimum, and the interval is around them."""
     preset = LIBRARY.load(DEFAULT_PRESET)
-    centre = preset.centre()
+    point = replace(preset, uncertainty=replace(preset.uncertainty, centre=())).centre()
+    sizes = [math.sqrt(preset.uncertainty.covariance[i][i]) for i in range(5)]
+    assert preset.centre() != point
+    assert all(abs(a - b) < 0.5 * size for a, b, size in zip(preset.centre(), point, sizes, strict=True))
+
+
+def test_the_law_moves_along_its_uncertain_coordinates():
+    """At the point estimate it is the law itself; logarithms move the coefficient by a factor."""
+    preset = LIBRARY.load(DEFAULT_PRESET)
+    centre = replace(preset, uncertainty=replace(preset.uncertainty, centre=())).centre()
     for name, value in preset.law_at(centre).coefficients().items():
         assert value == pytest.approx(preset.law.coefficients()[name], rel=1e-14)
     moved = preset.law_at((centre[0] + math.log(2), *centre[1:4], 0.4))

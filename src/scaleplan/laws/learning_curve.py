@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChancePower", "ShiftedPower"]
 
-_HALVINGS = 100  # of an interval in the logit between floor and chance, to double precision
+_FAR = 700.0
+_STEPS = 20  # of Newton's method, which doubles the digits: three times what smooth curves need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +70,21 @@ class ChancePower(_LearningCurve):
     k: float = coefficient("how long y stays near chance", at_least=0)
 
     def value(self, **inputs: Number) -> Number:
-        """Return the root y between e and y0, by bisection in the logit of (y - e)/(y0 - e).
+        """Return the root y between e and y0, by Newton's method in the logit of (y - e)/(y0 - e).
 
         With t the logit the equation is ln s(t) - k ln s(-t) = ln a - c ln x + (k - 1) ln(y0 - e), s the logistic
-        function; its left side rises with t.
+        function. Its left side rises with t and bends one way only, so that the steps converge from anywhere.
         """
         span = self.y0 - self.e
         wanted = log(self.a) - self.c * log(inputs[self.x]) + (self.k - 1.0) * log(span)
-        reach = (abs(wanted) + 40.0) * (1.0 + 1.0 / (self.k + 0.01))  # the left side goes like t below and k*t above
-        place = 0.0 * reach
-        for _ in range(_HALVINGS):
-            reach = 0.5 * reach
-            left = -softplus(-place) + self.k * softplus(place)
-            place = place + reach * _sign(wanted - left)
-        return self.e + span / (1.0 + exp(-_within(place)))
+        place = 0.0 * wanted
+        for _ in range(_STEPS):
+            below, above = softplus(-place), softplus(place)
+            slope = exp(-above) + self.k * exp(-below)
+            place = _within(place + (wanted + below - self.k * above) / (slope + 1e-300))
+        return self.e + span / (1.0 + exp(-place))
 
 
 def _within(value: Number) -> Number:
     """Hold a logit where its exponential neither overflows nor matters."""
-    return 0.5 * (abs(value + 700.0) - abs(value - 700.0))
-
-
-def _sign(value: Number) -> Number:
-    """Return 1 or -1 (0 at 0)."""
-    size = abs(value)
-    return value / (size + 1e-300)
+    return 0.5 * (abs(value + _FAR) - abs(value - _FAR))

@@ -47,7 +47,7 @@ class Formula:
 class Descent:
     """The best of all starts.
 
-    ``rivals`` counts the starts that ended within 1 % of the best objective; few mean a hard landscape.
+    ``ends`` (S, p) and ``end_scores`` (S,) are where all polished starts ended.
     """
 
     theta: Array
@@ -55,7 +55,13 @@ class Descent:
     residuals: Array
     converged: bool
     at_bound: NDArray[bool_]
-    rivals: int
+    ends: Array
+    end_scores: Array
+
+    @property
+    def rivals(self) -> int:
+        """How many starts ended within 1 % of the best objective; few mean a hard landscape."""
+        return int(np.count_nonzero(self.end_scores <= np.min(self.end_scores) * 1.01))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -128,7 +134,8 @@ def descend(formula: Formula, starts: Array, *, objective: Objective, polished: 
         residuals=problem.residuals(final[None])[0],
         converged=bool(settled[0] or converged[best]),
         at_bound=(final <= formula.lower + width) | (final >= formula.upper - width),
-        rivals=int(np.count_nonzero(scores <= scores[best] * 1.01)),
+        ends=theta,
+        end_scores=scores,
     )
 
 

@@ -16,6 +16,8 @@ LAWS = {
     "additive": "scaleplan.laws.additive:Additive",
     "bnsl": "scaleplan.laws.bnsl:BNSL",
     "chance_power": "scaleplan.laws.learning_curve:ChancePower",
+    "fine_grained_moe": "scaleplan.laws.fine_grained_moe:FineGrainedMoE",
+    "joint_moe": "scaleplan.laws.joint_moe:JointMoE",
     "kaplan": "scaleplan.laws.kaplan:Kaplan",
     "kaplan_surface": "scaleplan.laws.kaplan_surface:KaplanSurface",
     "logarithmic": "scaleplan.laws.logarithmic:Logarithmic",

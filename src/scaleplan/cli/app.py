@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("planning", "a range of budgets → a table to pipe or plot"),
     "compare": ("planning", "this budget under many laws, side by side"),
     "hyperparameters": ("hyperparameters", "this plan → batch and learning rate by every rule, and their spread"),
+    "vocab": ("vocab", "this size → how large the vocabulary should be"),
     "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("models", "a size → a concrete architecture, as a config.json"),

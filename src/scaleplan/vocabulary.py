@@ -1,0 +1,172 @@
+"""How large should the vocabulary be? Three answers by Tao et al. 2024 (arXiv:2407.13623, authors' code).
+
+Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width parameters, counted once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.errors import UsageError
+from scaleplan.notices import Notice
+from scaleplan.records import as_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Vocabulary",
+    "advise",
+    "best_by_derivative",
+    "best_by_isoflop",
+    "best_by_loss",
+    "default_width",
+    "optimal_flops",
+]
+
+_ISOFLOP_SIZE = math.exp(-2.4846510161625193)  # N_nv* = this * C^0.5
+_ISOFLOP_VOCABULARY = math.exp(-1.589031299255507)  # N_v* = this * C^0.416
+_ISOFLOP_EXPONENT = 0.4163622634135234
+_DERIVATIVE_VOCABULARY, _DERIVATIVE_SIZE, _DERIVATIVE_EXPONENT = 3145728.0, 3.3e7, 0.8353974035228025
+# approach 3, in millions of parameters and billions of tokens
+_A2, _B = 0.19584238398665638, 2.1241123120064955
+_BETA, _ALPHA2 = 0.44660634152009615, 0.6707374679896795
+_MILLION, _BILLION = 1e6, 1e9
+
+# the widths of the paper's predictions; it shows the last two only at single sizes, so their edge is ours
+_WIDTHS = ((5e9, 3200.0), (1e10, 4096.0), (2e10, 5120.0), (5e10, 6048.0), (1e11, 8192.0), (2e11, 12288.0))
+_SMALLEST, _WIDEST = 2e9, 16384.0
+_FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The best size of the vocabulary by three approaches.
+
+    ``params`` are non-vocabulary parameters, ``flops`` the compute that the first and third approach were asked
+    with, ``spread`` the greatest over the least answer.
+    """
+
+    schema: ClassVar[str] = "scaleplan/vocabulary/1"
+
+    params: float
+    width: float
+    flops: float
+    isoflop: float
+    derivative: float
+    parametric: float
+    vocabulary: float
+    vocabulary_params: float
+    spread: float
+    warnings: tuple[Notice, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+
+
+def default_width(params: float) -> float:
+    """Return the width that the paper's predictions assume for so many non-vocabulary parameters.
+
+    Raises
+    ------
+    UsageError
+        Below 2e9 parameters, for which the paper names none.
+
+    """
+    if params < _SMALLEST:
+        raise UsageError(
+            f"no width is known for {params:.3g} parameters", hint="give --width, the embedding size of the model"
+        )
+    return next((width for most, width in _WIDTHS if params < most), _WIDEST)
+
+
+def optimal_flops(params: float) -> float:
+    """Return the compute for which the size is optimal by approach 1: the inverse of N_nv* = e^-2.48*C^0.5."""
+    return (params / _ISOFLOP_SIZE) ** 2
+
+
+def best_by_isoflop(*, flops: float, width: float) -> float:
+    """Return the vocabulary by approach 1, IsoFLOP curves: e^-1.589*C^0.416/width."""
+    return _ISOFLOP_VOCABULARY * flops**_ISOFLOP_EXPONENT / width
+
+
+def best_by_derivative(params: float, *, width: float) -> float:
+    """Return the vocabulary by approach 2, the derivative of the compute: 3145728*(N/3.3e7)^0.835/width."""
+    return _DERIVATIVE_VOCABULARY * (params / _DERIVATIVE_SIZE) ** _DERIVATIVE_EXPONENT / width
+
+
+def best_by_loss(params: float, *, flops: float, width: float) -> float:
+    """Return the vocabulary by approach 3: the zero of the parametric loss's derivative at D = C/(6 (N + V*width)).
+
+    Only this zero is used: the absolute scale of that loss hangs on how the authors' code converts characters to
+    tokens. The derivative rises through its only zero, since the one term falls with V and the other grows.
+    """
+
+    def slope(vocabulary: float) -> float:
+        embedding = vocabulary * width / _MILLION
+        tokens = flops / (6 * (params + vocabulary * width)) / _BILLION
+        total = params / _MILLION + embedding
+        return _B * _BETA * tokens**-_BETA / total - _A2 * _ALPHA2 * embedding ** -(_ALPHA2 + 1)
+
+    low, high = math.log(1.0), math.log(1e12)
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(math.exp(middle)) < 0 else (low, middle)
+    return math.exp(high)
+
+
+def advise(params: float, *, flops: float | None = None, width: float | None = None) -> Vocabulary:
+    """Return the best vocabulary for a model by three approaches.
+
+    Parameters
+    ----------
+    params
+        Non-vocabulary parameters.
+    flops
+        Training compute in FLOP; that for which the size is optimal by approach 1 for None. More compute than
+        that (over-training) asks for a larger vocabulary.
+    width
+        Model width; the paper's choice for the size for None.
+
+    Raises
+    ------
+    UsageError
+        For a width that is no width.
+
+    """
+    if width is not None and not width >= 1:
+        raise UsageError(f"a width is at least 1, not {width:g}")
+    wide = default_width(params) if width is None else width
+    compute = optimal_flops(params) if flops is None else flops
+    answers = (
+        best_by_isoflop(flops=compute, width=wide),
+        best_by_derivative(params, width=wide),
+        best_by_loss(params, flops=compute, width=wide),
+    )
+    middle = sorted(answers)[1]
+    return Vocabulary(
+        params=params,
+        width=wide,
+        flops=compute,
+        isoflop=answers[0],
+        derivative=answers[1],
+        parametric=answers[2],
+        vocabulary=middle,
+        vocabulary_params=middle * wide,
+        spread=max(answers) / min(answers),
+        warnings=tuple(_outside(params=params, vocabulary=middle)),
+    )
+
+
+def _outside(**quantities: float) -> Iterator[Notice]:
+    names = {"params": "model size", "vocabulary": "vocabulary"}
+    for name, value in quantities.items():
+        low, high = _FITTED[name]
+        if not low <= value <= high:
+            yield Notice(
+                code=f"extrapolated_{name}",
+                message=f"{names[name]} of {value:.3g} is outside what the experiments saw, {low:.3g} to {high:.3g}",
+            )

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, inert
-from scaleplan.formats import FORMATS, render
+from scaleplan.formats import FORMATS, JUDGING, render
 
 if TYPE_CHECKING:
     import typer
@@ -19,24 +19,28 @@ if TYPE_CHECKING:
 __all__ = ["chosen_format", "write"]
 
 
-def chosen_format(output: OutputOptions) -> str:
-    """Return the format asked for.
+def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
+    """Return the format asked for; one that ``judges`` has those of CI services too.
 
     Raises
     ------
     UnknownNameError
         When there is none of that name.
+    UsageError
+        When it is for results that have been judged.
 
     """
     name = "json" if output.json else output.format
-    if name not in FORMATS:
-        raise UnknownNameError("format", name, FORMATS)
+    if name in JUDGING and not judges:
+        raise UsageError(f"format '{name}' is for commands that judge", hint="'scaleplan check' is one")
+    if name not in FORMATS and name not in JUDGING:
+        raise UnknownNameError("format", name, [*FORMATS, *JUDGING] if judges else FORMATS)
     return name
 
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in the format asked for, and its notices unless quiet was asked for."""
-    name = chosen_format(output)
+    name = chosen_format(output, judges=answer.rendering is not None and answer.rendering.cases is not None)
     if output.verbose:
         _tell_settings(ctx)
     if answer.chunks is not None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from scaleplan.formats.cases import Case
     from scaleplan.formats.report import Report
 
-__all__ = ["FORMATS", "Rendering", "render"]
+__all__ = ["FORMATS", "JUDGING", "Rendering", "render"]
 
 
 class Rendering:
@@ -23,10 +24,12 @@ class Rendering:
         What a row, or a line of jsonl, is made of; the object itself by default.
     report
         Makes the view for people; called only by formats that need it.
+    cases
+        What was judged, for the formats of CI services; None where nothing is.
 
     """
 
-    __slots__ = ("data", "records", "report")
+    __slots__ = ("cases", "data", "records", "report")
 
     def __init__(
         self,
@@ -34,10 +37,12 @@ class Rendering:
         *,
         report: Callable[[], Report],
         records: Sequence[dict[str, object]] | None = None,
+        cases: Sequence[Case] | None = None,
     ) -> None:
         self.data = data
         self.report = report
         self.records = [data] if records is None else records
+        self.cases = cases
 
 
 def _text(result: Rendering) -> str:
@@ -76,6 +81,24 @@ def _tsv(result: Rendering) -> str:
     return render_delimited(result.records, delimiter="\t")
 
 
+def _github(result: Rendering) -> str:
+    from scaleplan.formats.github import render_github
+
+    return render_github(result.cases or ())
+
+
+def _junit(result: Rendering) -> str:
+    from scaleplan.formats.junit import render_junit
+
+    return render_junit(result.cases or ())
+
+
+def _sarif(result: Rendering) -> str:
+    from scaleplan.formats.sarif import render_sarif
+
+    return render_sarif(result.cases or ())
+
+
 FORMATS: Mapping[str, Callable[[Rendering], str]] = {
     "text": _text,
     "json": _json,
@@ -86,7 +109,10 @@ FORMATS: Mapping[str, Callable[[Rendering], str]] = {
 }
 """Every format by the name that ``--format`` takes; each imports what it needs when it is used."""
 
+JUDGING: Mapping[str, Callable[[Rendering], str]] = {"github": _github, "junit": _junit, "sarif": _sarif}
+"""The further formats of a result that has been judged: annotations, tests, and code scanning."""
+
 
 def render(result: Rendering, name: str) -> str:
     """Return the result in the named format."""
-    return FORMATS[name](result)
+    return {**FORMATS, **JUDGING}[name](result)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("models", "a size → a concrete architecture, as a config.json"),
+    "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

@@ -1,14 +1,18 @@
-"""Logarithm, exponential and minimum for a Python float or a NumPy array, whichever comes."""
+"""The type of a number, and elementary functions of it: a Python float or a NumPy array, whichever comes."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from scaleplan.laws.base import Number
+    from numpy import float64
+    from numpy.typing import NDArray
 
-__all__ = ["exp", "lesser", "log"]
+__all__ = ["Number", "exp", "lesser", "log", "softplus"]
+
+Number = TypeVar("Number", float, "NDArray[float64]")
+"""A Python float or a NumPy array of floats: what every formula accepts and returns."""
 
 
 def log(value: Number) -> Number:
@@ -30,8 +34,8 @@ def exp(value: Number) -> Number:
 
 
 def lesser(value: Number, other: Number | float) -> Number:
-    """Return the smaller of the two."""
-    if isinstance(value, float) and isinstance(other, float):
+    """Return the smaller of a value and another of its kind, or a number."""
+    if isinstance(value, float):
         return min(value, other)
     import numpy as np
 

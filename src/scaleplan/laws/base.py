@@ -14,22 +14,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scaleplan.cost import Cost
+from scaleplan.elementary import Number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy import float64
-    from numpy.typing import NDArray
-
     from scaleplan.records import Table
 
 __all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Units", "coefficient"]
-
-Number = TypeVar("Number", float, "NDArray[float64]")
-"""A Python float or a NumPy array of floats: what every formula accepts and returns."""
 
 
 def coefficient(

@@ -113,7 +113,7 @@ class JointMoE(LossSurface):
         return Shape(width=low).active_params()
 
     def in_raw_units(self, units: Units) -> Self:
-        """Rescale for raw units: of (N/u)^(p + q*ln X) the factor u^-p goes to a, and X^(-q*ln u) to the exponent delta."""
+        """Rescale for raw units: of (N/u)^(p + q*ln X), u^-p goes to a and X^(-q*ln u) to the exponent delta."""
         size, data = math.log(units.params), math.log(units.tokens)
         return replace(
             self,

@@ -138,14 +138,14 @@ def test_power_changes_the_energy_only():
 
 def test_a_given_utilisation_needs_no_size():
     """The best size is not even asked for."""
-    found = settle(BudgetRequest(gpu_hours=10, gpu="h100", mfu=0.4), lambda flops: pytest.fail("asked"))
+    found = settle(BudgetRequest(gpu_hours=10, gpu="h100", mfu=0.4), lambda paid: pytest.fail("asked"))
     assert found.params is None
 
 
 def test_flop_with_hardware_ask_for_the_size_once():
     """The budget fixes the size, the size the utilisation, and that the hours."""
     sizes = []
-    found = settle(BudgetRequest(flops=1e21, gpu="h100"), lambda flops: sizes.append(flops) or 2.8e9)
+    found = settle(BudgetRequest(flops=1e21, gpu="h100"), lambda paid: sizes.append(paid.flops) or 2.8e9)
     assert sizes == [1e21]
     assert found.flops == 1e21
     assert (found.budget.mfu, found.params) == (0.38, 2.8e9)
@@ -162,7 +162,7 @@ def test_a_step_down_at_the_best_size_is_said():
     """Where 0.45 pays for more than 30B and 0.40 for less, the lower counts and a notice says so."""
     request = BudgetRequest(gpu_hours=1e6, gpu="a100")
     middle = 1e6 * 3600 * 312e12 * 0.42
-    found = settle(request, lambda flops: 30e9 * (flops / middle) ** 0.5)
+    found = settle(request, lambda paid: 30e9 * (paid.flops / middle) ** 0.5)
     assert found.budget.mfu == 0.40
     assert codes(found) == ["utilisation_step"]
 
@@ -177,7 +177,7 @@ def test_a_step_down_at_the_best_size_is_said():
 def test_the_utilisation_agrees_with_the_size_it_pays_for(log_hours, gpu, gpus, profile):
     """The size is the best for the FLOP, and the utilisation is that of the size unless a notice says so."""
     request = BudgetRequest(gpu_hours=10**log_hours, gpu=gpu, gpus=gpus, profile=profile, price=1)
-    found = settle(request, best_params)
+    found = settle(request, lambda paid: best_params(paid.flops))
     assert found.params == pytest.approx(best_params(found.flops), rel=1e-12)
     again = resolve(request, params=found.params)
     if "utilisation_step" in codes(found):

@@ -11,11 +11,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from scaleplan.asking import Hardware, bounds_of, request_of
+from scaleplan.asking import Hardware, limits_of, request_of
+from scaleplan.constraints import constraints_of, home_preset
 from scaleplan.errors import UsageError, quote
 from scaleplan.funding import resolve, settle
 from scaleplan.library import DEFAULT_PRESET, Library
-from scaleplan.notices import left_out
+from scaleplan.notices import left_out, preset_switched
 from scaleplan.plan import Plans
 from scaleplan.planner import Planner
 from scaleplan.quantities import (
@@ -31,12 +32,13 @@ from scaleplan.quantities import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
     from scaleplan.asking import Amount
     from scaleplan.conversion import Conversion
+    from scaleplan.notices import Notice
     from scaleplan.plan import Plan
     from scaleplan.plan_array import PlanArray
     from scaleplan.presets import Preset
@@ -73,10 +75,20 @@ SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd
 _MOST_POINTS = 10_000_000
 
 
-class LawWords(TypedDict, total=False):
-    """Which law, and how its answer is told."""
+class ConstraintWords(TypedDict, total=False):
+    """The constraints that come with the program; a registered one adds its own words."""
 
-    preset: str | Preset
+    unique_tokens: Amount | None
+    compute_multiplier: Amount | None
+    inference_tokens: Amount | None
+    inference_mfu: Amount | None
+    inference_price: Amount | None
+
+
+class LawWords(ConstraintWords, total=False):
+    """Which law, what stands between it and the plan, and how its answer is told."""
+
+    preset: str | Preset | None
     level: Amount
     overhead: Amount
     batch_regime: str | None
@@ -104,7 +116,13 @@ class HardwareWords(TypedDict, total=False):
 
 
 class PointWords(LawWords, HardwareWords, total=False):
-    """What accompanies a chosen model or a goal."""
+    """What accompanies a chosen model."""
+
+
+class GoalWords(PointWords, total=False):
+    """What accompanies a goal."""
+
+    limit: Sequence[str] | None
 
 
 class Words(PointWords, BoundWords, total=False):
@@ -135,7 +153,7 @@ class BudgetWords(Words, total=False):
 
 def planner_of(
     *,
-    preset: str | Preset = DEFAULT_PRESET,
+    preset: str | Preset | None = None,
     level: Amount = 0.9,
     overhead: Amount = 0.05,
     batch_regime: str | None = None,
@@ -143,8 +161,11 @@ def planner_of(
     params: Amount | None = None,
     tokens: Amount | None = None,
     limit: Sequence[str] | None = None,
+    **constraints: Amount | None,
 ) -> Planner:
-    """Return the planner for a law, its bounds, and how to tell its answers.
+    """Return the planner for a law, its limits and constraints, and how to tell its answers.
+
+    Without a preset the law is the default one, or the one that a constraint was measured on.
 
     Raises
     ------
@@ -152,15 +173,22 @@ def planner_of(
         For an unknown preset, an amount that cannot be read, bounds that exclude each other.
 
     """
+    said: tuple[Notice, ...] = ()
+    if preset is None:
+        home = home_preset(constraints)
+        said = () if home is None else (preset_switched(home, DEFAULT_PRESET),)
+        preset = home or DEFAULT_PRESET
     law = Library().load(preset) if isinstance(preset, str) else preset
     if batch_regime is not None:
         law = law.with_regime(batch_regime)
     return Planner(
         preset=law,
-        bounds=bounds_of(params=params, tokens=tokens, limits=limit or ()),
+        limits=limits_of(params=params, tokens=tokens, limits=limit or ()),
+        constraints=constraints_of(constraints),
         level=parse_fraction(level),
         overhead=parse_ratio(overhead),
         count=count,
+        said=said,
     )
 
 
@@ -172,8 +200,9 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
     words
         The budget: exactly one of ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) and ``cost``, all but the
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
-        ``limit``, ``batch_regime``, ``count``) and the hardware (``gpu``, ``gpus``, ``mfu``, ``goodput``,
-        ``precision``, ``profile``, ``price``).
+        ``limit``, ``batch_regime``, ``count``), the constraints (``unique_tokens``, ``inference_tokens``,
+        ``inference_mfu``, ``inference_price``, ``compute_multiplier``) and the hardware (``gpu``, ``gpus``,
+        ``mfu``, ``goodput``, ``precision``, ``profile``, ``price``).
 
     Raises
     ------
@@ -212,8 +241,8 @@ def loss(*, params: Amount, tokens: Amount, **words: Unpack[PointWords]) -> Plan
     """Return the plan of training ``params`` on ``tokens``: its loss, and its distance from the optimum."""
     hardware, rest, _ = _split(words)
     planner = planner_of(**rest)
-    size = planner.law_params(parse_count(params, what="params"))
-    return _funded(planner, hardware, planner.loss(size, parse_count(tokens, what="tokens")))
+    size, data = planner.law_params(parse_count(params, what="params")), parse_count(tokens, what="tokens")
+    return _aimed(planner, hardware, lambda on: on.loss(size, data))
 
 
 def target(
@@ -221,7 +250,7 @@ def target(
     loss: Amount | None = None,
     params: Amount | None = None,
     tokens: Amount | None = None,
-    **words: Unpack[PointWords],
+    **words: Unpack[GoalWords],
 ) -> Plan:
     """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens."""
     goals = {"--loss": loss, "--params": params, "--tokens": tokens}
@@ -232,13 +261,14 @@ def target(
     hardware, rest, _ = _split(words)
     planner = planner_of(**rest)
     if loss is not None:
-        plan = planner.target_loss(parse_positive(loss))
-    elif params is not None:
-        plan = planner.target_params(planner.law_params(parse_count(params, what="params")))
-    else:
-        assert tokens is not None
-        plan = planner.target_tokens(parse_count(tokens, what="tokens"))
-    return _funded(planner, hardware, plan)
+        goal = parse_positive(loss)
+        return _aimed(planner, hardware, lambda on: on.target_loss(goal))
+    if params is not None:
+        size = planner.law_params(parse_count(params, what="params"))
+        return _aimed(planner, hardware, lambda on: on.target_params(size))
+    assert tokens is not None
+    data = parse_count(tokens, what="tokens")
+    return _aimed(planner, hardware, lambda on: on.target_tokens(data))
 
 
 def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[Words]) -> Plans:
@@ -313,15 +343,30 @@ def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str
 def _optimal(planner: Planner, hardware: Hardware, **budget: Amount | None) -> Plan:
     """Return the optimal plan; a default utilisation is settled with the size of the model it pays for."""
     request = request_of(hardware, **budget)
-    funding = settle(request, lambda flops: planner.frontier.best(flops)[0], moe=planner.preset.is_moe)
-    plan = planner.optimal(funding.flops, budget=funding.budget)
+    funding = settle(
+        request,
+        lambda paid: planner.on(paid.budget).best(paid.flops)[0],
+        moe=planner.preset.is_moe,
+        by_hardware=planner.by_hardware,
+    )
+    plan = planner.on(funding.budget).optimal(funding.flops, budget=funding.budget)
     return replace(plan, warnings=(*plan.warnings, *funding.notices))
 
 
-def _funded(planner: Planner, hardware: Hardware, plan: Plan) -> Plan:
-    """Add to a plan what its compute costs on the hardware asked for."""
-    funding = resolve(request_of(hardware, flops=plan.flops), params=plan.params, moe=planner.preset.is_moe)
-    return replace(plan, budget=funding.budget, warnings=(*plan.warnings, *funding.notices))
+def _aimed(planner: Planner, hardware: Hardware, aim: Callable[[Planner], Plan]) -> Plan:
+    """Return the plan for a goal, with what its compute costs on the hardware asked for.
+
+    Where the plan depends on the hardware, its utilisation is that of the size of the plan before, until it stays.
+    """
+    moe = planner.preset.is_moe
+    funding = resolve(request_of(hardware, flops=1.0), moe=moe) if planner.by_hardware else None
+    for _ in range(4):
+        plan = aim(planner if funding is None else planner.on(funding.budget))
+        found = resolve(request_of(hardware, flops=plan.flops), params=plan.params, moe=moe)
+        if funding is None or found.budget.utilisation == funding.budget.utilisation:
+            break
+        funding = found
+    return replace(plan, budget=found.budget, warnings=(*plan.warnings, *found.notices))
 
 
 def convert(

@@ -1,4 +1,4 @@
-"""A question in the words of the options → typed requests: texts become numbers, names become laws and bounds.
+"""A question in the words of the options → typed requests: texts become numbers, limits are read.
 
 The command line and the Python API ask in the same words; an amount may be a text (``"1e21"``) or a number.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scaleplan.bounds import RULES
 from scaleplan.budget import BudgetRequest
 from scaleplan.errors import UsageError, quote
-from scaleplan.frontier import Bounds
 from scaleplan.quantities import (
-    parse_count,
+    exact,
+    parse,
     parse_flops,
     parse_fraction,
     parse_hours,
@@ -21,15 +22,12 @@ from scaleplan.quantities import (
     parse_usd,
     parse_usd_per_hour,
 )
-from scaleplan.quantities.limits import parse_limit
-from scaleplan.solver import ANY, COUNT, Span
+from scaleplan.quantities.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scaleplan.quantities.limits import Limit
-
-__all__ = ["Amount", "Hardware", "bounds_of", "request_of"]
+__all__ = ["Amount", "Hardware", "limits_of", "request_of"]
 
 Amount = str | float
 """An amount as a person gives it: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
@@ -106,35 +104,29 @@ def _price(price: Amount | None) -> float | str | None:
     return _read(parse_usd_per_hour, price)
 
 
-def bounds_of(*, params: Amount | None = None, tokens: Amount | None = None, limits: Sequence[str] = ()) -> Bounds:
-    """Return the bounds on a plan: fixed quantities, and limits on size, tokens and their ratio.
+def limits_of(
+    *, params: Amount | None = None, tokens: Amount | None = None, limits: Sequence[str] = ()
+) -> tuple[Limit, ...]:
+    """Return the limits on a plan; a fixed quantity is an equality.
 
     Raises
     ------
     UsageError
-        For a limit on anything else, a limit at a confidence, and limits that exclude each other.
+        For a limit on a quantity that cannot bound a plan, or at a confidence.
 
     """
-    spans = {"params": COUNT, "tokens": COUNT, "tokens_per_param": ANY}
-    if params is not None:
-        fixed = parse_count(params, what="params")
-        spans["params"] = Span(fixed, fixed)
-    if tokens is not None:
-        fixed = parse_count(tokens, what="tokens")
-        spans["tokens"] = Span(fixed, fixed)
+    found = []
+    for name, amount in (("params", params), ("tokens", tokens)):
+        if amount is not None:
+            value = parse(name, amount)
+            found.append(Limit(name, "=", value, None, f"{name} = {exact(name, value)}"))
     for text in limits:
         for limit in parse_limit(text):
-            if limit.quantity not in spans or limit.level is not None:
+            if limit.quantity not in RULES:
                 raise UsageError(
-                    f"{quote(text)} cannot bound a plan", hint=f"quantities that can: {', '.join(spans)}"
+                    f"{quote(text)} cannot bound a plan", hint=f"quantities that can: {', '.join(RULES)}"
                 )
-            spans[limit.quantity] = _narrowed(spans[limit.quantity], limit)
-    return Bounds(**spans)
-
-
-def _narrowed(span: Span, limit: Limit) -> Span:
-    low = max(span.low, limit.value) if limit.op in (">=", ">", "=") else span.low
-    high = min(span.high, limit.value) if limit.op in ("<=", "<", "=") else span.high
-    if low > high:
-        raise UsageError(f"the limits on {limit.quantity} exclude each other: {limit.text}", hint="relax one of them")
-    return Span(low, high)
+            if limit.level is not None:
+                raise UsageError(f"{quote(text)} is a limit at a confidence", hint="a plan is bounded by estimates")
+            found.append(limit)
+    return tuple(found)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
@@ -137,3 +137,9 @@ class Budget:
     price_per_hour: float | None = None
     energy_kwh: float | None = None
     utilisation_source: str | None = None
+
+    def scaled(self, share: float) -> Budget:
+        """Return what a share of the compute takes: hours, days, cost and energy scale, rates stay."""
+        scaling = ("gpu_hours", "days", "cost", "energy_kwh")
+        values = {name: getattr(self, name) for name in scaling}
+        return replace(self, **{name: share * value for name, value in values.items() if value is not None})

@@ -12,7 +12,7 @@ import numpy as np
 
 from scaleplan.errors import UnreachableError
 from scaleplan.frontier import MeasuredFrontier, SolvedFrontier
-from scaleplan.solver import EDGE
+from scaleplan.problem import EDGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scaleplan.frontier import Frontier
-    from scaleplan.solver import Problem
+    from scaleplan.problem import Problem
 
     Floats = NDArray[float64]
+    Rows = NDArray[np.intp]
+    Objective = Callable[[Floats, Rows], Floats]
+    """The loss at places in ln N of the budgets of some rows."""
 
 __all__ = ["best_array", "solve_array"]
 
-_GRID = 240
-_BLOCK = 4096  # budgets solved together: the scan holds _BLOCK x _GRID numbers, 8 MB
+_GRID = 80  # cells of the scan; corners are scanned besides, and between them the objective is smooth
+_BLOCK = 2048  # budgets solved together: the scan holds _BLOCK x _GRID numbers, 1.3 MB
 _GOLDEN = 0.6180339887498949
+_ROUNDING = 4e-16
+_SAME = 1e-12  # places closer than this are one
+_ASIDE = 1e-6  # where a minimum at a corner shows that it is one
+_ROUGH, _FINE = 3e-3, 1e-9  # widths at which Newton's method takes over, and at which nothing needs to
+_SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred times above the noise
 
 
 def best_array(frontier: Frontier, flops: Floats) -> tuple[Floats, Floats, Floats | None]:
@@ -66,115 +74,132 @@ def solve_array(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
     split = problem.closed_form(flops)
     if split is not None and problem.free:
         return split
+    done = np.zeros(len(flops), dtype=bool)
     params, tokens = np.empty_like(flops), np.empty_like(flops)
-    for start in range(0, len(flops), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        params[part], tokens[part] = _solve_block(problem, flops[part])
     if split is not None:
-        spans = zip(
-            (problem.params, problem.tokens, problem.tokens_per_param), (*split, split[1] / split[0]), strict=True
-        )
-        inside = np.logical_and.reduce(
-            [(span.low * (1 - EDGE) <= value) & (value <= span.high * (1 + EDGE)) for span, value in spans]
-        )
-        params, tokens = np.where(inside, split[0], params), np.where(inside, split[1], tokens)
+        done = np.asarray(problem.holds(*split) & problem.undiminished(*split))
+        params[done], tokens[done] = split[0][done], split[1][done]
+    rest = np.flatnonzero(~done)
+    for start in range(0, len(rest), _BLOCK):
+        part = rest[start : start + _BLOCK]
+        params[part], tokens[part] = _solve_block(problem, flops[part])
     return params, tokens
 
 
 def _solve_block(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
-    low, high = _sizes(problem, flops)
-    log_low, log_high = np.log(low), np.log(high)
+    low, top = np.full_like(flops, problem.foot()), problem.top(flops)
+    _require(low <= top * (1 + EDGE), flops)
+    high = np.maximum(low, top)
 
-    def tokens_at(params: Floats) -> Floats:
-        budget = flops if params.ndim == 1 else flops[:, None]
-        bought = problem.cost.tokens(params, budget)
-        return np.minimum(np.minimum(problem.tokens.high, problem.tokens_per_param.high * params), bought)
+    def objective(places: Floats, rows: Rows) -> Floats:
+        params, budget = np.exp(places), flops[rows]
+        return problem.reducible(params, problem.most_tokens(params, budget if places.ndim == 1 else budget[:, None]))
 
-    def objective(log_params: Floats) -> Floats:
-        params = np.exp(log_params)
-        return problem.reducible(params, tokens_at(params))
-
-    place = _minimum(objective, log_low, log_high)
+    closed = problem.closed_form(flops)
+    corners = [*problem.corners(flops), *([] if closed is None else [closed[0]])]
+    exact = [low, high, *(np.where((corner > low) & (corner < high), corner, low) for corner in corners)]
+    place = _minimum(objective, np.log(low), np.log(high), np.log(np.stack(exact, axis=1)))
     params = np.clip(np.exp(place), low, high)
-    return params, tokens_at(params)
+    for corner in exact:  # what the logarithm has rounded
+        params = np.where(np.abs(corner / params - 1) < EDGE, corner, params)
+    return params, problem.most_tokens(params, flops)
 
 
-def _minimum(objective: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
-    """Return the place of the least value on each [low, high]: scan, refine the two best cells, polish."""
+def _minimum(objective: Objective, low: Floats, high: Floats, nodes: Floats) -> Floats:
+    """Return the place of the least value on each [low, high]: scan, refine the two best valleys."""
     step = (high - low) / _GRID
-    places = low[:, None] + step[:, None] * np.arange(_GRID + 1)
-    places[:, -1] = high
-    values = objective(places)
+    places = np.sort(np.concatenate([low[:, None] + step[:, None] * np.arange(1, _GRID), nodes], axis=1), axis=1)
     rows = np.arange(len(low))
+    values = objective(places, rows)
     first = np.argmin(values, axis=1)
-    valleys = np.pad(values, ((0, 0), (1, 1)), constant_values=np.inf)
-    is_valley = (values <= valleys[:, :-2]) & (values <= valleys[:, 2:])
-    is_valley[rows, first] = False
-    second = np.argmin(np.where(is_valley, values, np.inf), axis=1)
-    best, best_value = places[rows, first], values[rows, first]
-    for cell in (first, second):  # valleys nearly as deep on the grid may swap order once refined
-        place = _golden(objective, places[rows, np.maximum(cell - 1, 0)], places[rows, np.minimum(cell + 1, _GRID)])
-        value = objective(place)
-        better = value < best_value
-        best, best_value = np.where(better, place, best), np.where(better, value, best_value)
-    polished = _stationary(objective, best, low, high)
-    # at a kink or an edge there is no stationary point, and the loss says so
-    return np.where(objective(polished) <= best_value * (1 + 4e-16), polished, best)
+    sides = np.pad(values, ((0, 0), (1, 1)), constant_values=np.inf)
+    valley = (values <= sides[:, :-2]) & (values <= sides[:, 2:])
+    valley &= np.abs(places - places[rows, first][:, None]) > _SAME  # corners may coincide
+    second = np.argmin(np.where(valley, values, np.inf), axis=1)
+    best, least = _refined(objective, places, first, rows)
+    rivals = rows[valley[rows, second]]  # valleys nearly as deep on the grid may swap order once refined
+    if len(rivals):
+        other, value = _refined(objective, places[rivals], second[rivals], rivals)
+        better = value < least[rivals]
+        best[rivals] = np.where(better, other, best[rivals])
+    return best
 
 
-def _golden(objective: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
+def _refined(objective: Objective, places: Floats, cell: Rows, rows: Rows) -> tuple[Floats, Floats]:
+    """Return the least place between the neighbours of a scanned one, and its value.
+
+    Kinks lie at scanned places only. So either the scanned place is the minimum itself, which its surroundings
+    show, or the objective is smooth at the minimum and Newton's method finds it; the rest are halved down to.
+    """
+    at, last = np.arange(len(rows)), places.shape[1] - 1
+    best = places[at, cell].copy()
+    least = objective(best, rows)
+    reach = [_neighbour(places, cell, step, last) for step in (-1, 1)]
+    lower = np.minimum(
+        objective(np.maximum(best - _ASIDE, reach[0]), rows), objective(np.minimum(best + _ASIDE, reach[1]), rows)
+    )
+    todo = np.flatnonzero(lower < least)
+    for width in (_ROUGH, _FINE):
+        if not len(todo):
+            break
+        low, high = reach[0][todo], reach[1][todo]
+        place = _golden(objective, low, high, rows[todo], width)
+        settled = np.zeros(len(todo), dtype=bool)
+        if width == _ROUGH:
+            place, settled = _stationary(objective, place, low, high, rows[todo])
+        value = objective(place, rows[todo])
+        better = value <= least[todo] * (1 + _ROUNDING)
+        best[todo], least[todo] = np.where(better, place, best[todo]), np.where(better, value, least[todo])
+        todo = todo[~(settled & better)]
+    return best, least
+
+
+def _neighbour(places: Floats, cell: Rows, step: int, last: int) -> Floats:
+    """Return the next place that differs from a scanned one, on one side; the place itself at the end."""
+    at, own = np.arange(len(cell)), places[np.arange(len(cell)), cell]
+    for _ in range(last + 1):
+        cell = np.clip(cell + step, 0, last)
+        same = (np.abs(places[at, cell] - own) <= _SAME) & (cell > 0) & (cell < last)
+        if not same.any():
+            break
+        cell = np.where(same, cell, cell - step)
+    return places[at, cell]
+
+
+def _golden(objective: Objective, low: Floats, high: Floats, rows: Rows, width: float) -> Floats:
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = objective(left), objective(right)
-    while np.max(high - low) > 1e-9:
+    at_left, at_right = objective(left, rows), objective(right, rows)
+    while np.max(high - low) > width:
         go_left = at_left <= at_right
         low, high = np.where(go_left, low, left), np.where(go_left, right, high)
         fresh = np.where(go_left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
-        at_fresh = objective(fresh)
+        at_fresh = objective(fresh, rows)
         left, right = np.where(go_left, fresh, right), np.where(go_left, left, fresh)
         at_left, at_right = np.where(go_left, at_fresh, at_right), np.where(go_left, at_left, at_fresh)
     ends = np.stack([low, high, 0.5 * (low + high)])
-    values = np.stack([objective(end) for end in ends])
+    values = np.stack([objective(end, rows) for end in ends])
     return ends[np.argmin(values, axis=0), np.arange(len(low))]
 
 
-def _stationary(objective: Callable[[Floats], Floats], place: Floats, low: Floats, high: Floats) -> Floats:
-    """Polish minima with Newton steps on a derivative good to fourth order; leave those without room for it."""
+def _stationary(
+    objective: Objective, place: Floats, low: Floats, high: Floats, rows: Rows
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Polish minima with Newton steps on a derivative good to fourth order; return which of them settled."""
     start = place
     width = np.minimum(2e-3, 0.25 * np.minimum(place - low, high - place))
     usable = width > 1e-6
     width = np.where(usable, width, 1.0)
-    for _ in range(4):
-        above, below = objective(place + width), objective(place - width)
-        near, far = above - below, objective(place + 2 * width) - objective(place - 2 * width)
+    move = np.full_like(place, np.inf)
+    for _ in range(5):
+        above, below = objective(place + width, rows), objective(place - width, rows)
+        near, far = above - below, objective(place + 2 * width, rows) - objective(place - 2 * width, rows)
         slope = (8 * near - far) / (12 * width)
-        bend = (above - 2 * objective(place) + below) / width**2
+        bend = (above - 2 * objective(place, rows) + below) / width**2
         with np.errstate(divide="ignore", invalid="ignore"):
             move = slope / bend
-        usable &= (bend > 0) & (np.abs(move) <= width)
+        usable &= (bend > 0) & (np.abs(move) <= _ROUGH)
         place = np.where(usable, place - np.where(usable, move, 0.0), start)
-    return place
-
-
-def _sizes(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
-    """Return the interval of sizes that leave room for tokens, for each budget; see :meth:`Problem.sizes`."""
-    foot = np.full_like(flops, max(problem.params.low, 1.0, problem.tokens.low / problem.tokens_per_param.high))
-    ceiling = np.minimum(problem.params.high, np.maximum(flops, foot))
-
-    def room(params: Floats) -> Floats:
-        most = np.minimum(
-            np.minimum(problem.tokens.high, problem.tokens_per_param.high * params),
-            problem.cost.tokens(params, flops),
-        )
-        return most - np.maximum(problem.tokens.low, problem.tokens_per_param.low * params) * (1 - EDGE)
-
-    _require((foot <= ceiling) & (room(foot) >= 0), flops)
-    low, high = np.log(foot), np.log(ceiling)
-    whole = room(ceiling) >= 0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        enough = room(np.exp(middle)) >= 0
-        low, high = np.where(enough, middle, low), np.where(enough, high, middle)
-    return foot, np.where(whole, ceiling, np.maximum(foot, np.exp(low)))
+    return place, usable & (np.abs(move) < _SETTLED)
 
 
 def _require(feasible: NDArray[np.bool_], flops: Floats) -> None:

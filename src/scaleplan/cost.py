@@ -7,11 +7,11 @@ tokens a budget buys follow in closed form for each model size.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaleplan.laws.base import Number
+    from scaleplan.elementary import Number
 
 __all__ = ["Cost"]
 
@@ -24,7 +24,7 @@ class Cost:
 
     ``per_param_token`` is the k of C = kND, 6 by default; ``per_token`` is compute that does not depend on the
     size (Hunyuan-Large's 2.3e8 D, attention at a fixed shape); ``per_param`` is compute that does not depend on
-    the training tokens (2 FLOP per inference token).
+    the training tokens and is not training (2 FLOP per inference token).
     """
 
     per_param_token: float = 6.0
@@ -44,14 +44,25 @@ class Cost:
         """Whether the cost is k*N*D and nothing else, as closed-form optima require."""
         return self.per_token == 0 and self.per_param == 0
 
+    @property
+    def training(self) -> Cost:
+        """The part that is training."""
+        return self if self.per_param == 0 else replace(self, per_param=0.0)
+
     def flops(self, params: Number, tokens: Number) -> Number:
         """Return the compute of training ``params`` on ``tokens``."""
         return (self.per_param_token * params + self.per_token) * tokens + self.per_param * params
 
-    def tokens(self, params: Number, flops: Number) -> Number:
+    def tokens(self, params: Number, flops: Number | float) -> Number:
         """Return the tokens that ``flops`` buy for a model of ``params``; not positive when they buy none."""
         return (flops - self.per_param * params) / (self.per_param_token * params + self.per_token)
 
-    def params(self, tokens: Number, flops: Number) -> Number:
+    def params(self, tokens: Number | float, flops: Number) -> Number:
         """Return the size that ``flops`` can train on ``tokens``; not positive when they can train none."""
         return (flops - self.per_token * tokens) / (self.per_param_token * tokens + self.per_param)
+
+    def params_at_ratio(self, ratio: float, flops: Number) -> Number:
+        """Return the size that ``flops`` can train on ``ratio`` tokens per parameter."""
+        linear = self.per_token * ratio + self.per_param
+        root = (linear * linear + 4 * self.per_param_token * ratio * flops) ** 0.5
+        return 2 * flops / (linear + root)

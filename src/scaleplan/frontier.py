@@ -8,42 +8,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scaleplan.bounds import UNBOUNDED, Bounds
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.solver import ANY, COUNT, Problem, bisect, least_flops, solve
+from scaleplan.problem import ANY, Problem
+from scaleplan.solver import bisect, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scaleplan.cost import Cost
+    from scaleplan.effective.base import EffectiveQuantity
     from scaleplan.laws.base import Law
-    from scaleplan.solver import Span
 
 __all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What a plan must stay within; a fixed quantity is a span of one value."""
-
-    params: Span = COUNT
-    tokens: Span = COUNT
-    tokens_per_param: Span = ANY
-
-    @property
-    def free(self) -> bool:
-        """Whether nothing is bounded."""
-        return self == UNBOUNDED
-
-    @property
-    def fixed(self) -> bool:
-        """Whether one side of the split is given, so that no law has to choose it."""
-        return self.params.low == self.params.high or self.tokens.low == self.tokens.high
-
-
-UNBOUNDED = Bounds()
-"""No bounds at all."""
 
 
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
@@ -57,9 +37,18 @@ class Frontier(ABC):
         """Whether the cost of a size f times the optimum depends on f alone, at every budget."""
         return False
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether the loss of the best split is known."""
+        return True
+
     @abstractmethod
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return (params, tokens, loss or None) for a budget in FLOP; raises UnreachableError if there is none."""
+
+    def best_near(self, flops: float, params: float) -> tuple[float, float, float | None]:
+        """Return what :meth:`best` does, given the best size of a frontier that differs a little."""
+        return self.best(flops)
 
     @abstractmethod
     def least_flops(self, loss: float) -> float | None:
@@ -86,18 +75,25 @@ class Frontier(ABC):
         return least_flops(reached)
 
 
-def frontier_of(law: Law, cost: Cost, bounds: Bounds) -> Frontier:
+def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveQuantity] = ()) -> Frontier:
     """Return the frontier of a law; one that measured the split is believed over its own surface."""
     if isinstance(law, Allocation):
+        if effective or cost.per_param:
+            raise UsageError(
+                f"a law of the form '{law.form}' has no loss to trade against data or inference",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
         return MeasuredFrontier(law, cost, bounds)
     if isinstance(law, LossSurface):
         return SolvedFrontier(
             Problem(
                 surface=law,
                 cost=cost,
+                effective=tuple(quantity.on(law) for quantity in effective),
                 params=bounds.params,
                 tokens=bounds.tokens,
                 tokens_per_param=bounds.tokens_per_param,
+                flops=bounds.flops,
             )
         )
     raise UsageError(f"a law of the form '{law.form}' says nothing about model size and tokens")
@@ -130,23 +126,18 @@ class SolvedFrontier(Frontier):
         params, tokens = solve(self.problem, flops)
         return params, tokens, self.problem.loss(params, tokens)
 
+    def best_near(self, flops: float, params: float) -> tuple[float, float, float | None]:
+        """Return the split with the least loss in the valley of a size that was best for a similar problem."""
+        params, tokens = solve(self.problem, flops, near=params)
+        return params, tokens, self.problem.loss(params, tokens)
+
+    def loss_at(self, params: float, tokens: float) -> float:
+        """Return the loss of a chosen split."""
+        return self.problem.loss(params, tokens)
+
     def least_flops(self, loss: float) -> float | None:
         """Invert the loss along the frontier, in closed form where the law has it."""
-        problem = self.problem
-        if loss <= problem.surface.floor:
-            return None
-        if problem.free:
-            product = problem.surface.least_product(loss)
-            if product is not None:
-                return product * problem.cost.per_param_token
-
-        def reached(flops: float) -> bool:
-            try:
-                return problem.loss(*solve(problem, flops)) <= loss
-            except UnreachableError:
-                return False
-
-        return least_flops(reached)
+        return least_budget(self.problem, loss)
 
     def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
         """Walk along the budget line both ways, to where the loss is what 1/(1+overhead) of the budget buys."""
@@ -196,11 +187,16 @@ class MeasuredFrontier(Frontier):
         self.law = law
         self.cost = cost
         self.bounds = bounds
-        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY:
+        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY or bounds.flops != ANY:
             raise UsageError(
                 f"a law of the form '{law.form}' has no loss to trade sizes by: only the size can be bounded",
                 hint="choose a preset with a loss, such as besiroglu-2024",
             )
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the law has one along its own split, and nothing moves the plan away from that."""
+        return self.bounds.free and self.law.frontier_loss(1.0) is not None
 
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the law's own split, moved along the budget line where the size is bounded."""

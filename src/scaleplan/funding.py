@@ -108,9 +108,10 @@ def resolve(
 
 def settle(
     request: BudgetRequest,
-    best_params: Callable[[float], float],
+    best_params: Callable[[Funding], float],
     *,
     moe: bool = False,
+    by_hardware: bool = False,
     catalogue: Catalogue | None = None,
 ) -> Funding:
     """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
@@ -120,10 +121,12 @@ def settle(
     request
         The budget.
     best_params
-        The (active) parameters of the best model for a number of FLOP; called a handful of times at most, and
+        The (active) parameters of the best model for the compute; called a handful of times at most, and
         not at all where the utilisation is given or no hardware is involved.
     moe
         Whether the model is a mixture of experts.
+    by_hardware
+        Whether the best model depends on the utilisation even for a budget in FLOP, as limits in hours make it.
     catalogue
         What is known of hardware; read from disk by default.
 
@@ -133,15 +136,20 @@ def settle(
     form = request.source()
     if request.gpu is None or request.mfu is not None:
         return resolve(request, moe=moe, catalogue=catalogue)
-    if request.flops is not None:
-        return resolve(request, params=best_params(request.flops), moe=moe, catalogue=catalogue)
+    if request.flops is not None and not by_hardware:
+        anyhow = Funding(flops=float(request.flops), budget=Budget(source=form))
+        return resolve(request, params=best_params(anyhow), moe=moe, catalogue=catalogue)
     from scaleplan.notices import Notice
     from scaleplan.settling import settle as settle_utilisation
+    from scaleplan.utilisation import Utilisation
+
+    def funded(utilisation: float) -> Funding:
+        return site.fund(Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None))
 
     site = _Site(request, form, catalogue or Catalogue())
     settled = settle_utilisation(
         lambda params: site.utilisation(params, moe=moe),
-        lambda utilisation: best_params(site.flops(utilisation)),
+        lambda utilisation: best_params(funded(utilisation)),
         site.catalogue.utilisations.edges,
     )
     funding = replace(site.fund(settled.utilisation), params=settled.params)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from scaleplan.presets import Preset
 
-__all__ = ["Edge", "Notice", "always", "budget_left", "edges", "for_plan", "left_out"]
+__all__ = ["Edge", "Notice", "always", "budget_left", "edges", "for_plan", "left_out", "preset_switched"]
 
 
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
@@ -89,3 +89,11 @@ def budget_left(flops: float, used: float) -> Notice:
 def left_out(preset: str, reason: str) -> Notice:
     """Say that a law is not among those compared."""
     return Notice(code="left_out", message=f"{preset} is left out: it must not choose a model size ({reason})")
+
+
+def preset_switched(preset: str, default: str) -> Notice:
+    """Say that a constraint brought its own law."""
+    return Notice(
+        code="preset_switched",
+        message=f"the law is {preset}, on which this was measured; --preset {default} carries it over to the default",
+    )

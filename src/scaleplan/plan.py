@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from scaleplan.binding import Binding
     from scaleplan.budget import Budget
     from scaleplan.notices import Notice
     from scaleplan.uncertainty import Interval
@@ -57,7 +58,8 @@ class Plan:
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
-    None means: not available, or not asked.
+    None means: not available, or not asked. ``constraints`` holds the keys that constraints add, which are keys of
+    the JSON form and attributes like the others.
     """
 
     schema: ClassVar[str] = "scaleplan/plan/1"
@@ -80,11 +82,32 @@ class Plan:
     excess_loss: float | None
     compute_overhead: float | None
     budget: Budget
+    binding: tuple[Binding, ...] = ()
+    constraints: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
+        """Return the key of a constraint, such as ``epochs``; None where that constraint was not asked for."""
+        if not name.startswith("_") and name != "constraints" and name in _constraint_keys():
+            return self.constraints.get(name)
+        msg = f"a plan has no attribute '{name}'"
+        raise AttributeError(msg, name=name, obj=self)
+
     def to_dict(self) -> dict[str, object]:
-        """Return the plan as the flat mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        """Return the plan as the flat mapping that ``--json`` prints, the keys of constraints among the others."""
+        values: dict[str, object] = {"schema": self.schema}
+        for item in fields(self):
+            if item.name == "constraints":
+                values |= {name: as_mapping(self.constraints.get(name)) for name in _constraint_keys()}
+            else:
+                values[item.name] = as_mapping(getattr(self, item.name))
+        return values
+
+
+def _constraint_keys() -> tuple[str, ...]:
+    from scaleplan.constraints import keys
+
+    return tuple(key.name for key in keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaleplan import notices
+from scaleplan.binding import binding_limits
+from scaleplan.bounds import UNBOUNDED
 from scaleplan.budget import Budget
 from scaleplan.conventions import convert_params, unconvertible
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
-from scaleplan.frontier import UNBOUNDED, Bounds, Frontier, frontier_of
+from scaleplan.frontier import SolvedFrontier, frontier_of
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.plan import Converted, NearOptimal, Plan, Reference, SizeErrors
+from scaleplan.question import Question
 from scaleplan.uncertainty import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scaleplan.laws.base import Law
-    from scaleplan.presets import Preset
+    from scaleplan.notices import Notice
     from scaleplan.uncertainty import Outcome
 
 __all__ = ["COUNTS", "Planner"]
@@ -28,29 +31,28 @@ COUNTS = ("total", "non_embedding")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planner:
-    """Plans runs by one law within one set of bounds.
+class Planner(Question):
+    """Plans runs by one law under one set of limits and constraints.
 
     Parameters
     ----------
-    preset
-        The law, with its conventions, range and uncertainty.
-    bounds
-        What every plan must stay within.
+    preset, limits, constraints, hardware
+        See :class:`scaleplan.question.Question`.
     level
         Confidence level of the intervals, between 0 and 1.
     overhead
         The compute overhead that still counts as near-optimal, above 0.
     count
         The convention to convert sizes to, beside the law's own; None for no conversion.
+    said
+        What must be said about the question itself, in every plan.
 
     """
 
-    preset: Preset
-    bounds: Bounds = UNBOUNDED
     level: float = 0.9
     overhead: float = 0.05
     count: str | None = None
+    said: tuple[Notice, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -65,7 +67,7 @@ class Planner:
     @property
     def may_choose(self) -> bool:
         """Whether the law may choose the split, or the bounds leave it nothing to choose."""
-        return self.preset.allocates or self.bounds.fixed
+        return self.preset.allocates or self.fixed
 
     def law_params(self, params: float) -> float:
         """Return a size given in the convention of ``count`` in the law's own.
@@ -79,15 +81,6 @@ class Planner:
         own = self.preset.conventions.params
         return params if self.count is None else convert_params(params, source=self.count, target=own)
 
-    @property
-    def frontier(self) -> Frontier:
-        """The compute-optimal frontier of the law within the bounds."""
-        return self.frontier_for(self.preset.law)
-
-    def frontier_for(self, law: Law) -> Frontier:
-        """Return the frontier of another law under the same conventions and bounds."""
-        return frontier_of(law, self.preset.cost, self.bounds)
-
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.
 
@@ -100,23 +93,34 @@ class Planner:
 
         """
         self.require_choice()
-        frontier = self.frontier
-        params, tokens, loss = frontier.best(flops)
-        used = self.preset.cost.flops(params, tokens)
+        frontier, budget = self.frontier, budget or Budget(source="plan")
+        spent = min(flops, self.bounds.total.high)
+        params, tokens, loss = self.best(flops)
+        used, trained = self.cost.flops(params, tokens), self.cost.training.flops(params, tokens)
         slack = used < flops * (1 - 1e-9)
+        if slack or self.constraints.terms:
+            budget = budget.scaled(trained / flops)
+        else:
+            trained = flops
         plan = self._plan(
-            used if slack else flops, (params, tokens, loss), lambda law: self.frontier_for(law).best(flops), budget
+            trained,
+            (params, tokens, loss),
+            lambda law: self.frontier_for(law).best_near(spent, params),
+            budget,
+            spent=spent,
         )
         if slack:
             plan = replace(plan, warnings=(*plan.warnings, notices.budget_left(flops, used)))
-        if not self.bounds.free:
+        if not self.bounds.free or self.constraints.scarce or self.constraints.terms:
             plan = self._against_optimum(plan)
+            if self.bounds.parts and isinstance(frontier, SolvedFrontier):
+                plan = replace(plan, binding=binding_limits(self.problem, self.bounds, flops, (params, tokens)))
         elif loss is not None:
             half, double = (frontier.overhead_of_size(flops, factor) for factor in (0.5, 2.0))
             plan = replace(
                 plan, excess_loss=0.0, compute_overhead=0.0, size_errors=SizeErrors(half=half, double=double)
             )
-        sizes = None if self.bounds.fixed else frontier.near_optimal(flops, self.overhead)
+        sizes = None if self.bounds.fixed else frontier.near_optimal(min(spent, used), self.overhead)
         if sizes is not None:
             plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
         return plan
@@ -130,9 +134,11 @@ class Planner:
             When the law has no loss for a chosen size.
 
         """
-        outcome = _surface_outcome(self.preset, params, tokens)
-        flops = self.preset.cost.flops(params, tokens)
-        return self._against_optimum(self._plan(flops, outcome(self.preset.law), outcome, budget))
+        outcome = self.outcome(params, tokens)
+        flops = self.cost.training.flops(params, tokens)
+        return self._against_optimum(
+            self._plan(flops, outcome(self.preset.law), outcome, budget or Budget(source="plan"))
+        )
 
     def target_loss(self, loss: float) -> Plan:
         """Return the plan with the least budget that reaches ``loss``.
@@ -144,7 +150,7 @@ class Planner:
 
         """
         self.require_choice()
-        if self.frontier.best(1e20)[2] is None:
+        if not self.frontier.has_loss:
             raise UsageError(
                 f"preset '{self.preset.id}' has no loss to aim for: it was fitted to optimal sizes only",
                 hint="aim for --params or --tokens, or choose a preset with a loss such as besiroglu-2024",
@@ -153,7 +159,7 @@ class Planner:
         if flops is None:
             raise UnreachableError(
                 f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{self._floor_text()}",
-                hint="aim for a higher loss",
+                hint="aim for a higher loss, or relax the limits" if self.limits else "aim for a higher loss",
             )
         return self.optimal(flops)
 
@@ -189,12 +195,19 @@ class Planner:
         return self.optimal(flops)
 
     def _plan(
-        self, flops: float, outcome: Outcome[float], solve: Callable[[Law], Outcome[float]], budget: Budget | None
+        self,
+        flops: float,
+        outcome: Outcome[float],
+        solve: Callable[[Law], Outcome[float]],
+        budget: Budget,
+        *,
+        spent: float | None = None,
     ) -> Plan:
         preset = self.preset
         params, tokens, loss = outcome
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
+        facts, said = self.accounts(flops, outcome, budget, spent)
         return Plan(
             preset=preset.id,
             form=preset.form,
@@ -213,9 +226,15 @@ class Planner:
             optimum=None,
             excess_loss=None,
             compute_overhead=None,
-            budget=budget or Budget(source="plan"),
-            warnings=notices.for_plan(
-                preset, {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
+            budget=budget,
+            constraints=facts,
+            warnings=(
+                *self.said,
+                *notices.for_plan(
+                    preset,
+                    {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss},
+                ),
+                *said,
             ),
         )
 
@@ -234,7 +253,8 @@ class Planner:
         """Measure a plan against the unbounded optimum at the same compute, where the law may name one."""
         if not self.preset.allocates or isinstance(self.preset.law, Allocation):
             return plan
-        frontier = frontier_of(self.preset.law, self.preset.cost, UNBOUNDED)
+        recipe = [quantity for quantity in self.constraints.effective if not quantity.scarcity]
+        frontier = frontier_of(self.preset.law, self.preset.cost, UNBOUNDED, recipe)
         params, tokens, loss = frontier.best(plan.flops)
         plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
         if plan.loss is None or loss is None:
@@ -242,15 +262,3 @@ class Planner:
         needed = frontier.least_flops(plan.loss)
         overhead = None if needed is None else max(0.0, plan.flops / needed - 1)
         return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
-
-
-def _surface_outcome(preset: Preset, params: float, tokens: float) -> Callable[[Law], Outcome[float]]:
-    def outcome(law: Law) -> Outcome[float]:
-        if not isinstance(law, LossSurface):
-            raise UsageError(
-                f"preset '{preset.id}' gives no loss for a chosen size: it was fitted to optimal sizes only",
-                hint="choose a preset with a loss, such as besiroglu-2024",
-            )
-        return params, tokens, law.loss(params, tokens)
-
-    return outcome

@@ -1,9 +1,9 @@
 """Find the split of a budget with the least loss: one problem, one budget, plain Python floats.
 
-The problem: minimise ``reducible(effective(N, D))`` subject to ``cost(N, D) <= C`` and bounds on N, D and D/N.
-A law with a closed form answers directly. Everything else is scanned on a grid of ln N (the objective may have
-several valleys, and kinks), refined in the best cells, and polished with the first-order condition, because
-the loss is so flat at its minimum that comparing losses alone finds N only to half the digits.
+A law with a closed form answers directly. Everything else is scanned on a grid of ln N to which the problem's
+corners are added (the objective may have several valleys, and kinks only at corners), refined in the best cells,
+and polished with the first-order condition, because the loss is so flat at its minimum that comparing losses
+alone finds N only to half the digits.
 
 :mod:`scaleplan.bulk` solves the same problem for arrays of budgets.
 """
@@ -11,133 +11,26 @@ the loss is so flat at its minimum that comparing losses alone finds N only to h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from scaleplan.cost import Cost
-from scaleplan.errors import UnreachableError
+from scaleplan.problem import UNLIMITED_FLOPS, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from scaleplan.laws.base import LossSurface, Number
+__all__ = ["bisect", "crossing", "least_budget", "least_flops", "minimum", "solve"]
 
-__all__ = ["ANY", "COUNT", "EDGE", "Effective", "Problem", "Span", "bisect", "least_flops", "solve"]
-
-_GRID = 240
-_LEAST_FLOPS, _MOST_FLOPS = 1e2, 1e60  # far outside anything that can be trained, either way
-EDGE = 1e-12
-"""The relative room for rounding at a bound."""
-
+_STEP = 0.25  # of the scan in ln N: laws bend over a unit or more of it
+_LEAST_FLOPS = 1e2  # far below anything that can be trained
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_ROUNDING = 4e-16
+_NEARBY = 1.5  # how far in ln N an optimum is followed when the problem changes a little
 
 
-class Effective(Protocol):
-    """A map from nominal to effective quantities, put in front of any law."""
-
-    def apply(self, params: Number, tokens: Number) -> tuple[Number, Number]:
-        """Return (effective params, effective tokens)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A closed interval of positive numbers."""
-
-    low: float = 0.0
-    high: float = math.inf
-
-    def holds(self, value: float) -> bool:
-        """Whether the value lies inside, with room for rounding at the edges."""
-        return self.low * (1 - EDGE) <= value <= self.high * (1 + EDGE)
-
-
-COUNT = Span(1.0)
-"""A count that nothing bounds: at least one parameter, one token."""
-ANY = Span()
-"""A positive number that nothing bounds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is minimised, at which cost, within which bounds."""
-
-    surface: LossSurface
-    cost: Cost = field(default_factory=Cost)
-    effective: tuple[Effective, ...] = ()
-    params: Span = COUNT
-    tokens: Span = COUNT
-    tokens_per_param: Span = ANY
-
-    def reducible(self, params: Number, tokens: Number) -> Number:
-        """Return the loss above the floor at nominal quantities."""
-        for quantity in self.effective:
-            params, tokens = quantity.apply(params, tokens)
-        return self.surface.reducible(params, tokens)
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss at nominal quantities."""
-        return self.surface.floor + self.reducible(params, tokens)
-
-    @property
-    def free(self) -> bool:
-        """Whether only the budget bounds the plan, and it is spent as k*N*D on nominal quantities."""
-        return (
-            not self.effective
-            and self.cost.is_product
-            and self.params == COUNT
-            and self.tokens == COUNT
-            and self.tokens_per_param == ANY
-        )
-
-    def closed_form(self, flops: Number) -> tuple[Number, Number] | None:
-        """Return the unbounded optimum where the law has it in closed form and nothing stands in front of it."""
-        if self.effective or not self.cost.is_product:
-            return None
-        return self.surface.best_split(flops / self.cost.per_param_token)
-
-    def holds(self, params: float, tokens: float) -> bool:
-        """Whether a split keeps the bounds, to rounding."""
-        return (
-            self.params.holds(params) and self.tokens.holds(tokens) and self.tokens_per_param.holds(tokens / params)
-        )
-
-    def least_tokens(self, params: float) -> float:
-        """Return the fewest tokens the bounds allow for this size."""
-        return max(self.tokens.low, self.tokens_per_param.low * params)
-
-    def most_tokens(self, params: float, flops: float) -> float:
-        """Return the most tokens the bounds and the budget allow for this size."""
-        return min(self.tokens.high, self.tokens_per_param.high * params, self.cost.tokens(params, flops))
-
-    def sizes(self, flops: float) -> tuple[float, float]:
-        """Return the interval of sizes for which the bounds and the budget leave some number of tokens.
-
-        Raises
-        ------
-        UnreachableError
-            When it is empty.
-
-        """
-
-        def room(params: float) -> float:
-            return self.most_tokens(params, flops) - self.least_tokens(params) * (1 - EDGE)
-
-        # the sizes that leave room form an interval: its foot comes from the bounds, its top from the budget
-        foot = max(self.params.low, 1.0, self.tokens.low / self.tokens_per_param.high)
-        ceiling = min(self.params.high, max(flops, foot))
-        if foot > ceiling or room(foot) < 0:
-            raise UnreachableError(
-                "no model satisfies the limits within this budget", hint="raise the budget or relax a limit"
-            )
-        if room(ceiling) >= 0:
-            return foot, ceiling
-        top = bisect(lambda place: -room(math.exp(place)), math.log(foot), math.log(ceiling))
-        return foot, max(foot, math.exp(top) * (1 - 1e-15))
-
-
-def solve(problem: Problem, flops: float) -> tuple[float, float]:
+def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple[float, float]:
     """Return (params, tokens) with the least loss within ``flops``.
+
+    ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley.
 
     Raises
     ------
@@ -146,17 +39,60 @@ def solve(problem: Problem, flops: float) -> tuple[float, float]:
 
     """
     split = problem.closed_form(flops)
-    if split is not None and problem.holds(*split):
+    if split is not None and problem.holds(*split) and (not problem.effective or problem.undiminished(*split)):
         return split
     low, high = problem.sizes(flops)
 
-    def objective(log_params: float) -> float:
-        params = math.exp(log_params)
+    def reducible(params: float) -> float:
         return problem.reducible(params, problem.most_tokens(params, flops))
 
-    log_params = minimum(objective, math.log(low), math.log(high))
-    params = min(max(math.exp(log_params), low), high)
+    start, stop = low, high
+    if near is not None and low < near < high:
+        start, stop = max(low, near * math.exp(-_NEARBY)), min(high, near * math.exp(_NEARBY))
+    corners = [size for size in problem.corners(flops) if start < size < stop]
+    if split is not None and start < split[0] < stop:
+        corners.append(split[0])
+    params = math.exp(
+        minimum(lambda place: reducible(math.exp(place)), math.log(start), math.log(stop), map(math.log, corners))
+    )
+    if (start > low and params < start * 1.001) or (stop < high and params > stop / 1.001):
+        return solve(problem, flops)  # not the same valley after all
+    params = min(max(params, low), high)
+    least = reducible(params)
+    for exact in (low, high, *corners):  # an optimum at a corner is that corner, to the last digit
+        if abs(math.log(exact / params)) < 1e-6 and reducible(exact) <= least * (1 + _ROUNDING):
+            params, least = exact, reducible(exact)
     return params, problem.most_tokens(params, flops)
+
+
+def least_budget(problem: Problem, loss: float) -> float | None:
+    """Return the least budget in FLOP whose best split reaches ``loss``; None if none up to 1e60 does."""
+    goal = loss - problem.surface.floor
+    bottom = problem.least_cost()
+    if goal <= 0 or bottom is None:
+        return None
+    if problem.free:
+        product = problem.surface.least_product(loss)
+        if product is not None:
+            return product * problem.cost.per_param_token
+    last: tuple[float, float] | None = None
+
+    def excess(log_flops: float) -> float:
+        nonlocal last
+        near = last[1] if last is not None and abs(last[0] - log_flops) < 1 else None
+        split = solve(problem, math.exp(log_flops), near=near)
+        last = log_flops, split[0]
+        return math.log(goal / problem.reducible(*split))
+
+    foot = math.log(max(bottom * (1 + 1e-12), _LEAST_FLOPS))
+    if excess(foot) >= 0:
+        return math.exp(foot)
+    low, high = foot, max(foot, math.log(1e18))
+    while excess(high) < 0:
+        if high > math.log(UNLIMITED_FLOPS):
+            return None
+        low, high = high, high + 7.0
+    return math.exp(crossing(excess, low, high))
 
 
 def least_flops(reached: Callable[[float], bool]) -> float | None:
@@ -164,8 +100,8 @@ def least_flops(reached: Callable[[float], bool]) -> float | None:
 
     ``reached`` must be monotone: once true, true for every larger budget.
     """
-    low, high = math.log(_LEAST_FLOPS), math.log(_MOST_FLOPS)
-    if not reached(_MOST_FLOPS):
+    low, high = math.log(_LEAST_FLOPS), math.log(UNLIMITED_FLOPS)
+    if not reached(UNLIMITED_FLOPS):
         return None
     return math.exp(bisect(lambda place: 1.0 if reached(math.exp(place)) else -1.0, low, high))
 
@@ -183,26 +119,56 @@ def bisect(function: Callable[[float], float], low: float, high: float) -> float
     return high
 
 
-def minimum(objective: Callable[[float], float], low: float, high: float) -> float:
-    """Return the place of the least value on [low, high]: scan, refine the best cells, first-order condition."""
+def crossing(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return where an increasing, nearly straight function crosses zero, in few evaluations: secants in a bracket.
+
+    The place returned is on the side where the function is not negative.
+    """
+    at_low, at_high = function(low), function(high)
+    for turn in range(200):
+        width = high - low
+        if width <= 2e-15 * max(1.0, abs(high)) or at_high <= 0:
+            break
+        # every third step halves the bracket, so that a function that is not straight still ends
+        share = 0.5 if turn % 3 == 2 or at_low >= 0 else at_low / (at_low - at_high)
+        middle = low + width * min(max(share, 1e-9), 1 - 1e-9)
+        if not low < middle < high:
+            break
+        value = function(middle)
+        if value < 0:
+            low, at_low = middle, value
+        else:
+            high, at_high = middle, value
+    return high
+
+
+def minimum(objective: Callable[[float], float], low: float, high: float, nodes: Iterable[float] = ()) -> float:
+    """Return the place of the least value on [low, high]: scan, refine the best cells, first-order condition.
+
+    ``nodes`` are places at which the objective may have a kink; they are scanned exactly.
+    """
     if high - low < 1e-15 * max(1.0, abs(low)):
         return low
-    step = (high - low) / _GRID
-    places = [low + i * step for i in range(_GRID)] + [high]
+    number = max(16, math.ceil((high - low) / _STEP))
+    step = (high - low) / number
+    places = sorted([low + i * step for i in range(number)] + [high, *nodes])
     values = [objective(place) for place in places]
+    last = len(places) - 1
     valleys = sorted(
-        (i for i in range(_GRID + 1) if values[i] <= min(values[max(i - 1, 0)], values[min(i + 1, _GRID)])),
+        (i for i in range(last + 1) if values[i] <= min(values[max(i - 1, 0)], values[min(i + 1, last)])),
         key=values.__getitem__,
     )
     best, best_value = places[valleys[0]], values[valleys[0]]
-    for i in valleys[:3]:  # valleys nearly as deep on the grid may swap order once refined
-        place = _golden(objective, places[max(i - 1, 0)], places[min(i + 1, _GRID)])
+    for i in valleys[:4]:  # valleys nearly as deep on the grid may swap order once refined
+        if places[i] in (low, high) and i != valleys[0]:
+            continue
+        place = _golden(objective, places[max(i - 1, 0)], places[min(i + 1, last)])
         value = objective(place)
         if value < best_value:
             best, best_value = place, value
     polished = _stationary(objective, best, low, high)
     # at a kink or an edge there is no stationary point, and the loss says so
-    return polished if objective(polished) <= best_value * (1 + 4e-16) else best
+    return polished if objective(polished) <= best_value * (1 + _ROUNDING) else best
 
 
 def _golden(objective: Callable[[float], float], low: float, high: float) -> float:

@@ -141,11 +141,12 @@ class Estimator:
         planner = self._planner(preset, level, sides, run.limits)
         funding = settle(
             request_of(hardware, **budget),
-            lambda flops: planner.frontier.best(flops)[0],
+            lambda paid: planner.on(paid.budget).best(paid.flops)[0],
             moe=moe,
+            by_hardware=planner.by_hardware,
             catalogue=self._catalogue,
         )
-        plan = planner.optimal(funding.flops, budget=funding.budget)
+        plan = planner.on(funding.budget).optimal(funding.flops, budget=funding.budget)
         return replace(plan, warnings=(*plan.warnings, *funding.notices))
 
     def _planner(

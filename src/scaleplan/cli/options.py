@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from dataclasses import dataclass, fields, make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["BoundOptions", "BudgetOptions", "HardwareOptions", "LawOptions", "OutputOptions", "words"]
+from scaleplan.constraints import options as declared
+
+__all__ = [
+    "BoundOptions",
+    "BudgetOptions",
+    "ConstraintOptions",
+    "HardwareOptions",
+    "LawOptions",
+    "LimitOptions",
+    "OutputOptions",
+    "words",
+]
 
 
 def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -82,15 +93,15 @@ class LawOptions:
     """The scaling law, and how its uncertainty is told."""
 
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--preset",
             "-p",
             metavar="NAME",
             envvar="SCALEPLAN_PRESET",
-            help="Scaling law: an id, an alias or a .toml file.",
+            help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
         ),
-    ] = "besiroglu-2024"
+    ] = None
     level: Annotated[
         str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
     ] = "0.9"
@@ -103,15 +114,43 @@ class LawOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoundOptions:
+class LimitOptions:
     """What the plan must stay within."""
+
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundOptions(LimitOptions):
+    """What the plan must stay within, where one side of it can be fixed."""
 
     params: Annotated[str | None, typer.Option(metavar="N", help="Fix the model size: 7B.")] = None
     tokens: Annotated[str | None, typer.Option(metavar="D", help="Fix the training tokens: 1T.")] = None
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LIMIT", help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20'."),
-    ] = None
+
+
+if TYPE_CHECKING:
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ConstraintOptions:
+        """The options that the registered constraints declare."""
+
+else:
+    ConstraintOptions = make_dataclass(
+        "ConstraintOptions",
+        [
+            (option.name, Annotated[str | None, typer.Option(metavar=option.metavar, help=option.help)], None)
+            for option in declared()
+        ],
+        frozen=True,
+        slots=True,
+        kw_only=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scaleplan import api
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, HardwareOptions, LawOptions, OutputOptions, words
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    HardwareOptions,
+    LawOptions,
+    LimitOptions,
+    OutputOptions,
+    words,
+)
 from scaleplan.cli.output import chosen_format
 from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
 from scaleplan.errors import UsageError, quote
@@ -37,6 +46,7 @@ def optimal(
     budget: BudgetOptions,
     law: LawOptions,
     bounds: BoundOptions,
+    constraints: ConstraintOptions,
     output: OutputOptions,
     *,
     source: Annotated[
@@ -46,8 +56,8 @@ def optimal(
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**words(budget, law, bounds)))
-    return _stream(streamed, budget, law, bounds, output)
+        return _one(api.optimal(**words(budget, law, bounds, constraints)))
+    return _stream(streamed, budget, words(law, bounds, constraints), output)
 
 
 @command(
@@ -59,6 +69,7 @@ def optimal(
 )
 def loss(
     law: LawOptions,
+    constraints: ConstraintOptions,
     hardware: HardwareOptions,
     *,
     params: Annotated[str, typer.Option(metavar="N", help="Model size: 7B.")],
@@ -66,12 +77,14 @@ def loss(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **words(law, hardware)))
+    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **words(law, constraints, hardware)))
 
 
 @command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
 def target(
     law: LawOptions,
+    limits: LimitOptions,
+    constraints: ConstraintOptions,
     hardware: HardwareOptions,
     *,
     loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
@@ -80,7 +93,9 @@ def target(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
-    return _one(api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **words(law, hardware)))
+    return _one(
+        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **words(law, limits, constraints, hardware))
+    )
 
 
 @command(
@@ -93,6 +108,7 @@ def target(
 def sweep(
     law: LawOptions,
     bounds: BoundOptions,
+    constraints: ConstraintOptions,
     hardware: HardwareOptions,
     output: OutputOptions,
     *,
@@ -108,7 +124,7 @@ def sweep(
 ) -> Answer:
     """Plan for a range of budgets."""
     if not output.get and parse("integer", points) > BATCH and by == "flops":
-        planner = api.planner_of(**words(law, bounds))
+        planner = api.planner_of(**words(law, bounds, constraints))
         budgets = api.spaced(start, stop, points=points, by=by)
         chunks = (
             None
@@ -117,7 +133,9 @@ def sweep(
         )
         if chunks is not None:
             return Answer(chunks=chunks)
-    result = api.sweep(start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, hardware))
+    result = api.sweep(
+        start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, constraints, hardware)
+    )
     return _many(result, f"{len(result)} budgets, {result.plans[0].preset}")
 
 
@@ -128,6 +146,7 @@ def sweep(
 def compare(
     budget: BudgetOptions,
     bounds: BoundOptions,
+    constraints: ConstraintOptions,
     *,
     laws: Annotated[
         list[str] | None, typer.Option("--with", metavar="NAME", help="A law to show, repeatable.")
@@ -138,7 +157,7 @@ def compare(
     ] = "total",
 ) -> Answer:
     """Show what several laws answer to one budget, side by side; their losses are not comparable."""
-    result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds))
+    result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds, constraints))
 
     def report() -> Report:
         from scaleplan.views.plan import comparison_report
@@ -165,16 +184,16 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     return forms[0] if forms else None
 
 
-def _stream(form: str, budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, output: OutputOptions) -> Answer:
+def _stream(form: str, budget: BudgetOptions, asked: dict[str, Any], output: OutputOptions) -> Answer:
     """Answer each line of standard input with one line."""
-    given = words(budget, law, bounds)
+    given = words(budget) | asked
     others = [name for name in api.SWEPT if name != form and given[name] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
     name = chosen_format(output)
     lines = amounts(input_lines(), partial(parse, api.SWEPT[form]))
     if form == "flops" and budget.gpu is None and output.get is None:
-        chunks = fast_chunks(api.planner_of(**words(law, bounds)), lines, name)
+        chunks = fast_chunks(api.planner_of(**asked), lines, name)
         if chunks is not None:
             return Answer(chunks=chunks)
     plans = (api.optimal(**{**given, form: amount}) for batch in lines for amount in batch)

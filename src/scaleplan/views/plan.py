@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.constraints import entries
+from scaleplan.constraints import keys as constraint_keys
 from scaleplan.formats.report import Fact, Grid, Report
 from scaleplan.quantities import (
     format_count,
@@ -34,6 +36,16 @@ _SIZES = {
 }
 
 
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "number": format_number,
+    "tokens": format_count,
+    "params": format_count,
+    "flops": format_flops,
+    "usd": format_usd,
+}
+"""How the facts of constraints are written, by kind."""
+
+
 def size_label(convention: str) -> str:
     """Return what ``params`` counts under a convention, in words."""
     return _SIZES[convention]
@@ -57,6 +69,11 @@ def plan_report(plan: Plan) -> Report:
         facts.append(_fact("tokens/param", plan.tokens_per_param, ratios, format_number))
     if plan.loss is not None:
         facts.append(_fact("loss", plan.loss, sure.loss if sure else None, format_loss, unit=plan.loss_unit))
+    facts += [
+        _fact(key.label, value, None, _WRITTEN[key.kind])
+        for key in constraint_keys()
+        if key.label and isinstance(value := plan.constraints.get(key.name), float)
+    ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
         facts.insert(1, _fact(size_label(plan.converted.convention), plan.converted.params, None, format_count))
     return Report(
@@ -102,10 +119,26 @@ def _remarks(plan: Plan) -> Iterator[str]:
             f"this plan: {format_number(plan.excess_loss)} above the optimum's loss; "
             f"{format_fraction(plan.compute_overhead)} more compute than that loss needs"
         )
+    yield from _constrained(plan)
     if plan.budget.gpu is not None:
         yield _derivation(plan.budget)
     if plan.flops_convention != "6ND":
         yield f"compute counted as {plan.flops_convention}"
+
+
+def _constrained(plan: Plan) -> Iterator[str]:
+    """Say what the constraints and the limits of a plan do to it."""
+    for entry in entries():
+        if plan.constraints.get(entry.keys[0].name) is not None:
+            yield from entry.load().remarks(plan.constraints)
+    for each in plan.binding:
+        line = f"{each.limit} binds"
+        if each.excess_loss is not None:
+            line += f": without it the loss would be {format_number(each.excess_loss)} lower"
+        if each.compute_overhead is not None:
+            spared = format_fraction(1 - 1 / (1 + each.compute_overhead))
+            line += f", or the budget for the same loss {spared} smaller"
+        yield line
 
 
 def _derivation(budget: Budget) -> str:

@@ -29,7 +29,7 @@ _ENDS = {"0": "low", "1": "high"}
 
 def supports(planner: Planner) -> bool:
     """Whether plans of this kind differ in their numbers only, so that one serves as the template of all."""
-    return planner.frontier.scale_free and planner.count is None and planner.may_choose
+    return not planner.limits and planner.frontier.scale_free and planner.count is None and planner.may_choose
 
 
 def json_lines(plans: PlanArray) -> Iterator[str]:

@@ -28,6 +28,10 @@ OVERHEAD_BYTES = 2e9
 USABLE = 0.92
 """Share of the nominal memory that can be used: fragmentation takes 5 to 10 %."""
 
+STATES_SHARE = 0.8
+"""Share of the nominal memory that states may take, so that a step has room to work: N parameters in mixed precision
+need at least 16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
@@ -126,7 +130,7 @@ class Memory:
 
     def fits(self, memory_bytes: float) -> bool:
         """Whether a device of so many nominal bytes can hold it."""
-        return self.total <= USABLE * memory_bytes
+        return self.total <= USABLE * memory_bytes and self.states <= STATES_SHARE * memory_bytes
 
 
 def training_memory(architecture: Architecture, training: Training, parallel: Parallel) -> Memory:

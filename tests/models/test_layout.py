@@ -1,0 +1,118 @@
+"""Layouts for clusters: feasible, in the order of practice, and the fewest devices."""
+
+import pytest
+from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder
+
+from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.hardware import Accelerators
+from scaleplan.models import Experts
+from scaleplan.models.capacity import fewest_devices, largest_micro_batch, linked_devices, most_devices
+from scaleplan.models.layout import Wishes, find_layout
+from scaleplan.models.memory import Parallel, Training, training_memory
+
+SERVER = {"memory_bytes": 80e9, "linked": 8}
+
+
+def test_a_405b_is_divided_by_tensor_and_pipeline():
+    """On 16,384 devices of 80 GB: eight tensor ways as published, a pipeline, 16M tokens a step, little bubble."""
+    found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, **SERVER)
+    assert found.parallel.tensor == 8
+    assert found.parallel.pipeline > 1
+    assert found.parallel.devices == 16_384
+    assert found.tokens_per_step == 2048 * 8192
+    assert found.bubble <= 0.25
+    assert found.memory.fits(80e9)
+
+
+def test_the_published_division_is_kept_when_asked_for():
+    """Llama-3.1-405B: t = 8 and p = 16 leave dp = 128 and m = 16 micro-batches of one sequence."""
+    wishes = Wishes(tensor=8, pipeline=16, micro_batch=1)
+    found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, wishes=wishes, **SERVER)
+    assert (found.parallel.data, found.training.accumulation, found.training.micro_batch) == (128, 16, 1)
+    half = find_layout(LLAMA_3_405B, gpus=8192, sequence=8192, batch_tokens=2048 * 8192, wishes=wishes, **SERVER)
+    assert (half.parallel.data, half.training.accumulation) == (64, 32)
+
+
+def test_a_batch_feeds_only_so_many_devices():
+    """16M tokens of 8192-token sequences with t = 8, p = 16: 16,384 devices for m = p, 262,144 for m = 1."""
+    batch = {"batch_tokens": 2048 * 8192, "sequence": 8192, "replica": 128}
+    assert most_devices(**batch, micro_batches=16) == 16_384
+    assert most_devices(**batch) == 262_144
+
+
+def test_full_sharding_alone_comes_first():
+    """A model of 7B on 8 devices is sharded over them; nothing else divides it."""
+    found = find_layout(LLAMA_2_7B, gpus=8, sequence=4096, batch_tokens=2**22, **SERVER)
+    assert found.parallel == Parallel(data=8, zero=found.parallel.zero)
+    cards = find_layout(LLAMA_2_7B, gpus=8, memory_bytes=24e9, linked=1, sequence=4096, batch_tokens=2**20)
+    assert cards.parallel == Parallel(data=8, zero=3)
+    assert cards.training.recompute == "full"
+
+
+def test_a_step_has_a_sequence_for_every_replica():
+    """A wanted batch below the devices is divided by tensor where linked, and raised where it cannot be."""
+    linked = find_layout(LLAMA_3_8B, gpus=64, sequence=8192, batch_tokens=16 * 8192, **SERVER)
+    assert linked.sequences_per_step == 16
+    apart = find_layout(LLAMA_3_8B, gpus=64, memory_bytes=80e9, linked=1, sequence=8192, batch_tokens=8 * 8192)
+    assert apart.sequences_per_step == 64
+
+
+def test_smaller_states_are_tried_before_giving_up():
+    """2.8B parameters need 45 GB of states with Adam, 17 GB with the optimizer in host memory."""
+    small = decoder(layers=32, width=2560, heads=32, kv_heads=32, head_size=80, ffn_width=8192, vocab=32000)
+    found = find_layout(small, gpus=1, memory_bytes=24e9, linked=1, sequence=2048, batch_tokens=2**19)
+    assert found.training.states == "offload"
+
+
+def test_what_cannot_fit_says_how_many_could():
+    """7B on one card of 24 GB: eight would do."""
+    with pytest.raises(UnreachableError, match=r"6\.74B parameters fits 1 x 24 GB") as error:
+        find_layout(LLAMA_2_7B, gpus=1, memory_bytes=24e9, linked=1, sequence=4096, batch_tokens=2**20)
+    assert error.value.hint.startswith("take 8 such devices")
+
+
+def test_fewest_devices_are_those_of_the_lower_bound():
+    """7B: 2 x 80 GB; 70B: at least 18, so 24 in servers of eight; 405B: at least 102, so 104."""
+    found = [fewest_devices(m, sequence=4096, **SERVER) for m in (LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_405B)]
+    assert found == [2, 24, 104]
+    with pytest.raises(UsageError, match="however many devices"):
+        fewest_devices(LLAMA_2_70B, sequence=10**6, memory_bytes=24e9, linked=1)
+
+
+def test_the_largest_micro_batch_is_the_last_that_fits():
+    """One more sequence does not."""
+    training, parallel = Training(sequence=2048, recompute="full"), Parallel(data=8, zero=3)
+    largest = largest_micro_batch(LLAMA_2_7B, training, parallel, memory_bytes=80e9)
+
+    def fits(sequences: int) -> bool:
+        more = Training(sequence=2048, recompute="full", micro_batch=sequences)
+        return training_memory(LLAMA_2_7B, more, parallel).fits(80e9)
+
+    assert fits(largest)
+    assert not fits(largest + 1)
+
+
+def test_experts_are_spread_over_data_parallel_devices():
+    """Eight experts of a 47B mixture go to different devices when states need it."""
+    mixture = decoder(
+        layers=32,
+        width=4096,
+        heads=32,
+        kv_heads=8,
+        head_size=128,
+        ffn_width=14336,
+        vocab=32000,
+        experts=Experts(count=8, per_token=2, width=14336, layers=32),
+    )
+    wishes = Wishes(expert=8, zero=1, tensor=1, pipeline=1)
+    found = find_layout(mixture, gpus=64, sequence=4096, batch_tokens=2**22, wishes=wishes, **SERVER)
+    assert found.parallel.expert == 8
+    whole = training_memory(mixture, found.training, Parallel(data=64, zero=1))
+    assert found.memory.states < 0.3 * whole.states
+
+
+def test_links_are_those_of_servers_or_none():
+    """Server fabrics link eight devices; cards on PCIe none."""
+    devices = Accelerators()
+    linked = {name: linked_devices(devices.get(name)) for name in ("h100-sxm", "a100-sxm-80", "tpu-v5p", "rtx-4090")}
+    assert linked == {"h100-sxm": 8, "a100-sxm-80": 8, "tpu-v5p": 8, "rtx-4090": 1}

@@ -7,6 +7,7 @@ import sys
 
 __all__ = ["main", "run"]
 
+_USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
 
@@ -35,20 +36,32 @@ def run(arguments: list[str]) -> int:
         status = execute(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # the reader has all it wanted; keep the interpreter from flushing into the closed pipe at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # the reader has all it wanted
         return 0
+    except OSError as error:  # files are read and written with errors of our own: this is standard output
+        if "--debug" in arguments:
+            raise
+        _discard_output()
+        sys.stderr.write(f"error: cannot write the result: {(error.strerror or str(error)).lower()}\n")
+        return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # the boundary: a user meets no traceback
         if "--debug" in arguments:
             raise
+        from scaleplan.errors import inert
+
         sys.stderr.write(
-            f"error: internal error: {type(error).__name__}: {error!s:.200}\n"
+            f"error: internal error: {type(error).__name__}: {inert(str(error)):.200}\n"
             "hint: this is a bug in scaleplan; run again with --debug and report what it prints\n"
         )
         return _BUG
     return status
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from flushing into a closed pipe or a full disk when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

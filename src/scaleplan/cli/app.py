@@ -6,6 +6,7 @@ fitting, nor anything for the other's options.
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.settings import load_defaults
-from scaleplan.errors import QuantityError, ScaleplanError, UsageError, inert
+from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, inert, quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "build", "execute"]
+__all__ = ["COMMANDS", "build", "execute", "subcommands"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "optimal": ("planning", "this budget → parameters, tokens and expected loss"),
@@ -38,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gpus": ("gpus", "the accelerators: list, show"),
 }
 """Every command: the module of this package that holds it, and its line in the help."""
+
+_LONGEST = 300  # characters of a message that quotes what somebody typed
 
 _EPILOG = """Examples:
 
@@ -72,6 +75,11 @@ def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored 
     command = get_command(module.APPS[name])
     command.name = name
     return command
+
+
+def subcommands(name: str) -> list[str]:
+    """Return the names of the commands inside a group; none for a command that is no group."""
+    return list(getattr(build(name), "commands", {}))
 
 
 def _root() -> Any:  # noqa: ANN401
@@ -112,18 +120,30 @@ def execute(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # everything else of the parser's derives from one class
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # vendored, so there is no stable place to import it from
+            sys.stderr.write(f"{error.ctx.get_help()}\n")  # type: ignore[attr-defined]
+            return UsageError.exit_status
         return _report(_from_parser(error), arguments)
     return status if isinstance(status, int) else 0
 
 
 def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     """Say what the parser refused in this program's own voice."""
-    message = inert(str(error.format_message())).strip().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
-    first, _, rest = message.partition(" Did you mean ")
-    hint = f"did you mean {rest.rstrip('?')}?" if rest else f"'{path} --help' lists the options"
-    return UsageError((first[:1].lower() + first[1:]).rstrip("."), hint=hint)
+    hint = f"'{path} --help' lists the options"
+    message = inert(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
+    unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(Possible options: .*\))?", message)
+    if unknown is not None and context is not None:
+        kind, name = unknown.groups()
+        command = context.command
+        options = (word for option in command.get_params(context) for word in option.opts)
+        close = did_you_mean(name, command.list_commands(context) if kind == "command" else options)
+        message = f"unknown {kind} {quote(name)}"
+        hint = f"did you mean '{close}'?" if close is not None else hint
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
 def _report(error: ScaleplanError, arguments: Sequence[str]) -> int:
@@ -148,7 +168,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     import os
 
     named = os.environ.get("SCALEPLAN_FORMAT", "")
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--json":
             return True
         if word in ("--format", "-f"):

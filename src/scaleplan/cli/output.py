@@ -41,6 +41,7 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in the format asked for, and its notices unless quiet was asked for."""
     name = chosen_format(output, judges=answer.rendering is not None and answer.rendering.cases is not None)
+    colour = _colour(output)
     if output.verbose:
         _tell_settings(ctx)
     if answer.chunks is not None:
@@ -50,7 +51,7 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     elif answer.rendering is not None:
         if output.get is not None:
             sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in answer.rendering.records))
-        elif name == "text" and _colour(output):
+        elif name == "text" and colour:
             _write_styled(answer.rendering)
         else:
             sys.stdout.write(render(answer.rendering, name))

@@ -178,6 +178,8 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
         )
     forms = [name for name in api.SWEPT if getattr(budget, name) == "-"]
     if source == "-":
+        if budget.flops not in (None, "-"):
+            raise UsageError("two budgets: standard input and --flops", hint="give one of them")
         forms.append("flops")
     if len(forms) > 1:
         raise UsageError("more than one budget is read from standard input", hint="give '-' once")

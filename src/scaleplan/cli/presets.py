@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan.cli.command import Answer, command, group
-from scaleplan.errors import ScaleplanError
+from scaleplan.errors import ScaleplanError, UnknownNameError
 from scaleplan.formats import Rendering
+from scaleplan.laws import LAWS
 from scaleplan.library import Library
 from scaleplan.preset_reader import read_preset
 
@@ -31,6 +32,8 @@ def list_presets(
     """List the scaling laws."""
     from scaleplan.views.preset import preset_data, presets_report
 
+    if form is not None and form not in LAWS:
+        raise UnknownNameError("form", form, LAWS)
     presets = [preset for preset in Library().all() if form in (None, preset.form)]
     records = [preset_data(preset) for preset in presets]
     data: dict[str, object] = {"schema": "scaleplan/presets/1", "presets": records}

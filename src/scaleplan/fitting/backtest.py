@@ -37,6 +37,7 @@ __all__ = ["Backtest", "Bin", "Cut", "backtest", "ladder"]
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
 _LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
 _MOST_CUTS = 8
+_ROUNDING = 1e-9  # errors of a fit without noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,7 +110,7 @@ class Backtest:
         """Whether the cuts err in one direction by more than their scatter: the law, not noise."""
         means = [float(np.mean(cut.error)) for cut in self.cuts]
         agree = all(mean > 0 for mean in means) or all(mean < 0 for mean in means)
-        return len(means) >= 3 and agree and abs(float(np.mean(means))) > self.inside
+        return len(means) >= 3 and agree and abs(float(np.mean(means))) > max(self.inside, _ROUNDING)
 
     def expected(self, factor: float) -> tuple[float, bool]:
         """Return the relative error to expect at a factor, and whether it is a guess beyond what was tested."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from scaleplan.asking import Hardware, limits_of, request_of
 from scaleplan.constraints import constraints_of, home_preset
 from scaleplan.errors import UsageError, quote
-from scaleplan.funding import resolve, settle
+from scaleplan.funding import Catalogue, resolve, settle
 from scaleplan.library import DEFAULT_PRESET, Library
 from scaleplan.notices import left_out, preset_switched
 from scaleplan.plan import Plans
@@ -51,6 +51,8 @@ __all__ = [
     "loss",
     "optimal",
     "optimal_array",
+    "plan_aim",
+    "plan_budget",
     "planner_of",
     "sweep",
     "target",
@@ -218,7 +220,7 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
 
     """
     hardware, rest, budget = _split(words)
-    return _optimal(planner_of(**rest), hardware, **budget)
+    return plan_budget(planner_of(**rest), hardware, **budget)
 
 
 def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
@@ -242,7 +244,7 @@ def loss(*, params: Amount, tokens: Amount, **words: Unpack[PointWords]) -> Plan
     hardware, rest, _ = _split(words)
     planner = planner_of(**rest)
     size, data = planner.law_params(parse_count(params, what="params")), parse_count(tokens, what="tokens")
-    return _aimed(planner, hardware, lambda on: on.loss(size, data))
+    return plan_aim(planner, hardware, lambda on: on.loss(size, data))
 
 
 def target(
@@ -262,13 +264,13 @@ def target(
     planner = planner_of(**rest)
     if loss is not None:
         goal = parse_positive(loss)
-        return _aimed(planner, hardware, lambda on: on.target_loss(goal))
+        return plan_aim(planner, hardware, lambda on: on.target_loss(goal))
     if params is not None:
         size = planner.law_params(parse_count(params, what="params"))
-        return _aimed(planner, hardware, lambda on: on.target_params(size))
+        return plan_aim(planner, hardware, lambda on: on.target_params(size))
     assert tokens is not None
     data = parse_count(tokens, what="tokens")
-    return _aimed(planner, hardware, lambda on: on.target_tokens(data))
+    return plan_aim(planner, hardware, lambda on: on.target_tokens(data))
 
 
 def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[Words]) -> Plans:
@@ -289,7 +291,7 @@ def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops"
     budgets = spaced(start, stop, points=points, by=by)
     hardware, rest, _ = _split(words)
     planner = planner_of(**rest)
-    return Plans(plans=tuple(_optimal(planner, hardware, **{by: budget}) for budget in budgets))
+    return Plans(plans=tuple(plan_budget(planner, hardware, **{by: budget}) for budget in budgets))
 
 
 def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[float]:
@@ -328,7 +330,7 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
         if not planner.may_choose:
             notices.append(left_out(planner.preset.id, planner.preset.refusal or ""))
             continue
-        plans.append(_optimal(planner, hardware, **budget))
+        plans.append(plan_budget(planner, hardware, **budget))
     return Plans(plans=tuple(plans), warnings=tuple(notices))
 
 
@@ -340,29 +342,63 @@ def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str
     return Hardware(**hardware), rest, budget
 
 
-def _optimal(planner: Planner, hardware: Hardware, **budget: Amount | None) -> Plan:
-    """Return the optimal plan; a default utilisation is settled with the size of the model it pays for."""
-    request = request_of(hardware, **budget)
+def plan_budget(
+    planner: Planner,
+    hardware: Hardware,
+    *,
+    moe: bool | None = None,
+    catalogue: Catalogue | None = None,
+    **budget: Amount | None,
+) -> Plan:
+    """Return the optimal plan; a default utilisation is settled with the size of the model it pays for.
+
+    Parameters
+    ----------
+    planner
+        The law and what the plan must keep to.
+    hardware
+        What the compute runs on.
+    moe
+        Whether the model is a mixture of experts; None when the law says so.
+    catalogue
+        What is known of hardware; read from disk by default.
+    budget
+        One of ``flops``, ``gpu_hours``, ``time`` and ``cost``.
+
+    """
     funding = settle(
-        request,
+        request_of(hardware, **budget),
         lambda paid: planner.on(paid.budget).best(paid.flops)[0],
-        moe=planner.preset.is_moe,
+        moe=planner.preset.is_moe if moe is None else moe,
         by_hardware=planner.by_hardware,
+        catalogue=catalogue,
     )
     plan = planner.on(funding.budget).optimal(funding.flops, budget=funding.budget)
     return replace(plan, warnings=(*plan.warnings, *funding.notices))
 
 
-def _aimed(planner: Planner, hardware: Hardware, aim: Callable[[Planner], Plan]) -> Plan:
+def plan_aim(
+    planner: Planner,
+    hardware: Hardware,
+    aim: Callable[[Planner], Plan],
+    *,
+    moe: bool | None = None,
+    catalogue: Catalogue | None = None,
+) -> Plan:
     """Return the plan for a goal, with what its compute costs on the hardware asked for.
 
     Where the plan depends on the hardware, its utilisation is that of the size of the plan before, until it stays.
+    Parameters as for :func:`plan_budget`; ``aim`` asks a planner for the plan.
     """
-    moe = planner.preset.is_moe
-    funding = resolve(request_of(hardware, flops=1.0), moe=moe) if planner.by_hardware else None
+    moe = planner.preset.is_moe if moe is None else moe
+    catalogue = catalogue or Catalogue()
+    funding = None
+    if planner.by_hardware:
+        funding = resolve(request_of(hardware, flops=1.0), moe=moe, catalogue=catalogue)
     for _ in range(4):
         plan = aim(planner if funding is None else planner.on(funding.budget))
-        found = resolve(request_of(hardware, flops=plan.flops), params=plan.params, moe=moe)
+        request = request_of(hardware, flops=plan.flops)
+        found = resolve(request, params=plan.params, moe=moe, catalogue=catalogue)
         if funding is None or found.budget.utilisation == funding.budget.utilisation:
             break
         funding = found

@@ -59,7 +59,7 @@ def test_units_of_inputs_and_outputs_are_applied():
         (Power, {"a": 1.0, "n": 1.0, "x": "the compute", "y": "loss"}, "coefficients.x: expected the name"),
         (Power, {"a": 0.0, "n": 1.0, "x": "flops", "y": "loss"}, "coefficients.a: expected a finite number above 0"),
         (OffsetPower, {"a": 1.0, "c": -1.0, "e": 0.0, "x": "x", "y": "y"}, "coefficients.c"),
-        (MultiplicativePower, {"a": 1.0, "y": "loss"}, "coefficients.exponents: expected an exponent"),
+        (MultiplicativePower, {"a": 1.0, "y": "loss"}, "coefficients.exponents: expected a number for each"),
         (
             MultiplicativePower,
             {"a": 1.0, "y": "loss", "exponents": {"x": "1"}},

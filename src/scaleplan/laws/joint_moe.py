@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.base import LossSurface, Number, Units, coefficient
 from scaleplan.laws.expert_count import saturated
+
+if TYPE_CHECKING:
+    from scaleplan.records import Table
 
 __all__ = ["JointMoE", "Shape"]
 
@@ -44,6 +47,18 @@ class JointMoE(LossSurface):
     E_max: float = coefficient("effective experts of infinitely many", above=0)
     c: float = coefficient("irreducible loss", at_least=0)
     experts: float = coefficient("experts a layer, one of them active; chosen, not fitted", at_least=1, default=8.0)
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the coefficients; the loss must fall with size and tokens at every number of experts."""
+        law = super(JointMoE, cls).from_table(table)
+        if law.E_max <= law.E_start:
+            raise table.error("E_max", "expected more than E_start")
+        for start, change in (("alpha", law.gamma), ("beta", law.zeta)):
+            # an exponent is linear in ln X, so that it keeps its sign between the ends
+            if any(getattr(law, start) + change * math.log(count) >= 0 for count in (law.E_start, law.E_max)):
+                raise table.error(start, "expected an exponent that stays below 0 at every number of experts")
+        return law
 
     def choose(self, value: float) -> Self:
         """Return the law for another number of experts."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scaleplan.records import Table
 
-__all__ = ["MultiplicativePower", "OffsetPower", "Power", "named_quantity", "unit_of"]
+__all__ = ["MultiplicativePower", "OffsetPower", "Power", "named_quantity", "quantity_names", "unit_of"]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -96,10 +96,7 @@ class MultiplicativePower(Curve):
         """Read the scale, the exponent of each input, and the name of the output."""
         y = named_quantity(table, "y")
         listed = table.table("exponents")
-        names = tuple(listed.data)
-        if not names or not all(_QUANTITY.fullmatch(name) for name in names):
-            raise table.error("exponents", "expected an exponent for each quantity, such as { params = -0.7 }")
-        exponents = tuple((name, listed.number(name)) for name in names)
+        exponents = tuple((name, listed.number(name)) for name in quantity_names(table, "exponents"))
         return replace(super(MultiplicativePower, cls).from_table(table), exponents=exponents, y=y)
 
     @property
@@ -138,6 +135,14 @@ def named_quantity(table: Table, key: str) -> str:
     if not _QUANTITY.fullmatch(name):
         raise table.error(key, "expected the name of a quantity in lower case, such as flops or loss")
     return name
+
+
+def quantity_names(table: Table, key: str) -> tuple[str, ...]:
+    """Return the names of the quantities that a file gives numbers for in the table at ``key``."""
+    names = tuple(table.table(key).data)
+    if not names or not all(_QUANTITY.fullmatch(name) for name in names):
+        raise table.error(key, "expected a number for each quantity, such as { params = -0.7 }")
+    return names
 
 
 def unit_of(units: Units, name: str) -> float:

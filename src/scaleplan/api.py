@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from scaleplan.asking import Amount
+    from scaleplan.budget import BudgetRequest
     from scaleplan.conversion import Conversion
     from scaleplan.notices import Notice
     from scaleplan.plan import Plan
@@ -220,7 +221,7 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
 
     """
     hardware, rest, budget = _split(words)
-    return plan_budget(planner_of(**rest), hardware, **budget)
+    return plan_budget(planner_of(**rest), request_of(hardware, **budget))
 
 
 def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
@@ -291,7 +292,7 @@ def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops"
     budgets = spaced(start, stop, points=points, by=by)
     hardware, rest, _ = _split(words)
     planner = planner_of(**rest)
-    return Plans(plans=tuple(plan_budget(planner, hardware, **{by: budget}) for budget in budgets))
+    return Plans(plans=tuple(plan_budget(planner, request_of(hardware, **{by: budget})) for budget in budgets))
 
 
 def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[float]:
@@ -330,7 +331,7 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
         if not planner.may_choose:
             notices.append(left_out(planner.preset.id, planner.preset.refusal or ""))
             continue
-        plans.append(plan_budget(planner, hardware, **budget))
+        plans.append(plan_budget(planner, request_of(hardware, **budget)))
     return Plans(plans=tuple(plans), warnings=tuple(notices))
 
 
@@ -343,12 +344,7 @@ def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str
 
 
 def plan_budget(
-    planner: Planner,
-    hardware: Hardware,
-    *,
-    moe: bool | None = None,
-    catalogue: Catalogue | None = None,
-    **budget: Amount | None,
+    planner: Planner, request: BudgetRequest, *, moe: bool | None = None, catalogue: Catalogue | None = None
 ) -> Plan:
     """Return the optimal plan; a default utilisation is settled with the size of the model it pays for.
 
@@ -356,18 +352,16 @@ def plan_budget(
     ----------
     planner
         The law and what the plan must keep to.
-    hardware
-        What the compute runs on.
+    request
+        The budget and the hardware.
     moe
         Whether the model is a mixture of experts; None when the law says so.
     catalogue
         What is known of hardware; read from disk by default.
-    budget
-        One of ``flops``, ``gpu_hours``, ``time`` and ``cost``.
 
     """
     funding = settle(
-        request_of(hardware, **budget),
+        request,
         lambda paid: planner.on(paid.budget).best(paid.flops)[0],
         moe=planner.preset.is_moe if moe is None else moe,
         by_hardware=planner.by_hardware,

@@ -9,23 +9,24 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaleplan.api import planner_of
+from scaleplan.api import plan_aim, plan_budget, planner_of
 from scaleplan.asking import Hardware, request_of
 from scaleplan.config.document import DataDocument, parse_document
-from scaleplan.config.names import BUDGETS
+from scaleplan.config.names import BUDGETS, HARDWARE
 from scaleplan.config.run import Configs, Place
 from scaleplan.config.tree import display_name
+from scaleplan.constraints import home_preset, options
 from scaleplan.errors import FileError, UsageError
-from scaleplan.funding import Catalogue, resolve, settle
+from scaleplan.funding import Catalogue
 from scaleplan.library import DEFAULT_PRESET, Library
-from scaleplan.notices import Notice
+from scaleplan.notices import Notice, preset_switched
 from scaleplan.quantities import parse_count
 from scaleplan.records import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scaleplan.config.run import Given, Run
+    from scaleplan.config.run import Run
     from scaleplan.config.tree import Tree
     from scaleplan.energy import Grids
     from scaleplan.models import Model
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "Estimator"]
 
 _LEVEL = 0.9
-_HARDWARE = ("gpu", "gpus", "mfu", "goodput", "precision", "profile", "price")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,6 @@ class Estimate:
     """The plan of a run, what a plan does not hold, and where the values came from that lead to it."""
 
     plan: Plan
-    unique_tokens: float | None
     carbon_kg: float | None
     places: Mapping[str, tuple[Place, ...]]
     _estimator: Estimator
@@ -89,35 +88,32 @@ class Estimator:
         """
         given = run.read(self._configs)
         values = {word: item.value for word, item in given.items()}
-        preset = self._preset(given.get("preset"), run)
+        constraints = {option.name: values[option.name] for option in options() if option.name in values}
+        preset, notices = self._law(values.get("preset"), constraints, run)
         if "batch_regime" in values:
             preset = preset.with_regime(str(values["batch_regime"]))
-        notices: list[Notice] = []
         moe = preset.is_moe
         if "model" in values:
             model = self._model(str(values["model"]), run)
             values["params"] = _params_of(model, preset, notices)
             moe = moe or model.architecture.experts is not None
-        plan = self._plan(run, values, preset, level=level, moe=moe)
-        unique = parse_count(values["unique_tokens"], what="tokens") if "unique_tokens" in values else None
-        if unique is not None and plan.tokens > unique and plan.loss is not None:
-            notices.append(_repeats(preset.id, plan.tokens / unique))
+        planner = self._planner(preset, level, _sides(values), run.limits, constraints)
+        plan = self._plan(planner, run, values, moe=moe)
         carbon = None
         if "grid" in values and plan.budget.energy_kwh is not None:
             carbon = self._grid_carbon(str(values["grid"]), plan.budget.energy_kwh)
         return Estimate(
             plan=replace(plan, warnings=(*notices, *plan.warnings)),
-            unique_tokens=unique,
             carbon_kg=carbon,
             places={word: item.places for word, item in given.items()},
             _estimator=self,
             _run=run,
         )
 
-    def _plan(self, run: Run, values: Mapping[str, str | float], preset: Preset, *, level: float, moe: bool) -> Plan:
-        hardware = Hardware(**{word: values[word] for word in _HARDWARE if word in values})  # type: ignore[arg-type]
+    def _plan(self, planner: Planner, run: Run, values: Mapping[str, str | float], *, moe: bool) -> Plan:
+        hardware = Hardware(**{word: values[word] for word in HARDWARE if word in values})  # type: ignore[arg-type]
         budget = {word: values[word] for word in BUDGETS if word in values}
-        sides = {word: values[word] for word in ("params", "tokens") if word in values}
+        sides = [word for word in ("params", "tokens") if word in values]
         if len(sides) == 2 and budget:
             raise UsageError(
                 f"the run has params, tokens and a budget ({', '.join(budget)})", hint="leave one of the three out"
@@ -125,40 +121,43 @@ class Estimator:
         if len(sides) == 2:
             if run.limits:
                 raise UsageError("limit bounds the plan of a budget", hint="limits to judge by belong in a policy")
-            planner = self._planner(preset, level, {}, ())
-            plan = planner.loss(
-                parse_count(sides["params"], what="params"), parse_count(sides["tokens"], what="tokens")
-            )
-            request = request_of(hardware, flops=plan.flops)
-            funding = resolve(request, params=plan.params, moe=moe, catalogue=self._catalogue)
-            return replace(plan, budget=funding.budget, warnings=(*plan.warnings, *funding.notices))
+            size = parse_count(values["params"], what="params")
+            data = parse_count(values["tokens"], what="tokens")
+            return plan_aim(planner, hardware, lambda on: on.loss(size, data), moe=moe, catalogue=self._catalogue)
         if not budget:
             missing = [word for word in ("params", "tokens") if word not in sides]
             raise UsageError(
                 f"the run has no {' and no '.join(missing)}, and no budget",
                 hint="give params (or a model) and tokens, or flops, gpu_hours, time or cost",
             )
-        planner = self._planner(preset, level, sides, run.limits)
-        funding = settle(
-            request_of(hardware, **budget),
-            lambda paid: planner.on(paid.budget).best(paid.flops)[0],
-            moe=moe,
-            by_hardware=planner.by_hardware,
-            catalogue=self._catalogue,
-        )
-        plan = planner.on(funding.budget).optimal(funding.flops, budget=funding.budget)
-        return replace(plan, warnings=(*plan.warnings, *funding.notices))
+        return plan_budget(planner, request_of(hardware, **budget), moe=moe, catalogue=self._catalogue)
 
     def _planner(
-        self, preset: Preset, level: float, sides: Mapping[str, str | float], limits: tuple[str, ...]
+        self,
+        preset: Preset,
+        level: float,
+        sides: Mapping[str, str | float],
+        limits: tuple[str, ...],
+        constraints: Mapping[str, str | float],
     ) -> Planner:
-        key = (id(preset), level, tuple(sides.items()), limits)  # presets are kept, so that ids stay theirs
+        # presets are kept, so that the id of one stays its own
+        key = (id(preset), level, tuple(sides.items()), limits, tuple(constraints.items()))
         if key not in self._planners:
-            self._planners[key] = planner_of(preset=preset, level=level, limit=limits, **sides)  # type: ignore[arg-type]
+            words = {**sides, **constraints}
+            self._planners[key] = planner_of(preset=preset, level=level, limit=limits, **words)  # type: ignore[arg-type]
         return self._planners[key]
 
-    def _preset(self, given: Given | None, run: Run) -> Preset:
-        name = DEFAULT_PRESET if given is None else str(given.value)
+    def _law(
+        self, named: str | float | None, constraints: Mapping[str, object], run: Run
+    ) -> tuple[Preset, list[Notice]]:
+        """Return the law that a run names, or the one that its constraints were measured on, or the default one."""
+        if named is not None:
+            return self._preset(str(named), run), []
+        home = home_preset(constraints)
+        said = [] if home is None else [preset_switched(home, DEFAULT_PRESET)]
+        return self._preset(home or DEFAULT_PRESET, run), said
+
+    def _preset(self, name: str, run: Run) -> Preset:
         is_path = name.endswith(".toml") or "/" in name or os.sep in name
         key = str(run.folder / name) if is_path else name
         if key not in self._presets:
@@ -209,6 +208,7 @@ def _params_of(model: Model, preset: Preset, notices: list[Notice]) -> float:
     return float(active[convention])
 
 
-def _repeats(preset: str, epochs: float) -> Notice:
-    message = f"{epochs:.3g} passes over the data: {preset} expects every token to be new, so the loss is too low"
-    return Notice(code="repeats_not_modelled", message=message)
+def _sides(values: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return what bounds the planner: one side of the split, where a budget pays for the other."""
+    sides = {word: values[word] for word in ("params", "tokens") if word in values}
+    return sides if len(sides) == 1 else {}

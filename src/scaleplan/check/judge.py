@@ -91,7 +91,6 @@ def _checked(run: Run, estimate: Estimate | None) -> CheckedRun:
         name=run.name,
         file=run.file,
         line=run.line,
-        unique_tokens=estimate.unique_tokens if estimate else None,
         carbon_kg=estimate.carbon_kg if estimate else None,
         plan=estimate.plan if estimate else None,
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from scaleplan.check.estimate import Estimate
     from scaleplan.config.run import Place
+    from scaleplan.plan import Plan
 
 __all__ = ["ADDITIVE", "culprits", "interval_of", "measure", "measures"]
 
@@ -47,17 +48,16 @@ _SIDES = ("tokens", "params", "model")
 _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 
-def measures(estimate: Estimate) -> dict[str, float | None]:
-    """Return every quantity of a run's plan, in base units; None for what is not known."""
-    plan, budget = estimate.plan, estimate.plan.budget
-    unique = estimate.unique_tokens
+def measures(plan: Plan, *, carbon_kg: float | None = None) -> dict[str, float | None]:
+    """Return every quantity of a plan, in base units; None for what is not known."""
+    budget = plan.budget
     return {
         "params": plan.params,
         "tokens": plan.tokens,
-        "unique_tokens": unique,
+        "unique_tokens": plan.unique_tokens,
         "flops": plan.flops,
         "tokens_per_param": plan.tokens_per_param,
-        "epochs": None if unique is None else plan.tokens / unique,
+        "epochs": plan.epochs,
         "loss": plan.loss,
         "excess_loss": plan.excess_loss,
         "compute_overhead": plan.compute_overhead,
@@ -66,7 +66,7 @@ def measures(estimate: Estimate) -> dict[str, float | None]:
         "days": budget.days,
         "cost": budget.cost,
         "energy_kwh": budget.energy_kwh,
-        "carbon_kg": estimate.carbon_kg,
+        "carbon_kg": carbon_kg,
         "memory_gb": None,
     }
 
@@ -80,7 +80,8 @@ def measure(estimate: Estimate, quantity: str) -> float:
         When it is not known, with what to add to the run.
 
     """
-    value = measures(estimate)[quantity]
+    values = measures(estimate.plan, carbon_kg=estimate.carbon_kg)
+    value = values[quantity]
     if value is None:
         raise UsageError(f"{quantity} is not known for this run", hint=_UNKNOWN[quantity])
     return value

@@ -58,7 +58,6 @@ class CheckedRun:
     name: str
     file: str
     line: int | None
-    unique_tokens: float | None
     carbon_kg: float | None
     plan: Plan | None
 

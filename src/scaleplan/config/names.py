@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AMOUNTS", "BUDGETS", "SETTINGS", "TEXTS"]
+__all__ = ["AMOUNTS", "BUDGETS", "HARDWARE", "SETTINGS", "TEXTS"]
 
 SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", "level", "format", "color")
 """The options that ``[defaults]`` may set, by their long names."""
@@ -10,8 +10,11 @@ SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", 
 BUDGETS = ("flops", "gpu_hours", "time", "cost")
 """The forms of a budget that a run may give in place of its size or its tokens."""
 
-AMOUNTS = (*BUDGETS, "params", "tokens", "unique_tokens", "gpus", "mfu", "goodput", "price")
-"""What a run gives as an amount."""
+HARDWARE = ("gpu", "gpus", "mfu", "goodput", "precision", "profile", "price")
+"""What a run may say of the hardware."""
+
+AMOUNTS = (*BUDGETS, "params", "tokens", "gpus", "mfu", "goodput", "price")
+"""What a run gives as an amount, beside the words of constraints."""
 
 TEXTS = ("model", "preset", "gpu", "precision", "profile", "grid", "batch_regime")
 """What a run gives as a name."""

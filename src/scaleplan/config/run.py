@@ -22,6 +22,7 @@ from scaleplan.config.document import parse_document
 from scaleplan.config.keypath import format_key, parse_key
 from scaleplan.config.names import AMOUNTS, TEXTS
 from scaleplan.config.tree import display_name
+from scaleplan.constraints import options
 from scaleplan.errors import FileError, QuantityError, UsageError, did_you_mean, inert, quote
 from scaleplan.quantities import parse_count
 
@@ -195,7 +196,7 @@ def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappin
     """
     reader = _Reader(table, document, key)
     sources = {}
-    for word in (*AMOUNTS, *TEXTS):
+    for word in (*AMOUNTS, *(option.name for option in options()), *TEXTS):
         if word in table:
             sources[word] = reader.source(word, table.raw(word))
         elif word in defaults:

@@ -70,11 +70,10 @@ class Revision:
 
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file at this revision; raises FileError when it has none."""
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
-        if inside.startswith(".."):
+        place = self._place(path)
+        if place is None:
             raise FileError(f"{what} {quote(path)} is outside the repository, and has no revision {quote(self.name)}")
-        place = inside.replace(os.sep, "/")
-        data = _git(self._folder, "cat-file", "blob", f"{self.commit}:{place}")
+        data = _git(self._folder, "cat-file", "blob", place)
         if data is None:
             raise FileError(f"{what} {quote(display_name(path))} does not exist at {quote(self.name)}")
         if len(data) > MAX_TEXT_BYTES:
@@ -83,6 +82,16 @@ class Revision:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise FileError(f"{what} {quote(display_name(path))} is not UTF-8 text (byte {error.start})") from None
+
+    def has(self, path: Path) -> bool:
+        """Return whether this revision has a file at a path."""
+        place = self._place(path)
+        return place is not None and _git(self._folder, "cat-file", "-e", place) is not None
+
+    def _place(self, path: Path) -> str | None:
+        """Return how git names the file of a path; None outside the repository."""
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
+        return None if inside.startswith("..") else f"{self.commit}:{inside.replace(os.sep, '/')}"
 
 
 def display_name(path: Path) -> str:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("models", "a size → a concrete architecture, as a config.json"),
     "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
+    "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

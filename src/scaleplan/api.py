@@ -86,6 +86,13 @@ class ConstraintWords(TypedDict, total=False):
     inference_tokens: Amount | None
     inference_mfu: Amount | None
     inference_price: Amount | None
+    train_bits: Amount | None
+    bits_weights: Amount | None
+    bits_activations: Amount | None
+    bits_kv: Amount | None
+    ptq_bits: Amount | None
+    fp_format: str | None
+    quant_block: Amount | None
 
 
 class LawWords(ConstraintWords, total=False):

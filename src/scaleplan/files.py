@@ -11,7 +11,7 @@ from scaleplan.errors import FileError, quote
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_TEXT_BYTES", "read_bytes", "read_text", "write_atomic"]
+__all__ = ["MAX_TEXT_BYTES", "read_bytes", "read_text", "require_writable", "write_atomic"]
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
@@ -58,8 +58,31 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
     return data
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all: a temporary neighbour, then a rename.
+def require_writable(path: Path) -> None:
+    """Refuse a path that a file cannot be written to, before the work that would fill it.
+
+    Raises
+    ------
+    FileError
+        When it is a directory, or its folder does not exist or cannot be written.
+
+    """
+    try:
+        if path.is_dir():
+            raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
+        if not path.parent.is_dir():
+            raise FileError(f"cannot write {quote(path)}: there is no folder {quote(path.parent)}")
+        replaced = path.is_file() or not path.exists()  # a device or pipe is written to, and its folder left alone
+        writable = os.access(path.parent if replaced else path, os.W_OK)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None
+    if not writable:
+        raise FileError(f"cannot write {quote(path)}: permission denied")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write text or bytes to ``path`` whole or not at all: a temporary neighbour, then a rename.
 
     Raises
     ------
@@ -67,15 +90,16 @@ def write_atomic(path: Path, text: str) -> None:
         When the folder does not exist or cannot be written.
 
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
     try:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         if path.is_dir():
             raise FileError(f"cannot write {quote(path)}: it is a directory")
         if path.exists() and not path.is_file():  # a device or pipe cannot be replaced by a rename
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
         try:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            temporary.write_bytes(data)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -31,6 +31,7 @@ _DPI = 200
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
@@ -74,7 +75,8 @@ def draw(chart: Chart, extension: str) -> bytes:
     out = io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever the person's own settings are, the picture is the same
-        mpl.rcParams.update(_SETTINGS)
+        settings: Any = mpl.rcParams
+        settings.update(_SETTINGS)
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasAgg(figure)
         _fill(figure.add_subplot(), chart)
@@ -193,5 +195,7 @@ def _legend(axes: Any, chart: Chart) -> None:  # noqa: ANN401
     if any(series.style == "near_optimal" for series in chart.series):
         handles.append(Line2D([], [], color="#888888", linewidth=4.0))
         labels.append("near-optimal")
-    if len(labels) > 1:
-        axes.legend(handles, labels, loc="best" if len(labels) < 8 else "upper left", ncols=1 + (len(labels) > 7))
+    if len(labels) > 6:
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    elif len(labels) > 1:
+        axes.legend(handles, labels, loc="best")

@@ -157,7 +157,8 @@ def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Markup]:
         return
     indices = [i for i, y in enumerate(series.y) if math.isfinite(frame.up.place(y))]
     for i in _spread(indices, len(indices) if series.style == "points" else _HITS):
-        text = f"{series.label}: {value_text(chart.y, series.y[i])} at {chart.x.label} {value_text(chart.x, series.x[i])}"
+        place = f"{chart.x.label} {value_text(chart.x, series.x[i])}"
+        text = f"{series.label}: {value_text(chart.y, series.y[i])} at {place}"
         if series.low:
             text += f" ({value_text(chart.y, series.low[i])} – {value_text(chart.y, series.high[i])})"
         yield element(
@@ -201,7 +202,7 @@ def _legend(chart: Chart, width: float) -> tuple[Markup | None, float]:
 
 def _shape(tone: int, x: float, y: float, class_: str) -> Markup:
     """Return the marker of a tone: nine shapes of about the same weight."""
-    corners = {
+    shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
         2: [(0, -5), (5, 4), (-5, 4)],
         3: [(0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)],
@@ -210,7 +211,8 @@ def _shape(tone: int, x: float, y: float, class_: str) -> Markup:
         6: [(-5, -1.5), (5, -1.5), (5, 1.5), (-5, 1.5)],
         7: [(-1.5, -5), (1.5, -5), (1.5, 5), (-1.5, 5)],
         8: [(-4, -5), (5, 0), (-4, 5)],
-    }.get(tone % TONES)
+    }
+    corners = shapes.get(tone % TONES)
     if corners is None:
         return element("circle", cx=x, cy=y, r=4, class_=class_)
     points = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)

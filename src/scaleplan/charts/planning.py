@@ -19,9 +19,14 @@ from scaleplan.quantities import format_count, format_flops, format_fraction, fo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy import float64
+    from numpy.typing import NDArray
+
     from scaleplan.plan_array import PlanArray
     from scaleplan.planner import Planner
     from scaleplan.presets import Preset
+
+    Floats = NDArray[float64]
 
 __all__ = ["NEXT_STEPS", "budgets_around", "compare", "cost", "frontier", "isoflop", "loss", "next_steps"]
 
@@ -31,6 +36,7 @@ NEXT_STEPS = (0.01, 0.02, 0.03)
 _POINTS = 61
 _SIZES_EACH_WAY = 30
 _REACH = math.log(12.0)  # isoFLOP curves show sizes up to this factor from the optimum
+_EDGE = 1e-9  # rounding of compute that is computed back from a plan
 _DEFAULT_RANGE = (1e18, 1e24)
 _COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
 
@@ -38,7 +44,7 @@ _COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
 def budgets_around(
     preset: Preset, at: Sequence[float] = (), *, low: float | None = None, high: float | None = None
 ) -> list[float]:
-    """Return budgets in FLOP for a curve, evenly spaced in the logarithm, with the ends of the fitted range among them.
+    """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
 
     Parameters
     ----------
@@ -73,11 +79,10 @@ def budgets_around(
 def frontier(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the compute-optimal parameters and tokens against compute, with their intervals."""
     plans = _plans(planner, budgets)
-    sure, known = plans.interval, planner.preset.range.flops
-    flops = plans.flops.tolist()
+    sure = plans.interval
     series = [
-        *_split("tokens", flops, plans.tokens.tolist(), _pair(sure.tokens if sure else None), known, tone=1),
-        *_split("parameters", flops, plans.params.tolist(), _pair(sure.params if sure else None), known, tone=0),
+        *_curve("tokens", plans, plans.tokens.tolist(), sure.tokens if sure else None, tone=1),
+        *_curve("parameters", plans, plans.params.tolist(), sure.params if sure else None, tone=0),
     ]
     marks = []
     if at is not None:
@@ -89,12 +94,12 @@ def frontier(planner: Planner, budgets: Sequence[float], *, at: float | None = N
     return Chart(
         kind="frontier",
         title=f"Compute-optimal size and tokens, {planner.preset.id}",
-        x=_COMPUTE,
+        x=_compute(planner),
         y=Axis(label="parameters, tokens", kind="count"),
         series=tuple(series),
         marks=tuple(marks),
-        fitted=known,
-        caption=f"The parameters and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
+        fitted=_fitted(planner),
+        caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
     )
 
 
@@ -163,8 +168,8 @@ def loss(planner: Planner, budgets: Sequence[float], *, at: float | None = None)
             f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
-    sure, known = plans.interval, planner.preset.range.flops
-    series = _split("loss", plans.flops.tolist(), plans.loss.tolist(), _pair(sure.loss if sure else None), known)
+    sure = plans.interval
+    series = _curve("loss", plans, plans.loss.tolist(), sure.loss if sure else None)
     marks = []
     if at is not None:
         value = planner.frontier.best(at)[2]
@@ -175,12 +180,12 @@ def loss(planner: Planner, budgets: Sequence[float], *, at: float | None = None)
     return Chart(
         kind="loss",
         title=f"Least loss against compute, {planner.preset.id}",
-        x=_COMPUTE,
+        x=_compute(planner),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
         rules=tuple(rules),
-        fitted=known,
+        fitted=_fitted(planner),
         caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans)}.",
     )
 
@@ -200,7 +205,7 @@ def compare(planners: Sequence[Planner], budgets: Sequence[float], *, at: float 
         if reason is None:
             sizes = [convert_params(size, source=own, target="total") for size in sizes]
         label = planner.preset.id if reason is None else f"{planner.preset.id} ({own.replace('_', ' ')})"
-        series += _split(label, plans.flops.tolist(), sizes, None, known, tone=tone)
+        series += _curve(label, plans, sizes, None, tone=tone)
     return Chart(
         kind="compare",
         title="Compute-optimal size by law",
@@ -248,8 +253,7 @@ def cost(
         return flops if price is None else price(params, flops)
 
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
-    known = planner.preset.range.flops
-    series = _split("loss", spent, plans.loss.tolist(), None, known, along=plans.flops.tolist())
+    series = _curve("loss", plans, plans.loss.tolist(), None, x=spent)
     params, _, start = planner.frontier.best(at)
     assert start is not None
     base = priced(params, at)
@@ -261,11 +265,11 @@ def cost(
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=_COMPUTE if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
+        x=_compute(planner) if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
-        fitted=known if price is None else None,
+        fitted=_fitted(planner) if price is None else None,
         caption="The loss of the compute-optimal model against what it costs, and the cost of one, two and three "
         "percent less loss.",
     )
@@ -281,6 +285,11 @@ def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, floa
         flops = planner.frontier.least_flops(value)
         if flops is not None:
             yield share, flops, value
+
+
+def _compute(planner: Planner) -> Axis:
+    """Return the axis of budgets, which pay for more than training where a term of the cost says so."""
+    return _COMPUTE if not planner.constraints.terms else Axis(label="whole budget", kind="flops", unit="FLOP")
 
 
 def _plans(planner: Planner, budgets: Sequence[float]) -> PlanArray:
@@ -302,33 +311,34 @@ def _reachable(planner: Planner, flops: float) -> bool:
     return True
 
 
-def _pair(interval: tuple[object, object] | None) -> tuple[list[float], list[float]] | None:
-    if interval is None:
-        return None
-    low, high = interval
-    return list(map(float, low)), list(map(float, high))  # type: ignore[call-overload]
+def _fitted(planner: Planner) -> tuple[float, float] | None:
+    """Return the fitted range of training compute, where the axis counts that alone."""
+    return None if planner.constraints.terms else planner.preset.range.flops
 
 
-def _split(
+def _curve(
     label: str,
-    x: Sequence[float],
+    plans: PlanArray,
     y: Sequence[float],
-    band: tuple[Sequence[float], Sequence[float]] | None,
-    known: tuple[float, float] | None,
+    interval: tuple[Floats, Floats] | None,
     *,
+    x: Sequence[float] | None = None,
     tone: int = 0,
-    along: Sequence[float] | None = None,
 ) -> list[Series]:
-    """Part a curve where it leaves the fitted range ``known`` of ``along`` (x itself by default).
+    """Part a curve of plans where their training compute leaves the range that the law was fitted on.
 
-    The points at the edges belong to both parts, so that no gap shows.
+    ``x`` is the budget unless given. The points at the edges belong to both parts, so that no gap shows.
     """
-    place = x if along is None else along
-    low, high = known or (-math.inf, math.inf)
+    x = plans.flops.tolist() if x is None else x
+    band = None if interval is None else [side.tolist() for side in interval]
+    trained = plans.planner.cost.training.flops(plans.params, plans.tokens).tolist()
+    low, high = plans.planner.preset.range.flops or (-math.inf, math.inf)
+    last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
+    first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
     parts = (
-        ("extrapolated", [i for i, at in enumerate(place) if at <= low]),
-        ("measured", [i for i, at in enumerate(place) if low <= at <= high]),
-        ("extrapolated", [i for i, at in enumerate(place) if at >= high]),
+        ("extrapolated", range(last + 1)),
+        ("measured", range(max(last, 0), min(first + 1, len(trained)))),
+        ("extrapolated", range(first, len(trained))),
     )
     found = []
     for style, indices in parts:

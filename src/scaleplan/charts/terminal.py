@@ -25,7 +25,7 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and c
 _BLANK = 0x2800
 _DASHES = {"measured": (1, 0), "extrapolated": (1, 3), "near_optimal": (1, 0), "band": (1, 7), "rule": (1, 5)}
 """Dots drawn and dots left out, in turn."""
-_MARK = "●"
+_MARK, _POINT = "●", "•"
 
 
 class _Canvas:
@@ -112,7 +112,7 @@ def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
         spots = _places(series.x, series.y, across, up)
         if series.style == "points":
             for x, y in spots:
-                canvas.letters[canvas.cell(x, y)] = _letter(chart, series.label)
+                canvas.letters[canvas.cell(x, y)] = _letter(chart, series.label) if len(chart.labels) > 1 else _POINT
         else:
             canvas.polyline(spots, _DASHES[series.style], thick=series.style == "near_optimal")
     for mark in chart.marks:
@@ -179,7 +179,7 @@ def _legend(chart: Chart, width: int) -> Iterator[str]:
         signs.append("dotted: extrapolated")
     if chart.fitted is not None:
         signs.append("[ ] range the law was fitted on")
-    marks = [f"{_MARK} {mark.label}" for mark in chart.marks] + [rule.label for rule in chart.rules]
+    marks = [f"{_MARK} {mark.label}" for mark in chart.marks] + [rule.label for rule in chart.rules if rule.label]
     for items in (names, marks, signs):
         yield from _flow(items, width)
 

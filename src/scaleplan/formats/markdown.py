@@ -26,6 +26,9 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield f"{'#' * depth} {_escape(report.title)}"
     for line in report.lines:
         yield _escape(line)
+    if report.drawing:
+        yield ""
+        yield from ("```text", *(inert(line).replace("```", "'''") for line in report.drawing), "```")
     if report.facts:
         intervals = any(fact.low for fact in report.facts)
         header = ["", "value", *([report.level or "interval"] if intervals else []), "unit"]

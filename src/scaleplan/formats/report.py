@@ -36,11 +36,13 @@ class Report:
     """A result for people: a headline, facts and a table, then remarks about where it comes from.
 
     ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, for what is
-    a list by nature; a report without a title has no headline.
+    a list by nature, and so does a ``drawing``, whose lines belong together; a report without a title has no
+    headline.
     """
 
     title: str = ""
     lines: tuple[str, ...] = ()
+    drawing: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     level: str = ""
     grid: Grid | None = None

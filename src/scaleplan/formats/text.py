@@ -29,7 +29,7 @@ def styled_lines(report: Report) -> Iterator[Line]:
     """Yield the lines of a report, each with the style a terminal may give it."""
     if report.title:
         yield inert(report.title), "title"
-    yield from ((inert(line), "body") for line in report.lines)
+    yield from ((inert(line), "body") for line in (*report.lines, *report.drawing))
     if report.facts:
         yield "", "body"
         yield from ((line, "body") for line in _facts(report.facts, report.level))

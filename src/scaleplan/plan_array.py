@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scaleplan.bulk import best_array
+from scaleplan.domain import LEAST_FLOPS, out_of_range
 from scaleplan.errors import UsageError
 from scaleplan.frontier import SolvedFrontier
+from scaleplan.problem import UNLIMITED_FLOPS
 from scaleplan.uncertainty import interval
 
 if TYPE_CHECKING:
@@ -71,7 +73,11 @@ class PlanArray:
             return best_array(planner.frontier_for(law), self.flops)
 
         beyond = self.flops / top[1] if top else np.ones_like(self.flops)
-        return interval(planner.preset, solve, level=planner.level, factor=beyond)
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            sure = interval(planner.preset, solve, level=planner.level, factor=beyond)
+        if sure is not None:
+            _require_finite(planner, *sure.params, *sure.tokens, *sure.tokens_per_param, *(sure.loss or ()))
+        return sure
 
     @cached_property
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:
@@ -98,7 +104,7 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     Raises
     ------
     UsageError
-        When the budgets are not a one-dimensional array of positive finite numbers.
+        When the budgets are not a one-dimensional array of numbers from 1 to 1e60, or overflow by this law.
 
     """
     planner.require_choice()
@@ -110,7 +116,14 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         ) from None
     if budgets.ndim != 1:
         raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
-    if not np.all((budgets > 0) & np.isfinite(budgets)):
-        raise UsageError("an array of budgets holds positive, finite numbers")
-    params, tokens, loss = best_array(planner.frontier, budgets)
+    if not np.all((budgets >= LEAST_FLOPS) & (budgets <= UNLIMITED_FLOPS)):
+        raise UsageError("an array of budgets holds numbers from 1 to 1e60 FLOP")
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        params, tokens, loss = best_array(planner.frontier, budgets)
+    _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
+
+
+def _require_finite(planner: Planner, *columns: Floats) -> None:
+    if not all(np.isfinite(column).all() for column in columns):
+        raise out_of_range(planner.preset)

@@ -10,6 +10,7 @@ from scaleplan.binding import binding_limits
 from scaleplan.bounds import UNBOUNDED
 from scaleplan.budget import Budget
 from scaleplan.conventions import convert_params, unconvertible
+from scaleplan.domain import in_range, require_budget, require_finite, require_run
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
 from scaleplan.frontier import SolvedFrontier, frontier_of
 from scaleplan.laws.base import Allocation, LossSurface
@@ -18,11 +19,11 @@ from scaleplan.question import Question
 from scaleplan.uncertainty import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scaleplan.laws.base import Law
     from scaleplan.notices import Notice
-    from scaleplan.uncertainty import Outcome
+    from scaleplan.uncertainty import Interval, Outcome
 
 __all__ = ["COUNTS", "Planner"]
 
@@ -81,6 +82,7 @@ class Planner(Question):
         own = self.preset.conventions.params
         return params if self.count is None else convert_params(params, source=self.count, target=own)
 
+    @in_range
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.
 
@@ -125,6 +127,7 @@ class Planner(Question):
             plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
         return plan
 
+    @in_range
     def loss(self, params: float, tokens: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan for a given model and data: its loss, and its distance from the optimum.
 
@@ -134,12 +137,15 @@ class Planner(Question):
             When the law has no loss for a chosen size.
 
         """
+        require_run(params, tokens)
         outcome = self.outcome(params, tokens)
         flops = self.cost.training.flops(params, tokens)
+        require_budget(flops)
         return self._against_optimum(
             self._plan(flops, outcome(self.preset.law), outcome, budget or Budget(source="plan"))
         )
 
+    @in_range
     def target_loss(self, loss: float) -> Plan:
         """Return the plan with the least budget that reaches ``loss``.
 
@@ -187,6 +193,7 @@ class Planner(Question):
             return f": it stays above {law.floor:.6g} {self.preset.conventions.loss}"
         return ""
 
+    @in_range
     def _target(self, index: int, goal: float, what: str) -> Plan:
         self.require_choice()
         flops = self.frontier.flops_where(index, goal)
@@ -207,6 +214,8 @@ class Planner(Question):
         params, tokens, loss = outcome
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
+        sure = interval(preset, solve, level=self.level, factor=beyond)
+        require_finite(_numbers(outcome, sure))
         facts, said = self.accounts(flops, outcome, budget, spent)
         return Plan(
             preset=preset.id,
@@ -220,7 +229,7 @@ class Planner(Question):
             flops_convention=preset.conventions.flops,
             loss_unit=preset.conventions.loss,
             converted=self._converted(params),
-            interval=interval(preset, solve, level=self.level, factor=beyond),
+            interval=sure,
             near_optimal=None,
             size_errors=None,
             optimum=None,
@@ -262,3 +271,10 @@ class Planner(Question):
         needed = frontier.least_flops(plan.loss)
         overhead = None if needed is None else max(0.0, plan.flops / needed - 1)
         return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
+
+
+def _numbers(outcome: Outcome[float], sure: Interval[float] | None) -> Iterator[float]:
+    """Yield the numbers of a plan, its intervals among them."""
+    yield from (value for value in outcome if value is not None)
+    if sure is not None:
+        yield from (*sure.params, *sure.tokens, *sure.tokens_per_param, *(sure.loss or ()))

@@ -10,6 +10,7 @@ from scaleplan.binding import conflict
 from scaleplan.bounds import HARDWARE, UNBOUNDED, Bounds, Situation, bounds_of_limits
 from scaleplan.constraint import Point
 from scaleplan.constraints import NONE, Constraints
+from scaleplan.domain import in_range, require_budget
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.frontier import Frontier, SolvedFrontier, frontier_of
 from scaleplan.laws.base import LossSurface
@@ -95,15 +96,19 @@ class Question:
         """Return the frontier of another law under the same conventions and bounds."""
         return frontier_of(law, self.cost, self.bounds, self.constraints.effective)
 
+    @in_range
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the split with the least loss within ``flops``, and that loss.
 
         Raises
         ------
+        UsageError
+            For a budget that is beyond any run.
         UnreachableError
             When no model keeps the limits; it names those that conflict, and the least budget that would do.
 
         """
+        require_budget(flops)
         try:
             found = self.frontier.best(min(flops, self.bounds.total.high))
         except UnreachableError:

@@ -29,6 +29,8 @@ _LINE_FORMATS = {"text": "tsv", "json": "jsonl", "jsonl": "jsonl", "csv": "csv",
 
 def input_lines() -> Iterator[list[str]]:
     """Yield the lines of standard input in batches, each as soon as it has arrived."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint="give the budget with --flops")
     rest = b""
     while block := os.read(sys.stdin.fileno(), _BLOCK):
         *whole, rest = (rest + block).split(b"\n")

@@ -1,0 +1,332 @@
+"""One clear error for every mistake: its text, its JSON, its exit status, and nothing on standard output."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from scaleplan.datafiles import data_folder
+
+OPTIMAL = ("optimal", "--flops", "1e21")
+CLUSTER = ("--gpus", "64", "--gpu", "h100-sxm", "--time", "30d")
+GOOD = (data_folder() / "laws" / "besiroglu-2024.toml").read_text(encoding="utf-8")
+
+
+def shown(value):
+    return " ".join(value)[:60] if isinstance(value, tuple) else None
+
+
+def refused(cli, *words, status=2):
+    """Run in text and in JSON, check all that holds for every error, and return its text."""
+    text, data = cli(*words), cli(*words, "--json")
+    assert (text.status, text.out, data.status, data.out) == (status, "", status, "")
+    lines = [line for line in text.err.splitlines() if not line.startswith("  ")]  # without the caret below an amount
+    assert lines[0].startswith("error: ")
+    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: "))
+    error = data.error
+    assert list(error) == ["schema", "code", "message", "hint"]
+    assert error["schema"] == "scaleplan/error/1"
+    assert lines[0] == f"error: {error['message']}"
+    assert not error["message"].endswith(".")
+    return text.err
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["nan", "inf", "-inf", "-1", "0", "-0.0", "", " ", "1e400", "1" + "0" * 400, "1e-400", "1e21 FLOPS", "1E", "7 days",
+     "1e21e1", "abc", "½", "1,00", "1e21\x1b[31m", "5e-324", "1e-3", "1e300"],
+    ids=lambda amount: amount[:10].encode("unicode_escape").decode(),
+)  # fmt: skip
+def test_an_impossible_budget_is_refused(cli, amount):
+    """Not a number, not above 0, no budget, out of any range."""
+    refused(cli, "optimal", f"--flops={amount}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("loss", "--params", "1e-3", "--tokens", "1T"),
+        ("loss", "--params", "7B", "--tokens", "5e-324"),
+        ("loss", "--params", "1e200", "--tokens", "1e200"),
+        ("optimal", "--cost", "1e-300", "--gpu", "h100"),
+        ("optimal", "--gpu-hours", "1e300", "--gpu", "h100", "--preset", "kaplan"),
+    ],
+    ids=shown,
+)
+def test_quantities_beyond_any_model_are_refused(cli, words):
+    """Less than one parameter or token, or more compute than there can be."""
+    refused(cli, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("optimal",), "no budget"),
+        (("optimal", "--flops", "1e21", "--gpu-hours", "1k", "--gpu", "h100"), "--flops and --gpu-hours"),
+        (("optimal", "--flops", "1e21", *CLUSTER), "--flops and --gpus with --time"),
+        (("optimal", "--gpu-hours", "1k"), "--gpu"),
+        (("optimal", "--time", "30d", "--gpu", "h100"), "--gpus"),
+        (("optimal", "--gpus", "8", "--gpu", "h100"), "--time"),
+        (("optimal", "--cost", "1k", "--gpu", "h10"), "'h10'"),
+        (("optimal", "--gpu-hours", "1k H100-hours", "--gpu", "a100"), "a100"),
+        ((*OPTIMAL, "--mfu", "0.4"), "--gpu"),
+        (("optimal", *CLUSTER, "--mfu", "40"), "40"),
+        (("optimal", *CLUSTER, "--precision", "fp7"), "'fp7'"),
+        (("optimal", *CLUSTER, "--profile", "best"), "'best'"),
+        (("optimal", "--gpus", "1.5", "--time", "1d", "--gpu", "h100"), "1.5"),
+        ((*OPTIMAL, "--level", "1.5"), "1.5"),
+        ((*OPTIMAL, "--level", "0"), "0"),
+        ((*OPTIMAL, "--overhead", "-1"), "-1"),
+        ((*OPTIMAL, "--preset", "gadre-2024-c4"), "must not choose"),
+        ((*OPTIMAL, "--limit", "params"), "params"),
+        ((*OPTIMAL, "--limit", "size <= 7B"), "size"),
+        ((*OPTIMAL, "--color", "maybe"), "'maybe'"),
+        ((*OPTIMAL, "extra"), "extra"),
+        (("loss", "--params", "7B"), "--tokens"),
+        (("loss", "--params", "7B", "--tokens", "1T", "--preset", "llama3-2024"), "no loss"),
+        (("target",), "no goal"),
+        (("target", "--loss", "2.1", "--params", "7B"), "--loss and --params"),
+        (("target", "--loss", "2.1", "--preset", "llama3-2024"), "no loss"),
+        (("sweep", "--from", "1e24", "--to", "1e18"), "empty"),
+        (("sweep", "--from", "1e18", "--to", "1e24", "--points", "1"), "2 to"),
+        (("sweep", "--from", "1e18", "--to", "1e24", "--by", "params"), "'params'"),
+        (("compare", "--flops", "1e21", "--with", "nosuch"), "'nosuch'"),
+        (("compare", "--flops", "1e21", "--count", "active"), "'active'"),
+        (("convert",), ""),
+        (("presets", "show", "nosuch"), "'nosuch'"),
+        (("presets", "list", "--form", "nosuch"), "'nosuch'"),
+        (("gpus", "show", "nosuch"), "'nosuch'"),
+        (("nosuch",), "'nosuch'"),
+        (("optimal", "-", "--flops", "1e21"), "two budgets"),
+        (("optimal", "--flops", "-", "--cost", "-", "--gpu", "h100"), "more than one budget"),
+    ],
+    ids=shown,
+)
+def test_a_wrong_request_is_refused_with_the_reason(cli, words, said):
+    """One clear error that repeats what was wrong."""
+    assert said in refused(cli, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ((*OPTIMAL, "--preset", "besiroglu-2042"), "besiroglu-2024"),
+        ((*OPTIMAL, "--preset", "chinchila"), "chinchilla"),
+        (("optimal", "--cost", "1M", "--gpu", "h100-smx"), "h100-sxm"),
+        (("optimal", "--flop", "1e21"), "--flops"),
+        ((*OPTIMAL, "--format", "jsn"), "json"),
+        ((*OPTIMAL, "--get", "tokns"), "tokens"),
+        ((*OPTIMAL, "--get", "interval.los.low"), "interval.loss.low"),
+        (("compare", "--flops", "1e21", "--with", "kaplan-2002"), "kaplan-2020"),
+        (("optimall", "--flops", "1e21"), "optimal"),
+        (("presets", "lst"), "list"),
+    ],
+    ids=shown,
+)
+def test_a_misspelt_name_is_met_with_the_closest(cli, words, meant):
+    """Commands, options, presets, accelerators, formats and fields."""
+    found = cli(*words)
+    assert (found.status, found.out) == (2, "")
+    hint = found.err.splitlines()[-1]
+    assert re.match(r"hint: .*did you mean", hint, re.IGNORECASE)
+    assert f"'{meant}'" in hint or f"{meant}?" in hint
+
+
+def test_a_wrong_format_and_an_option_without_its_value_are_refused(cli):
+    """What JSON cannot be asked together with."""
+    for words, said in (((*OPTIMAL, "--format", "xml"), "'xml'"), ((*OPTIMAL, "--params"), "--params")):
+        found = cli(*words)
+        assert (found.status, found.out) == (2, "")
+        assert said in found.err
+
+
+def test_no_is_status_one(cli):
+    """A loss that no budget reaches, and limits that no model satisfies within the budget, are answers."""
+    assert "1.8172" in refused(cli, "target", "--loss", "1.5", status=1)  # the floor of the default law
+    refused(cli, "optimal", "--flops", "1e12", "--limit", "params >= 1T", status=1)
+    both = refused(cli, *OPTIMAL, "--limit", "params <= 1B", "--limit", "params >= 2B", status=1)
+    assert "params <= 1B" in both
+    assert "params >= 2B" in both
+
+
+def test_a_bug_of_ours_is_status_seventy(cli, monkeypatch):
+    """One line, where to go from here, and no traceback."""
+
+    def broken(**_):
+        raise RuntimeError("\x1b[31mboom")
+
+    monkeypatch.setattr("scaleplan.api.optimal", broken)
+    found = cli(*OPTIMAL)
+    assert (found.status, found.out) == (70, "")
+    assert "internal error: RuntimeError" in found.err
+    assert "--debug" in found.err
+    assert "\x1b" not in found.err
+    assert "Traceback" not in found.err
+
+
+def test_debug_shows_the_traceback(process):
+    """Of errors of the user as well: that is what it is for."""
+    command, environment = process("optimal", "--flops", "nan", "--debug")
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode != 0
+    assert found.stdout == ""
+    assert "Traceback" in found.stderr
+
+
+def test_a_caret_points_at_what_cannot_be_read(cli):
+    """Under the offending characters of the amount."""
+    lines = cli("optimal", "--flops", "1e21 FLOPS").err.splitlines()
+    assert lines[1] == "  1e21 FLOPS"
+    assert set(lines[2]) == {" ", "^"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[31mred\x1b[0m", "[bold red]x[/]", "a\nb", "\u202e7B", "x" * 5000, "\ud800", "\x00"],
+    ids=lambda text: text[:10].encode("unicode_escape").decode(),
+)
+def test_hostile_texts_come_back_inert(cli, text):
+    """Nothing that a person or a file says steers the terminal, and no message is as long as its cause."""
+    for words in (
+        ("optimal", "--flops", text),
+        (*OPTIMAL, "--preset", text),
+        (*OPTIMAL, "--get", text),
+        (*OPTIMAL, "--limit", text),
+        (*OPTIMAL, "--format", text),
+        (*OPTIMAL, f"--{text}"),
+        ("optimal", "--cost", "1", "--gpu", text),
+        (text,),
+    ):
+        found = cli(*words)
+        assert (found.status, found.out) == (2, "")
+        assert all(line.isprintable() for line in found.err.splitlines())
+        assert len(found.err) < 1000
+        found.err.encode()
+
+
+# ---- files -----------------------------------------------------------------------------------------------------
+
+
+def law_file(text, name="law.toml"):
+    Path(name).write_text(text, encoding="utf-8")
+    return f"./{name}"
+
+
+def test_a_preset_file_by_path_is_used(cli):
+    """With its own id, and markup in its texts shown as it stands."""
+    text = GOOD.replace('id = "besiroglu-2024"', 'id = "mine"').replace('title = "', 'title = "[bold]x[/] ')
+    found = cli(*OPTIMAL, "--preset", law_file(text), "--json")
+    assert found.json["preset"] == "mine"
+    assert found.json["params"] == cli(*OPTIMAL, "--json").json["params"]
+    assert "[bold]x[/]" in cli("presets", "show", "./law.toml", "--color", "always").out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('form = "additive"', 'form = "aditive"', "did you mean 'additive'"),
+        ('form = "additive"\n', "", "form"),
+        ("schema = 1", "schema = 2", "schema"),
+        ("schema = 1", 'schema = "1"', "schema"),
+        ("\nalpha = ", "\nalpah = ", "alpha"),
+        ("\nalpha = 0.3478", '\nalpha = "0.3478"', "coefficients.alpha"),
+        ("\nalpha = 0.3478", "\nalpha = -0.3478", "coefficients.alpha"),
+        ("\nalpha = 0.3478", "\nalpha = nan", "coefficients.alpha"),
+        ("\nalpha = 0.3478", "\nalpha = inf", "coefficients.alpha"),
+        ("\nalpha = 0.3478", "\nalpha = true", "coefficients.alpha"),
+        ("[coefficients]", "[coefficients]\nomega = 1.0", "omega"),
+        ("[conventions]", "[conventions", "TOML"),
+        ("[conventions]", "[konventions]", "conventions"),
+        ('params = "total"', 'params = "all"', "conventions.params"),
+        ('flops = "6ND"', 'flops = "6NDD"', "conventions.flops"),
+        ("schema = 1", "schema = 1\nschema = 1", "TOML"),
+        ("schema = 1", "schema = 1\ncolour = 'red'", "colour"),
+        ('title = "', 'title = "\\u001b[31m', "title"),
+        ('id = "besiroglu-2024"', 'id = "\\u001b[31m"', "id"),
+    ],
+)
+def test_a_wrong_preset_file_is_refused_with_the_key(cli, old, new, said):
+    """Wrong types, missing and unknown keys, values out of their domain, broken TOML."""
+    assert old in GOOD
+    message = refused(cli, *OPTIMAL, "--preset", law_file(GOOD.replace(old, new, 1)))
+    assert said in message
+    assert "law.toml" in message
+
+
+@pytest.mark.parametrize("alpha", ["1e9", "300.0"])
+def test_coefficients_beyond_the_range_of_numbers_are_refused(cli, alpha):
+    """In the domain of the form, and still of no use: an error, and neither infinity nor a bug."""
+    text = GOOD.replace("\nalpha = 0.3478", f"\nalpha = {alpha}")
+    assert "range" in refused(cli, *OPTIMAL, "--preset", law_file(text))
+
+
+def test_what_is_no_preset_file_is_refused(cli):
+    """A directory, nothing, a huge sparse file, binary, a device; and quickly."""
+    Path("folder.toml").mkdir()
+    with Path("huge.toml").open("wb") as stream:
+        stream.truncate(1_000_000_000)
+    Path("binary.toml").write_bytes(bytes(range(256)))
+    Path("empty.toml").write_bytes(b"")
+    start = time.perf_counter()
+    for name in (
+        "./folder.toml",
+        "./huge.toml",
+        "binary.toml",
+        "empty.toml",
+        "absent.toml",
+        "/dev/zero",
+        "./",
+        "a/b",
+    ):
+        refused(cli, *OPTIMAL, "--preset", name)
+    assert time.perf_counter() - start < 5  # a gigabyte is not read
+
+
+def test_validate_names_each_file_and_its_problem(cli):
+    """Exit status 2 if any is invalid; the verdicts are the result, on standard output."""
+    good, bad = law_file(GOOD, "good.toml"), law_file(GOOD.replace("\nalpha", "\nalpah"), "bad.toml")
+    found = cli("presets", "validate", good, bad, "--json")
+    assert found.status == 2
+    assert [entry["valid"] for entry in found.json["files"]] == [True, False]
+    assert cli("presets", "validate", good).status == 0
+
+
+def test_the_users_own_folder_is_searched(cli, monkeypatch):
+    """``SCALEPLAN_PRESETS`` holds further laws, by the names of their files; a broken one hides no other."""
+    Path("laws").mkdir()
+    own = re.sub(r"(?m)^aliases = .*$", 'aliases = ["ours"]', GOOD.replace('id = "besiroglu-2024"', 'id = "mine"'))
+    law_file(own, "laws/mine.toml")
+    monkeypatch.setenv("SCALEPLAN_PRESETS", "laws")
+    assert cli(*OPTIMAL, "--preset", "mine", "--get", "preset").out == "mine\n"
+    assert cli(*OPTIMAL, "--preset", "ours", "--get", "preset").out == "mine\n"
+    assert "mine" in cli("presets", "list", "--get", "id").out.split()
+    law_file("nonsense", "laws/broken.toml")
+    assert cli(*OPTIMAL, "--preset", "ours", "--get", "preset").out == "mine\n"
+    assert cli(*OPTIMAL).status == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[defaults]\nprest = 'kaplan'", "[defaults", "[defaults]\nlevel = true", "defaults = 1", "[defaults]\nlevel = 'x'",
+     "[defaults]\nformat = 'xml'", "[defaults]\npreset = 'nosuch'", "[defaults]\nlevel = nan", "\x00", "[defaults]\nlevel = []"],
+)  # fmt: skip
+def test_a_wrong_settings_file_is_refused(cli, text):
+    """Also when nothing else is wrong with the request."""
+    Path("scaleplan.toml").write_text(text)
+    found = cli(*OPTIMAL)
+    assert (found.status, found.out) == (2, "")
+    assert found.err.startswith("error: ")
+
+
+def test_a_settings_file_that_cannot_be_read_is_refused(cli):
+    """A directory in the user's own place is not taken for settings, and a huge file is not read."""
+    place = Path(os.environ["XDG_CONFIG_HOME"]) / "scaleplan"
+    place.mkdir(parents=True)
+    with (place / "config.toml").open("wb") as stream:
+        stream.truncate(1_000_000_000)
+    assert "larger than" in refused(cli, *OPTIMAL)

@@ -8,7 +8,7 @@ reaches ``L(C) - g``, less ``C``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from scaleplan.api import SWEPT, HardwareWords, plan_budget, planner_of
 from scaleplan.asking import Hardware, request_of
@@ -27,20 +27,11 @@ if TYPE_CHECKING:
     from scaleplan.notices import Notice
     from scaleplan.planner import Planner
 
-__all__ = ["Marginal", "Result", "Step", "marginal"]
+__all__ = ["Marginal", "Step", "marginal"]
 
 _PERCENT = 0.01
 _GAIN = 0.01
 _MOST_DOUBLINGS = 40
-
-
-class Result(Protocol):
-    """Any result: a record with a schema and a JSON form."""
-
-    schema: ClassVar[str]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

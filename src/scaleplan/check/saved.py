@@ -10,7 +10,7 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scaleplan.binding import Binding
 from scaleplan.budget import Budget
@@ -23,10 +23,17 @@ from scaleplan.notices import Notice
 from scaleplan.plan import Plan, Plans
 from scaleplan.uncertainty import Interval
 
-if TYPE_CHECKING:
-    from scaleplan.marginal import Result
+__all__ = ["KINDS", "Result", "read_saved"]
 
-__all__ = ["KINDS", "read_saved"]
+
+class Result(Protocol):
+    """Any result: a record with a schema and a JSON form."""
+
+    schema: ClassVar[str]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+
 
 KINDS: Mapping[str, type[Result]] = {kind.schema: kind for kind in (Plan, Plans, Check, Difference, Marginal)}
 """The results that can be read back, by their schema."""

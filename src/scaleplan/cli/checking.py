@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.judging import JudgingOptions
+from scaleplan.cli.judging import JudgingOptions  # noqa: TC001  the command's options are read from its signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError
 from scaleplan.formats import Rendering
@@ -33,7 +33,7 @@ APPS = {"check": single()}
     ],
 )
 def check(
-    output: JudgingOptions,
+    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
     *,
     paths: Annotated[
         list[str] | None,

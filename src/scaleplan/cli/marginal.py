@@ -9,6 +9,7 @@ import typer
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, LawOptions, words
 from scaleplan.formats import Rendering
+from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report
@@ -41,11 +42,13 @@ def marginal(
 
 
 def marginal_rendering(result: Marginal) -> Rendering:
-    """Return the result on its way to a format; a row is a doubling, and ``--get`` reads the result as a whole."""
+    """Return the result on its way to a format; a row is a doubling of the budget."""
 
     def report() -> Report:
         from scaleplan.views.marginal import marginal_report
 
         return marginal_report(result)
 
-    return Rendering(result.to_dict(), report=report)
+    steps = as_mapping(result.steps)
+    assert isinstance(steps, list)
+    return Rendering(result.to_dict(), records=steps, report=report)

@@ -10,6 +10,8 @@ from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, ine
 from scaleplan.formats import FORMATS, JUDGING, render
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import typer
 
     from scaleplan.cli.command import Answer
@@ -50,7 +52,8 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
             sys.stdout.flush()
     elif answer.rendering is not None:
         if output.get is not None:
-            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in answer.rendering.records))
+            records = _holding(output.get, answer.rendering)
+            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
         elif name == "text" and colour:
             _write_styled(answer.rendering)
         else:
@@ -59,6 +62,13 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     if not output.quiet:
         for notice in answer.notices:
             sys.stderr.write(f"warning: {inert(notice.message)}\n")
+
+
+def _holding(field: str, rendering: Rendering) -> Sequence[dict[str, object]]:
+    """Return the records to pick a field from: the result itself where only that has it, else its rows."""
+    name = field.partition(".")[0]
+    only_whole = name in rendering.data and not any(name in record for record in rendering.records[:1])
+    return [rendering.data] if only_whole else rendering.records
 
 
 def pick(record: dict[str, object], field: str) -> str:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plot": ("pictures", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
     "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
     "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
+    "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

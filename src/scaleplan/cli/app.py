@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
     "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
+    "show": ("showing", "a saved JSON result → any format"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

@@ -1,4 +1,6 @@
-"""How fast the fit is, and that speed costs no quality. Run on demand: ``pytest -s tests/benchmarks/test_bench_fit.py``.
+"""How fast the fit is, and that speed costs no quality.
+
+Run on demand: ``pytest -s tests/benchmarks/test_bench_fit.py``.
 
 Times are those of one core; the module sets one thread before NumPy is loaded by anything else in the process.
 """
@@ -205,10 +207,7 @@ def test_fifty_starts_of_another_optimiser_do_no_better():
 
 @pytest.mark.parametrize("tails", [False, True])
 def test_intervals_cover_at_a_hundred_times_the_compute(tails):
-    """90 % intervals of ln N* and ln L cover in 85 to 95 % of 300 repetitions (six budgets, 42 runs, 0.5 % noise).
-
-    300 repetitions know a coverage of 90 % to 1.7 %, so one such standard error is allowed above.
-    """
+    """90 % intervals of ln N* and ln L cover in 85 to 95 % of 300 repetitions (six budgets, 42 runs, 0.5 % noise)."""
     budgets = np.geomspace(6e18, 1e21, 6)
     line = np.exp(np.linspace(-np.log(8), np.log(8), 7))
     params = np.concatenate([EPOCH.best_split(c / 6)[0] * line for c in budgets])
@@ -225,4 +224,4 @@ def test_intervals_cover_at_a_hundred_times_the_compute(tails):
             hits[k] += low <= truth[k] <= high
     say("coverage", (hits / 300).tolist())
     assert (hits / 300 >= 0.85).all()
-    assert (hits / 300 <= 0.967).all()
+    assert (hits / 300 <= 0.95).all()

@@ -108,6 +108,28 @@ def test_the_five_outliers_decide_the_fit_to_all_245_points(chinchilla):
 
 
 @pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("params_non_embedding", (0.0, 7.434, 0.0502, 6.862e5, 0.6570)),
+        ("params", (1.398, 21.68, 0.1382, 8.812e5, 0.6699)),
+    ],
+)
+def test_counting_embeddings_decides_whether_there_is_a_floor(columns, size, expected):
+    """Best of each learning-rate sweep, 81 cells: without embeddings E runs to 0, with them it does not."""
+    table = columns("misfitting_final.csv")
+    params, tokens, loss = (table[key].astype(float) for key in (size, "tokens", "loss"))
+    best = {}
+    for k in np.argsort(loss):
+        best.setdefault((table["params"][k], table["tokens"][k]), k)
+    rows = list(best.values())
+    fit = fit_additive(Points.of(params[rows], tokens[rows], loss[rows]))
+    law = fit.law
+    assert len(rows) == 81
+    assert (law.E, law.A, law.alpha, law.B, law.beta) == pytest.approx(expected, rel=6e-3, abs=1e-6)
+    assert ("E" in fit.bounds) == (expected[0] == 0)
+
+
+@pytest.mark.parametrize(
     ("dataset", "expected", "targets"),
     [
         ("rpj", (166.210983656, 287.168077678, 1.8366483787, 0.272850702476), {(1439795200, 640): 0.7103}),

@@ -21,7 +21,7 @@ from scaleplan.fitting.design import isoflop_budgets
 from scaleplan.uncertainty import backtest_rms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy import bool_, float64
     from numpy.typing import NDArray
@@ -125,17 +125,21 @@ def backtest(
     samples: int = 200,
     seed: int = 0,
     level: float = 0.9,
+    clusters: Sequence[object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Backtest:
     """Fit below and predict above each cut of the ladder, with the objective and the form of ``base``.
 
-    ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. ``progress``
-    is called with the number of cuts done.
+    ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. Points with
+    equal labels in ``clusters`` are drawn together. ``progress`` is called with the number of cuts done.
     """
     cuts = []
     for done, flops in enumerate(ladder(points), start=1):
         below = points.flops <= flops
-        cuts.append(_cut(points, below, base=base, samples=samples, seed=seed, level=level))
+        kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
+        cuts.append(
+            _cut(points, below, base=base, draw=_Draw(samples=samples, seed=seed, level=level, clusters=kept))
+        )
         if progress is not None:
             progress(done)
     fitted = base.law.loss(points.params, points.tokens)
@@ -164,17 +168,28 @@ def ladder(points: Points) -> tuple[float, ...]:
     return tuple(float(value) for value in np.unique(wanted[kept]))
 
 
-def _cut(points: Points, below: NDArray[bool_], *, base: Solution, samples: int, seed: int, level: float) -> Cut:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draw:
+    """How the runs below a cut are resampled."""
+
+    samples: int
+    seed: int
+    level: float
+    clusters: list[object] | None
+
+
+def _cut(points: Points, below: NDArray[bool_], *, base: Solution, draw: _Draw) -> Cut:
     lower, upper = points.select(below), points.select(~below)
     coordinates = base.coordinates
     fit = fit_additive(lower, objective=base.objective, tied=coordinates.tied, floor=coordinates.floor)
     law = fit.law
     covered = None
-    if samples:
-        laws = bootstrap(lower, fit, samples=samples, seed=seed).draws[:, :, None]
+    if draw.samples:
+        drawn_laws = bootstrap(lower, fit, samples=draw.samples, seed=draw.seed, clusters=draw.clusters)
+        laws = drawn_laws.draws[:, :, None]
         floor = laws[:, 2] + np.exp(laws[:, 0] - laws[:, 3] * np.log(upper.params))
         drawn = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
-        low, high = np.quantile(drawn, (0.5 - level / 2, 0.5 + level / 2), axis=0)
+        low, high = np.quantile(drawn, (0.5 - draw.level / 2, 0.5 + draw.level / 2), axis=0)
         off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
         covered = off <= 0.5 * (high - low)
     return Cut(

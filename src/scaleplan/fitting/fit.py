@@ -88,7 +88,7 @@ def fit(
         influence=leave_one_out(points, solution) if len(points) <= _EVERY_RUN else None,
         alternatives=_alternatives(points, solution),
         resamples=resamples,
-        tested=backtest(points, solution, seed=seed) if test_cuts else None,
+        tested=backtest(points, solution, seed=seed, clusters=clusters) if test_cuts else None,
     )
 
 

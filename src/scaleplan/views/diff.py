@@ -86,7 +86,9 @@ def _row(change: Change) -> tuple[str, ...]:
         )
         before, after = (amount(quantity, value or 0.0, digits=digits) for value in (change.before, change.after))
     sign = "+" if change.change > 0 else "-"
-    moved = f"{sign}{amount(quantity, abs(change.change))}"
+    size = abs(change.change)
+    moved = format_number(100 * size) + " points" if quantity == "compute_overhead" else amount(quantity, size)
+    moved = sign + moved
     return label, before, after, moved, "" if change.ratio is None else _percent(change.ratio)
 
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
     "show": ("showing", "a saved JSON result → any format"),
+    "init": ("starting", "write a commented scaleplan.toml to start from"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

@@ -1,6 +1,8 @@
 """A fit as a diagnosis: status, outliers, reservations, simpler forms, digits."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,3 +217,18 @@ def test_aicc_is_that_of_the_noise_model():
     sharp, blunt = Objective(delta=1e-6), Objective(delta=1e4)
     assert change(sharp, 1.3) == pytest.approx(change(Objective(robust="l1"), 1.3), rel=1e-3)
     assert change(blunt, 1.3) == pytest.approx(change(Objective(robust="none"), 1.3), rel=1e-3)
+
+
+def test_the_fit_needs_no_scipy():
+    """A fit with resamples and backtest leaves the library that takes half a second to import alone."""
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from scaleplan.fitting.fit import fit\n"
+        "from scaleplan.fitting.points import Points\n"
+        "n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 5), np.geomspace(1e9, 1e11, 5)))\n"
+        "fit(Points.of(n, d, 1.8 + 480 / n**0.35 + 2100 / d**0.37), samples=10)\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] == 'scipy'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scaleplan.bulk import best_array
-from scaleplan.domain import LEAST_FLOPS, out_of_range
+from scaleplan.domain import LEAST_FLOPS, out_of_range, require_budget
 from scaleplan.errors import UsageError
 from scaleplan.frontier import SolvedFrontier
 from scaleplan.problem import UNLIMITED_FLOPS
@@ -116,8 +116,8 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         ) from None
     if budgets.ndim != 1:
         raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
-    if not np.all((budgets >= LEAST_FLOPS) & (budgets <= UNLIMITED_FLOPS)):
-        raise UsageError("an array of budgets holds numbers from 1 to 1e60 FLOP")
+    for beyond in budgets[~((budgets >= LEAST_FLOPS) & (budgets <= UNLIMITED_FLOPS))][:1]:
+        require_budget(float(beyond))
     with np.errstate(all="ignore"):  # what overflows is refused below
         params, tokens, loss = best_array(planner.frontier, budgets)
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))

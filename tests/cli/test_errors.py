@@ -38,8 +38,8 @@ def refused(cli, *words, status=2):
 
 @pytest.mark.parametrize(
     "amount",
-    ["nan", "inf", "-inf", "-1", "0", "-0.0", "", " ", "1e400", "1" + "0" * 400, "1e-400", "1e21 FLOPS", "1E", "7 days",
-     "1e21e1", "abc", "½", "1,00", "1e21\x1b[31m", "5e-324", "1e-3", "1e300"],
+    ["nan", "inf", "-inf", "-1", "0", "-0.0", "", " ", "1e400", "1" + "0" * 400, "1e-400", "1e21 FLOPS", "1E",
+     "7 days", "1e21e1", "abc", "½", "1,00", "1e21\x1b[31m", "5e-324", "1e-3", "1e300"],
     ids=lambda amount: amount[:10].encode("unicode_escape").decode(),
 )  # fmt: skip
 def test_an_impossible_budget_is_refused(cli, amount):
@@ -312,8 +312,9 @@ def test_the_users_own_folder_is_searched(cli, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["[defaults]\nprest = 'kaplan'", "[defaults", "[defaults]\nlevel = true", "defaults = 1", "[defaults]\nlevel = 'x'",
-     "[defaults]\nformat = 'xml'", "[defaults]\npreset = 'nosuch'", "[defaults]\nlevel = nan", "\x00", "[defaults]\nlevel = []"],
+    ["[defaults]\nprest = 'kaplan'", "[defaults", "[defaults]\nlevel = true", "defaults = 1",
+     "[defaults]\nlevel = 'x'", "[defaults]\nformat = 'xml'", "[defaults]\npreset = 'nosuch'",
+     "[defaults]\nlevel = nan", "[defaults]\nlevel = []", "\x00"],
 )  # fmt: skip
 def test_a_wrong_settings_file_is_refused(cli, text):
     """Also when nothing else is wrong with the request."""

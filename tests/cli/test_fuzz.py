@@ -34,9 +34,9 @@ PRESETS = sorted(path.stem for path in LAWS.glob("*.toml"))
 HOSTILE = [
     "", " ", "-", "--", "nan", "inf", "-inf", "-1", "0", "-0.0", "1e999", "1e-999", "1" + "0" * 400, "1e400", "1e30",
     "1e-30", "1e308", "5e-324", "1e21 FLOPS", "1E", "1e21e", "1,000", "1_0", "0x10", "１２", "٣", "½", "1e21\n",
-    "\x1b[31mred\x1b[0m", "[bold]x[/bold]", "[/]", "{x}", "%s%n", "\x00", "\ud800", "\u202e7B", "🚀", "'", '"', "$(id)",
-    "../../etc/passwd", "/dev/null", "/", ".", "x" * 5000, "1e21 " * 50, "true", "None", "null", "7B <= 8B", "<=",
-    "params", "params <=", "loss@90% <= 2",
+    "\x1b[31mred\x1b[0m", "[bold]x[/bold]", "[/]", "{x}", "%s%n", "\x00", "\ud800", "\u202e7B", "🚀", "'", '"',
+    "$(id)", "../../etc/passwd", "/dev/null", "/", ".", "x" * 5000, "1e21 " * 50, "true", "None", "null", "7B <= 8B",
+    "<=", "params", "params <=", "loss@90% <= 2",
 ]  # fmt: skip
 AMOUNTS = ["1e21", "2.5 ZFLOP", "500 PF-days", "7B", "1.4T tokens", "10k", "2k H100-hours", "30d", "0.4", "40%"]
 KNOWN = {
@@ -195,8 +195,9 @@ def test_words_that_are_no_command_are_refused(words):
 
 
 VALUES = [
-    "nan", "inf", "-1", "0", "1e400", "1e308", "1e-320", "true", '"text"', "[]", "{}", "1979-05-27", "[1, 2]", "9" * 5000,
-    "[[1.0]]", "1e-5", "1e5", '"\\u001b[31m"', '"[bold]x[/]"', '"6ND"', '"x" # "', "0.5", "2", "[2.0, 1.0]", "1e30", "1e-30",
+    "nan", "inf", "-1", "0", "1e400", "1e308", "1e-320", "true", '"text"', "[]", "{}", "1979-05-27", "[1, 2]",
+    "9" * 5000, "[[1.0]]", "1e-5", "1e5", '"\\u001b[31m"', '"[bold]x[/]"', '"6ND"', '"x" # "', "0.5", "2",
+    "[2.0, 1.0]", "1e30", "1e-30",
 ]  # fmt: skip
 WAYS = ["value", "value", "value", "key", "drop", "twice", "swap", "insert", "cut"]
 

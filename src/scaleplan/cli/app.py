@@ -19,7 +19,7 @@ from scaleplan.cli.settings import load_defaults
 from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, inert, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["COMMANDS", "build", "execute", "subcommands"]
 
@@ -36,6 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("models", "a size → a concrete architecture, as a config.json"),
     "plot": ("pictures", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
+    "fit": ("fitting", "training runs → a law with its uncertainty, as a preset"),
+    "backtest": ("fitting", "training runs → how well the smaller would have predicted the larger"),
+    "design": ("fitting", "a budget for pilot runs → which to train to know the law where it matters"),
     "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
     "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
@@ -111,6 +114,7 @@ def _root() -> Any:  # noqa: ANN401
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit status; errors of the user are printed, bugs are raised."""
     root = _root()
+    defaults: dict[str, str] = {}
     try:
         defaults = load_defaults()
         status = root.main(
@@ -120,16 +124,20 @@ def execute(arguments: Sequence[str]) -> int:
             default_map=dict.fromkeys(COMMANDS, defaults),
         )
     except ScaleplanError as error:
-        return _report(error, arguments)
+        return _report(error, arguments, defaults)
     except typer.Abort:
         return 130
+    except SystemExit as done:
+        if isinstance(done.__context__, BrokenPipeError):  # the parser would make it status 1, which means "no" here
+            raise done.__context__ from None
+        raise
     except Exception as error:
         if not hasattr(error, "format_message"):  # everything else of the parser's derives from one class
             raise
         if type(error).__name__ == "NoArgsIsHelpError":  # vendored, so there is no stable place to import it from
             sys.stderr.write(f"{error.ctx.get_help()}\n")  # type: ignore[attr-defined]
             return UsageError.exit_status
-        return _report(_from_parser(error), arguments)
+        return _report(_from_parser(error), arguments, defaults)
     return status if isinstance(status, int) else 0
 
 
@@ -152,10 +160,10 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _report(error: ScaleplanError, arguments: Sequence[str]) -> int:
+def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[str, str]) -> int:
     if "--debug" in arguments:
         raise error
-    if _wants_json(arguments):
+    if _wants_json(arguments, defaults):
         import json
 
         sys.stderr.write(json.dumps(error.to_dict(), ensure_ascii=False) + "\n")
@@ -169,11 +177,11 @@ def _report(error: ScaleplanError, arguments: Sequence[str]) -> int:
     return error.exit_status
 
 
-def _wants_json(arguments: Sequence[str]) -> bool:
+def _wants_json(arguments: Sequence[str], defaults: Mapping[str, str]) -> bool:
     """Whether the person asked for JSON, read from the words alone: parsing may be what failed."""
     import os
 
-    named = os.environ.get("SCALEPLAN_FORMAT", "")
+    named = os.environ.get("SCALEPLAN_FORMAT") or defaults.get("format", "")
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--json":
             return True

@@ -129,7 +129,10 @@ def _write_styled(rendering: Rendering) -> None:
 
     from scaleplan.formats.text import styled_lines
 
-    console = Console(file=sys.stdout, force_terminal=True, highlight=False, soft_wrap=True)
+    # that there is to be colour is decided: neither TERM nor NO_COLOR is asked again
+    console = Console(
+        file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
+    )
     for line, style in styled_lines(rendering.report()):
         console.print(Text(line, style=_STYLES[style]))
 

@@ -1,0 +1,127 @@
+"""Where settings come from, and when there is colour."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+OPTIMAL = ("optimal", "--flops", "1e21")
+
+
+def test_settings_win_in_order(cli, monkeypatch):
+    """Flag over environment over the project's file over the user's over the default."""
+
+    def level(*words):
+        return float(cli(*OPTIMAL, *words, "--get", "interval.level").out)
+
+    assert level() == 0.9
+    user = Path(os.environ["XDG_CONFIG_HOME"]) / "scaleplan"
+    user.mkdir(parents=True)
+    (user / "config.toml").write_text("[defaults]\nlevel = 0.5\n")
+    assert level() == 0.5
+    Path("scaleplan.toml").write_text("[defaults]\nlevel = 0.6\n")
+    assert level() == 0.6
+    monkeypatch.setenv("SCALEPLAN_LEVEL", "0.7")
+    assert level() == 0.7
+    assert level("--level", "0.8") == 0.8
+
+
+def test_the_project_file_is_found_upwards_and_in_pyproject(cli, monkeypatch):
+    """The nearest folder that has one wins; a pyproject.toml of somebody else does not count."""
+    Path("pyproject.toml").write_text("[tool.scaleplan.defaults]\npreset = 'kaplan-2020'\n")
+    Path("deep/deeper").mkdir(parents=True)
+    monkeypatch.chdir("deep/deeper")
+    Path("pyproject.toml").write_text("[tool.other]\n")
+    assert cli(*OPTIMAL, "--get", "preset").out == "kaplan-2020\n"
+    Path("scaleplan.toml").write_text("[defaults]\npreset = 'llama3-2024'\n")
+    assert cli(*OPTIMAL, "--get", "preset").out == "llama3-2024\n"
+
+
+def test_hardware_settings_wait_for_a_question_about_hardware(cli, monkeypatch):
+    """A standing ``mfu`` does not disturb a plan from FLOP, and counts once there is an accelerator."""
+    monkeypatch.setenv("SCALEPLAN_MFU", "0.25")
+    assert cli(*OPTIMAL).status == 0
+    cluster = ("optimal", "--gpus", "8", "--gpu", "h100-sxm", "--time", "1d")
+    assert cli(*cluster, "--get", "budget.mfu").out == "0.25\n"
+
+
+def test_verbose_says_where_each_setting_came_from(cli, monkeypatch):
+    """On standard error, and the answer stays the same."""
+    Path("scaleplan.toml").write_text("[defaults]\npreset = 'kaplan-2020'\n")
+    monkeypatch.setenv("SCALEPLAN_LEVEL", "0.5")
+    found = cli(*OPTIMAL, "--verbose", "--json")
+    said = dict(re.findall(r"setting: (\w+) = .* \((.+)\)", found.err))
+    assert said["flops"] == "command line"
+    assert said["preset"] == "settings file"
+    assert said["level"] == "environment"
+    assert said["overhead"] == "default"
+    assert found.out == cli(*OPTIMAL, "--json").out
+
+
+def test_the_format_may_be_set_and_json_still_wins(cli, monkeypatch):
+    """``SCALEPLAN_FORMAT`` is a default like any other, and errors follow it."""
+    monkeypatch.setenv("SCALEPLAN_FORMAT", "csv")
+    assert cli(*OPTIMAL).out.startswith("schema,")
+    assert cli(*OPTIMAL, "--json").out.startswith("{")
+    monkeypatch.setenv("SCALEPLAN_FORMAT", "json")
+    assert cli("optimal").error["code"] == "usage"
+
+
+def test_errors_follow_the_format_of_the_settings_file(cli):
+    """A project that speaks JSON gets its errors in JSON."""
+    Path("scaleplan.toml").write_text("[defaults]\nformat = 'json'\n")
+    assert cli("optimal").error["code"] == "usage"
+    assert cli("optimal", "--format", "text").err.startswith("error: ")
+
+
+def test_colour_follows_option_then_environment_then_terminal(cli, monkeypatch):
+    """``--color`` over NO_COLOR over FORCE_COLOR over whether it is a terminal; the words never differ."""
+    plain = cli(*OPTIMAL).out
+    assert "\x1b" not in plain
+    assert "\x1b[" in cli(*OPTIMAL, "--color", "always").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = cli(*OPTIMAL).out
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+    assert cli(*OPTIMAL, "--color", "never").out == plain
+    assert cli(*OPTIMAL, "--no-color").out == plain
+    assert "\x1b" not in cli(*OPTIMAL, "--json").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert cli(*OPTIMAL).out == plain
+    assert "\x1b[" in cli(*OPTIMAL, "--color", "always").out
+
+
+def test_colour_is_forced_even_without_a_terminal_of_its_own(cli, monkeypatch):
+    """``--color always`` and ``FORCE_COLOR`` also where TERM is missing or says dumb."""
+    for term in ("dumb", ""):
+        monkeypatch.setenv("TERM", term)
+        assert "\x1b[" in cli(*OPTIMAL, "--color", "always").out
+
+
+def test_a_terminal_gets_colour_and_the_same_words(process):
+    """A pseudo-terminal is a terminal; ``NO_COLOR`` is kept there."""
+    pty = pytest.importorskip("pty")
+
+    def shown(**environment):
+        command, variables = process(*OPTIMAL, TERM="xterm-256color", **environment)
+        main, side = pty.openpty()
+        with subprocess.Popen(command, env=variables, stdout=side, stderr=subprocess.PIPE) as child:
+            os.close(side)
+            written = b""
+            try:
+                while block := os.read(main, 4096):
+                    written += block
+            except OSError:  # how the end of a terminal is told
+                pass
+            os.close(main)
+            assert child.stderr.read() == b""
+        assert child.returncode == 0
+        return written.decode().replace("\r\n", "\n")
+
+    coloured = shown()
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == shown(NO_COLOR="1")

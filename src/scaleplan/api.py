@@ -30,6 +30,7 @@ from scaleplan.quantities import (
     parse_positive,
     parse_ratio,
 )
+from scaleplan.variants import VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,6 +94,10 @@ class ConstraintWords(TypedDict, total=False):
     ptq_bits: Amount | None
     fp_format: str | None
     quant_block: Amount | None
+    experts: Amount | None
+    max_memory: Amount | None
+    kv_tokens: Amount | None
+    granularity: Amount | None
 
 
 class LawWords(ConstraintWords, total=False):
@@ -186,20 +191,27 @@ def planner_of(
     said: tuple[Notice, ...] = ()
     if preset is None:
         home = home_preset(constraints)
-        said = () if home is None else (preset_switched(home, DEFAULT_PRESET),)
+        portable = all(entry.preset != home for entry in VARIANTS.values())
+        said = () if home is None else (preset_switched(home, DEFAULT_PRESET if portable else None),)
         preset = home or DEFAULT_PRESET
     law = Library().load(preset) if isinstance(preset, str) else preset
     if batch_regime is not None:
         law = law.with_regime(batch_regime)
-    return Planner(
+    asked = constraints_of(constraints, law)
+    planner = Planner(
         preset=law,
         limits=limits_of(params=params, tokens=tokens, limits=limit or ()),
-        constraints=constraints_of(constraints),
+        constraints=asked,
         level=parse_fraction(level),
         overhead=parse_ratio(overhead),
         count=count,
         said=said,
     )
+    if not asked.variants:
+        return planner
+    from scaleplan.choosing import varied  # for laws of mixtures alone
+
+    return varied(planner, *asked.variants)
 
 
 def optimal(**words: Unpack[BudgetWords]) -> Plan:

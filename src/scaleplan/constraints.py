@@ -1,4 +1,4 @@
-"""Which constraints a question asks for: the words of their options → constraints, by the two registries."""
+"""Which constraints a question asks for: the words of their options → constraints, by the registries."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.effective import EFFECTIVE
+from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.terms import TERMS
+from scaleplan.variants import VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.constraint import Constraint, Entry, Key, Option
     from scaleplan.effective.base import EffectiveQuantity
+    from scaleplan.presets import Preset
     from scaleplan.terms.base import Term
+    from scaleplan.variants.base import Variant
 
 __all__ = ["NONE", "Constraints", "constraints_of", "entries", "home_preset", "keys", "options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """The effective quantities in front of a law, and the terms beside its cost."""
+    """The effective quantities in front of a law, the terms beside its cost, and what a plan chooses in the law."""
 
     effective: tuple[EffectiveQuantity, ...] = ()
     terms: tuple[Term, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
     def __iter__(self) -> Iterator[Constraint]:
         yield from self.effective
         yield from self.terms
+        yield from self.variants
 
     @property
     def scarce(self) -> tuple[EffectiveQuantity, ...]:
@@ -43,15 +49,17 @@ class Constraints:
     def changed(self, old: Constraint, new: Constraint | None) -> Constraints:
         """Return them with one replaced, or removed for None."""
         kept = [new if item is old else item for item in self]
-        number = len(self.effective)
+        first, second = len(self.effective), len(self.effective) + len(self.terms)
         return Constraints(
-            effective=tuple(item for item in kept[:number] if item is not None),  # type: ignore[misc]
-            terms=tuple(item for item in kept[number:] if item is not None),  # type: ignore[misc]
+            effective=tuple(item for item in kept[:first] if item is not None),  # type: ignore[misc]
+            terms=tuple(item for item in kept[first:second] if item is not None),  # type: ignore[misc]
+            variants=self.variants,
         )
 
     def stacked(self) -> Notice | None:
         """Return what to say about a combination that nobody validated."""
-        names = [type(item).__name__.lower() for item in self]
+        # a variant is part of its law, which was measured with it, and reckons with inference
+        names = [type(item).__name__.lower() for item in self if self.effective or item not in self.variants]
         if len(names) < 2:
             return None
         message = f"{' and '.join(names)} together were never validated: each was measured alone"
@@ -62,8 +70,8 @@ NONE = Constraints()
 """No constraints."""
 
 
-def constraints_of(words: Mapping[str, str | float | None]) -> Constraints:
-    """Return the constraints that some words ask for.
+def constraints_of(words: Mapping[str, str | float | None], preset: Preset) -> Constraints:
+    """Return the constraints that some words ask for, and what the law leaves to be chosen.
 
     Raises
     ------
@@ -77,18 +85,36 @@ def constraints_of(words: Mapping[str, str | float | None]) -> Constraints:
     if unknown:
         msg = f"unexpected keyword argument '{min(unknown)}'"
         raise TypeError(msg)
-    if not any(value is not None for value in words.values()):
+    variant = _variant_of(words, preset)
+    if variant is None and not any(value is not None for value in words.values()):
         return NONE
     made = [
         tuple(entry.load().from_words(words) for entry in registry.values() if entry.asked(words))
         for registry in (EFFECTIVE, TERMS)
     ]
-    return Constraints(effective=made[0], terms=made[1])  # type: ignore[arg-type]
+    return Constraints(
+        effective=made[0],  # type: ignore[arg-type]
+        terms=made[1],  # type: ignore[arg-type]
+        variants=() if variant is None else (variant,),
+    )
+
+
+def _variant_of(words: Mapping[str, str | float | None], preset: Preset) -> Variant | None:
+    """Return the choice of the quantity that the law leaves open; None for a law that leaves none."""
+    own = getattr(preset.law, "variable", None)
+    for name, entry in VARIANTS.items():
+        if name != own and entry.asked(words):
+            option = next(option.name for option in entry.options if words.get(option.name) is not None)
+            raise UsageError(
+                f"--{option.replace('_', '-')} says nothing to preset '{preset.id}', which knows no {name}",
+                hint=f"choose a law of mixtures, such as {entry.preset}",
+            )
+    return None if own is None else VARIANTS[own].load().from_words(words)  # type: ignore[return-value]
 
 
 def entries() -> tuple[Entry, ...]:
     """Return every registered constraint."""
-    return (*EFFECTIVE.values(), *TERMS.values())
+    return (*EFFECTIVE.values(), *TERMS.values(), *VARIANTS.values())
 
 
 def options() -> tuple[Option, ...]:

@@ -149,7 +149,7 @@ def advise(
     tuned
         A batch tuned by experiment and the tokens it was tuned on, to be carried to the plan's tokens.
     experts
-        Experts of a mixture; brings in the rules for mixtures.
+        Experts of a mixture, the plan's own by default; they bring in the rules for mixtures.
     sequence, gpus_per_replica
         Tokens of a sequence and accelerators of one replica, for the time.
     rules
@@ -157,6 +157,7 @@ def advise(
 
     """
     known = RuleLibrary().all() if rules is None else rules
+    experts = plan.experts if experts is None else experts
     answers = tuple(
         _answer(rule, plan, experts)
         for rule in known

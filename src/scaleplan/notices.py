@@ -91,9 +91,9 @@ def left_out(preset: str, reason: str) -> Notice:
     return Notice(code="left_out", message=f"{preset} is left out: it must not choose a model size ({reason})")
 
 
-def preset_switched(preset: str, default: str) -> Notice:
-    """Say that a constraint brought its own law."""
-    return Notice(
-        code="preset_switched",
-        message=f"the law is {preset}, on which this was measured; --preset {default} carries it over to the default",
-    )
+def preset_switched(preset: str, default: str | None) -> Notice:
+    """Say that a constraint brought its own law, and that it can be carried over to the default one, if it can."""
+    message = f"the law is {preset}, on which this was measured"
+    if default is not None:
+        message += f"; --preset {default} carries it over to the default"
+    return Notice(code="preset_switched", message=message)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.laws.variable import VariableSurface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,6 +142,21 @@ class Preset:
             raise UnknownNameError("batch regime", regime, known)
         published = self.published.with_regime(regime)
         return replace(self, published=published, law=published.in_raw_units(self.units))
+
+    def with_variable(self, value: float) -> Preset:
+        """Return the preset of a law of mixtures for another number of experts, or another granularity."""
+        assert isinstance(self.published, VariableSurface)
+        published = self.published.choose(value)
+        law = published.in_raw_units(self.units)
+        if not law.routing_flops:
+            return replace(self, published=published, law=law)
+        return replace(
+            self,
+            published=published,
+            law=law,
+            cost=replace(self.cost, routing=law.routing_flops),
+            conventions=replace(self.conventions, flops=f"{self.conventions.flops.partition(' +')[0]} + routing"),
+        )
 
     def centre(self) -> tuple[float, ...]:
         """Return the middle of the coefficients' distribution in the coordinates of the uncertainty."""

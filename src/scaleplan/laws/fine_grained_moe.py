@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from scaleplan.laws.additive import Additive
-from scaleplan.laws.base import LossSurface, Number, Units, coefficient
+from scaleplan.laws.base import Units, coefficient
+from scaleplan.laws.variable import VariableSurface
 
 __all__ = ["FineGrainedMoE"]
 
@@ -20,7 +21,7 @@ _ASPECT = 64.0  # width over layers in the paper's models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FineGrainedMoE(LossSurface):
+class FineGrainedMoE(VariableSurface):
     """L = c + (g/G^gamma + a)/N_total^alpha + b/D^beta at granularity G = 4*width/(width of an expert)."""
 
     form: ClassVar[str] = "fine_grained_moe"
@@ -62,35 +63,6 @@ class FineGrainedMoE(LossSurface):
         (64 N/12)^(1/3).
         """
         return self.routing * self.experts * self.granularity / _ASPECT * (_ASPECT / _LAYER) ** (2 / 3)
-
-    @property
-    def floor(self) -> float:
-        """The irreducible loss c."""
-        return self.c
-
-    def reducible(self, params: Number, tokens: Number) -> Number:
-        """Return the two terms above c."""
-        return self.reduced.reducible(params, tokens)
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss of ``params`` active non-embedding parameters on ``tokens``."""
-        return self.reduced.loss(params, tokens)
-
-    def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return (active params, tokens) of least loss at ``params * tokens = product``, routing left out."""
-        return self.reduced.best_split(product)
-
-    def least_product(self, loss: Number) -> Number:
-        """Return the least ``params * tokens`` that reaches a loss above c."""
-        return self.reduced.least_product(loss)
-
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return the tokens with which ``params`` reach ``loss``."""
-        return self.reduced.tokens_for(loss, params)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return the active parameters with which ``tokens`` reach ``loss``."""
-        return self.reduced.params_for(loss, tokens)
 
     def total_params(self, params: float) -> float:
         """Return the non-embedding parameters of all experts together."""

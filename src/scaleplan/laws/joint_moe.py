@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.laws.additive import Additive
-from scaleplan.laws.base import LossSurface, Number, Units, coefficient
+from scaleplan.laws.base import Units, coefficient
 from scaleplan.laws.expert_count import saturated
+from scaleplan.laws.variable import VariableSurface
 
 if TYPE_CHECKING:
     from scaleplan.records import Table
@@ -24,7 +25,7 @@ _ATTENTION = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JointMoE(LossSurface):
+class JointMoE(VariableSurface):
     """L = a*X^delta*N^(alpha + gamma*ln X) + b*X^omega*D^(beta + zeta*ln X) + c at a saturating count X of experts.
 
     At a fixed number of experts it is the additive law :attr:`reduced`, closed forms included.
@@ -77,42 +78,14 @@ class JointMoE(LossSurface):
             beta=-(self.beta + self.zeta * log),
         )
 
-    @property
-    def floor(self) -> float:
-        """The irreducible loss c."""
-        return self.c
-
-    def reducible(self, params: Number, tokens: Number) -> Number:
-        """Return the two terms above c."""
-        return self.reduced.reducible(params, tokens)
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss of ``params`` active parameters on ``tokens``."""
-        return self.reduced.loss(params, tokens)
-
-    def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return (active params, tokens) of least loss at ``params * tokens = product``."""
-        return self.reduced.best_split(product)
-
-    def least_product(self, loss: Number) -> Number:
-        """Return the least ``params * tokens`` that reaches a loss above c."""
-        return self.reduced.least_product(loss)
-
-    def size_overhead(self, factor: float) -> float:
-        """Return the compute that a size ``factor`` times the optimum wastes, at every budget."""
-        return self.reduced.size_overhead(factor)
-
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return the tokens with which ``params`` reach ``loss``."""
-        return self.reduced.tokens_for(loss, params)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return the active parameters with which ``tokens`` reach ``loss``."""
-        return self.reduced.params_for(loss, tokens)
-
     def total_params(self, params: float) -> float:
         """Return the parameters of all experts together, for ``params`` active ones, in the authors' shapes."""
         return Shape.of_active(params).total_params(self.experts)
+
+    def elements(self, params: float, *, cached_tokens: float = 0.0) -> float:
+        """Return the numbers that a model of ``params`` active parameters and its cache keep in memory."""
+        shape = Shape.of_active(params)
+        return shape.total_params(self.experts) + shape.cache(cached_tokens)
 
     def largest(self, elements: float, *, cached_tokens: float = 0.0) -> float:
         """Return the most active parameters that fit ``elements`` numbers of memory, cache included."""

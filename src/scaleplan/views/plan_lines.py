@@ -12,6 +12,7 @@ import numpy as np
 
 from scaleplan import notices
 from scaleplan.budget import Budget
+from scaleplan.constraints import NONE
 from scaleplan.formats.columns import Template
 from scaleplan.formats.delimited import cell, flat
 
@@ -29,7 +30,8 @@ _ENDS = {"0": "low", "1": "high"}
 
 def supports(planner: Planner) -> bool:
     """Whether plans of this kind differ in their numbers only, so that one serves as the template of all."""
-    return not planner.limits and planner.frontier.scale_free and planner.count is None and planner.may_choose
+    plain = not planner.limits and planner.constraints == NONE and planner.count is None
+    return plain and planner.frontier.scale_free and planner.may_choose
 
 
 def json_lines(plans: PlanArray) -> Iterator[str]:

@@ -86,6 +86,7 @@ def hold_out(
     *,
     objective: Objective | None = None,
     tied: bool = False,
+    floor: float | None = None,
     samples: int = 200,
     seed: int = 0,
     level: float = 0.9,
@@ -107,7 +108,7 @@ def hold_out(
     rest = points.select(~top)
     if len(rest) < _LEAST_RUNS:
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
-    base = fit_additive(rest, objective=objective, tied=tied)
+    base = fit_additive(rest, objective=objective, tied=tied, floor=floor)
     resamples = bootstrap(rest, base, samples=samples, seed=seed)
     tested = backtest(rest, base, samples=0)
     held = points.select(top)

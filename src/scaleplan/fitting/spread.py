@@ -1,0 +1,123 @@
+"""What a preset file says of its coefficients: a covariance where one describes the resamples, or some of them.
+
+A covariance serves every question, takes the backtest on top, and is short. It does not describe resamples that
+pile up on a bound (a floor at zero, an exponent at its limit) or run off to infinity (a law that is not identified):
+there the resamples themselves are written, thinned to what gives a 90 % interval to about a tenth of its width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.presets import LN, Backtest, Uncertainty
+
+if TYPE_CHECKING:
+    from numpy import bool_, float64
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.bootstrap import Bootstrap
+    from scaleplan.fitting.curves import CurveFit
+    from scaleplan.fitting.result import Fit
+
+    Array = NDArray[float64]
+
+__all__ = ["curve_uncertainty", "surface_uncertainty"]
+
+_DRAWS = 400
+_OFTEN = 0.05  # the share of resamples on a bound from which a covariance misleads
+_PROBES = (1e12, 1e30)  # FLOP: a preset must answer between these
+
+
+def surface_uncertainty(fit: Fit) -> Uncertainty | None:
+    """Return the uncertainty of an additive fit with its backtest, or None without resamples."""
+    resamples = fit.resamples
+    if resamples is None:
+        return None
+    tested = fit.tested
+    backtest = None if tested is None else Backtest(factors=tested.factors, rms=tested.rms)
+    method = _method(fit, resamples)
+    piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
+    if fit.identified and not piled_up:
+        covariance = resamples.covariance()
+        return Uncertainty(
+            parameters=resamples.parameters,
+            covariance=_rows(0.5 * (covariance + covariance.T)),
+            method=method,
+            samples=resamples.samples,
+            backtest=backtest,
+        )
+    usable = _usable(resamples)
+    if not usable.any():
+        return None
+    kept = resamples.draws[usable][:_DRAWS]
+    lost = int(np.count_nonzero(~usable))
+    note = f"; the first {len(kept)} of them"
+    if lost:
+        note += f" that give finite answers ({lost} do not)"
+    return Uncertainty(
+        parameters=("ln A", "ln B", "E", "alpha", "beta"),
+        draws=_rows(kept),
+        method=method + note,
+        samples=resamples.samples,
+        backtest=backtest,
+    )
+
+
+def curve_uncertainty(fits: tuple[tuple[str, CurveFit], ...], *, names: dict[str, str]) -> Uncertainty | None:
+    """Return the draws of curves that were resampled together, or None without resamples.
+
+    ``fits`` are (prefix, fit): the coefficient of a curve is called ``names[prefix + its name]`` in the law.
+    """
+    if not fits or not all(len(fit.draws) for _, fit in fits):
+        return None
+    columns, parameters = [], []
+    usable = np.ones(len(fits[0][1].draws), dtype=bool)
+    for prefix, fit in fits:
+        for name, column in zip(fit.names, fit.draws.T, strict=True):
+            target = names.get(prefix + name, name)
+            positive = bool(np.all(column > 0)) and name in _SCALES
+            with np.errstate(all="ignore"):
+                values = np.log(column) if positive else column
+            usable &= np.isfinite(values)
+            columns.append(values)
+            parameters.append(f"{LN}{target}" if positive else target)
+    kept = np.stack(columns, axis=1)[usable][:_DRAWS]
+    if not len(kept):
+        return None
+    return Uncertainty(
+        parameters=tuple(parameters),
+        draws=_rows(kept),
+        method=f"case bootstrap of the rows; the first {len(kept)} resamples",
+        samples=len(fits[0][1].draws),
+    )
+
+
+_SCALES = frozenset({"a", "b", "g", "y0"})  # coefficients that range over decades
+
+
+def _method(fit: Fit, resamples: Bootstrap) -> str:
+    drawn = "training runs (all points of one together)" if resamples.unit == "cluster" else "runs"
+    layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
+    objective = fit.solution.objective
+    delta = f" {objective.delta:g}" if objective.robust == "huber" else ""
+    return (
+        f"bootstrap of {drawn}{layers}, {objective.robust}{delta} on {objective.residual} loss, seed {resamples.seed}"
+    )
+
+
+def _usable(resamples: Bootstrap) -> NDArray[bool_]:
+    """Return which resamples a preset may hold: finite, positive answers over all budgets."""
+    with np.errstate(all="ignore"):
+        laws = resamples.laws()
+        good = np.isfinite(resamples.draws).all(axis=1) & (laws.A > 0) & (laws.B > 0) & (laws.E >= 0)
+        for flops in _PROBES:
+            side = np.full(resamples.samples, (flops / 6) ** 0.5)
+            for answer in (laws.loss(side, side), *laws.best_split(np.full(resamples.samples, flops / 6))):
+                good &= np.isfinite(answer) & (np.asarray(answer) > 0)
+    return np.asarray(good, dtype=bool)
+
+
+def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)

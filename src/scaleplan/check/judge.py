@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.check.estimate import Estimate, Estimator
-from scaleplan.check.measure import culprits, interval_of, measure
+from scaleplan.check.measure import culprits, interval_of, measure, measures
 from scaleplan.check.verdict import Check, CheckedRun, Verdict
 from scaleplan.check.wording import NEGATED, amount, bound, telling
 from scaleplan.config.project import Rule
@@ -87,12 +87,15 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
 
 
 def _checked(run: Run, estimate: Estimate | None) -> CheckedRun:
+    plan = estimate.plan if estimate else None
     return CheckedRun(
         name=run.name,
         file=run.file,
         line=run.line,
-        carbon_kg=estimate.carbon_kg if estimate else None,
-        plan=estimate.plan if estimate else None,
+        preset=plan.preset if plan else None,
+        loss_unit=plan.loss_unit if plan else None,
+        values=measures(estimate) if estimate else {},
+        warnings=plan.warnings if plan else (),
     )
 
 

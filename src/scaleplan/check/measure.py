@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scaleplan.config.run import Place
     from scaleplan.plan import Plan
 
-__all__ = ["ADDITIVE", "culprits", "interval_of", "measure", "measures"]
+__all__ = ["ADDITIVE", "culprits", "interval_of", "measure", "measures", "measures_of"]
 
 ADDITIVE = ("flops", "gpu_hours", "cost", "energy_kwh", "carbon_kg")
 """The quantities of which several runs have a sum that means something."""
@@ -48,7 +48,12 @@ _SIDES = ("tokens", "params", "model")
 _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 
-def measures(plan: Plan, *, carbon_kg: float | None = None) -> dict[str, float | None]:
+def measures(estimate: Estimate) -> dict[str, float | None]:
+    """Return every quantity of a run's plan, in base units; None for what is not known."""
+    return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg)
+
+
+def measures_of(plan: Plan, *, carbon_kg: float | None = None) -> dict[str, float | None]:
     """Return every quantity of a plan, in base units; None for what is not known."""
     budget = plan.budget
     return {
@@ -80,8 +85,7 @@ def measure(estimate: Estimate, quantity: str) -> float:
         When it is not known, with what to add to the run.
 
     """
-    values = measures(estimate.plan, carbon_kg=estimate.carbon_kg)
-    value = values[quantity]
+    value = measures(estimate)[quantity]
     if value is None:
         raise UsageError(f"{quantity} is not known for this run", hint=_UNKNOWN[quantity])
     return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.check.difference import Snapshot, State
 from scaleplan.check.estimate import Estimator
-from scaleplan.check.measure import culprits, measures
+from scaleplan.check.measure import culprits, measures, measures_of
 from scaleplan.check.saved import read_saved
 from scaleplan.check.verdict import Check
 from scaleplan.config.project import read_project
@@ -46,12 +46,7 @@ def of_file(name: str) -> Snapshot:
         return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
     if isinstance(result, Check):
         runs = {
-            run.name: State(
-                values=measures(run.plan, carbon_kg=run.carbon_kg),
-                preset=run.plan.preset,
-            )
-            for run in result.runs
-            if run.plan is not None
+            run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset is not None
         }
         return Snapshot(label=shown, runs=runs)
     raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
@@ -90,7 +85,7 @@ def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str |
                     f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
                 ) from None
             runs[run.name] = State(
-                values=measures(estimate.plan, carbon_kg=estimate.carbon_kg),
+                values=measures(estimate),
                 preset=estimate.plan.preset,
                 places=culprits(estimate, "flops"),
             )
@@ -98,4 +93,4 @@ def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str |
 
 
 def _state(plan: Plan) -> State:
-    return State(values=measures(plan), preset=plan.preset)
+    return State(values=measures_of(plan), preset=plan.preset)

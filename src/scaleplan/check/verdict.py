@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scaleplan.config.run import Place
-    from scaleplan.plan import Plan
+    from scaleplan.notices import Notice
 
 __all__ = ["Check", "CheckedRun", "Verdict"]
 
@@ -53,13 +55,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedRun:
-    """A run and its plan; None where it could not be planned."""
+    """A run, its law, and its quantities in base units; no law and no values where it could not be planned."""
 
     name: str
     file: str
     line: int | None
-    carbon_kg: float | None
-    plan: Plan | None
+    preset: str | None
+    loss_unit: str | None
+    values: Mapping[str, float | None]
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +89,4 @@ class Check:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {
-            "schema": self.schema,
-            "status": self.status,
-            "failures": self.failures,
-            "warnings": self.warnings,
-            "errors": self.errors,
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
-            "runs": [{**_flat(run), "plan": None if run.plan is None else run.plan.to_dict()} for run in self.runs],
-        }
-
-
-def _flat(run: CheckedRun) -> dict[str, object]:
-    return {item.name: getattr(run, item.name) for item in fields(run) if item.name != "plan"}
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}

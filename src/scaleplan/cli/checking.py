@@ -14,10 +14,11 @@ from scaleplan.errors import FileError
 from scaleplan.formats import Rendering
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from scaleplan.check.verdict import Check
     from scaleplan.formats.report import Report
+    from scaleplan.notices import Notice
 
 __all__ = ["APPS", "check_rendering", "project_paths"]
 
@@ -51,7 +52,18 @@ def check(
     from scaleplan.config.project import read_project
 
     result = judged([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
-    return Answer(rendering=check_rendering(result), exit_status=result.exit_status)
+    return Answer(rendering=check_rendering(result), notices=_notices(result), exit_status=result.exit_status)
+
+
+def _notices(result: Check) -> Iterator[Notice]:
+    """Yield what the plans warn of: each kind once, of the first run that it concerns; the JSON has them all."""
+    from scaleplan.notices import Notice
+
+    said: dict[str, Notice] = {}
+    for run in result.runs:
+        for notice in run.warnings:
+            said.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
+    yield from said.values()
 
 
 def project_paths(names: Sequence[str]) -> list[Path]:

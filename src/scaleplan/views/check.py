@@ -8,7 +8,6 @@ from scaleplan.check.wording import amount, bound
 from scaleplan.formats.cases import Case, Location
 from scaleplan.formats.report import Grid, Report
 from scaleplan.quantities.limits import parse_limit
-from scaleplan.views.plan import format_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,24 +89,11 @@ def _line(verdict: Verdict) -> str:
 
 
 def _runs(runs: Sequence[CheckedRun]) -> Report:
+    names = ("params", "tokens", "flops", "gpu_hours", "cost", "loss")
     rows = []
     for run in runs:
-        plan = run.plan
-        if plan is None:
-            rows.append((run.name, *["–"] * 6))
-            continue
-        budget = plan.budget
-        rows.append(
-            (
-                run.name,
-                amount("params", plan.params),
-                amount("tokens", plan.tokens),
-                amount("flops", plan.flops),
-                "–" if budget.gpu_hours is None else amount("gpu_hours", budget.gpu_hours),
-                "–" if budget.cost is None else amount("cost", budget.cost),
-                "–" if plan.loss is None else format_loss(plan.loss),
-            )
-        )
+        values = [(name, run.values.get(name)) for name in names]
+        rows.append((run.name, *("–" if value is None else amount(name, value) for name, value in values)))
     columns = ("run", "params", "tokens", "compute", "GPU time", "cost", "loss")
     return Report(title="plans", grid=Grid(columns=columns, rows=tuple(rows), text=frozenset({"run"})))
 

@@ -20,7 +20,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *children: str | None, **attributes: str | float | None) -> Markup:
+def element(name: str, /, *children: str | None, **attributes: str | float | None) -> Markup:
     """Return an element; children that are not markup are escaped, and None is left out.
 
     Parameters

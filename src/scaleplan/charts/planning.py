@@ -195,6 +195,7 @@ def compare(planners: Sequence[Planner], budgets: Sequence[float], *, at: float 
     series: list[Series] = []
     drawn = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
     left_out = [planner.preset.id for planner in planners if planner not in drawn]
+    unknown = [planner.preset.id for planner in drawn if planner.preset.range.flops is None]
     for tone, planner in enumerate(drawn):
         known = planner.preset.range.flops
         ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
@@ -216,6 +217,7 @@ def compare(planners: Sequence[Planner], budgets: Sequence[float], *, at: float 
         caption=(
             "The size each law finds compute-optimal, in total parameters unless the name says otherwise. Each law "
             "counts compute in its own way; their losses stand on different text and are not compared."
+            + (f" No range is known, so nothing is dashed: {', '.join(unknown)}." if unknown else "")
             + (f" Sized in FLOP per token, and not drawn: {', '.join(left_out)}." if left_out else "")
         ),
     )

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("models", "a size → a concrete architecture, as a config.json"),
     "plot": ("pictures", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
+    "report": ("pictures", "one self-contained HTML page: the answer, its pictures, and what moves it"),
     "fit": ("fitting", "training runs → a law with its uncertainty, as a preset"),
     "backtest": ("fitting", "training runs → how well the smaller would have predicted the larger"),
     "design": ("fitting", "a budget for pilot runs → which to train to know the law where it matters"),

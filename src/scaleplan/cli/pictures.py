@@ -1,4 +1,4 @@
-"""The commands that draw: plot."""
+"""The commands that draw: plot and report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, words
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    LawOptions,
+    OutputOptions,
+    words,
+)
+from scaleplan.cli.output import chosen_format
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.formats import Rendering
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["APPS"]
 
-APPS = {name: single() for name in ("plot",)}
+APPS = {name: single() for name in ("plot", "report")}
 
 
 @command(
@@ -70,6 +78,44 @@ def plot(
         return chart_report(chart)
 
     return Answer(rendering=Rendering(chart.to_dict(), records=chart.records(), report=report))
+
+
+@command(
+    APPS["report"],
+    examples=[
+        "scaleplan report --flops 1e24 -o report.html",
+        "scaleplan report --gpus 512 --gpu h100-sxm --time 60d --limit 'tokens_per_param >= 20' -o plan.html",
+    ],
+)
+def report(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    output: OutputOptions,
+    *,
+    file: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page to write; standard output if not given."),
+    ] = None,
+) -> Answer:
+    """Write one self-contained HTML page: the answer, its pictures, and what moves it; --json gives the plan."""
+    path = None if file in (None, "-") else Path(str(file))
+    if path is not None:
+        require_writable(path)
+    from scaleplan.document.page import page
+    from scaleplan.document.subject import gather
+    from scaleplan.views.plan import plan_report
+
+    asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
+    subject = gather(asked)
+    if path is not None:
+        write_atomic(path, page(subject))
+    if chosen_format(output) == "text" and output.get is None:
+        chunks = iter([page(subject)] if path is None else [])
+        return Answer(chunks=chunks, notices=subject.plan.warnings)
+    data = Rendering(subject.plan.to_dict(), report=lambda: plan_report(subject.plan))
+    return Answer(rendering=data, notices=subject.plan.warnings)
 
 
 def _drawable(file: str) -> Path:

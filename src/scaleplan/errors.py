@@ -41,10 +41,11 @@ def inert(text: str) -> str:
 
 
 def quote(value: object) -> str:
-    """Write somebody else's text for a message: inert, shortened, in single quotes."""
+    """Write somebody else's text for a message: inert, shortened, in single quotes; of a path the end is kept."""
     text = inert(str(value))
     if len(text) > _LONGEST_QUOTE:
-        text = text[: _LONGEST_QUOTE - 1] + "…"
+        is_path = hasattr(value, "__fspath__")
+        text = "…" + text[1 - _LONGEST_QUOTE :] if is_path else text[: _LONGEST_QUOTE - 1] + "…"
     return f"'{text}'"
 
 

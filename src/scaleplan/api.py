@@ -34,12 +34,14 @@ from scaleplan.variants import VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
     from scaleplan.asking import Amount
     from scaleplan.budget import BudgetRequest
     from scaleplan.conversion import Conversion
+    from scaleplan.models import Model
     from scaleplan.notices import Notice
     from scaleplan.plan import Plan
     from scaleplan.plan_array import PlanArray
@@ -134,6 +136,21 @@ class PointWords(LawWords, HardwareWords, total=False):
     """What accompanies a chosen model."""
 
 
+class RunWords(TypedDict, total=False):
+    """A concrete model, and how a plan is drawn out to a run."""
+
+    model: Model | str | Path | Mapping[str, object] | None
+    shape: bool
+    style: str | None
+    context: Amount | None
+    batch: Amount | None
+    region: str | None
+
+
+class ChosenWords(PointWords, RunWords, total=False):
+    """What accompanies a model on its tokens."""
+
+
 class GoalWords(PointWords, total=False):
     """What accompanies a goal."""
 
@@ -157,7 +174,7 @@ class ArrayWords(LawWords, BoundWords, total=False):
     """What accompanies an array of budgets in FLOP."""
 
 
-class BudgetWords(Words, total=False):
+class BudgetWords(Words, RunWords, total=False):
     """A budget and what accompanies it."""
 
     flops: Amount | None
@@ -176,6 +193,7 @@ def planner_of(
     params: Amount | None = None,
     tokens: Amount | None = None,
     limit: Sequence[str] | None = None,
+    model: Model | None = None,
     **constraints: Amount | None,
 ) -> Planner:
     """Return the planner for a law, its limits and constraints, and how to tell its answers.
@@ -197,6 +215,13 @@ def planner_of(
     law = Library().load(preset) if isinstance(preset, str) else preset
     if batch_regime is not None:
         law = law.with_regime(batch_regime)
+    if model is not None:
+        from scaleplan.modelled import size_by
+
+        if params is not None:
+            raise UsageError("the size is given twice: --params and --model", hint="give one of them")
+        params, asides = size_by(law, model)
+        said = (*said, *asides)
     asked = constraints_of(constraints, law)
     planner = Planner(
         preset=law,
@@ -206,6 +231,7 @@ def planner_of(
         overhead=parse_ratio(overhead),
         count=count,
         said=said,
+        model=model,
     )
     if not asked.variants:
         return planner
@@ -224,7 +250,9 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
         ``limit``, ``batch_regime``, ``count``), the constraints (``unique_tokens``, ``inference_tokens``,
         ``inference_mfu``, ``inference_price``, ``compute_multiplier``) and the hardware (``gpu``, ``gpus``,
-        ``mfu``, ``goodput``, ``precision``, ``profile``, ``price``).
+        ``mfu``, ``goodput``, ``precision``, ``profile``, ``price``). A concrete ``model`` fixes the size, by the
+        law's own way of counting. With ``shape`` the plan has a ``blueprint``: architecture (of a ``style``), layout,
+        micro-batch, steps (of ``batch`` tokens and sequences of ``context``), and the bill (carbon by ``region``).
 
     Raises
     ------
@@ -240,7 +268,8 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
 
     """
     hardware, rest, budget = _split(words)
-    return plan_budget(planner_of(**rest), request_of(hardware, **budget))
+    run = _run_of(rest)
+    return run(plan_budget(planner_of(**rest), request_of(hardware, **budget)))
 
 
 def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
@@ -259,12 +288,18 @@ def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
     return plan_array(planner_of(**words), flops)
 
 
-def loss(*, params: Amount, tokens: Amount, **words: Unpack[PointWords]) -> Plan:
-    """Return the plan of training ``params`` on ``tokens``: its loss, and its distance from the optimum."""
+def loss(*, params: Amount | None = None, tokens: Amount, **words: Unpack[ChosenWords]) -> Plan:
+    """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum."""
     hardware, rest, _ = _split(words)
+    run = _run_of(rest)
+    model = rest.get("model")
+    if (params is None) == (model is None):
+        what = "there is no model size" if params is None else "the size is given twice: --params and --model"
+        raise UsageError(what, hint="give exactly one of --params and --model")
     planner = planner_of(**rest)
-    size, data = planner.law_params(parse_count(params, what="params")), parse_count(tokens, what="tokens")
-    return plan_aim(planner, hardware, lambda on: on.loss(size, data))
+    data = parse_count(tokens, what="tokens")
+    size = planner.own_params if params is None else planner.law_params(parse_count(params, what="params"))
+    return run(plan_aim(planner, hardware, lambda on: on.loss(size, data)))
 
 
 def target(
@@ -362,6 +397,20 @@ def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str
     return Hardware(**hardware), rest, budget
 
 
+def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
+    """Take the words about a run out of a question, its model left read; return what draws a plan out to a run."""
+    asked = {name: words.pop(name) for name in RunWords.__annotations__ if name in words}
+    if all(value in (None, False) for value in asked.values()):
+        return lambda plan: plan
+    from scaleplan.modelled import drawing_of, drawn, model_from
+
+    drawing, source = drawing_of(asked), asked.get("model")
+    model = None if source is None else model_from(source, asked.get("context"))
+    if model is not None:
+        words["model"] = model
+    return lambda plan: drawn(plan, drawing, model)
+
+
 def plan_budget(
     planner: Planner, request: BudgetRequest, *, moe: bool | None = None, catalogue: Catalogue | None = None
 ) -> Plan:
@@ -381,8 +430,8 @@ def plan_budget(
     """
     funding = settle(
         request,
-        lambda paid: planner.on(paid.budget).best(paid.flops)[0],
-        moe=planner.preset.is_moe if moe is None else moe,
+        lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
+        moe=planner.mixture if moe is None else moe,
         by_hardware=planner.by_hardware,
         catalogue=catalogue,
     )
@@ -403,7 +452,7 @@ def plan_aim(
     Where the plan depends on the hardware, its utilisation is that of the size of the plan before, until it stays.
     Parameters as for :func:`plan_budget`; ``aim`` asks a planner for the plan.
     """
-    moe = planner.preset.is_moe if moe is None else moe
+    moe = planner.mixture if moe is None else moe
     catalogue = catalogue or Catalogue()
     funding = None
     if planner.by_hardware:
@@ -411,7 +460,7 @@ def plan_aim(
     for _ in range(4):
         plan = aim(planner if funding is None else planner.on(funding.budget))
         request = request_of(hardware, flops=plan.flops)
-        found = resolve(request, params=plan.params, moe=moe, catalogue=catalogue)
+        found = resolve(request, params=planner.working_params(plan.params), moe=moe, catalogue=catalogue)
         if funding is None or found.budget.utilisation == funding.budget.utilisation:
             break
         funding = found

@@ -169,8 +169,8 @@ def _loss(limit: Limit, _: Situation) -> tuple[str, Span]:
 def _memory(limit: Limit, situation: Situation) -> tuple[str, Span]:
     if situation.sizes_in_memory is None:
         raise UsageError(
-            f"{quote(limit.text)} cannot be kept: the memory of a model needs its shape, which is not known here",
-            hint="limit params instead",
+            f"{quote(limit.text)} needs --gpu and --gpus",
+            hint="say what the model is divided over, or limit params instead",
         )
     span = _interval(limit)
     if span.low > 0:
@@ -182,7 +182,7 @@ def _plain(name: str) -> Callable[[Limit, Situation], tuple[str, Span]]:
     return lambda limit, _: (name, _interval(limit))
 
 
-HARDWARE = frozenset({"gpu_hours", "days", "cost", "energy_kwh"})
+HARDWARE = frozenset({"gpu_hours", "days", "cost", "energy_kwh", "memory_gb"})
 """The quantities whose limits depend on the hardware."""
 
 RULES: Mapping[str, Callable[[Limit, Situation], tuple[str, Span]]] = {

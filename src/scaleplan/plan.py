@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.binding import Binding
+    from scaleplan.blueprint import Blueprint
     from scaleplan.budget import Budget
     from scaleplan.notices import Notice
     from scaleplan.uncertainty import Interval
@@ -84,6 +85,7 @@ class Plan:
     budget: Budget
     binding: tuple[Binding, ...] = ()
     constraints: Mapping[str, object] = field(default_factory=dict)
+    blueprint: Blueprint | None = None
     warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scaleplan.laws.base import Law
+    from scaleplan.models import Model
     from scaleplan.notices import Notice
     from scaleplan.uncertainty import Interval, Outcome
 
@@ -47,6 +48,8 @@ class Planner(Question):
         The convention to convert sizes to, beside the law's own; None for no conversion.
     said
         What must be said about the question itself, in every plan.
+    model
+        The concrete model that the question is about; None for any model of a size.
 
     """
 
@@ -54,6 +57,7 @@ class Planner(Question):
     overhead: float = 0.05
     count: str | None = None
     said: tuple[Notice, ...] = ()
+    model: Model | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -69,6 +73,23 @@ class Planner(Question):
     def may_choose(self) -> bool:
         """Whether the law may choose the split, or the bounds leave it nothing to choose."""
         return self.preset.allocates or self.fixed
+
+    @property
+    def mixture(self) -> bool:
+        """Whether the model is a mixture of experts."""
+        return self.preset.is_moe or (self.model is not None and self.model.architecture.experts is not None)
+
+    @property
+    def own_params(self) -> float:
+        """The size of the concrete model as the law counts it, exactly."""
+        assert self.model is not None
+        return self.model.params_as(self.preset.conventions.params)
+
+    def working_params(self, params: float) -> float:
+        """Return the parameters that compute for each token, on which utilisation depends."""
+        if self.model is not None:
+            return self.model.active_params
+        return params / 6 if self.preset.conventions.params == "flops_per_token" else params
 
     def law_params(self, params: float) -> float:
         """Return a size given in the convention of ``count`` in the law's own.

@@ -76,8 +76,22 @@ class Question:
         if not self.limits:
             return UNBOUNDED
         unique = next((item.unique_tokens for item in self.constraints if hasattr(item, "unique_tokens")), None)
-        situation = Situation(budget=self.hardware, unique_tokens=unique, priced=self.constraints.priced)
+        situation = Situation(
+            budget=self.hardware,
+            unique_tokens=unique,
+            priced=self.constraints.priced,
+            sizes_in_memory=self._sizes_in_memory,
+        )
         return bounds_of_limits(self.limits, situation)
+
+    @property
+    def _sizes_in_memory(self) -> Callable[[float], float] | None:
+        """What turns GB on each device into the largest size; None without devices."""
+        if self.hardware is None or self.hardware.gpu is None or self.hardware.gpus is None:
+            return None
+        from scaleplan.siting import sizes_in_memory  # only for a limit on memory
+
+        return sizes_in_memory(self.preset, self.hardware)
 
     @cached_property
     def cost(self) -> Cost:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("planning", "this budget under many laws, side by side"),
     "break-even": ("demand", "this loss → the inference demand from which a smaller model pays"),
     "hyperparameters": ("hyperparameters", "this plan → batch and learning rate by every rule, and their spread"),
+    "precisions": ("precisions", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
     "vocab": ("vocab", "this size → how large the vocabulary should be"),
     "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),

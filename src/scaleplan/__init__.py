@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
+    from scaleplan.demand import break_even
     from scaleplan.errors import ScaleplanError
+    from scaleplan.fitting.asking import backtest, fit
+    from scaleplan.fitting.designing import design
+    from scaleplan.fitting.fitted import Fitted
     from scaleplan.library import Library
     from scaleplan.models.asking import model, shape
     from scaleplan.plan import Plan, Plans
@@ -23,13 +27,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Fitted",
     "Library",
     "Plan",
     "Plans",
     "ScaleplanError",
     "__version__",
+    "backtest",
+    "break_even",
     "compare",
     "convert",
+    "design",
+    "fit",
     "loss",
     "model",
     "optimal",
@@ -40,12 +49,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Fitted": "fitting.fitted",
     "Library": "library",
     "Plan": "plan",
     "Plans": "plan",
     "ScaleplanError": "errors",
+    "backtest": "fitting.asking",
+    "break_even": "demand",
     "compare": "api",
     "convert": "api",
+    "design": "fitting.designing",
+    "fit": "fitting.asking",
     "loss": "api",
     "model": "models.asking",
     "optimal": "api",

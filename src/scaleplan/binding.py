@@ -72,7 +72,7 @@ def binding_limits(
                 limit=part.text,
                 quantity=part.quantity,
                 excess_loss=gain,
-                compute_overhead=None if needed is None else used / needed - 1,
+                compute_overhead=None if needed is None else max(0.0, used / needed - 1),
             )
         )
     return tuple(found)
@@ -108,8 +108,10 @@ def conflict(build: Callable[[Bounds], Problem], bounds: Bounds, flops: float) -
             elif least is None:
                 hint = "relax one of them; no budget satisfies all limits"
             else:
-                hint = f"the least budget that would do is {format_flops(least, digits=6)}; or relax one of them"
-            return UnreachableError(f"the plan cannot keep {_listed(chosen, flops)}", hint=hint)
+                hint = f"the least budget that would do is {format_flops(least, digits=6)}"
+                if len(chosen) > 1:
+                    hint += "; or relax one of them"
+            return UnreachableError(_said(chosen, flops), hint=hint)
     return UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
 
 
@@ -137,9 +139,10 @@ def _possible(
     return split is None or problem.loss(*split) <= kept.loss.high * (1 + 1e-12)
 
 
-def _listed(chosen: Sequence[Bound | None], flops: float) -> str:
-    words = [f"the budget of {format_flops(flops)}" if part is None else f"'{part.text}'" for part in chosen]
-    words = words[1:] + words[:1] if chosen[0] is None else words
+def _said(chosen: Sequence[Bound | None], flops: float) -> str:
+    words = [f"'{part.text}'" for part in chosen if part is not None]
+    if None in chosen:
+        words.append(f"the budget of {format_flops(flops)}")
     if len(words) == 1:
-        return words[0]
-    return f"{', '.join(words[:-1])} and {words[-1]} together"
+        return f"no model fits {words[0]}"
+    return f"{', '.join(words[:-1])} and {words[-1]} exclude each other"

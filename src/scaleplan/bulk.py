@@ -35,7 +35,7 @@ _BLOCK = 2048  # budgets solved together: the scan holds _BLOCK x _GRID numbers,
 _GOLDEN = 0.6180339887498949
 _ROUNDING = 4e-16
 _SAME = 1e-12  # places closer than this are one
-_ASIDE = 1e-6  # where a minimum at a corner shows that it is one
+_ASIDE, _NEAR = 1e-6, 1e-5  # where a minimum at a corner, and a smooth one, show that they are
 _ROUGH, _FINE = 3e-3, 1e-9  # widths at which Newton's method takes over, and at which nothing needs to
 _SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred times above the noise
 
@@ -95,9 +95,8 @@ def _solve_block(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
         params, budget = np.exp(places), flops[rows]
         return problem.reducible(params, problem.most_tokens(params, budget if places.ndim == 1 else budget[:, None]))
 
-    closed = problem.closed_form(flops)
-    corners = [*problem.corners(flops), *([] if closed is None else [closed[0]])]
-    exact = [low, high, *(np.where((corner > low) & (corner < high), corner, low) for corner in corners)]
+    inside = [np.where((corner > low) & (corner < high), corner, low) for corner in problem.corners(flops)]
+    exact = [low, high, *inside]
     place = _minimum(objective, np.log(low), np.log(high), np.log(np.stack(exact, axis=1)))
     params = np.clip(np.exp(place), low, high)
     for corner in exact:  # what the logarithm has rounded
@@ -128,8 +127,8 @@ def _minimum(objective: Objective, low: Floats, high: Floats, nodes: Floats) -> 
 def _refined(objective: Objective, places: Floats, cell: Rows, rows: Rows) -> tuple[Floats, Floats]:
     """Return the least place between the neighbours of a scanned one, and its value.
 
-    Kinks lie at scanned places only. So either the scanned place is the minimum itself, which its surroundings
-    show, or the objective is smooth at the minimum and Newton's method finds it; the rest are halved down to.
+    Most kinks lie at scanned places. So either the scanned place is the minimum itself, or the objective is smooth
+    at the minimum and Newton's method finds it; both are seen by their surroundings, and the rest are halved down to.
     """
     at, last = np.arange(len(rows)), places.shape[1] - 1
     best = places[at, cell].copy()
@@ -148,6 +147,7 @@ def _refined(objective: Objective, places: Floats, cell: Rows, rows: Rows) -> tu
         if width == _ROUGH:
             place, settled = _stationary(objective, place, low, high, rows[todo])
         value = objective(place, rows[todo])
+        settled &= np.minimum(objective(place - _NEAR, rows[todo]), objective(place + _NEAR, rows[todo])) > value
         better = value <= least[todo] * (1 + _ROUNDING)
         best[todo], least[todo] = np.where(better, place, best[todo]), np.where(better, value, least[todo])
         todo = todo[~(settled & better)]
@@ -186,7 +186,7 @@ def _stationary(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Polish minima with Newton steps on a derivative good to fourth order; return which of them settled."""
     start = place
-    width = np.minimum(2e-3, 0.25 * np.minimum(place - low, high - place))
+    width = np.minimum(2e-3, 0.05 * np.minimum(place - low, high - place))  # a budget's edge may be near and steep
     usable = width > 1e-6
     width = np.where(usable, width, 1.0)
     move = np.full_like(place, np.inf)

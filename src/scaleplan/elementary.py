@@ -46,3 +46,12 @@ def softplus(value: Number) -> Number:
     """Return ln(1 + e^value) without overflow."""
     size = abs(value)
     return 0.5 * (value + size) + log(1.0 + exp(-size))
+
+
+def greater(value: Number, other: Number | float) -> Number:
+    """Return the larger of a value and another of its kind, or a number."""
+    if isinstance(value, float):
+        return max(value, other)
+    import numpy as np
+
+    return np.maximum(value, other)

@@ -9,11 +9,11 @@ one budget and an array of them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from scaleplan.cost import Cost
-from scaleplan.elementary import lesser
+from scaleplan.elementary import greater, lesser
 from scaleplan.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Problem:
             tokens = lesser(tokens, self.tokens_per_param.high * params)
         if self.flops.high < math.inf:
             tokens = lesser(tokens, self.cost.training.tokens(params, self.flops.high))
-        return tokens
+        return greater(tokens, self.tokens.low)  # at the edge of a budget rounding may leave less
 
     def foot(self) -> float:
         """Return the smallest size that the bounds allow; infinite where they exclude each other."""
@@ -171,7 +171,7 @@ class Problem:
                 size = lesser(size, training.params_at_ratio(ratio.low, self.flops.high))
         if self.flops.low > 0:
             # what the budget must leave for training; without another term it either does or does not
-            rest = flops - self.flops.low * (1 - EDGE)
+            rest = flops - self.flops.low * (1 - 0.5 * EDGE)
             size = lesser(size, rest / self.cost.per_param if self.cost.per_param else rest * math.inf)
         return size
 
@@ -214,6 +214,10 @@ class Problem:
             sizes.append(cost.params_at_ratio(ratio, flops))
         if self.flops.high < math.inf and cost.per_param:
             sizes.append((flops - self.flops.high) / cost.per_param)
+        if self.effective:
+            # effective quantities may have a kink along the law's own optimum, as repetition has
+            split = replace(self, cost=cost.training).closed_form(lesser(flops, self.flops.high))
+            sizes += [] if split is None else [split[0]]
         return sizes
 
     def _fixed_corners(self) -> tuple[list[float], list[float]]:

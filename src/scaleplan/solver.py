@@ -50,8 +50,6 @@ def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple
     if near is not None and low < near < high:
         start, stop = max(low, near * math.exp(-_NEARBY)), min(high, near * math.exp(_NEARBY))
     corners = [size for size in problem.corners(flops) if start < size < stop]
-    if split is not None and start < split[0] < stop:
-        corners.append(split[0])
     params = math.exp(
         minimum(lambda place: reducible(math.exp(place)), math.log(start), math.log(stop), map(math.log, corners))
     )
@@ -131,7 +129,8 @@ def crossing(function: Callable[[float], float], low: float, high: float) -> flo
             break
         # every third step halves the bracket, so that a function that is not straight still ends
         share = 0.5 if turn % 3 == 2 or at_low >= 0 else at_low / (at_low - at_high)
-        middle = low + width * min(max(share, 1e-9), 1 - 1e-9)
+        inside = min(0.5, max(1e-9, 1e-15 * max(1.0, abs(high)) / width))  # a step that rounding would lose
+        middle = low + width * min(max(share, inside), 1 - inside)
         if not low < middle < high:
             break
         value = function(middle)

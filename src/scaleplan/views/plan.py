@@ -135,7 +135,7 @@ def _constrained(plan: Plan) -> Iterator[str]:
         line = f"{each.limit} binds"
         if each.excess_loss is not None:
             line += f": without it the loss would be {format_number(each.excess_loss)} lower"
-        if each.compute_overhead is not None:
+        if each.compute_overhead:
             spared = format_fraction(1 - 1 / (1 + each.compute_overhead))
             line += f", or the budget for the same loss {spared} smaller"
         yield line

@@ -9,18 +9,17 @@ serves every law, constraint and solver alike); a law that stores draws is re-so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.elementary import exp, log
-from scaleplan.laws.base import Number
+from scaleplan.elementary import Number, exp, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scaleplan.laws.base import Law
-    from scaleplan.presets import Preset
+    from scaleplan.presets import Backtest, Preset
 
 __all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
 
@@ -63,7 +62,8 @@ def interval(
     if known is None:
         return None
     if known.draws:
-        return _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
+        drawn = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
+        return drawn if known.backtest is None else _widened(drawn, known.backtest, factor)
     centre = preset.centre()
     squares: list[list[Number]] = [[], [], [], []]
     for column in zip(*cholesky(known.covariance), strict=True):
@@ -156,6 +156,17 @@ def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Numbe
         tokens_per_param=_percentiles([tokens / params for params, tokens, _ in outcomes], level),
         loss=_percentiles(losses, level) if losses else None,
     )
+
+
+def _widened(drawn: Interval[Number], tested: Backtest, factor: Number) -> Interval[Number]:
+    """Add what backtests missed to the interval of the loss, in quadrature on each side of its middle."""
+    if drawn.loss is None:
+        return drawn
+    low, high = drawn.loss
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    missed = normal_quantile(0.5 + drawn.level / 2) * backtest_rms(tested.factors, tested.rms, factor) * middle
+    reach = (half**2 + missed**2) ** 0.5
+    return replace(drawn, loss=(middle - reach, middle + reach))
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:

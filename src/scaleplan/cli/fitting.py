@@ -10,7 +10,7 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fitting_options import RUNS, ObjectiveOptions, ReadingOptions
-from scaleplan.cli.options import words
+from scaleplan.cli.options import LimitOptions, words
 from scaleplan.cli.progress import Progress
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
@@ -45,6 +45,9 @@ class LawFormOptions:
     method: Annotated[
         str, typer.Option(metavar="NAME", help="surface, isoflop (parabolas), envelope, or all side by side.")
     ] = "surface"
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Fit each value of this column, with shared exponents.")
+    ] = None
     x: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Input of a curve, several with commas; flops if not given.")
     ] = None
@@ -115,7 +118,7 @@ def fit(
     residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
 ) -> Answer:
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
-    _require_place(output_file, group=reading.group)
+    _require_place(output_file, law)
     from scaleplan.fitting.asking import fit as fit_runs
 
     with Progress("resamples") as progress:
@@ -134,14 +137,15 @@ def fit(
     return Answer(rendering=Rendering(data, report=view), notices=notices)
 
 
-def _require_place(output: str | None, *, group: str | None) -> None:
+def _require_place(output: str | None, law: LawFormOptions) -> None:
+    """Refuse a place or a form that cannot be written, before the work."""
     if output is None:
         return
-    if (group is None) == (_GROUP in output):
-        raise UsageError(
-            f"output {quote(output)} is one file, and each group gets one" if group else f"output {quote(output)}",
-            hint="-o 'law-{group}.toml' goes with --group, and only with it",
-        )
+    if law.form == "data_constrained":
+        raise UsageError("repetition is a correction to a law, and no law of its own to write", hint="leave out -o")
+    if (law.group is None) == (_GROUP in output):
+        hint = "-o 'law-{group}.toml' goes with --group, and only with it"
+        raise UsageError(f"output {quote(output)} does not say one file for each law", hint=hint)
     place = Path(output)
     if place.suffix != ".toml":
         raise UsageError(f"output {quote(output)} does not end in .toml", hint="presets are .toml files")
@@ -204,3 +208,61 @@ def backtest(
         return backtest_report(tested)
 
     return Answer(rendering=Rendering(tested.to_dict(), report=view))
+
+
+@command(
+    APPS["design"],
+    examples=[
+        "scaleplan design --flops 1e21 --target 5.76e23",
+        "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
+        "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
+    ],
+)
+def design(
+    reading: ReadingOptions,
+    objective: ObjectiveOptions,
+    limits: LimitOptions,
+    *,
+    runs: Annotated[
+        str | None, typer.Argument(metavar="[RUNS]", help="Runs that are there already; - for standard input.")
+    ] = None,
+    flops: Annotated[str, typer.Option(metavar="AMOUNT", help="Compute for all pilot runs together: 1e21.")],
+    target: Annotated[str, typer.Option(metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23.")],
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
+    schedule: Annotated[
+        str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size.")
+    ] = "cosine",
+    cooldown: Annotated[str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd.")] = "0.2",
+) -> Answer:
+    """Choose the pilot runs that will tell most about a larger budget, within a budget of their own."""
+    from scaleplan.fitting.designing import design as choose
+
+    found = choose(
+        runs,
+        flops=flops,
+        target=target,
+        preset=preset,
+        noise=noise,
+        seeds=seeds,
+        schedule=schedule,
+        cooldown=cooldown,
+        **words(reading, objective, limits),
+    )
+    records: list[dict[str, object]] = [
+        {"params": run.params, "tokens": run.tokens, "flops": run.flops, "seeds": run.seeds} for run in found.runs
+    ]
+
+    def view() -> Report:
+        from scaleplan.views.design import design_report
+
+        return design_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), records=records, report=view))

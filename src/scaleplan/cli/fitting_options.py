@@ -30,9 +30,6 @@ class ReadingOptions:
         list[str] | None,
         typer.Option(metavar="CONDITION", help="Keep rows that meet it, repeatable: 'lr <= 1e-3', 'name ~ ^base'."),
     ] = None
-    group: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Fit each value of this column, with shared exponents.")
-    ] = None
     loss_unit: Annotated[
         str, typer.Option(metavar="UNIT", help="Unit of the loss column: nats, bits, ppl or bpb.")
     ] = "nats"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.fitting.columns import ROLES
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.reading import NEEDED, read_runs
 from scaleplan.fitting.request import FitRequest, form_named
@@ -33,7 +32,6 @@ class ReadingWords(TypedDict, total=False):
 
     map: Mapping[str, str] | Sequence[str] | None
     where: Sequence[str] | None
-    group: str | None
     loss_unit: str
     tokens_per_byte: Amount | None
     log10: Sequence[str] | None
@@ -56,6 +54,7 @@ class ObjectiveWords(TypedDict, total=False):
 class FitWords(ReadingWords, ObjectiveWords, total=False):
     """Everything that can be asked of a fit."""
 
+    group: str | None
     form: str
     method: str
     samples: Amount
@@ -84,9 +83,9 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
     progress
         Called with the number of resamples done.
     words
-        Reading: ``map`` (``{"loss": "eval/loss"}`` or ``["loss=eval/loss"]``), ``where``, ``group``, ``loss_unit``,
+        Reading: ``map`` (``{"loss": "eval/loss"}`` or ``["loss=eval/loss"]``), ``where``, ``loss_unit``,
         ``tokens_per_byte``, ``log10``, ``flops_convention``, ``best``, ``min_flops`` (FLOP), ``keep``. The law:
-        ``form``, ``method``, ``tied``, ``floor`` (in the unit of the loss), ``x`` and ``y`` (columns of a curve),
+        ``form``, ``method``, ``group``, ``tied``, ``floor`` (a loss), ``x`` and ``y`` (columns of a curve),
         ``base``. The objective: ``residual``, ``robust``, ``delta``. Uncertainty: ``samples``, ``seed``,
         ``cluster``, ``level``; ``target`` (FLOP) is the budget at which the law is told. The preset: ``id``,
         ``title``, ``source``, ``params_convention``, ``tokenizer``, ``corpus``.
@@ -107,10 +106,10 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
     request = _request(words)
     reading = reading_of(words)
     needed = needed_roles(request)
-    known = {*ROLES}
-    extra = [] if needed == NEEDED else [name for name in (*request.x, request.y) if name not in known]
-    read_in = _read(runs, words, extra=extra, needed=needed)
-    return solve(read_in, request, reading=reading, progress=progress)
+    columns = () if needed == NEEDED else (*request.x, request.y)
+    extra = [name for name in columns if name not in NEEDED]
+    table = _read(runs, words, group=words.get("group"), extra=extra, needed=needed)
+    return solve(table, request, reading=reading, progress=progress)
 
 
 def backtest(
@@ -179,10 +178,10 @@ def objective_of(words: ObjectiveWords) -> tuple[bool, float | None, Objective]:
     return bool(words.get("tied", False)), None if floor is None else _floor(floor), objective
 
 
-def reading_of(words: ReadingWords) -> dict[str, object]:
+def reading_of(words: FitWords) -> dict[str, object]:
     """Return the words about reading that differ from their defaults, as a preset repeats them."""
     found: dict[str, object] = {}
-    for name in ReadingWords.__annotations__:
+    for name in ("group", *ReadingWords.__annotations__):
         value = words.get(name)
         if value in (None, False, "nats", "6ND", [], (), {}):
             continue
@@ -219,14 +218,19 @@ def mapping_of(given: Mapping[str, str] | Sequence[str] | None) -> dict[str, str
 
 
 def _read(
-    runs: str | Path, words: ReadingWords, *, extra: Sequence[str] = (), needed: Sequence[str] = NEEDED
+    runs: str | Path,
+    words: ReadingWords,
+    *,
+    group: str | None = None,
+    extra: Sequence[str] = (),
+    needed: Sequence[str] = NEEDED,
 ) -> Runs:
     bytes_ratio = words.get("tokens_per_byte")
     return read_runs(
         runs,
         mapping=mapping_of(words.get("map")),
         where=words.get("where") or (),
-        group=words.get("group"),
+        group=group,
         extra=extra,
         loss_unit=words.get("loss_unit", "nats"),
         tokens_per_byte=None if bytes_ratio is None else parse_positive(bytes_ratio),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaleplan import api
 from scaleplan.errors import UsageError
 from scaleplan.leverage import BEST_GRANULARITY, efficiency_leverage
 
@@ -44,3 +45,29 @@ def test_what_cannot_be_is_refused(activation, granularity):
     """Ratios outside 0 to 1, granularities below 1."""
     with pytest.raises(UsageError):
         efficiency_leverage(activation=activation, granularity=granularity, flops=1e22)
+
+
+def test_a_dense_plan_is_told_what_a_mixture_would_save():
+    """The plan is the dense one; C_moe times its leverage is the dense compute (arXiv:2507.17702)."""
+    plain, told = api.optimal(flops=1e22), api.optimal(flops=1e22, moe_leverage="0.031,12")
+    assert (told.params, told.tokens, told.loss) == pytest.approx((plain.params, plain.tokens, plain.loss))
+    factor = efficiency_leverage(activation=0.031, granularity=12, flops=told.moe_flops)
+    assert told.moe_leverage == pytest.approx(factor, rel=1e-9)
+    assert told.moe_flops * factor == pytest.approx(1e22, rel=1e-9)
+    assert any(notice.code == "carried_over" for notice in told.warnings)
+    assert api.optimal(flops=1e22, moe_leverage="100%,12").moe_leverage == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ({"moe_leverage": "0.03"}, "not a share and a granularity"),
+        ({"moe_leverage": "1.5,12"}, "1.5"),
+        ({"moe_leverage": "0.03,0.5"}, "a granularity is at least 1"),
+        ({"moe_leverage": "0.03,12", "preset": "joint-moe-2025"}, "a law of mixtures"),
+    ],
+)
+def test_a_leverage_that_cannot_be_is_refused(words, message):
+    """Two numbers in their domains, on a dense law."""
+    with pytest.raises(UsageError, match=message):
+        api.optimal(flops=1e22, **words)

@@ -96,6 +96,7 @@ class ConstraintWords(TypedDict, total=False):
     ptq_bits: Amount | None
     fp_format: str | None
     quant_block: Amount | None
+    moe_leverage: str | None
     experts: Amount | None
     max_memory: Amount | None
     kv_tokens: Amount | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,6 +104,9 @@ class Constraint(ABC):
     @abstractmethod
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
         """Read the texts of its options.
+    advice: ClassVar[bool] = False
+    """Whether it only says something about a plan and changes none."""
+
 
         Raises
         ------

@@ -58,8 +58,10 @@ class Constraints:
 
     def stacked(self) -> Notice | None:
         """Return what to say about a combination that nobody validated."""
+        effective = [item for item in self.effective if not item.advice]
         # a variant is part of its law, which was measured with it, and reckons with inference
-        names = [type(item).__name__.lower() for item in self if self.effective or item not in self.variants]
+        stack = [*effective, *self.terms, *(self.variants if effective else ())]
+        names = [type(item).__name__.lower() for item in stack]
         if len(names) < 2:
             return None
         message = f"{' and '.join(names)} together were never validated: each was measured alone"

@@ -8,11 +8,11 @@ import typer
 
 from scaleplan import api
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, HardwareOptions, LawOptions, words
+from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
 from scaleplan.errors import UsageError
 from scaleplan.formats import Rendering
 from scaleplan.hyperparameters import advise
-from scaleplan.quantities import parse_count, parse_integer, parse_ratio
+from scaleplan.quantities import parse_count, parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report
@@ -35,6 +35,7 @@ def hyperparameters(
     budget: BudgetOptions,
     law: LawOptions,
     bounds: BoundOptions,
+    constraints: ConstraintOptions,
     *,
     batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="A batch to show among the trades: 4M.")] = None,
     tuned_batch: Annotated[
@@ -42,9 +43,6 @@ def hyperparameters(
     ] = None,
     tuned_tokens: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="The training tokens --tuned-batch was tuned on.")
-    ] = None,
-    experts: Annotated[
-        str | None, typer.Option(metavar="E", help="Experts of a mixture; adds the rules for mixtures.")
     ] = None,
     sequence: Annotated[str, typer.Option(metavar="TOKENS", help="Tokens of one sequence.")] = "4096",
     gpus_per_replica: Annotated[
@@ -57,12 +55,11 @@ def hyperparameters(
             "--tuned-batch and --tuned-tokens belong together", hint="give the batch and the tokens it was tuned on"
         )
     advice = advise(
-        _plan(budget, law, bounds),
+        _plan(budget, law, bounds, constraints),
         batch=None if batch is None else parse_count(batch, what="tokens"),
         tuned=None
         if tuned_batch is None or tuned_tokens is None
         else (parse_count(tuned_batch, what="tokens"), parse_count(tuned_tokens, what="tokens")),
-        experts=None if experts is None else parse_ratio(experts),
         sequence=parse_count(sequence, what="tokens"),
         gpus_per_replica=parse_integer(gpus_per_replica),
     )
@@ -75,13 +72,13 @@ def hyperparameters(
     return Answer(rendering=Rendering(advice.to_dict(), report=report), notices=advice.warnings)
 
 
-def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions) -> Plan:
+def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
     """Return the plan asked about: a model on some tokens when both are given, else the optimum of a budget."""
-    asked = words(budget, law, bounds)
+    asked = words(budget, law, bounds, constraints)
     given = [name for name in ("flops", "gpu_hours", "time", "cost") if asked[name] is not None]
     if given or bounds.params is None or bounds.tokens is None:
         return api.optimal(**asked)
     if bounds.limit:
         raise UsageError("--limit bounds nothing where --params and --tokens are given", hint="drop --limit")
-    hardware = words(law) | {name: asked[name] for name in HardwareOptions.__dataclass_fields__}
+    hardware = words(law, constraints) | {name: asked[name] for name in HardwareOptions.__dataclass_fields__}
     return api.loss(params=bounds.params, tokens=bounds.tokens, gpus=budget.gpus, **hardware)

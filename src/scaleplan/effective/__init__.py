@@ -49,6 +49,15 @@ EFFECTIVE: dict[str, Entry] = {
             Key("ptq_critical_tokens"),
         ),
     ),
+    "mixture_leverage": Entry(
+        where="scaleplan.effective.mixture_leverage:MixtureLeverage",
+        options=(
+            Option(
+                "moe_leverage", "A,G", "Share of active experts and granularity of a mixture to compare: 0.031,12."
+            ),
+        ),
+        keys=(Key("moe_leverage"), Key("moe_flops")),
+    ),
     "floating_point": Entry(
         where="scaleplan.effective.floating_point:FloatingPoint",
         options=(

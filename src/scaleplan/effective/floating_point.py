@@ -39,6 +39,7 @@ class FloatingPoint(EffectiveQuantity):
     """Training in a format of so many exponent and mantissa bits, with one scale for each block."""
 
     scarcity: ClassVar[bool] = False
+    advice: ClassVar[bool] = True
 
     exponent: int
     mantissa: int

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from scaleplan.fitting.asking import backtest, fit
     from scaleplan.fitting.designing import design
     from scaleplan.fitting.fitted import Fitted
-    from scaleplan.fitting.asking import backtest, fit
-    from scaleplan.fitting.designing import design
-    from scaleplan.fitting.fitted import Fitted
     from scaleplan.library import Library
     from scaleplan.models.asking import model, shape
     from scaleplan.plan import Plan, Plans
@@ -31,19 +28,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Fitted",
-    "Fitted",
     "Library",
     "Plan",
     "Plans",
     "ScaleplanError",
     "__version__",
     "backtest",
-    "backtest",
     "break_even",
     "compare",
     "convert",
-    "design",
-    "fit",
     "design",
     "fit",
     "loss",
@@ -57,18 +50,14 @@ __all__ = [
 
 _HOMES = {
     "Fitted": "fitting.fitted",
-    "Fitted": "fitting.fitted",
     "Library": "library",
     "Plan": "plan",
     "Plans": "plan",
     "ScaleplanError": "errors",
     "backtest": "fitting.asking",
-    "backtest": "fitting.asking",
     "break_even": "demand",
     "compare": "api",
     "convert": "api",
-    "design": "fitting.designing",
-    "fit": "fitting.asking",
     "design": "fitting.designing",
     "fit": "fitting.asking",
     "loss": "api",

@@ -35,11 +35,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that a constraint adds to a plan; one with a label is shown to people as a fact of its kind."""
+    """A key that a constraint adds to a plan; one with a label is shown to people as a fact of its kind.
+
+    A value that is not a plain one is a ``record``, named as ``module:class``, so that a saved plan can be read back.
+    """
 
     name: str
     label: str = ""
     kind: str = "number"
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +104,13 @@ class Constraint(ABC):
 
     __slots__ = ()
 
+    advice: ClassVar[bool] = False
+    """Whether it only says something about a plan and changes none."""
+
     @classmethod
     @abstractmethod
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
         """Read the texts of its options.
-    advice: ClassVar[bool] = False
-    """Whether it only says something about a plan and changes none."""
-
 
         Raises
         ------

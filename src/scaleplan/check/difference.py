@@ -212,7 +212,7 @@ def _breach(
         failed = threshold.exceeded(size)
         status = "fail" if failed else "pass"
         sign = threshold.op if failed else {">": "<=", ">=": "<"}[threshold.op]
-        limit = threshold.text.rpartition(f" {threshold.op} ")[2]
+        limit = threshold.text.rpartition(" ")[2] if threshold.relative else amount(quantity, threshold.value)
         sides = f"{amount(quantity, before)} → {amount(quantity, after)}"
         message = f"{what} {threshold.way} {threshold.written(size)} {sign} {limit} ({sides})"
     return Breach(run=run, threshold=threshold.text, quantity=quantity, status=status, message=message, places=places)

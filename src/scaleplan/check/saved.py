@@ -6,22 +6,22 @@ does not know are left out: a newer version may write more.
 
 from __future__ import annotations
 
+import ast
 import json
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from importlib import import_module
+from inspect import getsource
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from scaleplan.binding import Binding
-from scaleplan.budget import Budget
 from scaleplan.check.difference import Difference
 from scaleplan.check.verdict import Check
-from scaleplan.config.run import Place
+from scaleplan.constraints import keys
 from scaleplan.errors import FileError, inert, quote
 from scaleplan.marginal import Marginal
-from scaleplan.notices import Notice
 from scaleplan.plan import Plan, Plans
-from scaleplan.uncertainty import Interval
 
 __all__ = ["KINDS", "Result", "read_saved"]
 
@@ -37,16 +37,6 @@ class Result(Protocol):
 
 KINDS: Mapping[str, type[Result]] = {kind.schema: kind for kind in (Plan, Plans, Check, Difference, Marginal)}
 """The results that can be read back, by their schema."""
-
-_NAMES = {
-    "Mapping": Mapping,
-    "Binding": Binding,
-    "Budget": Budget,
-    "Interval": Interval,
-    "Notice": Notice,
-    "Place": Place,
-    "Plan": Plan,
-}
 
 
 def read_saved(text: str, *, name: str) -> Result:
@@ -96,7 +86,7 @@ def _decode(kind: Any, value: object, name: str, path: str) -> Any:  # noqa: ANN
             return value
     elif isinstance(kind, TypeVar) or kind is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return value
     elif isinstance(kind, type) and type(value) is kind:
         return value
     raise FileError(f"{name}: {path}: not a value that this key can have: {quote(value)}")
@@ -116,7 +106,7 @@ def _decode_tuple(inner: tuple[Any, ...], value: object, name: str, path: str) -
 def _decode_record(record: type, value: object, name: str, path: str) -> Any:  # noqa: ANN401
     if not isinstance(value, dict):
         raise FileError(f"{name}: {path}: expected an object, found {quote(value)}")
-    hints = get_type_hints(record, localns=_NAMES)
+    hints = get_type_hints(record, localns=_annotated_by(record.__module__))
     values = {}
     for field in fields(record):
         where = f"{path}.{field.name}" if path else field.name
@@ -125,5 +115,32 @@ def _decode_record(record: type, value: object, name: str, path: str) -> Any:  #
         elif field.default is MISSING and field.default_factory is MISSING:
             raise FileError(f"{name}: {inert(where)}: this key is missing")
     if "constraints" in hints and "constraints" not in value:  # a plan writes these among its own keys
-        values["constraints"] = {key: item for key, item in value.items() if key not in hints}
+        values["constraints"] = _decode_constraints(value, set(hints), name, path)
     return record(**values)
+
+
+def _decode_constraints(plan: dict[str, object], own: set[str], name: str, path: str) -> dict[str, object]:
+    records = {key.name: key.record for key in keys() if key.record}
+    found = {}
+    for key, value in plan.items():
+        if key in own:
+            continue
+        if key in records and value is not None:
+            module, kind = records[key].split(":")
+            found[key] = _decode(getattr(import_module(module), kind), value, name, f"{path}.{key}" if path else key)
+        else:
+            found[key] = value
+    return found
+
+
+@cache
+def _annotated_by(module: str) -> dict[str, object]:
+    """Return the names that a module imports for its annotations alone, which exist only for type checkers."""
+    names: dict[str, object] = {}
+    for block in ast.walk(ast.parse(getsource(import_module(module)))):
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
+            for line in block.body:
+                if isinstance(line, ast.ImportFrom) and line.module is not None:
+                    found = import_module(line.module)
+                    names |= {alias.asname or alias.name: getattr(found, alias.name) for alias in line.names}
+    return names

@@ -71,7 +71,7 @@ def _result(case: Case, rules: list[str]) -> dict[str, object]:
 def _location(place: Location) -> dict[str, object]:
     from urllib.parse import quote
 
-    physical: dict[str, object] = {"artifactLocation": {"uri": quote(place.file), "uriBaseId": "%SRCROOT%"}}
+    physical: dict[str, object] = {"artifactLocation": {"uri": quote(inert(place.file)), "uriBaseId": "%SRCROOT%"}}
     if place.line is not None:
         physical["region"] = {"startLine": place.line}
     return {"physicalLocation": physical}

@@ -24,7 +24,7 @@ TERMS: dict[str, Entry] = {
             Key("total_flops", "total compute", "flops"),
             Key("inference_cost", "inference cost", "usd"),
             Key("total_cost", "total cost", "usd"),
-            Key("training_only"),
+            Key("training_only", record="scaleplan.terms.inference:TrainingOnly"),
         ),
     ),
 }

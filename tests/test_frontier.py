@@ -147,6 +147,4 @@ def test_the_walk_and_the_closed_form_agree_on_the_range(hidden):
     walked = frontier(hidden(EPOCH)).near_optimal(1e21, 0.05)
     assert walked == pytest.approx(closed, rel=1e-7)
     assert isinstance(frontier(EPOCH), SolvedFrontier)
-    assert math.isclose(
-        Problem(surface=EPOCH).loss(closed[0], 1e21 / 6 / closed[0]), frontier(EPOCH).best(1e21 / 1.05)[2]
-    )
+    assert EPOCH.loss(closed[0], 1e21 / 6 / closed[0]) == pytest.approx(frontier(EPOCH).best(1e21 / 1.05)[2])

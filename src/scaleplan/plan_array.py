@@ -70,7 +70,7 @@ class PlanArray:
         top = planner.preset.range.flops
 
         def solve(law: Law) -> Outcome[Floats]:
-            return best_array(planner.frontier_for(law), self.flops)
+            return best_array(planner.frontier_for(law), np.minimum(self.flops, planner.bounds.total.high))
 
         beyond = self.flops / top[1] if top else np.ones_like(self.flops)
         with np.errstate(all="ignore"):  # what overflows is refused below
@@ -119,7 +119,10 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     for beyond in budgets[~((budgets >= LEAST_FLOPS) & (budgets <= UNLIMITED_FLOPS))][:1]:
         require_budget(float(beyond))
     with np.errstate(all="ignore"):  # what overflows is refused below
-        params, tokens, loss = best_array(planner.frontier, budgets)
+        params, tokens, loss = best_array(planner.frontier, np.minimum(budgets, planner.bounds.total.high))
+    if loss is not None:
+        for flops in budgets[loss > planner.bounds.loss.high][:1]:
+            planner.best(float(flops))  # raises where the loss is too high, and names the limits that conflict
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from scaleplan.errors import FileError, UsageError, inert, quote
 from scaleplan.files import MAX_TEXT_BYTES, read_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["Revision", "Tree", "WorkTree", "display_name"]
 
@@ -29,7 +27,8 @@ class WorkTree:
 
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file; raises FileError when it cannot be read."""
-        return read_text(path, what=what)
+        inside = os.path.relpath(path)
+        return read_text(path if inside.startswith("..") else Path(inside), what=what)  # errors name the short path
 
 
 class Revision:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cell", "flat", "render_delimited"]
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadsheets, commands of CI runners
 
 
 def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str, header: bool = True) -> str:
@@ -52,5 +52,5 @@ def cell(value: object) -> object:
         return str(value).lower()
     if isinstance(value, str):
         text = inert(value)
-        return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        return f"'{text}" if text.startswith(_ACTIVE_STARTS) else text
     return "" if value is None else value

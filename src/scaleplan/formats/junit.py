@@ -63,5 +63,5 @@ def _testcase(case: Case) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Escape markup; control characters, which XML 1.0 cannot hold in any form, are written out."""
-    return inert(text).translate(_SPECIAL)
+    """Escape markup, and what a CI runner would act on in a log; control characters, unknown to XML, are spelt out."""
+    return inert(text).translate(_SPECIAL).replace("::", "&#58;:")

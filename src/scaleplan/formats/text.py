@@ -26,7 +26,19 @@ def render_text(report: Report) -> str:
 
 
 def styled_lines(report: Report) -> Iterator[Line]:
-    """Yield the lines of a report, each with the style a terminal may give it."""
+    """Yield the lines of a report, each with the style a terminal may give it; none is a command to a CI runner."""
+    for line, style in _styled(report):
+        yield (_disarmed(line) if "::" in line or "##[" in line else line), style
+
+
+def _disarmed(line: str) -> str:
+    """Quote what a runner would act on in a log: ``::name::`` at the start of a line, ``##[name]`` anywhere."""
+    text = line.replace("##[", "## [")
+    start = len(text) - len(text.lstrip())
+    return f"{text[:start]}'{text[start:]}" if text.startswith("::", start) else text
+
+
+def _styled(report: Report) -> Iterator[Line]:
     if report.title:
         yield inert(report.title), "title"
     yield from ((inert(line), "body") for line in (*report.lines, *report.drawing))
@@ -42,7 +54,7 @@ def styled_lines(report: Report) -> Iterator[Line]:
             yield from ((line, "remark") for line in _wrapped(remark, first=_INDENT, rest=_INDENT))
     for section in report.sections:
         yield "", "body"
-        yield from styled_lines(section)
+        yield from _styled(section)
 
 
 def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:

@@ -384,9 +384,16 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
     for preset in presets:
         planner = planner_of(preset=preset, count=count, **rest)
         if not planner.may_choose:
-            notices.append(left_out(planner.preset.id, planner.preset.refusal or ""))
+            notices.append(left_out(planner.preset.id, f"it must not choose a model size ({planner.preset.refusal})"))
+            continue
+        if not planner.may_trade:
+            notices.append(left_out(planner.preset.id, "it has no loss to weigh limits and constraints by"))
             continue
         plans.append(plan_budget(planner, request_of(hardware, **budget)))
+    if not plans:
+        raise UsageError(
+            "none of these laws can answer", hint=notices[0].message if notices else "name one with --with"
+        )
     return Plans(plans=tuple(plans), warnings=tuple(notices))
 
 

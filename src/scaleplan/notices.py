@@ -88,7 +88,7 @@ def budget_left(flops: float, used: float) -> Notice:
 
 def left_out(preset: str, reason: str) -> Notice:
     """Say that a law is not among those compared."""
-    return Notice(code="left_out", message=f"{preset} is left out: it must not choose a model size ({reason})")
+    return Notice(code="left_out", message=f"{preset} is left out: {reason}")
 
 
 def preset_switched(preset: str, default: str | None) -> Notice:

@@ -10,8 +10,9 @@ import numpy as np
 
 from scaleplan.bulk import best_array
 from scaleplan.domain import LEAST_FLOPS, out_of_range, require_budget
-from scaleplan.errors import UsageError
+from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.frontier import SolvedFrontier
+from scaleplan.problem import EDGE
 from scaleplan.problem import UNLIMITED_FLOPS
 from scaleplan.uncertainty import interval
 

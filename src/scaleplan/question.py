@@ -13,7 +13,7 @@ from scaleplan.constraints import NONE, Constraints
 from scaleplan.domain import in_range, require_budget
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.frontier import Frontier, SolvedFrontier, frontier_of
-from scaleplan.laws.base import LossSurface
+from scaleplan.laws.base import Allocation, LossSurface
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,15 @@ class Question:
         return bounds_of_limits(
             [each for each in self.limits if each.quantity in ("params", "tokens")], Situation()
         ).fixed
+
+    @property
+    def may_trade(self) -> bool:
+        """Whether the law can weigh size against tokens, or nothing asks it to."""
+        if not isinstance(self.preset.law, Allocation):
+            return True
+        return self.constraints == NONE and all(
+            limit.quantity == "params" or (limit.quantity == "tokens" and limit.op[0] == ">") for limit in self.limits
+        )
 
     @property
     def by_hardware(self) -> bool:

@@ -148,3 +148,22 @@ def test_a_target_keeps_limits():
     assert plan.params == pytest.approx(7e9, rel=1e-12)
     assert plan.loss == pytest.approx(2.1, rel=1e-12)
     assert plan.flops > free.flops
+
+
+def test_laws_without_a_loss_are_left_out_of_a_constrained_comparison():
+    """Those that measured the split only cannot trade it, and the warning says so."""
+    for words in ({"unique_tokens": 2.5e10}, {"limit": ["tokens_per_param >= 50"]}):
+        found = sp.compare(flops=1e22, **words)
+        assert "besiroglu-2024" in {plan.preset for plan in found}
+        said = [each.message for each in found.warnings if each.code == "left_out"]
+        assert any("hoffmann-2022-a1 is left out" in message for message in said)
+        assert all(plan.loss is not None for plan in found)
+    with pytest.raises(UsageError, match="none of these laws"):
+        sp.compare(flops=1e22, unique_tokens=1e10, presets=["llama3-2024"])
+
+
+def test_a_limit_on_the_loss_holds_for_every_budget_of_an_array():
+    """One budget that does not reach it is refused, as it is alone."""
+    assert len(sp.optimal_array([1e23, 1e24], limit=["loss <= 2.1"])) == 2
+    with pytest.raises(UnreachableError, match="1e\\+20 FLOP"):
+        sp.optimal_array([1e20, 1e24], limit=["loss <= 2.1"])

@@ -103,6 +103,17 @@ def test_a_point_and_a_sweep_choose_too():
     assert [plan.experts for plan in sweep] == [32, 16, 4, 1]
 
 
+def test_a_given_size_that_does_not_fit_is_said():
+    """The loss of a chosen model is told whatever its memory, with a warning; an optimum is refused."""
+    asked = {"params": "7B", "experts": 8, "max_memory": "24GB"}
+    assert "memory_exceeded" in codes(api.loss(tokens="1T", **asked))
+    with pytest.raises(UnreachableError, match="memory"):
+        api.optimal(flops=1e22, **asked)
+    assert api.optimal(flops=1e22, **{**asked, "experts": "auto"}).experts == 2  # 11.6B in all take 23.2 GB
+    with pytest.raises(UnreachableError, match="memory"):
+        api.optimal(flops=1e24, params="70B", experts="auto", max_memory="24GB")
+
+
 def test_money_and_hardware_reach_a_mixture():
     """A default utilisation is settled with the active size of the best mixture."""
     plan = api.optimal(gpus=64, time="30d", gpu="h100-sxm", experts="auto", max_memory="80GB")

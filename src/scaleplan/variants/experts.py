@@ -74,6 +74,10 @@ class Experts(Variant):
         """Say what was assumed, and where the law ends."""
         law = point.surface
         assert isinstance(law, JointMoE)
+        needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA
+        if self.memory_gb is not None and needed > self.memory_gb * (1 + 1e-9):  # of a size that was given
+            message = f"{law.experts:g} experts of this size need {format_gigabytes(needed)} of memory"
+            return (Notice(code="memory_exceeded", message=f"{message}, above {format_gigabytes(self.memory_gb)}"),)
         most = law.choices[-1]
         if self.value is None and not self.auto:
             message = f"{law.experts:g} experts are assumed; give --experts, a number or auto"

@@ -6,13 +6,12 @@ it was asked with. The rules disagree by large factors; the spread is part of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from scaleplan.advice import Advice, Critical, Outside, RuleAnswer, Spread, Trade, Tuned
 from scaleplan.conventions import convert_params, unconvertible
 from scaleplan.critical_batch import Cluster, Tradeoff
 from scaleplan.notices import Notice
-from scaleplan.records import as_mapping
 from scaleplan.rules import RuleLibrary
 
 if TYPE_CHECKING:
@@ -22,110 +21,12 @@ if TYPE_CHECKING:
     from scaleplan.plan import Plan
     from scaleplan.rules import Rule
 
-__all__ = ["Advice", "Critical", "Outside", "RuleAnswer", "Spread", "Trade", "Tuned", "advise"]
+__all__ = ["advise"]
 
 _TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 _EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
 _LOSS_UNIT = "nats/token"
 _LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """By what factor a quantity leaves the range a rule was fitted on; ``side`` is ``above`` or ``below``."""
-
-    quantity: str
-    factor: float
-    side: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleAnswer:
-    """What one rule says about a plan; None where it says nothing, and ``reason`` why it says nothing at all.
-
-    ``asked_with`` holds the quantities by the rule's own conventions, ``batch_tokens`` is in tokens.
-    """
-
-    rule: str
-    status: str
-    learning_rate: float | None
-    batch_tokens: float | None
-    batch_kind: str | None
-    params_convention: str
-    asked_with: dict[str, float]
-    outside: tuple[Outside, ...]
-    reason: str | None
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """The least and the greatest answer, and their ratio."""
-
-    low: float
-    high: float
-    factor: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
-    """A run with one batch: its steps, its tokens, the extra tokens, and the time where a cluster is known."""
-
-    batch_tokens: float
-    steps: float
-    tokens: float
-    overhead: float
-    gpus: float | None
-    days: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Critical:
-    """What one rule for the critical batch allows: the trades, the best on the cluster, the floor of the time."""
-
-    rule: str
-    batch_tokens: float
-    steps_min: float
-    trades: tuple[Trade, ...]
-    best: Trade | None
-    floor_days: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """A batch tuned on fewer tokens, carried to the plan's by published exponents; batches in tokens."""
-
-    tokens_from: float
-    batch_from: float
-    batch_tokens: float
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
-    """Batch and learning rate of a plan by several rules; None where not available or not asked."""
-
-    schema: ClassVar[str] = "scaleplan/hyperparameters/1"
-
-    preset: str
-    params: float
-    tokens: float
-    flops: float
-    loss: float | None
-    rules: tuple[RuleAnswer, ...]
-    learning_rate: Spread | None
-    batch_tokens: Spread | None
-    critical: tuple[Critical, ...]
-    tuned: Tuned | None
-    sequence: float
-    gpus_per_replica: float
-    gpu: str | None
-    gpus: float | None
-    warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
 
 
 def advise(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.designing import design
     from scaleplan.fitting.fitted import Fitted
     from scaleplan.library import Library
-    from scaleplan.models.asking import model, shape
+    from scaleplan.models.asking import memory, model, shape
     from scaleplan.plan import Plan, Plans
 
 __version__ = "0.1.0"
@@ -40,6 +40,7 @@ __all__ = [
     "design",
     "fit",
     "loss",
+    "memory",
     "model",
     "optimal",
     "optimal_array",
@@ -61,6 +62,7 @@ _HOMES = {
     "design": "fitting.designing",
     "fit": "fitting.asking",
     "loss": "api",
+    "memory": "models.asking",
     "model": "models.asking",
     "optimal": "api",
     "optimal_array": "api",

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
     "show": ("showing", "a saved JSON result → any format"),
     "init": ("starting", "write a commented scaleplan.toml to start from"),
+    "memory": ("models", "a model on these devices → memory by what it holds, and a layout that fits"),
     "presets": ("presets", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the accelerators: list, show"),
 }

@@ -1,4 +1,4 @@
-"""The commands about one model: what a config amounts to, and what a size looks like."""
+"""The commands about one model: what a config amounts to, what a size looks like, what memory it needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["APPS", "CONTEXT", "read_argument"]
 
-APPS = {name: single() for name in ("model", "shape")}
+APPS = {name: single() for name in ("model", "shape", "memory")}
 
 CONTEXT = typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k.")
 
@@ -128,3 +128,66 @@ def shape(
         return shape_report(found)
 
     return Answer(rendering=Rendering(found.to_dict(), report=report))
+
+
+@command(
+    APPS["memory"],
+    examples=[
+        "scaleplan memory 7B --gpu h100-sxm",
+        "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
+        "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
+    ],
+)
+def memory(
+    *,
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
+    ],
+    gpu: Annotated[str | None, typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None,
+    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None,
+    states: Annotated[
+        str | None, typer.Option(metavar="NAME", help="mixed, fp32, bf16, 8bit-adam, momentum, fp8, offload, …")
+    ] = None,
+    recompute: Annotated[str | None, typer.Option(metavar="KIND", help="none, selective or full.")] = None,
+    zero: Annotated[str | None, typer.Option(metavar="0-3", help="Stage of sharing; 3 is full sharding.")] = None,
+    tensor: Annotated[str | None, typer.Option(metavar="N", help="Tensor-parallel devices.")] = None,
+    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Pipeline stages.")] = None,
+    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None,
+    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False,
+    sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None,
+    weight_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a weight.")] = None,
+    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None,
+) -> Answer:
+    """Tell the memory of each device by what it holds, and a layout that fits."""
+    from scaleplan.models.asking import memory as needed
+
+    found = needed(
+        read_argument("-", arch=None, context=context) if source == "-" else source,
+        gpu=gpu,
+        gpus=gpus,
+        context=context,
+        batch=batch,
+        micro_batch=micro_batch,
+        states=states,
+        recompute=recompute,
+        zero=zero,
+        tensor=tensor,
+        pipeline=pipeline,
+        context_parallel=context_parallel,
+        expert=expert,
+        serve=serve,
+        sequences=sequences,
+        weight_bits=weight_bits,
+        cache_bits=cache_bits,
+    )
+
+    def report() -> Report:
+        from scaleplan.views.memory import memory_report
+
+        return memory_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), report=report), exit_status=1 if found.fits is False else 0)

@@ -17,6 +17,7 @@ __all__ = [
     "LawOptions",
     "LimitOptions",
     "OutputOptions",
+    "RunOptions",
     "words",
 ]
 
@@ -151,6 +152,29 @@ else:
         slots=True,
         kw_only=True,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """A concrete model, and the run that a plan is drawn out to."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="CONFIG", help="Fix the size by a config.json or its folder, counted as the law does."),
+    ] = None
+    shape: Annotated[
+        bool, typer.Option("--shape", help="Draw the plan out: architecture, layout, steps, days, money, energy.")
+    ] = False
+    style: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
+    ] = None
+    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a training sequence.")] = None
+    batch: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given.")
+    ] = None
+    region: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Country or cloud region, for the carbon of the run.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from scaleplan.cli.options import (
     LawOptions,
     LimitOptions,
     OutputOptions,
+    RunOptions,
     words,
 )
 from scaleplan.cli.output import chosen_format
@@ -39,6 +40,7 @@ APPS = {name: single() for name in ("optimal", "loss", "target", "sweep", "compa
     examples=[
         "scaleplan optimal --flops 1e21",
         "scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d --json",
+        "scaleplan optimal --gpus 8 --gpu rtx-4090 --time 30d --shape --region France",
         "N=$(scaleplan optimal --cost '250k USD' --gpu h100-sxm --get params)",
     ],
 )
@@ -47,8 +49,9 @@ def optimal(
     law: LawOptions,
     bounds: BoundOptions,
     constraints: ConstraintOptions,
-    output: OutputOptions,
     *,
+    run: RunOptions,
+    output: OutputOptions,
     source: Annotated[
         str | None, typer.Argument(metavar="[-]", help="'-' reads budgets in FLOP from standard input, one a line.")
     ] = None,
@@ -56,7 +59,12 @@ def optimal(
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**words(budget, law, bounds, constraints)))
+        return _one(api.optimal(**words(budget, law, bounds, constraints), **_run(run)))
+    for name, value in words(run).items():
+        if value:
+            raise UsageError(
+                f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
+            )
     return _stream(streamed, budget, words(law, bounds, constraints), output)
 
 
@@ -65,19 +73,22 @@ def optimal(
     examples=[
         "scaleplan loss --params 7B --tokens 2T",
         "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
+        "scaleplan loss --model config.json --tokens 2T",
     ],
 )
 def loss(
     law: LawOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    run: RunOptions,
     *,
-    params: Annotated[str, typer.Option(metavar="N", help="Model size: 7B.")],
+    params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
     tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **words(law, constraints, hardware)))
+    given = words(law, constraints, hardware)
+    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
 
 
 @command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
@@ -202,11 +213,25 @@ def _stream(form: str, budget: BudgetOptions, asked: dict[str, Any], output: Out
     return Answer(chunks=plan_chunks(plans, name, get=output.get))
 
 
+def _run(run: RunOptions) -> dict[str, Any]:
+    """Return the words about a run, with the model read where one is named."""
+    given = words(run)
+    if run.model is not None:
+        from scaleplan.cli.models import read_argument
+
+        given["model"] = read_argument(run.model, arch=None, context=run.context)
+    return given
+
+
 def _one(plan: Plan) -> Answer:
     def report() -> Report:
         from scaleplan.views.plan import plan_report
 
-        return plan_report(plan)
+        if plan.blueprint is None:
+            return plan_report(plan)
+        from scaleplan.views.blueprint import with_blueprint
+
+        return with_blueprint(plan_report(plan), plan)
 
     return Answer(rendering=Rendering(plan.to_dict(), report=report), notices=plan.warnings)
 

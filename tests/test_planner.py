@@ -14,13 +14,10 @@ from scaleplan.plan_array import plan_array
 from scaleplan.planner import Planner
 from scaleplan.quantities.limits import parse_limit
 
-PRESETS = [
-    preset for preset in Library().all() if not isinstance(preset.law, Curve) or isinstance(preset.law, LossSurface)
-]
-CHOOSING = [preset for preset in PRESETS if preset.allocates and isinstance(preset.law, LossSurface | Allocation)]
-SURFACES = [
-    preset for preset in CHOOSING if isinstance(preset.law, LossSurface) and not isinstance(preset.law, Allocation)
-]
+PRESETS = [preset for preset in Library().all() if isinstance(preset.law, LossSurface | Allocation)]
+CHOOSING = [preset for preset in PRESETS if preset.allocates]
+SURFACES = [preset for preset in CHOOSING if not isinstance(preset.law, Allocation)]
+REFUSING = [preset for preset in PRESETS if not preset.allocates]
 BUDGETS = st.floats(12, 30).map(lambda power: 10.0**power)
 FEW = settings(deadline=None, max_examples=5, derandomize=True)
 

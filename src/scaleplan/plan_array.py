@@ -10,9 +10,8 @@ import numpy as np
 
 from scaleplan.bulk import best_array
 from scaleplan.domain import LEAST_FLOPS, out_of_range, require_budget
-from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.errors import UsageError
 from scaleplan.frontier import SolvedFrontier
-from scaleplan.problem import EDGE
 from scaleplan.problem import UNLIMITED_FLOPS
 from scaleplan.uncertainty import interval
 
@@ -122,8 +121,8 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     with np.errstate(all="ignore"):  # what overflows is refused below
         params, tokens, loss = best_array(planner.frontier, np.minimum(budgets, planner.bounds.total.high))
     if loss is not None:
-        for flops in budgets[loss > planner.bounds.loss.high][:1]:
-            planner.best(float(flops))  # raises where the loss is too high, and names the limits that conflict
+        for refused in budgets[loss > planner.bounds.loss.high][:1]:
+            planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 

@@ -1,0 +1,88 @@
+"""What a plan imports: start-up is fast because of what is absent, and a list of names does not flake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+OPTIMAL = ("-m", "scaleplan", "optimal", "--flops", "1e21")
+HEAVY = {"numpy", "scipy", "matplotlib", "rich", "pygments", "yaml", "pandas"}
+SLOW = {
+    "statistics", "difflib", "decimal", "fractions", "importlib.metadata", "importlib.resources", "unittest", "csv",
+    "multiprocessing", "concurrent.futures", "asyncio", "http", "email", "urllib.request", "xml", "sqlite3",
+}  # fmt: skip
+ELSEWHERE = {f"scaleplan.{name}" for name in (
+    "fitting", "models", "charts", "check", "hardware", "prices", "rules", "bulk", "plan_array", "cli.conversion",
+    "cli.presets", "cli.gpus", "cli.fitting", "cli.checking", "cli.pictures", "formats.text", "formats.markdown",
+)}  # fmt: skip
+
+
+def imported(process, *arguments):
+    """Return the modules that a process imports, and what it printed."""
+    _, environment = process()
+    command = [sys.executable, "-X", "importtime", *arguments]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    lines = [line for line in found.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines[1:]}, found.stdout
+
+
+def meddling(modules, names):
+    """Return those of some modules that are, or lie inside, one of the names."""
+    return {module for module in modules if any(module == name or module.startswith(f"{name}.") for name in names)}
+
+
+@pytest.fixture(scope="module")
+def typers_own():
+    """Return what typer imports for the smallest application, for which nobody here is to blame."""
+    script = (
+        "import typer\napp = typer.Typer()\n@app.command()\ndef main(a: str = ''): pass\napp(standalone_mode=False)"
+    )
+    command = [sys.executable, "-X", "importtime", "-c", script, "--a", "x"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("form", [("--json",), ("--get", "params"), ("--format", "jsonl")], ids=lambda form: form[0])
+def test_a_plan_for_a_program_imports_what_it_needs(process, form, typers_own):
+    """No numpy, scipy or rich, no slow module of the standard library, nothing of other commands."""
+    modules, out = imported(process, *OPTIMAL, *form)
+    assert out
+    assert meddling(modules, HEAVY - {"rich", "pygments"}) == set()
+    assert meddling(modules - typers_own, HEAVY | SLOW | ELSEWHERE) == set()
+    assert meddling(modules, {"rich.table", "rich.console"}) <= meddling(typers_own, {"rich"})
+
+
+def test_plain_text_in_a_pipe_needs_no_more_than_its_format(process, typers_own):
+    """Rich is for terminals."""
+    modules, out = imported(process, *OPTIMAL)
+    assert out.startswith("1e21 FLOP")
+    assert meddling(modules - typers_own, (HEAVY | SLOW | ELSEWHERE) - {"scaleplan.formats.text"}) == set()
+
+
+def test_a_bounded_plan_needs_no_arrays_either(process, typers_own):
+    """The solver for one budget is plain Python."""
+    modules, _ = imported(process, *OPTIMAL, "--json", "--limit", "params <= 1B", "--preset", "minicpm-2024")
+    assert meddling(modules, {"numpy", "scipy"}) == set()
+
+
+def test_version_comes_before_anything_is_imported(process):
+    """Not even typer."""
+    modules, out = imported(process, "-m", "scaleplan", "--version")
+    assert out.startswith("scaleplan ")
+    assert meddling(modules, {"typer", "click", "scaleplan.cli"}) == set()
+
+
+def test_importing_the_package_imports_next_to_nothing(process):
+    """Everything is imported when it is first used."""
+    modules, _ = imported(process, "-c", "import scaleplan")
+    assert {module for module in modules if module.startswith("scaleplan")} == {"scaleplan"}
+    assert meddling(modules, HEAVY | SLOW | {"typer", "dataclasses", "pathlib"}) == set()
+
+
+def test_the_api_plans_without_arrays_and_without_typer(process):
+    """The command line's own dependencies are not the library's."""
+    modules, out = imported(process, "-c", "import scaleplan as sp; print(sp.optimal(flops='1e21').params)")
+    assert float(out) > 1e9
+    assert meddling(modules, HEAVY | SLOW | {"typer", "click", "scaleplan.cli"}) == set()

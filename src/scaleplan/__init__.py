@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fitted import Fitted
     from scaleplan.library import Library
     from scaleplan.models.asking import memory, model, shape
+    from scaleplan.pictures import plot
     from scaleplan.plan import Plan, Plans
+    from scaleplan.reporting import report
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,8 @@ __all__ = [
     "model",
     "optimal",
     "optimal_array",
+    "plot",
+    "report",
     "shape",
     "sweep",
     "target",
@@ -66,6 +70,8 @@ _HOMES = {
     "model": "models.asking",
     "optimal": "api",
     "optimal_array": "api",
+    "plot": "pictures",
+    "report": "reporting",
     "shape": "models.asking",
     "sweep": "api",
     "target": "api",

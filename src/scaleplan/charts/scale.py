@@ -55,11 +55,11 @@ class Scale:
     def _logarithmic(self, most: int) -> list[list[float]]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         found = [
-            [power for n in range(first, last + 1, step) if self.low <= (power := 10.0**n) <= self.high]
+            [power for n in range(first, last + 1, step) if self.low <= (power := float(f"1e{n}")) <= self.high]
             for step in range(1, max(2, last - first + 1))
         ]
         for mantissas in _MANTISSAS[1:]:
-            values = (mantissa * 10.0**n for n in range(first, last + 1) for mantissa in mantissas)
+            values = (float(f"{mantissa}e{n}") for n in range(first, last + 1) for mantissa in mantissas)
             found.append([value for value in values if self.low <= value <= self.high])
         return found
 

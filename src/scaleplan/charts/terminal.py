@@ -124,7 +124,12 @@ def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
 
 def _name(canvas: _Canvas, parts: list[Series], letter: str, across: Scale, up: Scale) -> None:
     """Put the letter of a line at its right end, or further left where another letter is already."""
-    spots = [spot for part in parts if part.style != "points" for spot in _places(part.x, part.y, across, up)]
+    spots = []
+    for part in parts:
+        corners = _places(part.x, part.y, across, up) if part.style != "points" else []
+        for (x0, y0), (x1, y1) in pairwise(corners):
+            steps = max(1, round(abs(x1 - x0) * canvas.width))
+            spots += [(x1 + (x0 - x1) * i / steps, y1 + (y0 - y1) * i / steps) for i in range(steps + 1)]
     for x, y in sorted(spots, reverse=True):
         row, column = canvas.cell(x, y)
         if all((row, column + near) not in canvas.letters for near in (-1, 0, 1)):

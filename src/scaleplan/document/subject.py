@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "command_text", "gather"]
 
 
+_HARDWARE = tuple(api.HardwareWords.__annotations__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Everything that a report shows.
@@ -53,7 +56,8 @@ def gather(words: Mapping[str, Any]) -> Subject:
         When the question has no answer.
 
     """
-    asked = Asked.of(dict(words))
+    words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
+    asked = Asked.of(words)
     plan = asked.plan or api.optimal(**words)  # without a budget the latter says so
     others, left_out = _others(words, plan)
     return Subject(
@@ -68,6 +72,19 @@ def gather(words: Mapping[str, Any]) -> Subject:
         sources=tuple(_sources(plan)),
         versions=f"scaleplan {scaleplan.__version__}, Python {platform.python_version()}",
     )
+
+
+_DEFAULTS = {"level": "0.9", "overhead": "0.05"}
+"""Said in full, so that the command gives the same answer whatever the settings of who runs it."""
+
+
+def _order(item: tuple[str, object]) -> tuple[int, str]:
+    """Put the budget first, then the hardware, then the rest; the same for every way of asking."""
+    name = item[0]
+    for place, group in enumerate((*((each,) for each in api.SWEPT), _HARDWARE, ("preset",))):
+        if name in group:
+            return place, name
+    return len(api.SWEPT) + 2, name
 
 
 def command_text(name: str, words: Mapping[str, Any]) -> str:
@@ -115,9 +132,6 @@ def _charts(asked: Asked, laws: list[str], words: Mapping[str, Any]) -> Iterator
             yield draw()
         except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
             continue
-
-
-_HARDWARE = tuple(api.HardwareWords.__annotations__)
 
 
 def _sources(plan: Plan) -> Iterator[tuple[str, str]]:

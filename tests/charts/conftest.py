@@ -1,0 +1,36 @@
+"""Planners and charts that the tests of pictures share."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaleplan import api
+from scaleplan.charts import planning
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _bundled_data_only(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCALEPLAN_PRESETS", str(tmp_path_factory.mktemp("presets")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def planner():
+    """Return the default law without bounds."""
+    return api.planner_of(preset="besiroglu-2024")
+
+
+@pytest.fixture(scope="session")
+def charts(planner):
+    """Return the pictures of planning for 1e21 FLOP, by kind."""
+    budgets = planning.budgets_around(planner.preset, (1e23,))
+    laws = [api.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
+    drawn = (
+        planning.frontier(planner, budgets, at=1e23),
+        planning.isoflop(planner, [1e20, 1e21, 1e23]),
+        planning.loss(planner, budgets, at=1e23),
+        planning.compare(laws, budgets, at=1e23),
+        planning.cost(planner, budgets, at=1e21),
+    )
+    return {chart.kind: chart for chart in drawn}

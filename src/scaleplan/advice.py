@@ -1,4 +1,4 @@
-"""What the rules of thumb say of a plan, as records: an answer for each rule, their spread, the trades of the batch."""
+"""What the rules of thumb say of a plan, as records: an answer a rule, their spread, the trades of the batch."""
 
 from __future__ import annotations
 

@@ -63,5 +63,5 @@ def _testcase(case: Case) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Escape markup, and what a CI runner would act on in a log; control characters, unknown to XML, are spelt out."""
+    """Escape markup, and what a CI runner acts on in a log; control characters, which XML lacks, are spelt out."""
     return inert(text).translate(_SPECIAL).replace("::", "&#58;:")

@@ -83,7 +83,7 @@ class Planner(Question):
     def own_params(self) -> float:
         """The size of the concrete model as the law counts it, exactly."""
         assert self.model is not None
-        return self.model.params_as(self.preset.conventions.params)
+        return float(self.model.params_as(self.preset.conventions.params))
 
     def working_params(self, params: float) -> float:
         """Return the parameters that compute for each token, on which utilisation depends."""

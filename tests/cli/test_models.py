@@ -1,0 +1,194 @@
+"""The commands about models: model, shape, memory; and plans for a model or with their run."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+LLAMA_3_8B = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": False,
+}
+PARAMS = "8030261248"
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A folder with Llama-3-8B's config."""
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Give bytes on standard input."""
+
+    def give(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return give
+
+
+def test_a_model_is_read_from_a_file_a_folder_and_standard_input(cli, config, typed):
+    """All three count the same, to the last parameter."""
+    typed(json.dumps(LLAMA_3_8B).encode())
+    for source in (config / "config.json", config, "-"):
+        assert cli("model", source, "--get", "params").out == f"{PARAMS}\n"
+
+
+def test_a_model_tells_parameters_flops_and_cache(cli, config):
+    """The text has the exact count and all conventions; the JSON has the schema."""
+    text = cli("model", config, "--context", "8192")
+    assert "8,030,261,248" in text.out
+    assert "131,072 bytes per token" in text.out
+    found = cli("model", config, "--context", "8192", "--json").json
+    assert found["schema"] == "scaleplan/model/1"
+    assert found["flops_per_token_causal_attention"] == pytest.approx(5.147e10, rel=1e-3)  # architecture.md, 4
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"model_type": "llama"', "standard input: not valid JSON"),
+        (b"\xff\xfe", "standard input is not UTF-8 text"),
+        (b"[]", "standard input: expected a JSON object"),
+        (b'{"model_type": "nobody"}', "nobody"),
+    ],
+)
+def test_a_bad_config_is_one_error(cli, typed, data, message):
+    """It names the input and what is wrong, at status 2."""
+    typed(data)
+    found = cli("model", "-")
+    assert (found.status, found.out) == (2, "")
+    assert message in found.err
+
+
+def test_a_shape_is_written_as_a_config_that_reads_back(cli, config):
+    """The file is what the answer counts; the text shows alternatives and the nearest published model."""
+    out = config / "new.json"
+    found = cli("shape", "7B", "-o", out)
+    assert found.status == 0
+    for word in ("chosen", "deeper", "wider", "nearest published"):
+        assert word in found.out
+    counted = cli("model", out, "--get", "params").out
+    assert counted == cli("shape", "7B", "--get", "params").out
+    assert abs(int(counted) / 7e9 - 1) < 0.01
+    assert cli("shape", "7B", "-o", config / "none" / "new.json").status == 2
+
+
+def test_a_shape_takes_the_options_of_its_style(cli):
+    """Tied or not, with experts or not."""
+    assert cli("shape", "350M", "--style", "gpt2", "--untied", "--get", "tied_embeddings").out == "false\n"
+    words = ("shape", "47B", "--style", "mixtral", "--experts", "16", "--experts-per-token", "4")
+    assert cli(*words, "--get", "experts").out == "16\n"
+    assert cli("shape", "7B", "--style", "nobody").status == 2
+
+
+def test_memory_finds_a_layout(cli, config):
+    """A model on devices: what each holds adds up, and fits."""
+    found = cli("memory", config, "--gpu", "h100-sxm", "--gpus", "64", "--batch", "4M", "--json").json
+    assert found["schema"] == "scaleplan/memory/1"
+    memory = found["memory"]
+    assert memory["total"] == pytest.approx(sum(value for name, value in memory.items() if name != "total"))
+    assert found["fits"]
+    assert found["parallel"]["data"] == 64
+    assert "fewest devices" in cli("memory", "7B", "--gpu", "h100-sxm").out
+
+
+def test_memory_keeps_what_is_given(cli, config):
+    """Without a device the layout is the one that was named; 16 bytes a parameter shared by 8."""
+    words = ("memory", config, "--gpus", "8", "--recompute", "full", "--micro-batch", "2")
+    found = cli(*words, "--zero", "3", "--json").json
+    states = sum(found["memory"][name] for name in ("weights", "gradients", "optimizer"))
+    assert states == pytest.approx(16 * int(PARAMS) / 8)
+    assert found["micro_batch"] == 2
+    assert cli(*words, "--zero", "0", "--get", "memory.weights").out == f"{2.0 * int(PARAMS)}\n"
+
+
+def test_memory_that_is_too_small_is_a_no(cli):
+    """Status 1 both where no layout fits and where a served model is too large."""
+    train = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8")
+    assert train.status == 1
+    assert "or more" in train.err
+    serve = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "2", "--serve")
+    assert serve.status == 1
+    assert "does not fit" in serve.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--zero", "5"), "no ZeRO stage"),
+        (("--states", "adafactor"), "adafactor"),
+        (("--recompute", "some"), "some"),
+        (("--serve", "--zero", "3"), "no training layout"),
+        (("--sequences", "4"), "belong to serving"),
+        (("--gpus", "6", "--tensor", "4"), "6 devices cannot be divided into replicas of 4"),
+        (("--gpu", "nobody"), "unknown accelerator"),
+    ],
+)
+def test_wrong_memory_requests_say_why(cli, words, message):
+    """Status 2, nothing on standard output."""
+    found = cli("memory", "7B", *words)
+    assert (found.status, found.out) == (2, "")
+    assert message in found.err
+
+
+def test_a_plan_for_a_model_counts_it_as_the_law_does(cli, config):
+    """All parameters for one law, FLOP per token of the architecture for another."""
+    for words in (("loss", "--tokens", "2T"), ("optimal", "--flops", "1e21")):
+        assert cli(*words, "--model", config, "--get", "params").out == f"{PARAMS}.0\n"
+    per_token = cli("optimal", "--model", config, "--flops", "1e21", "--preset", "deepseek-llm-2024", "--json").json
+    # M = 6 x (parameters without tables and head) + 12 L d T at T = 2048 (arXiv:2401.02954)
+    expected = 6 * (int(PARAMS) - 2 * 128_256 * 4096) + 12 * 32 * 4096 * 2048
+    assert per_token["params"] == pytest.approx(expected)
+
+
+def test_the_size_is_given_once(cli, config):
+    """By --params or by --model."""
+    for command in (("loss", "--tokens", "2T"), ("optimal", "--flops", "1e21")):
+        found = cli(*command, "--model", config, "--params", "7B")
+        assert found.status == 2
+        assert "the size is given twice" in found.err
+    assert "there is no model size" in cli("loss", "--tokens", "2T").err
+
+
+def test_a_student_learns_what_to_train(cli):
+    """Eight cards for a month: what, whether it fits, how long, what loss, at what price, and how sure."""
+    words = ("optimal", "--gpus", "8", "--gpu", "rtx-4090", "--time", "30d", "--shape", "--region", "France")
+    found = cli(*words)
+    assert found.status == 0
+    for word in ("loss", "architecture", "layout", "micro-batch", "steps", "of 24.0 GB", "days", "money", "carbon"):
+        assert word in found.out
+    assert "x/÷ 1.5" in found.out
+    blueprint = cli(*words, "--json").json["blueprint"]
+    assert blueprint["fits"]
+    assert blueprint["config"]["model_type"] == "llama"
+
+
+def test_words_about_a_run_need_the_run(cli):
+    """A region, a batch, a style or a context without --shape is an error; so is a stream with it."""
+    for word in ("--region", "--batch", "--style", "--context"):
+        found = cli("optimal", "--flops", "1e21", word, "1M")
+        assert found.status == 2
+        assert "add --shape" in found.err
+    assert "one budget at a time" in cli("optimal", "-", "--shape").err
+
+
+def test_memory_bounds_a_plan(cli):
+    """The largest size that needs 8 GB a device is chosen, and named as the limit that binds."""
+    words = ("optimal", "--gpus", "8", "--gpu", "rtx-4090", "--time", "365d")
+    found = cli(*words, "--limit", "memory_gb <= 8", "--json").json
+    assert found["binding"][0]["limit"] == "memory_gb <= 8 GB"
+    assert found["params"] < cli(*words, "--json").json["params"]
+    assert "needs --gpu and --gpus" in cli("optimal", "--flops", "1e21", "--limit", "memory_gb <= 8").err

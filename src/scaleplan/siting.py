@@ -90,8 +90,11 @@ def site_of(budget: Budget, model: Model, sequence: int, batch: float, catalogue
             batch_tokens=batch,
         )
     except ScaleplanError as error:
-        smaller = f"about {largest / _GIGA:.2g}B parameters do: --limit 'memory_gb <= {math.floor(needed / _GIGA)}'"
-        notices.append(Notice(code="does_not_fit", message=f"{error.message}; {error.hint}; {smaller}"))
+        parts = [error.message, error.hint or ""]
+        if largest:
+            limit = f"--limit 'memory_gb <= {math.floor(needed / _GIGA)}'"
+            parts.append(f"about {largest / _GIGA:.2g}B parameters do: {limit}")
+        notices.append(Notice(code="does_not_fit", message="; ".join(part for part in parts if part)))
     else:
         notices += _told(layout, budget)
     return Site(

@@ -51,7 +51,7 @@ class LawFormOptions:
     x: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Input of a curve, several with commas; flops if not given.")
     ] = None
-    y: Annotated[str, typer.Option(metavar="COLUMN", help="Output of a curve.")] = "loss"
+    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Output of a curve; loss if not given.")] = None
     base: Annotated[
         str | None, typer.Option(metavar="NAME", help="Preset for fresh data, for --form data_constrained.")
     ] = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.reading import NEEDED, read_runs
-from scaleplan.fitting.request import FitRequest, form_named
+from scaleplan.fitting.request import FitRequest, form_named, is_curve
 from scaleplan.fitting.solving import needed_roles, solve
 from scaleplan.library import Library
 from scaleplan.quantities import parse_flops, parse_fraction, parse_integer, parse_positive
@@ -62,7 +62,7 @@ class FitWords(ReadingWords, ObjectiveWords, total=False):
     level: Amount
     target: Amount | None
     x: str | Sequence[str] | None
-    y: str
+    y: str | None
     cluster: bool
     base: str | Preset | None
     params_convention: str | None
@@ -106,6 +106,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
     request = _request(words)
     reading = reading_of(words)
     needed = needed_roles(request)
+    if words.get("best") and "loss" not in needed:
+        needed = (*needed, "loss")  # the best of a sweep is the one of least loss
     columns = () if needed == NEEDED else (*request.x, request.y)
     extra = [name for name in columns if name not in NEEDED]
     table = _read(runs, words, group=words.get("group"), extra=extra, needed=needed)
@@ -248,8 +250,12 @@ def _request(words: FitWords) -> FitRequest:
     target, base, x = words.get("target"), words.get("base"), words.get("x")
     if isinstance(x, str):
         x = [name.strip() for name in x.split(",") if name.strip()]
+    form = form_named(words.get("form", "additive"))
+    for name in ("x", "y"):
+        if words.get(name) is not None and not is_curve(form):
+            raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")
     return FitRequest(
-        form=form_named(words.get("form", "additive")),
+        form=form,
         method=words.get("method", "surface"),
         objective=objective,
         tied=tied,
@@ -259,7 +265,7 @@ def _request(words: FitWords) -> FitRequest:
         level=parse_fraction(words.get("level", 0.9)),
         target=None if target is None else parse_flops(target),
         x=tuple(x or ("flops",)),
-        y=words.get("y", "loss"),
+        y=words.get("y") or "loss",
         cluster=bool(words.get("cluster", False)),
         base=Library().load(base) if isinstance(base, str) else base,
         params_convention=words.get("params_convention"),

@@ -143,6 +143,7 @@ def _step(
     curvature, axes = np.linalg.eigh(matrix)
     curvature = np.maximum(np.abs(curvature), 1e-14)
     along = np.matmul(slope[:, None, :], axes)[:, 0, :]
-    decrease = 0.5 * np.sum(along * along / curvature, axis=1)
+    with np.errstate(over="ignore"):  # an infinite promise is one that is kept trying
+        decrease = 0.5 * np.sum(along * along / curvature, axis=1)
     step = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
     return step, decrease

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.objective import Objective
     from scaleplan.presets import Preset
 
-__all__ = ["FORMS", "METHODS", "PRESET_NAME", "FitRequest", "form_named"]
+__all__ = ["FORMS", "METHODS", "PRESET_NAME", "FitRequest", "form_named", "is_curve"]
 
 FORMS = {
     "additive": "L = E + A/N^alpha + B/D^beta",
@@ -48,6 +48,11 @@ def form_named(name: str) -> str:
     if form not in FORMS:
         raise UnknownNameError("form", name, [*FORMS, *(alias.upper() for alias in _ALIASES)])
     return form
+
+
+def is_curve(form: str) -> bool:
+    """Return whether a form relates columns that the user names."""
+    return form in CURVES or form == "multiplicative"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,8 @@ class FitRequest:
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
+        if self.target is not None and ((is_curve(self.form) and self.x != ("flops",)) or self.base is not None):
+            raise UsageError("a target is a budget in FLOP, and this form says nothing of one")
         self._require_names()
 
     def _require_names(self) -> None:

@@ -52,18 +52,22 @@ def _allocation(start: Fitted) -> Fitted:
     sides = tuple(
         (f"{name}_", side) for name, side in (("params", found.params), ("tokens", found.tokens)) if side is not None
     )
-    names = {f"{prefix}{old}": f"{prefix}{new}" for prefix, _ in sides for old, new in _ALLOCATION.items()}
     values = tuple(
-        replace(value, name=names[prefix + value.name])
+        replace(value, name=prefix + _ALLOCATION[value.name])
         for prefix, side in sides
         for value in _values(side, request.level)
     )
+    columns = {
+        prefix + _ALLOCATION[name]: column
+        for prefix, side in sides
+        for name, column in zip(side.names, side.draws.T, strict=True)
+    }
     return replace(
         start,
         law=found.law,
         values=values,
         remarks=("least squares on logarithms through measured optima; it has no loss",),
-        uncertainty=curve_uncertainty(sides, names=names),
+        uncertainty=curve_uncertainty(found.law, columns),
     )
 
 
@@ -156,14 +160,29 @@ def _from_curve(start: Fitted, found: CurveFit) -> Fitted:
     return replace(
         start,
         law=found.law,
-        values=_values(found, start.request.level),
+        values=(*_values(found, start.request.level), *_at_target(start, found)),
         score=found.score,
         residuals=found.residuals,
         converged=found.converged,
         bounds=found.bounds,
         remarks=on_bound(found.bounds),
-        uncertainty=curve_uncertainty((("", found),), names={}),
+        uncertainty=curve_uncertainty(found.law, dict(zip(found.names, found.draws.T, strict=True))),
     )
+
+
+def _at_target(start: Fitted, found: CurveFit) -> tuple[Value, ...]:
+    """Return what a curve over compute says at the target, with its interval over the resamples."""
+    flops = start.target_flops
+    if start.request.x != ("flops",) or flops is None:
+        return ()
+    name = f"at {flops:.3g} FLOP"
+    value = float(found.law.value(flops=flops))
+    if not len(found.draws):
+        return (Value(name=name, value=value),)
+    drawn = found.law.with_coefficients(dict(zip(found.names, found.draws.T, strict=True)))
+    tails = (0.5 - start.request.level / 2, 0.5 + start.request.level / 2)
+    low, high = np.quantile(np.asarray(drawn.value(flops=np.full(len(found.draws), flops))), tails)
+    return (Value(name=name, value=value, interval=(float(low), float(high))),)
 
 
 def _values(found: CurveFit, level: float) -> tuple[Value, ...]:
@@ -174,11 +193,17 @@ def _values(found: CurveFit, level: float) -> tuple[Value, ...]:
         Value(
             name=name,
             value=known[name],
-            error=float(np.std(found.draws[:, found.names.index(name)], ddof=1)),
+            error=_error(found.draws[:, found.names.index(name)]),
             interval=found.interval(name, level=level),
         )
         for name in found.names
     )
+
+
+def _error(draws: Array) -> float:
+    """Return half the central 68 %: scales are drawn log-normally, and their standard deviation may be infinite."""
+    low, high = np.quantile(draws, (0.1587, 0.8413))
+    return 0.5 * float(high - low)
 
 
 def _column(runs: Runs, name: str) -> Array:

@@ -7,6 +7,7 @@ there the resamples themselves are written, thinned to what gives a 90 % interva
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,14 @@ import numpy as np
 from scaleplan.presets import LN, Backtest, Uncertainty
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy import bool_, float64
     from numpy.typing import NDArray
 
     from scaleplan.fitting.bootstrap import Bootstrap
-    from scaleplan.fitting.curves import CurveFit
     from scaleplan.fitting.result import Fit
+    from scaleplan.laws.base import Law
 
     Array = NDArray[float64]
 
@@ -53,9 +56,7 @@ def surface_uncertainty(fit: Fit) -> Uncertainty | None:
         return None
     kept = resamples.draws[usable][:_DRAWS]
     lost = int(np.count_nonzero(~usable))
-    note = f"; the first {len(kept)} of them"
-    if lost:
-        note += f" that give finite answers ({lost} do not)"
+    note = f"; the first {len(kept)} of them{_lost(lost)}"
     return Uncertainty(
         parameters=("ln A", "ln B", "E", "alpha", "beta"),
         draws=_rows(kept),
@@ -65,36 +66,40 @@ def surface_uncertainty(fit: Fit) -> Uncertainty | None:
     )
 
 
-def curve_uncertainty(fits: tuple[tuple[str, CurveFit], ...], *, names: dict[str, str]) -> Uncertainty | None:
-    """Return the draws of curves that were resampled together, or None without resamples.
+def curve_uncertainty(law: Law, columns: dict[str, Array]) -> Uncertainty | None:
+    """Return the draws of coefficients that were resampled together, or None without resamples.
 
-    ``fits`` are (prefix, fit): the coefficient of a curve is called ``names[prefix + its name]`` in the law.
+    ``columns`` holds the draws of each coefficient of ``law`` by its name in the law. A draw outside the domain of
+    the law, such as an exponent of the wrong sign, is left out, and ``method`` says how many were.
     """
-    if not fits or not all(len(fit.draws) for _, fit in fits):
+    if not columns or not all(len(column) for column in columns.values()):
         return None
-    columns, parameters = [], []
-    usable = np.ones(len(fits[0][1].draws), dtype=bool)
-    for prefix, fit in fits:
-        for name, column in zip(fit.names, fit.draws.T, strict=True):
-            target = names.get(prefix + name, name)
-            positive = bool(np.all(column > 0)) and name in _SCALES
-            with np.errstate(all="ignore"):
-                values = np.log(column) if positive else column
-            usable &= np.isfinite(values)
-            columns.append(values)
-            parameters.append(f"{LN}{target}" if positive else target)
-    kept = np.stack(columns, axis=1)[usable][:_DRAWS]
+    domains = {item.name: item.metadata for item in fields(law)}
+    usable = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    told, parameters = [], []
+    for name, column in columns.items():
+        domain: Mapping[str, float | None] = domains.get(name, {})
+        above, least = domain.get("above"), domain.get("at_least")
+        usable &= np.isfinite(column)
+        usable &= (column > above) if above is not None else True
+        usable &= (column >= least) if least is not None else True
+        logarithmic = above == 0 and bool(np.all(column > 0))
+        told.append(np.log(column) if logarithmic else column)
+        parameters.append(f"{LN}{name}" if logarithmic else name)
+    kept = np.stack(told, axis=1)[usable][:_DRAWS]
     if not len(kept):
         return None
+    lost = int(np.count_nonzero(~usable))
     return Uncertainty(
         parameters=tuple(parameters),
         draws=_rows(kept),
-        method=f"case bootstrap of the rows; the first {len(kept)} resamples",
-        samples=len(fits[0][1].draws),
+        method=f"case bootstrap of the rows; the first {len(kept)} resamples{_lost(lost)}",
+        samples=len(usable),
     )
 
 
-_SCALES = frozenset({"a", "b", "g", "y0"})  # coefficients that range over decades
+def _lost(count: int) -> str:
+    return f" that give finite answers ({count} do not)" if count else ""
 
 
 def _method(fit: Fit, resamples: Bootstrap) -> str:

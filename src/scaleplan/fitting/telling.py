@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.errors import FileError
 from scaleplan.laws.base import Curve
 from scaleplan.planner import Planner
 
@@ -22,7 +23,11 @@ def told(fitted: Fitted) -> Plan | None:
     flops = fitted.target_flops
     if fitted.law is None or flops is None or isinstance(fitted.law, Curve):
         return None
-    planner = Planner(preset=fitted.preset, level=fitted.request.level)
+    try:
+        preset = fitted.preset
+    except FileError:  # coefficients that no preset may hold are still shown
+        return None
+    planner = Planner(preset=preset, level=fitted.request.level)
     if planner.may_choose:
         return planner.optimal(flops)
     largest = int(np.argmax(fitted.runs.flops))

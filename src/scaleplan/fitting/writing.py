@@ -114,7 +114,7 @@ def preset_table(fitted: Fitted) -> dict[str, object]:
         },
         "range": _range(fitted),
         "use": None if fitted.refusal is None else {"allocate": False, "reason": fitted.refusal},
-        "notes": _notes(fitted),
+        "notes": _notes(fitted) or None,
         "fit": _provenance(fitted),
     }
     return {key: _present(value) for key, value in table.items() if value is not None}
@@ -187,7 +187,8 @@ def _notes(fitted: Fitted) -> list[dict[str, object]]:
     """Return the reservations; those that concern every plan are marked to be repeated with each."""
     diagnosis = fitted.diagnosis
     if diagnosis is None:
-        return [{"text": inert(remark)} for remark in fitted.remarks]
+        warn = {"warn": True} if fitted.request.method == "envelope" else {}
+        return [{"text": inert(remark), **warn} for remark in fitted.remarks]
     notes: list[dict[str, object]] = [
         {"text": inert(flag.message), "warn": True} for flag in diagnosis.flags if not flag.unidentified
     ]
@@ -218,8 +219,8 @@ def _provenance(fitted: Fitted) -> dict[str, object]:
         "weights": "none" if runs.weight is None else "column",
         "tied": request.tied,
         "floor": "fitted" if request.floor is None else request.floor,
-        "samples": request.samples,
-        "seed": request.seed,
+        "samples": None if fitted.uncertainty is None else request.samples,
+        "seed": None if fitted.uncertainty is None else request.seed,
         "status": _status(fitted),
         "scores": _scores(fitted),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.fitting.rounding import rounded
 from scaleplan.fitting.writing import row_text
 from scaleplan.formats.report import Fact, Grid, Report
+from scaleplan.laws.base import Curve
 from scaleplan.quantities import format_count, format_flops, format_fraction, format_number
 from scaleplan.views.plan import plan_report
 
@@ -24,6 +25,8 @@ __all__ = ["fit_report", "reading_report"]
 
 _LABELS = {"a": "a = β/(α + β)"}
 _MOST_DROPPED, _MOST_PULLS = 12, 3
+_EXACT = 1e-9  # relative: an error below is rounding, of runs without noise
+_VAGUE = 0.5  # relative: above it the value would be rounded to one digit or none
 
 
 def fit_report(
@@ -40,14 +43,11 @@ def fit_report(
 
         sections += residual_reports(fitted)
     if written:
-        first = written[0]
-        plan = f"; 'scaleplan optimal --preset {first} --flops 1e23' plans with it"
-        lines = tuple(f"wrote {place}{plan if place == first else ''}" for place in written)
-        sections.append(Report(lines=lines))
+        sections.append(Report(lines=tuple(_written(fitted, written))))
     sure = any(value.interval for value in fitted.values)
     return Report(
         title=_title(fitted),
-        facts=tuple(_fact(value, fitted.runs.loss_unit) for value in fitted.values),
+        facts=_facts(fitted),
         level=format_fraction(fitted.request.level) if sure else "",
         remarks=tuple(_remarks(fitted)),
         sections=tuple(sections),
@@ -62,6 +62,15 @@ def reading_report(runs: Runs) -> Report | None:
     return Report(title=f"{runs.name}: {len(runs)} runs used", lines=tuple(lines)) if lines else None
 
 
+def _written(fitted: Fitted, places: Sequence[Path]) -> Iterator[str]:
+    yield from (f"wrote {place}" for place in places)
+    law = (fitted.members or (fitted,))[0].law
+    if isinstance(law, Curve):
+        return
+    question = "optimal --flops 1e23" if fitted.refusal is None else "loss --params 7B --tokens 140B"
+    yield f"plan with it: scaleplan {question} --preset {places[0]}"
+
+
 def _title(fitted: Fitted) -> str:
     law = fitted.law
     formula = fitted.request.form if law is None else law.formula
@@ -70,13 +79,20 @@ def _title(fitted: Fitted) -> str:
     return f"{fitted.runs.name}{group}: {formula}, {len(fitted.runs)} runs{status}"
 
 
-def _fact(value: Value, unit: str) -> Fact:
-    text = f"{value.value:.6g}"
-    if value.error is not None:
-        text = " ± ".join(rounded(value.value, value.error))
+def _facts(fitted: Fitted) -> tuple[Fact, ...]:
+    labels = _LABELS if fitted.diagnosis is not None else {}
+    return tuple(_fact(value, labels.get(value.name, value.name), fitted.runs.loss_unit) for value in fitted.values)
+
+
+def _fact(value: Value, label: str, unit: str) -> Fact:
+    text = f"{value.value:.10g}"
+    if value.error is not None and value.error > _EXACT * abs(value.value):
+        known = value.error < _VAGUE * abs(value.value) or value.value == 0
+        texts = rounded(value.value, value.error) if known else (f"{value.value:.2g}", f"{value.error:.1g}")
+        text = " ± ".join(texts)
     low, high = ("", "") if value.interval is None else (f"{end:.4g}" for end in value.interval)
     return Fact(
-        label=_LABELS.get(value.name, value.name),
+        label=label,
         value=text,
         low=low,
         high=high,
@@ -101,9 +117,7 @@ def _remarks(fitted: Fitted) -> Iterator[str]:
 
 def _sections(fitted: Fitted) -> Iterator[Report]:
     for member in fitted.members:
-        yield Report(
-            title=_title(member), facts=tuple(_fact(value, fitted.runs.loss_unit) for value in member.values)
-        )
+        yield Report(title=_title(member), facts=_facts(member))
     plan = fitted.plan()
     if plan is not None:
         told = plan_report(plan)
@@ -164,10 +178,10 @@ def _single_runs(found: Fit) -> Iterator[str]:
     if found.influence is None:
         return
     for name in ("E", "alpha", "beta"):
-        pulls = ", ".join(
-            f"row {row} {change:+.2g}" for row, change in found.influence.strongest(name, most=_MOST_PULLS)
-        )
-        yield f"  {name} changes most without: {pulls}"
+        strongest = found.influence.strongest(name, most=_MOST_PULLS)
+        if abs(strongest[0][1]) > _EXACT:
+            pulls = ", ".join(f"row {row} {change:+.2g}" for row, change in strongest)
+            yield f"  {name} changes most without: {pulls}"
 
 
 def _alternatives(found: Fit) -> Report:

@@ -1,0 +1,270 @@
+"""The commands about training runs, from a file of runs to a plan, as a person and as a script meet them."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scaleplan as sp
+from scaleplan.laws.additive import Additive
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+EPOCH = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
+
+shared = pytest.mark.skipif(not DATA.is_dir(), reason="the folder with other people's runs is not here")
+
+
+def grid(low=5e7, high=3e9, first=1e9, last=6e10):
+    return (axis.ravel() for axis in np.meshgrid(np.geomspace(low, high, 8), np.geomspace(first, last, 8)))
+
+
+def write(path, params, tokens, loss):
+    rows = zip(params.tolist(), tokens.tolist(), loss.tolist(), strict=True)
+    path.write_text("\n".join(["params,tokens,loss", *(",".join(map(repr, row)) for row in rows)]) + "\n")
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return a file of 64 runs of a known law with 0.5 % noise."""
+    params, tokens = grid()
+    noise = np.exp(0.005 * np.random.default_rng(0).standard_normal(64))
+    return write(tmp_path / "runs.csv", params, tokens, EPOCH.loss(params, tokens) * noise)
+
+
+def test_from_runs_to_a_plan(cli, runs, tmp_path):
+    """``fit -o`` writes a preset that ``optimal``, ``loss``, ``target``, ``sweep`` and ``presets`` accept."""
+    law = tmp_path / "my-law.toml"
+    fitted = cli("fit", runs, "-o", law, "--samples", "200")
+    assert (fitted.status, fitted.err) == (0, "")
+    assert "64 runs, identified" in fitted.out
+    assert f"wrote {law}" in fitted.out
+    assert f"--preset {law}" in fitted.out
+    plan = cli("optimal", "--preset", law, "--flops", "1e23", "--json", "--quiet").json
+    truth = EPOCH.best_split(1e23 / 6)[0]
+    assert plan["interval"]["params"][0] < truth < plan["interval"]["params"][1]
+    assert plan["params"] == pytest.approx(truth, rel=0.4)  # 100 times beyond the runs; se of ln N* about 0.15
+    for arguments in (
+        ["loss", "--params", "7B", "--tokens", "1T"],
+        ["target", "--loss", "2.1"],
+        ["sweep", "--from", "1e20", "--to", "1e22", "--points", "3"],
+    ):
+        answer = cli(*arguments, "--preset", law, "--quiet")
+        assert (answer.status, answer.err) == (0, "")
+    assert cli("presets", "validate", law).status == 0
+
+
+def test_json_holds_everything_with_every_digit(cli, runs):
+    """The object has the schema, the coefficients, the diagnosis, and no number that is not JSON."""
+    answer = cli("fit", runs, "--samples", "200", "--json", "--report", "--residuals").json
+    assert answer["schema"] == "scaleplan/fit/1"
+    assert answer["identified"] is True
+    assert answer["rows_used"] == 64
+    low, high = answer["interval"]["alpha"]
+    assert low < answer["coefficients"]["alpha"] < high
+    assert answer["range"]["sizes"] == 8
+    assert answer["backtest"]["by_factor"]
+    assert answer["target"]["schema"] == "scaleplan/plan/1"
+    assert len(answer["residuals"]["by_row"]) == 64
+    assert len(answer["checklist"]) == 14
+    assert [item["name"] for item in answer["variations"]][:2] == ["as fitted", "alpha = beta"]
+    assert len(answer["influence"]["beta"]) == 5
+
+
+def test_one_value_goes_to_a_script(cli, runs):
+    """``--get`` prints a bare number."""
+    answer = cli("fit", runs, "--samples", "0", "--get", "coefficients.alpha")
+    assert float(answer.out) == sp.fit(runs, samples=0).law.alpha
+
+
+def test_text_rounds_to_the_error_and_tells_the_parts(cli, runs):
+    """Coefficients with errors, the plan at the target, ranges, backtest, single runs, simpler forms."""
+    out = cli("fit", runs, "--samples", "200", "--report", "--residuals", "--method", "all").out
+    for part in (
+        "E ",
+        " ± ",
+        "a = β/(α + β)",
+        "at 1.08e22 FLOP, 10.0 times the largest run",
+        "the runs cover",
+        "8 sizes, 8 token counts",
+        "beyond the data: bias",
+        "changes most without: row",
+        "AICc excess",
+        "N* at target",
+        "to repeat this fit",
+        "without the largest budget",
+        "residuals (fitted - observed, log loss) by compute",
+    ):
+        assert part in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@shared
+def test_the_outliers_of_the_chinchilla_runs_are_named(cli, tmp_path):
+    """All 245 runs: rows 2 to 6 stand apart; without them beta goes from 0.453 to the published 0.367."""
+    answer = cli("fit", DATA / "chinchilla_epoch.csv", "--samples", "0", "--json")
+    assert answer.json["outliers"]["rows"] == [2, 3, 4, 5, 6]
+    assert answer.json["coefficients"]["beta"] == pytest.approx(0.4530, abs=5e-4)
+    without = answer.json["outliers"]["without"]
+    # the optimum of the objective on the 240 points, to the six digits it is known to
+    assert without["alpha"] == pytest.approx(0.347310, abs=2e-5)
+    assert without["beta"] == pytest.approx(0.367172, abs=2e-5)
+    assert "rows 2-6 stand far from the fit of the others" in answer.err
+    left = cli("fit", DATA / "chinchilla_epoch.csv", "--where", "excluded_by_epoch = 0", "--samples", "0", "--json")
+    # fitted to losses rounded to 8 digits, so 1e-6 and not the 1e-9 of the unrounded points
+    assert left.json["objective"]["score"] == pytest.approx(1.018274018e-3, rel=1e-6)
+    assert left.json["outliers"]["rows"] == []
+
+
+def test_one_ratio_is_said_and_refused(cli, tmp_path):
+    """At 20 tokens per parameter alone the split is not identified: said, refused, and predicted along the ray."""
+    params = np.geomspace(5e7, 5e9, 24)
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(24))
+    runs = write(tmp_path / "ray.csv", params, 20 * params, EPOCH.loss(params, 20 * params) * noise)
+    law = tmp_path / "ray.toml"
+    fitted = cli("fit", runs, "-o", law, "--samples", "200")
+    assert "not identified" in fitted.out.splitlines()[0]
+    assert "at the tokens per parameter of the runs" in fitted.out
+    assert "size and data terms cannot be told apart" in fitted.err
+    refused = cli("optimal", "--preset", law, "--flops", "1e22")
+    assert refused.status == 2
+    assert "must not choose a model size" in refused.err
+    plan = cli("loss", "--preset", law, "--params", "20B", "--tokens", "400B", "--json", "--quiet").json
+    truth = EPOCH.loss(2e10, 4e11)
+    assert plan["interval"]["loss"][0] < truth < plan["interval"]["loss"][1]
+
+
+def test_a_law_far_from_the_published_one_is_recovered(cli, tmp_path):
+    """A noise-free law with N* = 17.4B at 1e21 FLOP comes back to 1e-6."""
+    alpha, beta, product = 0.21, 0.55, 1e21 / 6
+    # choose A so that alpha*A/N^alpha = beta*B/D^beta at N = 17.4e9, D = product/N
+    data = 9e4
+    size = beta * data * (product / 17.4e9) ** -beta / alpha * 17.4e9**alpha
+    truth = Additive(E=1.2, A=size, B=data, alpha=alpha, beta=beta)
+    params, tokens = grid()
+    runs = write(tmp_path / "far.csv", params, tokens, truth.loss(params, tokens))
+    answer = cli("fit", runs, "--samples", "50", "--target", "1e21", "--json").json
+    assert answer["target"]["params"] == pytest.approx(17.4e9, rel=1e-6)
+    assert answer["coefficients"]["E"] == pytest.approx(1.2, rel=1e-6)
+
+
+def test_a_floor_that_runs_to_zero_is_said_with_its_interval(cli, tmp_path):
+    """Losses that do not level off: a warning, and an interval of E that starts at zero."""
+    params, tokens = grid()
+    loss = Additive(E=0.0, A=20.0, B=300.0, alpha=0.1, beta=0.3).loss(params, tokens) - 0.5
+    noise = np.exp(0.002 * np.random.default_rng(0).standard_normal(64))
+    answer = cli("fit", write(tmp_path / "zero.csv", params, tokens, loss * noise), "--samples", "200", "--json")
+    assert answer.json["coefficients"]["E"] == 0
+    assert answer.json["interval"]["E"][0] == 0
+    assert "the floor E ran to zero" in answer.err
+
+
+def test_whole_numbers_that_overflow_64_bits_are_multiplied_as_floats(cli, tmp_path):
+    """Sizes of 300B on 10T tokens: 6ND is 1.8e25, beyond 2^63, and the compute is right."""
+    params, tokens = (np.round(axis).astype(np.int64) for axis in grid(3e9, 3e11, 1e11, 1e13))
+    truth = EPOCH.loss(params.astype(float), tokens.astype(float))
+    answer = cli("fit", write(tmp_path / "int.csv", params, tokens, truth), "--samples", "0", "--json").json
+    assert answer["range"]["flops"][1] == pytest.approx(1.8e25, rel=1e-9)
+    assert answer["coefficients"]["alpha"] == pytest.approx(EPOCH.alpha, rel=1e-6)
+
+
+def test_the_same_command_writes_the_same_bytes(cli, runs, tmp_path):
+    """Presets of two runs of the command are equal byte for byte."""
+    places = [tmp_path / name for name in ("a.toml", "b.toml")]
+    for place in places:
+        assert cli("fit", runs, "-o", place, "--samples", "100", "--seed", "5").status == 0
+    assert places[0].read_bytes() == places[1].read_bytes()
+
+
+def test_each_group_is_written_to_its_own_file(cli, runs, tmp_path):
+    """``law-{group}.toml`` makes a file a group, with one pair of exponents."""
+    lines = runs.read_text().splitlines()
+    rows = (f"{line},{'web' if i % 2 else 'code'}" for i, line in enumerate(lines[1:]))
+    runs.write_text("\n".join([f"{lines[0]},data", *rows]))
+    answer = cli("fit", runs, "--group", "data", "-o", tmp_path / "law-{group}.toml")
+    assert answer.status == 0
+    written = [tomllib.loads((tmp_path / f"law-{name}.toml").read_text()) for name in ("code", "web")]
+    assert written[0]["coefficients"]["alpha"] == written[1]["coefficients"]["alpha"]
+    assert written[0]["coefficients"]["B"] != written[1]["coefficients"]["B"]
+
+
+@pytest.mark.parametrize("form", ["kaplan", "allocation", "power", "M2", "M3", "M4", "bnsl", "multiplicative"])
+def test_every_form_makes_a_valid_preset(cli, runs, tmp_path, form):
+    """Each form is fitted from the command line and its file is accepted."""
+    law = tmp_path / "law.toml"
+    answer = cli("fit", runs, "--form", form, "-o", law, "--samples", "4")
+    assert (answer.status, cli("presets", "validate", law).status) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nofile.csv"], "does not exist"),
+        (["{runs}", "-o", "nodir/law.toml"], "there is no folder 'nodir'"),
+        (["{runs}", "-o", "law.json"], "does not end in .toml"),
+        (["{runs}", "-o", "law-{group}.toml"], "does not say one file for each law"),
+        (["{runs}", "--form", "aditive"], "unknown form 'aditive'"),
+        (["{runs}", "--form", "kaplan", "--tied"], "--tied is for the additive form"),
+        (["{runs}", "--x", "params"], "--x is for curves"),
+        (["{runs}", "--form", "power", "--x", "params", "--target", "1e22"], "target is a budget in FLOP"),
+        (["{runs}", "--form", "power", "--x", "width"], "unknown column 'width'"),
+        (["{runs}", "--form", "data_constrained"], "a law for fresh data is needed"),
+        (["{runs}", "--form", "data_constrained", "--base", "chinchilla", "-o", "x.toml"], "no law of its own"),
+        (["{runs}", "--method", "isoflops"], "unknown method 'isoflops'"),
+        (["{runs}", "--method", "isoflop", "--where", "tokens < 2e9"], "not an IsoFLOP sweep"),
+        (["{runs}", "--samples", "1"], "1 resamples"),
+        (["{runs}", "--map", "loss"], "mapping 'loss'"),
+        (["{runs}", "--map", "loss=val"], "unknown column 'val'"),
+        (["{runs}", "--floor", "-1"], "not a loss of at least 0"),
+        (["{runs}", "--floor", "9"], "not between 0 and the smallest loss"),
+        (["{runs}", "--robust", "hubert"], "unknown robust function"),
+        (["{runs}", "--where", "params < 5.1e7", "--min-flops", "5e18"], "cannot determine 5 coefficients"),
+        (["{runs}", "--cluster"], "no column of names"),
+        (["{runs}", "--id", "a/b"], "id 'a/b'"),
+        (["{runs}", "--params-convention", "all"], "unknown convention of parameters"),
+    ],
+)
+def test_a_wrong_request_is_one_error(cli, runs, arguments, message):
+    """What is wrong is said in one message with exit status 2, and nothing goes to standard output."""
+    answer = cli("fit", *(argument.replace("{runs}", str(runs)) for argument in arguments))
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("error: ")
+    assert message in answer.err
+
+
+def test_a_backtest_tells_bias_rms_and_coverage(cli, runs):
+    """One line a factor of extrapolation, the cuts with their coefficients, and the held-out budget."""
+    text = " ".join(cli("backtest", runs).out.split())
+    assert "beyond the data: bias" in text
+    assert "inside the combined band" in text
+    answer = cli("backtest", runs, "--json").json
+    assert answer["schema"] == "scaleplan/backtest/1"
+    assert [cut["flops"] for cut in answer["cuts"]] == sorted(cut["flops"] for cut in answer["cuts"])
+    for cut in answer["cuts"]:
+        errors = np.array(cut["errors"])
+        assert cut["bias"] == pytest.approx(errors.mean())
+        assert cut["rms"] == pytest.approx(np.sqrt((errors**2).mean()))
+        assert cut["runs"] + cut["predicted"] == 64
+    assert answer["holdout"]["coverage"] >= 0.8
+
+
+def test_too_few_runs_for_a_backtest_are_an_error(cli, runs):
+    """Nothing can be held out of eight runs."""
+    answer = cli("backtest", runs, "--where", "params < 6e7")
+    assert answer.status == 2
+    assert "too few to hold any out" in answer.err
+
+
+def test_scipy_is_not_imported_to_fit(runs):
+    """The fit path needs NumPy alone."""
+    code = (
+        "import sys; from scaleplan.__main__ import run; "
+        f"run(['fit', {str(runs)!r}, '--samples', '50', '--json', '--report']); "
+        "sys.exit('scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["rows_used"]) == (0, 64)

@@ -56,7 +56,7 @@ def many(count):
 
 def say(what, value):
     """Show a measured number; pytest prints it with ``-s``."""
-    print(f"{what}: {value}")  # noqa: T201  a benchmark prints
+    print(f"{what}: {value}")
 
 
 def milliseconds(work, repeats=15):

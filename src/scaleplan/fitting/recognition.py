@@ -21,7 +21,7 @@ from scaleplan.fitting.columns import LOSS_UNITS, ROLES, candidates, listed, los
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from numpy import bool_
+    from numpy import bool_, float64
     from numpy.typing import NDArray
 
     from scaleplan.fitting.columns import Candidate
@@ -97,7 +97,7 @@ def _add(
 ) -> None:
     """Bind a role to the best of its candidates that has values in rows with a loss."""
     distinct: list[tuple[Candidate, Binding]] = []
-    seen = []
+    seen: list[NDArray[float64]] = []
     for candidate in found:
         binding = Binding(text=candidate.name, column=candidate.name)
         numbers = binding.numbers(grid)[0]

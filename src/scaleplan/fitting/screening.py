@@ -25,7 +25,7 @@ from scaleplan.fitting.quality import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from numpy import bool_, float64, int64
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def screen(
     sieve = Sieve(rows=grid.rows, keep=keep)
     notes: list[str] = []
     for text, meets in conditions.items():
-        sieve.drop(~meets, "filtered", lambda _, text=text: f"not {inert(text)}")
+        sieve.drop(~meets, "filtered", _always(f"not {inert(text)}"))
     _drop_unmeasured(sieve, grid, measured)
     if measured.states is not None:
         notes += _drop_unfinished(sieve, measured.states)
@@ -113,12 +113,20 @@ def _drop_unmeasured(sieve: Sieve, grid: Grid, measured: Measured) -> None:
         sieve.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
     for name, values in {**sizes, **measured.weights}.items():
         wrong = np.isinf(values) | (values <= 0)
-        sieve.drop(wrong, "bad_value", lambda i, name=name, values=values: f"{name} is {values[i]:g}")
+        sieve.drop(wrong, "bad_value", _telling(name, values))
     sieve.drop(no_size, "missing_size", lacking)
     for name, values in {**measured.others, **measured.weights}.items():
-        sieve.drop(np.isnan(values), "missing_value", lambda _, name=name: f"no value in '{inert(name)}'")
+        sieve.drop(np.isnan(values), "missing_value", _always(f"no value in '{inert(name)}'"))
     if loss is not None:
         sieve.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
+
+
+def _always(text: str) -> Callable[[int], str]:
+    return lambda _: text
+
+
+def _telling(name: str, values: NDArray[float64]) -> Callable[[int], str]:
+    return lambda i: f"{name} is {values[i]:g}"
 
 
 def _records(grid: Grid, measured: Measured) -> list[tuple[Hashable, ...]]:

@@ -75,7 +75,7 @@ class Asked:
 
     def budgets(self) -> list[float]:
         """Return the budgets of a curve."""
-        from scaleplan.charts.planning import budgets_around
+        from scaleplan.charts.curves import budgets_around
 
         at = () if self.flops is None else (self.flops,)
         return budgets_around(self.planner.preset, at, low=self.start, high=self.stop)
@@ -147,7 +147,8 @@ def plot(
 
 def cost_chart(asked: Asked) -> Chart:
     """Return the picture of what the next percent costs, from a thirtieth of the budget on."""
-    from scaleplan.charts.planning import budgets_around, cost, next_steps
+    from scaleplan.charts.curves import budgets_around
+    from scaleplan.charts.planning import cost, next_steps
 
     if asked.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scaleplan import api
-from scaleplan.charts import planning
+from scaleplan.charts import curves, planning
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,7 +24,7 @@ def planner():
 @pytest.fixture(scope="session")
 def charts(planner):
     """Return the pictures of planning for 1e21 FLOP, by kind."""
-    budgets = planning.budgets_around(planner.preset, (1e23,))
+    budgets = curves.budgets_around(planner.preset, (1e23,))
     laws = [api.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
     drawn = (
         planning.frontier(planner, budgets, at=1e23),

@@ -6,7 +6,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan import api
-from scaleplan.charts import planning
+from scaleplan.charts import curves, planning
 from scaleplan.errors import UsageError
 
 PRICE = {"gpu": "h100-sxm", "mfu": 0.4, "price": 2.0}
@@ -121,4 +121,4 @@ def test_a_law_without_a_surface_has_no_isoflop_curves():
 def test_an_empty_range_is_refused(planner):
     """The ends must be in order."""
     with pytest.raises(UsageError, match="is empty"):
-        planning.budgets_around(planner.preset, low=1e22, high=1e20)
+        curves.budgets_around(planner.preset, low=1e22, high=1e20)

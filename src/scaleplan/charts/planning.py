@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.chart import Axis, Chart, Mark, Rule, Series
+from scaleplan.charts.curves import COMPUTE, compute_axis, curve, fitted_range, plans_of
 from scaleplan.conventions import convert_params, unconvertible
-from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.errors import UsageError
 from scaleplan.frontier import SolvedFrontier
-from scaleplan.plan_array import plan_array
 from scaleplan.quantities import format_count, format_flops, format_fraction, format_number, format_usd
 
 if TYPE_CHECKING:
@@ -28,61 +28,22 @@ if TYPE_CHECKING:
 
     Floats = NDArray[float64]
 
-__all__ = ["NEXT_STEPS", "budgets_around", "compare", "cost", "frontier", "isoflop", "loss", "next_steps"]
+__all__ = ["NEXT_STEPS", "compare", "cost", "frontier", "isoflop", "loss", "next_steps"]
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
 """How much lower a loss is asked for when the price of progress is told."""
 
-_POINTS = 61
 _SIZES_EACH_WAY = 30
 _REACH = math.log(12.0)  # isoFLOP curves show sizes up to this factor from the optimum
-_EDGE = 1e-9  # rounding of compute that is computed back from a plan
-_DEFAULT_RANGE = (1e18, 1e24)
-_COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
-
-
-def budgets_around(
-    preset: Preset, at: Sequence[float] = (), *, low: float | None = None, high: float | None = None
-) -> list[float]:
-    """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
-
-    Parameters
-    ----------
-    preset
-        The law: its fitted range is shown, and a hundred times more at the top when no budget is asked about.
-    at
-        The budgets asked about, which the curve must reach beyond.
-    low, high
-        The ends, where they are given.
-
-    Raises
-    ------
-    UsageError
-        When the ends are in the wrong order.
-
-    """
-    known = preset.range.flops
-    first, last = known or _DEFAULT_RANGE
-    if not at and known:
-        last *= 100.0
-    first = min([first, *(flops / 10.0 for flops in at)]) if low is None else low
-    last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
-    if not first < last:
-        raise UsageError(
-            f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
-        )
-    step = math.log(last / first) / (_POINTS - 1)
-    inner = {first * math.exp(step * i) for i in range(1, _POINTS - 1)}
-    return sorted({first, last, *inner, *(flops for flops in (*(known or ()), *at) if first < flops < last)})
 
 
 def frontier(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the compute-optimal parameters and tokens against compute, with their intervals."""
-    plans = _plans(planner, budgets)
+    plans = plans_of(planner, budgets)
     sure = plans.interval
     series = [
-        *_curve("tokens", plans, plans.tokens.tolist(), sure.tokens if sure else None, tone=1),
-        *_curve("parameters", plans, plans.params.tolist(), sure.params if sure else None, tone=0),
+        *curve("tokens", plans, plans.tokens.tolist(), sure.tokens if sure else None, tone=1),
+        *curve("parameters", plans, plans.params.tolist(), sure.params if sure else None, tone=0),
     ]
     marks = []
     if at is not None:
@@ -94,11 +55,11 @@ def frontier(planner: Planner, budgets: Sequence[float], *, at: float | None = N
     return Chart(
         kind="frontier",
         title=f"Compute-optimal size and tokens, {planner.preset.id}",
-        x=_compute(planner),
+        x=compute_axis(planner),
         y=Axis(label="parameters, tokens", kind="count"),
         series=tuple(series),
         marks=tuple(marks),
-        fitted=_fitted(planner),
+        fitted=fitted_range(planner),
         caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
     )
 
@@ -126,14 +87,14 @@ def isoflop(planner: Planner, budgets: Sequence[float]) -> Chart:
         near = line.near_optimal(flops, planner.overhead) or (best, best)
         low, high = line.problem.sizes(flops)
         sizes = sorted({best, *near, *_sizes(best, low, high)})
-        curve = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
+        losses = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
         label, inside = format_flops(flops), _inside(planner.preset, flops)
-        near_sizes = [(size, value) for size, value in zip(sizes, curve, strict=True) if near[0] <= size <= near[1]]
+        near_sizes = [(size, value) for size, value in zip(sizes, losses, strict=True) if near[0] <= size <= near[1]]
         series += [
             Series(
                 label=label,
                 x=tuple(sizes),
-                y=tuple(curve),
+                y=tuple(losses),
                 style="measured" if inside else "extrapolated",
                 tone=tone,
             ),
@@ -162,14 +123,14 @@ def isoflop(planner: Planner, budgets: Sequence[float]) -> Chart:
 
 def loss(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the least loss against compute, with its interval and the loss that no budget reaches."""
-    plans = _plans(planner, budgets)
+    plans = plans_of(planner, budgets)
     if plans.loss is None:
         raise UsageError(
             f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
     sure = plans.interval
-    series = _curve("loss", plans, plans.loss.tolist(), sure.loss if sure else None)
+    series = curve("loss", plans, plans.loss.tolist(), sure.loss if sure else None)
     marks = []
     if at is not None:
         value = planner.frontier.best(at)[2]
@@ -180,12 +141,12 @@ def loss(planner: Planner, budgets: Sequence[float], *, at: float | None = None)
     return Chart(
         kind="loss",
         title=f"Least loss against compute, {planner.preset.id}",
-        x=_compute(planner),
+        x=compute_axis(planner),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
         rules=tuple(rules),
-        fitted=_fitted(planner),
+        fitted=fitted_range(planner),
         caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans)}.",
     )
 
@@ -199,18 +160,18 @@ def compare(planners: Sequence[Planner], budgets: Sequence[float], *, at: float 
     for tone, planner in enumerate(drawn):
         known = planner.preset.range.flops
         ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
-        plans = _plans(planner, sorted({*budgets, *ends}))
+        plans = plans_of(planner, sorted({*budgets, *ends}))
         own = planner.preset.conventions.params
         reason = unconvertible(own, "total")
         sizes = plans.params.tolist()
         if reason is None:
             sizes = [convert_params(size, source=own, target="total") for size in sizes]
         label = planner.preset.id if reason is None else f"{planner.preset.id} ({own.replace('_', ' ')})"
-        series += _curve(label, plans, sizes, None, tone=tone)
+        series += curve(label, plans, sizes, None, tone=tone)
     return Chart(
         kind="compare",
         title="Compute-optimal size by law",
-        x=_COMPUTE,
+        x=COMPUTE,
         y=Axis(label="parameters", kind="count"),
         series=tuple(series),
         rules=() if at is None else (Rule(axis="x", at=at, label=format_flops(at)),),
@@ -244,7 +205,7 @@ def cost(
         Money for (params, FLOP); without it compute itself is the cost.
 
     """
-    plans = _plans(planner, budgets)
+    plans = plans_of(planner, budgets)
     if plans.loss is None:
         raise UsageError(
             f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
@@ -255,7 +216,7 @@ def cost(
         return flops if price is None else price(params, flops)
 
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
-    series = _curve("loss", plans, plans.loss.tolist(), None, x=spent)
+    series = curve("loss", plans, plans.loss.tolist(), None, x=spent)
     params, _, start = planner.frontier.best(at)
     assert start is not None
     base = priced(params, at)
@@ -267,11 +228,11 @@ def cost(
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=_compute(planner) if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
+        x=compute_axis(planner) if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
-        fitted=_fitted(planner) if price is None else None,
+        fitted=fitted_range(planner) if price is None else None,
         caption="The loss of the compute-optimal model against what it costs, and the cost of one, two and three "
         "percent less loss.",
     )
@@ -287,77 +248,6 @@ def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, floa
         flops = planner.frontier.least_flops(value)
         if flops is not None:
             yield share, flops, value
-
-
-def _compute(planner: Planner) -> Axis:
-    """Return the axis of budgets, which pay for more than training where a term of the cost says so."""
-    return _COMPUTE if not planner.constraints.terms else Axis(label="whole budget", kind="flops", unit="FLOP")
-
-
-def _plans(planner: Planner, budgets: Sequence[float]) -> PlanArray:
-    """Return the plans of the budgets that the bounds allow."""
-    try:
-        return plan_array(planner, list(budgets))
-    except UnreachableError:
-        possible = [flops for flops in budgets if _reachable(planner, flops)]
-        if not possible:
-            raise
-        return plan_array(planner, possible)
-
-
-def _reachable(planner: Planner, flops: float) -> bool:
-    try:
-        planner.frontier.best(flops)
-    except UnreachableError:
-        return False
-    return True
-
-
-def _fitted(planner: Planner) -> tuple[float, float] | None:
-    """Return the fitted range of training compute, where the axis counts that alone."""
-    return None if planner.constraints.terms else planner.preset.range.flops
-
-
-def _curve(
-    label: str,
-    plans: PlanArray,
-    y: Sequence[float],
-    interval: tuple[Floats, Floats] | None,
-    *,
-    x: Sequence[float] | None = None,
-    tone: int = 0,
-) -> list[Series]:
-    """Part a curve of plans where their training compute leaves the range that the law was fitted on.
-
-    ``x`` is the budget unless given. The points at the edges belong to both parts, so that no gap shows.
-    """
-    x = plans.flops.tolist() if x is None else x
-    band = None if interval is None else [side.tolist() for side in interval]
-    trained = plans.planner.cost.training.flops(plans.params, plans.tokens).tolist()
-    low, high = plans.planner.preset.range.flops or (-math.inf, math.inf)
-    last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
-    first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
-    parts = (
-        ("extrapolated", range(last + 1)),
-        ("measured", range(max(last, 0), min(first + 1, len(trained)))),
-        ("extrapolated", range(first, len(trained))),
-    )
-    found = []
-    for style, indices in parts:
-        if len(indices) < 2:
-            continue
-        found.append(
-            Series(
-                label=label,
-                x=tuple(x[i] for i in indices),
-                y=tuple(y[i] for i in indices),
-                low=tuple(band[0][i] for i in indices) if band else (),
-                high=tuple(band[1][i] for i in indices) if band else (),
-                style="measured" if style == "measured" else "extrapolated",
-                tone=tone,
-            )
-        )
-    return found
 
 
 def _sizes(best: float, low: float, high: float) -> Iterator[float]:

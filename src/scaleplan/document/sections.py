@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.inline_svg import inline_svg
 from scaleplan.charts.scale import value_text
 from scaleplan.document.parts import exact_value, section, table, told
+from scaleplan.document.swings import sensitivity_tables
 from scaleplan.formats.delimited import flat
 from scaleplan.markup import Markup, element, joined
 from scaleplan.quantities import (
-    format_count,
     format_flops,
     format_fraction,
     format_hours,
@@ -21,7 +20,7 @@ from scaleplan.quantities import (
     format_usd,
     format_usd_per_hour,
 )
-from scaleplan.views.plan import comparison_report, format_loss, plan_report
+from scaleplan.views.plan import comparison_report, plan_report
 from scaleplan.views.preset import preset_report
 
 if TYPE_CHECKING:
@@ -30,17 +29,8 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.document.subject import Subject
     from scaleplan.plan import Plan
-    from scaleplan.sensitivity import Case, Swing
 
 __all__ = ["headline", "sections"]
-
-_WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "params": ("parameters", format_count),
-    "tokens": ("tokens", format_count),
-    "loss": ("loss", format_loss),
-    "flops": ("compute", format_flops),
-    "cost": ("cost", format_usd),
-}
 
 
 def headline(plan: Plan) -> str:
@@ -64,7 +54,7 @@ def sections(subject: Subject) -> Iterator[tuple[str, str, Markup]]:
         ("warnings", "Warnings", _warnings),
         ("budget", "Budget", _budget),
         ("pictures", "Pictures", _pictures),
-        ("sensitivity", "What moves the answer", _sensitivity),
+        ("sensitivity", "What moves the answer", sensitivity_tables),
         ("laws", "Other laws", _laws),
         ("provenance", "Where it comes from", _provenance),
         ("reproduce", "Reproduce it", _reproduce),
@@ -185,75 +175,6 @@ def _chart_table(chart: Chart) -> Markup:
             )
     columns = ("series", chart.x.label, chart.y.label, *(("low", "high") if bands else ()), "kind")
     return table(f"{chart.title}: values", columns, rows, words=frozenset({"kind"}))
-
-
-def _sensitivity(subject: Subject) -> list[Markup]:
-    tables = [_swing_table(subject, quantity) for quantity in ("params", "loss", "cost")]
-    content = [found for found in tables if found is not None]
-    if not content:
-        return []
-    first = subject.swings[0]
-    return [
-        element(
-            "p",
-            f"The plan again, with one assumption changed at a time. What moves it most is {first.assumption} "
-            f"({first.why}).",
-        ),
-        *content,
-    ]
-
-
-def _swing_table(subject: Subject, quantity: str) -> Markup | None:
-    """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
-    swings = sorted(
-        (swing for swing in subject.swings if swing.factor(quantity) > 1), key=lambda swing: -swing.factor(quantity)
-    )
-    if not swings:
-        return None
-    label, show = _WRITTEN[quantity]
-    own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
-    if own is None:
-        return None
-    values = [getattr(case, quantity) for swing in swings for case in (swing.low, swing.high)]
-    ends = min([own, *values]), max([own, *values])
-    rows = [
-        (
-            joined(swing.assumption, _bar(swing, quantity, own, ends), element("span", swing.why, class_="why")),
-            _end(swing.low, quantity, show),
-            _end(swing.high, quantity, show),
-        )
-        for swing in swings
-    ]
-    return table(
-        f"What moves the {label}, {show(own)} as planned",
-        ("assumption", "one end", "other end"),
-        rows,
-        words=frozenset({"one end", "other end"}),
-    )
-
-
-def _end(case: Case, quantity: str, show: Callable[[float], str]) -> Markup:
-    value = getattr(case, quantity)
-    return joined(exact_value(value, show(value)), element("span", case.assumed, class_="why"))
-
-
-def _bar(swing: Swing, quantity: str, own: float, ends: tuple[float, float]) -> Markup:
-    """Draw the range of a swing on the scale of all of them, with a line at the plan."""
-
-    def place(value: float) -> float:
-        return 2 + 196 * math.log(value / ends[0]) / (math.log(ends[1] / ends[0]) or 1.0)
-
-    low, high = sorted((getattr(swing.low, quantity), getattr(swing.high, quantity)))
-    return element(
-        "svg",
-        element("rect", x=place(low), y=3, width=max(place(high) - place(low), 1.0), height=14),
-        element("line", x1=place(own), x2=place(own), y1=0, y2=20),
-        class_="bar",
-        viewBox="0 0 200 20",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=f"times {format_number(swing.factor(quantity))} from end to end",
-    )
 
 
 def _laws(subject: Subject) -> list[Markup]:

@@ -72,7 +72,9 @@ def require_writable(path: Path) -> None:
             raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
         if not path.parent.is_dir():
             raise FileError(f"cannot write {quote(path)}: there is no folder {quote(path.parent)}")
-        replaced = path.is_file() or not path.exists()  # a device or pipe is written to, and its folder left alone
+        replaced = path.is_file() or not os.access(
+            path, os.F_OK
+        )  # a device or pipe is written to, and its folder left alone
         writable = os.access(path.parent if replaced else path, os.W_OK)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"

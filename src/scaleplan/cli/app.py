@@ -84,7 +84,7 @@ class LazyGroup(TyperGroup):
 def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
     """Return the parser of one command."""
     module = import_module(f"scaleplan.cli.{COMMANDS[name][0]}")
-    command = get_command(module.APPS[name])
+    command = get_command(module.APPS[name].ready())
     command.name = name
     return command
 

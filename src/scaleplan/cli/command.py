@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
@@ -19,13 +20,14 @@ from scaleplan.cli.output import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Self
 
     from _typeshed import DataclassInstance
 
     from scaleplan.formats import Rendering
     from scaleplan.notices import Notice
 
-__all__ = ["Answer", "command", "group", "single"]
+__all__ = ["Answer", "Commands", "command", "group", "single"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +44,30 @@ class Answer:
     exit_status: int = 0
 
 
-def single() -> typer.Typer:
+class Commands(typer.Typer):
+    """An application whose commands are put together when it runs: reading the options of each costs milliseconds."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(**settings)
+        self.waiting: list[Callable[[], None]] = []
+
+    def ready(self) -> Self:
+        """Put the commands together and return the application."""
+        while self.waiting:
+            self.waiting.pop(0)()
+        return self
+
+
+def single() -> Commands:
     """Return an application for one command, in this program's style."""
-    return typer.Typer(
+    return Commands(
         rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
     )
 
 
-def group(help_text: str) -> typer.Typer:
+def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return typer.Typer(
+    return Commands(
         help=help_text,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -62,11 +78,11 @@ def group(help_text: str) -> typer.Typer:
 
 
 def command(
-    app: typer.Typer, name: str | None = None, *, examples: Sequence[str] = ()
+    app: Commands, name: str | None = None, *, examples: Sequence[str] = ()
 ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Register a function that returns an :class:`Answer` as a command, with the output options added."""
 
-    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    def build(function: Callable[..., Answer]) -> None:
         groups: dict[str, tuple[type, list[str]]] = {}
         parameters: list[inspect.Parameter] = []
         signature = inspect.signature(function, eval_str=True)
@@ -100,6 +116,9 @@ def command(
         run.__name__ = function.__name__
         epilog = "\n\n".join(["Examples:", *examples]) if examples else None
         app.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+
+    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        app.waiting.append(partial(build, function))
         return function
 
     return register

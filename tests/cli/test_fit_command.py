@@ -268,3 +268,14 @@ def test_scipy_is_not_imported_to_fit(runs):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, json.loads(done.stdout)["rows_used"]) == (0, 64)
+
+
+def test_points_of_one_run_are_resampled_together(cli, runs):
+    """Points that share names are remarked on; ``--cluster`` draws them together, and says so in the file."""
+    lines = runs.read_text().splitlines()
+    runs.write_text("\n".join([f"{lines[0]},name", *(f"{line},run-{i // 4}" for i, line in enumerate(lines[1:]))]))
+    apart = cli("fit", runs, "--samples", "50")
+    assert "64 points have 16 names: --cluster" in apart.out
+    together = cli("fit", runs, "--samples", "50", "--cluster", "--json")
+    assert together.json["resampling"]["unit"] == "cluster"
+    assert not any("--cluster" in remark for remark in together.json["remarks"])

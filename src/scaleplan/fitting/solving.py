@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["needed_roles", "solve"]
 
+_SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 _ROLES = ("params", "tokens", "flops", "loss")
 
 
@@ -111,10 +112,21 @@ def _surface(start: Fitted, progress: Progress | None) -> Fitted:
         residuals=found.solution.residuals,
         converged=found.solution.converged,
         bounds=found.solution.bounds,
-        remarks=tuple(flag.message for flag in found.flags),
+        remarks=(*(flag.message for flag in found.flags), *_shared_names(start)),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
     )
+
+
+def _shared_names(start: Fitted) -> tuple[str, ...]:
+    """Return the remark that several points seem to be of one training run, and were resampled apart."""
+    labels = start.runs.labels
+    if labels is None or start.request.cluster:
+        return ()
+    named = [label for label in labels if label]
+    if len(named) - len(set(named)) <= _SHARED * len(labels):
+        return ()
+    return (f"{len(labels)} points have {len(set(named))} names: --cluster resamples points of one name together",)
 
 
 def _kaplan(start: Fitted) -> Fitted:

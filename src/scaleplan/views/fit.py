@@ -56,10 +56,10 @@ def fit_report(
 
 def reading_report(runs: Runs) -> Report | None:
     """Return which rows were left out or deserve a look, and why; None when there is nothing to say."""
-    lines = [f"  {note}" for note in runs.notes]
+    lines = [*runs.notes]
     for verb, findings in (("dropped", runs.dropped), ("flagged, and used", runs.flagged)):
-        lines += [f"  {verb}: {line}" for line in _by_reason(findings)]
-    return Report(title=f"{runs.name}: {len(runs)} runs used", lines=tuple(lines)) if lines else None
+        lines += [f"{verb}: {line}" for line in _by_reason(findings)]
+    return Report(title=f"{runs.name}: {len(runs)} runs used", remarks=tuple(lines)) if lines else None
 
 
 def _written(fitted: Fitted, places: Sequence[Path]) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _sections(fitted: Fitted) -> Iterator[Report]:
             )
         single = tuple(_single_runs(found))
         if single:
-            yield Report(title="single runs", lines=single)
+            yield Report(title="single runs", remarks=single)
         if found.alternatives:
             yield _alternatives(found)
     if fitted.approaches:
@@ -166,7 +166,7 @@ def _single_runs(found: Fit) -> Iterator[str]:
     if out.rows:
         worst = max(abs(deviation) for deviation in out.deviations)
         yield (
-            f"  rows {row_text(out.rows)} stand up to {worst:.0f} robust deviations from the fit of the others "
+            f"rows {row_text(out.rows)} stand up to {worst:.0f} robust deviations from the fit of the others "
             "(and are used)"
         )
         if out.without is not None:
@@ -174,14 +174,14 @@ def _single_runs(found: Fit) -> Iterator[str]:
             moved = ", ".join(
                 f"{name} {getattr(law, name):.4g} → {getattr(other, name):.4g}" for name in ("E", "alpha", "beta")
             )
-            yield f"  without them: {moved}"
+            yield f"without them: {moved}"
     if found.influence is None:
         return
     for name in ("E", "alpha", "beta"):
         strongest = found.influence.strongest(name, most=_MOST_PULLS)
         if abs(strongest[0][1]) > _EXACT:
             pulls = ", ".join(f"row {row} {change:+.2g}" for row, change in strongest)
-            yield f"  {name} changes most without: {pulls}"
+            yield f"{name} changes most without: {pulls}"
 
 
 def _alternatives(found: Fit) -> Report:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -266,13 +265,12 @@ def test_coefficients_beyond_the_range_of_numbers_are_refused(cli, alpha):
 
 
 def test_what_is_no_preset_file_is_refused(cli):
-    """A directory, nothing, a huge sparse file, binary, a device; and quickly."""
+    """A directory, nothing, a huge sparse file, binary, a device."""
     Path("folder.toml").mkdir()
     with Path("huge.toml").open("wb") as stream:
         stream.truncate(1_000_000_000)
     Path("binary.toml").write_bytes(bytes(range(256)))
     Path("empty.toml").write_bytes(b"")
-    start = time.perf_counter()
     for name in (
         "./folder.toml",
         "./huge.toml",
@@ -284,7 +282,6 @@ def test_what_is_no_preset_file_is_refused(cli):
         "a/b",
     ):
         refused(cli, *OPTIMAL, "--preset", name)
-    assert time.perf_counter() - start < 5  # a gigabyte is not read
 
 
 def test_validate_names_each_file_and_its_problem(cli):

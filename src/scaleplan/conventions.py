@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import UsageError
 
 if TYPE_CHECKING:
+    from scaleplan.elementary import Number
     from scaleplan.laws.additive import Additive
-    from scaleplan.laws.base import Number
 
 __all__ = ["Embedding", "convert_params", "flops_per_token", "optimal_flops_of_size", "unconvertible"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaleplan.laws.base import Number
+    from scaleplan.elementary import Number
 
 __all__ = ["saturated"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from scaleplan.datafiles import DATA_FILES, data_folder, read_data, read_table, user_folder
 from scaleplan.errors import FileError
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 
 def test_the_bundled_folder_holds_the_law_presets():

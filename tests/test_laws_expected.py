@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.conventions import Embedding, flops_per_token, optimal_flops_of_size
 from scaleplan.laws.additive import Additive
-from scaleplan.library import Library
-from scaleplan.uncertainty import interval
+from scaleplan.planning.uncertainty import interval
+from scaleplan.presets.conventions import Embedding, flops_per_token, optimal_flops_of_size
+from scaleplan.presets.library import Library
 
 FILE = Path(__file__).parents[1].parent / "shared" / "reference" / "laws_expected.json"
 PF_DAY = 8.64e19

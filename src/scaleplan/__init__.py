@@ -14,17 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scaleplan.advice.demand import break_even
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
-    from scaleplan.demand import break_even
+    from scaleplan.charts.pictures import plot
+    from scaleplan.document.reporting import report
     from scaleplan.errors import ScaleplanError
     from scaleplan.fitting.asking import backtest, fit
     from scaleplan.fitting.designing import design
     from scaleplan.fitting.fitted import Fitted
-    from scaleplan.library import Library
     from scaleplan.models.asking import memory, model, shape
-    from scaleplan.pictures import plot
-    from scaleplan.plan import Plan, Plans
-    from scaleplan.reporting import report
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.presets.library import Library
 
 __version__ = "0.1.0"
 
@@ -55,12 +55,12 @@ __all__ = [
 
 _HOMES = {
     "Fitted": "fitting.fitted",
-    "Library": "library",
-    "Plan": "plan",
-    "Plans": "plan",
+    "Library": "presets.library",
+    "Plan": "planning.plan",
+    "Plans": "planning.plan",
     "ScaleplanError": "errors",
     "backtest": "fitting.asking",
-    "break_even": "demand",
+    "break_even": "advice.demand",
     "compare": "api",
     "convert": "api",
     "design": "fitting.designing",
@@ -70,8 +70,8 @@ _HOMES = {
     "model": "models.asking",
     "optimal": "api",
     "optimal_array": "api",
-    "plot": "pictures",
-    "report": "reporting",
+    "plot": "charts.pictures",
+    "report": "document.reporting",
     "shape": "models.asking",
     "sweep": "api",
     "target": "api",

@@ -11,14 +11,15 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from scaleplan.asking import Hardware, limits_of, request_of
-from scaleplan.constraints import constraints_of, home_preset
 from scaleplan.errors import UsageError, quote
-from scaleplan.funding import Catalogue, resolve, settle
-from scaleplan.library import DEFAULT_PRESET, Library
-from scaleplan.notices import left_out, preset_switched
-from scaleplan.plan import Plans
-from scaleplan.planner import Planner
+from scaleplan.hardware.funding import Catalogue, resolve, settle
+from scaleplan.planning.asking import Hardware, limits_of, request_of
+from scaleplan.planning.constraints import constraints_of, home_preset
+from scaleplan.planning.notices import left_out, preset_switched
+from scaleplan.planning.plan import Plans
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.variants import VARIANTS
+from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.quantities import (
     parse,
     parse_count,
@@ -30,7 +31,6 @@ from scaleplan.quantities import (
     parse_positive,
     parse_ratio,
 )
-from scaleplan.variants import VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from scaleplan.asking import Amount
-    from scaleplan.budget import BudgetRequest
-    from scaleplan.conversion import Conversion
+    from scaleplan.hardware.budget import BudgetRequest
+    from scaleplan.hardware.conversion import Conversion
     from scaleplan.models import Model
     from scaleplan.notices import Notice
-    from scaleplan.plan import Plan
-    from scaleplan.plan_array import PlanArray
-    from scaleplan.presets import Preset
+    from scaleplan.planning.asking import Amount
+    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.plan_array import PlanArray
+    from scaleplan.presets.preset import Preset
 
 __all__ = [
     "COMPARED",
@@ -217,7 +217,7 @@ def planner_of(
     if batch_regime is not None:
         law = law.with_regime(batch_regime)
     if model is not None:
-        from scaleplan.modelled import size_by
+        from scaleplan.planning.modelled import size_by
 
         if params is not None:
             raise UsageError("the size is given twice: --params and --model", hint="give one of them")
@@ -236,7 +236,7 @@ def planner_of(
     )
     if not asked.variants:
         return planner
-    from scaleplan.choosing import varied  # for laws of mixtures alone
+    from scaleplan.planning.choosing import varied  # for laws of mixtures alone
 
     return varied(planner, *asked.variants)
 
@@ -284,7 +284,7 @@ def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
         The law and its bounds, as for :func:`optimal`.
 
     """
-    from scaleplan.plan_array import plan_array
+    from scaleplan.planning.plan_array import plan_array
 
     return plan_array(planner_of(**words), flops)
 
@@ -410,7 +410,7 @@ def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
     asked = {name: words.pop(name) for name in RunWords.__annotations__ if name in words}
     if all(value in (None, False) for value in asked.values()):
         return lambda plan: plan
-    from scaleplan.modelled import drawing_of, drawn, model_from
+    from scaleplan.planning.modelled import drawing_of, drawn, model_from
 
     drawing, source = drawing_of(asked), asked.get("model")
     model = None if source is None else model_from(source, asked.get("context"))
@@ -486,7 +486,7 @@ def convert(
     to: str | None = None,
     **words: Unpack[ConversionWords],
 ) -> Conversion:
-    """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.conversion.convert`.
+    """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.conversion.convert`.
 
     Parameters
     ----------
@@ -503,7 +503,7 @@ def convert(
         The other amounts, and the hardware as for :func:`optimal`.
 
     """
-    from scaleplan.conversion import convert as convert_amount
+    from scaleplan.hardware.conversion import convert as convert_amount
 
     hardware, rest, budget = _split(words)
     request = request_of(hardware, **budget)

@@ -1,19 +1,10 @@
-"""What a plan warns about: one function a kind, with its numbers and what to do about it."""
+"""A warning that belongs to a result; whoever finds a reason to warn makes one, the command line says it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from scaleplan.presets import Preset
-
-__all__ = ["Edge", "Notice", "always", "budget_left", "edges", "for_plan", "left_out", "preset_switched"]
-
-
-_NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
+__all__ = ["Notice"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,78 +13,3 @@ class Notice:
 
     code: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One end of the range a law was fitted on, and what is said of a plan beyond it."""
-
-    name: str
-    value: float
-    above: bool
-
-    @property
-    def code(self) -> str:
-        """The code of the notice."""
-        return f"extrapolated_{self.name}"
-
-    @property
-    def template(self) -> str:
-        """The message, with slots for the plan's value and for the factor by which it leaves the range."""
-        side = "above the largest" if self.above else "below the smallest"
-        return f"{_NAMES[self.name]} of %.3g is %s {side} this law was fitted on ({self.value:.3g})"
-
-    def factor(self, value: float) -> str:
-        """Return by how much a value lies beyond this end, in words."""
-        factor = value / self.value if self.above else self.value / value
-        return f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{factor:.1e}x"
-
-
-def edges(preset: Preset) -> list[Edge]:
-    """Return the ends of the fitted range that the preset states."""
-    found = []
-    for name in _NAMES:
-        span = getattr(preset.range, name)
-        if span is not None:
-            found += [Edge(name, span[0], above=False), Edge(name, span[1], above=True)]
-    return found
-
-
-def for_plan(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
-    """Return what must be said about a plan by this preset, given its quantities by the names of their keys."""
-    notices = []
-    for edge in edges(preset):
-        value = values[edge.name]
-        if value is not None and (value > edge.value if edge.above else value < edge.value):
-            notices.append(Notice(code=edge.code, message=edge.template % (value, edge.factor(value))))
-    return (*notices, *always(preset, has_loss=values["loss"] is not None))
-
-
-def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
-    """Return what must be said about every plan by this preset."""
-    notices = [Notice(code="caveat", message=caveat) for caveat in preset.caveats]
-    if not has_loss:
-        message = f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one"
-        notices.insert(0, Notice(code="loss_unavailable", message=message))
-    return tuple(notices)
-
-
-def budget_left(flops: float, used: float) -> Notice:
-    """Say that the limits keep the plan from spending its budget."""
-    return Notice(
-        code="budget_left",
-        message=f"the limits leave {1 - used / flops:.1%} of the budget unspent; relax them or lower the budget",
-    )
-
-
-def left_out(preset: str, reason: str) -> Notice:
-    """Say that a law is not among those compared."""
-    return Notice(code="left_out", message=f"{preset} is left out: {reason}")
-
-
-def preset_switched(preset: str, default: str | None) -> Notice:
-    """Say that a constraint brought its own law, and that it can be carried over to the default one, if it can."""
-    message = f"the law is {preset}, on which this was measured"
-    if default is not None:
-        message += f"; --preset {default} carries it over to the default"
-    return Notice(code="preset_switched", message=message)

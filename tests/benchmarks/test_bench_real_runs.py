@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.budget import BudgetRequest
-from scaleplan.funding import Catalogue, resolve
+from scaleplan.hardware.budget import BudgetRequest
+from scaleplan.hardware.funding import Catalogue, resolve
 
 RUNS = Path(__file__).parents[2].parent / "shared" / "reference" / "real_models.json"
 

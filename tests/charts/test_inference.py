@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import scaleplan as sp
+from scaleplan.charts.pictures import plot
 from scaleplan.errors import UsageError
-from scaleplan.pictures import plot
 
 ASKED = {"flops": 1e22, "inference_tokens": "1T"}
 

@@ -98,7 +98,7 @@ def test_the_next_percent_costs_what_target_says(charts):
 
 def test_money_is_the_money_of_a_plan():
     """With hardware the axis is US dollars, as ``optimal`` prices the same compute."""
-    from scaleplan.pictures import plot
+    from scaleplan.charts.pictures import plot
 
     chart = plot("cost", flops=1e21, **PRICE)
     assert chart.x.unit == "USD"

@@ -14,8 +14,9 @@ SLOW = {
     "multiprocessing", "concurrent.futures", "asyncio", "http", "email", "urllib.request", "xml", "sqlite3",
 }  # fmt: skip
 ELSEWHERE = {f"scaleplan.{name}" for name in (
-    "fitting", "models", "charts", "check", "hardware", "prices", "rules", "bulk", "plan_array", "cli.conversion",
-    "cli.presets", "cli.gpus", "cli.fitting", "cli.checking", "cli.pictures", "formats.text", "formats.markdown",
+    "fitting", "models", "charts", "policy", "advice", "hardware.accelerators", "hardware.prices",
+    "hardware.utilisation", "presets.rules", "planning.bulk", "planning.plan_array", "cli.conversion", "cli.presets",
+    "cli.gpus", "cli.fitting", "cli.checking", "cli.pictures", "formats.text", "formats.markdown",
 )}  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scaleplan.reporting import report
+from scaleplan.document.reporting import report
 
 ASKED = {"gpus": "64", "time": "30d", "gpu": "h100-sxm", "limit": ["tokens_per_param >= 20"]}
 _VOID = {"meta", "link", "br"}

@@ -14,8 +14,8 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.__main__ import run
+from scaleplan.document.reporting import report
 from scaleplan.formats.delimited import flat
-from scaleplan.reporting import report
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' -->]]>"
 

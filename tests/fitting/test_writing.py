@@ -10,7 +10,7 @@ from scaleplan.errors import FileError, UsageError
 from scaleplan.fitting.points import Points
 from scaleplan.fitting.writing import row_text
 from scaleplan.laws.additive import Additive
-from scaleplan.preset_reader import read_preset
+from scaleplan.presets.reader import read_preset
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.laws.allocation import PowerAllocation
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 from scaleplan.records import Table
 
 

@@ -10,7 +10,7 @@ from scaleplan.laws.additive import Additive
 from scaleplan.laws.clark import Clark
 from scaleplan.laws.multi_power import MultiPower
 from scaleplan.laws.three_exponent import ThreeExponent
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 # Clark et al. 2022 (arXiv:2202.01169): a, b, c, d, E_start, E_max
 CLARK = {

@@ -14,7 +14,7 @@ from scaleplan.errors import UnknownNameError
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.laws.base import Allocation, Curve, Law, LossSurface, Units
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 SURFACES = ["besiroglu-2024", "gadre-2024-c4", "minicpm-2024", "kaplan-2020"]
 SPLITS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 PF_DAY = 8.64e19
 

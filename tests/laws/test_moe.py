@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaleplan.laws.base import Units
 from scaleplan.laws.joint_moe import Shape
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 JOINT = Library().load("joint-moe-2025").law
 FINE = Library().load("fine-grained-moe-2024").law

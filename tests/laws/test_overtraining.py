@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.laws.additive import Additive
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 
 TRAIN_SETS = ["c4", "redpajama", "refinedweb"]
 

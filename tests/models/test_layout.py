@@ -4,7 +4,7 @@ import pytest
 from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder
 
 from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.hardware import Accelerators
+from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models import Experts
 from scaleplan.models.capacity import fewest_devices, largest_micro_batch, linked_devices, most_devices
 from scaleplan.models.layout import Wishes, find_layout

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.charts.chart import Axis, Series
 from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.plan_array import plan_array
+from scaleplan.planning.plan_array import plan_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.plan_array import PlanArray
-    from scaleplan.planner import Planner
-    from scaleplan.presets import Preset
+    from scaleplan.planning.plan_array import PlanArray
+    from scaleplan.planning.planner import Planner
+    from scaleplan.presets.preset import Preset
 
     Floats = NDArray[float64]
 

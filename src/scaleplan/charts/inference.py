@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from scaleplan.charts.chart import Axis, Chart, Mark, Rule, Series
 from scaleplan.errors import UsageError
+from scaleplan.planning.terms.inference import TrainingOnly
 from scaleplan.quantities import format_count
-from scaleplan.terms.inference import TrainingOnly
 
 if TYPE_CHECKING:
-    from scaleplan.plan import Plan
-    from scaleplan.planner import Planner
+    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.planner import Planner
 
 __all__ = ["break_even"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from scaleplan.charts.chart import Axis, Chart, Mark, Rule, Series
 from scaleplan.charts.curves import COMPUTE, compute_axis, curve, fitted_range, plans_of
-from scaleplan.conventions import convert_params, unconvertible
 from scaleplan.errors import UsageError
-from scaleplan.frontier import SolvedFrontier
+from scaleplan.planning.frontier import SolvedFrontier
+from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.quantities import format_count, format_flops, format_fraction, format_number, format_usd
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.plan_array import PlanArray
-    from scaleplan.planner import Planner
-    from scaleplan.presets import Preset
+    from scaleplan.planning.plan_array import PlanArray
+    from scaleplan.planning.planner import Planner
+    from scaleplan.presets.preset import Preset
 
     Floats = NDArray[float64]
 

@@ -16,9 +16,9 @@ from scaleplan.formats import Rendering
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.check.verdict import Check
     from scaleplan.formats.report import Report
     from scaleplan.notices import Notice
+    from scaleplan.policy.verdict import Check
 
 __all__ = ["APPS", "check_rendering", "project_paths"]
 
@@ -48,8 +48,8 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    from scaleplan.check.judge import check as judged
     from scaleplan.config.project import read_project
+    from scaleplan.policy.judge import check as judged
 
     result = judged([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
     return Answer(rendering=check_rendering(result), notices=_notices(result), exit_status=result.exit_status)

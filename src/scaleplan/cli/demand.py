@@ -41,7 +41,7 @@ def break_even(
     points: Annotated[str, typer.Option(metavar="N", help="How many demands, evenly spaced in the logarithm.")] = "9",
 ) -> Answer:
     """Show for which inference demand a smaller model on more tokens pays, at the same loss."""
-    from scaleplan.demand import break_even as ask
+    from scaleplan.advice.demand import break_even as ask
 
     asked = words(law, limits, constraints, hardware)
     if asked.pop("inference_tokens") is not None:

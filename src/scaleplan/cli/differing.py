@@ -13,8 +13,8 @@ from scaleplan.errors import UsageError
 from scaleplan.formats import Rendering
 
 if TYPE_CHECKING:
-    from scaleplan.check.difference import Difference, Snapshot
     from scaleplan.formats.report import Report
+    from scaleplan.policy.difference import Difference, Snapshot
 
 __all__ = ["APPS", "diff_rendering"]
 
@@ -47,8 +47,8 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
-    from scaleplan.check.change import parse_threshold
-    from scaleplan.check.difference import compare
+    from scaleplan.policy.change import parse_threshold
+    from scaleplan.policy.difference import compare
 
     thresholds = [parse_threshold(text) for text in fail_on or ()]
     before, after = _sides(files or [], base)
@@ -57,7 +57,7 @@ def diff(
 
 
 def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
-    from scaleplan.check.snapshot import at_revision, of_file, of_projects
+    from scaleplan.policy.snapshot import at_revision, of_file, of_projects
 
     if base is not None:
         paths = project_paths(files)

@@ -8,8 +8,8 @@ import typer
 
 from scaleplan.cli.command import Answer, command, group
 from scaleplan.formats import Rendering
-from scaleplan.hardware import Accelerators
-from scaleplan.prices import Prices
+from scaleplan.hardware.accelerators import Accelerators
+from scaleplan.hardware.prices import Prices
 
 __all__ = ["APPS"]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan import api
+from scaleplan.advice.hyperparameters import advise
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
 from scaleplan.errors import UsageError
 from scaleplan.formats import Rendering
-from scaleplan.hyperparameters import advise
 from scaleplan.quantities import parse_count, parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report
-    from scaleplan.plan import Plan
+    from scaleplan.planning.plan import Plan
 
 __all__ = ["APPS"]
 

@@ -12,8 +12,8 @@ from scaleplan.formats import Rendering
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
+    from scaleplan.advice.marginal import Marginal
     from scaleplan.formats.report import Report
-    from scaleplan.marginal import Marginal
 
 __all__ = ["APPS", "marginal_rendering"]
 
@@ -35,7 +35,7 @@ def marginal(
     doublings: Annotated[str, typer.Option(metavar="N", help="How many doublings of the budget to show.")] = "6",
 ) -> Answer:
     """Show what more compute buys: the gain of a doubling, the price of the next percent and of 0.01 less loss."""
-    from scaleplan.marginal import marginal as asked
+    from scaleplan.advice.marginal import marginal as asked
 
     result = asked(doublings=doublings, **words(budget, law, bounds))
     return Answer(rendering=marginal_rendering(result), notices=result.warnings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scaleplan.constraints import options as declared
+from scaleplan.planning.constraints import options as declared
 
 __all__ = [
     "BoundOptions",

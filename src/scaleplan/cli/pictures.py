@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scaleplan.charts.pictures import PICTURES
+from scaleplan.charts.pictures import plot as chart_of
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import (
     BoundOptions,
@@ -20,8 +22,6 @@ from scaleplan.cli.output import chosen_format
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.formats import Rendering
-from scaleplan.pictures import PICTURES
-from scaleplan.pictures import plot as chart_of
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report

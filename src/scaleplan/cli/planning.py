@@ -28,7 +28,7 @@ from scaleplan.quantities import parse
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report
-    from scaleplan.plan import Plan, Plans
+    from scaleplan.planning.plan import Plan, Plans
 
 __all__ = ["APPS"]
 

@@ -30,7 +30,7 @@ def precisions(
     budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
 ) -> Answer:
     """Tell whether fewer bits pay on an accelerator: their speed against what a parameter is then worth."""
-    from scaleplan.precisions import compare_precisions
+    from scaleplan.advice.precisions import compare_precisions
 
     asked = words(budget, law, bounds, constraints)
     for name in _SET_HERE:

@@ -11,8 +11,8 @@ from scaleplan.cli.command import Answer, command, group
 from scaleplan.errors import ScaleplanError, UnknownNameError
 from scaleplan.formats import Rendering
 from scaleplan.laws import LAWS
-from scaleplan.library import Library
-from scaleplan.preset_reader import read_preset
+from scaleplan.presets.library import Library
+from scaleplan.presets.reader import read_preset
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report

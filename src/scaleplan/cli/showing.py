@@ -13,9 +13,9 @@ from scaleplan.cli.judging import JudgingOptions  # noqa: TC001  the command's o
 from scaleplan.formats import Rendering
 
 if TYPE_CHECKING:
-    from scaleplan.check.saved import Result
     from scaleplan.formats.report import Report
-    from scaleplan.plan import Plan, Plans
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.policy.saved import Result
 
 __all__ = ["APPS"]
 
@@ -37,9 +37,9 @@ def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
-    from scaleplan.check.saved import read_saved
     from scaleplan.config.tree import display_name
     from scaleplan.files import read_text
+    from scaleplan.policy.saved import read_saved
 
     if file == "-":
         result = read_saved(sys.stdin.read(_LARGEST), name="standard input")
@@ -50,10 +50,10 @@ def show(
 
 
 def _rendering(result: Result) -> Rendering:
-    from scaleplan.check.difference import Difference
-    from scaleplan.check.verdict import Check
-    from scaleplan.marginal import Marginal
-    from scaleplan.plan import Plan, Plans
+    from scaleplan.advice.marginal import Marginal
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.policy.difference import Difference
+    from scaleplan.policy.verdict import Check
 
     if isinstance(result, Check):
         from scaleplan.cli.checking import check_rendering

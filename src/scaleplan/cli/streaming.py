@@ -13,8 +13,8 @@ from scaleplan.errors import ScaleplanError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from scaleplan.plan import Plan
-    from scaleplan.planner import Planner
+    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.planner import Planner
 
 __all__ = ["BATCH", "amounts", "batches_of", "fast_chunks", "input_lines", "plan_chunks"]
 
@@ -109,7 +109,7 @@ def fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> 
 
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:
-    from scaleplan.plan_array import plan_array
+    from scaleplan.planning.plan_array import plan_array
     from scaleplan.views.plan_lines import csv_rows, json_lines
 
     header = True

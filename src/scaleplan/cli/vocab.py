@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scaleplan.advice.vocabulary import advise
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.formats import Rendering
 from scaleplan.quantities import parse_count, parse_flops, parse_positive
-from scaleplan.vocabulary import advise
 
 if TYPE_CHECKING:
     from scaleplan.formats.report import Report

@@ -22,8 +22,8 @@ from scaleplan.config.document import parse_document
 from scaleplan.config.keypath import format_key, parse_key
 from scaleplan.config.names import AMOUNTS, TEXTS
 from scaleplan.config.tree import display_name
-from scaleplan.constraints import options
 from scaleplan.errors import FileError, QuantityError, UsageError, did_you_mean, inert, quote
+from scaleplan.planning.constraints import options
 from scaleplan.quantities import parse_count
 
 if TYPE_CHECKING:

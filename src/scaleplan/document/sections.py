@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart
     from scaleplan.document.subject import Subject
-    from scaleplan.plan import Plan
+    from scaleplan.planning.plan import Plan
 
 __all__ = ["headline", "sections"]
 
@@ -178,7 +178,7 @@ def _chart_table(chart: Chart) -> Markup:
 
 
 def _laws(subject: Subject) -> list[Markup]:
-    from scaleplan.plan import Plans
+    from scaleplan.planning.plan import Plans
 
     report = comparison_report(Plans(plans=subject.others))
     assert report.grid is not None

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import scaleplan
 from scaleplan import api
+from scaleplan.advice.sensitivity import sensitivity
+from scaleplan.charts.pictures import Asked, cost_chart, isoflop_budgets
 from scaleplan.errors import ScaleplanError
-from scaleplan.pictures import Asked, cost_chart, isoflop_budgets
-from scaleplan.sensitivity import sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from scaleplan.advice.sensitivity import Swing
     from scaleplan.charts.chart import Chart
-    from scaleplan.plan import Plan
-    from scaleplan.presets import Preset
-    from scaleplan.sensitivity import Swing
+    from scaleplan.planning.plan import Plan
+    from scaleplan.presets.preset import Preset
 
 __all__ = ["Subject", "command_text", "gather"]
 
@@ -139,9 +139,9 @@ def _sources(plan: Plan) -> Iterator[tuple[str, str]]:
     budget = plan.budget
     if budget.gpu is None:
         return
-    from scaleplan.hardware import Accelerators
-    from scaleplan.prices import Prices
-    from scaleplan.utilisation import UtilisationTable
+    from scaleplan.hardware.accelerators import Accelerators
+    from scaleplan.hardware.prices import Prices
+    from scaleplan.hardware.utilisation import UtilisationTable
 
     device = Accelerators().get(budget.gpu)
     yield "peak", f"{device.name}, as of {device.as_of}: {'; '.join(device.sources)}"

@@ -13,8 +13,8 @@ from scaleplan.views.plan import format_loss
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scaleplan.advice.sensitivity import Case, Swing
     from scaleplan.document.subject import Subject
-    from scaleplan.sensitivity import Case, Swing
 
 __all__ = ["sensitivity_tables"]
 

@@ -9,18 +9,18 @@ from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.reading import NEEDED, read_runs
 from scaleplan.fitting.request import FitRequest, form_named, is_curve
 from scaleplan.fitting.solving import needed_roles, solve
-from scaleplan.library import Library
+from scaleplan.presets.library import Library
 from scaleplan.quantities import parse_flops, parse_fraction, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scaleplan.asking import Amount
     from scaleplan.fitting.fitted import Fitted
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.tested import Tested
-    from scaleplan.presets import Preset
+    from scaleplan.planning.asking import Amount
+    from scaleplan.presets.preset import Preset
 
     Progress = Callable[[int], None]
 

@@ -18,7 +18,7 @@ import numpy as np
 from scaleplan.fitting.additive import fit_additive
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.design import isoflop_budgets
-from scaleplan.uncertainty import backtest_rms
+from scaleplan.planning.uncertainty import backtest_rms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

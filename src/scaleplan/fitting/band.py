@@ -16,7 +16,7 @@ from scaleplan.fitting.additive import fit_additive
 from scaleplan.fitting.backtest import Backtest, backtest
 from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
 from scaleplan.fitting.design import isoflop_budgets
-from scaleplan.uncertainty import normal_quantile
+from scaleplan.planning.uncertainty import normal_quantile
 
 if TYPE_CHECKING:
     from scaleplan.fitting.objective import Objective

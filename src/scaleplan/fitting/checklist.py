@@ -13,7 +13,7 @@ import numpy as np
 
 from scaleplan.fitting.additive import fit_additive
 from scaleplan.fitting.writing import params_convention, row_text
-from scaleplan.planner import Planner
+from scaleplan.planning.planner import Planner
 from scaleplan.quantities import format_count, format_flops, format_number
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from scaleplan.fitting.pilot import PilotRun, Pool, Rival, Schedule, choose_runs
 from scaleplan.fitting.precision import Knowledge, Precision, Target, jacobian
 from scaleplan.fitting.solving_columns import points_of
 from scaleplan.laws.additive import Additive
-from scaleplan.library import DEFAULT_PRESET, Library
+from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.quantities import parse_flops, parse_fraction, parse_integer
 from scaleplan.quantities.limits import parse_limit
 from scaleplan.records import as_mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from scaleplan.asking import Amount
-    from scaleplan.presets import Preset
+    from scaleplan.planning.asking import Amount
+    from scaleplan.presets.preset import Preset
 
 __all__ = ["PilotDesign", "design"]
 

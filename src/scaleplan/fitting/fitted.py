@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.result import Fit
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Law
-    from scaleplan.plan import Plan
-    from scaleplan.presets import Preset, Uncertainty
+    from scaleplan.planning.plan import Plan
+    from scaleplan.presets.preset import Preset, Uncertainty
 
 __all__ = ["Fitted", "Value", "on_bound", "plain_values"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.effective.repetition import worth
 from scaleplan.errors import UsageError
 from scaleplan.fitting.numeric import Descent, Formula, descend, resample
 from scaleplan.fitting.objective import Objective
+from scaleplan.planning.effective.repetition import worth
 
 if TYPE_CHECKING:
     from numpy import float64

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.forms import CURVES
-from scaleplan.presets import PARAMS_CONVENTIONS
+from scaleplan.presets.preset import PARAMS_CONVENTIONS
 
 if TYPE_CHECKING:
     from scaleplan.fitting.objective import Objective
-    from scaleplan.presets import Preset
+    from scaleplan.presets.preset import Preset
 
 __all__ = ["FORMS", "METHODS", "PRESET_NAME", "FitRequest", "form_named", "is_curve"]
 

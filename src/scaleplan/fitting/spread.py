@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.presets import LN, Backtest, Uncertainty
+from scaleplan.presets.preset import LN, Backtest, Uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

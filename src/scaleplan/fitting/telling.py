@@ -9,11 +9,11 @@ import numpy as np
 
 from scaleplan.errors import FileError
 from scaleplan.laws.base import Curve
-from scaleplan.planner import Planner
+from scaleplan.planning.planner import Planner
 
 if TYPE_CHECKING:
     from scaleplan.fitting.fitted import Fitted
-    from scaleplan.plan import Plan
+    from scaleplan.planning.plan import Plan
 
 __all__ = ["told"]
 

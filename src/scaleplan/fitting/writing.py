@@ -17,8 +17,8 @@ from scaleplan.fitting.quality import REASONS
 from scaleplan.laws.bnsl import BNSL
 from scaleplan.laws.learning_curve import ChancePower, ShiftedPower
 from scaleplan.laws.power import MultiplicativePower, OffsetPower, Power
-from scaleplan.preset_reader import preset_of
-from scaleplan.presets import SCHEMA
+from scaleplan.presets.preset import SCHEMA
+from scaleplan.presets.reader import preset_of
 from scaleplan.records import Table
 from scaleplan.toml_text import toml_text
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.quality import Finding
     from scaleplan.fitting.result import Fit
     from scaleplan.laws.base import Law
-    from scaleplan.presets import Preset, Uncertainty
+    from scaleplan.presets.preset import Preset, Uncertainty
 
 __all__ = [
     "backtest_rows",

@@ -159,7 +159,7 @@ def memory(
     2
 
     """
-    from scaleplan.hardware import Accelerators
+    from scaleplan.hardware.accelerators import Accelerators
 
     found = source if isinstance(source, Model) else _sized(source)
     device = None if gpu is None else Accelerators().get(gpu)

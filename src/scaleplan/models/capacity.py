@@ -12,7 +12,7 @@ from scaleplan.models.memory import STATES_SHARE, Parallel, Training, training_m
 from scaleplan.models.states import states_of
 
 if TYPE_CHECKING:
-    from scaleplan.hardware import Accelerator
+    from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.architecture import Architecture
 
 __all__ = ["NODE", "fewest_devices", "largest_micro_batch", "linked_devices", "most_devices"]

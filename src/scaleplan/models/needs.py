@@ -15,7 +15,7 @@ from scaleplan.models.states import DEFAULT_STATES
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
-    from scaleplan.hardware import Accelerator
+    from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.model import Model
 
 __all__ = ["Needs", "serving_needs", "training_needs"]

@@ -22,10 +22,10 @@ from scaleplan.views.memory import memory_facts, parallel_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scaleplan.bill import Bill
-    from scaleplan.blueprint import Blueprint
-    from scaleplan.budget import Budget
-    from scaleplan.plan import Plan
+    from scaleplan.hardware.bill import Bill
+    from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.blueprint import Blueprint
+    from scaleplan.planning.plan import Plan
 
 __all__ = ["with_blueprint"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.check.wording import amount, bound
 from scaleplan.formats.cases import Case, Location
 from scaleplan.formats.report import Grid, Report
+from scaleplan.policy.wording import amount, bound
 from scaleplan.quantities.limits import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.check.verdict import Check, CheckedRun, Verdict
+    from scaleplan.policy.verdict import Check, CheckedRun, Verdict
 
 __all__ = ["check_cases", "check_report"]
 

@@ -18,7 +18,7 @@ from scaleplan.quantities import (
 )
 
 if TYPE_CHECKING:
-    from scaleplan.conversion import Conversion
+    from scaleplan.hardware.conversion import Conversion
 
 __all__ = ["conversion_report"]
 

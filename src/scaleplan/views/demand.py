@@ -9,7 +9,7 @@ from scaleplan.quantities import format_count, format_flops, format_fraction, fo
 from scaleplan.views.plan import format_loss
 
 if TYPE_CHECKING:
-    from scaleplan.plan import Plan, Plans
+    from scaleplan.planning.plan import Plan, Plans
 
 __all__ = ["demand_report"]
 

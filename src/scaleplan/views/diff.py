@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.check.wording import amount
 from scaleplan.formats.cases import Case, Location
 from scaleplan.formats.report import Grid, Report
+from scaleplan.policy.wording import amount
 from scaleplan.quantities import format_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.check.difference import Breach, Change, Difference
+    from scaleplan.policy.difference import Breach, Change, Difference
 
 __all__ = ["diff_cases", "diff_report"]
 

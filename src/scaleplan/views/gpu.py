@@ -11,8 +11,8 @@ from scaleplan.records import as_mapping
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scaleplan.hardware import Accelerator
-    from scaleplan.prices import Price
+    from scaleplan.hardware.accelerators import Accelerator
+    from scaleplan.hardware.prices import Price
 
 __all__ = ["gpu_data", "gpu_report", "gpus_report"]
 

@@ -10,7 +10,7 @@ from scaleplan.quantities import format_count, format_flops, format_fraction, fo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.advice import Advice, Critical, Outside, RuleAnswer, Trade
+    from scaleplan.advice.advice import Advice, Critical, Outside, RuleAnswer, Trade
 
 __all__ = ["hyperparameters_report"]
 

@@ -11,7 +11,7 @@ from scaleplan.views.plan import format_loss
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.marginal import Marginal
+    from scaleplan.advice.marginal import Marginal
 
 __all__ = ["marginal_report"]
 

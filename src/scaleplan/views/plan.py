@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.constraints import entries
-from scaleplan.constraints import keys as constraint_keys
 from scaleplan.formats.report import Fact, Grid, Report
+from scaleplan.planning.constraints import entries
+from scaleplan.planning.constraints import keys as constraint_keys
 from scaleplan.quantities import (
     format_count,
     format_flops,
@@ -22,8 +22,8 @@ from scaleplan.quantities import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scaleplan.budget import Budget
-    from scaleplan.plan import Plan, Plans
+    from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.plan import Plan, Plans
 
 __all__ = ["comparison_report", "format_loss", "plan_report", "plans_report", "size_label"]
 

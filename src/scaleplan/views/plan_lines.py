@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan import notices
-from scaleplan.budget import Budget
-from scaleplan.constraints import NONE
 from scaleplan.formats.columns import Template
 from scaleplan.formats.delimited import cell, flat
+from scaleplan.hardware.budget import Budget
+from scaleplan.planning import notices
+from scaleplan.planning.constraints import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scaleplan.plan_array import PlanArray
-    from scaleplan.planner import Planner
+    from scaleplan.planning.plan_array import PlanArray
+    from scaleplan.planning.planner import Planner
 
 __all__ = ["csv_rows", "json_lines", "supports"]
 

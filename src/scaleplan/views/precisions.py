@@ -8,7 +8,7 @@ from scaleplan.formats.report import Grid, Report
 from scaleplan.quantities import format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from scaleplan.precisions import PrecisionChoice, PrecisionRow
+    from scaleplan.advice.precisions import PrecisionChoice, PrecisionRow
 
 __all__ = ["precisions_report"]
 

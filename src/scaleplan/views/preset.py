@@ -11,7 +11,7 @@ from scaleplan.records import as_mapping
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.presets import Preset
+    from scaleplan.presets.preset import Preset
 
 __all__ = ["preset_data", "preset_report", "presets_report"]
 

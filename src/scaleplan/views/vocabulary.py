@@ -8,7 +8,7 @@ from scaleplan.formats.report import Fact, Report
 from scaleplan.quantities import format_count, format_flops, format_number
 
 if TYPE_CHECKING:
-    from scaleplan.vocabulary import Vocabulary
+    from scaleplan.advice.vocabulary import Vocabulary
 
 __all__ = ["vocabulary_report"]
 

@@ -1,0 +1,238 @@
+"""What does the next bit of compute buy: the loss gained per doubling, and the price of the next hundredth of a nat.
+
+Along the compute-optimal frontier ``L(C)`` of a law: the gain of a doubling is ``L(C) - L(2C)``, the local exponent
+``-d ln(L - floor) / d ln C`` says how fast it shrinks, and the price of a gain ``g`` is the least compute that
+reaches ``L(C) - g``, less ``C``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+
+from scaleplan.api import SWEPT, HardwareWords, plan_budget, planner_of
+from scaleplan.errors import UsageError
+from scaleplan.hardware.funding import Catalogue, resolve
+from scaleplan.laws.base import LossSurface
+from scaleplan.planning.asking import Hardware, request_of
+from scaleplan.planning.uncertainty import interval
+from scaleplan.quantities import parse_integer
+from scaleplan.records import as_mapping
+
+if TYPE_CHECKING:
+    from scaleplan.api import BudgetWords
+    from scaleplan.hardware.budget import Budget, BudgetRequest
+    from scaleplan.laws.base import Law
+    from scaleplan.notices import Notice
+    from scaleplan.planning.asking import Amount
+    from scaleplan.planning.planner import Planner
+
+__all__ = ["Marginal", "Step", "marginal"]
+
+_PERCENT = 0.01
+_GAIN = 0.01
+_MOST_DOUBLINGS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The optimal plan at a multiple of the budget, and what the last doubling gained and cost.
+
+    ``gain`` is the loss gained since the step before and ``gain_interval`` its interval at the level of the answer;
+    ``extra_cost`` is what that took. Units as in a plan.
+    """
+
+    factor: float
+    flops: float
+    params: float
+    tokens: float
+    loss: float
+    gain: float | None
+    gain_interval: tuple[float, float] | None
+    gpu_hours: float | None
+    cost: float | None
+    extra_cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marginal:
+    """What more compute buys from a budget on.
+
+    Parameters
+    ----------
+    floor
+        The loss that no compute goes below; None where the law has none.
+    exponent
+        How fast the loss above the floor falls: doubling the compute multiplies it by ``2 ** -exponent``.
+    gain_per_doubling
+        The loss that the next doubling gains.
+    gain_of_next_percent
+        The loss that one more percent of compute gains, and in ``cost_of_next_percent`` what that costs.
+    flops_per_hundredth
+        The compute that a loss lower by 0.01 takes beyond the budget, None where no compute reaches it; in
+        ``cost_per_hundredth`` what that costs.
+    halving_factor
+        By how much the compute must grow to halve the loss above the floor.
+    steps
+        The budget and its doublings.
+
+    """
+
+    schema: ClassVar[str] = "scaleplan/marginal/1"
+
+    preset: str
+    loss_unit: str
+    level: float | None
+    flops: float
+    params: float
+    tokens: float
+    loss: float
+    floor: float | None
+    exponent: float | None
+    gain_per_doubling: float
+    gain_of_next_percent: float
+    cost_of_next_percent: float | None
+    flops_per_hundredth: float | None
+    cost_per_hundredth: float | None
+    halving_factor: float | None
+    gpu: str | None
+    cost: float | None
+    currency: str | None
+    steps: tuple[Step, ...]
+    warnings: tuple[Notice, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+
+
+def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:
+    """Return what more compute buys beyond a budget.
+
+    Parameters
+    ----------
+    doublings
+        How many doublings to show.
+    words
+        The budget, the law, its bounds and the hardware, as for :func:`scaleplan.api.optimal`.
+
+    Raises
+    ------
+    UsageError
+        When the law has no loss, must not choose a size, or the doublings are too many or too few.
+    UnreachableError
+        When no model satisfies the bounds.
+
+    """
+    number = int(parse_integer(doublings))
+    if not 1 <= number <= _MOST_DOUBLINGS:
+        raise UsageError(f"doublings are 1 to {_MOST_DOUBLINGS}, not {number:,}")
+    question: dict[str, Any] = dict(words)
+    hardware = Hardware(**{name: question.pop(name) for name in HardwareWords.__annotations__ if name in question})
+    budget = {name: question.pop(name) for name in SWEPT if name in question}
+    planner = planner_of(**question)
+    planner.require_choice()
+    request = request_of(hardware, **budget)
+    plan = plan_budget(planner, request)
+    planner = planner.on(plan.budget)
+    pricer = _Pricer(planner, request)
+    flops = plan.flops
+    steps = [_step(planner, pricer, flops, doubling) for doubling in range(number + 1)]
+    start = steps[0]
+    law = planner.preset.law
+    floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
+    reducible = start.loss - (floor or 0.0)
+    above = _loss(planner, flops * (1 + _PERCENT))
+    slope = (_loss(planner, flops * (1 - _PERCENT)) - above) / (2 * _PERCENT)  # -dL/d ln C to second order
+    hundredth = planner.frontier.least_flops(start.loss - _GAIN)
+    halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
+    return Marginal(
+        preset=plan.preset,
+        loss_unit=plan.loss_unit,
+        level=plan.interval.level if plan.interval else None,
+        flops=flops,
+        params=start.params,
+        tokens=start.tokens,
+        loss=start.loss,
+        floor=floor,
+        exponent=slope / reducible if reducible > 0 and slope > 0 else None,
+        gain_per_doubling=start.loss - steps[1].loss,
+        gain_of_next_percent=start.loss - above,
+        cost_of_next_percent=pricer.cost(_PERCENT * flops, start.params),
+        flops_per_hundredth=None if hundredth is None else hundredth - flops,
+        cost_per_hundredth=None if hundredth is None else pricer.cost(hundredth - flops, start.params),
+        halving_factor=None if halved is None else halved / flops,
+        gpu=plan.budget.gpu,
+        cost=start.cost,
+        currency=plan.budget.currency,
+        steps=tuple(steps),
+        warnings=plan.warnings,
+    )
+
+
+def _loss(planner: Planner, flops: float) -> float:
+    loss = planner.best(flops)[2]
+    if loss is None:
+        raise UsageError(
+            f"preset '{planner.preset.id}' has no loss to gain: it was fitted to optimal sizes only",
+            hint="choose a preset with a loss, such as besiroglu-2024",
+        )
+    return loss
+
+
+def _step(planner: Planner, pricer: _Pricer, flops: float, number: int) -> Step:
+    at = flops * 2.0**number
+    params, tokens, _ = planner.best(at)
+    loss = _loss(planner, at)
+    cost = pricer.cost(at, params)
+    gain = span = extra = None
+    if number:
+        gain = _loss(planner, at / 2) - loss
+        span = _gain_interval(planner, at)
+        before = pricer.cost(at / 2, planner.best(at / 2)[0])
+        extra = None if cost is None or before is None else cost - before
+    return Step(
+        factor=2.0**number,
+        flops=at,
+        params=params,
+        tokens=tokens,
+        loss=loss,
+        gain=gain,
+        gain_interval=span,
+        gpu_hours=pricer.hours(at, params),
+        cost=cost,
+        extra_cost=extra,
+    )
+
+
+def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None:
+    """Return the interval of the gain of the doubling that ends at ``flops``; losses at both ends move together."""
+
+    def outcome(law: Law) -> tuple[float, float, float | None]:
+        frontier = planner.frontier_for(law)
+        before, (params, tokens, after) = frontier.best(flops / 2)[2], frontier.best(flops)
+        return params, tokens, None if before is None or after is None else before - after
+
+    found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
+    return found.loss if found is not None else None
+
+
+class _Pricer:
+    """What compute costs on the hardware asked for; None for everything where none was."""
+
+    def __init__(self, planner: Planner, request: BudgetRequest) -> None:
+        self._moe = planner.preset.is_moe
+        self._request = replace(request, gpu_hours=None, seconds=None, cost_usd=None)
+        self._catalogue = Catalogue()
+
+    def hours(self, flops: float, params: float) -> float | None:
+        """Return the accelerator-hours of some compute for a model of this size."""
+        return self._budget(flops, params).gpu_hours
+
+    def cost(self, flops: float, params: float) -> float | None:
+        """Return the cost of some compute for a model of this size."""
+        return self._budget(flops, params).cost
+
+    def _budget(self, flops: float, params: float) -> Budget:
+        request = replace(self._request, flops=flops)
+        return resolve(request, params=params, moe=self._moe, catalogue=self._catalogue).budget

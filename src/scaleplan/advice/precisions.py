@@ -1,0 +1,175 @@
+"""fp8 or bf16 for this cluster? The speed that fewer bits buy, against what they cost in effective parameters.
+
+The same money or time buys more FLOP at fewer bits (peak times utilisation by precision); with them a parameter is
+worth less (Kumar et al. 2024, :mod:`scaleplan.planning.effective.precision`). Each precision gets its own best plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scaleplan import api
+from scaleplan.errors import UsageError
+from scaleplan.hardware.accelerators import Accelerators
+from scaleplan.notices import Notice
+from scaleplan.planning.effective.floating_point import FloatingPoint
+from scaleplan.quantities import format_count
+from scaleplan.records import as_mapping
+
+if TYPE_CHECKING:
+    from scaleplan.planning.plan import Plan
+
+__all__ = ["BITS", "PrecisionChoice", "PrecisionRow", "compare_precisions"]
+
+BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
+"""The bits of the matrix products in each precision that models are trained in."""
+
+_FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
+_REFERENCES = ("bf16", "fp16")
+_LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionRow:
+    """The best plan in one precision.
+
+    ``speed`` is its rate of FLOP over the reference's; ``advantage`` is the reference compute that its loss would
+    need, over what the reference gets, minus 1: above 0 the precision wins.
+    """
+
+    precision: str
+    bits: float
+    peak_flops_per_s: float
+    utilisation: float
+    speed: float
+    flops: float
+    params_worth: float
+    params: float
+    tokens: float
+    loss: float
+    advantage: float
+    fp_critical_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionChoice:
+    """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
+
+    schema: ClassVar[str] = "scaleplan/precisions/1"
+
+    preset: str
+    gpu: str
+    reference: str
+    best: str
+    loss_unit: str
+    rows: tuple[PrecisionRow, ...]
+    warnings: tuple[Notice, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+
+
+def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal
+    """Return the best plan of a budget in device time or money for each precision of the accelerator.
+
+    Parameters
+    ----------
+    words
+        As for :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
+
+    Raises
+    ------
+    UsageError
+        When the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit peak.
+
+    """
+    if words.get("flops") is not None:
+        raise UsageError(
+            "a budget in FLOP is the same at every precision",
+            hint="give --gpus with --time, --gpu-hours or --cost: fewer bits buy more FLOP for it",
+        )
+    if words.get("gpu") is None and words.get("gpu_hours") is None:
+        raise UsageError("the precisions of which accelerator?", hint="name it with --gpu")
+    plans, left_out = _plans(words)
+    reference = next((name for name in _REFERENCES if name in plans), None)
+    if reference is None:
+        raise UsageError(
+            "there is no plan in 16 bits to compare with", hint="choose another accelerator or give --mfu"
+        )
+    base = plans[reference]
+    rows = tuple(_row(name, plan, base, words) for name, plan in plans.items())
+    best = min(rows, key=lambda row: row.loss)
+    # what is said of the best plan, and once what is said of few bits
+    carried = {notice.code: notice for plan in plans.values() for notice in plan.warnings}.get("carried_over")
+    shown = [] if carried is None else [carried]
+    shown += [notice for notice in plans[best.precision].warnings if notice.code != "carried_over"]
+    shown += [notice for row in rows if (notice := _beyond(row)) is not None]
+    return PrecisionChoice(
+        preset=base.preset,
+        gpu=base.budget.gpu or "",
+        reference=reference,
+        best=best.precision,
+        loss_unit=base.loss_unit,
+        rows=rows,
+        warnings=(*left_out, *shown),
+    )
+
+
+def _plans(words: dict[str, Any]) -> tuple[dict[str, Plan], list[Notice]]:
+    """Return the plan in each precision, and why others have none."""
+    asked = {name: value for name, value in words.items() if name != "precision"}
+    first = api.optimal(**asked)
+    assert first.budget.gpu is not None
+    if first.loss is None:
+        raise UsageError(
+            f"preset '{first.preset}' has no loss to compare by", hint="choose one, such as besiroglu-2024"
+        )
+    plans, left_out = {}, []
+    peaks = Accelerators().get(first.budget.gpu).peaks
+    for name, bits in BITS.items():
+        if name not in peaks or (name == "fp16" and "bf16" in peaks):
+            continue
+        try:
+            plans[name] = api.optimal(**asked, precision=name, train_bits=bits)
+        except UsageError as error:
+            left_out.append(Notice(code="left_out", message=f"{name} is left out: {error.message}"))
+    return plans, left_out
+
+
+def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any]) -> PrecisionRow:
+    budget, other = plan.budget, base.budget
+    assert budget.peak_flops_per_s is not None
+    assert budget.utilisation is not None
+    assert other.peak_flops_per_s is not None
+    assert other.utilisation is not None
+    assert plan.loss is not None
+    rate = budget.peak_flops_per_s * budget.utilisation
+    law = {key: value for key, value in words.items() if key in _LAW_WORDS}
+    needed = api.target(loss=plan.loss, **law).flops if plan is not base else plan.flops
+    return PrecisionRow(
+        precision=name,
+        bits=BITS[name],
+        peak_flops_per_s=budget.peak_flops_per_s,
+        utilisation=budget.utilisation,
+        speed=rate / (other.peak_flops_per_s * other.utilisation),
+        flops=plan.flops,
+        params_worth=plan.params_worth,
+        params=plan.params,
+        tokens=plan.tokens,
+        loss=plan.loss,
+        advantage=needed / base.flops - 1,
+        fp_critical_tokens=_FORMATS[name].critical_tokens(plan.params) if name in _FORMATS else None,
+    )
+
+
+def _beyond(row: PrecisionRow) -> Notice | None:
+    """Return what to say of tokens beyond those a format trains on, by Sun et al. 2025."""
+    if row.fp_critical_tokens is None or row.tokens <= row.fp_critical_tokens:
+        return None
+    message = (
+        f"{_FORMATS[row.precision].name} does harm beyond {format_count(row.fp_critical_tokens)} tokens at "
+        f"{format_count(row.params)} parameters (Sun et al. 2025); the plan in {row.precision} has more"
+    )
+    return Notice(code="format_critical_tokens", message=message)

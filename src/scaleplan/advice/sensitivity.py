@@ -1,0 +1,195 @@
+"""Which assumption moves the answer most: the plan again, with each assumption varied over its plausible range.
+
+The ranges have sources: the spread of the published laws, the law's own interval, the factor within which real
+device-hours lie (``utilisation.toml``), and the listed prices of the accelerator (``prices.toml``). How much data can
+be had is the one range that nobody published; half of what the plan asks for is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scaleplan import api
+from scaleplan.errors import ScaleplanError
+from scaleplan.quantities import exact, format_count, format_fraction, format_usd_per_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from scaleplan.planning.plan import Plan
+
+__all__ = ["QUANTITIES", "Case", "Swing", "sensitivity"]
+
+QUANTITIES = ("params", "tokens", "loss", "flops", "cost")
+"""What a case tells of its plan."""
+
+_WIDE = 0.99
+_NOTHING = 1e-6  # relative: rounding of the solver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One end of an assumption's range: what it assumes, and the plan's quantities; None where not comparable."""
+
+    assumed: str
+    params: float | None = None
+    tokens: float | None = None
+    loss: float | None = None
+    flops: float | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swing:
+    """An assumption, the plan's own case, and the two ends of its range; ``why`` says where the range comes from."""
+
+    assumption: str
+    why: str
+    low: Case
+    high: Case
+
+    def factor(self, quantity: str) -> float:
+        """Return the ratio of the larger to the smaller value of a quantity; 1 where it is not known to move."""
+        ends = (getattr(self.low, quantity), getattr(self.high, quantity))
+        if None in ends or min(ends) <= 0:
+            return 1.0
+        ratio = max(ends) / min(ends)
+        return ratio if ratio > 1 + _NOTHING else 1.0
+
+
+def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan]) -> tuple[Swing, ...]:
+    """Return how far each assumption moves a plan, the largest first.
+
+    Parameters
+    ----------
+    words
+        The question, in the words of :func:`scaleplan.api.optimal`.
+    plan
+        Its answer.
+    others
+        The answers of other laws, whose sizes are converted to the convention that the plan's is.
+
+    """
+    found = [
+        swing
+        for swing in (
+            _laws(plan, others),
+            *_coefficients(words, plan),
+            _utilisation(words, plan),
+            _price(words, plan),
+            _data(words, plan),
+        )
+        if swing is not None and any(swing.factor(quantity) > 1 for quantity in QUANTITIES)
+    ]
+    return tuple(sorted(found, key=lambda swing: -max(map(swing.factor, QUANTITIES))))
+
+
+def _case(assumed: str, plan: Plan) -> Case:
+    return Case(
+        assumed=assumed,
+        params=plan.params,
+        tokens=plan.tokens,
+        loss=plan.loss,
+        flops=plan.flops,
+        cost=plan.budget.cost,
+    )
+
+
+def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Case | None:
+    """Return the case of the same question with some words changed; None where it has no answer."""
+    try:
+        return _case(assumed, api.optimal(**{**words, **changed}))
+    except ScaleplanError:
+        return None
+
+
+def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
+    """Return the smallest and the largest optimal size of the laws; their losses cannot be compared."""
+    sizes = [
+        (other.converted.params, other)
+        for other in others
+        if other.converted is not None and other.converted.params is not None
+    ]
+    if not any(other.preset != plan.preset for _, other in sizes):
+        return None
+    low, high = min(sizes, key=lambda pair: pair[0]), max(sizes, key=lambda pair: pair[0])
+    return Swing(
+        assumption="the law",
+        why=f"{len(sizes)} published laws whose counts of parameters can be converted",
+        low=Case(assumed=low[1].preset, params=low[0], tokens=low[1].tokens),
+        high=Case(assumed=high[1].preset, params=high[0], tokens=high[1].tokens),
+    )
+
+
+def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
+    """Yield the plan's own interval, and the one at 99 %."""
+    plans = [plan]
+    if plan.interval is not None and plan.interval.level < _WIDE:
+        plans.append(api.optimal(**{**words, "level": _WIDE}))
+    for each in plans:
+        sure = each.interval
+        if sure is None:
+            continue
+        level = format_fraction(sure.level)
+        ends = (
+            Case(
+                assumed=("low", "high")[i],
+                params=sure.params[i],
+                tokens=sure.tokens[i],
+                loss=None if sure.loss is None else sure.loss[i],
+            )
+            for i in (0, 1)
+        )
+        low, high = ends
+        yield Swing(
+            assumption=f"the law's coefficients, {level}",
+            why="the uncertainty that comes with the law, at this level",
+            low=low,
+            high=high,
+        )
+
+
+def _utilisation(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+    mfu = plan.budget.mfu
+    if mfu is None:
+        return None
+    from scaleplan.hardware.utilisation import UtilisationTable
+
+    band = UtilisationTable().band
+    ends = [_again(words, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))]
+    return _swing("the utilisation", f"real device-hours lie within a factor of {band:g}, four times in five", ends)
+
+
+def _price(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+    if plan.budget.gpu is None or plan.budget.price_per_hour is None:
+        return None
+    from scaleplan.hardware.prices import Prices
+
+    listed = Prices().listed(plan.budget.gpu)
+    if not listed:
+        return None
+    cheap, dear = (choose(listed, key=lambda price: price.usd_per_hour) for choose in (min, max))
+    ends = [
+        _again(
+            words,
+            f"{format_usd_per_hour(price.usd_per_hour)}, {price.commitment} {price.date}",
+            price=price.usd_per_hour,
+        )
+        for price in (cheap, dear)
+    ]
+    return _swing("the price", f"the cheapest and the dearest of {len(listed)} listed prices", ends)
+
+
+def _data(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+    half = plan.tokens / 2
+    limits = [*(words.get("limit") or ()), f"tokens <= {exact('tokens', half)}"]
+    case = _again({**words, "limit": limits}, f"only {format_count(half)} tokens to train on")
+    return _swing("the data", "half of the tokens that the plan asks for", [case, _case("as planned", plan)])
+
+
+def _swing(assumption: str, why: str, ends: Sequence[Case | None]) -> Swing | None:
+    low, high = ends
+    if low is None or high is None:
+        return None
+    return Swing(assumption=assumption, why=why, low=low, high=high)

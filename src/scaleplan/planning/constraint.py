@@ -1,0 +1,134 @@
+"""How a constraint presents itself: its options, the keys it adds to a plan, and where its class lives.
+
+An :class:`Entry` in a registry is all that the command line, the Python API and the output know of a constraint:
+``EFFECTIVE`` in :mod:`scaleplan.planning.effective` for effective quantities, ``TERMS`` in
+:mod:`scaleplan.planning.terms` for terms of the cost, ``VARIANTS`` in :mod:`scaleplan.planning.variants` for laws
+with a further variable to choose. The class is imported when one of its options is given.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scaleplan.hardware.budget import Budget
+    from scaleplan.laws.base import LossSurface
+    from scaleplan.notices import Notice
+    from scaleplan.planning.frontier import SolvedFrontier
+    from scaleplan.presets.preset import Preset
+
+__all__ = ["Constraint", "Entry", "Key", "Option", "Point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line, and the word of the same name in Python; every amount is a text."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that a constraint adds to a plan; one with a label is shown to people as a fact of its kind.
+
+    A value that is not a plain one is a ``record``, named as ``module:class``, so that a saved plan can be read back.
+    """
+
+    name: str
+    label: str = ""
+    kind: str = "number"
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A constraint as registered.
+
+    Parameters
+    ----------
+    where
+        ``module:class`` of a :class:`Constraint`.
+    options
+        What asks for it; giving any of them does.
+    keys
+        What it adds to a plan; None in plans without it. The first is never None in plans with it.
+    preset
+        The law it was measured on, which is used when the person names none.
+
+    """
+
+    where: str
+    options: tuple[Option, ...]
+    keys: tuple[Key, ...]
+    preset: str | None = None
+
+    def load(self) -> type[Constraint]:
+        """Import and return the class."""
+        module, name = self.where.split(":")
+        found: type[Constraint] = getattr(import_module(module), name)
+        return found
+
+    def asked(self, words: Mapping[str, object]) -> bool:
+        """Whether any of its options is given."""
+        return any(words.get(option.name) is not None for option in self.options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A plan as its constraints see it, before they say what they have to say about it.
+
+    ``flops`` is training compute; ``budget`` says what it costs on hardware, where that is known.
+    ``changed(old, new)`` is the frontier of the same question with one constraint replaced, or removed for None;
+    ``spent`` is the budget of that frontier (training and everything else), and None for a chosen size.
+    """
+
+    preset: Preset
+    surface: LossSurface
+    params: float
+    tokens: float
+    flops: float
+    loss: float
+    budget: Budget
+    spent: float | None
+    changed: Callable[[Constraint, Constraint | None], SolvedFrontier]
+
+
+class Constraint(ABC):
+    """Something that stands between a law and a plan, made from the words of its options."""
+
+    __slots__ = ()
+
+    advice: ClassVar[bool] = False
+    """Whether it only says something about a plan and changes none."""
+
+    @classmethod
+    @abstractmethod
+    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+        """Read the texts of its options.
+
+        Raises
+        ------
+        UsageError
+            For an amount that cannot be read, or options that do not go together.
+
+        """
+
+    @abstractmethod
+    def facts(self, point: Point) -> dict[str, object]:
+        """Return the values of the keys it adds to the plan."""
+
+    def notices(self, point: Point) -> tuple[Notice, ...]:
+        """Return what must be said about the plan."""
+        return ()
+
+    @staticmethod
+    def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:  # noqa: ARG004  most have none
+        """Return sentences about its facts, for people."""
+        return ()

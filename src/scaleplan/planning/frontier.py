@@ -1,0 +1,227 @@
+"""The compute-optimal frontier of a law: for each budget the best split, and back from a goal to the budget.
+
+A law with a loss surface is optimised; a law that measured the split directly is asked. Both answer the same
+questions, with None where a law cannot know (a split-only law has no loss).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.laws.base import Allocation, LossSurface
+from scaleplan.planning.bounds import UNBOUNDED, Bounds
+from scaleplan.planning.problem import ANY, Problem
+from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaleplan.cost import Cost
+    from scaleplan.laws.base import Law
+    from scaleplan.planning.effective.base import EffectiveQuantity
+
+__all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
+
+
+_FAR = math.log(1e12)  # no near-optimal size is a million million times off
+
+
+class Frontier(ABC):
+    """Budget → best split and its loss, and back."""
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the cost of a size f times the optimum depends on f alone, at every budget."""
+        return False
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the loss of the best split is known."""
+        return True
+
+    @abstractmethod
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return (params, tokens, loss or None) for a budget in FLOP; raises UnreachableError if there is none."""
+
+    def best_near(self, flops: float, params: float) -> tuple[float, float, float | None]:
+        """Return what :meth:`best` does, given the best size of a frontier that differs a little."""
+        return self.best(flops)
+
+    @abstractmethod
+    def least_flops(self, loss: float) -> float | None:
+        """Return the least budget that reaches a loss; None when no budget does, or the law has no loss."""
+
+    @abstractmethod
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Return the smallest and largest size whose loss at this budget needs 1 + ``overhead`` of the compute."""
+
+    @abstractmethod
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Return the compute that a model of ``factor`` times the optimal size wastes at this budget."""
+
+    def flops_where(self, index: int, goal: float) -> float | None:
+        """Return the least budget whose best split reaches ``goal`` params (index 0) or tokens (index 1)."""
+
+        def reached(flops: float) -> bool:
+            try:
+                params, tokens, _ = self.best(flops)
+                return (params, tokens)[index] >= goal
+            except UnreachableError:
+                return False
+
+        return least_flops(reached)
+
+
+def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveQuantity] = ()) -> Frontier:
+    """Return the frontier of a law; one that measured the split is believed over its own surface."""
+    if isinstance(law, Allocation):
+        if effective or cost.per_param:
+            raise UsageError(
+                f"a law of the form '{law.form}' has no loss to trade against data or inference",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
+        return MeasuredFrontier(law, cost, bounds)
+    if isinstance(law, LossSurface):
+        return SolvedFrontier(
+            Problem(
+                surface=law,
+                cost=cost,
+                effective=tuple(quantity.on(law) for quantity in effective),
+                params=bounds.params,
+                tokens=bounds.tokens,
+                tokens_per_param=bounds.tokens_per_param,
+                flops=bounds.flops,
+            )
+        )
+    raise UsageError(f"a law of the form '{law.form}' says nothing about model size and tokens")
+
+
+class SolvedFrontier(Frontier):
+    """The frontier of a loss surface: closed form where there is one, the solver otherwise."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether the law is, and nothing bounds the plan."""
+        return self.problem.free and self.problem.surface.size_overhead(1.0) is not None
+
+    def near_optimal_factors(self, overhead: float) -> tuple[float, float]:
+        """Return the near-optimal sizes as factors of the optimum; for a scale-free frontier."""
+
+        def beyond(log_factor: float) -> float:
+            wasted = self.problem.surface.size_overhead(math.exp(log_factor))
+            assert wasted is not None
+            return wasted - overhead
+
+        low, high = bisect(lambda x: beyond(-x), 0.0, _FAR), bisect(beyond, 0.0, _FAR)
+        return math.exp(-low), math.exp(high)
+
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return the split with the least loss within the budget, and that loss."""
+        params, tokens = solve(self.problem, flops)
+        return params, tokens, self.problem.loss(params, tokens)
+
+    def best_near(self, flops: float, params: float) -> tuple[float, float, float | None]:
+        """Return the split with the least loss in the valley of a size that was best for a similar problem."""
+        params, tokens = solve(self.problem, flops, near=params)
+        return params, tokens, self.problem.loss(params, tokens)
+
+    def loss_at(self, params: float, tokens: float) -> float:
+        """Return the loss of a chosen split."""
+        return self.problem.loss(params, tokens)
+
+    def least_flops(self, loss: float) -> float | None:
+        """Invert the loss along the frontier, in closed form where the law has it."""
+        return least_budget(self.problem, loss)
+
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Walk along the budget line both ways, to where the loss is what 1/(1+overhead) of the budget buys."""
+        problem = self.problem
+        if self.scale_free:
+            smaller, larger = self.near_optimal_factors(overhead)
+            params = solve(problem, flops)[0]
+            return params * smaller, params * larger
+        try:
+            best_params, _ = solve(problem, flops)
+            threshold = problem.reducible(*solve(problem, flops / (1 + overhead)))
+        except UnreachableError:
+            return None
+        low, high = problem.sizes(flops)
+
+        def above(log_params: float) -> float:
+            params = math.exp(log_params)
+            return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
+
+        def edge(outer: float) -> float:
+            if above(math.log(outer)) <= 0:
+                return outer
+            span = math.log(outer / best_params)
+            return best_params * math.exp(
+                span * bisect(lambda share: above(math.log(best_params) + share * span), 0.0, 1.0)
+            )
+
+        return edge(low), edge(high)
+
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Compare the budget with the least that reaches the loss of the mis-sized model."""
+        problem = self.problem
+        if self.scale_free:
+            return problem.surface.size_overhead(factor)
+        params = solve(problem, flops)[0] * factor
+        low, high = problem.sizes(flops)
+        if not low <= params <= high:
+            return None
+        needed = self.least_flops(problem.loss(params, problem.most_tokens(params, flops)))
+        return None if needed is None else flops / needed - 1
+
+
+class MeasuredFrontier(Frontier):
+    """The frontier of a law that measured the split of a budget directly."""
+
+    def __init__(self, law: Allocation, cost: Cost, bounds: Bounds) -> None:
+        self.law = law
+        self.cost = cost
+        self.bounds = bounds
+        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY or bounds.flops != ANY:
+            raise UsageError(
+                f"a law of the form '{law.form}' has no loss to trade sizes by: only the size can be bounded",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the law has one along its own split, and nothing moves the plan away from that."""
+        return self.bounds.free and self.law.frontier_loss(1.0) is not None
+
+    def best(self, flops: float) -> tuple[float, float, float | None]:
+        """Return the law's own split, moved along the budget line where the size is bounded."""
+        params, tokens = self.law.split(flops)
+        if self.bounds.free:
+            return params, tokens, self.law.frontier_loss(flops)
+        params = min(max(params, self.bounds.params.low), self.bounds.params.high)
+        tokens = self.cost.tokens(params, flops)
+        if tokens < self.bounds.tokens.low:
+            raise UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
+        return params, tokens, None
+
+    def least_flops(self, loss: float) -> float | None:
+        """Invert the loss along the frontier, where the law has one."""
+
+        def reached(flops: float) -> bool:
+            at = self.best(flops)[2]
+            return at is not None and at <= loss
+
+        return least_flops(reached)
+
+    def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
+        """Return None: without a surface nothing is known about other sizes."""
+        return None
+
+    def overhead_of_size(self, flops: float, factor: float) -> float | None:
+        """Return None: without a surface nothing is known about other sizes."""
+        return None

@@ -1,0 +1,188 @@
+"""How sure is a plan: from the covariance (or draws) of a law's coefficients to intervals on N, D, D/N and loss.
+
+The coefficients of a law are correlated to three nines, so the full matrix is used, never its diagonal: with
+the diagonal alone the interval on N would be twelve times too wide. A plan is re-solved with the coefficients
+moved along each column of the matrix's Cholesky factor (the delta method with numerical derivatives, which
+serves every law, constraint and solver alike); a law that stores draws is re-solved for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Generic
+
+from scaleplan.elementary import Number, exp, log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scaleplan.laws.base import Law
+    from scaleplan.presets.preset import Backtest, Preset
+
+__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
+
+_STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
+
+Outcome = tuple[Number, Number, Number | None]
+"""(params, tokens, loss or None), each a float or an array."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(Generic[Number]):
+    """Central intervals of a plan's quantities at one confidence level; each is (low, high)."""
+
+    level: float
+    params: tuple[Number, Number]
+    tokens: tuple[Number, Number]
+    loss: tuple[Number, Number] | None
+    tokens_per_param: tuple[Number, Number]
+
+
+def interval(
+    preset: Preset, outcome: Callable[[Law], Outcome[Number]], *, level: float, factor: Number
+) -> Interval[Number] | None:
+    """Return the intervals of ``outcome(law)``, or None when the source gives no usable uncertainty.
+
+    Parameters
+    ----------
+    preset
+        The law with its uncertainty.
+    outcome
+        Solves the plan for a law with moved coefficients; returns (params, tokens, loss or None).
+    level
+        Probability inside the interval, between 0 and 1.
+    factor
+        By how much the plan's compute exceeds the largest the law was fitted on; widens the interval of the
+        loss when the preset carries a backtest.
+
+    """
+    known = preset.uncertainty
+    if known is None:
+        return None
+    if known.draws:
+        drawn = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
+        return drawn if known.backtest is None else _widened(drawn, known.backtest, factor)
+    centre = preset.centre()
+    squares: list[list[Number]] = [[], [], [], []]
+    for column in zip(*cholesky(known.covariance), strict=True):
+        up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))))
+        down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))))
+        for terms, above, below in zip(squares, up, down, strict=True):
+            terms.append(((above - below) / (2 * _STEP)) ** 2)
+    params, tokens, loss = outcome(preset.law_at(centre))
+    if known.backtest is not None and loss is not None:
+        squares[3].append((backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2)
+    sigmas = normal_quantile(0.5 + level / 2)
+    reach = [sigmas * sum(terms[1:], terms[0]) ** 0.5 for terms in squares]
+    return Interval(
+        level=level,
+        params=_around(params, reach[0]),
+        tokens=_around(tokens, reach[1]),
+        tokens_per_param=_around(tokens / params, reach[2]),
+        loss=None if loss is None else (loss - reach[3], loss + reach[3]),
+    )
+
+
+def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:
+    """Return the relative error to expect when extrapolating compute by ``factor``.
+
+    Interpolated linearly in the logarithm of the factor between backtested factors, constant below the first,
+    and extended beyond the last with the average slope where that is positive (a guess).
+    """
+    points = sorted(zip(factors, rms, strict=True))
+    edges = [math.log(at) for at, _ in points]
+    place = log(factor)
+    known = 0.0 * place + points[0][1]
+    for i, ((_, low), (_, high)) in enumerate(pairwise(points)):
+        # a sum of clipped ramps is the interpolation, for floats and arrays alike
+        known = known + (high - low) * _clipped((place - edges[i]) / (edges[i + 1] - edges[i]))
+    slope = (points[-1][1] - points[0][1]) / (edges[-1] - edges[0]) if len(points) > 1 else 0.0
+    beyond = 0.5 * (abs(place - edges[-1]) + (place - edges[-1]))
+    return known + max(slope, 0.0) * beyond
+
+
+def _clipped(share: Number) -> Number:
+    """Return the share held between 0 and 1."""
+    return 0.5 * (abs(share) - abs(share - 1.0) + 1.0)
+
+
+def normal_quantile(probability: float) -> float:
+    """Return the standard normal quantile, by Newton's method on the error function, to double precision."""
+    place = 0.0
+    for _ in range(60):
+        error = 0.5 * math.erfc(-place / math.sqrt(2)) - probability
+        move = error * math.sqrt(2 * math.pi) * math.exp(0.5 * place * place)
+        place -= max(-1.0, min(1.0, move))
+        if abs(move) < 1e-14:
+            break
+    return place
+
+
+def cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return the lower factor of a positive semidefinite matrix; a vanishing pivot gives a zero column."""
+    size = len(matrix)
+    factor = [[0.0] * size for _ in range(size)]
+    for j in range(size):
+        pivot = matrix[j][j] - sum(value * value for value in factor[j][:j])
+        root = math.sqrt(pivot) if pivot > 1e-14 * abs(matrix[j][j]) else 0.0
+        factor[j][j] = root
+        for i in range(j + 1, size):
+            rest = matrix[i][j] - sum(a * b for a, b in zip(factor[i][:j], factor[j][:j], strict=True))
+            factor[i][j] = rest / root if root else 0.0
+    return factor
+
+
+def _moved(centre: Sequence[float], direction: Sequence[float], step: float) -> list[float]:
+    return [value + step * change for value, change in zip(centre, direction, strict=True)]
+
+
+def _coordinates(outcome: Outcome[Number]) -> tuple[Number, Number, Number, Number]:
+    params, tokens, loss = outcome
+    return log(params), log(tokens), log(tokens / params), 0.0 * params if loss is None else loss
+
+
+def _around(value: Number, reach: Number) -> tuple[Number, Number]:
+    return value * exp(-reach), value * exp(reach)
+
+
+def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Number]:
+    losses = [loss for _, _, loss in outcomes if loss is not None]
+    return Interval(
+        level=level,
+        params=_percentiles([params for params, _, _ in outcomes], level),
+        tokens=_percentiles([tokens for _, tokens, _ in outcomes], level),
+        tokens_per_param=_percentiles([tokens / params for params, tokens, _ in outcomes], level),
+        loss=_percentiles(losses, level) if losses else None,
+    )
+
+
+def _widened(drawn: Interval[Number], tested: Backtest, factor: Number) -> Interval[Number]:
+    """Add what backtests missed to the interval of the loss, in quadrature on each side of its middle."""
+    if drawn.loss is None:
+        return drawn
+    low, high = drawn.loss
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    missed = normal_quantile(0.5 + drawn.level / 2) * backtest_rms(tested.factors, tested.rms, factor) * middle
+    reach = (half**2 + missed**2) ** 0.5
+    return replace(drawn, loss=(middle - reach, middle + reach))
+
+
+def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:
+    tails = (0.5 - level / 2, 0.5 + level / 2)
+    if isinstance(values[0], float):
+        ordered = sorted(values)
+        low, high = (_quantile(ordered, tail) for tail in tails)
+        return low, high
+    import numpy as np
+
+    low, high = np.quantile(np.stack(values), tails, axis=0)
+    return low, high
+
+
+def _quantile(ordered: list[float], probability: float) -> float:
+    place = probability * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -1,0 +1,215 @@
+"""A run of a project → its plan: what ``loss`` answers (or ``optimal``, for a budget), asked a thousand times.
+
+Presets, training configs and price lists are read once each.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scaleplan.api import plan_aim, plan_budget, planner_of
+from scaleplan.config.document import DataDocument, parse_document
+from scaleplan.config.names import BUDGETS, HARDWARE
+from scaleplan.config.run import Configs, Place
+from scaleplan.config.tree import display_name
+from scaleplan.errors import FileError, UsageError
+from scaleplan.hardware.funding import Catalogue
+from scaleplan.notices import Notice
+from scaleplan.planning.asking import Hardware, request_of
+from scaleplan.planning.constraints import home_preset, options
+from scaleplan.planning.notices import preset_switched
+from scaleplan.presets.library import DEFAULT_PRESET, Library
+from scaleplan.quantities import parse_count
+from scaleplan.records import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.config.run import Run
+    from scaleplan.config.tree import Tree
+    from scaleplan.hardware.energy import Grids
+    from scaleplan.models import Model
+    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.planner import Planner
+    from scaleplan.planning.uncertainty import Interval
+    from scaleplan.presets.preset import Preset
+
+__all__ = ["Estimate", "Estimator"]
+
+_LEVEL = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The plan of a run, what a plan does not hold, and where the values came from that lead to it."""
+
+    plan: Plan
+    carbon_kg: float | None
+    places: Mapping[str, tuple[Place, ...]]
+    _estimator: Estimator
+    _run: Run
+
+    def interval(self, level: float) -> Interval[float] | None:
+        """Return the intervals of the plan at a level; None when the law's source gives no uncertainty."""
+        known = self.plan.interval
+        if known is None or known.level == level:
+            return known
+        return self._estimator.estimate(self._run, level=level).plan.interval
+
+
+class Estimator:
+    """Plans the runs of projects that share a tree of files.
+
+    Parameters
+    ----------
+    tree
+        Where files are read from.
+
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._configs = Configs(tree)
+        self._catalogue = Catalogue()
+        self._library = Library()
+        self._presets: dict[str, Preset] = {}
+        self._planners: dict[tuple[object, ...], Planner] = {}
+        self._grids: Grids | None = None
+
+    def estimate(self, run: Run, *, level: float = _LEVEL) -> Estimate:
+        """Return the plan of a run, with intervals at ``level``.
+
+        Raises
+        ------
+        ScaleplanError
+            When the run, or a file that it points into, cannot be understood, or no model satisfies it.
+
+        """
+        given = run.read(self._configs)
+        values = {word: item.value for word, item in given.items()}
+        constraints = {option.name: values[option.name] for option in options() if option.name in values}
+        preset, notices = self._law(values.get("preset"), constraints, run)
+        if "batch_regime" in values:
+            preset = preset.with_regime(str(values["batch_regime"]))
+        moe = preset.is_moe
+        if "model" in values:
+            model = self._model(str(values["model"]), run)
+            values["params"] = _params_of(model, preset, notices)
+            moe = moe or model.architecture.experts is not None
+        planner = self._planner(preset, level, _sides(values), run.limits, constraints)
+        plan = self._plan(planner, run, values, moe=moe)
+        carbon = None
+        if "grid" in values and plan.budget.energy_kwh is not None:
+            carbon = self._grid_carbon(str(values["grid"]), plan.budget.energy_kwh)
+        return Estimate(
+            plan=replace(plan, warnings=(*notices, *plan.warnings)),
+            carbon_kg=carbon,
+            places={word: item.places for word, item in given.items()},
+            _estimator=self,
+            _run=run,
+        )
+
+    def _plan(self, planner: Planner, run: Run, values: Mapping[str, str | float], *, moe: bool) -> Plan:
+        hardware = Hardware(**{word: values[word] for word in HARDWARE if word in values})  # type: ignore[arg-type]
+        budget = {word: values[word] for word in BUDGETS if word in values}
+        sides = [word for word in ("params", "tokens") if word in values]
+        if len(sides) == 2 and budget:
+            raise UsageError(
+                f"the run has params, tokens and a budget ({', '.join(budget)})", hint="leave one of the three out"
+            )
+        if len(sides) == 2:
+            if run.limits:
+                raise UsageError("limit bounds the plan of a budget", hint="limits to judge by belong in a policy")
+            size = parse_count(values["params"], what="params")
+            data = parse_count(values["tokens"], what="tokens")
+            return plan_aim(planner, hardware, lambda on: on.loss(size, data), moe=moe, catalogue=self._catalogue)
+        if not budget:
+            missing = [word for word in ("params", "tokens") if word not in sides]
+            raise UsageError(
+                f"the run has no {' and no '.join(missing)}, and no budget",
+                hint="give params (or a model) and tokens, or flops, gpu_hours, time or cost",
+            )
+        return plan_budget(planner, request_of(hardware, **budget), moe=moe, catalogue=self._catalogue)
+
+    def _planner(
+        self,
+        preset: Preset,
+        level: float,
+        sides: Mapping[str, str | float],
+        limits: tuple[str, ...],
+        constraints: Mapping[str, str | float],
+    ) -> Planner:
+        # presets are kept, so that the id of one stays its own
+        key = (id(preset), level, tuple(sides.items()), limits, tuple(constraints.items()))
+        if key not in self._planners:
+            words = {**sides, **constraints}
+            self._planners[key] = planner_of(preset=preset, level=level, limit=limits, **words)  # type: ignore[arg-type]
+        return self._planners[key]
+
+    def _law(
+        self, named: str | float | None, constraints: Mapping[str, object], run: Run
+    ) -> tuple[Preset, list[Notice]]:
+        """Return the law that a run names, or the one that its constraints were measured on, or the default one."""
+        if named is not None:
+            return self._preset(str(named), run), []
+        home = home_preset(constraints)
+        said = [] if home is None else [preset_switched(home, DEFAULT_PRESET)]
+        return self._preset(home or DEFAULT_PRESET, run), said
+
+    def _preset(self, name: str, run: Run) -> Preset:
+        is_path = name.endswith(".toml") or "/" in name or os.sep in name
+        key = str(run.folder / name) if is_path else name
+        if key not in self._presets:
+            self._presets[key] = self._preset_file(run, name) if is_path else self._library.load(name)
+        return self._presets[key]
+
+    def _preset_file(self, run: Run, name: str) -> Preset:
+        from scaleplan.presets.reader import preset_of
+
+        path = run.folder / name
+        shown = display_name(path)
+        document = parse_document(self.tree.text(path, what="preset"), name=shown)
+        if not isinstance(document, DataDocument) or not isinstance(document.data, dict):
+            raise FileError(f"{shown}: a preset is a TOML file")
+        return preset_of(Table(document.data, source=shown))
+
+    def _model(self, name: str, run: Run) -> Model:
+        from scaleplan.models import describe
+        from scaleplan.models.config import parse_config
+        from scaleplan.models.families import architecture_of
+
+        path = run.folder / name
+        if not name.endswith(".json"):
+            path /= "config.json"
+        shown = display_name(path)
+        data = parse_config(self.tree.text(path, what="model config"), source=shown)
+        return describe(architecture_of(data, source=shown), source=shown)
+
+    def _grid_carbon(self, name: str, kwh: float) -> float:
+        from scaleplan.hardware.energy import Grids
+
+        self._grids = self._grids or Grids()
+        return self._grids.get(name).carbon_kg(kwh)
+
+
+def _params_of(model: Model, preset: Preset, notices: list[Notice]) -> float:
+    """Return the size of a model as the law counts; of a mixture of experts the part that is active."""
+    convention, counts = preset.conventions.params, model.counts
+    if model.architecture.experts is None or convention in ("active", "flops_per_token"):
+        return float(model.params_as(convention))
+    message = f"{preset.id} speaks of dense models: this mixture of experts is counted by its active parameters"
+    notices.append(Notice(code="experts_as_active", message=message))
+    active = {
+        "total": counts.active_params,
+        "non_embedding": counts.active_non_embedding_params,
+        "total_minus_input_embedding": counts.active_params - counts.input_embedding_params,
+    }
+    return float(active[convention])
+
+
+def _sides(values: Mapping[str, str | float]) -> dict[str, str | float]:
+    """Return what bounds the planner: one side of the split, where a budget pays for the other."""
+    sides = {word: values[word] for word in ("params", "tokens") if word in values}
+    return sides if len(sides) == 1 else {}

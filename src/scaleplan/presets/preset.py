@@ -1,0 +1,178 @@
+"""What a preset says: a law with its source, conventions, uncertainty and the range it was fitted on.
+
+A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.presets.reader` turns one file into a checked
+:class:`Preset`; :mod:`scaleplan.presets.library` finds the file for a name.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.laws.variable import VariableSurface
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scaleplan.cost import Cost
+    from scaleplan.laws.base import Law, Units
+
+__all__ = [
+    "LN",
+    "PARAMS_CONVENTIONS",
+    "SCHEMA",
+    "STATUSES",
+    "Backtest",
+    "Conventions",
+    "FitRange",
+    "Preset",
+    "Uncertainty",
+]
+
+SCHEMA = 1
+STATUSES = ("verified", "single-source", "refit")
+PARAMS_CONVENTIONS = ("total", "non_embedding", "active", "total_minus_input_embedding", "flops_per_token")
+
+LN = "ln "
+"""Marks the logarithm of a coefficient among the uncertain parameters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Relative error of the loss (root mean square) when extrapolating compute by each of the factors."""
+
+    factors: tuple[float, ...]
+    rms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertainty:
+    """How well the coefficients are known: a full covariance, or draws; never standard errors alone.
+
+    ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
+    Exactly one of ``covariance`` and ``draws`` is filled. ``centre`` is the middle of the distribution, where the
+    source tells it apart from the point estimate (a bootstrap median); empty means the point estimate.
+    """
+
+    parameters: tuple[str, ...]
+    covariance: tuple[tuple[float, ...], ...] = ()
+    draws: tuple[tuple[float, ...], ...] = ()
+    centre: tuple[float, ...] = ()
+    method: str = ""
+    samples: int | None = None
+    backtest: Backtest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """How the source counts parameters and compute, and on what text it measures the loss."""
+
+    params: str
+    flops: str
+    loss: str
+    tokenizer: str
+    corpus: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRange:
+    """The (low, high) of each quantity over the runs the law was fitted on; None where not stated."""
+
+    params: tuple[float, float] | None = None
+    tokens: tuple[float, float] | None = None
+    flops: tuple[float, float] | None = None
+    tokens_per_param: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A published or fitted law, ready to plan with.
+
+    ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
+    ``units``. ``refusal`` says why the law must not choose D/N; it is None where it may. ``caveats`` are the
+    notes that every plan must repeat. ``origin`` is the file.
+    """
+
+    id: str
+    aliases: tuple[str, ...]
+    title: str
+    form: str
+    source: str
+    status: str
+    law: Law
+    published: Law
+    units: Units
+    uncertainty: Uncertainty | None
+    conventions: Conventions
+    cost: Cost
+    range: FitRange
+    refusal: str | None
+    notes: tuple[str, ...]
+    caveats: tuple[str, ...]
+    fit: Mapping[str, object] | None
+    origin: str
+
+    @property
+    def allocates(self) -> bool:
+        """Whether the law may choose the split of a budget."""
+        return self.refusal is None
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether the law speaks of mixtures of experts: its parameters are the activated ones."""
+        return self.conventions.params == "active"
+
+    def with_regime(self, regime: str) -> Preset:
+        """Return the preset for another batch regime.
+
+        Raises
+        ------
+        UsageError
+            When the law does not depend on the regime, or knows no such regime.
+
+        """
+        known = self.published.regimes
+        if not known:
+            raise UsageError(
+                f"preset '{self.id}' does not depend on the batch regime", hint="--batch-regime is for kaplan-2020"
+            )
+        if regime not in known:
+            raise UnknownNameError("batch regime", regime, known)
+        published = self.published.with_regime(regime)
+        return replace(self, published=published, law=published.in_raw_units(self.units))
+
+    def with_variable(self, value: float) -> Preset:
+        """Return the preset of a law of mixtures for another number of experts, or another granularity."""
+        assert isinstance(self.published, VariableSurface)
+        published = self.published.choose(value)
+        law = published.in_raw_units(self.units)
+        if not law.routing_flops:
+            return replace(self, published=published, law=law)
+        return replace(
+            self,
+            published=published,
+            law=law,
+            cost=replace(self.cost, routing=law.routing_flops),
+            conventions=replace(self.conventions, flops=f"{self.conventions.flops.partition(' +')[0]} + routing"),
+        )
+
+    def centre(self) -> tuple[float, ...]:
+        """Return the middle of the coefficients' distribution in the coordinates of the uncertainty."""
+        if self.uncertainty is None:
+            return ()
+        known = self.published.coefficients()
+        return self.uncertainty.centre or tuple(
+            math.log(known[name.removeprefix(LN)]) if name.startswith(LN) else known[name]
+            for name in self.uncertainty.parameters
+        )
+
+    def law_at(self, theta: Sequence[float]) -> Law:
+        """Return the law, in raw units, with its uncertain coefficients moved to ``theta``."""
+        names = self.uncertainty.parameters if self.uncertainty else ()
+        moved = {
+            name.removeprefix(LN): math.exp(value) if name.startswith(LN) else float(value)
+            for name, value in zip(names, theta, strict=True)
+        }
+        return self.published.with_coefficients(moved).in_raw_units(self.units)

@@ -1,0 +1,191 @@
+"""Rules of thumb: which sources give a learning rate and a batch, each measured in what units.
+
+A rule is a TOML file (``presets/rules/ID.toml``): curves of named quantities, with the conventions, the fitted
+range and the source. Batches are in tokens here, whatever unit the source counts in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from scaleplan.datafiles import data_folder, read_table
+from scaleplan.errors import UnknownNameError
+from scaleplan.laws import LAWS, law_class
+from scaleplan.laws.base import Curve, Units
+from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES, FitRange
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scaleplan.records import Table
+
+__all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
+
+BATCH_KINDS = ("optimal", "critical")
+"""The batch of the least loss, and the one above which further examples a step are largely wasted."""
+
+_SCHEMA = 1
+_ADVISE = ("always", "experts", "never")
+_NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One source's rule for the learning rate, the batch or both.
+
+    Parameters
+    ----------
+    id, title, source, status
+        What it is called, and where its numbers come from.
+    params, flops, loss
+        How the source counts parameters and compute and in what unit the loss is; ``"not stated"`` if it matters
+        to none of its curves.
+    learning_rate, batch
+        Curves of ``params``, ``tokens``, ``flops``, ``loss`` or ``experts`` in raw units; None where there is none.
+    batch_kind
+        ``optimal`` or ``critical``, None without a batch.
+    tokens_each
+        Tokens in one unit of the source's batch: the length of its sequences, or 1.
+    exponents
+        Exponents without a scale: output → input → exponent.
+    advise
+        Whether the rule speaks about every model, about mixtures of ``experts``, or ``never`` about a plan.
+    range, notes, origin
+        The fitted range, what to know, and the file.
+
+    """
+
+    id: str
+    title: str
+    source: str
+    status: str
+    params: str
+    flops: str
+    loss: str
+    learning_rate: Curve | None
+    batch: Curve | None
+    batch_kind: str | None
+    tokens_each: float
+    exponents: Mapping[str, Mapping[str, float]]
+    advise: str
+    range: FitRange
+    notes: tuple[str, ...]
+    origin: str
+
+    def rate(self, **inputs: float) -> float | None:
+        """Return the learning rate; None without a curve for it."""
+        return None if self.learning_rate is None else self.learning_rate.value(**inputs)
+
+    def batch_tokens(self, **inputs: float) -> float | None:
+        """Return the batch in tokens; None without a curve for it."""
+        return None if self.batch is None else self.batch.value(**inputs) * self.tokens_each
+
+    def ratio(self, output: str, before: Mapping[str, float], after: Mapping[str, float]) -> float:
+        """Return by what factor ``output`` changes between two settings, for a rule that has exponents only.
+
+        Raises
+        ------
+        UnknownNameError
+            When the rule has no exponents for it.
+
+        """
+        if output not in self.exponents:
+            raise UnknownNameError("output", output, self.exponents)
+        factor = 1.0
+        for name, exponent in self.exponents[output].items():
+            factor *= (after[name] / before[name]) ** exponent
+        return factor
+
+
+class RuleLibrary:
+    """The rule files of a folder, the bundled one by default."""
+
+    __slots__ = ("folder",)
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = data_folder() / "rules" if folder is None else folder
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all rules, sorted."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.toml")))
+
+    def load(self, name: str) -> Rule:
+        """Return the rule of an id.
+
+        Raises
+        ------
+        UnknownNameError
+            When there is none.
+        FileError
+            When its file is invalid.
+
+        """
+        if name not in self.ids():
+            raise UnknownNameError("rule", name, self.ids())
+        return read_rule(self.folder / f"{name}.toml")
+
+    def all(self) -> tuple[Rule, ...]:
+        """Return all rules, sorted by id."""
+        return tuple(self.load(name) for name in self.ids())
+
+
+def read_rule(path: Path) -> Rule:
+    """Read and check one rule file.
+
+    Raises
+    ------
+    FileError
+        For anything wrong with the file; the message names the key.
+
+    """
+    top = read_table(path, what="rule")
+    if top.integer("schema") != _SCHEMA:
+        raise top.error("schema", f"expected {_SCHEMA}")
+    conventions, use, spans, batch = (top.table(key) for key in ("conventions", "use", "range", "batch"))
+    units_table = top.table("units")
+    units = Units(**{item.name: units_table.number(item.name, 1.0, above=0) for item in fields(Units)})
+    units_table.done()
+    kind = batch.choice("kind", BATCH_KINDS) if "batch" in top else None
+    tokens_each = batch.number("tokens_each", 1.0, above=0)
+    rule = Rule(
+        id=top.text("id"),
+        title=top.text("title"),
+        source=top.text("source"),
+        status=top.choice("status", STATUSES),
+        params=conventions.choice("params", (*PARAMS_CONVENTIONS, _NOT_STATED), _NOT_STATED),
+        flops=conventions.text("flops", _NOT_STATED),
+        loss=conventions.text("loss", _NOT_STATED),
+        learning_rate=_curve(top.table("learning_rate"), units) if "learning_rate" in top else None,
+        batch=_curve(batch, units, known=("kind", "tokens_each")) if "batch" in top else None,
+        batch_kind=kind,
+        tokens_each=tokens_each,
+        exponents=_exponents(top.table("exponents")),
+        advise=use.choice("advise", _ADVISE, "always"),
+        range=FitRange(**{item.name: spans.interval(item.name) for item in fields(FitRange)}),
+        notes=tuple(note.text("text") for note in top.tables("notes")),
+        origin=top.source,
+    )
+    conventions.text("corpus", _NOT_STATED)
+    use.text("reason", "")
+    for table in (conventions, use, spans, top):
+        table.done()
+    return rule
+
+
+def _curve(table: Table, units: Units, known: tuple[str, ...] = ()) -> Curve:
+    """Read a curve whose form and coefficients share one table with the ``known`` keys."""
+    kind = law_class(table.choice("form", LAWS))
+    if not issubclass(kind, Curve):
+        raise table.error("form", "expected a curve, not a law of size and tokens")
+    rest = {key: value for key, value in table.data.items() if key not in {"form", *known}}
+    return kind.from_table(type(table)(rest, source=table.source, path=table.path)).in_raw_units(units)
+
+
+def _exponents(table: Table) -> dict[str, dict[str, float]]:
+    found = {}
+    for output in table.data:
+        powers = table.table(output)
+        found[output] = {name: powers.number(name) for name in powers.data}
+    return found

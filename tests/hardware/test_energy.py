@@ -1,0 +1,121 @@
+"""Energy and carbon: the published accounts of well-known runs, recomputed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaleplan.datafiles import data_folder
+from scaleplan.errors import FileError, UnknownNameError, UsageError
+from scaleplan.hardware.energy import HOST, LOAD, PUE, Grid, Grids, Power
+
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "grid_carbon.csv"
+PAPER = {"load": 1.0, "host": 1.0}
+
+
+@pytest.fixture(scope="module")
+def grids():
+    return Grids([data_folder()])
+
+
+@pytest.mark.parametrize(
+    "hours, tdp_w, pue, mwh",
+    [
+        (3.552e6, 330, 1.10, 1289),  # GPT-3 at 330 W a V100 with its host; Patterson 2021 publish 1,287
+        (1_720_320, 400, 1.0, 688),  # Llama 2 70B
+        (1_022_362, 400, 1.1, 450),  # LLaMA 65B; published 449
+        (30.84e6, 700, 1.0, 21_588),  # Llama 3.1 405B
+        (1_082_990, 400, 1.0, 433.2),  # BLOOM: 433,196 kWh
+    ],
+)
+def test_published_energy_is_reproduced(hours, tdp_w, pue, mwh):
+    """Hours times power times PUE gives the figure of each account, to the digits it states."""
+    assert Power(**PAPER, pue=pue).kwh(hours, tdp_w=tdp_w) / 1000 == pytest.approx(mwh, rel=6e-4)
+
+
+@pytest.mark.parametrize(
+    "mwh, intensity, tonnes",
+    [
+        (1289, 429, 553),  # GPT-3; published 552
+        (688.1, 423.5, 291.4),  # Llama 2 70B; published 291.42
+        (449.8, 385, 173),  # LLaMA 65B
+        (21_588, 413.7, 8930),  # Llama 3.1 405B
+        (433.2, 57, 24.7),  # BLOOM
+    ],
+)
+def test_published_emissions_are_reproduced(mwh, intensity, tonnes):
+    """Energy times the intensity of the grid, with nothing subtracted, to the digits stated."""
+    grid = Grid(code="X", name="", kind="country", g_co2_per_kwh=intensity, year=2023, source="")
+    assert grid.carbon_kg(mwh * 1000) / 1000 == pytest.approx(tonnes, rel=2e-3)
+
+
+def test_the_defaults_are_a_tuned_run_in_a_large_data_centre():
+    """0.85 of the design power, a quarter on top for the server, 10 % for the building."""
+    assert Power().kw(700) == pytest.approx(0.7 * 0.85 * 1.25 * 1.10)
+    assert (LOAD["tuned"], HOST["server"], PUE["hyperscale"]) == (0.85, 1.25, 1.10)
+
+
+@given(hours=st.floats(1e-3, 1e12), load=st.floats(0.01, 2), host=st.floats(1, 5), pue=st.floats(1, 5))
+def test_energy_goes_back_to_hours(hours, load, host, pue):
+    """kwh and gpu_hours are inverse, to rounding."""
+    power = Power(load=load, host=host, pue=pue)
+    assert power.gpu_hours(power.kwh(hours, tdp_w=400), tdp_w=400) == pytest.approx(hours, rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [{"load": 0}, {"load": 85}, {"host": 0.9}, {"pue": 0.5}, {"pue": float("nan")}])
+def test_impossible_power_is_refused(wrong):
+    """A load in percent, a building that gives energy back, and nan are mistakes."""
+    with pytest.raises(UsageError):
+        Power(**wrong)
+
+
+@pytest.mark.parametrize(
+    "name, grams, year",
+    [
+        ("FRA", 56.0, 2023),
+        ("france", 56.0, 2023),
+        ("gcp:us-central1", 430, 2023),
+        ("us-central1", 430, 2023),
+        ("world", 475, 2019),
+    ],
+)
+def test_a_grid_is_found_by_code_or_name(grids, name, grams, year):
+    """Country codes and names, and cloud regions with or without the provider."""
+    grid = grids.get(name)
+    assert (grid.g_co2_per_kwh, grid.year) == (grams, year)
+    assert grid.source
+
+
+def test_an_unknown_grid_gets_a_suggestion(grids):
+    """A typing mistake is met with the closest name."""
+    with pytest.raises(UnknownNameError) as caught:
+        grids.get("Frnace")
+    assert "did you mean 'France'?" in caught.value.hint
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference table is not part of the project")
+def test_the_grids_are_the_reference_grids(grids):
+    """Every row ships with its intensity, year and source."""
+    with REFERENCE.open(newline="") as stream:
+        rows = {row["code"]: row for row in csv.DictReader(stream)}
+    assert {grid.code for grid in grids.all()} == set(rows)
+    for grid in grids.all():
+        row = rows[grid.code]
+        assert (grid.g_co2_per_kwh, grid.year) == (float(row["g_co2_per_kwh"]), int(row["year"]))
+        assert (grid.name, grid.kind, grid.source) == (row["name"], row["kind"], row["source"])
+
+
+def test_the_users_grids_win(tmp_path):
+    """A file in the user's folder replaces one grid and keeps the others."""
+    text = 'schema = 1\n[[grid]]\ncode = "FRA"\nname = "France"\ng_co2_per_kwh = 33\nyear = 2025\nsource = "own"\n'
+    (tmp_path / "grid_carbon.toml").write_text(text)
+    both = Grids([data_folder(), tmp_path])
+    assert both.get("FRA").g_co2_per_kwh == 33
+    assert both.get("DEU").g_co2_per_kwh == 380.9
+    (tmp_path / "grid_carbon.toml").write_text(text.replace("33", "-1"))
+    with pytest.raises(FileError, match=r"grid\[0\].g_co2_per_kwh"):
+        Grids([tmp_path])

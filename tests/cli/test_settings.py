@@ -71,6 +71,14 @@ def test_the_format_may_be_set_and_json_still_wins(cli, monkeypatch):
     assert cli("optimal").error["code"] == "usage"
 
 
+def test_settings_hold_inside_a_group(cli, monkeypatch):
+    """``presets list`` and its like take the format of the settings as any command does."""
+    Path("scaleplan.toml").write_text("[defaults]\nformat = 'json'\n")
+    assert cli("presets", "list").json["schema"] == "scaleplan/presets/1"
+    monkeypatch.setenv("SCALEPLAN_FORMAT", "csv")
+    assert cli("gpus", "show", "h100-sxm").out.startswith("schema,")
+
+
 def test_errors_follow_the_format_of_the_settings_file(cli):
     """A project that speaks JSON gets its errors in JSON."""
     Path("scaleplan.toml").write_text("[defaults]\nformat = 'json'\n")

@@ -10,7 +10,7 @@ import pytest
 OPTIMAL = ("-m", "scaleplan", "optimal", "--flops", "1e21")
 HEAVY = {"numpy", "scipy", "matplotlib", "rich", "pygments", "yaml", "pandas"}
 SLOW = {
-    "statistics", "difflib", "decimal", "fractions", "importlib.metadata", "importlib.resources", "unittest", "csv",
+    "statistics", "difflib", "decimal", "fractions", "importlib.metadata", "importlib.resources", "unittest",
     "multiprocessing", "concurrent.futures", "asyncio", "http", "email", "urllib.request", "xml", "sqlite3",
 }  # fmt: skip
 ELSEWHERE = {f"scaleplan.{name}" for name in (

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from scaleplan.cli.settings import load_defaults
+from scaleplan.cli.settings import from_environment, load_defaults
 from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, inert, quote
 
 if TYPE_CHECKING:
@@ -73,7 +73,13 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Import and build one command; None when there is none of this name."""
-        return build(cmd_name) if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        command = build(cmd_name)
+        inner, settings = getattr(command, "commands", {}), ctx.default_map
+        if settings is not None and inner and not inner.keys() <= settings[cmd_name].keys():
+            settings[cmd_name] = dict.fromkeys(inner, settings[cmd_name])  # they are the settings of each of them
+        return command
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the table of commands without importing any."""
@@ -117,9 +123,9 @@ def _root() -> Any:  # noqa: ANN401
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit status; errors of the user are printed, bugs are raised."""
     root = _root()
-    defaults: dict[str, str] = {}
+    defaults = from_environment()
     try:
-        defaults = load_defaults()
+        defaults = load_defaults() | defaults
         status = root.main(
             args=list(arguments),
             prog_name="scaleplan",
@@ -150,7 +156,7 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     path = context.command_path if context is not None else "scaleplan"
     hint = f"'{path} --help' lists the options"
     message = inert(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
-    unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(Possible options: .*\))?", message)
+    unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(.*Possible options.*\))?", message)
     if unknown is not None and context is not None:
         kind, name = unknown.groups()
         command = context.command
@@ -182,9 +188,7 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
 def _wants_json(arguments: Sequence[str], defaults: Mapping[str, str]) -> bool:
     """Whether the person asked for JSON, read from the words alone: parsing may be what failed."""
-    import os
-
-    named = os.environ.get("SCALEPLAN_FORMAT") or defaults.get("format", "")
+    named = defaults.get("format", "")
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--json":
             return True

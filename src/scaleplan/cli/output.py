@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from scaleplan.cli.settings import from_environment
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, inert
 from scaleplan.formats import FORMATS, JUDGING, render
 
@@ -148,4 +149,6 @@ def _tell_settings(ctx: typer.Context) -> None:
         source = ctx.get_parameter_source(name)
         if source is not None and value not in (None, False, [], ()):
             shown = sources.get(source.name, source.name.lower())
+            if source.name == "DEFAULT_MAP" and name in from_environment():
+                shown = sources["ENVIRONMENT"]
             sys.stderr.write(f"setting: {name} = {inert(str(value))} ({shown})\n")

@@ -7,6 +7,7 @@ configuration folder.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,21 @@ from scaleplan.errors import FileError
 if TYPE_CHECKING:
     from scaleplan.records import Table
 
-__all__ = ["load_defaults", "project_file"]
+__all__ = ["from_environment", "load_defaults", "project_file", "variable"]
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"SCALEPLAN_{name.upper()}"
+
+
+def from_environment() -> dict[str, str]:
+    """Return the settings of the environment.
+
+    They are read here because the lowest version of the parser that we support does not read them.
+    """
+    found = {name: os.environ.get(variable(name), "") for name in (*SETTINGS, "overhead")}
+    return {name: value for name, value in found.items() if value}
 
 
 def load_defaults() -> dict[str, str]:

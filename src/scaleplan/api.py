@@ -7,57 +7,44 @@ dollars). Results are frozen records whose attributes are the JSON keys, with ``
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.hardware.funding import Catalogue, resolve, settle
-from scaleplan.planning.asking import Hardware, limits_of, request_of
-from scaleplan.planning.constraints import constraints_of, home_preset
-from scaleplan.planning.notices import left_out, preset_switched
+from scaleplan.planning.asking import request_of
+from scaleplan.planning.notices import left_out
 from scaleplan.planning.plan import Plans
-from scaleplan.planning.planner import Planner
-from scaleplan.planning.variants import VARIANTS
-from scaleplan.presets.library import DEFAULT_PRESET, Library
+from scaleplan.planning.posing import plan_aim, plan_budget, planner_of
+from scaleplan.planning.words import SWEPT, RunWords, split_words
 from scaleplan.quantities import (
     parse,
     parse_count,
     parse_days,
-    parse_fraction,
     parse_integer,
     parse_kilograms,
     parse_kwh,
     parse_positive,
-    parse_ratio,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
-    from scaleplan.hardware.budget import BudgetRequest
     from scaleplan.hardware.conversion import Conversion
-    from scaleplan.models import Model
-    from scaleplan.notices import Notice
     from scaleplan.planning.asking import Amount
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.plan_array import PlanArray
+    from scaleplan.planning.words import ArrayWords, BudgetWords, ChosenWords, ConversionWords, GoalWords, Words
     from scaleplan.presets.preset import Preset
 
 __all__ = [
     "COMPARED",
-    "SWEPT",
     "compare",
     "convert",
     "loss",
     "optimal",
     "optimal_array",
-    "plan_aim",
-    "plan_budget",
-    "planner_of",
     "sweep",
     "target",
 ]
@@ -75,170 +62,7 @@ COMPARED = (
 )
 """The laws that ``compare`` shows when none is named: one of each way to have measured the split."""
 
-SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd"}
-"""What ``sweep`` can range over, each with its kind of quantity."""
-
 _MOST_POINTS = 10_000_000
-
-
-class ConstraintWords(TypedDict, total=False):
-    """The constraints that come with the program; a registered one adds its own words."""
-
-    unique_tokens: Amount | None
-    compute_multiplier: Amount | None
-    inference_tokens: Amount | None
-    inference_mfu: Amount | None
-    inference_price: Amount | None
-    train_bits: Amount | None
-    bits_weights: Amount | None
-    bits_activations: Amount | None
-    bits_kv: Amount | None
-    ptq_bits: Amount | None
-    fp_format: str | None
-    quant_block: Amount | None
-    moe_leverage: str | None
-    experts: Amount | None
-    max_memory: Amount | None
-    kv_tokens: Amount | None
-    granularity: Amount | None
-
-
-class LawWords(ConstraintWords, total=False):
-    """Which law, what stands between it and the plan, and how its answer is told."""
-
-    preset: str | Preset | None
-    level: Amount
-    overhead: Amount
-    batch_regime: str | None
-    count: str | None
-
-
-class BoundWords(TypedDict, total=False):
-    """What a plan must stay within."""
-
-    params: Amount | None
-    tokens: Amount | None
-    limit: Sequence[str] | None
-
-
-class HardwareWords(TypedDict, total=False):
-    """What the compute runs on."""
-
-    gpu: str | None
-    gpus: Amount | None
-    mfu: Amount | None
-    goodput: Amount | None
-    precision: str | None
-    profile: str | None
-    price: Amount | None
-
-
-class PointWords(LawWords, HardwareWords, total=False):
-    """What accompanies a chosen model."""
-
-
-class RunWords(TypedDict, total=False):
-    """A concrete model, and how a plan is drawn out to a run."""
-
-    model: Model | str | Path | Mapping[str, object] | None
-    shape: bool
-    style: str | None
-    context: Amount | None
-    batch: Amount | None
-    region: str | None
-
-
-class ChosenWords(PointWords, RunWords, total=False):
-    """What accompanies a model on its tokens."""
-
-
-class GoalWords(PointWords, total=False):
-    """What accompanies a goal."""
-
-    limit: Sequence[str] | None
-
-
-class Words(PointWords, BoundWords, total=False):
-    """What accompanies a budget."""
-
-
-class ConversionWords(HardwareWords, total=False):
-    """An amount to convert, and the hardware."""
-
-    flops: Amount | None
-    gpu_hours: Amount | None
-    time: Amount | None
-    cost: Amount | None
-
-
-class ArrayWords(LawWords, BoundWords, total=False):
-    """What accompanies an array of budgets in FLOP."""
-
-
-class BudgetWords(Words, RunWords, total=False):
-    """A budget and what accompanies it."""
-
-    flops: Amount | None
-    gpu_hours: Amount | None
-    time: Amount | None
-    cost: Amount | None
-
-
-def planner_of(
-    *,
-    preset: str | Preset | None = None,
-    level: Amount = 0.9,
-    overhead: Amount = 0.05,
-    batch_regime: str | None = None,
-    count: str | None = None,
-    params: Amount | None = None,
-    tokens: Amount | None = None,
-    limit: Sequence[str] | None = None,
-    model: Model | None = None,
-    **constraints: Amount | None,
-) -> Planner:
-    """Return the planner for a law, its limits and constraints, and how to tell its answers.
-
-    Without a preset the law is the default one, or the one that a constraint was measured on.
-
-    Raises
-    ------
-    ScaleplanError
-        For an unknown preset, an amount that cannot be read, bounds that exclude each other.
-
-    """
-    said: tuple[Notice, ...] = ()
-    if preset is None:
-        home = home_preset(constraints)
-        portable = all(entry.preset != home for entry in VARIANTS.values())
-        said = () if home is None else (preset_switched(home, DEFAULT_PRESET if portable else None),)
-        preset = home or DEFAULT_PRESET
-    law = Library().load(preset) if isinstance(preset, str) else preset
-    if batch_regime is not None:
-        law = law.with_regime(batch_regime)
-    if model is not None:
-        from scaleplan.planning.modelled import size_by
-
-        if params is not None:
-            raise UsageError("the size is given twice: --params and --model", hint="give one of them")
-        params, asides = size_by(law, model)
-        said = (*said, *asides)
-    asked = constraints_of(constraints, law)
-    planner = Planner(
-        preset=law,
-        limits=limits_of(params=params, tokens=tokens, limits=limit or ()),
-        constraints=asked,
-        level=parse_fraction(level),
-        overhead=parse_ratio(overhead),
-        count=count,
-        said=said,
-        model=model,
-    )
-    if not asked.variants:
-        return planner
-    from scaleplan.planning.choosing import varied  # for laws of mixtures alone
-
-    return varied(planner, *asked.variants)
 
 
 def optimal(**words: Unpack[BudgetWords]) -> Plan:
@@ -268,7 +92,7 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
     '2.778e+09 parameters on 5.999e+10 tokens, loss 2.306'
 
     """
-    hardware, rest, budget = _split(words)
+    hardware, rest, budget = split_words(words)
     run = _run_of(rest)
     return run(plan_budget(planner_of(**rest), request_of(hardware, **budget)))
 
@@ -291,7 +115,7 @@ def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
 
 def loss(*, params: Amount | None = None, tokens: Amount, **words: Unpack[ChosenWords]) -> Plan:
     """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum."""
-    hardware, rest, _ = _split(words)
+    hardware, rest, _ = split_words(words)
     run = _run_of(rest)
     model = rest.get("model")
     if (params is None) == (model is None):
@@ -316,7 +140,7 @@ def target(
     if len(given) != 1:
         what = f"more than one goal: {' and '.join(given)}" if given else "there is no goal"
         raise UsageError(what, hint="give exactly one of --loss, --params or --tokens")
-    hardware, rest, _ = _split(words)
+    hardware, rest, _ = split_words(words)
     planner = planner_of(**rest)
     if loss is not None:
         goal = parse_positive(loss)
@@ -345,7 +169,7 @@ def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops"
 
     """
     budgets = spaced(start, stop, points=points, by=by)
-    hardware, rest, _ = _split(words)
+    hardware, rest, _ = split_words(words)
     planner = planner_of(**rest)
     return Plans(plans=tuple(plan_budget(planner, request_of(hardware, **{by: budget})) for budget in budgets))
 
@@ -379,7 +203,7 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
     laws stand on different text and tokenizers: they are shown, never ranked.
     """
     plans, notices = [], []
-    hardware, rest, budget = _split(words)
+    hardware, rest, budget = split_words(words)
     count = rest.pop("count", None) or "total"
     for preset in presets:
         planner = planner_of(preset=preset, count=count, **rest)
@@ -397,14 +221,6 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
     return Plans(plans=tuple(plans), warnings=tuple(notices))
 
 
-def _split(words: Mapping[str, Any]) -> tuple[Hardware, dict[str, Any], dict[str, Any]]:
-    """Part the words of a question: about hardware, about the law and its bounds, about the budget."""
-    rest = dict(words)
-    hardware = {name: rest.pop(name) for name in HardwareWords.__annotations__ if name in rest}
-    budget = {name: rest.pop(name) for name in SWEPT if name in rest}
-    return Hardware(**hardware), rest, budget
-
-
 def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
     """Take the words about a run out of a question, its model left read; return what draws a plan out to a run."""
     asked = {name: words.pop(name) for name in RunWords.__annotations__ if name in words}
@@ -417,62 +233,6 @@ def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
     if model is not None:
         words["model"] = model
     return lambda plan: drawn(plan, drawing, model)
-
-
-def plan_budget(
-    planner: Planner, request: BudgetRequest, *, moe: bool | None = None, catalogue: Catalogue | None = None
-) -> Plan:
-    """Return the optimal plan; a default utilisation is settled with the size of the model it pays for.
-
-    Parameters
-    ----------
-    planner
-        The law and what the plan must keep to.
-    request
-        The budget and the hardware.
-    moe
-        Whether the model is a mixture of experts; None when the law says so.
-    catalogue
-        What is known of hardware; read from disk by default.
-
-    """
-    funding = settle(
-        request,
-        lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
-        moe=planner.mixture if moe is None else moe,
-        by_hardware=planner.by_hardware,
-        catalogue=catalogue,
-    )
-    plan = planner.on(funding.budget).optimal(funding.flops, budget=funding.budget)
-    return replace(plan, warnings=(*plan.warnings, *funding.notices))
-
-
-def plan_aim(
-    planner: Planner,
-    hardware: Hardware,
-    aim: Callable[[Planner], Plan],
-    *,
-    moe: bool | None = None,
-    catalogue: Catalogue | None = None,
-) -> Plan:
-    """Return the plan for a goal, with what its compute costs on the hardware asked for.
-
-    Where the plan depends on the hardware, its utilisation is that of the size of the plan before, until it stays.
-    Parameters as for :func:`plan_budget`; ``aim`` asks a planner for the plan.
-    """
-    moe = planner.mixture if moe is None else moe
-    catalogue = catalogue or Catalogue()
-    funding = None
-    if planner.by_hardware:
-        funding = resolve(request_of(hardware, flops=1.0), moe=moe, catalogue=catalogue)
-    for _ in range(4):
-        plan = aim(planner if funding is None else planner.on(funding.budget))
-        request = request_of(hardware, flops=plan.flops)
-        found = resolve(request, params=planner.working_params(plan.params), moe=moe, catalogue=catalogue)
-        if funding is None or found.budget.utilisation == funding.budget.utilisation:
-            break
-        funding = found
-    return replace(plan, budget=found.budget, warnings=(*plan.warnings, *found.notices))
 
 
 def convert(
@@ -505,7 +265,7 @@ def convert(
     """
     from scaleplan.hardware.conversion import convert as convert_amount
 
-    hardware, rest, budget = _split(words)
+    hardware, rest, budget = split_words(words)
     request = request_of(hardware, **budget)
     if rest:
         raise UsageError(f"{next(iter(rest))} says nothing about a conversion")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scaleplan import api
 from scaleplan.charts import curves, planning
+from scaleplan.planning import posing
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,14 +18,14 @@ def _bundled_data_only(tmp_path_factory):
 @pytest.fixture(scope="session")
 def planner():
     """Return the default law without bounds."""
-    return api.planner_of(preset="besiroglu-2024")
+    return posing.planner_of(preset="besiroglu-2024")
 
 
 @pytest.fixture(scope="session")
 def charts(planner):
     """Return the pictures of planning for 1e21 FLOP, by kind."""
     budgets = curves.budgets_around(planner.preset, (1e23,))
-    laws = [api.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
+    laws = [posing.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
     drawn = (
         planning.frontier(planner, budgets, at=1e23),
         planning.isoflop(planner, [1e20, 1e21, 1e23]),

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Unpack
 
 from scaleplan import api
 from scaleplan.errors import UsageError
+from scaleplan.planning import posing
 from scaleplan.planning.constraints import home_preset
 from scaleplan.planning.plan import Plans
 from scaleplan.quantities import parse_count, parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.planning.asking import Amount
+    from scaleplan.planning.words import GoalWords
 
 __all__ = ["break_even"]
 
@@ -26,7 +28,7 @@ def break_even(
     start: Amount = 1e10,
     stop: Amount = 1e14,
     points: Amount = 9,
-    **words: Unpack[api.GoalWords],
+    **words: Unpack[GoalWords],
 ) -> Plans:
     """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
 
@@ -67,7 +69,7 @@ def break_even(
             hint="2 to 1000 points, the smaller demand first",
         )
     if loss is None:
-        reference = api.planner_of(
+        reference = posing.planner_of(
             preset=words.get("preset") or home_preset(words),
             batch_regime=words.get("batch_regime"),
             count=words.get("count"),

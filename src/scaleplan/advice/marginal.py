@@ -8,24 +8,25 @@ reaches ``L(C) - g``, less ``C``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from scaleplan.api import SWEPT, HardwareWords, plan_budget, planner_of
 from scaleplan.errors import UsageError
 from scaleplan.hardware.funding import Catalogue, resolve
 from scaleplan.laws.base import LossSurface
-from scaleplan.planning.asking import Hardware, request_of
+from scaleplan.planning.asking import request_of
+from scaleplan.planning.posing import plan_budget, planner_of
+from scaleplan.planning.words import split_words
 from scaleplan.planning.uncertainty import interval
 from scaleplan.quantities import parse_integer
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
-    from scaleplan.api import BudgetWords
     from scaleplan.hardware.budget import Budget, BudgetRequest
     from scaleplan.laws.base import Law
     from scaleplan.notices import Notice
     from scaleplan.planning.asking import Amount
     from scaleplan.planning.planner import Planner
+    from scaleplan.planning.words import BudgetWords
 
 __all__ = ["Marginal", "Step", "marginal"]
 
@@ -127,9 +128,7 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     number = int(parse_integer(doublings))
     if not 1 <= number <= _MOST_DOUBLINGS:
         raise UsageError(f"doublings are 1 to {_MOST_DOUBLINGS}, not {number:,}")
-    question: dict[str, Any] = dict(words)
-    hardware = Hardware(**{name: question.pop(name) for name in HardwareWords.__annotations__ if name in question})
-    budget = {name: question.pop(name) for name in SWEPT if name in question}
+    hardware, question, budget = split_words(words)
     planner = planner_of(**question)
     planner.require_choice()
     request = request_of(hardware, **budget)

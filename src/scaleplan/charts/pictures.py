@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from scaleplan import api
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.hardware.funding import Catalogue, resolve
+from scaleplan.planning import posing
 from scaleplan.planning.asking import Hardware, request_of
+from scaleplan.planning.words import SWEPT, BudgetWords, HardwareWords, split_words
 from scaleplan.quantities import parse_flops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scaleplan.api import BudgetWords
     from scaleplan.charts.chart import Chart
     from scaleplan.planning.asking import Amount
     from scaleplan.planning.plan import Plan
@@ -55,12 +56,9 @@ class Asked:
     @classmethod
     def of(cls, words: dict[str, Any], *, start: Amount | None = None, stop: Amount | None = None) -> Asked:
         """Read the words of a question; the budget may be missing."""
-        rest = dict(words)
-        hardware = Hardware(**{name: rest.pop(name) for name in api.HardwareWords.__annotations__ if name in rest})
-        budget = {name: rest.pop(name) for name in api.SWEPT if rest.get(name) is not None}
-        rest = {name: value for name, value in rest.items() if name not in api.SWEPT}
-        planner, plan, flops = api.planner_of(**rest), None, None
-        if budget:
+        hardware, rest, budget = split_words(words)
+        planner, plan, flops = posing.planner_of(**rest), None, None
+        if any(amount is not None for amount in budget.values()):
             plan = api.optimal(**words)
             planner = planner.on(plan.budget)
             flops = planner.cost.flops(plan.params, plan.tokens) if planner.constraints.terms else plan.flops
@@ -210,13 +208,11 @@ def _compare(asked: Asked, laws: Sequence[str | Preset], words: BudgetWords) -> 
     own = words.get("preset")
     presets = [*([own] if own else []), *(laws or api.COMPARED)]
     rest = {
-        name: value
-        for name, value in words.items()
-        if name not in {*api.SWEPT, *api.HardwareWords.__annotations__, "preset"}
+        name: value for name, value in words.items() if name not in {*SWEPT, *HardwareWords.__annotations__, "preset"}
     }
     found: dict[str, Planner] = {}
     for preset in presets:
-        planner = api.planner_of(**{**rest, "preset": preset})  # type: ignore[arg-type]
+        planner = posing.planner_of(**{**rest, "preset": preset})  # type: ignore[arg-type]
         if planner.may_choose and _answers(planner):
             found.setdefault(planner.preset.id, planner)
     return compare(list(found.values()), asked.budgets(), at=asked.flops)

@@ -24,6 +24,8 @@ from scaleplan.cli.output import chosen_format
 from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
 from scaleplan.errors import UsageError, quote
 from scaleplan.formats import Rendering
+from scaleplan.planning import posing
+from scaleplan.planning.words import SWEPT
 from scaleplan.quantities import parse
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def sweep(
 ) -> Answer:
     """Plan for a range of budgets."""
     if not output.get and parse("integer", points) > BATCH and by == "flops":
-        planner = api.planner_of(**words(law, bounds, constraints))
+        planner = posing.planner_of(**words(law, bounds, constraints))
         budgets = api.spaced(start, stop, points=points, by=by)
         chunks = (
             None
@@ -187,7 +189,7 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
         raise UsageError(
             f"{quote(source)} is not an option", hint="give the budget with --flops, or '-' to read budgets"
         )
-    forms = [name for name in api.SWEPT if getattr(budget, name) == "-"]
+    forms = [name for name in SWEPT if getattr(budget, name) == "-"]
     if source == "-":
         if budget.flops not in (None, "-"):
             raise UsageError("two budgets: standard input and --flops", hint="give one of them")
@@ -200,13 +202,13 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
 def _stream(form: str, budget: BudgetOptions, asked: dict[str, Any], output: OutputOptions) -> Answer:
     """Answer each line of standard input with one line."""
     given = words(budget) | asked
-    others = [name for name in api.SWEPT if name != form and given[name] is not None]
+    others = [name for name in SWEPT if name != form and given[name] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
     name = chosen_format(output)
-    lines = amounts(input_lines(), partial(parse, api.SWEPT[form]))
+    lines = amounts(input_lines(), partial(parse, SWEPT[form]))
     if form == "flops" and budget.gpu is None and output.get is None:
-        chunks = fast_chunks(api.planner_of(**asked), lines, name)
+        chunks = fast_chunks(posing.planner_of(**asked), lines, name)
         if chunks is not None:
             return Answer(chunks=chunks)
     plans = (api.optimal(**{**given, form: amount}) for batch in lines for amount in batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
-    from scaleplan.api import BudgetWords
+    from scaleplan.planning.words import BudgetWords
 
 __all__ = ["report"]
 

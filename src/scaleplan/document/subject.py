@@ -12,6 +12,8 @@ from scaleplan import api
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.charts.pictures import Asked, cost_chart, isoflop_budgets
 from scaleplan.errors import ScaleplanError
+from scaleplan.planning import posing
+from scaleplan.planning.words import SWEPT, HardwareWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "command_text", "gather"]
 
 
-_HARDWARE = tuple(api.HardwareWords.__annotations__)
+_HARDWARE = tuple(HardwareWords.__annotations__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,10 @@ _DEFAULTS = {"level": "0.9", "overhead": "0.05"}
 def _order(item: tuple[str, object]) -> tuple[int, str]:
     """Put the budget first, then the hardware, then the rest; the same for every way of asking."""
     name = item[0]
-    for place, group in enumerate((*((each,) for each in api.SWEPT), _HARDWARE, ("preset",))):
+    for place, group in enumerate((*((each,) for each in SWEPT), _HARDWARE, ("preset",))):
         if name in group:
             return place, name
-    return len(api.SWEPT) + 2, name
+    return len(SWEPT) + 2, name
 
 
 def command_text(name: str, words: Mapping[str, Any]) -> str:
@@ -118,8 +120,8 @@ def _charts(asked: Asked, laws: list[str], words: Mapping[str, Any]) -> Iterator
 
     assert asked.flops is not None
     budgets, flops = asked.budgets(), asked.flops
-    rest = {name: value for name, value in words.items() if name not in {*api.SWEPT, *_HARDWARE, "preset", "count"}}
-    planners = [asked.planner, *(api.planner_of(**{**rest, "preset": law}) for law in laws[1:])]
+    rest = {name: value for name, value in words.items() if name not in {*SWEPT, *_HARDWARE, "preset", "count"}}
+    planners = [asked.planner, *(posing.planner_of(**{**rest, "preset": law}) for law in laws[1:])]
     drawn: tuple[Callable[[], Chart], ...] = (
         lambda: planning.isoflop(asked.planner, isoflop_budgets(asked)),
         lambda: planning.loss(asked.planner, budgets, at=flops),

@@ -1,7 +1,8 @@
 """Many budgets at once: the solver's problem on NumPy arrays, and plans as columns.
 
 The same formulas as :mod:`scaleplan.planning.solver` and the same three steps (scan, refine, first-order
-condition), on a whole array of budgets. Columns that cost more than the split itself are computed when they are asked for.
+condition), on a whole array of budgets. Columns that cost more than the split itself are computed when they are
+asked for.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaleplan.api import plan_aim, plan_budget, planner_of
 from scaleplan.config.document import DataDocument, parse_document
 from scaleplan.config.names import BUDGETS, HARDWARE
 from scaleplan.config.run import Configs, Place
@@ -20,6 +19,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.asking import Hardware, request_of
 from scaleplan.planning.constraints import home_preset, options
 from scaleplan.planning.notices import preset_switched
+from scaleplan.planning.posing import plan_aim, plan_budget, planner_of
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.quantities import parse_count
 from scaleplan.records import Table

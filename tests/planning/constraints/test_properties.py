@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.api import planner_of
 from scaleplan.errors import UnreachableError
 from scaleplan.planning.bulk import best_array
+from scaleplan.planning.posing import planner_of
 
 amount = {
     "params": st.floats(7, 12),

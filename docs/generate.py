@@ -1,7 +1,7 @@
 """Writes the generated parts of the documentation: what commands print, and the help of every command.
 
-Used by cog in ``README.md`` and ``docs/cli.md``; ``python -m cogapp -r -p 'import docs.generate as docs'
-README.md docs/cli.md`` rewrites them, and ``--check`` fails when they no longer match the program.
+Used by cog in ``README.md`` and ``docs/cli.md``: ``bash docs/write`` rewrites them, and ``.ci/run`` fails when
+they no longer match the program.
 """
 
 from __future__ import annotations

@@ -35,12 +35,21 @@ class Edge:
     def template(self) -> str:
         """The message, with slots for the plan's value and for the factor by which it leaves the range."""
         side = "above the largest" if self.above else "below the smallest"
-        return f"{_NAMES[self.name]} of %.3g is %s {side} this law was fitted on ({self.value:.3g})"
+        return (
+            f"{_NAMES[self.name]} of %s is %s {side} this law was fitted on ({_plain(self.value)}): "
+            "extrapolated, so see what other laws say with 'scaleplan compare'"
+        )
 
-    def factor(self, value: float) -> str:
-        """Return by how much a value lies beyond this end, in words."""
+    def slots(self, value: float) -> tuple[str, str]:
+        """Return what fills the template: the value, and by how much it lies beyond this end."""
         factor = value / self.value if self.above else self.value / value
-        return f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{factor:.1e}x"
+        beyond = f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{_plain(factor)}x"
+        return _plain(value), beyond
+
+
+def _plain(value: float) -> str:
+    """Write a number with three digits, and powers of ten as people type them: 6.57e22."""
+    return f"{value:.3g}".replace("e+", "e")
 
 
 def edges(preset: Preset) -> list[Edge]:
@@ -59,7 +68,7 @@ def for_plan(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice
     for edge in edges(preset):
         value = values[edge.name]
         if value is not None and (value > edge.value if edge.above else value < edge.value):
-            notices.append(Notice(code=edge.code, message=edge.template % (value, edge.factor(value))))
+            notices.append(Notice(code=edge.code, message=edge.template % edge.slots(value)))
     return (*notices, *always(preset, has_loss=values["loss"] is not None))
 
 

@@ -95,10 +95,9 @@ def _warnings(plans: PlanArray, written: Callable[[str, str], str]) -> list[list
     ]
     found: list[list[str]] = [[] for _ in range(len(plans))]
     for edge in notices.edges(preset):
-        template, factor = written(edge.code, edge.template), edge.factor
+        template = written(edge.code, edge.template)
         slots = "%" in template
         values = getattr(plans, edge.name)
         for place in np.flatnonzero(values > edge.value if edge.above else values < edge.value).tolist():
-            value = float(values[place])
-            found[place].append(template % (value, factor(value)) if slots else template)
+            found[place].append(template % edge.slots(float(values[place])) if slots else template)
     return [texts + fixed for texts in found] if fixed else found

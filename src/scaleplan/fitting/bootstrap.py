@@ -21,6 +21,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.additive import Refits, Solution, refit_additive
+from scaleplan.fitting.robust import central_interval
 from scaleplan.laws.additive import Additive
 
 if TYPE_CHECKING:
@@ -131,17 +132,12 @@ class Bootstrap:
         share = self.draws[:, 4] / (self.draws[:, 3] + self.draws[:, 4])
         return errors | {"a": float(np.std(share, ddof=1))}
 
-    def percentiles(self, values: Array, *, level: float) -> tuple[float, float]:
-        """Return the central percentiles of a quantity over the resamples: for exponents and E."""
-        low, high = np.quantile(values, (0.5 - level / 2, 0.5 + level / 2))
-        return float(low), float(high)
-
     def interval(self, quantity: Callable[[Additive], Array | float], *, level: float = 0.9) -> tuple[float, float]:
         """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
 
         The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
         """
-        low, high = self.percentiles(np.asarray(quantity(self.laws())), level=level)
+        low, high = central_interval(np.asarray(quantity(self.laws())), level)
         centre = float(quantity(self.law))
         return centre - 0.5 * (high - low), centre + 0.5 * (high - low)
 

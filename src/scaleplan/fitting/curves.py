@@ -11,6 +11,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.forms import curve_form
 from scaleplan.fitting.numeric import Formula, descend, resample
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.robust import central_interval
 from scaleplan.laws.power import MultiplicativePower
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class CurveFit:
     def interval(self, name: str, *, level: float = 0.9) -> tuple[float, float]:
         """Return the percentile interval of a coefficient over the resamples."""
         column = self.draws[:, self.names.index(name)]
-        low, high = np.quantile(column, (0.5 - level / 2, 0.5 + level / 2))
-        return float(low), float(high)
+        return central_interval(column, level)
 
 
 def fit_curve(

@@ -13,6 +13,7 @@ from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.asking import ObjectiveWords, ReadingWords, objective_of, read
 from scaleplan.fitting.pilot import PilotRun, Pool, Rival, Schedule, choose_runs, rivals
 from scaleplan.fitting.precision import Knowledge, Precision, Target, jacobian
+from scaleplan.fitting.robust import typical_deviation
 from scaleplan.fitting.solving_columns import points_of
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
@@ -199,7 +200,7 @@ def _from_runs(
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
         raise UsageError(f"a design needs C = kND, not {quote(there.flops_convention)}")
-    spread = 1.4826 * float(np.median(np.abs(np.log(solution.law.loss(points.params, points.tokens) / points.loss))))
+    spread = typical_deviation(np.log(solution.law.loss(points.params, points.tokens) / points.loss))
     known = Knowledge.prior(noise or max(spread, 1e-4))
     return solution.law, there.name, cost, known, jacobian(solution.law, points.params, points.tokens)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.fitting.additive import law_at
+from scaleplan.fitting.robust import central_interval, typical_deviation
 from scaleplan.fitting.surface import Surface
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def diagnose(
         )
         flags.append(Flag(code="floor_zero", message=message))
     elif resamples is not None and solution.coordinates.floor is None and resamples.floor_at_zero > _OFTEN:
-        low, high = resamples.percentiles(resamples.draws[:, 2], level=0.9)
+        low, high = central_interval(resamples.draws[:, 2], 0.9)
         share = f"{resamples.floor_at_zero:.0%} of resamples"
         flags.append(
             Flag(code="floor_zero", message=f"E is zero in {share}; its 90 % interval is {low:.2g} to {high:.3g}")
@@ -174,7 +175,7 @@ def _noise(solution: Solution, runs: int, coefficients: int) -> float:
     small = math.sqrt(runs / max(runs - coefficients, 1))
     if solution.objective.robust == "none":
         return small * float(np.sqrt(np.mean(solution.residuals**2)))
-    return small * math.sqrt(math.pi / 2) * 1.4826 * float(np.median(np.abs(solution.residuals)))
+    return small * math.sqrt(math.pi / 2) * typical_deviation(solution.residuals)
 
 
 def _log_params_error(points: Points, solution: Solution, covariance: Array) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.fitting.additive import fit_additive, refit_additive
+from scaleplan.fitting.robust import typical_deviation
 
 if TYPE_CHECKING:
     from numpy import bool_, float64, intp
@@ -24,7 +25,6 @@ __all__ = ["Influence", "Outliers", "find_outliers", "leave_one_out"]
 _OUTLIER = 12.0  # robust standard deviations; log residuals of a careful sweep are heavy-tailed and reach 10
 _ROUNDS = 6
 _MOST_OUT = 0.1  # more than a tenth of the runs is another population, not outliers
-_MAD_TO_SD = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +68,7 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
     out: NDArray[bool_] = np.zeros(len(points), dtype=bool)
     for _ in range(_ROUNDS):
         residual = base.objective.residuals(law.loss(points.params, points.tokens), points.loss)
-        spread = _MAD_TO_SD * float(np.median(np.abs(residual[~out])))
+        spread = typical_deviation(residual[~out])
         deviation = residual / max(spread, 1e-12)
         now = np.abs(deviation) > _OUTLIER
         if np.array_equal(now, out) or not 0 < np.count_nonzero(now) <= _MOST_OUT * len(points):
@@ -79,7 +79,7 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
         without = fit_additive(rest, objective=base.objective, tied=coordinates.tied, floor=coordinates.floor)
         law = without.law
     residual = base.objective.residuals(law.loss(points.params, points.tokens), points.loss)
-    spread = max(_MAD_TO_SD * float(np.median(np.abs(residual[~out]))), 1e-12)
+    spread = max(typical_deviation(residual[~out]), 1e-12)
     return Outliers(
         rows=tuple(int(row) for row in points.rows[out]),
         deviations=tuple(float(value) for value in residual[out] / spread),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.robust import typical_deviation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
 
@@ -155,7 +157,7 @@ def far_above_cell(
             continue
         logs = np.log(loss[members])
         middle = np.median(logs)
-        deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), _LEAST_DEVIATION)
+        deviation = max(typical_deviation(logs - middle), _LEAST_DEVIATION)
         for position in members[logs - middle > DIVERGED_Z * deviation].tolist():
             found[position] = (float(loss[position] / np.exp(middle)), len(members))
     return found

@@ -11,6 +11,7 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.numeric import Descent, Formula, descend, resample
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.robust import central_interval
 from scaleplan.planning.effective.repetition import worth
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class RepetitionFit:
     def interval(self, name: str, *, level: float = 0.95) -> tuple[float, float]:
         """Return the percentile interval of ``tokens_decay`` or ``params_decay``."""
         column = self.draws[:, ("tokens_decay", "params_decay").index(name)]
-        low, high = np.quantile(column, (0.5 - level / 2, 0.5 + level / 2))
-        return float(low), float(high)
+        return central_interval(column, level)
 
 
 def fit_repetition(

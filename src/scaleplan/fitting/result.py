@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.fitting.band import Band, band
+from scaleplan.fitting.robust import central_interval, half_width, typical_deviation
 from scaleplan.fitting.rounding import rounded
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Fit:
         far = int(np.argmax(np.abs(values)))
         return Residuals(
             rms=float(np.sqrt(np.mean(values**2))),
-            spread=1.4826 * float(np.median(np.abs(values))),
+            spread=typical_deviation(values),
             inside=self.solution.objective.share_inside(values),
             kurtosis=float(np.mean(centred**4)) / variance**2,
             skewness=float(np.mean(centred**3)) / variance**1.5,
@@ -174,7 +175,7 @@ class Fit:
         out = []
         for name, (value, draws) in pairs.items():
             column = np.asarray(draws)
-            low, high = self.resamples.percentiles(column, level=level)
+            low, high = central_interval(column, level)
             out.append(Coefficient(name=name, value=value, error=_error(column, name), low=low, high=high))
         return tuple(out)
 
@@ -198,6 +199,5 @@ class Fit:
 def _error(draws: Array, name: str) -> float:
     """Return the standard error; for A and B from half the central 68 %, because their draws are log-normal."""
     if name in {"A", "B"}:
-        low, high = np.quantile(draws, (0.1587, 0.8413))
-        return 0.5 * float(high - low)
+        return half_width(draws)
     return float(np.std(draws, ddof=1))

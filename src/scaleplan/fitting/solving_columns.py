@@ -10,6 +10,7 @@ import numpy as np
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting.fitted import Fitted, Value, on_bound, plain_values
 from scaleplan.fitting.points import Points
+from scaleplan.fitting.robust import central_interval, half_width
 from scaleplan.fitting.spread import curve_uncertainty
 
 if TYPE_CHECKING:
@@ -180,9 +181,8 @@ def _at_target(start: Fitted, found: CurveFit) -> tuple[Value, ...]:
     if not len(found.draws):
         return (Value(name=name, value=value),)
     drawn = found.law.with_coefficients(dict(zip(found.names, found.draws.T, strict=True)))
-    tails = (0.5 - start.request.level / 2, 0.5 + start.request.level / 2)
-    low, high = np.quantile(np.asarray(drawn.value(flops=np.full(len(found.draws), flops))), tails)
-    return (Value(name=name, value=value, interval=(float(low), float(high))),)
+    values = np.asarray(drawn.value(flops=np.full(len(found.draws), flops)))
+    return (Value(name=name, value=value, interval=central_interval(values, start.request.level)),)
 
 
 def _values(found: CurveFit, level: float) -> tuple[Value, ...]:
@@ -193,17 +193,11 @@ def _values(found: CurveFit, level: float) -> tuple[Value, ...]:
         Value(
             name=name,
             value=known[name],
-            error=_error(found.draws[:, found.names.index(name)]),
+            error=half_width(found.draws[:, found.names.index(name)]),
             interval=found.interval(name, level=level),
         )
         for name in found.names
     )
-
-
-def _error(draws: Array) -> float:
-    """Return half the central 68 %: scales are drawn log-normally, and their standard deviation may be infinite."""
-    low, high = np.quantile(draws, (0.1587, 0.8413))
-    return 0.5 * float(high - low)
 
 
 def _column(runs: Runs, name: str) -> Array:

@@ -6,15 +6,12 @@ well; M4 starts from the loss of chance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 from scaleplan.elementary import exp, log, softplus
-from scaleplan.laws.base import Curve, Number, coefficient
-from scaleplan.laws.power import named_quantity
-
-if TYPE_CHECKING:
-    from scaleplan.records import Table
+from scaleplan.laws.base import Number, coefficient
+from scaleplan.laws.power import OneInput
 
 __all__ = ["ChancePower", "ShiftedPower"]
 
@@ -23,24 +20,7 @@ _STEPS = 20  # of Newton's method, which doubles the digits: three times what sm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _LearningCurve(Curve):
-    x: str = "x"
-    y: str = "y"
-
-    @classmethod
-    def from_table(cls, table: Table) -> Self:
-        """Read the coefficients, and the names of the input and the output."""
-        x, y = named_quantity(table, "x"), named_quantity(table, "y")
-        return replace(super(_LearningCurve, cls).from_table(table), x=x, y=y)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The quantity that ``x`` names."""
-        return (self.x,)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftedPower(_LearningCurve):
+class ShiftedPower(OneInput):
     """M3: y = a (1/x + g)^c + e."""
 
     form: ClassVar[str] = "shifted_power"
@@ -53,11 +33,11 @@ class ShiftedPower(_LearningCurve):
 
     def value(self, **inputs: Number) -> Number:
         """Return a*(1/x + g)^c + e."""
-        return self.a * (1.0 / inputs[self.x] + self.g) ** self.c + self.e
+        return self.a * (1.0 / self._input(inputs) + self.g) ** self.c + self.e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChancePower(_LearningCurve):
+class ChancePower(OneInput):
     """M4: (y - e)/(y0 - y)^k = a x^-c, between the floor e and the loss of chance y0; k = 0 gives M2."""
 
     form: ClassVar[str] = "chance_power"
@@ -76,7 +56,7 @@ class ChancePower(_LearningCurve):
         function. Its left side rises with t and bends one way only, so that the steps converge from anywhere.
         """
         span = self.y0 - self.e
-        wanted = log(self.a) - self.c * log(inputs[self.x]) + (self.k - 1.0) * log(span)
+        wanted = log(self.a) - self.c * log(self._input(inputs)) + (self.k - 1.0) * log(span)
         place = 0.0 * wanted
         for _ in range(_STEPS):
             below, above = softplus(-place), softplus(place)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from scaleplan.records import Table
 
-__all__ = ["MultiplicativePower", "OffsetPower", "Power", "named_quantity", "quantity_names", "unit_of"]
+__all__ = ["MultiplicativePower", "OffsetPower", "OneInput", "Power", "named_quantity", "quantity_names", "unit_of"]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OneInput(Curve):
+class OneInput(Curve):
     """A curve of one quantity; ``x`` and ``y`` name the input and the output."""
 
     x: str = "x"
@@ -29,7 +29,7 @@ class _OneInput(Curve):
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients, and the names of the input and the output."""
         x, y = named_quantity(table, "x"), named_quantity(table, "y")
-        return replace(super(_OneInput, cls).from_table(table), x=x, y=y)
+        return replace(super(OneInput, cls).from_table(table), x=x, y=y)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class _OneInput(Curve):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power(_OneInput):
+class Power(OneInput):
     """y = a*x^n."""
 
     form: ClassVar[str] = "power"
@@ -60,7 +60,7 @@ class Power(_OneInput):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetPower(_OneInput):
+class OffsetPower(OneInput):
     """y = a*x^-c + e."""
 
     form: ClassVar[str] = "offset_power"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-__all__ = ["Number", "exp", "lesser", "log", "softplus"]
+__all__ = ["Number", "exp", "greater", "lesser", "log", "softplus"]
 
 Number = TypeVar("Number", float, "NDArray[float64]")
 """A Python float or a NumPy array of floats: what every formula accepts and returns."""
@@ -42,12 +42,6 @@ def lesser(value: Number, other: Number | float) -> Number:
     return np.minimum(value, other)
 
 
-def softplus(value: Number) -> Number:
-    """Return ln(1 + e^value) without overflow."""
-    size = abs(value)
-    return 0.5 * (value + size) + log(1.0 + exp(-size))
-
-
 def greater(value: Number, other: Number | float) -> Number:
     """Return the larger of a value and another of its kind, or a number."""
     if isinstance(value, float):
@@ -55,3 +49,9 @@ def greater(value: Number, other: Number | float) -> Number:
     import numpy as np
 
     return np.maximum(value, other)
+
+
+def softplus(value: Number) -> Number:
+    """Return ln(1 + e^value) without overflow."""
+    size = abs(value)
+    return 0.5 * (value + size) + log(1.0 + exp(-size))

@@ -12,7 +12,7 @@ import pytest
 from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UsageError
 from scaleplan.hardware.accelerators import Accelerators
-from scaleplan.hardware.utilisation import UtilisationTable, default_mfu
+from scaleplan.hardware.utilisation import UtilisationTable
 
 RUNS = Path(__file__).parents[2].parent / "shared" / "reference" / "real_models.json"
 
@@ -125,11 +125,6 @@ def test_one_card_is_assumed_aloud(table, accelerators, gpu, gpus, said):
     """Where several cards reach less than one, an unknown number counts as one and a notice says so."""
     notices = table.default(accelerators.get(gpu), params=1e9, gpus=gpus).notices
     assert [notice.code for notice in notices] == (["utilisation_gpus_assumed"] if said else [])
-
-
-def test_default_mfu_reads_the_bundled_table(accelerators):
-    """The function gives what the table gives."""
-    assert default_mfu(accelerators.get("a100"), "bf16", 1e9, 64).mfu == 0.45
 
 
 @pytest.mark.parametrize("gpu, precision", [("mi300x", "fp8"), ("h100", "tf32"), ("b200", "fp4")])

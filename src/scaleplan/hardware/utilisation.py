@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.records import Table
 
-__all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable", "default_mfu"]
+__all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable"]
 
 DEFAULT_PROFILE = "typical"
 _ASSUMED_PARAMS = 7e9  # in the column with the most evidence, and the size people mean by "a model"
@@ -226,20 +226,6 @@ class UtilisationTable:
                 f"there is no default utilisation for {accelerator.id} in {precision}", hint=f"give --mfu{other}"
             )
         return row
-
-
-def default_mfu(
-    accelerator: Accelerator,
-    precision: str | None = None,
-    params: float | None = None,
-    gpus: float | None = None,
-    *,
-    profile: str | None = None,
-    moe: bool = False,
-) -> Utilisation:
-    """Return the default utilisation of a run, see :meth:`UtilisationTable.default`."""
-    table = UtilisationTable()
-    return table.default(accelerator, precision=precision, params=params, gpus=gpus, profile=profile, moe=moe)
 
 
 def _profile(table: Table) -> tuple[float, float]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scaleplan.errors import FileError, did_you_mean, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from dataclasses import Field
 
-__all__ = ["Table", "as_mapping"]
+__all__ = ["Result", "Table", "as_mapping", "as_record"]
 
 
 class Table:
@@ -218,6 +219,18 @@ def _expected_number(above: float | None, at_least: float | None, at_most: float
     if at_most is not None:
         parts.append(f"of at most {at_most:g}")
     return " ".join(["a finite number", *parts])
+
+
+class Result(Protocol):
+    """A dataclass that names the schema of its JSON form."""
+
+    schema: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+def as_record(result: Result) -> dict[str, object]:
+    """Return a result as the mapping that ``--json`` prints: its schema, then its fields."""
+    return {"schema": result.schema, **{item.name: as_mapping(getattr(result, item.name)) for item in fields(result)}}
 
 
 def as_mapping(value: object) -> object:

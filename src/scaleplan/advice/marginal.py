@@ -7,7 +7,7 @@ reaches ``L(C) - g``, less ``C``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import UsageError
@@ -15,10 +15,10 @@ from scaleplan.hardware.funding import Catalogue, resolve
 from scaleplan.laws.base import LossSurface
 from scaleplan.planning.asking import request_of
 from scaleplan.planning.posing import plan_budget, planner_of
-from scaleplan.planning.words import split_words
 from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.words import split_words
 from scaleplan.quantities import parse_integer
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget, BudgetRequest
@@ -104,7 +104,7 @@ class Marginal:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)
 
 
 def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:

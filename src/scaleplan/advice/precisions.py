@@ -6,7 +6,7 @@ worth less (Kumar et al. 2024, :mod:`scaleplan.planning.effective.precision`). E
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan import api
@@ -15,7 +15,7 @@ from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.notices import Notice
 from scaleplan.planning.effective.floating_point import FloatingPoint
 from scaleplan.quantities import format_count
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
@@ -68,7 +68,7 @@ class PrecisionChoice:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)
 
 
 def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal

@@ -6,11 +6,11 @@ A chart is data. :mod:`terminal`, :mod:`figure` and :mod:`inline_svg` draw it; e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,4 +155,4 @@ class Chart:
 
     def to_dict(self) -> dict[str, object]:
         """Return the chart as the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)

@@ -19,7 +19,7 @@ from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.quantities import parse_flops, parse_fraction, parse_integer
 from scaleplan.quantities.limits import parse_limit
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,9 +76,7 @@ class PilotDesign:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        data = as_mapping(self)
-        assert isinstance(data, dict)
-        return {"schema": self.schema, **data}
+        return as_record(self)
 
 
 class _Words(ReadingWords, ObjectiveWords, total=False):

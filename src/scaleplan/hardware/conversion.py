@@ -7,14 +7,14 @@ accelerator, its utilisation, price, power and grid determine.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.hardware.energy import Grids, Power
 from scaleplan.hardware.funding import resolve
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.energy import Grid
@@ -72,7 +72,7 @@ class Conversion:
 
     def to_dict(self) -> dict[str, object]:
         """Return the flat mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)
 
 
 def convert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
@@ -12,7 +12,7 @@ from scaleplan.models.layout import find_layout
 from scaleplan.models.memory import USABLE, Memory, Parallel, Training, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT
 from scaleplan.models.states import DEFAULT_STATES
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
@@ -47,7 +47,7 @@ class Needs:
 
     def to_dict(self) -> dict[str, object]:
         """Return the flat mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)
 
 
 def training_needs(

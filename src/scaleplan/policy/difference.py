@@ -9,7 +9,7 @@ from scaleplan.notices import Notice
 from scaleplan.policy.measure import ADDITIVE
 from scaleplan.policy.wording import amount
 from scaleplan.quantities.limits import QUANTITIES
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,13 +91,7 @@ class Difference:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **_mapping(self)}
-
-
-def _mapping(value: object) -> dict[str, object]:
-    plain = as_mapping(value)
-    assert isinstance(plain, dict)
-    return plain
+        return as_record(self)
 
 
 def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold] = ()) -> Difference:

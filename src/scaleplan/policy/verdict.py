@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.records import as_mapping
+from scaleplan.records import as_mapping, as_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,4 +89,4 @@ class Check:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.notices import Notice
 from scaleplan.policy.measure import ADDITIVE
+from scaleplan.policy.outcome import EXIT_STATUSES, outcome
 from scaleplan.policy.wording import amount
 from scaleplan.quantities.limits import QUANTITIES
 from scaleplan.records import as_record
@@ -87,7 +88,7 @@ class Difference:
     @property
     def exit_status(self) -> int:
         """The exit status: 0 within, 1 violated, 2 unreadable."""
-        return {"within": 0, "violated": 1, "unreadable": 2}[self.status]
+        return EXIT_STATUSES[self.status]
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
@@ -111,10 +112,8 @@ def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold
     if len(pairs) > 1:
         changes += _totals(pairs)
     judged = [breach for threshold in thresholds for breach in _judged(threshold, pairs)]
-    failed = any(breach.status == "fail" for breach in judged)
-    unknown = any(breach.status == "error" for breach in judged)
     return Difference(
-        status="unreadable" if unknown else "violated" if failed else "within",
+        status=outcome(breach.status for breach in judged),
         before=before.label,
         after=after.label,
         changes=tuple(changes),

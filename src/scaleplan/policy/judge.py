@@ -9,6 +9,7 @@ from scaleplan.config.tree import WorkTree
 from scaleplan.errors import FileError, ScaleplanError, quote
 from scaleplan.policy.estimate import Estimate, Estimator
 from scaleplan.policy.measure import culprits, interval_of, measure, measures
+from scaleplan.policy.outcome import outcome
 from scaleplan.policy.verdict import Check, CheckedRun, Verdict
 from scaleplan.policy.wording import NEGATED, amount, bound, telling
 from scaleplan.quantities import format_fraction
@@ -77,7 +78,7 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
             verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *asked)]
     counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("fail", "warn", "error")}
     return Check(
-        status="unreadable" if counts["error"] else "violated" if counts["fail"] else "within",
+        status=outcome(verdict.status for verdict in verdicts),
         failures=counts["fail"],
         warnings=counts["warn"],
         errors=counts["error"],

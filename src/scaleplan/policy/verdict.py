@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.policy.outcome import EXIT_STATUSES
 from scaleplan.records import as_mapping, as_record
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Check:
     @property
     def exit_status(self) -> int:
         """The exit status: 0 within, 1 violated, 2 unreadable."""
-        return {"within": 0, "violated": 1, "unreadable": 2}[self.status]
+        return EXIT_STATUSES[self.status]
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from json import JSONEncoder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.document.sections import headline, sections
 from scaleplan.files import read_text
+from scaleplan.formats.structured import encode
 from scaleplan.markup import Markup, element, joined
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
-_JSON = JSONEncoder(allow_nan=False, ensure_ascii=False)
 _HARMLESS = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
@@ -65,5 +64,5 @@ def page(subject: Subject) -> str:
 
 def _data(ident: str, value: Mapping[str, object]) -> Markup:
     """Return JSON that a program can read from the page, written so that nothing in it can end the element."""
-    text = Markup(_JSON.encode(value).translate(_HARMLESS))
+    text = Markup(encode(value).translate(_HARMLESS))
     return joined(element("script", text, type_="application/json", id=ident))

@@ -6,15 +6,14 @@ a slot. The bytes are those that encoding each plan by itself would give.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
+
+from scaleplan.formats.structured import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Template"]
-
-_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 class Template:
@@ -33,9 +32,9 @@ class Template:
     def __init__(self, record: Mapping[str, object], slots: Mapping[str, str]) -> None:
         self.keys = tuple(slots)
         marks = {f"\x00{key}\x00": kind for key, kind in slots.items()}
-        text = _ENCODER.encode(_marked(record, set(slots), "")).replace("%", "%%")
+        text = encode(_marked(record, set(slots), "")).replace("%", "%%")
         for mark, kind in marks.items():
-            text = text.replace(_ENCODER.encode(mark), "%r" if kind == "number" else "%s")
+            text = text.replace(encode(mark), "%r" if kind == "number" else "%s")
         self.text = text + "\n"
 
     def lines(self, columns: Sequence[Sequence[object]]) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import inert
+from scaleplan.formats.structured import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
         elif key == "warnings" and isinstance(value, list):
             yield name, " ".join(str(item["code"]) for item in value)
         elif isinstance(value, list):
-            yield name, json.dumps(value, ensure_ascii=False, allow_nan=False)
+            yield name, encode(value)
         else:
             yield name, value
 

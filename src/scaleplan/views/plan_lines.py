@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from scaleplan.formats.columns import Template
 from scaleplan.formats.delimited import cell, flat
+from scaleplan.formats.structured import encode
 from scaleplan.hardware.budget import Budget
 from scaleplan.planning import notices
 from scaleplan.planning.constraints import NONE
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_rows", "json_lines", "supports"]
 
-_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _ENDS = {"0": "low", "1": "high"}
 
 
@@ -40,7 +39,7 @@ def json_lines(plans: PlanArray) -> Iterator[str]:
     kinds = dict.fromkeys(columns, "number") | {"warnings": "json"}
     columns["warnings"] = [
         f"[{', '.join(found)}]"
-        for found in _warnings(plans, lambda code, text: _ENCODER.encode({"code": code, "message": text}))
+        for found in _warnings(plans, lambda code, text: encode({"code": code, "message": text}))
     ]
     return Template(_sample(plans), kinds).lines(list(columns.values()))
 

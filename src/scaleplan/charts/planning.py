@@ -124,13 +124,9 @@ def isoflop(planner: Planner, budgets: Sequence[float]) -> Chart:
 def loss(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the least loss against compute, with its interval and the loss that no budget reaches."""
     plans = plans_of(planner, budgets)
-    if plans.loss is None:
-        raise UsageError(
-            f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
-            hint="choose a preset with a loss, such as besiroglu-2024",
-        )
+    losses = _losses(planner, plans)
     sure = plans.interval
-    series = curve("loss", plans, plans.loss.tolist(), sure.loss if sure else None)
+    series = curve("loss", plans, losses, sure.loss if sure else None)
     marks = []
     if at is not None:
         value = planner.frontier.best(at)[2]
@@ -206,17 +202,13 @@ def cost(
 
     """
     plans = plans_of(planner, budgets)
-    if plans.loss is None:
-        raise UsageError(
-            f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
-            hint="choose a preset with a loss, such as besiroglu-2024",
-        )
+    losses = _losses(planner, plans)
 
     def priced(params: float, flops: float) -> float:
         return flops if price is None else price(params, flops)
 
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
-    series = curve("loss", plans, plans.loss.tolist(), None, x=spent)
+    series = curve("loss", plans, losses, None, x=spent)
     params, _, start = planner.frontier.best(at)
     assert start is not None
     base = priced(params, at)
@@ -248,6 +240,16 @@ def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, floa
         flops = planner.frontier.least_flops(value)
         if flops is not None:
             yield share, flops, value
+
+
+def _losses(planner: Planner, plans: PlanArray) -> list[float]:
+    if plans.loss is None:
+        raise UsageError(
+            f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
+            hint="choose a preset with a loss, such as besiroglu-2024",
+        )
+    losses: list[float] = plans.loss.tolist()
+    return losses
 
 
 def _sizes(best: float, low: float, high: float) -> Iterator[float]:

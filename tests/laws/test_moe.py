@@ -107,6 +107,13 @@ def test_routing_explains_the_budgets_of_table_2(active, tokens, granularity, fl
     assert (6 * active + law.routing_flops * active ** (2 / 3)) * tokens == pytest.approx(flops, rel=3e-3)
 
 
+def test_the_derived_cost_of_routing_is_said_to_be_derived():
+    """It is no number of the paper, so whoever reads the preset must learn where it comes from."""
+    notes = " ".join(Library().load("fine-grained-moe-2024").notes)
+    assert f"cost of routing, {FINE.routing:g} FLOP" in notes
+    assert "derived and not quoted" in notes
+
+
 @pytest.mark.parametrize("active, tokens, granularity, flops", TABLE_2)
 def test_the_optima_of_table_2(active, tokens, granularity, flops):
     """The best granularity is the paper's, and the best size within the 3 % that its printed digits allow."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
@@ -10,6 +9,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.effective import EFFECTIVE
 from scaleplan.planning.terms import TERMS
 from scaleplan.planning.variants import VARIANTS
+from scaleplan.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NONE", "Constraints", "constraints_of", "entries", "home_preset", "keys", "options"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraints:
+class Constraints(Record):
     """The effective quantities in front of a law, the terms beside its cost, and what a plan chooses in the law."""
 
     effective: tuple[EffectiveQuantity, ...] = ()
@@ -91,7 +90,7 @@ def constraints_of(words: Mapping[str, str | float | None], preset: Preset) -> C
     if variant is None and not any(value is not None for value in words.values()):
         return NONE
     made = [
-        tuple(entry.load().from_words(words) for entry in registry.values() if entry.asked(words))
+        tuple(entry.load().from_words(words).beside(preset) for entry in registry.values() if entry.asked(words))
         for registry in (EFFECTIVE, TERMS)
     ]
     return Constraints(

@@ -49,6 +49,17 @@ def test_the_loss_at_eight_bits():
     assert KUMAR.loss(1e9 * fraction(8.0), 2.6e10) == pytest.approx(3.0471666, rel=1e-7)
 
 
+def test_the_studys_own_law_takes_the_effective_size_as_published():
+    """Beside it a plan's loss is the published one at 8 bits, and 16 bits too lose a little; without bits nothing."""
+    given = {"params": 1e9, "tokens": 2.6e10, "preset": "kumar-2024"}
+    eight = api.loss(train_bits=8, **given)
+    assert eight.params_worth == pytest.approx(0.82776008, rel=1e-7)
+    assert eight.loss == pytest.approx(3.0471666, rel=1e-7)
+    assert api.loss(bits_weights=4, **given).params_worth == pytest.approx(0.69431585, rel=1e-7)
+    assert api.loss(train_bits=16, **given).params_worth == pytest.approx(fraction(16.0), rel=1e-12)
+    assert api.loss(**given).loss == pytest.approx(KUMAR.loss(1e9, 2.6e10), rel=1e-12)
+
+
 def test_the_best_training_precision():
     """If compute fell in proportion to the bits, 7.00 of them would be best; the paper says 7 to 8."""
     around = [BEST_TRAIN_BITS + step for step in (-1, -1e-3, 0, 1e-3, 1)]

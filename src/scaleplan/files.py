@@ -11,7 +11,7 @@ from scaleplan.errors import FileError, quote
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_TEXT_BYTES", "read_bytes", "read_text", "require_writable", "write_atomic"]
+__all__ = ["MAX_TEXT_BYTES", "is_folder", "read_bytes", "read_text", "require_writable", "write_atomic"]
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
@@ -56,6 +56,14 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
     if len(data) > limit:
         raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
     return data
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; what is no path at all is none, and whoever opens it says why."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def require_writable(path: Path) -> None:

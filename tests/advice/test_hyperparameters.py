@@ -139,6 +139,9 @@ def test_the_report_names_every_rule_that_answered(advice):
         (["--flops", "1e22", "--tuned-batch", "512k", "--tuned-tokens", "10B"], 0),
         (["--flops", "1e22", "--tuned-batch", "512k"], 2),
         (["--params", "7B", "--tokens", "1.4T", "--limit", "params <= 1B"], 2),
+        (["--flops", "1e22", "--batch", "1e-300"], 2),
+        (["--flops", "1e22", "--sequence", "1e-300"], 2),
+        (["--flops", "1e22", "--tuned-batch", "512k", "--tuned-tokens", "1e-300"], 2),
         ([], 2),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -103,6 +104,14 @@ def test_quantities_beyond_any_model_are_refused(cli, words):
         (("nosuch",), "'nosuch'"),
         (("optimal", "-", "--flops", "1e21"), "two budgets"),
         (("optimal", "--flops", "-", "--cost", "-", "--gpu", "h100"), "more than one budget"),
+        ((*OPTIMAL, "--shape", "--batch", "1e-300"), "1e-300"),
+        (("target", "--params", "1e-300"), "1e-300"),
+        (("target", "--tokens", "0.5"), "0.5"),
+        (("break-even", "--loss", "2.1", "--from", "1e-300"), "1e-300"),
+        (("vocab", "--params", "1e300"), "1e+300"),
+        (("vocab", "--params", "7B", "--flops", "1e-300"), "1e-300"),
+        (("check", "x" * 3000), "too long"),
+        (("init", "x" * 3000), "too long"),
     ],
     ids=shown,
 )
@@ -142,6 +151,25 @@ def test_a_wrong_format_and_an_option_without_its_value_are_refused(cli):
         found = cli(*words)
         assert (found.status, found.out) == (2, "")
         assert said in found.err
+
+
+@pytest.mark.parametrize("words", [("--format", "sarif"), ("--format", "jsn"), ("--color", "maybe")], ids=shown)
+def test_no_file_is_written_by_a_request_that_is_refused(cli, words):
+    """How the answer is to be written is looked at before the work."""
+    assert cli("init", *words).status == 2
+    assert cli("shape", "1B", "-o", "config.json", *words).status == 2
+    assert [*Path().iterdir()] == []
+
+
+@pytest.mark.parametrize("value", ["1e999", "NaN", "9" * 400, '"many"', "{}"])
+@pytest.mark.parametrize("key", ["params", "epochs"])
+def test_a_saved_plan_with_a_value_that_is_no_number_is_refused(cli, key, value):
+    """Where it is shown, and where it would be subtracted."""
+    plan = cli(*OPTIMAL, "--unique-tokens", "10B", "--json").json
+    text = json.dumps(plan | {key: "here"}).replace('"here"', value)
+    Path("plan.json").write_text(text, encoding="utf-8")
+    refused(cli, "show", "plan.json")
+    refused(cli, "diff", "plan.json", "plan.json")
 
 
 def test_no_is_status_one(cli):

@@ -124,6 +124,8 @@ def test_unknown_forms_and_bad_columns_are_refused():
         fit_curve("M1", [1.0, 2.0], [1.0, 2.0, 3.0])
     with pytest.raises(UsageError, match="2 rows cannot determine 3 coefficients"):
         fit_curve("M2", [1.0, 2.0], [2.0, 1.0])
+    with pytest.raises(UsageError, match="1 rows cannot determine"):
+        fit_curve("bnsl3", [1.0], [2.0])
 
 
 def test_kaplan_surfaces_are_recovered():

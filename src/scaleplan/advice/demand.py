@@ -63,10 +63,10 @@ def break_even(
         parse_count(stop, what="tokens"),
         int(parse_integer(points)),
     )
-    if not low < high or not 2 <= number <= _MOST_POINTS:
+    if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
         raise UsageError(
             f"{number:,} demands from {low:g} to {high:g} are no range",
-            hint="2 to 1000 points, the smaller demand first",
+            hint="2 to 1000 points, the smaller demand first, of one token or more",
         )
     if loss is None:
         reference = posing.planner_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.advice.advice import Advice, Critical, Outside, RuleAnswer, Spread, Trade, Tuned
 from scaleplan.advice.critical_batch import Cluster, Tradeoff
+from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
@@ -57,6 +58,14 @@ def advise(
         The rules to ask; all bundled ones by default.
 
     """
+    if batch is not None and not 1 <= batch <= plan.tokens:
+        raise UsageError(
+            f"a batch of {batch:.3g} tokens is no step of {plan.tokens:.3g} tokens",
+            hint=f"give 1 to {plan.tokens:.3g} tokens",
+        )
+    for name, amount in {"sequence": sequence, "tuned batch": min(tuned or (1.0,))}.items():
+        if amount < 1:
+            raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
     known = RuleLibrary().all() if rules is None else rules
     experts = plan.experts if experts is None else experts
     answers = tuple(

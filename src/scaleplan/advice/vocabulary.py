@@ -6,12 +6,12 @@ Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
-from scaleplan.records import as_mapping
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,8 @@ _MILLION, _BILLION = 1e6, 1e9
 # the widths of the paper's predictions; it shows the last two only at single sizes, so their edge is ours
 _WIDTHS = ((5e9, 3200.0), (1e10, 4096.0), (2e10, 5120.0), (5e10, 6048.0), (1e11, 8192.0), (2e11, 12288.0))
 _SMALLEST, _WIDEST = 2e9, 16384.0
+# far beyond any model, and within what the three approaches can be computed for
+_ASKED = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9)}
 _FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
 
 
@@ -64,7 +66,7 @@ class Vocabulary:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        return as_record(self)
 
 
 def default_width(params: float) -> float:
@@ -134,11 +136,12 @@ def advise(params: float, *, flops: float | None = None, width: float | None = N
     Raises
     ------
     UsageError
-        For a width that is no width.
+        For a size, compute or width that is none.
 
     """
-    if width is not None and not width >= 1:
-        raise UsageError(f"a width is at least 1, not {width:g}")
+    for (name, (low, high)), value in zip(_ASKED.items(), (params, flops, width), strict=True):
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"a {name} of {value:g} is beyond any model", hint=f"give {low:g} to {high:g}")
     wide = default_width(params) if width is None else width
     compute = optimal_flops(params) if flops is None else flops
     answers = (

@@ -11,6 +11,7 @@ from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.judging import JudgingOptions  # noqa: TC001  the command's options are read from its signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError
+from scaleplan.files import is_folder
 from scaleplan.formats import Rendering
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def project_paths(names: Sequence[str]) -> list[Path]:
     paths = []
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if is_folder(path):
             inside = [path / "scaleplan.toml", path / "pyproject.toml"]
             path = next((file for file in inside if file.is_file()), inside[0])
         if path not in paths:

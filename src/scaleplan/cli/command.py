@@ -9,14 +9,16 @@ A command is a function of option groups and options that *returns* an :class:`A
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
+from scaleplan.cli.judging import JudgingOptions
 from scaleplan.cli.options import HardwareOptions, OutputOptions
-from scaleplan.cli.output import write
+from scaleplan.cli.output import require_known, write
+from scaleplan.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Commands", "command", "group", "single"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Record):
     """What a command returns.
 
     ``rendering`` is the result; a command that streams gives ``chunks`` of finished text instead.
@@ -105,6 +106,7 @@ def command(
                 for group, (kind, members) in groups.items()
             }
             output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
+            require_known(output, judges=isinstance(output, JudgingOptions))  # before a file is written
             answer = function(**taken, **values)
             write(answer, output, ctx)
             raise typer.Exit(answer.exit_status)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.cli.options import OutputOptions
     from scaleplan.formats import Rendering
 
-__all__ = ["chosen_format", "write"]
+__all__ = ["chosen_format", "require_known", "write"]
 
 
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
@@ -39,6 +39,21 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
     if name not in FORMATS and name not in JUDGING:
         raise UnknownNameError("format", name, [*FORMATS, *JUDGING] if judges else FORMATS)
     return name
+
+
+def require_known(output: OutputOptions, *, judges: bool) -> None:
+    """Refuse an unknown format or choice of colour, before the work and before a file is written.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is none of that name.
+    UsageError
+        When the format is for results that have been judged.
+
+    """
+    chosen_format(output, judges=judges)
+    _colour(output)
 
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.errors import FileError, quote
-from scaleplan.files import read_text, write_atomic
+from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.formats import Rendering
 from scaleplan.formats.report import Report
 
@@ -32,7 +32,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
     """Write a commented scaleplan.toml: a run, a policy, and what else they may say."""
-    target = Path(path) / "scaleplan.toml" if Path(path).is_dir() else Path(path)
+    target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else Path(path)
+    require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
     write_atomic(target, starter())

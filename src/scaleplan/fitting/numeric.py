@@ -112,7 +112,7 @@ def descend(formula: Formula, starts: Array, *, objective: Objective, polished: 
         When there are fewer observations than coordinates.
 
     """
-    size = starts.shape[1]
+    size = len(formula.lower)
     if len(formula.observed) < size:
         raise UsageError(f"{len(formula.observed)} rows cannot determine {size} coefficients")
     problem = _Problem(

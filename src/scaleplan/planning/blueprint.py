@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.errors import UsageError
 from scaleplan.hardware.bill import bill_of
 from scaleplan.hardware.funding import Catalogue
 from scaleplan.models.model import DEFAULT_CONTEXT
@@ -171,6 +172,8 @@ def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict
 
 def _batch(plan: Plan, drawing: Drawing) -> tuple[float, str]:
     if drawing.batch_tokens is not None:
+        if drawing.batch_tokens < 1:
+            raise UsageError(f"a batch of {drawing.batch_tokens:.3g} tokens is less than one", hint="4M, for example")
         return min(drawing.batch_tokens, plan.tokens), "given"
     from scaleplan.presets.rules import RuleLibrary
 

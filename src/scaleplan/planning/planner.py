@@ -217,6 +217,8 @@ class Planner(Question):
     @in_range
     def _target(self, index: int, goal: float, what: str) -> Plan:
         self.require_choice()
+        if goal < 1:
+            raise UsageError(f"a goal of {goal:g} {what} is less than one")
         flops = self.frontier.flops_where(index, goal)
         if flops is None:
             raise UnreachableError(f"{goal:g} {what} are optimal at no budget by preset '{self.preset.id}'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -56,17 +57,31 @@ def read_saved(text: str, *, name: str) -> Result:
 
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except json.JSONDecodeError as error:
         raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
     except (ValueError, RecursionError):
-        raise FileError(f"{name}: not valid JSON: a number too long, or nested too deeply") from None
+        raise FileError(
+            f"{name}: not valid JSON: a number that is not finite or too long, or nested too deeply"
+        ) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, str) or schema not in KINDS:
         found = f"schema {quote(schema)}" if isinstance(schema, str) else "no schema"
         raise FileError(f"{name}: {found} that can be read", hint=f"saved results have one of {', '.join(KINDS)}")
     result: Result = _decode(KINDS[schema], data, name, "")
     return result
+
+
+def _finite(text: str) -> float:
+    """Return a number that a result can have; ValueError for NaN, Infinity and what overflows to it."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _decode(kind: Any, value: object, name: str, path: str) -> Any:  # noqa: ANN401  any type there is in a record
@@ -120,16 +135,16 @@ def _decode_record(record: type, value: object, name: str, path: str) -> Any:  #
 
 
 def _decode_constraints(plan: dict[str, object], own: set[str], name: str, path: str) -> dict[str, object]:
-    records = {key.name: key.record for key in keys() if key.record}
+    known = {item.name: item for item in keys()}
     found = {}
     for key, value in plan.items():
         if key in own:
             continue
-        if key in records and value is not None:
-            module, kind = records[key].split(":")
-            found[key] = _decode(getattr(import_module(module), kind), value, name, f"{path}.{key}" if path else key)
-        else:
-            found[key] = value
+        kind: object = None
+        if key in known and value is not None:
+            module, _, record = known[key].record.partition(":")
+            kind = getattr(import_module(module), record) if record else str if known[key].kind == "text" else float
+        found[key] = value if kind is None else _decode(kind, value, name, f"{path}.{key}" if path else key)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaleplan.fitting.rounding import rounded
@@ -191,7 +192,7 @@ def _alternatives(found: Fit) -> Report:
             f"{item.law.E:.4g}",
             f"{item.law.alpha:.4g}",
             f"{item.law.beta:.4g}",
-            format_number(item.aicc_excess),
+            format_number(item.aicc_excess) if math.isfinite(item.aicc_excess) else "–",
         )
         for item in found.alternatives
     )

@@ -64,7 +64,11 @@ EFFECTIVE: dict[str, Entry] = {
             Option("fp_format", "NAME", "Floating-point format of training, to check against the tokens: E4M3."),
             Option("quant_block", "B", "Values that share a scale in that format; 128 if not given."),
         ),
-        keys=(Key("fp_format"), Key("quant_block"), Key("fp_critical_tokens", "format's critical tokens", "tokens")),
+        keys=(
+            Key("fp_format", kind="text"),
+            Key("quant_block"),
+            Key("fp_critical_tokens", "format's critical tokens", "tokens"),
+        ),
     ),
 }
 """Every effective quantity, in the order in which they apply to nominal quantities."""

@@ -308,9 +308,11 @@ def test_a_wrong_condition_is_refused(tmp_path, condition, message):
 
 
 def test_groups_labels_and_extra_columns_come_along(tmp_path):
-    """Groups split the runs, names stay with them, and a further column is read as numbers."""
+    """Each run keeps its group and its name, and a further column is read as numbers."""
     runs = read(tmp_path, SWEEP, group="group", extra=["lr"])
-    assert {name: part.rows.tolist() for name, part in runs.by_group().items()} == {"rw": [2, 3], "c4": [4]}
+    assert runs.rows.tolist() == [2, 3, 4]
+    assert runs.group == ("rw", "rw", "c4")
+    assert runs.select(runs.rows > 3).group == ("c4",)
     assert runs.labels == ("a1", "a2", "b1")
     assert runs.extra["lr"].tolist() == [0.001, 0.003, 0.001]
     assert [(f.row, f.reason, f.detail) for f in runs.dropped] == [(5, "missing_value", "no value in 'lr'")]

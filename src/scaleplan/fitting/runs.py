@@ -95,13 +95,6 @@ class Runs:
             labels=texts(self.labels),
         )
 
-    def by_group(self) -> dict[str, Runs]:
-        """Return the runs of each group, in order of first appearance; all of them under ``""`` when not grouped."""
-        if self.group is None:
-            return {"": self}
-        groups = np.array(self.group, dtype=object)
-        return {name: self.select(groups == name) for name in dict.fromkeys(self.group)}
-
     def dropped_by_reason(self) -> dict[str, int]:
         """Return how many rows were dropped for each reason."""
         return dict(Counter(finding.reason for finding in self.dropped))

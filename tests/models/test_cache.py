@@ -3,22 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from tests.models.examples import LLAMA_3_8B
 
-from scaleplan.models import Architecture, Latent
+from scaleplan.models import Latent
 from scaleplan.models.cache import kv_bytes, kv_bytes_per_token
-
-LLAMA_3_8B = Architecture(
-    family="llama",
-    layers=32,
-    width=4096,
-    heads=32,
-    kv_heads=8,
-    head_size=128,
-    ffn_width=14336,
-    ffn_matrices=3,
-    vocab=128256,
-    tied=False,
-)
 
 
 def test_grouped_heads_share_keys_and_values():

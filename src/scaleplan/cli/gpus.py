@@ -23,7 +23,7 @@ def list_gpus(
 ) -> Answer:
     """List the accelerators, with dense peaks and default prices."""
     from scaleplan.errors import UnknownNameError
-    from scaleplan.views.gpu import gpu_data, gpus_report
+    from scaleplan.views.gpu import gpus_report
 
     gpus = Accelerators().all()
     if vendor is not None:
@@ -33,7 +33,7 @@ def list_gpus(
             raise UnknownNameError("vendor", vendor, vendors)
     prices = Prices()
     defaults = {gpu.id: prices.default(gpu.id) for gpu in gpus}
-    records = [gpu_data(gpu, defaults[gpu.id]) for gpu in gpus]
+    records = [gpu.to_dict(price=defaults[gpu.id]) for gpu in gpus]
     data: dict[str, object] = {"schema": "scaleplan/gpus/1", "gpus": records}
     return Answer(rendering=Rendering(data, records=records, report=lambda: gpus_report(gpus, defaults)))
 
@@ -41,10 +41,12 @@ def list_gpus(
 @command(_app, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
 def show(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one accelerator: peaks, memory, power, prices, sources."""
-    from scaleplan.views.gpu import gpu_data, gpu_report
+    from scaleplan.views.gpu import gpu_report
 
     gpu, prices = Accelerators().get(name), Prices()
     default = prices.default(gpu.id)
     return Answer(
-        rendering=Rendering(gpu_data(gpu, default), report=lambda: gpu_report(gpu, prices.listed(gpu.id), default))
+        rendering=Rendering(
+            gpu.to_dict(price=default), report=lambda: gpu_report(gpu, prices.listed(gpu.id), default)
+        )
     )

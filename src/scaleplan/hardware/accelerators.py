@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.datafiles import read_data
 from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.records import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from scaleplan.hardware.prices import Price
     from scaleplan.records import Table
 
 __all__ = ["Accelerator", "Accelerators"]
@@ -55,6 +57,8 @@ class Accelerator:
         Where the figures come from, when they were collected, what to know, and the file that says so.
 
     """
+
+    schema: ClassVar[str] = "scaleplan/gpu/1"
 
     id: str
     name: str
@@ -104,6 +108,10 @@ class Accelerator:
     def peak(self, precision: str | None = None) -> float:
         """Return the dense peak in FLOP/s of a precision, chosen as :meth:`precision` says."""
         return self.peaks[self.precision(precision)]
+
+    def to_dict(self, *, price: Price | None) -> dict[str, object]:
+        """Return the flat mapping that ``--json`` prints, with its default price; rates in FLOP/s, sizes in bytes."""
+        return as_record(self) | {"default_usd_per_hour": None if price is None else price.usd_per_hour}
 
 
 class Accelerators:

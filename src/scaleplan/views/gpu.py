@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from scaleplan.formats.report import Fact, Grid, Report
 from scaleplan.quantities import format_gigabytes, format_number, format_usd_per_hour
-from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,20 +13,9 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.prices import Price
 
-__all__ = ["gpu_data", "gpu_report", "gpus_report"]
+__all__ = ["gpu_report", "gpus_report"]
 
 _SHOWN = ("bf16", "fp16", "fp8")
-
-
-def gpu_data(gpu: Accelerator, price: Price | None) -> dict[str, object]:
-    """Return an accelerator as the flat mapping that ``--json`` prints; rates in FLOP/s, sizes in bytes."""
-    data = as_mapping(gpu)
-    assert isinstance(data, dict)
-    return {
-        "schema": "scaleplan/gpu/1",
-        **data,
-        "default_usd_per_hour": None if price is None else price.usd_per_hour,
-    }
 
 
 def gpus_report(gpus: Sequence[Accelerator], prices: Mapping[str, Price | None]) -> Report:

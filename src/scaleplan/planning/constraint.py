@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.records import Record
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -49,7 +47,8 @@ class Key:
     record: str = ""
 
 
-class Entry(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
     """A constraint as registered.
 
     Parameters
@@ -81,7 +80,8 @@ class Entry(Record):
         return any(words.get(option.name) is not None for option in self.options)
 
 
-class Point(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
     """A plan as its constraints see it, before they say what they have to say about it.
 
     ``flops`` is training compute; ``budget`` says what it costs on hardware, where that is known.

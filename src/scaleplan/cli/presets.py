@@ -30,12 +30,12 @@ def list_presets(
     *, form: Annotated[str | None, typer.Option(metavar="NAME", help="Only laws of this functional form.")] = None
 ) -> Answer:
     """List the scaling laws."""
-    from scaleplan.views.preset import preset_data, presets_report
+    from scaleplan.views.preset import presets_report
 
     if form is not None and form not in LAWS:
         raise UnknownNameError("form", form, LAWS)
     presets = [preset for preset in Library().all() if form in (None, preset.form)]
-    records = [preset_data(preset) for preset in presets]
+    records = [preset.to_dict() for preset in presets]
     data: dict[str, object] = {"schema": "scaleplan/presets/1", "presets": records}
     return Answer(rendering=Rendering(data, records=records, report=lambda: presets_report(presets)))
 
@@ -43,10 +43,10 @@ def list_presets(
 @command(_app, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
-    from scaleplan.views.preset import preset_data, preset_report
+    from scaleplan.views.preset import preset_report
 
     preset = Library().load(name)
-    return Answer(rendering=Rendering(preset_data(preset), report=lambda: preset_report(preset)))
+    return Answer(rendering=Rendering(preset.to_dict(), report=lambda: preset_report(preset)))
 
 
 @command(_app, "validate", examples=["scaleplan presets validate my-law.toml"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.variable import VariableSurface
+from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,6 +124,29 @@ class Preset:
     def is_moe(self) -> bool:
         """Whether the law speaks of mixtures of experts: its parameters are the activated ones."""
         return self.conventions.params == "active"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return {
+            "schema": "scaleplan/preset/1",
+            "id": self.id,
+            "aliases": list(self.aliases),
+            "title": self.title,
+            "form": self.form,
+            "formula": self.law.formula,
+            "source": self.source,
+            "status": self.status,
+            "coefficients": as_mapping(self.published.coefficients()),
+            "units": as_mapping(self.units),
+            "uncertainty": as_mapping(self.uncertainty),
+            "conventions": as_mapping(self.conventions),
+            "range": as_mapping(self.range),
+            "allocates": self.allocates,
+            "refusal": self.refusal,
+            "notes": list(self.notes),
+            "fit": as_mapping(self.fit),
+            "origin": self.origin,
+        }
 
     def with_regime(self, regime: str) -> Preset:
         """Return the preset for another batch regime.

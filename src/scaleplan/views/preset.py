@@ -6,39 +6,13 @@ from typing import TYPE_CHECKING
 
 from scaleplan.formats.report import Fact, Grid, Report
 from scaleplan.quantities import format_count, format_number
-from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.presets.preset import Preset
 
-__all__ = ["preset_data", "preset_report", "presets_report"]
-
-
-def preset_data(preset: Preset) -> dict[str, object]:
-    """Return a preset as the flat mapping that ``--json`` prints."""
-    sure = preset.uncertainty
-    return {
-        "schema": "scaleplan/preset/1",
-        "id": preset.id,
-        "aliases": list(preset.aliases),
-        "title": preset.title,
-        "form": preset.form,
-        "formula": preset.law.formula,
-        "source": preset.source,
-        "status": preset.status,
-        "coefficients": as_mapping(preset.published.coefficients()),
-        "units": as_mapping(preset.units),
-        "uncertainty": None if sure is None else as_mapping(sure),
-        "conventions": as_mapping(preset.conventions),
-        "range": as_mapping(preset.range),
-        "allocates": preset.allocates,
-        "refusal": preset.refusal,
-        "notes": list(preset.notes),
-        "fit": as_mapping(preset.fit),
-        "origin": preset.origin,
-    }
+__all__ = ["preset_report", "presets_report"]
 
 
 def presets_report(presets: Sequence[Preset]) -> Report:

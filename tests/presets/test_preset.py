@@ -346,6 +346,13 @@ def test_some_notes_are_repeated_by_every_plan():
     assert set(preset.caveats) < set(preset.notes)
 
 
+def test_the_note_on_minicpms_rounding_tells_what_the_law_gives():
+    """Its rounded constants and tied exponents give one ratio at every budget."""
+    preset = Library().load("minicpm-2024")
+    params, tokens = preset.law.best_split(1e21 / 6)
+    assert any(f"they give {tokens / params:.1f} tokens per parameter" in note for note in preset.notes)
+
+
 def test_a_preset_moves_to_another_batch_regime():
     """In the limit of small batches C_min is the whole budget, which buys 2^0.73 times the size."""
     preset = LIBRARY.load("kaplan-2020")

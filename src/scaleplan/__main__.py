@@ -16,6 +16,7 @@ def main() -> None:
     """Run the command line on the process's arguments and exit."""
     # BLAS threads only cost start-up here, and one thread gives the same sums on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _settle_streams()
     try:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -57,6 +58,16 @@ def run(arguments: list[str]) -> int:
         )
         return _BUG
     return status
+
+
+def _settle_streams() -> None:
+    """Put nothing in place of a closed stream, and a question mark for what an encoding cannot say."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        else:
+            stream.reconfigure(errors="replace")
 
 
 def _discard_output() -> None:

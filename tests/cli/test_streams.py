@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import signal
 import subprocess
 from contextlib import suppress
@@ -203,3 +204,13 @@ def test_ctrl_c_ends_it_without_a_traceback(streaming, words):
     _, err = child.communicate(timeout=20)
     assert child.returncode == 130
     assert err == b""
+
+
+@pytest.mark.parametrize("closed", ["", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_and_a_poor_encoding_are_no_bugs(process, closed):
+    """A stream that is not there holds and takes nothing; what ASCII cannot say becomes a question mark."""
+    command, environment = process("optimal", "--flops", "1e21")
+    line = f"{shlex.join(command)} {closed}"
+    environment = environment | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,8 +7,10 @@ tokens a budget buys follow in closed form for each model size.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +22,7 @@ __all__ = ["Cost"]
 _CONVENTION = re.compile(r"(?P<k>\d+(?:\.\d+)?)?(?P<size>N|M)D(?:\s*\+\s*(?P<c>\d+(?:\.\d+)?(?:e[+-]?\d+)?)D)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Record):
     """Training compute ``C = (per_param_token*N + routing*N^(2/3) + per_token)*D + per_param*N``.
 
     ``per_param_token`` is the k of C = kND, 6 by default; ``per_token`` is compute that does not depend on the

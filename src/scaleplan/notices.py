@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from scaleplan.record import Record
 
 __all__ = ["Notice"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Record):
     """A warning that belongs to a result: a code for scripts and a sentence for people."""
 
     code: str

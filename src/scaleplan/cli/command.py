@@ -18,7 +18,7 @@ import typer
 from scaleplan.cli.judging import JudgingOptions
 from scaleplan.cli.options import HardwareOptions, OutputOptions
 from scaleplan.cli.output import require_known, write
-from scaleplan.records import Record
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

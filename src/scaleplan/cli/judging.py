@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -12,7 +11,6 @@ from scaleplan.cli.options import OutputOptions
 __all__ = ["JudgingOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgingOptions(OutputOptions):
     """How the answer is written."""
 

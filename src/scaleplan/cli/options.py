@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scaleplan.planning.constraints import options as declared
+from scaleplan.record import Record
 
 __all__ = [
     "BoundOptions",
@@ -27,8 +28,7 @@ def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
     return {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HardwareOptions:
+class HardwareOptions(Record):
     """What the compute runs on."""
 
     gpu: Annotated[
@@ -70,7 +70,6 @@ class HardwareOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetOptions(HardwareOptions):
     """The budget, in exactly one of its forms, and the hardware that some of them need."""
 
@@ -89,8 +88,7 @@ class BudgetOptions(HardwareOptions):
     cost: Annotated[str | None, typer.Option(metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LawOptions:
+class LawOptions(Record):
     """The scaling law, and how its uncertainty is told."""
 
     preset: Annotated[
@@ -114,8 +112,7 @@ class LawOptions:
     ] = "0.05"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitOptions:
+class LimitOptions(Record):
     """What the plan must stay within."""
 
     limit: Annotated[
@@ -127,7 +124,6 @@ class LimitOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BoundOptions(LimitOptions):
     """What the plan must stay within, where one side of it can be fixed."""
 
@@ -137,25 +133,24 @@ class BoundOptions(LimitOptions):
 
 if TYPE_CHECKING:
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class ConstraintOptions:
+    class ConstraintOptions(Record):
         """The options that the registered constraints declare."""
 
 else:
-    ConstraintOptions = make_dataclass(
+    ConstraintOptions = type(
         "ConstraintOptions",
-        [
-            (option.name, Annotated[str | None, typer.Option(metavar=option.metavar, help=option.help)], None)
-            for option in declared()
-        ],
-        frozen=True,
-        slots=True,
-        kw_only=True,
+        (Record,),
+        {
+            "__annotations__": {
+                option.name: Annotated[str | None, typer.Option(metavar=option.metavar, help=option.help)]
+                for option in declared()
+            },
+            **dict.fromkeys(option.name for option in declared()),
+        },
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Record):
     """A concrete model, and the run that a plan is drawn out to."""
 
     model: Annotated[
@@ -177,8 +172,7 @@ class RunOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
+class OutputOptions(Record):
     """How the answer is written."""
 
     format: Annotated[

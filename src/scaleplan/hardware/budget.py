@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.energy import Power
@@ -19,8 +20,7 @@ __all__ = ["Budget", "BudgetRequest"]
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetRequest:
+class BudgetRequest(Record):
     """A budget as asked for: exactly one of four forms, and the hardware it runs on.
 
     Parameters
@@ -113,8 +113,7 @@ class BudgetRequest:
             raise UsageError(f"a number of accelerators is whole, not {self.gpus:g}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Record):
     """How the FLOP of a plan came about; None where it was not asked or cannot be known.
 
     Units: hours of one accelerator, days on all ``gpus``, FLOP/s, ``currency`` per accelerator-hour, kWh from

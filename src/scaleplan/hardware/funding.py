@@ -7,11 +7,12 @@ part of the answer. Nothing is read from disk for a budget in plain FLOP.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
 from scaleplan.hardware.budget import Budget, BudgetRequest
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,7 @@ _SECONDS_PER_HOUR = 3600.0
 _HOURS_PER_DAY = 24.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Funding:
+class Funding(Record):
     """The compute a budget buys, its derivation, and what to say about it.
 
     ``params`` is the size the default utilisation was settled with, None where the size played no part.

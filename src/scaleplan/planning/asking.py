@@ -5,7 +5,6 @@ The command line and the Python API ask in the same words; an amount may be a te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
@@ -23,6 +22,7 @@ from scaleplan.quantities import (
     parse_usd_per_hour,
 )
 from scaleplan.quantities.limits import Limit, parse_limit
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,7 @@ Amount = str | float
 """An amount as a person gives it: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
+class Hardware(Record):
     """What the compute runs on, as asked for; see :class:`scaleplan.hardware.budget.BudgetRequest`."""
 
     gpu: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from scaleplan.errors import UnreachableError
 from scaleplan.planning.problem import UNLIMITED_FLOPS
 from scaleplan.planning.solver import least_budget, solve
 from scaleplan.quantities import format_flops
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,7 @@ _TOUCH = 1e-9
 _NOTHING = 1e-12  # of the loss: rounding of the solver, and no cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Record):
     """A limit that shapes a plan, against the best plan of the same budget without that one limit.
 
     ``excess_loss`` is what it adds to the loss, ``compute_overhead`` what the plan spends over the least that

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.problem import ANY, COUNT, Span
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,7 @@ __all__ = ["HARDWARE", "RULES", "UNBOUNDED", "Bound", "Bounds", "Situation", "bo
 _SECONDS_PER_HOUR = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(Record):
     """What is known beside the law when limits become bounds.
 
     ``budget`` carries the rates of the hardware, ``priced`` says that the money of a budget pays for more than
@@ -57,8 +57,7 @@ class Bound:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class Bounds(Record):
     """What a plan must stay within; a fixed quantity is a span of one value.
 
     ``flops`` is training compute, ``total`` all that the budget pays for, both in FLOP; ``loss`` is a demand on

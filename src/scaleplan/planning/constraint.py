@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from scaleplan.record import Record
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -47,8 +49,7 @@ class Key:
     record: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Record):
     """A constraint as registered.
 
     Parameters
@@ -80,8 +81,7 @@ class Entry:
         return any(words.get(option.name) is not None for option in self.options)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(Record):
     """A plan as its constraints see it, before they say what they have to say about it.
 
     ``flops`` is training compute; ``budget`` says what it costs on hardware, where that is known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
@@ -10,6 +9,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.effective import EFFECTIVE
 from scaleplan.planning.terms import TERMS
 from scaleplan.planning.variants import VARIANTS
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NONE", "Constraints", "constraints_of", "entries", "home_preset", "keys", "options"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraints:
+class Constraints(Record):
     """The effective quantities in front of a law, the terms beside its cost, and what a plan chooses in the law."""
 
     effective: tuple[EffectiveQuantity, ...] = ()

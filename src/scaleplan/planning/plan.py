@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scaleplan.record import Record
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
@@ -19,24 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["Converted", "NearOptimal", "Plan", "Plans", "Reference", "SizeErrors"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NearOptimal:
+class NearOptimal(Record):
     """The sizes that cost at most ``compute_overhead`` more compute than the optimum, for the same loss."""
 
     compute_overhead: float
     params: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizeErrors:
+class SizeErrors(Record):
     """The compute that a model of half and of twice the optimal size wastes, as a fraction of what is needed."""
 
     half: float | None
     double: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Record):
     """The optimum that a plan away from it is measured against, at the same compute."""
 
     params: float
@@ -44,8 +42,7 @@ class Reference:
     loss: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Converted:
+class Converted(Record):
     """The size by another convention than the law's; None where that is not known, and ``method`` says why."""
 
     convention: str
@@ -53,8 +50,7 @@ class Converted:
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Record):
     """A model size and a number of training tokens for a budget, and what to expect of them.
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
@@ -112,8 +108,7 @@ def _constraint_keys() -> tuple[str, ...]:
     return tuple(key.name for key in keys())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
+class Plans(Record):
     """Several plans, in the order they were asked for."""
 
     schema: ClassVar[str] = "scaleplan/plans/1"

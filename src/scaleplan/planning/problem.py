@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from scaleplan.cost import Cost
 from scaleplan.elementary import greater, lesser
 from scaleplan.errors import UnreachableError
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -72,8 +73,7 @@ ANY = Span()
 """A positive number that nothing bounds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Record):
     """What is minimised, at which cost, within which bounds; ``flops`` bounds the training part of the cost."""
 
     surface: LossSurface

@@ -9,11 +9,12 @@ serves every law, constraint and solver alike); a law that stores draws is re-so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
 from scaleplan.elementary import Number, exp, log
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +30,7 @@ Outcome = tuple[Number, Number, Number | None]
 """(params, tokens, loss or None), each a float or an array."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval(Generic[Number]):
+class Interval(Record, Generic[Number]):
     """Central intervals of a plan's quantities at one confidence level; each is (low, high)."""
 
     level: float

@@ -7,10 +7,10 @@ matrix counts once: as the tied embedding, or as the head of a count that leaves
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.elementary import Number
@@ -22,8 +22,7 @@ _SAME = frozenset({"total", "total_minus_input_embedding"})
 _CONVERTIBLE = _SAME | {"non_embedding"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
+class Embedding(Record):
     """The size of the embedding matrix of a family of models, as a function of the rest.
 
     ``omega`` is 47491 in the source: a vocabulary of 32,000 and an aspect ratio of 39.225, Chinchilla's family.

@@ -7,11 +7,12 @@ A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.presets.read
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.variable import VariableSurface
+from scaleplan.record import Record
 from scaleplan.records import as_mapping
 
 if TYPE_CHECKING:
@@ -40,16 +41,14 @@ LN = "ln "
 """Marks the logarithm of a coefficient among the uncertain parameters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backtest:
+class Backtest(Record):
     """Relative error of the loss (root mean square) when extrapolating compute by each of the factors."""
 
     factors: tuple[float, ...]
     rms: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uncertainty:
+class Uncertainty(Record):
     """How well the coefficients are known: a full covariance, or draws; never standard errors alone.
 
     ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
@@ -66,8 +65,7 @@ class Uncertainty:
     backtest: Backtest | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conventions:
+class Conventions(Record):
     """How the source counts parameters and compute, and on what text it measures the loss."""
 
     params: str
@@ -77,8 +75,7 @@ class Conventions:
     corpus: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRange:
+class FitRange(Record):
     """The (low, high) of each quantity over the runs the law was fitted on; None where not stated."""
 
     params: tuple[float, float] | None = None
@@ -87,8 +84,7 @@ class FitRange:
     tokens_per_param: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in

@@ -243,3 +243,12 @@ def test_five_thousand_rows_take_a_fraction_of_a_second(tmp_path):
     runs = read(tmp_path, "name,params,tokens,loss,lr", *rows)
     assert time.perf_counter() - started < 1.0
     assert len(runs) == 5000
+
+
+def test_sizes_that_no_run_can_have_are_named_and_left_out(tmp_path):
+    """They would overflow every power of the fit."""
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,loss\n1e300,1e9,3.0\n5e-324,2e9,3.1\n1e8,2e9,3.4\n2e8,4e9,3.2\n")
+    runs = read_runs(path)
+    assert [(found.row, found.reason) for found in runs.dropped] == [(2, "bad_value"), (3, "bad_value")]
+    assert len(runs) == 2

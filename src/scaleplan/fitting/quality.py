@@ -61,7 +61,7 @@ REASONS: dict[str, str] = {
     "missing_loss": "no loss",
     "missing_size": "too little known of params, tokens and flops",
     "missing_value": "no value in a column that the fit uses",
-    "bad_value": "a size or weight that is not a positive number",
+    "bad_value": "a size or weight that is not a positive number, or one that no run can have",
     "zero_loss": "a loss of 0 or below: still running or never evaluated",
     "crashed": "its state says that it did not finish",
     "duplicate": "the same row again",

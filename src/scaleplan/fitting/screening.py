@@ -43,6 +43,8 @@ _UNFINISHED = frozenset(
     }
 )
 
+_LEAST_SIZE, _MOST_SIZE = 1e-3, 1e40  # sizes may be in billions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -113,6 +115,8 @@ def _drop_unmeasured(sieve: Sieve, grid: Grid, measured: Measured) -> None:
         sieve.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
     for name, values in {**sizes, **measured.weights}.items():
         wrong = np.isinf(values) | (values <= 0)
+        if name in sizes:  # beyond these no count of anything can be, and the fit would overflow
+            wrong |= (values < _LEAST_SIZE) | (values > _MOST_SIZE)
         sieve.drop(wrong, "bad_value", _telling(name, values))
     sieve.drop(no_size, "missing_size", lacking)
     for name, values in {**measured.others, **measured.weights}.items():

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_report", "format_loss", "plan_report", "plans_report", "size_label"]
 
+_ROUNDING = 1e-9
+"""A compute overhead below this is the digits of an inverse, and is not told."""
+
 _SIZES = {
     "total": "parameters",
     "non_embedding": "parameters (non-embedding)",
@@ -114,10 +117,10 @@ def _remarks(plan: Plan) -> Iterator[str]:
         yield f"optimum at this compute: {format_count(best.params)} on {format_count(best.tokens)} tokens" + (
             f", loss {format_loss(best.loss)}" if best.loss is not None else ""
         )
-    if plan.compute_overhead and plan.excess_loss is not None:
+    if plan.excess_loss is not None and (plan.compute_overhead or 0.0) > _ROUNDING:
         yield (
             f"this plan: {format_number(plan.excess_loss)} above the optimum's loss; "
-            f"{format_fraction(plan.compute_overhead)} more compute than that loss needs"
+            f"{format_fraction(plan.compute_overhead or 0.0)} more compute than that loss needs"
         )
     yield from _constrained(plan)
     if plan.budget.gpu is not None:
@@ -135,7 +138,7 @@ def _constrained(plan: Plan) -> Iterator[str]:
         line = f"{each.limit} binds"
         if each.excess_loss is not None:
             line += f": without it the loss would be {format_number(each.excess_loss)} lower"
-        if each.compute_overhead:
+        if each.compute_overhead is not None and each.compute_overhead > _ROUNDING:
             spared = format_fraction(1 - 1 / (1 + each.compute_overhead))
             line += f", or the budget for the same loss {spared} smaller"
         yield line

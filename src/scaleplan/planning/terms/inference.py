@@ -33,6 +33,7 @@ __all__ = ["FLOPS_PER_PARAM_TOKEN", "Inference", "TrainingOnly"]
 
 FLOPS_PER_PARAM_TOKEN = 2.0
 _SECONDS_PER_HOUR = 3600.0
+_ROUNDING = 1e-9  # relative; what is closer differs by the digits of the arithmetic only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,9 @@ class Inference(Term):
             f"best for training alone at this loss: {size} on {data} tokens; this model has {share} of its size, "
             f"sees {more}x the tokens and takes {format_number(other.flops_ratio)}x the training compute"
         )
-        if other.saving == 0:
+        if abs(other.saving) < _ROUNDING and abs(other.params_ratio - 1) < _ROUNDING:
+            return (f"no better for training alone at this loss: {size} on {data} tokens is the best for both",)
+        if abs(other.saving) < _ROUNDING:
             return (line,)
         saved = "saves" if other.saving > 0 else "costs"
         second = f"over training and inference it {saved} {format_fraction(abs(other.saving))}"

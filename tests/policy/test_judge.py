@@ -100,7 +100,7 @@ def test_a_confidence_asks_the_end_of_the_interval_that_the_plan_shows(cli):
         ("cost <= 1M USD", "gpu"),
         ("epochs <= 4", "unique_tokens"),
         ("carbon_kg <= 5000", "grid"),
-        ("memory_gb <= 80", "layout"),
+        ("memory_gb <= 80", "gpus"),
         ("flops@90% <= 1e30", "loss"),
     ],
 )
@@ -114,9 +114,9 @@ def test_what_is_not_known_is_an_error_and_never_a_pass(cli, limit, hint):
 
 
 def test_every_quantity_can_be_limited(cli):
-    """A run with hardware, data and a grid has all of them but memory."""
+    """A run with hardware, data and a grid has all of them."""
     extra = 'gpu = "h100-sxm"\ngpus = 512\nunique_tokens = "500B"\ngrid = "FRA"\n'
-    names = [name for name in QUANTITIES if name != "memory_gb"]
+    names = list(QUANTITIES)
     project(RUN + extra, policy=[f"{name} >= 1e-9" if name != "gpus" else "gpus >= 1" for name in names])
     result = cli("check", "--json", "-q")
     assert {verdict["quantity"]: verdict["status"] for verdict in verdicts(result)} == dict.fromkeys(names, "pass")
@@ -315,3 +315,11 @@ def test_commands_that_do_not_judge_refuse_the_formats_of_judges(cli, command, n
     """The error says which command has them."""
     result = cli(*command, "--format", name)
     assert (result.status, "check" in result.err) == (2, True)
+
+
+def test_memory_is_the_least_that_each_device_can_hold(cli):
+    """7B parameters of 16 bytes of states do not fit 80 GB; shared by 64 devices they do (architecture.md 6)."""
+    run = '[[run]]\nname = "one"\nparams = "7B"\ntokens = "140B"\ngpu = "h100-sxm"\n'
+    for gpus, status in ((1, 1), (64, 0)):
+        project(f"{run}gpus = {gpus}\n", policy=["memory_gb <= 80"])
+        assert cli("check", "-q").status == status

@@ -15,11 +15,15 @@ from scaleplan.config.run import Configs, Place
 from scaleplan.config.tree import display_name
 from scaleplan.errors import FileError, UsageError
 from scaleplan.hardware.funding import Catalogue
+from scaleplan.models.capacity import linked_devices
+from scaleplan.models.footprint import device_bytes
+from scaleplan.models.model import DEFAULT_CONTEXT
 from scaleplan.notices import Notice
 from scaleplan.planning.asking import Hardware, request_of
 from scaleplan.planning.constraints import home_preset, options
 from scaleplan.planning.notices import preset_switched
 from scaleplan.planning.posing import plan_aim, plan_budget, planner_of
+from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.quantities import parse_count
 from scaleplan.records import Table
@@ -47,6 +51,7 @@ class Estimate:
 
     plan: Plan
     carbon_kg: float | None
+    memory_gb: float | None
     places: Mapping[str, tuple[Place, ...]]
     _estimator: Estimator
     _run: Run
@@ -106,10 +111,20 @@ class Estimator:
         return Estimate(
             plan=replace(plan, warnings=(*notices, *plan.warnings)),
             carbon_kg=carbon,
+            memory_gb=self._memory_gb(plan),
             places={word: item.places for word, item in given.items()},
             _estimator=self,
             _run=run,
         )
+
+    def _memory_gb(self, plan: Plan) -> float | None:
+        """Return the least memory of each device in GB of 1e9 bytes: all states shared, everything recomputed."""
+        budget = plan.budget
+        if budget.gpu is None or budget.gpus is None or unconvertible(plan.params_convention, "total") is not None:
+            return None
+        params = convert_params(plan.params, source=plan.params_convention, target="total")
+        linked = linked_devices(self._catalogue.accelerators.get(budget.gpu))
+        return device_bytes(params, gpus=budget.gpus, sequence=DEFAULT_CONTEXT, linked=linked) / 1e9
 
     def _plan(self, planner: Planner, run: Run, values: Mapping[str, str | float], *, moe: bool) -> Plan:
         hardware = Hardware(**{word: values[word] for word in HARDWARE if word in values})  # type: ignore[arg-type]

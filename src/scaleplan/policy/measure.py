@@ -32,7 +32,7 @@ _UNKNOWN: Mapping[str, str] = {
     "carbon_kg": 'add gpu and grid to the run, such as grid = "FRA"',
     "unique_tokens": "add unique_tokens to the run",
     "epochs": "add unique_tokens to the run",
-    "memory_gb": "memory depends on the layout of the training, which a run does not state; limit params instead",
+    "memory_gb": "add gpu and gpus to the run, and a law that counts all parameters",
 }
 
 _CAUSES: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +42,7 @@ _CAUSES: Mapping[str, tuple[str, ...]] = {
     "epochs": ("tokens", "unique_tokens"),
     "gpus": ("gpus",),
     "days": ("tokens", "params", "model", "gpus"),
+    "memory_gb": ("params", "model", "gpus"),
     "carbon_kg": ("tokens", "params", "model", "grid"),
 }
 _SIDES = ("tokens", "params", "model")
@@ -50,10 +51,12 @@ _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 def measures(estimate: Estimate) -> dict[str, float | None]:
     """Return every quantity of a run's plan, in base units; None for what is not known."""
-    return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg)
+    return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg, memory_gb=estimate.memory_gb)
 
 
-def measures_of(plan: Plan, *, carbon_kg: float | None = None) -> dict[str, float | None]:
+def measures_of(
+    plan: Plan, *, carbon_kg: float | None = None, memory_gb: float | None = None
+) -> dict[str, float | None]:
     """Return every quantity of a plan, in base units; None for what is not known."""
     budget = plan.budget
     return {
@@ -72,7 +75,7 @@ def measures_of(plan: Plan, *, carbon_kg: float | None = None) -> dict[str, floa
         "cost": budget.cost,
         "energy_kwh": budget.energy_kwh,
         "carbon_kg": carbon_kg,
-        "memory_gb": None,
+        "memory_gb": memory_gb,
     }
 
 

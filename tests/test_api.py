@@ -172,3 +172,12 @@ def test_a_preset_may_be_an_object():
     """Loaded once, asked often."""
     preset = sp.Library().load("chinchilla")
     assert sp.optimal(flops=1e21, preset=preset) == sp.optimal(flops=1e21)
+
+
+def test_several_budgets_in_the_same_call_give_arrays():
+    """A list or an array of FLOP is answered by columns, equal to the single plans."""
+    budgets = [1e19, 1e21, 1e23]
+    plans = sp.optimal(flops=budgets, preset="hoffmann")
+    assert plans.params.shape == (3,)
+    for flops, params in zip(budgets, plans.params, strict=True):
+        assert params == pytest.approx(sp.optimal(flops=flops, preset="hoffmann").params, rel=1e-12)

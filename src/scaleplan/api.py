@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.asking import request_of
@@ -29,7 +29,8 @@ from scaleplan.quantities import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy import float64
+    from numpy.typing import ArrayLike, NDArray
 
     from scaleplan.hardware.conversion import Conversion
     from scaleplan.planning.asking import Amount
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan_array import PlanArray
     from scaleplan.planning.words import ArrayWords, BudgetWords, ChosenWords, ConversionWords, GoalWords, Words
     from scaleplan.presets.preset import Preset
+
+    Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
 __all__ = [
     "COMPARED",
@@ -65,8 +68,12 @@ COMPARED = (
 _MOST_POINTS = 10_000_000
 
 
-def optimal(**words: Unpack[BudgetWords]) -> Plan:
-    """Return the compute-optimal plan for a budget.
+@overload
+def optimal(**words: Unpack[BudgetWords]) -> Plan: ...
+@overload
+def optimal(*, flops: Budgets, **words: Unpack[ArrayWords]) -> PlanArray: ...
+def optimal(*, flops: Amount | Budgets | None = None, **words: Any) -> Plan | PlanArray:
+    """Return the compute-optimal plan for a budget; for several budgets in FLOP, their plans as arrays.
 
     Parameters
     ----------
@@ -92,7 +99,9 @@ def optimal(**words: Unpack[BudgetWords]) -> Plan:
     '2.778e+09 parameters on 5.999e+10 tokens, loss 2.306'
 
     """
-    hardware, rest, budget = split_words(words)
+    if not isinstance(flops, str | float | int | None):
+        return optimal_array(flops, **words)
+    hardware, rest, budget = split_words({**words, "flops": flops})
     run = _run_of(rest)
     return run(plan_budget(planner_of(**rest), request_of(hardware, **budget)))
 

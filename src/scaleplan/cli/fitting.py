@@ -57,6 +57,7 @@ class LawFormOptions:
     ] = None
     samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
     seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0"
+    jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
     ] = False

@@ -8,7 +8,8 @@ The method of the grid is variable projection, that of the polish damped Newton 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from scaleplan.fitting.surface import Coordinates, Surface
 from scaleplan.laws.additive import Additive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy import bool_, float64, uint16
     from numpy.typing import NDArray
@@ -35,6 +36,9 @@ _NODES, _BASINS = 28, 3
 _EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
 _RESAMPLE_NODES = 16
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
+
+_Part = TypeVar("_Part")
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -173,44 +177,71 @@ def fit_additive(
 
 
 def refit_additive(
-    points: Points, weight: Array | NDArray[uint16], *, base: Solution, progress: Callable[[int], None] | None = None
+    points: Points,
+    weight: Array | NDArray[uint16],
+    *,
+    base: Solution,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
 ) -> Refits:
     """Fit copies of the same runs with other weights, ``weight`` (R, n), in blocks.
 
     Each copy starts from the better of its own grid and the solution ``base`` of the unweighted runs, with the
-    objective and the form of ``base``. ``progress`` is called with the number of copies done after each block.
+    objective and the form of ``base``. ``progress`` is called with the number of copies done after each block. Blocks
+    do not depend on each other: ``jobs`` processes share them, with the same result for any number.
     """
-    objective, coordinates = base.objective, base.coordinates
-    lower, upper = coordinates.bounds(points.loss)
-    count = len(weight)
-    theta, score = np.empty((count, 5)), np.empty(count)
-    converged = np.empty(count, dtype=bool)
     block = max(1, min(150, _BLOCK // max(1, len(points))))
-    for begin in range(0, count, block):
-        part = slice(begin, min(begin + block, count))
-        rows = np.asarray(
-            weight[part], dtype=np.float64
-        )  # a block at a time: all of them as floats are 8 times larger
-        rows = rows if points.weight is None else rows * points.weight
-        surface = _surface(points, objective, coordinates, weight=rows)
-        rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
-        best = np.argmin(rss, axis=1)
-        own = coordinates.full(np.clip(coordinates.free(nodes[np.arange(len(best)), best]), lower, upper))
-        common = np.broadcast_to(base.theta, own.shape)
-        own_score = objective.score(surface.residuals(own), rows)
-        common_score = objective.score(surface.residuals(common), rows)
-        start = np.where((common_score <= own_score)[:, None], common, own)
-        theta[part], converged[part] = polish(surface, start)
-        score[part] = objective.score(surface.residuals(theta[part]), rows)
+    parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
+    found: list[tuple[Array, NDArray[bool_], Array]] = []
+    for result in _each(partial(_refit_block, points, base), parts, jobs=jobs):
+        found.append(result)
         if progress is not None:
-            progress(part.stop)
+            progress(min(len(found) * block, len(weight)))
+    theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
+    coordinates = base.coordinates
     return Refits(
         theta=theta,
         centre=points.centre,
         score=score,
         converged=converged,
-        at_bound=_on_bound(theta, coordinates, lower, upper),
+        at_bound=_on_bound(theta, coordinates, *coordinates.bounds(points.loss)),
     )
+
+
+def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) -> Iterator[_Done]:
+    """Yield the task done for each part, in order, by ``jobs`` processes."""
+    if jobs == 1:
+        yield from map(task, parts)
+        return
+    import signal  # one job need not pay for these
+    from concurrent.futures import ProcessPoolExecutor
+
+    # an interrupt is for this process, which then ends the others
+    pool = ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield from pool.map(task, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _refit_block(
+    points: Points, base: Solution, weight: Array | NDArray[uint16]
+) -> tuple[Array, NDArray[bool_], Array]:
+    """Return the parameters, whether they converged, and the scores of a block of copies."""
+    objective, coordinates = base.objective, base.coordinates
+    lower, upper = coordinates.bounds(points.loss)
+    rows = np.asarray(weight, dtype=np.float64)  # a block at a time: all of them as floats are 8 times larger
+    rows = rows if points.weight is None else rows * points.weight
+    surface = _surface(points, objective, coordinates, weight=rows)
+    rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
+    best = np.argmin(rss, axis=1)
+    own = coordinates.full(np.clip(coordinates.free(nodes[np.arange(len(best)), best]), lower, upper))
+    common = np.broadcast_to(base.theta, own.shape)
+    own_score = objective.score(surface.residuals(own), rows)
+    common_score = objective.score(surface.residuals(common), rows)
+    start = np.where((common_score <= own_score)[:, None], common, own)
+    theta, converged = polish(surface, start)
+    return theta, converged, objective.score(surface.residuals(theta), rows)
 
 
 def _check(points: Points, coordinates: Coordinates) -> None:

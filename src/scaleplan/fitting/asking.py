@@ -59,6 +59,7 @@ class FitWords(ReadingWords, ObjectiveWords, total=False):
     method: str
     samples: Amount
     seed: Amount
+    jobs: Amount
     level: Amount
     target: Amount | None
     x: str | Sequence[str] | None
@@ -87,8 +88,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
         ``tokens_per_byte``, ``log10``, ``flops_convention``, ``best``, ``min_flops`` (FLOP), ``keep``. The law:
         ``form``, ``method``, ``group``, ``tied``, ``floor`` (a loss), ``x`` and ``y`` (columns of a curve),
         ``base``. The objective: ``residual``, ``robust``, ``delta``. Uncertainty: ``samples``, ``seed``,
-        ``cluster``, ``level``; ``target`` (FLOP) is the budget at which the law is told. The preset: ``id``,
-        ``title``, ``source``, ``params_convention``, ``tokenizer``, ``corpus``.
+        ``jobs`` (processes), ``cluster``, ``level``; ``target`` (FLOP) is the budget at which the law is told. The
+        preset: ``id``, ``title``, ``source``, ``params_convention``, ``tokenizer``, ``corpus``.
 
     Raises
     ------
@@ -262,6 +263,7 @@ def _request(words: FitWords) -> FitRequest:
         floor=floor,
         samples=_whole(words.get("samples", 2000)),
         seed=_whole(words.get("seed", 0)),
+        jobs=_whole(words.get("jobs", 1)),
         level=parse_fraction(words.get("level", 0.9)),
         target=None if target is None else parse_flops(target),
         x=tuple(x or ("flops",)),

@@ -158,6 +158,7 @@ def bootstrap(
     seed: int = 0,
     clusters: Sequence[object] | None = None,
     strata: Sequence[object] | None = None,
+    jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """Refit ``samples`` resamples of the runs with the objective and the form of ``base``.
@@ -174,6 +175,8 @@ def bootstrap(
         A label for each point; points with equal labels are drawn together.
     strata
         A label for each point; the number of points (or clusters) drawn from each stratum is kept.
+    jobs
+        How many processes work on the resamples; the draws do not depend on it.
     progress
         Called with the number of resamples done.
 
@@ -189,7 +192,7 @@ def bootstrap(
     layers = _codes(strata, len(points), "strata")
     generator = np.random.Generator(np.random.PCG64(seed))
     weight = resample_weights(len(points), samples=samples, generator=generator, clusters=units, strata=layers)
-    refits: Refits = refit_additive(points, weight, base=base, progress=progress)
+    refits: Refits = refit_additive(points, weight, base=base, jobs=jobs, progress=progress)
     return Bootstrap(
         law=base.law,
         draws=refits.raw(),

@@ -34,6 +34,7 @@ def fit(
     samples: int = 2000,
     seed: int = 0,
     clusters: Sequence[object] | None = None,
+    jobs: int = 1,
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Fit:
@@ -51,6 +52,8 @@ def fit(
         Bootstrap resamples (0 for none) and their seed. The number of runs per budget of an IsoFLOP sweep is kept.
     clusters
         A label for each point; points of one training run are drawn together.
+    jobs
+        How many processes work on the resamples; the result does not depend on it.
     test_cuts
         Whether to backtest.
     progress
@@ -73,6 +76,7 @@ def fit(
             seed=seed,
             clusters=clusters,
             strata=None if budgets is None else budgets.tolist(),
+            jobs=jobs,
             progress=progress,
         )
         if samples

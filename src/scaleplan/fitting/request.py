@@ -32,6 +32,7 @@ PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """What a preset may be called."""
 
 _ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
+_MOST_JOBS = 256
 _MOST_SAMPLES = 100_000
 
 
@@ -67,8 +68,8 @@ class FitRequest:
         What is minimised.
     tied, floor
         alpha = beta; E kept at a value.
-    samples, seed
-        Resamples, and the seed of their draws.
+    samples, seed, jobs
+        Resamples, the seed of their draws, and how many processes work on them.
     level
         Of the intervals that are told.
     target
@@ -93,6 +94,7 @@ class FitRequest:
     floor: float | None = None
     samples: int = 2000
     seed: int = 0
+    jobs: int = 1
     level: float = 0.9
     target: float | None = None
     x: tuple[str, ...] = ("flops",)
@@ -117,6 +119,11 @@ class FitRequest:
             )
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
+        if not 1 <= self.jobs <= _MOST_JOBS:
+            raise UsageError(
+                f"{self.jobs} jobs cannot share the work",
+                hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
+            )
         if self.form != "additive":
             self._require_additive()
         if (self.form == "data_constrained") != (self.base is not None):

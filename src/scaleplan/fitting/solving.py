@@ -88,6 +88,7 @@ def _surface(start: Fitted, progress: Progress | None) -> Fitted:
         samples=request.samples,
         seed=request.seed,
         clusters=runs.labels if request.cluster else None,
+        jobs=request.jobs,
         progress=progress,
     )
     law = found.law

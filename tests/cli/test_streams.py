@@ -65,6 +65,15 @@ def test_standard_input_is_answered_line_by_line(streaming, words):
     assert child.wait(10) == 0
 
 
+@pytest.mark.parametrize("format_name", ["jsonl", "tsv"])
+def test_lines_before_a_bad_one_are_answered(piped, format_name):
+    """A wrong line ends the stream with its number; what stood before it has its answer, though all came at once."""
+    found = piped("1e20\n1e21\nfoo\n1e22\n", "optimal", "-", "--format", format_name)
+    assert found.returncode == 2
+    assert "line 3 of standard input" in found.stderr
+    assert len(found.stdout.splitlines()) == 2 + (format_name == "tsv")
+
+
 @pytest.mark.parametrize("preset", ["besiroglu-2024", "kaplan-2020", "llama3-2024", "hunyuan-large-2024"])
 def test_a_stream_answers_as_single_questions_do(cli, piped, preset):
     """The same numbers to rounding, the same words; a last line without an end counts."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
+from scaleplan.quantities.text import format_count
 from scaleplan.records import as_record
 
 if TYPE_CHECKING:
@@ -171,5 +172,8 @@ def _outside(**quantities: float) -> Iterator[Notice]:
         if not low <= value <= high:
             yield Notice(
                 code=f"extrapolated_{name}",
-                message=f"{names[name]} of {value:.3g} is outside what the experiments saw, {low:.3g} to {high:.3g}",
+                message=(
+                    f"{names[name]} of {format_count(value)} is outside what the experiments saw, "
+                    f"{format_count(low)} to {format_count(high)}: extrapolated, so take it as a rough guide"
+                ),
             )

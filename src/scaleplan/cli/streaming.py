@@ -61,6 +61,8 @@ def amounts(batches: Iterable[list[str]], parser: Callable[[str], float]) -> Ite
                     if line:
                         found.append(parser(line))
                 except ScaleplanError as error:
+                    if found:
+                        yield found  # the lines before it are answered, however they arrived
                     raise UsageError(f"line {place} of standard input: {error.message}", hint=error.hint) from None
         number += len(lines)
         if found:

@@ -143,7 +143,9 @@ def _optimiser(fitted: Fitted) -> str:
     found = fitted.diagnosis
     if found is None:
         return "robust Newton descent from many starts"
-    return f"profile grid over the exponents, Newton descent from {found.solution.basins} basins and their neighbours"
+    basins = found.solution.basins
+    starts = "1 basin and its neighbours" if basins == 1 else f"{basins} basins and their neighbours"
+    return f"profile grid over the exponents, Newton descent from {starts}"
 
 
 def _intervals(fitted: Fitted) -> str:

@@ -61,7 +61,7 @@ def gpu_report(gpu: Accelerator, prices: Sequence[Price], default: Price | None)
         rows = tuple(
             (
                 p.commitment,
-                f"{p.provider_class} {p.provider}".strip(),
+                p.provider if p.provider.startswith(p.provider_class) else f"{p.provider_class} {p.provider}".strip(),
                 p.date,
                 format_usd_per_hour(p.usd_per_hour),
                 p.source,

@@ -109,8 +109,8 @@ def _remarks(plan: Plan) -> Iterator[str]:
         )
         errors = plan.size_errors
         if errors is not None and errors.half is not None and errors.double is not None:
-            wasted = sorted((errors.half, errors.double))
-            line += f"; half or twice the size wastes {100 * wasted[0]:.0f} – {100 * wasted[1]:.0f} %"
+            least, most = (f"{100 * wasted:.0f}" for wasted in sorted((errors.half, errors.double)))
+            line += f"; half or twice the size wastes {least if least == most else f'{least} – {most}'} %"
         yield line
     if plan.optimum is not None:
         best = plan.optimum

@@ -223,3 +223,10 @@ def test_closed_streams_and_a_poor_encoding_are_no_bugs(process, closed):
     environment = environment | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_table_says_once_how_many_plans_are_extrapolated(cli):
+    """Beyond the fitted compute of 1.3e22 one line stands for all; inside it nothing is said."""
+    assert cli("sweep", "--from", "1e20", "--to", "1e25", "--points", "3").err.count("warning:") == 1
+    assert "2 of 3 plans" in cli("sweep", "--from", "1e20", "--to", "1e25", "--points", "3").err
+    assert cli("sweep", "--from", "1e19", "--to", "1e21", "--points", "3").err == ""

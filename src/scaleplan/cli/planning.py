@@ -25,6 +25,7 @@ from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, inp
 from scaleplan.errors import UsageError, quote
 from scaleplan.formats import Rendering
 from scaleplan.planning import posing
+from scaleplan.planning.notices import of_several
 from scaleplan.planning.words import SWEPT
 from scaleplan.quantities import parse
 
@@ -179,7 +180,7 @@ def compare(
 
     return Answer(
         rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
-        notices=result.warnings,
+        notices=of_several(result),
     )
 
 
@@ -246,5 +247,5 @@ def _many(plans: Plans, title: str) -> Answer:
 
     return Answer(
         rendering=Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report),
-        notices=plans.warnings,
+        notices=of_several(plans),
     )

@@ -10,9 +10,10 @@ from scaleplan.notices import Notice
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scaleplan.planning.plan import Plans
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Edge", "always", "budget_left", "edges", "for_plan", "left_out", "preset_switched"]
+__all__ = ["Edge", "always", "budget_left", "edges", "for_plan", "left_out", "of_several", "preset_switched"]
 
 
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
@@ -80,6 +81,17 @@ def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
         message = f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one"
         notices.insert(0, Notice(code="loss_unavailable", message=message))
     return tuple(notices)
+
+
+def of_several(plans: Plans) -> tuple[Notice, ...]:
+    """Return what must be said about several plans together: once, how many of them leave the fitted range."""
+    beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
+    if not beyond:
+        return plans.warnings
+    message = (
+        f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
+    )
+    return (*plans.warnings, Notice(code="extrapolated", message=message))
 
 
 def budget_left(flops: float, used: float) -> Notice:

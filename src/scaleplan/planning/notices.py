@@ -88,9 +88,7 @@ def of_several(plans: Plans) -> tuple[Notice, ...]:
     beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
     if not beyond:
         return plans.warnings
-    message = (
-        f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
-    )
+    message = f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
     return (*plans.warnings, Notice(code="extrapolated", message=message))
 
 

@@ -14,21 +14,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaleplan.advice.demand import break_even
+    from scaleplan.advice.break_even import break_even
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
-    from scaleplan.charts.pictures import plot
-    from scaleplan.document.reporting import report
+    from scaleplan.charts.plots import plot
     from scaleplan.errors import ScaleplanError
-    from scaleplan.fitting.asking import backtest, fit
-    from scaleplan.fitting.designing import design
-    from scaleplan.fitting.fitted import Fitted
-    from scaleplan.models.asking import memory, model, shape
+    from scaleplan.fitting.fit import backtest, fit
+    from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.fitting.fit_result import FitResult as Fitted
+    from scaleplan.fitting.pilot import design
+    from scaleplan.models.questions import memory, model, shape
+    from scaleplan.output.html.page import report
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "FitResult",
     "Fitted",
     "Library",
     "Plan",
@@ -53,26 +53,29 @@ __all__ = [
     "target",
 ]
 
+__version__ = "0.1.0"
+
 _HOMES = {
-    "Fitted": "fitting.fitted",
+    "FitResult": "fitting.fit_result",
+    "Fitted": "fitting.fit_result:FitResult",
     "Library": "presets.library",
     "Plan": "planning.plan",
     "Plans": "planning.plan",
     "ScaleplanError": "errors",
-    "backtest": "fitting.asking",
-    "break_even": "advice.demand",
+    "backtest": "fitting.fit",
+    "break_even": "advice.break_even",
     "compare": "api",
     "convert": "api",
-    "design": "fitting.designing",
-    "fit": "fitting.asking",
+    "design": "fitting.pilot",
+    "fit": "fitting.fit",
     "loss": "api",
-    "memory": "models.asking",
-    "model": "models.asking",
+    "memory": "models.questions",
+    "model": "models.questions",
     "optimal": "api",
     "optimal_array": "api",
-    "plot": "charts.pictures",
-    "report": "document.reporting",
-    "shape": "models.asking",
+    "plot": "charts.plots",
+    "report": "output.html.page",
+    "shape": "models.questions",
     "sweep": "api",
     "target": "api",
 }
@@ -82,7 +85,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         msg = f"module 'scaleplan' has no attribute '{name}'"
         raise AttributeError(msg)
-    return getattr(import_module(f"scaleplan.{_HOMES[name]}"), name)
+    module, _, original = _HOMES[name].partition(":")
+    return getattr(import_module(f"scaleplan.{module}"), original or name)
 
 
 def __dir__() -> list[str]:

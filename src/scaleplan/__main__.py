@@ -11,7 +11,9 @@ from typing import NoReturn
 __all__ = ["main", "run"]
 
 _USAGE = 2
+
 _BUG = 70
+
 _INTERRUPTED = 130
 
 
@@ -62,10 +64,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the boundary: a user meets no traceback
         if "--debug" in arguments:
             raise
-        from scaleplan.errors import inert
+        from scaleplan.errors import escape_control
 
         sys.stderr.write(
-            f"error: internal error: {type(error).__name__}: {inert(str(error)):.200}\n"
+            f"error: internal error: {type(error).__name__}: {escape_control(str(error)):.200}\n"
             "hint: this is a bug in scaleplan; run again with --debug and report what it prints\n"
         )
         return _BUG

@@ -11,20 +11,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.planning.asking import request_of
-from scaleplan.planning.notices import left_out
-from scaleplan.planning.plan import Plans
-from scaleplan.planning.posing import plan_aim, plan_budget, planner_of
-from scaleplan.planning.words import SWEPT, RunWords, split_words
-from scaleplan.quantities import (
-    parse,
-    parse_count,
-    parse_days,
-    parse_integer,
-    parse_kilograms,
-    parse_kwh,
-    parse_positive,
-)
+from scaleplan.planning.plan import Plans, left_out
+from scaleplan.planning.planner import plan_aim, plan_budget, planner_of
+from scaleplan.planning.request import SWEPT, RunWords, request_of, split_words
+from scaleplan.units import parse, parse_count, parse_days, parse_integer, parse_kilograms, parse_kwh, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,25 +22,23 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import ArrayLike, NDArray
 
-    from scaleplan.hardware.conversion import Conversion
-    from scaleplan.planning.asking import Amount
+    from scaleplan.hardware.convert import Conversion
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.plan_array import PlanArray
-    from scaleplan.planning.words import ArrayWords, BudgetWords, ChosenWords, ConversionWords, GoalWords, Words
+    from scaleplan.planning.request import (
+        Amount,
+        ArrayWords,
+        BudgetWords,
+        ChosenWords,
+        ConversionWords,
+        GoalWords,
+        Words,
+    )
+    from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
-__all__ = [
-    "COMPARED",
-    "compare",
-    "convert",
-    "loss",
-    "optimal",
-    "optimal_array",
-    "sweep",
-    "target",
-]
+__all__ = ["COMPARED", "compare", "convert", "loss", "optimal", "optimal_array", "sweep", "target"]
 
 COMPARED = (
     "besiroglu-2024",
@@ -70,8 +58,12 @@ _MOST_POINTS = 10_000_000
 
 @overload
 def optimal(**words: Unpack[BudgetWords]) -> Plan: ...
+
+
 @overload
 def optimal(*, flops: Budgets, **words: Unpack[ArrayWords]) -> PlanArray: ...
+
+
 def optimal(*, flops: Amount | Budgets | None = None, **words: Any) -> Plan | PlanArray:
     """Return the compute-optimal plan for a budget; for several budgets in FLOP, their plans as arrays.
 
@@ -117,7 +109,7 @@ def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
         The law and its bounds, as for :func:`optimal`.
 
     """
-    from scaleplan.planning.plan_array import plan_array
+    from scaleplan.planning.solver_array import plan_array
 
     return plan_array(planner_of(**words), flops)
 
@@ -235,7 +227,7 @@ def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
     asked = {name: words.pop(name) for name in RunWords.__annotations__ if name in words}
     if all(value in (None, False) for value in asked.values()):
         return lambda plan: plan
-    from scaleplan.planning.modelled import drawing_of, drawn, model_from
+    from scaleplan.planning.training_run import drawing_of, drawn, model_from
 
     drawing, source = drawing_of(asked), asked.get("model")
     model = None if source is None else model_from(source, asked.get("context"))
@@ -255,7 +247,7 @@ def convert(
     to: str | None = None,
     **words: Unpack[ConversionWords],
 ) -> Conversion:
-    """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.conversion.convert`.
+    """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.convert.convert`.
 
     Parameters
     ----------
@@ -272,7 +264,7 @@ def convert(
         The other amounts, and the hardware as for :func:`optimal`.
 
     """
-    from scaleplan.hardware.conversion import convert as convert_amount
+    from scaleplan.hardware.convert import convert as convert_amount
 
     hardware, rest, budget = split_words(words)
     request = request_of(hardware, **budget)

@@ -15,7 +15,7 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scaleplan.elementary import Number
+    from scaleplan.arrays import Number
 
 __all__ = ["Cost"]
 

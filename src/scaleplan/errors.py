@@ -28,21 +28,21 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "did_you_mean",
-    "inert",
+    "escape_control",
     "quote",
 ]
 
 _LONGEST_QUOTE = 80
 
 
-def inert(text: str) -> str:
+def escape_control(text: str) -> str:
     """Replace control characters, so that no text of a user or a file can steer a terminal or a log."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quote(value: object) -> str:
     """Write somebody else's text for a message: inert, shortened, in single quotes; of a path the end is kept."""
-    text = inert(str(value))
+    text = escape_control(str(value))
     if len(text) > _LONGEST_QUOTE:
         is_path = hasattr(value, "__fspath__")
         text = "…" + text[1 - _LONGEST_QUOTE :] if is_path else text[: _LONGEST_QUOTE - 1] + "…"
@@ -112,7 +112,7 @@ class QuantityError(UsageError):
 
     def caret(self) -> str | None:
         """Return two lines, the text and a marker under the offending part; None if it does not fit."""
-        shown = inert(self.text)
+        shown = escape_control(self.text)
         if len(shown) != len(self.text) or not 0 < len(shown) <= _LONGEST_QUOTE:
             return None
         start, stop = self.span
@@ -142,11 +142,11 @@ class UnknownNameError(UsageError):
         close = did_you_mean(name, known)
         hints = []
         if close is not None:
-            hints.append(f"did you mean '{inert(close)}'?")
+            hints.append(f"did you mean '{escape_control(close)}'?")
         if listing is not None:
             hints.append(f"'{listing}' lists them")
         elif close is None and len(known) <= 40:
-            hints.append(f"known: {', '.join(map(inert, known))}")
+            hints.append(f"known: {', '.join(map(escape_control, known))}")
         super().__init__(f"unknown {kind} {quote(name)}", hint=" ".join(hints) or None)
 
 

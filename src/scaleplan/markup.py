@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from scaleplan.errors import inert
+from scaleplan.errors import escape_control
 
 __all__ = ["VOID", "Markup", "element", "joined", "number"]
 
@@ -35,7 +35,7 @@ def element(name: str, /, *children: str | None, **attributes: str | float | Non
 
     """
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(inert(_text(value)))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{escape(escape_control(_text(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -47,7 +47,9 @@ def element(name: str, /, *children: str | None, **attributes: str | float | Non
 
 def joined(*parts: str | None) -> Markup:
     """Return parts one after the other, escaped where they are not markup."""
-    return Markup("".join(part if isinstance(part, Markup) else escape(inert(part)) for part in parts if part))
+    return Markup(
+        "".join(part if isinstance(part, Markup) else escape(escape_control(part)) for part in parts if part)
+    )
 
 
 def number(value: float) -> str:

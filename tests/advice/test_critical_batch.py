@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.advice.critical_batch import Cluster, Tradeoff
+from scaleplan.advice.batch import Cluster, Tradeoff
 
 BATCHES = st.floats(3, 9).map(lambda power: 10.0**power)
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from scaleplan import api
-from scaleplan.advice.hyperparameters import advise
+from scaleplan.advice.batch import advise_batch
 from scaleplan.cli.app import execute
+from scaleplan.output.views.advice import hyperparameters_report
 from scaleplan.presets.conventions import Embedding
-from scaleplan.views.hyperparameters import hyperparameters_report
 
 
 def answer(advice, rule):
@@ -24,7 +24,7 @@ def plan():
 
 @pytest.fixture(scope="module")
 def advice(plan):
-    return advise(plan)
+    return advise_batch(plan)
 
 
 def test_the_rules_disagree_on_7b_and_1400b_tokens(advice):
@@ -63,12 +63,12 @@ def test_each_answer_says_how_far_it_leaves_its_range(advice):
 
 def test_inside_the_range_nothing_is_said():
     """5e8 parameters on 2e10 tokens are among Step Law's runs."""
-    assert answer(advise(api.loss(params=5e8, tokens=2e10)), "step-law-2025").outside == ()
+    assert answer(advise_batch(api.loss(params=5e8, tokens=2e10)), "step-law-2025").outside == ()
 
 
 def test_kaplans_rate_stops_where_it_turns_negative():
     """Above 1.2e10 parameters there is no rate, but still a critical batch."""
-    found = answer(advise(api.loss(params="70B", tokens="1.4T")), "kaplan-2020")
+    found = answer(advise_batch(api.loss(params="70B", tokens="1.4T")), "kaplan-2020")
     assert found.learning_rate is None
     assert "negative" in found.reason
     assert found.batch_tokens > 0
@@ -76,7 +76,7 @@ def test_kaplans_rate_stops_where_it_turns_negative():
 
 def test_a_law_without_loss_leaves_out_the_rules_of_the_loss():
     """Llama 3's law splits a budget and has no loss."""
-    advice = advise(api.optimal(flops=1e21, preset="llama3-2024"))
+    advice = advise_batch(api.optimal(flops=1e21, preset="llama3-2024"))
     assert answer(advice, "minicpm-2024").batch_tokens is None
     assert "needs a loss" in answer(advice, "minicpm-2024").reason
     assert answer(advice, "step-law-2025").batch_tokens > 0
@@ -84,7 +84,7 @@ def test_a_law_without_loss_leaves_out_the_rules_of_the_loss():
 
 def test_flop_per_token_answers_rules_of_compute_only():
     """DeepSeek's own law counts FLOP per token, which no rule of the size can take."""
-    advice = advise(api.optimal(flops=1e20, preset="deepseek-llm-2024"))
+    advice = advise_batch(api.optimal(flops=1e20, preset="deepseek-llm-2024"))
     found = answer(advice, "deepseek-llm-2024")
     assert found.learning_rate == pytest.approx(0.000985998174, rel=1e-8)  # the expected value at 1e20
     assert answer(advice, "step-law-2025").learning_rate is None
@@ -94,18 +94,18 @@ def test_flop_per_token_answers_rules_of_compute_only():
 def test_rules_for_mixtures_speak_of_mixtures_only(plan, advice):
     """They join when the experts are known."""
     assert "ling-2025" not in {item.rule for item in advice.rules}
-    assert answer(advise(plan, experts=8.0), "ling-2025").batch_tokens > 0
+    assert answer(advise_batch(plan, experts=8.0), "ling-2025").batch_tokens > 0
 
 
 def test_a_tuned_batch_is_carried_by_the_exponent(plan):
     """D from 1.4e10 to 1.4e12 multiplies the batch by 100^0.383 (arXiv:2505.13738)."""
-    tuned = advise(plan, tuned=(2.0**19, 1.4e10)).tuned
+    tuned = advise_batch(plan, tuned=(2.0**19, 1.4e10)).tuned
     assert tuned.batch_tokens == pytest.approx(2**19 * 100**0.383)
 
 
 def test_the_trades_spend_tokens_for_steps(plan):
     """Each critical batch has its trades, the asked batch among them, with twice the tokens at the critical one."""
-    advice = advise(plan, batch=4e6)
+    advice = advise_batch(plan, batch=4e6)
     for critical in advice.critical:
         at = {trade.batch_tokens: trade for trade in critical.trades}
         assert 4e6 in at
@@ -116,7 +116,7 @@ def test_the_trades_spend_tokens_for_steps(plan):
 def test_an_accelerator_turns_batches_into_days():
     """With 1,024 devices the best batch is 1,024 sequences, and its extra tokens take their time."""
     plan = api.loss(params="7B", tokens="1.4T", gpu="h100-sxm", gpus=1024)
-    for critical in advise(plan).critical:
+    for critical in advise_batch(plan).critical:
         assert critical.best.batch_tokens == 1024 * 4096
         assert critical.best.days == pytest.approx(plan.budget.days * (1 + 1024 * 4096 / critical.batch_tokens))
         assert critical.floor_days < critical.best.days

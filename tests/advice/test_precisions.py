@@ -11,8 +11,8 @@ from scaleplan.advice.precisions import compare_precisions
 from scaleplan.cli.app import execute
 from scaleplan.errors import UsageError
 from scaleplan.hardware.accelerators import Accelerators
-from scaleplan.planning.effective.precision import effective_fraction
-from scaleplan.views.precisions import precisions_report
+from scaleplan.output.views.advice import precisions_report
+from scaleplan.planning.constraints.precision import effective_fraction
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.advice.vocabulary import advise, best_by_loss, default_width, optimal_flops
+from scaleplan.advice.vocabulary import advise_vocabulary, best_by_loss, default_width, optimal_flops
 from scaleplan.cli.app import execute
 from scaleplan.errors import UsageError
 
@@ -32,7 +32,7 @@ PREDICTED = [
 @pytest.mark.parametrize("params, width, isoflop, derivative, parametric", POINTS)
 def test_the_approaches_give_the_authors_values(params, width, isoflop, derivative, parametric):
     """To the digits of the evaluated code."""
-    found = advise(params, width=width)
+    found = advise_vocabulary(params, width=width)
     for answer, expected in zip(
         (found.isoflop, found.derivative, found.parametric), (isoflop, derivative, parametric), strict=True
     ):
@@ -42,7 +42,7 @@ def test_the_approaches_give_the_authors_values(params, width, isoflop, derivati
 @pytest.mark.parametrize("params, isoflop, derivative, parametric", PREDICTED)
 def test_the_published_predictions_come_back(params, isoflop, derivative, parametric):
     """Rounded to thousands as the paper's table, with the widths it assumes."""
-    found = advise(params)
+    found = advise_vocabulary(params)
     assert [round(value / 1e3) for value in (found.isoflop, found.derivative, found.parametric)] == pytest.approx(
         [isoflop, derivative, parametric],
         abs=1,
@@ -57,7 +57,9 @@ def test_more_compute_asks_for_a_larger_vocabulary(power, factor):
     params = 10**power
     flops = optimal_flops(params)
     assert best_by_loss(params, flops=flops * factor, width=4096) > best_by_loss(params, flops=flops, width=4096)
-    assert advise(params * factor, width=4096).derivative > advise(params, width=4096).derivative
+    assert (
+        advise_vocabulary(params * factor, width=4096).derivative > advise_vocabulary(params, width=4096).derivative
+    )
 
 
 def test_a_small_model_needs_its_width():
@@ -66,13 +68,16 @@ def test_a_small_model_needs_its_width():
     with pytest.raises(UsageError, match="no width is known"):
         default_width(1e9)
     with pytest.raises(UsageError, match=r"a width of 0\.5"):
-        advise(1e9, width=0.5)
+        advise_vocabulary(1e9, width=0.5)
 
 
 def test_sizes_and_vocabularies_beyond_the_experiments_are_said():
     """33M to 3B parameters, 4k to 96k entries."""
-    assert advise(1e9, width=2048).warnings == ()
-    assert {notice.code for notice in advise(7e10).warnings} == {"extrapolated_params", "extrapolated_vocabulary"}
+    assert advise_vocabulary(1e9, width=2048).warnings == ()
+    assert {notice.code for notice in advise_vocabulary(7e10).warnings} == {
+        "extrapolated_params",
+        "extrapolated_vocabulary",
+    }
 
 
 def test_the_command_answers(capsys):

@@ -20,11 +20,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from scaleplan.fitting.additive import fit_additive
 from scaleplan.fitting.bootstrap import bootstrap
-from scaleplan.fitting.design import describe
-from scaleplan.fitting.diagnosis import diagnose, information
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.diagnosis import describe, diagnose, information
+from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -21,8 +21,8 @@ ROUNDS = 3
 WORK = """
 import sys
 import numpy, typer, csv, json, tomllib
-from scaleplan.fitting.fit import fit
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.additive_fit import fit
+from scaleplan.fitting.runs import Points
 table = numpy.loadtxt(sys.argv[1], delimiter=",", skiprows=1)
 fit(Points.of(*table.T), samples=2000)
 """

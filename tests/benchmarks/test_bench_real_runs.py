@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.hardware.budget import BudgetRequest
-from scaleplan.hardware.funding import Catalogue, resolve
+from scaleplan.hardware.budget import BudgetRequest, Catalogue, resolve_budget
 
 RUNS = Path(__file__).parents[2].parent / "shared" / "reference" / "real_models.json"
 
@@ -27,7 +26,7 @@ def predicted_hours(run: dict, catalogue: Catalogue) -> float:
         profile="end-to-end",
     )
     moe = run["params_active"] != run["params_total"]
-    return resolve(request, params=run["params_active"], moe=moe, catalogue=catalogue).budget.gpu_hours
+    return resolve_budget(request, params=run["params_active"], moe=moe, catalogue=catalogue).budget.gpu_hours
 
 
 def table(runs: list[dict]) -> tuple[list[str], list[float]]:

@@ -9,7 +9,7 @@ from time import perf_counter
 from scaleplan.errors import QuantityError
 from scaleplan.models import read_model
 from scaleplan.models.shape import shape
-from scaleplan.quantities import KINDS
+from scaleplan.units import KINDS
 
 LLAMA_3_8B = {
     "model_type": "llama",

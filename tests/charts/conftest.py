@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scaleplan.charts import curves, planning
-from scaleplan.planning import posing
+from scaleplan.charts import planning_plots as curves
+from scaleplan.charts import planning_plots as planning
+from scaleplan.planning import planner as posing
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,10 +28,10 @@ def charts(planner):
     budgets = curves.budgets_around(planner.preset, (1e23,))
     laws = [posing.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
     drawn = (
-        planning.frontier(planner, budgets, at=1e23),
-        planning.isoflop(planner, [1e20, 1e21, 1e23]),
-        planning.loss(planner, budgets, at=1e23),
-        planning.compare(laws, budgets, at=1e23),
-        planning.cost(planner, budgets, at=1e21),
+        planning.frontier_chart(planner, budgets, at=1e23),
+        planning.isoflop_chart(planner, [1e20, 1e21, 1e23]),
+        planning.loss_chart(planner, budgets, at=1e23),
+        planning.compare_chart(laws, budgets, at=1e23),
+        planning.money_chart(planner, budgets, at=1e21),
     )
     return {chart.kind: chart for chart in drawn}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.charts import fitted
+from scaleplan.charts import plots as fitted
 from scaleplan.errors import UsageError
+from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import Backtest
-from scaleplan.fitting.fit import fit
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 
 LAW = Additive(E=1.8, A=400.0, B=2000.0, alpha=0.35, beta=0.37)
@@ -23,12 +23,12 @@ def result():
     params = (flops / 120) ** 0.5 * np.tile([0.3, 1.0, 3.0], 16)
     tokens = flops / 6 / params
     loss = LAW.loss(params, tokens) * np.exp(rng.normal(0, 0.003, 48))
-    return fit(Points.of(params, tokens, loss), samples=0)
+    return fit_points(Points.of(params, tokens, loss), samples=0)
 
 
 def test_residuals_are_fitted_over_observed(result):
     """One point a run, and the farthest is marked with its row."""
-    chart = fitted.residuals(result)
+    chart = fitted.residuals_chart(result)
     points, series = result.points, chart.series[0]
     wrong = result.law.loss(points.params, points.tokens) / points.loss - 1
     assert sorted(series.y) == pytest.approx(sorted(wrong.tolist()))
@@ -41,7 +41,7 @@ def test_residuals_are_fitted_over_observed(result):
 def test_a_backtest_shows_every_prediction(result):
     """Points of each cut as they were predicted, between the errors to expect."""
     tested = result.tested
-    chart = fitted.backtest(tested)
+    chart = fitted.backtest_chart(tested)
     points = [series for series in chart.series if series.style == "points"]
     assert [len(series.x) for series in points] == [len(cut.rows) for cut in tested.cuts]
     lines = [series for series in chart.series if series.style != "points"]
@@ -53,4 +53,4 @@ def test_a_backtest_shows_every_prediction(result):
 def test_too_few_runs_have_no_backtest():
     """The error says how many are needed."""
     with pytest.raises(UsageError, match="too few to backtest"):
-        fitted.backtest(Backtest(cuts=(), bins=(), inside=0.01, level=0.9))
+        fitted.backtest_chart(Backtest(cuts=(), bins=(), inside=0.01, level=0.9))

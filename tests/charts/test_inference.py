@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import scaleplan as sp
-from scaleplan.charts.pictures import plot
+from scaleplan.charts.plots import plot
 from scaleplan.errors import UsageError
 
 ASKED = {"flops": 1e22, "inference_tokens": "1T"}

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scaleplan.charts.inline_svg import inline_svg
+from scaleplan.charts.svg import inline_svg
 
 SIZES = [(600, 400), (340, 340)]
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.charts.chart import Axis, Series
-from scaleplan.charts.scale import Scale, tick_texts, value_text
+from scaleplan.charts.chart import Axis, Scale, Series, tick_texts, value_text
 
 POSITIVE = st.floats(1e-3, 1e30)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scaleplan.charts.chart import Axis, Chart, Mark, Rule, Series
+from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.charts.terminal import chart_lines
-from scaleplan.formats import Rendering, render
-from scaleplan.views.chart import chart_report
+from scaleplan.output import Rendering, render
+from scaleplan.output.views.chart import chart_report
 
 SMALL = Chart(
     kind="test",
@@ -18,7 +18,7 @@ SMALL = Chart(
         Series(label="two", x=(1e18, 1e22), y=(1.0, 1.0), tone=1),
     ),
     marks=(Mark(x=1e20, y=2.0, label="here"),),
-    rules=(Rule(axis="y", at=1.5, label="a floor"),),
+    rules=(GuideLine(axis="y", at=1.5, label="a floor"),),
     fitted=(1e18, 1e20),
 )
 

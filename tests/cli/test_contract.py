@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from scaleplan.formats import FORMATS
+from scaleplan.output import FORMATS
 
 OPTIMAL = ("optimal", "--flops", "1e21")
 CLUSTER = ("--gpus", "64", "--gpu", "h100-sxm", "--time", "30d")

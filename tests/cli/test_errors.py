@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.datafiles import data_folder
+from scaleplan.files import data_folder
 
 OPTIMAL = ("optimal", "--flops", "1e21")
 CLUSTER = ("--gpus", "64", "--gpu", "h100-sxm", "--time", "30d")

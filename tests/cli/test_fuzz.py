@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scaleplan.__main__ import run
 from scaleplan.cli.app import build
-from scaleplan.datafiles import data_folder
+from scaleplan.files import data_folder
 
 LONG = os.environ.get("SCALEPLAN_FUZZ") == "long"
 TIMES = 50 if LONG else 1

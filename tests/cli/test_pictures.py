@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scaleplan as sp
-from scaleplan.charts.pictures import PICTURES
+from scaleplan.charts.plots import PICTURES
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (need, _) in PICTURES.items() if need != "runs"])

@@ -59,7 +59,7 @@ def test_plain_text_in_a_pipe_needs_no_more_than_its_format(process, typers_own)
     """Rich is for terminals."""
     modules, out = imported(process, *OPTIMAL)
     assert out.startswith("1e21 FLOP")
-    assert meddling(modules - typers_own, (HEAVY | SLOW | ELSEWHERE) - {"scaleplan.formats.text"}) == set()
+    assert meddling(modules - typers_own, (HEAVY | SLOW | ELSEWHERE) - {"scaleplan.output.text"}) == set()
 
 
 def test_a_bounded_plan_needs_no_arrays_either(process, typers_own):

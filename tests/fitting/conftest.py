@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

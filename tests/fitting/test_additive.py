@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive import fit_additive, refit_additive
 from scaleplan.fitting.objective import Objective
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import fit_additive, refit_additive
 from scaleplan.laws.additive import Additive
 
 

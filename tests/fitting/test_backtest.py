@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive import fit_additive
-from scaleplan.fitting.backtest import backtest, ladder
-from scaleplan.fitting.band import band, hold_out
+from scaleplan.fitting.backtest import backtest_points, band, hold_out, ladder
 from scaleplan.fitting.bootstrap import bootstrap
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import fit_additive
 
 HELD_OUT = [
     ("chinchilla_isoflop.csv", {}),
@@ -44,7 +43,7 @@ def test_resampling_alone_covers_little(chinchilla_240):
 def test_a_right_law_without_noise_has_no_error(isoflop):
     """The ladder of a noise-free sweep predicts to rounding."""
     points = isoflop()
-    tested = backtest(points, fit_additive(points), samples=0)
+    tested = backtest_points(points, fit_additive(points), samples=0)
     assert len(tested.cuts) == 3
     assert max(np.max(np.abs(cut.error)) for cut in tested.cuts) < 1e-8
     assert not tested.one_sided
@@ -55,7 +54,7 @@ def test_cuts_are_the_budgets(isoflop):
     points = isoflop()
     cuts = ladder(points)
     assert np.log(cuts) == pytest.approx(np.log(np.geomspace(6e18, 1e21, 6)[2:5]))
-    for cut in backtest(points, fit_additive(points), samples=0).cuts:
+    for cut in backtest_points(points, fit_additive(points), samples=0).cuts:
         assert cut.runs + len(cut.rows) == len(points)
         assert np.all(cut.factor > 1)
 
@@ -74,7 +73,7 @@ def test_a_wrong_law_errs_on_one_side(isoflop):
     points = isoflop()
     bent = points.loss * (points.flops / 6e18) ** (-0.002 * np.log(points.flops / 6e18))
     wrong = Points.of(points.params, points.tokens, bent)
-    tested = backtest(wrong, fit_additive(wrong), samples=0)
+    tested = backtest_points(wrong, fit_additive(wrong), samples=0)
     assert tested.one_sided
     assert all(item.bias > 0 for item in tested.bins)
     assert tested.rms[-1] > tested.rms[0]
@@ -82,7 +81,7 @@ def test_a_wrong_law_errs_on_one_side(isoflop):
 
 def test_errors_by_factor_never_fall_and_extrapolate_as_a_guess(chinchilla_240):
     """The rms grows with the factor: 0.7 % inside to about 3 % at ×140; beyond it is a labelled guess."""
-    tested = backtest(chinchilla_240, fit_additive(chinchilla_240), samples=50)
+    tested = backtest_points(chinchilla_240, fit_additive(chinchilla_240), samples=50)
     assert tested.factors[0] == 1.0
     assert list(tested.rms) == sorted(tested.rms)
     assert tested.rms[0] == pytest.approx(0.0075, abs=5e-4)
@@ -99,7 +98,7 @@ def test_errors_by_factor_never_fall_and_extrapolate_as_a_guess(chinchilla_240):
 def test_the_band_adds_both_variances(chinchilla_240):
     """Half the width is z times the root of resampling variance plus backtest variance."""
     base = fit_additive(chinchilla_240)
-    drawn, tested = bootstrap(chinchilla_240, base, samples=200), backtest(chinchilla_240, base, samples=0)
+    drawn, tested = bootstrap(chinchilla_240, base, samples=200), backtest_points(chinchilla_240, base, samples=0)
     result = band(drawn, tested, params=7e10, tokens=1.4e12, factor=30.0, level=0.9)
     assert result.misfit == tested.expected(30.0)[0]
     reach = 1.6448536 * math.hypot(result.resampling, result.misfit)
@@ -111,6 +110,6 @@ def test_the_band_adds_both_variances(chinchilla_240):
 def test_too_few_runs_have_no_ladder(sweep):
     """Ten runs cannot be cut, and their top cannot be held out."""
     points = sweep(noise=0.01).select(np.arange(10))
-    assert backtest(points, fit_additive(points), samples=0).bins == ()
+    assert backtest_points(points, fit_additive(points), samples=0).bins == ()
     with pytest.raises(UsageError, match="too few to predict it"):
         hold_out(points)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive import fit_additive, refit_additive
 from scaleplan.fitting.bootstrap import bootstrap, resample_weights
-from scaleplan.fitting.robust import central_interval
+from scaleplan.fitting.objective import central_interval
+from scaleplan.fitting.surface_fit import fit_additive, refit_additive
 from scaleplan.laws.additive import Additive
 
 

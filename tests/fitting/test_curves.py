@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.fitting.allocation import fit_allocation
-from scaleplan.fitting.curves import fit_curve, fit_product
-from scaleplan.fitting.grouped import fit_grouped
-from scaleplan.fitting.kaplan import fit_kaplan
+from scaleplan.fitting.approaches import fit_allocation
+from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.objective import Objective
-from scaleplan.fitting.points import Points
-from scaleplan.fitting.repeated import fit_repetition
+from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
+from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
-from scaleplan.laws.bnsl import BNSL, Break
-from scaleplan.laws.kaplan_surface import KaplanSurface
-from scaleplan.laws.learning_curve import ChancePower, ShiftedPower
-from scaleplan.laws.power import OffsetPower, Power
+from scaleplan.laws.curves import BNSL, Break, ChancePower, OffsetPower, Power, ShiftedPower
+from scaleplan.laws.kaplan import KaplanSurface
 
 SQUARES = Objective(robust="none")
 

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive import fit_additive
-from scaleplan.fitting.envelope import fit_envelope
-from scaleplan.fitting.isoflop import fit_isoflop, vertex_bias
-from scaleplan.fitting.methods import compare_methods
-from scaleplan.fitting.points import Points
+from scaleplan.fitting.approaches import compare_methods, fit_envelope, fit_isoflop, vertex_bias
+from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 
 

@@ -7,11 +7,10 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.fitting.additive import fit_additive
 from scaleplan.fitting.objective import Objective
-from scaleplan.fitting.pilot import Schedule
-from scaleplan.fitting.points import Points
-from scaleplan.fitting.precision import Knowledge, Target, jacobian
+from scaleplan.fitting.pilot import PilotInformation, Schedule, Target, jacobian
+from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 
 EPOCH = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
@@ -19,7 +18,7 @@ TARGET = Target.of(EPOCH, 5.76e23 / 6)
 
 
 def predicted(params, tokens, noise=0.005):
-    return Knowledge.prior(noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
+    return PilotInformation.prior(noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
 
 
 def isoflop(width):

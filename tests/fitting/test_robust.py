@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scaleplan.fitting.robust import central_interval, half_width, typical_deviation
+from scaleplan.fitting.objective import central_interval, half_width, typical_deviation
 
 NORMAL = np.random.default_rng(0).normal(3.0, 2.0, 100_000)
 

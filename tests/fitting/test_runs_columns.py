@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting.cells import is_missing, to_number
 from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.table import is_missing, to_number
 
 
 def read(tmp_path, text, **options):

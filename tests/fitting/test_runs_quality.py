@@ -8,13 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, UsageError
-from scaleplan.fitting.quality import (
-    REASONS,
-    beaten_by_smaller,
-    best_of_cells,
-    cells_of,
-    far_above_cell,
-)
+from scaleplan.fitting.cleaning import REASONS, beaten_by_smaller, best_of_cells, cells_of, far_above_cell
 from scaleplan.fitting.reading import read_runs
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError, UsageError
-from scaleplan.fitting import tables
+from scaleplan.fitting import table as tables
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.tables import read_grid
+from scaleplan.fitting.table import read_grid
 
 RUNS = [
     {"params": 1e8, "tokens": 2e9, "loss": 3.5},

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, nnls
 
-from scaleplan.fitting.grid import basins, profile
-from scaleplan.fitting.numeric import Formula, descend
+from scaleplan.fitting.curve_fit import Formula, descend
+from scaleplan.fitting.l1 import least_deviations
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.surface import Coordinates, Surface
-from scaleplan.fitting.vertex import least_deviations
+from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, profile
 
 
 @settings(max_examples=20, deadline=None)

@@ -7,8 +7,8 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.errors import FileError, UsageError
-from scaleplan.fitting.points import Points
-from scaleplan.fitting.writing import row_text
+from scaleplan.fitting.preset_file import row_text
+from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.reader import read_preset
 

@@ -30,7 +30,7 @@ sources = ["measured"]
 
 @pytest.fixture(scope="module")
 def bundled():
-    from scaleplan.datafiles import data_folder
+    from scaleplan.files import data_folder
 
     return Accelerators([data_folder()])
 

@@ -10,7 +10,7 @@ import pytest
 
 from scaleplan.errors import UsageError
 from scaleplan.hardware.budget import Budget, BudgetRequest
-from scaleplan.hardware.energy import Power
+from scaleplan.hardware.energy import PowerDraw
 
 FORMS = {
     "flops": {"flops": 1e21},
@@ -69,7 +69,7 @@ def test_half_a_budget_says_what_is_missing(request_, error):
         {"goodput": 0.9},
         {"precision": "bf16"},
         {"profile": "typical"},
-        {"power": Power()},
+        {"power": PowerDraw()},
     ],
 )
 def test_no_hardware_option_is_ignored(option):
@@ -127,8 +127,8 @@ def test_plain_flop_read_no_data():
     code = (
         "import sys\n"
         "from scaleplan.hardware.budget import BudgetRequest\n"
-        "from scaleplan.hardware.funding import settle\n"
-        "assert settle(BudgetRequest(flops=1e21), lambda flops: 1 / 0).flops == 1e21\n"
+        "from scaleplan.hardware.budget import resolve_consistently\n"
+        "assert resolve_consistently(BudgetRequest(flops=1e21), lambda flops: 1 / 0).flops == 1e21\n"
         "names = ('accelerators', 'prices', 'utilisation')\n"
         "heavy = {'tomllib', 'numpy', *(f'scaleplan.hardware.{name}' for name in names)}\n"
         "loaded = heavy & set(sys.modules)\n"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.hardware.conversion import FLOPS_PER_PF_DAY, QUANTITIES, convert
-from scaleplan.hardware.energy import Power
+from scaleplan.hardware.convert import FLOPS_PER_PF_DAY, QUANTITIES, convert
+from scaleplan.hardware.energy import PowerDraw
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,7 +38,7 @@ def test_without_hardware_only_compute_is_known():
 
 def test_one_hour_in_every_unit():
     """One A100-hour at 0.4: 4.49e17 FLOP, 2 USD, the energy of 400 W, its carbon in France in 2023."""
-    found = convert(gpu_hours=1, **FULL, power=Power(load=1, host=1, pue=1))
+    found = convert(gpu_hours=1, **FULL, power=PowerDraw(load=1, host=1, pue=1))
     assert found.flops == pytest.approx(3600 * 312e12 * 0.4)
     assert found.days == pytest.approx(1 / 64 / 24)
     assert (found.cost, found.currency) == (2.0, "USD")

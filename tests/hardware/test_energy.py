@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UnknownNameError, UsageError
-from scaleplan.hardware.energy import HOST, LOAD, PUE, Grid, Grids, Power
+from scaleplan.files import data_folder
+from scaleplan.hardware.energy import HOST, LOAD, PUE, PowerDraw, PowerGrid, PowerGrids
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "grid_carbon.csv"
 PAPER = {"load": 1.0, "host": 1.0}
@@ -19,7 +19,7 @@ PAPER = {"load": 1.0, "host": 1.0}
 
 @pytest.fixture(scope="module")
 def grids():
-    return Grids([data_folder()])
+    return PowerGrids([data_folder()])
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def grids():
 )
 def test_published_energy_is_reproduced(hours, tdp_w, pue, mwh):
     """Hours times power times PUE gives the figure of each account, to the digits it states."""
-    assert Power(**PAPER, pue=pue).kwh(hours, tdp_w=tdp_w) / 1000 == pytest.approx(mwh, rel=6e-4)
+    assert PowerDraw(**PAPER, pue=pue).kwh(hours, tdp_w=tdp_w) / 1000 == pytest.approx(mwh, rel=6e-4)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +49,20 @@ def test_published_energy_is_reproduced(hours, tdp_w, pue, mwh):
 )
 def test_published_emissions_are_reproduced(mwh, intensity, tonnes):
     """Energy times the intensity of the grid, with nothing subtracted, to the digits stated."""
-    grid = Grid(code="X", name="", kind="country", g_co2_per_kwh=intensity, year=2023, source="")
+    grid = PowerGrid(code="X", name="", kind="country", g_co2_per_kwh=intensity, year=2023, source="")
     assert grid.carbon_kg(mwh * 1000) / 1000 == pytest.approx(tonnes, rel=2e-3)
 
 
 def test_the_defaults_are_a_tuned_run_in_a_large_data_centre():
     """0.85 of the design power, a quarter on top for the server, 10 % for the building."""
-    assert Power().kw(700) == pytest.approx(0.7 * 0.85 * 1.25 * 1.10)
+    assert PowerDraw().kw(700) == pytest.approx(0.7 * 0.85 * 1.25 * 1.10)
     assert (LOAD["tuned"], HOST["server"], PUE["hyperscale"]) == (0.85, 1.25, 1.10)
 
 
 @given(hours=st.floats(1e-3, 1e12), load=st.floats(0.01, 2), host=st.floats(1, 5), pue=st.floats(1, 5))
 def test_energy_goes_back_to_hours(hours, load, host, pue):
     """kwh and gpu_hours are inverse, to rounding."""
-    power = Power(load=load, host=host, pue=pue)
+    power = PowerDraw(load=load, host=host, pue=pue)
     assert power.gpu_hours(power.kwh(hours, tdp_w=400), tdp_w=400) == pytest.approx(hours, rel=1e-12)
 
 
@@ -70,7 +70,7 @@ def test_energy_goes_back_to_hours(hours, load, host, pue):
 def test_impossible_power_is_refused(wrong):
     """A load in percent, a building that gives energy back, and nan are mistakes."""
     with pytest.raises(UsageError):
-        Power(**wrong)
+        PowerDraw(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_the_users_grids_win(tmp_path):
     """A file in the user's folder replaces one grid and keeps the others."""
     text = 'schema = 1\n[[grid]]\ncode = "FRA"\nname = "France"\ng_co2_per_kwh = 33\nyear = 2025\nsource = "own"\n'
     (tmp_path / "grid_carbon.toml").write_text(text)
-    both = Grids([data_folder(), tmp_path])
+    both = PowerGrids([data_folder(), tmp_path])
     assert both.get("FRA").g_co2_per_kwh == 33
     assert both.get("DEU").g_co2_per_kwh == 380.9
     (tmp_path / "grid_carbon.toml").write_text(text.replace("33", "-1"))
     with pytest.raises(FileError, match=r"grid\[0\].g_co2_per_kwh"):
-        Grids([tmp_path])
+        PowerGrids([tmp_path])

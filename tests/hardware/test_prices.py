@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UnknownNameError, UsageError
+from scaleplan.files import data_folder
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.hardware.prices import Prices
 

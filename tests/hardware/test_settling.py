@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.hardware.settling import settle
+from scaleplan.hardware.budget import consistent_mfu
 from scaleplan.hardware.utilisation import Utilisation
 
 EDGES = (0.5e9, 3e9, 10e9, 30e9)
@@ -23,20 +23,20 @@ def stepped(values, edges=EDGES):
 
 def test_a_size_inside_a_step_is_its_own_answer():
     """Far from the steps the utilisation is simply that of the size it pays for."""
-    found = settle(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 1e9 * u / 0.4, EDGES)
+    found = consistent_mfu(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 1e9 * u / 0.4, EDGES)
     assert (found.utilisation.mfu, found.consistent) == (0.45, True)
     assert found.params == 1e9 * 0.45 / 0.4
 
 
 def test_of_two_answers_the_lower_is_taken():
     """Where both 0.35 and 0.45 agree with the size they pay for, 0.35 promises less."""
-    found = settle(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 0.5e9 * u / 0.40, EDGES)
+    found = consistent_mfu(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 0.5e9 * u / 0.40, EDGES)
     assert (found.utilisation.mfu, found.consistent) == (0.35, True)
 
 
 def test_a_two_cycle_takes_the_lower_of_its_two():
     """0.45 pays for more than 30B, where 0.40 holds; 0.40 pays for less, where 0.45 holds: 0.40, and said."""
-    found = settle(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 30e9 * u / 0.42, EDGES)
+    found = consistent_mfu(stepped([0.35, 0.45, 0.45, 0.45, 0.40]), lambda u: 30e9 * u / 0.42, EDGES)
     assert (found.utilisation.mfu, found.consistent) == (0.40, False)
     assert found.params == 30e9 * 0.40 / 0.42
 
@@ -56,7 +56,7 @@ def test_the_answer_agrees_with_itself_or_errs_on_the_low_side(values, reference
         calls.append(utilisation)
         return reference * (utilisation / 0.3) ** exponent
 
-    found = settle(at, params_at, EDGES)
+    found = consistent_mfu(at, params_at, EDGES)
     assert len(calls) <= len(set(values))
     reached = at(found.params).mfu
     if found.consistent:

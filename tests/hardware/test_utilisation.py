@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UsageError
+from scaleplan.files import data_folder
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.hardware.utilisation import UtilisationTable
 

@@ -7,7 +7,7 @@ import pytest
 from scaleplan.errors import FileError
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.presets.library import Library
-from scaleplan.records import Table
+from scaleplan.toml_table import Table
 
 
 def test_llama3s_law_is_one_of_the_tokens():

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.laws.base import Units
-from scaleplan.laws.bnsl import BNSL, Break
-from scaleplan.laws.kaplan_surface import KaplanSurface
-from scaleplan.laws.learning_curve import ChancePower, ShiftedPower
-from scaleplan.laws.power import OffsetPower
+from scaleplan.laws.curves import BNSL, Break, ChancePower, OffsetPower, ShiftedPower
+from scaleplan.laws.kaplan import KaplanSurface
 
 BROKEN = BNSL(a=0.1, b=2.0, c0=0.1, breaks=(Break(c=0.5, d=1e3, f=0.5), Break(c=-0.3, d=1e6, f=1.0)), x="x", y="y")
 

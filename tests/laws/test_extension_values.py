@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.laws.abnar import Abnar
-from scaleplan.laws.additive import Additive
-from scaleplan.laws.clark import Clark
-from scaleplan.laws.multi_power import MultiPower
-from scaleplan.laws.three_exponent import ThreeExponent
+from scaleplan.laws.additive import Additive, ThreeExponent
+from scaleplan.laws.curves import MultiPower
+from scaleplan.laws.mixtures import Abnar, Clark
 from scaleplan.presets.library import Library
 
 # Clark et al. 2022 (arXiv:2202.01169): a, b, c, d, E_start, E_max

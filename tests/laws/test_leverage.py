@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scaleplan import api
 from scaleplan.errors import UsageError
-from scaleplan.laws.leverage import BEST_GRANULARITY, efficiency_leverage
+from scaleplan.laws.mixtures import BEST_GRANULARITY, efficiency_leverage
 
 # activation, granularity, compute → leverage: the formula with log2 for G and log10 for C
 POINTS = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.laws.base import Units
-from scaleplan.laws.joint_moe import Shape
+from scaleplan.laws.mixtures import ExpertShape
 from scaleplan.presets.library import Library
 
 JOINT = Library().load("joint-moe-2025").law
@@ -74,7 +74,7 @@ def test_the_optimum_at_32_experts():
 def test_total_and_active_parameters_are_told_apart(power, doublings):
     """One expert makes them equal; of E experts the inactive ones hold 9 (E - 1) layers*width^2."""
     params, experts = 10**power, 2.0**doublings
-    shape = Shape.of_active(params)
+    shape = ExpertShape.of_active(params)
     assert shape.active_params() == pytest.approx(params, rel=1e-12)
     assert JOINT.choose(1.0).total_params(params) == pytest.approx(params, rel=1e-12)
     inactive = 9 * (experts - 1) * shape.width**3 / 64
@@ -86,7 +86,7 @@ def test_the_largest_model_fills_the_memory(power, experts, cached):
     """All parameters and the cache, 2*T*layers*width numbers, make up the memory exactly."""
     law, memory = JOINT.choose(experts), 10**power
     params = law.largest(memory, cached_tokens=cached)
-    shape = Shape.of_active(params)
+    shape = ExpertShape.of_active(params)
     assert law.total_params(params) + 2 * cached * shape.width**2 / 64 == pytest.approx(memory, rel=1e-9)
 
 

@@ -8,18 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError
-from scaleplan.laws.abnar import Abnar
+from scaleplan.laws.additive import ShapedLoss, ThreeExponent
 from scaleplan.laws.base import Units
-from scaleplan.laws.clark import Clark
-from scaleplan.laws.data_mix import FilteredPool, Mixture
-from scaleplan.laws.joint_moe import JointMoE
-from scaleplan.laws.logarithmic import Logarithmic
-from scaleplan.laws.multi_power import MultiPower
-from scaleplan.laws.saturating import LossToLoss, SaturatingMultiEpoch
-from scaleplan.laws.shape import ShapedLoss
-from scaleplan.laws.sigmoid import RewardSigmoid, TaskSigmoid
-from scaleplan.laws.three_exponent import ThreeExponent
-from scaleplan.records import Table
+from scaleplan.laws.curves import Logarithmic, MultiPower
+from scaleplan.laws.downstream import (
+    FilteredPool,
+    LossToLoss,
+    Mixture,
+    RewardSigmoid,
+    SaturatingMultiEpoch,
+    TaskSigmoid,
+)
+from scaleplan.laws.mixtures import Abnar, Clark, JointMoE
+from scaleplan.toml_table import Table
 
 UNITS = Units(params=1e9, tokens=1e12, flops=8.64e19)
 THREE = ThreeExponent(E=1.2, A=3355.0, alpha=0.408, B=18186.0, beta=0.431, gamma=0.452)

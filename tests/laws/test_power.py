@@ -7,9 +7,9 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.laws.base import Units
-from scaleplan.laws.power import MultiplicativePower, OffsetPower, Power
+from scaleplan.laws.curves import MultiplicativePower, OffsetPower, Power
 from scaleplan.presets.library import Library
-from scaleplan.records import Table
+from scaleplan.toml_table import Table
 
 UNITS = Units(params=1e9, tokens=1e12, flops=8.64e19)
 

@@ -4,7 +4,7 @@ import pytest
 from tests.models.examples import LLAMA_3_8B, classic
 
 from scaleplan.errors import UnknownNameError
-from scaleplan.models.activations import layer_activations, logits_bytes
+from scaleplan.models.memory import layer_activations, logits_bytes
 
 KORTHIKANTI = {"flash": False, "dropout": True}
 

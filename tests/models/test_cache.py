@@ -6,7 +6,7 @@ import pytest
 from tests.models.examples import LLAMA_3_8B
 
 from scaleplan.models import Latent
-from scaleplan.models.cache import kv_bytes, kv_bytes_per_token
+from scaleplan.models.count import kv_bytes, kv_bytes_per_token
 
 
 def test_grouped_heads_share_keys_and_values():

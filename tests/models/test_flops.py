@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaleplan.models import Architecture
-from scaleplan.models.count import count
+from scaleplan.models.count import attention_flops, chinchilla_flops, count, deepseek_flops, training_flops
 from scaleplan.models.families import architecture_of
-from scaleplan.models.flops import attention_flops, chinchilla_flops, deepseek_flops, training_flops
 
 CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"
 MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}

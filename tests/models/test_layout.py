@@ -6,8 +6,14 @@ from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_4
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models import Experts
-from scaleplan.models.capacity import fewest_devices, largest_micro_batch, linked_devices, most_devices
-from scaleplan.models.layout import Wishes, find_layout
+from scaleplan.models.layout import (
+    Wishes,
+    fewest_devices,
+    find_layout,
+    largest_micro_batch,
+    linked_devices,
+    most_devices,
+)
 from scaleplan.models.memory import Parallel, Training, training_memory
 
 SERVER = {"memory_bytes": 80e9, "linked": 8}

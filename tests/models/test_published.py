@@ -3,7 +3,7 @@
 import pytest
 
 from scaleplan.models import Architecture
-from scaleplan.models.published import nearest, published_shapes
+from scaleplan.models.styles import nearest, published_shapes
 
 
 def test_published_shapes_are_consistent():

@@ -3,7 +3,7 @@
 import pytest
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.states import STATES, states_of
+from scaleplan.models.memory import STATES, states_of
 
 
 def test_zero_shares_the_states_in_stages():

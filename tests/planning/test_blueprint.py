@@ -6,7 +6,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.models.styles import STYLES
-from scaleplan.planning.blueprint import model_of
+from scaleplan.planning.training_run import model_of
 
 CLUSTER = {"gpus": 512, "gpu": "h100-sxm", "time": "30d", "shape": True}
 

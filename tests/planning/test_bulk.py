@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError
 from scaleplan.laws.additive import Additive
-from scaleplan.planning.bounds import Bounds
-from scaleplan.planning.bulk import best_array, solve_array
-from scaleplan.planning.effective.recipe import Scaled
-from scaleplan.planning.effective.repetition import RepeatedData
+from scaleplan.planning.constraints.recipe import Scaled
+from scaleplan.planning.constraints.repetition import RepeatedData
 from scaleplan.planning.frontier import frontier_of
-from scaleplan.planning.problem import Problem, Span
+from scaleplan.planning.problem import Bounds, Problem, Span
 from scaleplan.planning.solver import solve
+from scaleplan.planning.solver_array import best_array, solve_array
 from scaleplan.presets.library import Library
 
 EPOCH = Additive(A=482.01, B=2085.43, E=1.8172, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024

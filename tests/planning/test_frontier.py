@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scaleplan.cost import Cost
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive
-from scaleplan.planning.bounds import UNBOUNDED, Bounds
 from scaleplan.planning.frontier import SolvedFrontier, frontier_of
-from scaleplan.planning.problem import Span
+from scaleplan.planning.problem import UNBOUNDED, Bounds, Span
 from scaleplan.presets.library import Library
 
 EPOCH = Additive(A=482.01, B=2085.43, E=1.8172, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import ScaleplanError, UnknownNameError, UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.planning.plan_array import plan_array
 from scaleplan.planning.planner import Planner
+from scaleplan.planning.solver_array import plan_array
 from scaleplan.presets.library import Library
-from scaleplan.quantities.limits import parse_limit
+from scaleplan.units.limits import parse_limit
 
 PRESETS = [preset for preset in Library().all() if isinstance(preset.law, LossSurface | Allocation)]
 CHOOSING = [preset for preset in PRESETS if preset.allocates]

@@ -15,7 +15,7 @@ from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.base import LossSurface
-from scaleplan.planning.effective.recipe import Scaled
+from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.problem import Problem, Span
 from scaleplan.planning.solver import bisect, crossing, least_budget, least_flops, minimum, solve
 

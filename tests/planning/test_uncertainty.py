@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scaleplan.planning.uncertainty import backtest_rms, cholesky, interval, normal_quantile
 from scaleplan.presets.library import Library
-from scaleplan.presets.preset import Backtest, Uncertainty
+from scaleplan.presets.preset import BacktestRms, Uncertainty
 
 EPOCH = Library().load("besiroglu-2024")
 Z90 = 1.6448536269514722  # the 95 % quantile of the normal distribution
@@ -135,7 +135,7 @@ def test_arrays_have_the_intervals_of_their_elements(preset):
 
 def test_a_backtest_widens_the_loss_and_nothing_else():
     """The relative error to expect at the factor of extrapolation is added in quadrature."""
-    backtest = Backtest(factors=(2.0, 8.0), rms=(0.01, 0.02))
+    backtest = BacktestRms(factors=(2.0, 8.0), rms=(0.01, 0.02))
     tested = replace(EPOCH, uncertainty=replace(EPOCH.uncertainty, backtest=backtest))
     plain, wide = found(EPOCH, 1e24), found(tested, 1e24, factor=4.0)
     loss = (plain.loss[0] + plain.loss[1]) / 2

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UnknownNameError, UsageError
+from scaleplan.files import data_folder
 from scaleplan.laws.base import Allocation, Curve, LossSurface
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.presets.reader import read_preset

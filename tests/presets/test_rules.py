@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scaleplan.datafiles import data_folder
 from scaleplan.errors import FileError, UnknownNameError
+from scaleplan.files import data_folder
 from scaleplan.presets.rules import RuleLibrary, read_rule
 
 EXPECTED = Path(__file__).parents[2].parent / "shared" / "reference" / "laws_expected.json"

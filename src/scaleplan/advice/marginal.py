@@ -11,27 +11,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import UsageError
-from scaleplan.hardware.funding import Catalogue, resolve
+from scaleplan.hardware.budget import Catalogue, resolve_budget
 from scaleplan.laws.base import LossSurface
-from scaleplan.planning.asking import request_of
-from scaleplan.planning.posing import plan_budget, planner_of
+from scaleplan.planning.planner import plan_budget, planner_of
+from scaleplan.planning.request import request_of, split_words
 from scaleplan.planning.uncertainty import interval
-from scaleplan.planning.words import split_words
-from scaleplan.quantities import parse_integer
-from scaleplan.records import as_record
+from scaleplan.toml_table import as_record
+from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget, BudgetRequest
     from scaleplan.laws.base import Law
     from scaleplan.notices import Notice
-    from scaleplan.planning.asking import Amount
     from scaleplan.planning.planner import Planner
-    from scaleplan.planning.words import BudgetWords
+    from scaleplan.planning.request import Amount, BudgetWords
 
 __all__ = ["Marginal", "Step", "marginal"]
 
 _PERCENT = 0.01
+
 _GAIN = 0.01
+
 _MOST_DOUBLINGS = 40
 
 
@@ -234,4 +234,4 @@ class _Pricer:
 
     def _budget(self, flops: float, params: float) -> Budget:
         request = replace(self._request, flops=flops)
-        return resolve(request, params=params, moe=self._moe, catalogue=self._catalogue).budget
+        return resolve_budget(request, params=params, moe=self._moe, catalogue=self._catalogue).budget

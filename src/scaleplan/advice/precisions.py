@@ -1,7 +1,8 @@
 """fp8 or bf16 for this cluster? The speed that fewer bits buy, against what they cost in effective parameters.
 
 The same money or time buys more FLOP at fewer bits (peak times utilisation by precision); with them a parameter is
-worth less (Kumar et al. 2024, :mod:`scaleplan.planning.effective.precision`). Each precision gets its own best plan.
+worth less (Kumar et al. 2024, :mod:`scaleplan.planning.constraints.precision`). Each precision gets its own best
+plan.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from scaleplan import api
 from scaleplan.errors import UsageError
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.notices import Notice
-from scaleplan.planning.effective.floating_point import FloatingPoint
-from scaleplan.quantities import format_count
-from scaleplan.records import as_record
+from scaleplan.planning.constraints.floating_point import FloatingPoint
+from scaleplan.toml_table import as_record
+from scaleplan.units import format_count
 
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
@@ -26,7 +27,9 @@ BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
 """The bits of the matrix products in each precision that models are trained in."""
 
 _FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
+
 _REFERENCES = ("bf16", "fp16")
+
 _LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
 
 

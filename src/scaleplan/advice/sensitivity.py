@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan import api
 from scaleplan.errors import ScaleplanError
-from scaleplan.quantities import exact, format_count, format_fraction, format_usd_per_hour
+from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.planning.plan import Plan
 
-__all__ = ["QUANTITIES", "Case", "Swing", "sensitivity"]
+__all__ = ["QUANTITIES", "Scenario", "Swing", "sensitivity"]
 
 QUANTITIES = ("params", "tokens", "loss", "flops", "cost")
 """What a case tells of its plan."""
 
 _WIDE = 0.99
+
 _NOTHING = 1e-6  # relative: rounding of the solver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Scenario:
     """One end of an assumption's range: what it assumes, and the plan's quantities; None where not comparable."""
 
     assumed: str
@@ -46,8 +47,8 @@ class Swing:
 
     assumption: str
     why: str
-    low: Case
-    high: Case
+    low: Scenario
+    high: Scenario
 
     def factor(self, quantity: str) -> float:
         """Return the ratio of the larger to the smaller value of a quantity; 1 where it is not known to move."""
@@ -85,8 +86,8 @@ def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan]) ->
     return tuple(sorted(found, key=lambda swing: -max(map(swing.factor, QUANTITIES))))
 
 
-def _case(assumed: str, plan: Plan) -> Case:
-    return Case(
+def _case(assumed: str, plan: Plan) -> Scenario:
+    return Scenario(
         assumed=assumed,
         params=plan.params,
         tokens=plan.tokens,
@@ -96,7 +97,7 @@ def _case(assumed: str, plan: Plan) -> Case:
     )
 
 
-def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Case | None:
+def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Scenario | None:
     """Return the case of the same question with some words changed; None where it has no answer."""
     try:
         return _case(assumed, api.optimal(**{**words, **changed}))
@@ -117,8 +118,8 @@ def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
     return Swing(
         assumption="the law",
         why=f"{len(sizes)} published laws whose counts of parameters can be converted",
-        low=Case(assumed=low[1].preset, params=low[0], tokens=low[1].tokens),
-        high=Case(assumed=high[1].preset, params=high[0], tokens=high[1].tokens),
+        low=Scenario(assumed=low[1].preset, params=low[0], tokens=low[1].tokens),
+        high=Scenario(assumed=high[1].preset, params=high[0], tokens=high[1].tokens),
     )
 
 
@@ -133,7 +134,7 @@ def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
             continue
         level = format_fraction(sure.level)
         ends = (
-            Case(
+            Scenario(
                 assumed=("low", "high")[i],
                 params=sure.params[i],
                 tokens=sure.tokens[i],
@@ -188,7 +189,7 @@ def _data(words: Mapping[str, Any], plan: Plan) -> Swing | None:
     return _swing("the data", "half of the tokens that the plan asks for", [case, _case("as planned", plan)])
 
 
-def _swing(assumption: str, why: str, ends: Sequence[Case | None]) -> Swing | None:
+def _swing(assumption: str, why: str, ends: Sequence[Scenario | None]) -> Swing | None:
     low, high = ends
     if low is None or high is None:
         return None

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
-from scaleplan.quantities.text import format_count
-from scaleplan.records import as_record
+from scaleplan.toml_table import as_record
+from scaleplan.units.format import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
     "Vocabulary",
-    "advise",
+    "advise_vocabulary",
     "best_by_derivative",
     "best_by_isoflop",
     "best_by_loss",
@@ -28,19 +28,28 @@ __all__ = [
 ]
 
 _ISOFLOP_SIZE = math.exp(-2.4846510161625193)  # N_nv* = this * C^0.5
+
 _ISOFLOP_VOCABULARY = math.exp(-1.589031299255507)  # N_v* = this * C^0.416
+
 _ISOFLOP_EXPONENT = 0.4163622634135234
+
 _DERIVATIVE_VOCABULARY, _DERIVATIVE_SIZE, _DERIVATIVE_EXPONENT = 3145728.0, 3.3e7, 0.8353974035228025
+
 # approach 3, in millions of parameters and billions of tokens
 _A2, _B = 0.19584238398665638, 2.1241123120064955
+
 _BETA, _ALPHA2 = 0.44660634152009615, 0.6707374679896795
+
 _MILLION, _BILLION = 1e6, 1e9
 
 # the widths of the paper's predictions; it shows the last two only at single sizes, so their edge is ours
 _WIDTHS = ((5e9, 3200.0), (1e10, 4096.0), (2e10, 5120.0), (5e10, 6048.0), (1e11, 8192.0), (2e11, 12288.0))
+
 _SMALLEST, _WIDEST = 2e9, 16384.0
+
 # far beyond any model, and within what the three approaches can be computed for
 _ASKED = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9)}
+
 _FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
 
 
@@ -121,7 +130,7 @@ def best_by_loss(params: float, *, flops: float, width: float) -> float:
     return math.exp(high)
 
 
-def advise(params: float, *, flops: float | None = None, width: float | None = None) -> Vocabulary:
+def advise_vocabulary(params: float, *, flops: float | None = None, width: float | None = None) -> Vocabulary:
     """Return the best vocabulary for a model by three approaches.
 
     Parameters

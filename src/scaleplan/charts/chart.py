@@ -2,20 +2,37 @@
 
 A chart is data. :mod:`terminal`, :mod:`figure` and :mod:`inline_svg` draw it; each reads the same numbers, and
 ``to_dict`` writes them for programs.
+
+
+Where does a value lie on an axis, which values are marked, and how are they written.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from scaleplan.records import as_record
+from scaleplan.toml_table import as_record
+from scaleplan.units import format_count, format_flops, format_fraction, format_hours, format_number, format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["Axis", "Chart", "Kind", "Mark", "Rule", "Series", "Style"]
+__all__ = [
+    "Axis",
+    "Chart",
+    "GuideLine",
+    "Kind",
+    "Mark",
+    "Scale",
+    "Series",
+    "Style",
+    "scales",
+    "tick_texts",
+    "value_text",
+]
 
 Style = Literal["measured", "extrapolated", "near_optimal", "points"]
 """How a series is drawn: a line inside the range its law was fitted on, a dashed line outside it, a thick line where
@@ -73,7 +90,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class GuideLine:
     """A line across the picture at one value of an axis."""
 
     axis: Literal["x", "y"]
@@ -110,7 +127,7 @@ class Chart:
     y: Axis
     series: tuple[Series, ...]
     marks: tuple[Mark, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[GuideLine, ...] = ()
     fitted: tuple[float, float] | None = None
     caption: str = ""
 
@@ -156,3 +173,111 @@ class Chart:
     def to_dict(self) -> dict[str, object]:
         """Return the chart as the mapping that ``--json`` prints."""
         return as_record(self)
+
+
+_ROOM = 0.04  # of the length, left free at both ends
+
+_MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """An axis with its ends: values become places between 0 and 1."""
+
+    axis: Axis
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, axis: Axis, values: Iterable[float]) -> Self:
+        """Return the scale that holds all values, with some room at both ends."""
+        known = [value for value in values if math.isfinite(value) and (axis.scale == "linear" or value > 0)]
+        low, high = (min(known), max(known)) if known else (1.0, 10.0)
+        if axis.scale == "log":
+            room = max(_ROOM * math.log(high / low), 0.02)
+            return cls(axis=axis, low=low * math.exp(-room), high=high * math.exp(room))
+        room = _ROOM * (high - low) or max(abs(high), 1.0) * 0.01
+        return cls(axis=axis, low=low - room, high=high + room)
+
+    def place(self, value: float) -> float:
+        """Return where a value lies, 0 at the low end and 1 at the high; NaN where a logarithm has none."""
+        if self.axis.scale == "linear":
+            return (value - self.low) / (self.high - self.low)
+        return math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else math.nan
+
+    def ticks(self, most: int) -> list[float]:
+        """Return at most ``most`` round values to mark (at least two where there are that many)."""
+        candidates = [self._linear(most)] if self.axis.scale == "linear" else self._logarithmic(most)
+        fitting = [ticks for ticks in candidates if 2 <= len(ticks) <= most]
+        if not fitting:  # less than a factor of about two: round differences serve better than round factors
+            fitting = [self._linear(most)]
+        return max(fitting, key=len)
+
+    def _logarithmic(self, most: int) -> list[list[float]]:
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        found = [
+            [power for n in range(first, last + 1, step) if self.low <= (power := float(f"1e{n}")) <= self.high]
+            for step in range(1, max(2, last - first + 1))
+        ]
+        for mantissas in _MANTISSAS[1:]:
+            values = (float(f"{mantissa}e{n}") for n in range(first, last + 1) for mantissa in mantissas)
+            found.append([value for value in values if self.low <= value <= self.high])
+        return found
+
+    def _linear(self, most: int) -> list[float]:
+        span = self.high - self.low
+        power = 10.0 ** math.floor(math.log10(span / most))
+        for step in (power * factor for factor in (1, 2, 2.5, 5, 10, 20, 50)):
+            first, last = math.ceil(self.low / step), math.floor(self.high / step)
+            if last - first + 1 <= most:
+                break
+        # dividing by the step's inverse keeps 0.1 + 0.2 from becoming 0.30000000000000004
+        return [round(n * step, 12 - math.floor(math.log10(abs(step)))) for n in range(first, last + 1)]
+
+
+def scales(chart: Chart) -> tuple[Scale, Scale]:
+    """Return the horizontal and the vertical scale of a chart."""
+    return Scale.of(chart.x, chart.values("x")), Scale.of(chart.y, chart.values("y"))
+
+
+def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
+    """Write round values shortly: ``1e21``, ``10B``, ``$1M``; on a linear axis with the same decimals for all."""
+    if axis.scale == "linear" and axis.kind in ("number", "percent"):
+        factor, sign = (100.0, " %") if axis.kind == "percent" else (1.0, "")
+        texts = [f"{factor * value:.6g}" for value in values]
+        decimals = max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
+        return [f"{factor * value:,.{decimals}f}{sign}" for value in values]
+    return [_tick_text(axis, value) for value in values]
+
+
+def _tick_text(axis: Axis, value: float) -> str:
+    if axis.kind == "flops":
+        return format_flops(value, digits=3).removesuffix(" FLOP")
+    if axis.kind == "factor":
+        return f"×{value:g}"
+    if axis.kind in ("number", "percent"):
+        return f"{100 * value:.4g} %" if axis.kind == "percent" else f"{value:,.6g}"
+    return _without_zeros(_WRITERS[axis.kind](value))
+
+
+def value_text(axis: Axis, value: float) -> str:
+    """Write a value with the digits that a reader can use, and its unit."""
+    return _WRITERS[axis.kind](value) + (f" {axis.unit}" if axis.unit and axis.kind in ("number", "count") else "")
+
+
+def _without_zeros(text: str) -> str:
+    """Drop the zeros that a round value does not need: ``10.0B`` is 10B, ``$1.00M`` is $1M."""
+    number = text.rstrip("kMBT")
+    suffix = text[len(number) :]
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + suffix
+
+
+_WRITERS: dict[Kind, Callable[[float], str]] = {
+    "flops": format_flops,
+    "count": format_count,
+    "number": lambda value: format_number(value, digits=4),
+    "usd": format_usd,
+    "hours": lambda value: format_hours(value, unit="").strip(),
+    "percent": format_fraction,
+    "factor": lambda value: f"×{format_number(value)}",
+}

@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.charts.scale import scales, tick_texts
+from scaleplan.charts.chart import scales, tick_texts
 from scaleplan.errors import UsageError
 
 if TYPE_CHECKING:
-    from scaleplan.charts.chart import Chart, Mark, Series
-    from scaleplan.charts.scale import Scale
+    from scaleplan.charts.chart import Chart, Mark, Scale, Series
 
 __all__ = ["EXTENSIONS", "PALETTE", "draw", "require_matplotlib"]
 
@@ -26,8 +25,11 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#5
 makes nine."""
 
 _MARKERS = "os^DvpPX>"
+
 _SIZE = (7.0, 4.6)
+
 _DPI = 200
+
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -44,6 +46,7 @@ _SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "savefig.dpi": _DPI,
 }
+
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 

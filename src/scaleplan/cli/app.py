@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.settings import from_environment, load_defaults
-from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, inert, quote
+from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "build", "execute", "subcommands"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "optimal": ("planning", "this budget → parameters, tokens and expected loss"),
-    "loss": ("planning", "this model on these tokens → loss, and distance from the optimum"),
-    "target": ("planning", "this loss (or size, or tokens) → the least budget that reaches it"),
-    "sweep": ("planning", "a range of budgets → a table to pipe or plot"),
-    "compare": ("planning", "this budget under many laws, side by side"),
-    "break-even": ("demand", "this loss → the inference demand from which a smaller model pays"),
-    "hyperparameters": ("hyperparameters", "this plan → batch and learning rate by every rule, and their spread"),
-    "precisions": ("precisions", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
-    "vocab": ("vocab", "this size → how large the vocabulary should be"),
-    "convert": ("conversion", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
-    "model": ("models", "a config.json → exact parameters, FLOP per token, cache"),
-    "shape": ("models", "a size → a concrete architecture, as a config.json"),
-    "plot": ("pictures", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
-    "report": ("pictures", "one self-contained HTML page: the answer, its pictures, and what moves it"),
-    "fit": ("fitting", "training runs → a law with its uncertainty, as a preset"),
-    "backtest": ("fitting", "training runs → how well the smaller would have predicted the larger"),
-    "design": ("fitting", "a budget for pilot runs → which to train to know the law where it matters"),
-    "check": ("checking", "are the runs of this project within policy? exit status 1 where they are not"),
-    "marginal": ("marginal", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
-    "diff": ("differing", "what did a change do to the bill? two files, or a git revision"),
-    "show": ("showing", "a saved JSON result → any format"),
-    "init": ("starting", "write a commented scaleplan.toml to start from"),
-    "memory": ("models", "a model on these devices → memory by what it holds, and a layout that fits"),
-    "presets": ("presets", "the scaling laws: list, show, validate, path"),
-    "gpus": ("gpus", "the accelerators: list, show"),
+    "optimal": ("plan", "this budget → parameters, tokens and expected loss"),
+    "loss": ("plan", "this model on these tokens → loss, and distance from the optimum"),
+    "target": ("plan", "this loss (or size, or tokens) → the least budget that reaches it"),
+    "sweep": ("plan", "a range of budgets → a table to pipe or plot"),
+    "compare": ("plan", "this budget under many laws, side by side"),
+    "break-even": ("plan", "this loss → the inference demand from which a smaller model pays"),
+    "hyperparameters": ("advise", "this plan → batch and learning rate by every rule, and their spread"),
+    "precisions": ("advise", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
+    "vocab": ("advise", "this size → how large the vocabulary should be"),
+    "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
+    "model": ("model", "a config.json → exact parameters, FLOP per token, cache"),
+    "shape": ("model", "a size → a concrete architecture, as a config.json"),
+    "plot": ("draw", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
+    "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
+    "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),
+    "backtest": ("fit", "training runs → how well the smaller would have predicted the larger"),
+    "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
+    "check": ("project", "are the runs of this project within policy? exit status 1 where they are not"),
+    "marginal": ("plan", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
+    "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
+    "show": ("project", "a saved JSON result → any format"),
+    "init": ("project", "write a commented scaleplan.toml to start from"),
+    "memory": ("model", "a model on these devices → memory by what it holds, and a layout that fits"),
+    "presets": ("lists", "the scaling laws: list, show, validate, path"),
+    "gpus": ("lists", "the accelerators: list, show"),
 }
 """Every command: the module of this package that holds it, and its line in the help."""
 
@@ -155,7 +155,7 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
     hint = f"'{path} --help' lists the options"
-    message = inert(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
+    message = escape_control(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
     unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(.*Possible options.*\))?", message)
     if unknown is not None and context is not None:
         kind, name = unknown.groups()
@@ -177,12 +177,12 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
         sys.stderr.write(json.dumps(error.to_dict(), ensure_ascii=False) + "\n")
         return error.exit_status
-    sys.stderr.write(f"error: {inert(error.message)}\n")
+    sys.stderr.write(f"error: {escape_control(error.message)}\n")
     caret = error.caret() if isinstance(error, QuantityError) else None
     if caret:
         sys.stderr.write("".join(f"  {line}\n" for line in caret.splitlines()))
     if error.hint:
-        sys.stderr.write(f"hint: {inert(error.hint)}\n")
+        sys.stderr.write(f"hint: {escape_control(error.hint)}\n")
     return error.exit_status
 
 

@@ -11,12 +11,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.config.names import SETTINGS
-from scaleplan.datafiles import config_folder, read_table
 from scaleplan.errors import FileError
+from scaleplan.files import config_folder, read_table
+from scaleplan.project.project import SETTINGS
 
 if TYPE_CHECKING:
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["from_environment", "load_defaults", "project_file", "variable"]
 

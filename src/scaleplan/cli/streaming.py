@@ -22,6 +22,7 @@ BATCH = 8192
 """Plans written together by the fast path; larger batches only cost memory."""
 
 _BLOCK = 1 << 16
+
 _PLAIN = b"0123456789.eE+-\n\r\t "
 
 _LINE_FORMATS = {"text": "tsv", "json": "jsonl", "jsonl": "jsonl", "csv": "csv", "tsv": "tsv"}
@@ -103,7 +104,7 @@ def line_format(name: str) -> str:
 
 def fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str] | None:
     """Return the plans of batches of FLOP budgets as text, computed as arrays; None where plans differ in kind."""
-    from scaleplan.views.plan_lines import supports
+    from scaleplan.output.views.plan_lines import supports
 
     if not supports(planner):
         return None
@@ -111,8 +112,8 @@ def fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> 
 
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:
-    from scaleplan.planning.plan_array import plan_array
-    from scaleplan.views.plan_lines import csv_rows, json_lines
+    from scaleplan.output.views.plan_lines import csv_rows, json_lines
+    from scaleplan.planning.solver_array import plan_array
 
     header = True
     for batch in batches:
@@ -127,9 +128,8 @@ def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) ->
 
 def plan_chunks(plans: Iterable[Plan], name: str, *, get: str | None = None) -> Iterator[str]:
     """Yield plans as text, one at a time."""
-    from scaleplan.cli.output import pick
-    from scaleplan.formats.delimited import render_delimited
-    from scaleplan.formats.structured import render_jsonl
+    from scaleplan.cli.command import pick
+    from scaleplan.output.data import render_delimited, render_jsonl
 
     written = line_format(name)
     header = True

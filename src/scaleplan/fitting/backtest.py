@@ -2,8 +2,13 @@
 
 For a ladder of cuts the law is fitted to the runs at or below the cut and predicts every run above it. Signed errors
 that agree across cuts mean that the law is wrong there, which no resampling of runs can show: on six public sweeps
-the bootstrap interval of a hundredfold extrapolation missed every held-out run. :mod:`scaleplan.fitting.band` adds
+the bootstrap interval of a hundredfold extrapolation missed every held-out run. The band below adds
 both.
+
+
+The loss to expect far out, with both kinds of error: too few runs, and a law that is wrong there.
+
+The relative variance of a prediction is the resampling variance plus (backtest rms at a comparable factor)².
 """
 
 from __future__ import annotations
@@ -15,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.additive import fit_additive
-from scaleplan.fitting.bootstrap import bootstrap
-from scaleplan.fitting.design import isoflop_budgets
-from scaleplan.planning.uncertainty import backtest_rms
+from scaleplan.errors import UsageError
+from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
+from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,17 +32,21 @@ if TYPE_CHECKING:
     from numpy import bool_, float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive import Solution
-    from scaleplan.fitting.points import Points
+    from scaleplan.fitting.objective import Objective
+    from scaleplan.fitting.runs import Points
+    from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
 
     Array = NDArray[float64]
 
-__all__ = ["Backtest", "Bin", "Cut", "backtest", "ladder"]
+__all__ = ["Backtest", "Band", "Bin", "Cut", "Holdout", "backtest_points", "band", "hold_out", "ladder"]
 
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
+
 _LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
+
 _MOST_CUTS = 8
+
 _ROUNDING = 1e-9  # errors of a fit without noise
 
 
@@ -118,7 +128,7 @@ class Backtest:
         return known, factor > self.largest_factor
 
 
-def backtest(
+def backtest_points(
     points: Points,
     base: Solution,
     *,
@@ -225,3 +235,112 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
                 )
             )
     return tuple(out)
+
+
+_LEAST_RUNS_BAND = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A predicted loss with both kinds of error; ``guess`` when the factor exceeds what was backtested."""
+
+    loss: float
+    low: float
+    high: float
+    resampling: float
+    misfit: float
+    guess: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdout:
+    """The largest runs held out, predicted with bands from the smaller ones alone.
+
+    ``coverage`` is the share of held-out runs inside the combined band, ``resampling_coverage`` that inside the
+    resampling interval, ``width`` the mean relative width of the combined band.
+    """
+
+    rows: tuple[int, ...]
+    factor: float
+    bias: float
+    rms: float
+    coverage: float
+    resampling_coverage: float
+    width: float
+
+
+def band(
+    resamples: Bootstrap, tested: Backtest, *, params: float, tokens: float, factor: float, level: float = 0.9
+) -> Band:
+    """Return the loss at (params, tokens) with its combined interval.
+
+    The variance of ln L is that of the resamples, from the width of their percentile interval, plus the square of
+    the backtested relative error at ``factor`` times the largest compute of the fit. Beyond the largest tested
+    factor that error is extended linearly in ln(factor), and the band is marked as a guess.
+    """
+    sigmas = normal_quantile(0.5 + level / 2)
+    low, high = resamples.interval(lambda law: np.log(law.loss(params, tokens)), level=level)
+    resampling = 0.5 * (high - low) / sigmas
+    misfit, guess = tested.expected(factor)
+    reach = sigmas * math.hypot(resampling, misfit)
+    loss = float(resamples.law.loss(params, tokens))
+    return Band(
+        loss=loss,
+        low=loss * math.exp(-reach),
+        high=loss * math.exp(reach),
+        resampling=resampling,
+        misfit=misfit,
+        guess=guess,
+    )
+
+
+def hold_out(
+    points: Points,
+    *,
+    objective: Objective | None = None,
+    tied: bool = False,
+    floor: float | None = None,
+    samples: int = 200,
+    seed: int = 0,
+    level: float = 0.9,
+) -> Holdout:
+    """Hold out the top budget (the top fifth of the runs without budgets) and predict it from the rest.
+
+    Raises
+    ------
+    UsageError
+        When too few runs are left below.
+
+    """
+    labels = isoflop_budgets(points)
+    top = (
+        points.flops > np.quantile(points.flops, 0.8)
+        if labels is None
+        else points.flops > np.max(points.flops[labels == labels.max() - 1])
+    )
+    rest = points.select(~top)
+    if len(rest) < _LEAST_RUNS_BAND:
+        raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
+    base = fit_additive(rest, objective=objective, tied=tied, floor=floor)
+    resamples = bootstrap(rest, base, samples=samples, seed=seed)
+    tested = backtest_points(rest, base, samples=0)
+    held = points.select(top)
+    largest = float(np.max(rest.flops))
+    bands = [
+        band(resamples, tested, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
+        for n, d, c in zip(held.params, held.tokens, held.flops, strict=True)
+    ]
+    sigmas = normal_quantile(0.5 + level / 2)
+    error = np.array([item.loss for item in bands]) / held.loss - 1.0
+    reach = np.array([math.log(item.high / item.loss) for item in bands])
+    narrow = np.array([sigmas * item.resampling for item in bands])
+    off = np.abs(np.log1p(error))
+    return Holdout(
+        rows=tuple(int(row) for row in held.rows),
+        factor=float(np.exp(np.mean(np.log(held.flops / largest)))),
+        bias=float(np.mean(error)),
+        rms=float(np.sqrt(np.mean(error**2))),
+        coverage=float(np.mean(off <= reach)),
+        resampling_coverage=float(np.mean(off <= narrow)),
+        width=float(np.mean(2.0 * reach)),
+    )

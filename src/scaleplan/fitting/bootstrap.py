@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive import Refits, Solution, refit_additive
-from scaleplan.fitting.robust import central_interval
+from scaleplan.fitting.objective import central_interval
+from scaleplan.fitting.surface_fit import Refits, Solution, refit_additive
 from scaleplan.laws.additive import Additive
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.points import Points
+    from scaleplan.fitting.runs import Points
 
     Array = NDArray[float64]
 

@@ -1,4 +1,16 @@
-"""Is a fit what it seems: what the runs determine, what ended on a bound, and what must not be asked of the law."""
+"""Is a fit what it seems: what the runs determine, what ended on a bound, and what must not be asked of the law.
+
+Which single runs decide the fit: outliers, what leaving them out changes, and the pull of every run.
+
+Does a simpler form explain the runs as well: AICc of nested fits, by the noise model of the objective.
+
+AICc = -2 ln(likelihood) + 2k + 2k(k+1)/(n-k-1), where k counts the scale of the noise (Hurvich & Tsai 1989,
+Biometrika 76:297). The scale is profiled out: Gaussian for least squares, Laplace for absolute deviations, and for
+Huber's function the density proportional to exp(-huber(r)/tau).
+
+
+What the runs cover: ranges, distinct sizes, one ray of tokens per parameter, budgets of an IsoFLOP sweep.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +20,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.additive import law_at
-from scaleplan.fitting.robust import central_interval, typical_deviation
-from scaleplan.fitting.surface import Surface
+from scaleplan.fitting.objective import central_interval, typical_deviation
+from scaleplan.fitting.surface_fit import Surface, fit_additive, law_at, refit_additive
 
 if TYPE_CHECKING:
-    from numpy import float64
+    from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive import Solution
     from scaleplan.fitting.bootstrap import Bootstrap
-    from scaleplan.fitting.design import Design
-    from scaleplan.fitting.points import Points
+    from scaleplan.fitting.objective import Objective
+    from scaleplan.fitting.runs import Points
+    from scaleplan.fitting.surface_fit import Solution
+    from scaleplan.laws.additive import Additive
 
     Array = NDArray[float64]
 
-__all__ = ["Flag", "Information", "diagnose", "information"]
+__all__ = [
+    "Design",
+    "Flag",
+    "Influence",
+    "Information",
+    "Outliers",
+    "aicc",
+    "describe",
+    "deviance",
+    "diagnose",
+    "find_outliers",
+    "information",
+    "isoflop_budgets",
+    "leave_one_out",
+]
 
 _WIDE = math.log(3.0)  # a standard error of ln N* beyond which an allocation is no advice
+
 _COLLINEAR = 1e9
+
 _THIN_LINE = 0.1  # runs within 10 % of one line in (ln N, ln D)
+
 _FEW_RUNS, _FEW_VALUES = 8, 3
+
 _NARROW = 4.0
+
 _OFTEN = 0.05
 
 
@@ -194,3 +225,212 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
         inside = np.maximum(theta - step, coordinates.bounds(points.loss)[0])
         slope[k] = (optimum(theta + step) - optimum(inside)) / (theta + step - inside)[k]
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+
+
+_OUTLIER = 12.0  # robust standard deviations; log residuals of a careful sweep are heavy-tailed and reach 10
+
+_ROUNDS = 6
+
+_MOST_OUT = 0.1  # more than a tenth of the runs is another population, not outliers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outliers:
+    """Runs far from the fit of the others, by row, and the fit without them.
+
+    ``deviations`` are residuals (fitted minus observed) in robust standard deviations of the runs that stay.
+    ``without`` is the solution without all of them; None when there are none.
+    """
+
+    rows: tuple[int, ...]
+    deviations: tuple[float, ...]
+    without: Solution | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Influence:
+    """What leaving out each single run changes.
+
+    ``shift`` (n, 5) is the change of (ln A, ln B, E, alpha, beta) without the run.
+    """
+
+    rows: NDArray[intp]
+    shift: Array
+
+    def strongest(self, coefficient: str, *, most: int = 5) -> tuple[tuple[int, float], ...]:
+        """Return (row, change) of the runs that move ``E``, ``alpha`` or ``beta`` most."""
+        column = self.shift[:, {"E": 2, "alpha": 3, "beta": 4}[coefficient]]
+        order = np.argsort(-np.abs(column), kind="stable")[:most]
+        return tuple((int(self.rows[i]), float(column[i])) for i in order)
+
+
+def find_outliers(points: Points, base: Solution) -> Outliers:
+    """Find runs far from the fit of the others; refit without those found until the set stays the same.
+
+    Outliers with leverage pull the fit towards themselves and hide each other, which is why one look at the
+    residuals of the full fit is not enough.
+    """
+    law: Additive = base.law
+    without: Solution | None = None
+    out: NDArray[bool_] = np.zeros(len(points), dtype=bool)
+    for _ in range(_ROUNDS):
+        residual = base.objective.residuals(law.loss(points.params, points.tokens), points.loss)
+        spread = typical_deviation(residual[~out])
+        deviation = residual / max(spread, 1e-12)
+        now = np.abs(deviation) > _OUTLIER
+        if np.array_equal(now, out) or not 0 < np.count_nonzero(now) <= _MOST_OUT * len(points):
+            break
+        out = now
+        coordinates = base.coordinates
+        rest = points.select(~out)
+        without = fit_additive(rest, objective=base.objective, tied=coordinates.tied, floor=coordinates.floor)
+        law = without.law
+    residual = base.objective.residuals(law.loss(points.params, points.tokens), points.loss)
+    spread = max(typical_deviation(residual[~out]), 1e-12)
+    return Outliers(
+        rows=tuple(int(row) for row in points.rows[out]),
+        deviations=tuple(float(value) for value in residual[out] / spread),
+        without=without if out.any() else None,
+    )
+
+
+def leave_one_out(points: Points, base: Solution) -> Influence:
+    """Refit without each run in turn, all at once."""
+    weight = 1.0 - np.eye(len(points))
+    raw = refit_additive(points, weight, base=base).raw()
+    law = base.law
+    centre = np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta])
+    return Influence(rows=points.rows, shift=raw - centre)
+
+
+def aicc(score: float, *, runs: int, coefficients: int, objective: Objective) -> float:
+    """Return AICc of a fit with the objective ``score``; infinite where there are too few runs for it."""
+    k = coefficients + 1
+    if runs - k - 1 <= 0:
+        return math.inf
+    return deviance(score, runs=runs, objective=objective) + 2.0 * k + 2.0 * k * (k + 1) / (runs - k - 1)
+
+
+def deviance(score: float, *, runs: int, objective: Objective) -> float:
+    """Return -2 ln(likelihood) at the best scale of the noise, up to a constant for all forms."""
+    score = max(score, 1e-300)
+    if objective.robust == "none":
+        return runs * math.log(score / runs)
+    if objective.robust == "l1":
+        return 2.0 * runs * math.log(score / runs)
+    return _huber_deviance(score, runs, objective.delta)
+
+
+def _huber_deviance(score: float, runs: int, delta: float) -> float:
+    """Minimise 2 S/tau + 2 n ln Z(tau) over tau by golden section in ln tau; convex there.
+
+    Z = sqrt(2 pi tau) erf(delta/sqrt(2 tau)) + (2 tau/delta) exp(-delta²/(2 tau)).
+    """
+
+    def value(log_tau: float) -> float:
+        tau = math.exp(log_tau)
+        inner = math.sqrt(2 * math.pi * tau) * math.erf(delta / math.sqrt(2 * tau))
+        outer = 2 * tau / delta * math.exp(-delta * delta / (2 * tau))
+        return 2 * score / tau + 2 * runs * math.log(inner + outer)
+
+    middle = math.log(score / runs)
+    low, high = middle - 8.0, middle + 8.0
+    ratio = (math.sqrt(5) - 1) / 2
+    while high - low > 1e-10:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if value(left) < value(right) else (left, high)
+    return value(0.5 * (low + high))
+
+
+_RAY = 1.3  # D/N within ±14 %: one ratio, up to rounding of step counts
+
+_BUDGET_GAP = 0.12  # in ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one by a few per cent
+
+_BUDGET_WIDTH = 0.35
+
+_RUNS_PER_BUDGET, _SHARE_IN_BUDGETS = 4, 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Ranges (low, high) over the runs, and the shape of the sweep.
+
+    Attributes
+    ----------
+    sizes, token_counts
+        Distinct values, equal within 1 %.
+    ratio
+        The D/N of a design on one ray, or None.
+    line
+        The standard deviation of the runs across the line that fits them best in (ln N, ln D).
+    budgets
+        The number of IsoFLOP budgets, 0 when it is not such a sweep.
+
+    """
+
+    runs: int
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+    flops: tuple[float, float]
+    tokens_per_param: tuple[float, float]
+    sizes: int
+    token_counts: int
+    ratio: float | None
+    line: float
+    budgets: int
+
+    @property
+    def one_ray(self) -> bool:
+        """Whether all runs have one D/N, so that size and data terms cannot be told apart."""
+        return self.ratio is not None
+
+
+def describe(points: Points) -> Design:
+    """Return what the runs cover."""
+    x, y = points.logs
+    ratios = points.tokens / points.params
+    low, high = _span(ratios)
+    spread = np.linalg.eigvalsh(np.cov(np.stack([x, y]))) if len(points) > 1 else np.zeros(2)
+    labels = isoflop_budgets(points)
+    return Design(
+        runs=len(points),
+        params=_span(points.params),
+        tokens=_span(points.tokens),
+        flops=_span(points.flops),
+        tokens_per_param=(low, high),
+        sizes=_distinct(x),
+        token_counts=_distinct(y),
+        ratio=math.exp(float(np.mean(np.log(ratios)))) if high <= low * _RAY else None,
+        line=math.sqrt(max(float(spread[0]), 0.0)),
+        budgets=0 if labels is None else len(set(labels.tolist()) - {-1}),
+    )
+
+
+def isoflop_budgets(points: Points) -> NDArray[intp] | None:
+    """Return the budget of each run, numbered from the smallest with -1 for runs of none, or None.
+
+    A budget is a set of at least four sizes with nearly equal compute; a sweep has at least two budgets that
+    hold four fifths of the runs.
+    """
+    logs = np.log(points.flops)
+    order = np.argsort(logs, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(logs[order]) > _BUDGET_GAP) + 1, len(order))
+    labels = np.full(len(points), -1, dtype=np.intp)
+    begin, found = 0, 0
+    for end in ends.tolist():
+        members = order[begin:end]
+        narrow = np.ptp(logs[members]) <= _BUDGET_WIDTH
+        if narrow and _distinct(points.logs[0][members]) >= _RUNS_PER_BUDGET:
+            labels[members] = found
+            found += 1
+        begin = end
+    inside = np.count_nonzero(labels >= 0)
+    return labels if found >= 2 and inside >= _SHARE_IN_BUDGETS * len(points) else None
+
+
+def _span(values: Array) -> tuple[float, float]:
+    return float(np.min(values)), float(np.max(values))
+
+
+def _distinct(logs: Array) -> int:
+    return 1 + int(np.count_nonzero(np.diff(np.sort(logs)) > 0.01))

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     Array = NDArray[float64]
     Index = NDArray[intp]
 
-__all__ = ["Minimum", "Problem", "minimise"]
+__all__ = ["Minimum", "SmoothProblem", "minimise"]
 
 _MAJORISER_STEPS = 3
+
 _STAGE_STEPS = 4
+
 _LAST_STEPS = 120
+
 _TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
+
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
 
 
-class Problem(Protocol):
+class SmoothProblem(Protocol):
     """A batch of objectives with derivatives."""
 
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
@@ -52,7 +56,7 @@ class Minimum:
 
 
 def minimise(
-    problem: Problem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float = 0.0
+    problem: SmoothProblem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float = 0.0
 ) -> Minimum:
     """Minimise from each row of ``start`` through the stages ``deltas``, inside the box.
 
@@ -77,7 +81,7 @@ def minimise(
 
 
 def _descend(
-    problem: Problem,
+    problem: SmoothProblem,
     start: Array,
     box: tuple[Array, Array],
     *,

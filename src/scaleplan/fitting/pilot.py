@@ -4,32 +4,149 @@ Each step takes the run that lowers the variance of ln N* and of ln L at the tar
 0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few points of their full
 method), until the budget is spent. The best runs by the law alone are extreme in tokens per parameter, where a law
 is trusted least, so the pool is bounded.
+
+
+A budget for pilot runs and a target → the runs to buy, and how precisely they will determine the target.
+
+How precisely a set of runs would determine a law, before they are trained: local linearisation.
+
+Runs of relative noise s with Jacobian rows j of ln L give the information F = F_prior + sum(j jᵀ)/s²; the standard
+error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g). The coordinates are (ln A, ln B, E, alpha, beta).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import numpy as np
 
-from scaleplan.errors import UnreachableError
-from scaleplan.fitting.precision import Knowledge, Precision, Target, jacobian
+from scaleplan.cost import Cost
+from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
+from scaleplan.fitting.fit import ObjectiveWords, ReadingWords, objective_of, points_of, read
+from scaleplan.fitting.objective import typical_deviation
+from scaleplan.laws.additive import Additive
+from scaleplan.presets.library import DEFAULT_PRESET, Library
+from scaleplan.toml_table import as_record
+from scaleplan.units import parse_flops, parse_fraction, parse_integer
+from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     from numpy import float64, intp
     from numpy.typing import NDArray
 
-    from scaleplan.laws.additive import Additive
+    from scaleplan.planning.request import Amount
+    from scaleplan.presets.preset import Preset
 
     Array = NDArray[float64]
 
-__all__ = ["PilotRun", "Pool", "Rival", "Schedule", "choose_runs", "rivals"]
+__all__ = [
+    "PilotDesign",
+    "PilotInformation",
+    "PilotRun",
+    "Pool",
+    "Rival",
+    "Schedule",
+    "StandardErrors",
+    "Target",
+    "choose_runs",
+    "design",
+    "jacobian",
+    "rivals",
+]
+
+_PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15)
+"""Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandardErrors:
+    """Standard errors of ln N* and ln L at the target, and of a in N* ∝ C^a."""
+
+    log_params: float
+    log_loss: float
+    exponent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Target:
+    """The gradients of ln N* and ln L at the optimum of a budget, and of a: what the runs are bought for."""
+
+    log_params: Array
+    log_loss: Array
+    exponent: Array
+
+    @classmethod
+    def of(cls, law: Additive, product: float) -> Self:
+        """Return the gradients at the optimum of ``params * tokens = product``.
+
+        ln N* = (ln(alpha A) - ln(beta B) + beta ln product)/(alpha + beta); the loss at the optimum does not feel
+        its displacement to first order.
+        """
+        params, tokens = law.best_split(product)
+        total, place = law.alpha + law.beta, math.log(params)
+        size = np.array([1.0, -1.0, 0.0, 1 / law.alpha - place, math.log(product) - 1 / law.beta - place]) / total
+        exponent = np.array([0.0, 0.0, 0.0, -law.beta, law.alpha]) / total**2
+        return cls(
+            log_params=size, log_loss=jacobian(law, np.array([params]), np.array([tokens]))[0], exponent=exponent
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PilotInformation:
+    """What is known of a law: the covariance (5, 5) of its coordinates, given runs of relative ``noise``."""
+
+    covariance: Array
+    noise: float
+
+    @classmethod
+    def prior(cls, noise: float) -> Self:
+        """Return what is known before any run."""
+        return cls(covariance=np.diag(np.square(_PRIOR)), noise=noise)
+
+    def with_runs(self, rows: Array) -> PilotInformation:
+        """Return the knowledge after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
+        covariance = self.covariance
+        for row in rows:
+            moved = covariance @ row
+            covariance = covariance - np.outer(moved, moved) / (self.noise**2 + row @ moved)
+        return PilotInformation(covariance=0.5 * (covariance + covariance.T), noise=self.noise)
+
+    def gain(self, rows: Array, gradient: Array) -> Array:
+        """Return by how much each run would lower the variance of the quantity with this gradient."""
+        moved = rows @ self.covariance
+        gained: Array = (moved @ gradient) ** 2 / (self.noise**2 + np.sum(moved * rows, axis=1))
+        return gained
+
+    def precision(self, target: Target) -> StandardErrors:
+        """Return the standard errors of the target's quantities."""
+
+        def error(gradient: Array) -> float:
+            return math.sqrt(max(float(gradient @ self.covariance @ gradient), 0.0))
+
+        return StandardErrors(
+            log_params=error(target.log_params), log_loss=error(target.log_loss), exponent=error(target.exponent)
+        )
+
+
+def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
+    """Return the derivatives (n, 5) of ln L by (ln A, ln B, E, alpha, beta)."""
+    size, data = law.A * params**-law.alpha, law.B * tokens**-law.beta
+    columns = (size, data, np.ones_like(size), -size * np.log(params), -data * np.log(tokens))
+    rows: Array = np.stack(columns, axis=1) / (law.E + size + data)[:, None]
+    return rows
+
 
 _COST_POWER = 0.4
+
 _LOSS_WEIGHT = 100.0  # errors of ln L are about a tenth of those of ln N*: both count alike
+
 _STEP = math.sqrt(2.0)  # between neighbouring sizes and ratios: finer runs tell nothing new
+
 _MOST_RUNS = 1000
 
 
@@ -51,7 +168,7 @@ class Rival:
     runs: int
     flops: float
     tokens_per_param: tuple[float, float]
-    precision: Precision
+    precision: StandardErrors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +226,13 @@ def choose_runs(
     law: Additive,
     pool: Pool,
     *,
-    known: Knowledge,
+    known: PilotInformation,
     target: Target,
     flops: float,
     per_product: float,
     seeds: int,
     schedule: Schedule,
-) -> tuple[tuple[PilotRun, ...], Knowledge, float]:
+) -> tuple[tuple[PilotRun, ...], PilotInformation, float]:
     """Return the runs to buy, what will be known with them, and what they cost in FLOP.
 
     Parameters
@@ -167,7 +284,9 @@ def choose_runs(
     return runs, known, spent
 
 
-def rivals(law: Additive, *, known: Knowledge, target: Target, flops: float, per_product: float) -> tuple[Rival, ...]:
+def rivals(
+    law: Additive, *, known: PilotInformation, target: Target, flops: float, per_product: float
+) -> tuple[Rival, ...]:
     """Return the usual designs of the same total compute: IsoFLOP sweeps of several widths, rays."""
     product = flops / per_product
     designs = {f"6 IsoFLOP budgets, ±{width}x": _isoflop(law, product, width) for width in (2, 4, 8, 16)}
@@ -207,3 +326,195 @@ def _grid(low: float, high: float) -> Array:
         return np.empty(0)
     count = int(math.log(high / low) / math.log(_STEP) + 1e-9) + 1
     return np.asarray(low * _STEP ** np.arange(count), dtype=np.float64)
+
+
+_NOISE = 0.005  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
+
+# sizes and ratios beyond these tell most by the law alone, and are where it is trusted least
+_BOUNDS = {"params": (2e7, math.inf), "tokens": (1.0, math.inf), "tokens_per_param": (2.0, 500.0)}
+
+_KINDS = {"params": "params", "tokens": "tokens", "tokens_per_param": "number"}
+
+_SCHEDULES = ("cosine", "wsd")
+
+_MOST_SEEDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PilotDesign:
+    """The runs to buy for a target.
+
+    Attributes
+    ----------
+    law
+        Where the guess of the law comes from: a preset's id, or the file of runs it was fitted to.
+    flops, target
+        The budget for the pilot runs together, and that of the run they are for, in FLOP.
+    noise
+        Relative standard deviation of a run's loss.
+    runs, spent
+        The runs, and their compute, with reuse of trunks where the schedule allows it.
+    before, after
+        Standard errors without the runs (None without runs that are already there), and with them.
+    rivals
+        Usual designs of the same compute.
+
+    """
+
+    schema: ClassVar[str] = "scaleplan/design/1"
+
+    law: str
+    flops: float
+    target: float
+    noise: float
+    seeds: int
+    schedule: str
+    cooldown: float | None
+    runs: tuple[PilotRun, ...]
+    spent: float
+    before: StandardErrors | None
+    after: StandardErrors
+    rivals: tuple[Rival, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+class _Words(ReadingWords, ObjectiveWords, total=False):
+    pass
+
+
+def design(
+    runs: str | Path | None = None,
+    *,
+    flops: Amount,
+    target: Amount,
+    preset: str | Preset | None = None,
+    noise: Amount | None = None,
+    seeds: Amount = 3,
+    schedule: str = "cosine",
+    cooldown: Amount = 0.2,
+    limit: Sequence[str] | None = None,
+    **words: Unpack[_Words],
+) -> PilotDesign:
+    """Choose the pilot runs that determine the optimum of a target budget best.
+
+    Parameters
+    ----------
+    runs
+        Runs that are there already: the law is fitted to them, and they count. Reading and objective as for
+        :func:`scaleplan.fit`.
+    flops, target
+        Budget of all pilot runs together, and the budget they are to advise on, in FLOP.
+    preset
+        The additive law to guess with, without runs; besiroglu-2024 if not given.
+    noise
+        Relative standard deviation of a run's loss; that of the runs, or 0.5 %.
+    seeds
+        How often a run may be repeated.
+    schedule, cooldown
+        ``cosine``: every run from scratch; ``wsd``: one trunk a size, and a cooldown of this share for each branch.
+    limit
+        Bounds of the pool, such as ``"params <= 1B"``; 20M parameters at least and 2 to 500 tokens a parameter
+        unless given.
+
+    Raises
+    ------
+    UsageError
+        When a word is wrong, or the law is not an additive one.
+    UnreachableError
+        When no run is inside the limits and the budget.
+
+    """
+    budget, goal = parse_flops(flops), parse_flops(target)
+    repeats = int(parse_integer(seeds))
+    if repeats > _MOST_SEEDS:
+        raise UsageError(f"{repeats} seeds", hint=f"{_MOST_SEEDS} are the most, 3 are usual")
+    plan = _schedule(schedule, cooldown)
+    law, name, cost, known, rows = _guess(runs, preset, noise, words)
+    k = cost.per_param_token
+    aim = Target.of(law, goal / k)
+    pool = Pool.of(**_bounds(limit or ()), product=budget / k)
+    have = known.with_runs(rows)
+    chosen, after, spent = choose_runs(
+        law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=plan
+    )
+    return PilotDesign(
+        law=name,
+        flops=budget,
+        target=goal,
+        noise=known.noise,
+        seeds=repeats,
+        schedule=schedule,
+        cooldown=plan.cooldown,
+        runs=chosen,
+        spent=spent,
+        before=have.precision(aim) if len(rows) else None,
+        after=after.precision(aim),
+        rivals=rivals(law, known=have, target=aim, flops=budget, per_product=k),
+    )
+
+
+def _schedule(name: str, cooldown: Amount) -> Schedule:
+    if name not in _SCHEDULES:
+        raise UnknownNameError("schedule", name, _SCHEDULES)
+    share = parse_fraction(cooldown)
+    return Schedule(cooldown=share if name == "wsd" else None)
+
+
+def _guess(
+    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: _Words
+) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
+    given = None if noise is None else parse_fraction(noise)
+    if runs is None:
+        used = [name for name, value in words.items() if value and name in ("map", "where", "min_flops", "keep")]
+        if used:
+            raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
+        wanted = DEFAULT_PRESET if preset is None else preset
+        found = Library().load(wanted) if isinstance(wanted, str) else wanted
+        if not isinstance(found.law, Additive) or not found.cost.is_product:
+            raise UsageError(
+                f"preset {quote(found.id)} has form {found.form}; a design needs an additive law with C = kND",
+                hint="besiroglu-2024 is one",
+            )
+        known = PilotInformation.prior(given or _NOISE)
+        return found.law, found.id, found.cost, known, np.empty((0, 5))
+    if preset is not None:
+        raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
+    return _from_runs(runs, given, words)
+
+
+def _from_runs(
+    source: str | Path, noise: float | None, words: _Words
+) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    from scaleplan.fitting.surface_fit import fit_additive
+
+    tied, floor, objective = objective_of(words)
+    reading = {key: value for key, value in words.items() if key in ReadingWords.__annotations__}
+    there = read(source, **reading)  # type: ignore[arg-type]
+    points = points_of(there)
+    solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
+    cost = Cost.from_convention(there.flops_convention)
+    assert cost is not None  # the reader has checked it
+    if not cost.is_product:
+        raise UsageError(f"a design needs C = kND, not {quote(there.flops_convention)}")
+    spread = typical_deviation(np.log(solution.law.loss(points.params, points.tokens) / points.loss))
+    known = PilotInformation.prior(noise or max(spread, 1e-4))
+    return solution.law, there.name, cost, known, jacobian(solution.law, points.params, points.tokens)
+
+
+def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:
+    bounds = dict(_BOUNDS)
+    for text in limits:
+        for limit in parse_limit(text, quantities=_KINDS):
+            low, high = bounds[limit.quantity]
+            if limit.op in ("<=", "<", "="):
+                high = limit.value
+            if limit.op in (">=", ">", "="):
+                low = limit.value
+            if low > high:
+                raise UsageError(f"the limits leave no {limit.quantity}: {quote(text)}")
+            bounds[limit.quantity] = (low, high)
+    return {"params": bounds["params"], "tokens": bounds["tokens"], "ratio": bounds["tokens_per_param"]}

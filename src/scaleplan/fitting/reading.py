@@ -2,29 +2,30 @@
 
 :func:`read_runs` recognises columns, reads numbers as they are written, converts the loss, derives the size that is
 missing, and accounts for every row: it is in the arrays, or in ``dropped`` with a reason.
+
+
+The parameters, tokens and FLOP of each run, when the file gives only two of the three.
+
+The third follows from the compute convention, ``C = k N D + c D`` (:class:`scaleplan.cost.Cost`), in floating point:
+products of 64-bit integers overflow at the sizes of today's runs.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.cost import Cost
-from scaleplan.errors import FileError, UnknownNameError, UsageError, quote
-from scaleplan.fitting.bindings import read_binding
-from scaleplan.fitting.cells import to_text
-from scaleplan.fitting.columns import LOSS_UNITS, candidates
-from scaleplan.fitting.filters import read_condition
-from scaleplan.fitting.quality import REASONS
-from scaleplan.fitting.recognition import recognise
+from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.fitting.cleaning import REASONS, Measured, screen
+from scaleplan.fitting.columns import LOSS_UNITS, candidates, read_binding, read_condition, recognise
 from scaleplan.fitting.runs import Runs
-from scaleplan.fitting.screening import Measured, screen
-from scaleplan.fitting.sizes import Sizes, complete, require_raw_units
-from scaleplan.fitting.tables import read_grid
-from scaleplan.quantities import parse_flops, parse_positive
+from scaleplan.fitting.table import read_grid, to_text
+from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,18 +34,101 @@ if TYPE_CHECKING:
     from numpy import bool_, float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.bindings import Binding
-    from scaleplan.fitting.quality import Finding
-    from scaleplan.fitting.tables import Grid
+    from scaleplan.fitting.cleaning import Finding
+    from scaleplan.fitting.columns import ColumnMapping
+    from scaleplan.fitting.table import RawTable
 
     Array = NDArray[float64]
 
-__all__ = ["NEEDED", "read_runs"]
+__all__ = ["NEEDED", "RunSizes", "complete", "read_runs", "require_raw_units"]
+
+_LEAST = {
+    "params": 100.0,
+    "tokens": 100.0,
+    "flops": 1e6,
+}  # a median below is a logarithm or a multiple of another unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSizes:
+    """Parameters, tokens and FLOP of each row, NaN where unknown, and how the derived ones came about."""
+
+    params: NDArray[float64]
+    tokens: NDArray[float64]
+    flops: NDArray[float64]
+    notes: tuple[str, ...]
+
+
+def complete(given: Mapping[str, NDArray[float64]], *, count: int, cost: Cost, convention: str) -> RunSizes:
+    """Return all three sizes of ``count`` rows from those that are given, and ``tokens_per_param`` if it is."""
+    missing = np.full(count, np.nan)
+    params = given.get("params", missing)
+    tokens = given.get("tokens", missing)
+    flops = given.get("flops", missing)
+    ratio = given.get("tokens_per_param", missing)
+    k, c = cost.per_param_token, cost.per_token
+    with np.errstate(all="ignore"):
+        by_flops = (flops / tokens - c) / k
+        by_both = (np.sqrt((c * ratio) ** 2 + 4 * k * ratio * flops) - c * ratio) / (
+            2 * k * ratio
+        )  # C = (kN + c) r N
+        full_params = _first(params, by_flops, tokens / ratio, by_both)
+        full_tokens = _first(tokens, cost.tokens(full_params, flops), full_params * ratio)
+        counted = cost.flops(full_params, full_tokens)
+    full_flops = _first(flops, counted)
+    notes = [
+        f"{role} derived from the other sizes (C = {convention}) for {derived} of {count} rows"
+        for role, before, after in (
+            ("params", params, full_params),
+            ("tokens", tokens, full_tokens),
+            ("flops", flops, full_flops),
+        )
+        if (derived := int(np.sum(np.isnan(before) & np.isfinite(after))))
+    ]
+    all_given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(flops) & np.isfinite(counted)
+    if all_given.any():
+        factor = flops[all_given] / counted[all_given]
+        if np.abs(np.log(factor)).max() > 0.02:  # more than rounding to two or three digits explains
+            notes.append(f"the given flops are {factor.min():.3g} to {factor.max():.3g} times {convention}")
+    return RunSizes(params=full_params, tokens=full_tokens, flops=full_flops, notes=tuple(notes))
+
+
+def require_raw_units(given: Mapping[str, NDArray[float64]], *, columns: Mapping[str, str], source: str) -> None:
+    """Refuse sizes that cannot be counts: logarithms, billions, PF-days.
+
+    Raises
+    ------
+    FileError
+        When the median of a size is below what any training run has.
+
+    """
+    for role, least in _LEAST.items():
+        values = given.get(role)
+        if values is None or not np.isfinite(values).any():
+            continue
+        middle = float(np.median(values[np.isfinite(values)]))
+        if middle < least:
+            column = escape_control(columns[role])
+            unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
+            raise FileError(
+                f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",
+                hint=f"--map '{role}=log10({column})' reads logarithms, '{role}={column}*FACTOR' units like {unit}",
+            )
+
+
+def _first(*values: NDArray[float64]) -> NDArray[float64]:
+    """Return, row by row, the first value that is not NaN."""
+    result = values[0]
+    for other in values[1:]:
+        result = np.where(np.isnan(result), other, result)
+    return result
+
 
 NEEDED = ("params", "tokens", "flops", "loss")
 """What a fit of a loss surface needs of every run; a curve over one column needs less."""
 
 _KEEPABLE = frozenset({"crashed", "duplicate", "diverged"})  # judgements; the other reasons leave nothing to fit
+
 _SIZES = ("params", "tokens", "flops")
 
 
@@ -71,10 +155,10 @@ def read_runs(
     source
         Path of the file; its format is recognised from the content.
     mapping
-        Column of a role, for example ``{"loss": "eval/openlm/loss"}``; :mod:`scaleplan.fitting.bindings` has the
+        Column of a role, for example ``{"loss": "eval/openlm/loss"}``; :mod:`scaleplan.fitting.columns` has the
         grammar, :data:`scaleplan.fitting.columns.ROLES` the roles. Roles that are not mapped are recognised by name.
     where
-        Conditions that a row must meet, such as ``"lr <= 1e-3"`` (:mod:`scaleplan.fitting.filters`).
+        Conditions that a row must meet, such as ``"lr <= 1e-3"`` (:mod:`scaleplan.fitting.columns`).
     group
         Column whose values separate runs with laws of their own.
     extra
@@ -188,10 +272,10 @@ def _converted(loss: Array | None, unit: str, tokens_per_byte: float | None) -> 
 
 
 def _measured(
-    bindings: Mapping[str, Binding],
-    grid: Grid,
+    bindings: Mapping[str, ColumnMapping],
+    grid: RawTable,
     *,
-    sizes: Sizes,
+    sizes: RunSizes,
     loss: Array | None,
     groups: Sequence[str] | None,
     read: Mapping[str, tuple[Array, Mapping[int, str]]],
@@ -221,7 +305,9 @@ def _measured(
     )
 
 
-def _conditions(where: Sequence[str], grid: Grid, sizes: Sizes, loss: Array | None) -> dict[str, NDArray[bool_]]:
+def _conditions(
+    where: Sequence[str], grid: RawTable, sizes: RunSizes, loss: Array | None
+) -> dict[str, NDArray[bool_]]:
     """Return for each condition the rows that meet it; a column of the file goes before a role of the same name."""
     roles = {role: getattr(sizes, role) for role in _SIZES}
     with np.errstate(all="ignore"):
@@ -237,7 +323,7 @@ def _conditions(where: Sequence[str], grid: Grid, sizes: Sizes, loss: Array | No
     return met
 
 
-def _nothing_left(grid: Grid, dropped: Sequence[Finding]) -> FileError:
+def _nothing_left(grid: RawTable, dropped: Sequence[Finding]) -> FileError:
     counts = Counter(finding.reason for finding in dropped)
     said = ", ".join(f"{count} {reason} ({REASONS[reason]})" for reason, count in counts.most_common(3))
     first = dropped[0]

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.datafiles import read_data
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.records import as_record
+from scaleplan.files import read_data
+from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from scaleplan.hardware.prices import Price
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["Accelerator", "Accelerators"]
 
 _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
+
 _MAKERS = ("nvidia", "geforce", "tesla", "amd", "instinct", "intel", "google", "aws", "apple")
+
 _TERA = 1e12
+
 _GIGA = 1e9
 
 

@@ -1,21 +1,50 @@
 """What is a budget: FLOP, accelerator-hours, a cluster for some time, or money; and how the FLOP came about.
 
-:mod:`scaleplan.hardware.funding` turns the request into FLOP.
+:mod:`scaleplan.hardware.budget` turns the request into FLOP.
+
+
+How much compute does a budget buy, and what does compute cost: FLOP ↔ accelerator-hours, days, money, energy.
+
+``flops = gpu_hours * 3600 * peak * utilisation`` with ``utilisation = mfu * goodput``. Every figure of that line is
+part of the answer. Nothing is read from disk for a budget in plain FLOP.
+
+
+Which utilisation agrees with the model it pays for: the size decides the utilisation, and that the size.
+
+What a run takes, how sure that is, and of what date the figures are.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
+from scaleplan.hardware.energy import PowerGrids
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from scaleplan.hardware.energy import Power
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Budget", "BudgetRequest"]
+    from scaleplan.hardware.accelerators import Accelerator, Accelerators
+    from scaleplan.hardware.energy import PowerDraw
+    from scaleplan.hardware.prices import Prices
+    from scaleplan.hardware.utilisation import Utilisation, UtilisationTable
+    from scaleplan.notices import Notice
+
+__all__ = [
+    "Bill",
+    "Budget",
+    "BudgetRequest",
+    "Catalogue",
+    "ConsistentMfu",
+    "ResolvedBudget",
+    "bill_of",
+    "consistent_mfu",
+    "resolve_budget",
+    "resolve_consistently",
+]
 
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
@@ -55,7 +84,7 @@ class BudgetRequest(Record):
     precision: str | None = None
     profile: str | None = None
     goodput: float | None = None
-    power: Power | None = None
+    power: PowerDraw | None = None
 
     def source(self) -> str:
         """Return which form this is: ``flops``, ``gpu_hours``, ``cluster`` or ``cost``.
@@ -142,3 +171,352 @@ class Budget(Record):
         scaling = ("gpu_hours", "days", "cost", "energy_kwh")
         values = {name: getattr(self, name) for name in scaling}
         return replace(self, **{name: share * value for name, value in values.items() if value is not None})
+
+
+_SECONDS_PER_HOUR = 3600.0
+
+_HOURS_PER_DAY = 24.0
+
+
+class ResolvedBudget(Record):
+    """The compute a budget buys, its derivation, and what to say about it.
+
+    ``params`` is the size the default utilisation was settled with, None where the size played no part.
+    """
+
+    flops: float
+    budget: Budget
+    params: float | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+class Catalogue:
+    """The accelerators, prices and utilisations on disk, each read when it is first needed, and only once.
+
+    Whoever funds many budgets hands the same one to each.
+    """
+
+    def __init__(self) -> None:
+        self._accelerators: Accelerators | None = None
+        self._prices: Prices | None = None
+        self._utilisations: UtilisationTable | None = None
+
+    @property
+    def accelerators(self) -> Accelerators:
+        """The accelerators by name."""
+        from scaleplan.hardware.accelerators import Accelerators
+
+        self._accelerators = self._accelerators or Accelerators()
+        return self._accelerators
+
+    @property
+    def prices(self) -> Prices:
+        """The prices by accelerator."""
+        from scaleplan.hardware.prices import Prices
+
+        self._prices = self._prices or Prices()
+        return self._prices
+
+    @property
+    def utilisations(self) -> UtilisationTable:
+        """The default utilisations."""
+        from scaleplan.hardware.utilisation import UtilisationTable
+
+        self._utilisations = self._utilisations or UtilisationTable()
+        return self._utilisations
+
+
+def resolve_budget(
+    request: BudgetRequest, *, params: float | None = None, moe: bool = False, catalogue: Catalogue | None = None
+) -> ResolvedBudget:
+    """Return the FLOP of a budget for a model of known (or unknown) size.
+
+    Parameters
+    ----------
+    request
+        The budget.
+    params
+        Active parameters of the model; decides the default utilisation, which assumes 7B (and says so) for None.
+    moe
+        Whether the model is a mixture of experts.
+    catalogue
+        What is known of hardware; read from disk by default.
+
+    Raises
+    ------
+    UsageError
+        When the request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
+
+    """
+    form = request.source()
+    if request.gpu is None:
+        assert request.flops is not None
+        return ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
+    site = _Site(request, form, catalogue or Catalogue())
+    return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
+
+
+def resolve_consistently(
+    request: BudgetRequest,
+    best_params: Callable[[ResolvedBudget], float],
+    *,
+    moe: bool = False,
+    by_hardware: bool = False,
+    catalogue: Catalogue | None = None,
+) -> ResolvedBudget:
+    """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
+
+    Parameters
+    ----------
+    request
+        The budget.
+    best_params
+        The (active) parameters of the best model for the compute; called a handful of times at most, and
+        not at all where the utilisation is given or no hardware is involved.
+    moe
+        Whether the model is a mixture of experts.
+    by_hardware
+        Whether the best model depends on the utilisation even for a budget in FLOP, as limits in hours make it.
+    catalogue
+        What is known of hardware; read from disk by default.
+
+    See :func:`scaleplan.hardware.budget.consistent_mfu` for how the circle is resolved.
+
+    """
+    form = request.source()
+    if request.gpu is None or request.mfu is not None:
+        return resolve_budget(request, moe=moe, catalogue=catalogue)
+    if request.flops is not None and not by_hardware:
+        anyhow = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
+        return resolve_budget(request, params=best_params(anyhow), moe=moe, catalogue=catalogue)
+    from scaleplan.hardware.utilisation import Utilisation
+    from scaleplan.notices import Notice
+
+    def funded(utilisation: float) -> ResolvedBudget:
+        return site.fund(Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None))
+
+    site = _Site(request, form, catalogue or Catalogue())
+    settled = consistent_mfu(
+        lambda params: site.utilisation(params, moe=moe),
+        lambda utilisation: best_params(funded(utilisation)),
+        site.catalogue.utilisations.edges,
+    )
+    funding = replace(site.fund(settled.utilisation), params=settled.params)
+    if settled.consistent:
+        return funding
+    taken = f"the lower value, {settled.utilisation.mfu:.3g}, is used"
+    message = f"the best size lies where the default utilisation steps down; {taken}"
+    return replace(funding, notices=(*funding.notices, Notice(code="utilisation_step", message=message)))
+
+
+class _Site:
+    """The accelerator, its peak and its price: what stays the same whatever the utilisation."""
+
+    def __init__(self, request: BudgetRequest, form: str, catalogue: Catalogue) -> None:
+        assert request.gpu is not None
+        self.request = request
+        self.form = form
+        self.catalogue = catalogue
+        self.accelerator: Accelerator = catalogue.accelerators.get(request.gpu)
+        self.precision = self.accelerator.precision(request.precision)
+        self.peak = self.accelerator.peak(self.precision)
+        self.price, self.notices = _price(request, self.accelerator, catalogue)
+
+    def utilisation(self, params: float | None, *, moe: bool) -> Utilisation:
+        """Return the given utilisation, or the default one for a model of ``params``."""
+        from scaleplan.hardware.utilisation import Utilisation
+
+        request = self.request
+        if request.mfu is None:
+            found = self.catalogue.utilisations.default(
+                self.accelerator,
+                precision=self.precision,
+                params=params,
+                gpus=request.gpus,
+                profile=request.profile,
+                moe=moe,
+            )
+        else:
+            profile, goodput = None, 1.0
+            if request.profile is not None:
+                profile, _, goodput = self.catalogue.utilisations.profile(request.profile)
+            found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source="given", band=None)
+        return found if request.goodput is None else replace(found, goodput=request.goodput)
+
+    def hours(self, utilisation: float) -> float:
+        """Return the accelerator-hours of the budget."""
+        request = self.request
+        if request.gpu_hours is not None:
+            return float(request.gpu_hours)
+        if request.flops is not None:
+            return request.flops / (self.peak * utilisation * _SECONDS_PER_HOUR)
+        if request.cost_usd is not None:
+            assert self.price is not None
+            return request.cost_usd / self.price
+        assert request.gpus is not None
+        assert request.seconds is not None
+        return request.gpus * request.seconds / _SECONDS_PER_HOUR
+
+    def flops(self, utilisation: float) -> float:
+        """Return the FLOP of the budget."""
+        if self.request.flops is not None:
+            return float(self.request.flops)
+        flops = self.hours(utilisation) * _SECONDS_PER_HOUR * self.peak * utilisation
+        if not 0 < flops < math.inf:
+            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
+        return flops
+
+    def fund(self, utilisation: Utilisation) -> ResolvedBudget:
+        """Return the FLOP with their whole derivation."""
+        from scaleplan.hardware.energy import PowerDraw
+        from scaleplan.hardware.prices import CURRENCY
+
+        request, hours = self.request, self.hours(utilisation.value)
+        cost = (
+            None
+            if self.price is None
+            else hours * self.price
+            if request.cost_usd is None
+            else float(request.cost_usd)
+        )
+        budget = Budget(
+            source=self.form,
+            gpu=self.accelerator.id,
+            gpus=None if request.gpus is None else int(request.gpus),
+            gpu_hours=hours,
+            days=None if request.gpus is None else hours / request.gpus / _HOURS_PER_DAY,
+            utilisation=utilisation.value,
+            peak_flops_per_s=self.peak,
+            precision=self.precision,
+            cost=cost,
+            currency=None if cost is None else CURRENCY,
+            mfu=utilisation.mfu,
+            goodput=utilisation.goodput,
+            profile=utilisation.profile,
+            price_per_hour=self.price,
+            energy_kwh=(request.power or PowerDraw()).kwh(hours, tdp_w=self.accelerator.tdp_w),
+            utilisation_source=utilisation.source,
+        )
+        notices = (*self.notices, *utilisation.notices)
+        return ResolvedBudget(flops=self.flops(utilisation.value), budget=budget, notices=notices)
+
+
+def _price(
+    request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
+) -> tuple[float | None, tuple[Notice, ...]]:
+    """Return the price per hour; None with the reason where nobody gave one and there is no default."""
+    if isinstance(request.price, int | float):
+        return float(request.price), ()
+    from scaleplan.notices import Notice
+
+    prices = catalogue.prices
+    if request.price is not None:
+        return prices.named(accelerator.id, request.price).usd_per_hour, ()
+    default = prices.default(accelerator.id)
+    if default is not None:
+        return default.usd_per_hour, ()
+    if request.cost_usd is not None:
+        raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
+    message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
+    return None, (Notice(code="no_price", message=message),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistentMfu:
+    """A utilisation and the model size it leads to.
+
+    ``consistent`` is False where no size agrees with its own utilisation and a lower one was taken.
+    """
+
+    utilisation: Utilisation
+    params: float
+    consistent: bool
+
+
+def consistent_mfu(
+    utilisation_at: Callable[[float], Utilisation], params_at: Callable[[float], float], edges: Iterable[float]
+) -> ConsistentMfu:
+    """Find a utilisation that agrees with the model size that it pays for.
+
+    The utilisation is constant between ``edges``, so there are only so many candidates, and all of them are
+    tried: the answer neither depends on a starting point nor on luck.
+
+    * A size whose utilisation leads back to it is a solution. Where there are several (the utilisation rises
+      with the size) the lowest utilisation is taken, which promises least.
+    * Where there is none (the utilisation falls with the size: the larger value buys a model so large that
+      only the smaller applies, and the smaller value one so small that the larger would), the lower of the
+      two is taken: of the candidates whose own plan would reach at least what was assumed, the highest.
+
+    Parameters
+    ----------
+    utilisation_at
+        The utilisation for a model size.
+    params_at
+        The best model size for a utilisation (``Utilisation.value``).
+    edges
+        The sizes at which the utilisation may jump, at least one.
+
+    """
+    rising = sorted(edges)
+    sizes = [rising[0] / 2, *rising]  # each stands for the range from it upwards
+    candidates = {round(each.value, 15): each for each in map(utilisation_at, sizes)}
+    fallback: ConsistentMfu | None = None
+    for _, assumed in sorted(candidates.items()):
+        params = params_at(assumed.value)
+        reached = utilisation_at(params)
+        if math.isclose(reached.value, assumed.value, rel_tol=1e-12):
+            return ConsistentMfu(utilisation=reached, params=params, consistent=True)
+        if fallback is None or reached.value > assumed.value:
+            fallback = ConsistentMfu(utilisation=assumed, params=params, consistent=False)
+    assert fallback is not None
+    return fallback
+
+
+_GIVEN = "given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What the run takes, each with the range that the error of utilisation leaves, and the dates of the figures.
+
+    ``factor`` is that error: real accelerator-hours lie within a factor of it either way; None where the utilisation
+    was given. Units: hours of one accelerator, days on all, US dollars, kWh from the grid, kg CO2e.
+    """
+
+    factor: float | None
+    gpu_hours: tuple[float, float] | None
+    days: tuple[float, float] | None
+    cost: tuple[float, float] | None
+    energy_kwh: tuple[float, float] | None
+    carbon_kg: float | None
+    grid: str | None
+    grid_g_co2_per_kwh: float | None
+    grid_year: int | None
+    price_date: str | None
+    utilisation_date: str | None
+
+
+def bill_of(budget: Budget, grid: str | None, catalogue: Catalogue) -> Bill:
+    """Return what the run takes, with the range that the error of a default utilisation leaves."""
+    table = None if budget.utilisation_source in {None, _GIVEN} else catalogue.utilisations
+    factor = None if table is None else table.band
+    price = catalogue.prices.default(budget.gpu or "")
+    usual = price is not None and budget.price_per_hour == price.usd_per_hour
+    where = None if grid is None else PowerGrids().get(grid)
+
+    def spread(value: float | None) -> tuple[float, float] | None:
+        return None if value is None else (value / (factor or 1.0), value * (factor or 1.0))
+
+    return Bill(
+        factor=factor,
+        gpu_hours=spread(budget.gpu_hours),
+        days=spread(budget.days),
+        cost=spread(budget.cost),
+        energy_kwh=spread(budget.energy_kwh),
+        carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
+        grid=None if where is None else where.code,
+        grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
+        grid_year=None if where is None else where.year,
+        price_date=price.date if price is not None and usual else None,
+        utilisation_date=None if table is None else table.as_of,
+    )

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import read_data
 from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.files import read_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["HOST", "LOAD", "PUE", "Grid", "Grids", "Power"]
+__all__ = ["HOST", "LOAD", "PUE", "PowerDraw", "PowerGrid", "PowerGrids"]
 
 LOAD = {"tuned": 0.85, "input-bound": 0.65, "full": 1.0}
 """Mean share of the design power: tuned large-model training; small or input-bound jobs (0.6 to 0.7); the
@@ -32,7 +32,7 @@ the 2024 world-wide survey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power:
+class PowerDraw:
     """How the design power of the accelerators becomes the power drawn from the grid.
 
     Parameters
@@ -75,7 +75,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class PowerGrid:
     """The carbon intensity of a country's or a cloud region's electricity in one year."""
 
     code: str
@@ -90,7 +90,7 @@ class Grid:
         return kwh * self.g_co2_per_kwh / 1000
 
 
-class Grids:
+class PowerGrids:
     """The grids by code or name, from ``grid_carbon.toml``: bundled ones, and the user's own, which win.
 
     Parameters
@@ -101,10 +101,10 @@ class Grids:
     """
 
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
-        self._grids: dict[str, Grid] = {}
+        self._grids: dict[str, PowerGrid] = {}
         for top in read_data("grid_carbon.toml", folders):
             for table in top.tables("grid"):
-                grid = Grid(
+                grid = PowerGrid(
                     code=table.text("code"),
                     name=table.text("name"),
                     kind=table.choice("kind", ("country", "cloud-region"), "country"),
@@ -116,11 +116,11 @@ class Grids:
                 self._grids[grid.code] = grid
             top.done()
 
-    def all(self) -> tuple[Grid, ...]:
+    def all(self) -> tuple[PowerGrid, ...]:
         """Return every grid."""
         return tuple(self._grids.values())
 
-    def get(self, name: str) -> Grid:
+    def get(self, name: str) -> PowerGrid:
         """Return the grid of a code (``FRA``, ``gcp:us-central1``, ``us-central1``) or a name (``France``).
 
         Raises

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import read_data
 from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.files import read_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["CURRENCY", "Price", "Prices"]
 
 CURRENCY = "USD"
+
 _DEFAULT = "default"
 
 

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import read_data
 from scaleplan.errors import FileError, UsageError, did_you_mean, quote
+from scaleplan.files import read_data
 from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.hardware.accelerators import Accelerator
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable"]
 
 DEFAULT_PROFILE = "typical"
+
 _ASSUMED_PARAMS = 7e9  # in the column with the most evidence, and the size people mean by "a model"
 
 

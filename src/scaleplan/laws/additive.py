@@ -1,13 +1,21 @@
-"""The additive law, L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv:2203.15556, equation 2)."""
+"""The additive law, L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv:2203.15556, equation 2).
+
+The additive law under an outer exponent, L = E + (A/N^alpha + B/D^beta)^gamma (Busbridge et al. 2025).
+
+Over-trained models (Gadre et al. 2024, arXiv:2403.08540): loss at any tokens per parameter, and task error.
+
+Loss by size, tokens and the shape of the model (Bian et al. 2025, arXiv:2501.18107).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from scaleplan.laws.base import LossSurface, Number, Units, coefficient
+from scaleplan.laws.base import Curve, LossSurface, Number, Units, coefficient
 
-__all__ = ["Additive"]
+__all__ = ["Additive", "Overtraining", "ShapedLoss", "TaskError", "ThreeExponent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +108,183 @@ def _inverse_power(scale: float, rest: Number, exponent: float) -> Number:
 
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(rest > 0, (scale / rest) ** (1 / exponent), np.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreeExponent(LossSurface):
+    """L = E + (A/N^alpha + B/D^beta)^gamma, the supervised law of arXiv:2502.08606.
+
+    The outer power rises, so that the optimum is that of the additive law inside.
+    """
+
+    form: ClassVar[str] = "three_exponent"
+    formula: ClassVar[str] = "L = E + (A/N^alpha + B/D^beta)^gamma"
+
+    E: float = coefficient("irreducible loss", at_least=0)
+    A: float = coefficient("size term at N = 1", above=0)
+    B: float = coefficient("data term at D = 1", above=0)
+    alpha: float = coefficient("exponent of the size term", above=0)
+    beta: float = coefficient("exponent of the data term", above=0)
+    gamma: float = coefficient("outer exponent", above=0)
+
+    @property
+    def inner(self) -> Additive:
+        """The additive law inside the outer exponent."""
+        return Additive(E=0.0, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
+
+    @property
+    def floor(self) -> float:
+        """The irreducible loss E."""
+        return self.E
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return the inner sum to the outer exponent."""
+        return self.inner.reducible(params, tokens) ** self.gamma
+
+    def loss(self, params: Number, tokens: Number) -> Number:
+        """Return the loss of ``params`` on ``tokens``."""
+        return self.E + self.reducible(params, tokens)
+
+    def best_split(self, product: Number) -> tuple[Number, Number]:
+        """Return (params, tokens) of least loss at ``params * tokens = product``."""
+        return self.inner.best_split(product)
+
+    def least_product(self, loss: Number) -> Number:
+        """Return the least ``params * tokens`` that reaches a loss above E."""
+        return self.inner.least_product(self._inside(loss))
+
+    def tokens_for(self, loss: Number, params: Number) -> Number:
+        """Return the tokens with which ``params`` reach ``loss``."""
+        return self.inner.tokens_for(self._inside(loss), params)
+
+    def params_for(self, loss: Number, tokens: Number) -> Number:
+        """Return the parameters with which ``tokens`` reach ``loss``."""
+        return self.inner.params_for(self._inside(loss), tokens)
+
+    def size_overhead(self, factor: float) -> float:
+        """Return the compute that a size ``factor`` times the optimum wastes, at every budget."""
+        return self.inner.size_overhead(factor)
+
+    def _inside(self, loss: Number) -> Number:
+        return (loss - self.E) ** (1 / self.gamma)
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale for sizes and tokens in raw units."""
+        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overtraining(LossSurface):
+    """L(C, M) = E + (a*M^eta + b*M^-eta) * C^-eta with M = D/N and C = 6*N*D.
+
+    The additive law with both exponents equal to 2*eta, so that the reducible losses
+    at two fixed M differ by a factor at every budget.
+    """
+
+    form: ClassVar[str] = "overtraining"
+    formula: ClassVar[str] = "L = E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
+
+    E: float = coefficient("irreducible loss", at_least=0)
+    a: float = coefficient("weight of the size term", above=0)
+    b: float = coefficient("weight of the data term", above=0)
+    eta: float = coefficient("exponent of compute", above=0)
+
+    @property
+    def floor(self) -> float:
+        """The irreducible loss E."""
+        return self.E
+
+    @property
+    def best_ratio(self) -> float:
+        """The M with the least loss at every budget, (b/a)^(1/(2*eta)); an extrapolation, see the presets."""
+        return (self.b / self.a) ** (0.5 / self.eta)
+
+    def loss_at(self, flops: Number, tokens_per_param: Number) -> Number:
+        """Return L(C, M) for compute in FLOP and a ratio of tokens to parameters."""
+        power = tokens_per_param**self.eta
+        return self.E + (self.a * power + self.b / power) * flops**-self.eta
+
+    def loss(self, params: Number, tokens: Number) -> Number:
+        """Return the loss of ``params`` on ``tokens``."""
+        return self.E + self.reducible(params, tokens)
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return the two terms above E, written in N and D."""
+        root = 6**-self.eta
+        return root * (self.a * params ** (-2 * self.eta) + self.b * tokens ** (-2 * self.eta))
+
+    def best_split(self, product: Number) -> tuple[Number, Number]:
+        """Return the optimum at ``params * tokens = product``: a constant ratio."""
+        params = (product / self.best_ratio) ** 0.5
+        return params, product / params
+
+    def least_product(self, loss: Number) -> Number:
+        """Return the least ``params * tokens`` that reaches ``loss``, along the best ratio; needs L > E."""
+        return (2 * math.sqrt(self.a * self.b) / (loss - self.E)) ** (1 / self.eta) / 6
+
+    def expansion_path(self) -> tuple[float, float]:
+        """Return the constant ratio of size to tokens."""
+        return 1 / self.best_ratio, 1.0
+
+    def size_overhead(self, factor: float) -> float:
+        """Return cosh(2 eta ln f)^(1/eta) - 1, the additive law's figure for equal exponents."""
+        return math.cosh(2 * self.eta * math.log(factor)) ** (1 / self.eta) - 1
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale both weights: the size term varies as N^(-2 eta), the data term as D^(-2 eta)."""
+        return replace(
+            self,
+            a=self.a * units.params ** (2 * self.eta),
+            b=self.b * units.tokens ** (2 * self.eta),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskError(Curve):
+    """Err(L) = epsilon - k*exp(-gamma*L), the average top-1 error on a set of tasks."""
+
+    form: ClassVar[str] = "task_error"
+    formula: ClassVar[str] = "Err = epsilon - k*exp(-gamma*L)"
+
+    epsilon: float = coefficient("error of a model that knows nothing", above=0, at_most=1)
+    k: float = coefficient("reducible error at L = 0", above=0)
+    gamma: float = coefficient("rate at which the error falls with the loss", above=0)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """A loss."""
+        return ("loss",)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the error for ``loss``, in the unit of the law it belongs to."""
+        return self.epsilon - self.k * math.e ** (-self.gamma * inputs["loss"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapedLoss(Curve):
+    """L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma) with R = width/layers; the authors tie the exponents."""
+
+    form: ClassVar[str] = "shape"
+    formula: ClassVar[str] = "L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma)"
+
+    E: float = coefficient("irreducible loss", at_least=0)
+    A: float = coefficient("size term at N = 1", above=0)
+    B: float = coefficient("data term at D = 1", above=0)
+    alpha: float = coefficient("exponent of the size term", above=0)
+    beta: float = coefficient("exponent of the data term", above=0)
+    epsilon: float = coefficient("what an aspect ratio of 1 adds", at_least=0)
+    gamma: float = coefficient("exponent of the aspect ratio")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Parameters, tokens and width over layers."""
+        return ("params", "tokens", "aspect_ratio")
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the loss of ``params`` with an ``aspect_ratio`` on ``tokens``."""
+        plain = self.E + self.A * inputs["params"] ** -self.alpha + self.B * inputs["tokens"] ** -self.beta
+        return plain * (1.0 + self.epsilon * inputs["aspect_ratio"] ** self.gamma)
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale for sizes and tokens in raw units."""
+        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)

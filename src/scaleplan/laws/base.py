@@ -16,13 +16,13 @@ from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from scaleplan.arrays import Number
 from scaleplan.cost import Cost
-from scaleplan.elementary import Number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Units", "coefficient"]
 

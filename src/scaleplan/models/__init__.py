@@ -1,8 +1,7 @@
 """Models: config.json → exact counts and costs (``model``), and a size → a config.json (``shape``)."""
 
 from scaleplan.models.architecture import Architecture, Experts, Latent
-from scaleplan.models.count import Count
-from scaleplan.models.flops import TrainingFlops
+from scaleplan.models.count import Count, TrainingFlops
 from scaleplan.models.model import Model, describe, read_model
 
 __all__ = ["Architecture", "Count", "Experts", "Latent", "Model", "TrainingFlops", "describe", "read_model"]

@@ -1,26 +1,233 @@
 """How much memory does each device need? By what it holds, to train a model or to serve it.
 
-Training needs weights, gradients and optimizer states (:mod:`~scaleplan.models.states`), activations and logits
-(:mod:`~scaleplan.models.activations`), the layers that full sharding gathers, and what the framework takes. With a
+Training needs weights, gradients and optimizer states (:mod:`~scaleplan.models.memory`), activations and logits
+(:mod:`~scaleplan.models.memory`), the layers that full sharding gathers, and what the framework takes. With a
 pipeline the first stage has the most micro-batches in flight and the last one the logits; the heavier one counts.
+
+
+What does training keep for every parameter? Weights, gradients and optimizer states, and how they are shared.
+
+ZeRO (Rajbhandari et al. 2019, arXiv:1910.02054) shares them over n data-parallel devices in stages: 1 the optimizer
+states, 2 also the gradients, 3 (what FSDP does) also the weights. With bytes (w, g, o) a parameter takes w + g + o,
+w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
+
+
+What does a forward pass leave behind for the backward pass? Bytes of activations and of logits.
+
+Korthikanti et al. 2022 (arXiv:2205.05198, section 4) list the saved tensors of a layer in 16 bits: 34 d bytes a token
+and 5 a s for standard attention. The same list for any heads and blocks, with sequence s, width d, a query and k
+key-value heads of size q and inner width f, reads::
+
+    norms and inputs   8 d            kept whole by every tensor-parallel rank, unless the sequence is split too
+    dropout masks      2 d            (only with dropout)
+    attention          4 a q + 4 k q  queries, keys, values, input of the output matrix
+    block              4 f or 8 f     two or three matrices; a recomputed product saves 2 f of the 8
+    scores             5 a s          (only standard attention; fused kernels do not store them)
+
+which is 34 d for full heads, f = 4d, two matrices and dropout.
+
+
+How large a model fits the devices at hand? Model size ↔ memory of each device, without a concrete shape.
+
+A size is given the proportions of published decoders: width over depth 64 (N / 1e8)^0.11 between 40 and 160, blocks
+of 8/3 of the width, a vocabulary of 32,000 rows. Sizes and memory then follow each other smoothly.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError
-from scaleplan.models.activations import MARGIN, layer_activations, logits_bytes
-from scaleplan.models.cache import kv_bytes
-from scaleplan.models.count import count, layer_params
-from scaleplan.models.states import DEFAULT_STATES, states_of
+from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.models.architecture import Architecture
+from scaleplan.models.count import count, kv_bytes, layer_params
 
-if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture
+__all__ = [
+    "DEFAULT_STATES",
+    "MARGIN",
+    "OVERHEAD_BYTES",
+    "RECOMPUTE",
+    "STATES",
+    "USABLE",
+    "Activations",
+    "Memory",
+    "Parallel",
+    "States",
+    "Training",
+    "device_bytes",
+    "largest_params",
+    "layer_activations",
+    "logits_bytes",
+    "serving_memory",
+    "states_of",
+    "training_memory",
+    "typical",
+]
 
-__all__ = ["OVERHEAD_BYTES", "USABLE", "Memory", "Parallel", "Training", "serving_memory", "training_memory"]
+DEFAULT_STATES = "mixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """Bytes per parameter of one way to train, and who says so."""
+
+    name: str
+    weights: float
+    gradients: float
+    optimizer: float
+    title: str
+    source: str
+
+    @property
+    def total(self) -> float:
+        """Bytes per parameter on one device that shares nothing."""
+        return self.weights + self.gradients + self.optimizer
+
+    def shared(self, stage: int, devices: float) -> tuple[float, float, float]:
+        """Return the bytes of weights, gradients and optimizer states per parameter on each of some devices.
+
+        Raises
+        ------
+        UsageError
+            For a stage that is not 0, 1, 2 or 3.
+
+        """
+        if stage not in {0, 1, 2, 3}:
+            raise UsageError(f"there is no ZeRO stage {stage}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
+        return (
+            self.weights / (devices if stage >= 3 else 1),
+            self.gradients / (devices if stage >= 2 else 1),
+            self.optimizer / (devices if stage >= 1 else 1),
+        )
+
+
+def _row(name: str, sizes: tuple[float, float, float], title: str, source: str) -> States:
+    weights, gradients, optimizer = sizes
+    return States(name=name, weights=weights, gradients=gradients, optimizer=optimizer, title=title, source=source)
+
+
+_MEGATRON = "Megatron-LM, distributed optimizer"
+
+STATES = {
+    row.name: row
+    for row in (
+        _row(
+            "mixed", (2, 2, 12), "16-bit weights and gradients, fp32 master and Adam", "ZeRO, arXiv:1910.02054, 3.1"
+        ),
+        _row("mixed-fp32-grads", (2, 4, 12), "16-bit weights, fp32 gradients, master and Adam", _MEGATRON),
+        _row("mixed-fp16-megatron", (2, 2, 16), "fp16 weights and gradients with fp32 copies of both", _MEGATRON),
+        _row("fp32", (4, 4, 8), "all in fp32, Adam", "two fp32 moments beside fp32 weights and gradients"),
+        _row("bf16", (2, 2, 4), "all in bf16, Adam without a master copy", "two bf16 moments"),
+        _row("8bit-adam", (2, 2, 6), "as mixed, with 8-bit moments", "Dettmers et al. 2021, arXiv:2110.02861"),
+        _row(
+            "momentum", (2, 2, 8), "as mixed, with one fp32 moment: SGD or Muon", "one moment instead of Adam's two"
+        ),
+        _row("fp8", (1, 4, 8), "fp8 weights, fp32 gradients and master, bf16 moments", "arXiv:2412.19437, 3.3"),
+        _row("offload", (2, 2, 0), "as mixed, optimizer in host memory (slow)", "ZeRO-Offload, arXiv:2101.06840"),
+    )
+}
+"""The ways to train, by name."""
+
+
+def states_of(name: str) -> States:
+    """Return the bytes per parameter of a way to train.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is none of this name.
+
+    """
+    if name not in STATES:
+        raise UnknownNameError("way to keep the training states", name, STATES)
+    return STATES[name]
+
+
+RECOMPUTE = ("none", "selective", "full")
+"""Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
+
+MARGIN = 1.3
+"""Real frameworks keep more than the list: the recommended factor, between formula and measurement (28 copies of the
+hidden state for Llama-3.1-8B, where the list has 17 to 20)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activations:
+    """Bytes of one layer and one token: what stays until the backward pass, and what one layer works with."""
+
+    kept: float
+    working: float
+
+
+def layer_activations(
+    architecture: Architecture,
+    *,
+    sequence: int,
+    recompute: str = "none",
+    tensor: int = 1,
+    sequence_parallel: bool = True,
+    flash: bool = True,
+    dropout: bool = False,
+) -> Activations:
+    """Return the bytes of activations per token in one layer, on one of ``tensor`` devices that share it.
+
+    Parameters
+    ----------
+    architecture
+        The model.
+    sequence
+        Tokens of the whole sequence, which standard attention has scores with.
+    recompute
+        ``none``, ``selective`` or ``full``.
+    tensor
+        Tensor-parallel devices.
+    sequence_parallel
+        Whether they split the norms and the residual stream too, along the sequence.
+    flash
+        Whether attention is fused, so that its scores are never stored.
+    dropout
+        Whether dropout masks are kept.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown kind of recomputation.
+
+    """
+    if recompute not in RECOMPUTE:
+        raise UnknownNameError("recomputation", recompute, RECOMPUTE)
+    a = architecture
+    whole = (10.0 if dropout else 8.0) * a.width
+    split = _attention(a) + _block(a, lean=recompute == "selective")
+    if not flash and recompute != "selective":
+        split += 5.0 * a.heads * sequence
+    kept = whole / (tensor if sequence_parallel else 1) + split / tensor
+    if recompute != "full":
+        return Activations(kept=kept, working=0.0)
+    return Activations(kept=2.0 * a.width / (tensor if sequence_parallel else 1), working=kept)
+
+
+def _attention(a: Architecture) -> float:
+    """Return 4 a q + 4 k q, or the same with the ranks of latent attention."""
+    keys = a.heads if a.latent else a.kv_heads
+    ranks = (a.latent.query_rank or 0) + a.latent.kv_rank + a.latent.rope if a.latent else 0
+    return 2.0 * (a.heads + keys) * (a.score_size + a.value_size) + 2.0 * ranks
+
+
+def _block(a: Architecture, *, lean: bool) -> float:
+    """Return the bytes of the largest feed-forward block: all experts that a token uses, or the dense one."""
+    each = 4.0 if a.ffn_matrices == 2 else 6.0 if lean else 8.0
+    if a.experts:
+        # each expert has its own copy of the token, there and back
+        copies = 4.0 * a.experts.per_token * a.width
+        return each * (a.experts.per_token * a.experts.width + a.experts.shared_width) + copies
+    return each * a.ffn_width
+
+
+def logits_bytes(architecture: Architecture, *, fused: bool = False) -> float:
+    """Return the bytes of one token's logits: 16 bits, an fp32 copy, and its gradient unless the loss is fused."""
+    return (6.0 if fused else 10.0) * architecture.vocab
+
 
 OVERHEAD_BYTES = 2e9
 """Context of the driver and buffers of communication: 1 to 2 GB."""
@@ -38,7 +245,7 @@ class Parallel:
     """How the devices divide a model and its data; one number of each kind of neighbours.
 
     ``expert`` devices are part of the ``data`` and ``context`` ones; ``virtual`` is the number of chunks of layers
-    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of :mod:`~scaleplan.models.states`.
+    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of :mod:`~scaleplan.models.memory`.
     """
 
     data: int = 1
@@ -83,11 +290,11 @@ class Training:
     accumulation
         Micro-batches in a step, which fill a pipeline.
     states
-        A way to train of :data:`~scaleplan.models.states.STATES`.
+        A way to train of :data:`~scaleplan.models.memory.STATES`.
     recompute
         ``none``, ``selective`` or ``full``.
     margin
-        Factor on the listed activations; see :data:`~scaleplan.models.activations.MARGIN`.
+        Factor on the listed activations; see :data:`~scaleplan.models.memory.MARGIN`.
     flash, dropout, sequence_parallel, fused_loss
         Fused attention; dropout masks; norms split along the sequence; no gradient of the logits.
 
@@ -270,3 +477,76 @@ def serving_memory(
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
         logits=tokens * logits_bytes(a, fused=True) / devices,
     )
+
+
+_VOCAB = 32_000
+
+_HEAD = 128
+
+_SMALLEST, _LARGEST = 1e5, 1e15
+
+_PRECISE = 1e-6
+
+
+def typical(params: float) -> Architecture:
+    """Return the proportions of a decoder of about so many parameters.
+
+    The widths are those of ``12 L d² + 2 V d`` parameters: every layer has 4 d² in attention and 8 d² in its block.
+    """
+    aspect = min(160.0, max(40.0, 64 * (params / 1e8) ** 0.11))
+    low, high = 1.0, (params * aspect / 12) ** (1 / 3) + 1
+    for _ in range(60):
+        width = (low + high) / 2
+        low, high = (low, width) if 12 * width**3 / aspect + 2 * _VOCAB * width > params else (width, high)
+    layers = max(1, round(low / aspect))
+    # the depth is whole, so the width makes up for it
+    width = (math.sqrt((2 * _VOCAB) ** 2 + 48 * layers * params) - 2 * _VOCAB) / (24 * layers)
+    whole = max(1, round(width))
+    heads = 8 * max(1, round(whole / (8 * _HEAD)))  # so that two, four and eight devices can share a layer
+    return Architecture(
+        family="typical",
+        layers=layers,
+        width=whole,
+        heads=heads,
+        kv_heads=heads,
+        head_size=max(1, round(whole / heads)),
+        ffn_width=max(1, round(8 * whole / 3)),
+        ffn_matrices=3,
+        vocab=_VOCAB,
+        tied=False,
+    )
+
+
+def device_bytes(params: float, *, gpus: int, sequence: int, linked: int = 1, states: str = DEFAULT_STATES) -> float:
+    """Return the least memory of each of ``gpus`` devices that train so many parameters.
+
+    All states are shared, everything is recomputed, one sequence is in work; of ``linked`` devices 1, 2, 4 or 8 may
+    share each layer.
+    """
+    model = typical(params)
+    training = Training(sequence=sequence, states=states, recompute="full")
+    return min(
+        training_memory(model, training, Parallel(data=gpus // ways, tensor=ways, zero=3 if gpus > ways else 0)).total
+        for ways in (1, 2, 4, 8)
+        if ways <= linked and gpus % ways == 0
+    )
+
+
+def largest_params(
+    memory_bytes: float, *, gpus: int, sequence: int, linked: int = 1, states: str = DEFAULT_STATES
+) -> float:
+    """Return the largest size whose memory on each device is at most ``memory_bytes``; 0 for none.
+
+    The other arguments are those of :func:`device_bytes`.
+    """
+
+    def needed(log_params: float) -> float:
+        return device_bytes(math.exp(log_params), gpus=gpus, sequence=sequence, linked=linked, states=states)
+
+    low, high = math.log(_SMALLEST), math.log(_LARGEST)
+    if needed(low) > memory_bytes:
+        return 0.0
+    while high - low > _PRECISE:
+        middle = (low + high) / 2
+        low, high = (middle, high) if needed(middle) <= memory_bytes else (low, middle)
+    return math.exp(low)

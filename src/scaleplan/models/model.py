@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.models.cache import kv_bytes_per_token
 from scaleplan.models.config import read_config
-from scaleplan.models.count import Count, count
+from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
 from scaleplan.models.families import architecture_of, text_part
-from scaleplan.models.flops import TrainingFlops, training_flops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,26 +2,45 @@
 
 A :class:`Style` holds a family's habits (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
 sizes in the words of that family. A new style is one entry of :data:`STYLES`.
+
+
+The shapes of published models, and which of them is nearest to a new one.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from scaleplan.files import read_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["STYLES", "Sizes", "Style", "config_of", "head_counts", "kv_head_count"]
+    from scaleplan.models.architecture import Architecture
+
+__all__ = [
+    "STYLES",
+    "Published",
+    "Style",
+    "StyleSizes",
+    "config_of",
+    "head_counts",
+    "kv_head_count",
+    "nearest",
+    "published_shapes",
+]
 
 TIED_BELOW = 3e9
 """Parameters below which most families share the token table with the head (Llama 3.2, Qwen, SmolLM)."""
+
 GROUPED_FROM = 7e9
 """Parameters from which grouped keys and values are the common choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class StyleSizes:
     """The numbers that make a model of a style."""
 
     width: int
@@ -200,7 +219,7 @@ STYLES: dict[str, Style] = {
 }
 
 
-def config_of(style: Style, sizes: Sizes) -> dict[str, object]:
+def config_of(style: Style, sizes: StyleSizes) -> dict[str, object]:
     """Return the ``config.json`` of a model of this style and these sizes."""
     head: dict[str, object] = {"architectures": [style.model_class], "model_type": style.model_type}
     # absent special tokens: a config without a tokenizer must not point outside its vocabulary
@@ -261,3 +280,67 @@ def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: i
     if kind == "eight":  # 4 rather than 7 for 28 heads, as Qwen does
         divisors = [k for k in divisors if k & (k - 1) == 0] or divisors
     return min(divisors, key=lambda k: (abs(k - ideal), -k), default=heads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The shape of a published model."""
+
+    name: str
+    params: float
+    active_params: float
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    ffn_width: int
+    source: str
+
+
+def published_shapes() -> list[Published]:
+    """Return the shapes of the data file ``shapes.toml``, the bundled and the user's own.
+
+    Raises
+    ------
+    FileError
+        When a file is invalid.
+
+    """
+    shapes = []
+    for table in read_data("shapes.toml"):
+        for family in table.tables("families"):
+            source = family.text("source")
+            for row in family.tables("models"):
+                heads, width = row.integer("heads", at_least=1), row.integer("width", at_least=1)
+                params = row.number("params", above=0)
+                shapes.append(
+                    Published(
+                        name=row.text("name"),
+                        params=params,
+                        active_params=row.number("active_params", params, above=0),
+                        layers=row.integer("layers", at_least=1),
+                        width=width,
+                        heads=heads,
+                        kv_heads=row.integer("kv_heads", heads, at_least=1),
+                        ffn_width=row.integer("ffn_width", 4 * width, at_least=1),
+                        source=source,
+                    )
+                )
+                row.done()
+            family.done()
+        table.done()
+    return shapes
+
+
+def nearest(architecture: Architecture, *, params: float, active_params: float) -> Published | None:
+    """Return the published shape nearest in the logarithms of sizes, width and depth; None without a data file."""
+
+    def distance(shape: Published) -> float:
+        return (
+            math.log(shape.params / params) ** 2
+            + math.log(shape.active_params / active_params) ** 2
+            + math.log(shape.width / architecture.width) ** 2
+            + math.log(shape.layers / architecture.layers) ** 2
+        )
+
+    return min(published_shapes(), key=distance, default=None)

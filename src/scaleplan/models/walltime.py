@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.models.capacity import most_devices
 from scaleplan.models.count import count
+from scaleplan.models.layout import most_devices
 from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Latency", "LeastTime", "Machine", "beyond_utilisation", "least_time"]
 
 _DAY = 86_400.0
+
 _LIMIT_FLOPS, _LIMIT_DAYS = 1e28, 90.0
 
 

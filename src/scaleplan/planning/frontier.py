@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.planning.bounds import UNBOUNDED, Bounds
-from scaleplan.planning.problem import ANY, Problem
+from scaleplan.planning.problem import ANY, UNBOUNDED, Bounds, Problem
 from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
 
     from scaleplan.cost import Cost
     from scaleplan.laws.base import Law
-    from scaleplan.planning.effective.base import EffectiveQuantity
+    from scaleplan.planning.constraints.base import EffectiveQuantity
 
 __all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
-
 
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
 

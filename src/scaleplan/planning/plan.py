@@ -1,23 +1,42 @@
-"""The answer: one plan, or several, as frozen records whose fields are the JSON keys."""
+"""The answer: one plan, or several, as frozen records whose fields are the JSON keys.
+
+What a plan warns about: one function a kind, with its numbers and what to do about it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scaleplan.notices import Notice
 from scaleplan.record import Record
-from scaleplan.records import as_mapping
+from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.hardware.budget import Budget
-    from scaleplan.notices import Notice
-    from scaleplan.planning.binding import Binding
-    from scaleplan.planning.blueprint import Blueprint
+    from scaleplan.planning.conflicts import BindingLimit
+    from scaleplan.planning.training_run import TrainingRun
     from scaleplan.planning.uncertainty import Interval
+    from scaleplan.presets.preset import Preset
 
-__all__ = ["Converted", "NearOptimal", "Plan", "Plans", "Reference", "SizeErrors"]
+__all__ = [
+    "Converted",
+    "Edge",
+    "NearOptimal",
+    "Plan",
+    "Plans",
+    "Reference",
+    "SizeErrors",
+    "always",
+    "budget_left",
+    "edges",
+    "for_plan",
+    "left_out",
+    "of_several",
+    "preset_switched",
+]
 
 
 class NearOptimal(Record):
@@ -79,9 +98,9 @@ class Plan(Record):
     excess_loss: float | None
     compute_overhead: float | None
     budget: Budget
-    binding: tuple[Binding, ...] = ()
+    binding: tuple[BindingLimit, ...] = ()
     constraints: Mapping[str, object] = field(default_factory=dict)
-    blueprint: Blueprint | None = None
+    blueprint: TrainingRun | None = None
     warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
@@ -129,3 +148,100 @@ class Plans(Record):
             "plans": [plan.to_dict() for plan in self.plans],
             "warnings": as_mapping(self.warnings),
         }
+
+
+_NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One end of the range a law was fitted on, and what is said of a plan beyond it."""
+
+    name: str
+    value: float
+    above: bool
+
+    @property
+    def code(self) -> str:
+        """The code of the notice."""
+        return f"extrapolated_{self.name}"
+
+    @property
+    def template(self) -> str:
+        """The message, with slots for the plan's value and for the factor by which it leaves the range."""
+        side = "above the largest" if self.above else "below the smallest"
+        return (
+            f"{_NAMES[self.name]} of %s is %s {side} this law was fitted on ({_plain(self.value)}): "
+            "extrapolated, so see what other laws say with 'scaleplan compare'"
+        )
+
+    def slots(self, value: float) -> tuple[str, str]:
+        """Return what fills the template: the value, and by how much it lies beyond this end."""
+        factor = value / self.value if self.above else self.value / value
+        beyond = f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{_plain(factor)}x"
+        return _plain(value), beyond
+
+
+def _plain(value: float) -> str:
+    """Write a number with three digits, and powers of ten as people type them: 6.57e22, 2.76e9."""
+    digits, mark, power = f"{value:.3g}".partition("e")
+    return f"{digits}e{int(power)}" if mark else digits
+
+
+def edges(preset: Preset) -> list[Edge]:
+    """Return the ends of the fitted range that the preset states."""
+    found = []
+    for name in _NAMES:
+        span = getattr(preset.range, name)
+        if span is not None:
+            found += [Edge(name, span[0], above=False), Edge(name, span[1], above=True)]
+    return found
+
+
+def for_plan(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
+    """Return what must be said about a plan by this preset, given its quantities by the names of their keys."""
+    notices = []
+    for edge in edges(preset):
+        value = values[edge.name]
+        if value is not None and (value > edge.value if edge.above else value < edge.value):
+            notices.append(Notice(code=edge.code, message=edge.template % edge.slots(value)))
+    return (*notices, *always(preset, has_loss=values["loss"] is not None))
+
+
+def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
+    """Return what must be said about every plan by this preset."""
+    notices = [Notice(code="caveat", message=caveat) for caveat in preset.caveats]
+    if not has_loss:
+        message = f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one"
+        notices.insert(0, Notice(code="loss_unavailable", message=message))
+    return tuple(notices)
+
+
+def of_several(plans: Plans) -> tuple[Notice, ...]:
+    """Return what must be said about several plans together: once, how many of them leave the fitted range."""
+    beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
+    if not beyond:
+        return plans.warnings
+    message = f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
+    return (*plans.warnings, Notice(code="extrapolated", message=message))
+
+
+def budget_left(flops: float, used: float) -> Notice:
+    """Say that the limits keep the plan from spending its budget."""
+    return Notice(
+        code="budget_left",
+        message=f"the limits leave {1 - used / flops:.1%} of the budget unspent; relax them or lower the budget",
+    )
+
+
+def left_out(preset: str, reason: str) -> Notice:
+    """Say that a law is not among those compared."""
+    return Notice(code="left_out", message=f"{preset} is left out: {reason}")
+
+
+def preset_switched(preset: str, default: str | None) -> Notice:
+    """Say that a constraint brought its own law, and that it can be carried over to the default one, if it can."""
+    message = f"the law is {preset}, on which this was measured"
+    if default is not None:
+        message += f"; --preset {default} carries it over to the default"
+    return Notice(code="preset_switched", message=message)

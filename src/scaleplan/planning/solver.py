@@ -5,7 +5,7 @@ corners are added (the objective may have several valleys, and kinks only at cor
 and polished with the first-order condition, because the loss is so flat at its minimum that comparing losses
 alone finds N only to half the digits.
 
-:mod:`scaleplan.planning.bulk` solves the same problem for arrays of budgets.
+:mod:`scaleplan.planning.solver_array` solves the same problem for arrays of budgets.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["bisect", "crossing", "least_budget", "least_flops", "minimum", "solve"]
 
 _STEP = 0.25  # of the scan in ln N: laws bend over a unit or more of it
+
 _LEAST_FLOPS = 1e2  # far below anything that can be trained
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
+
 _ROUNDING = 4e-16
+
 _NEARBY = 1.5  # how far in ln N an optimum is followed when the problem changes a little
 
 

@@ -13,14 +13,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.elementary import Number, exp, log
+from scaleplan.arrays import Number, exp, log
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scaleplan.laws.base import Law
-    from scaleplan.presets.preset import Backtest, Preset
+    from scaleplan.presets.preset import BacktestRms, Preset
 
 __all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
 
@@ -158,7 +158,7 @@ def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Numbe
     )
 
 
-def _widened(drawn: Interval[Number], tested: Backtest, factor: Number) -> Interval[Number]:
+def _widened(drawn: Interval[Number], tested: BacktestRms, factor: Number) -> Interval[Number]:
     """Add what backtests missed to the interval of the loss, in quadrature on each side of its middle."""
     if drawn.loss is None:
         return drawn

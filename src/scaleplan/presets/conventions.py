@@ -13,12 +13,13 @@ from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from scaleplan.elementary import Number
+    from scaleplan.arrays import Number
     from scaleplan.laws.additive import Additive
 
 __all__ = ["Embedding", "convert_params", "flops_per_token", "optimal_flops_of_size", "unconvertible"]
 
 _SAME = frozenset({"total", "total_minus_input_embedding"})
+
 _CONVERTIBLE = _SAME | {"non_embedding"}
 
 

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import DATA_FILES, data_folder, user_folder
 from scaleplan.errors import FileError, UnknownNameError, quote
-from scaleplan.files import read_text
+from scaleplan.files import DATA_FILES, data_folder, read_text, user_folder
 from scaleplan.presets.reader import read_preset
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.laws.variable import VariableSurface
+from scaleplan.laws.mixtures import VariableSurface
 from scaleplan.record import Record
-from scaleplan.records import as_mapping
+from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ __all__ = [
     "PARAMS_CONVENTIONS",
     "SCHEMA",
     "STATUSES",
-    "Backtest",
+    "BacktestRms",
     "Conventions",
     "FitRange",
     "Preset",
@@ -34,14 +34,16 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
 STATUSES = ("verified", "single-source", "refit")
+
 PARAMS_CONVENTIONS = ("total", "non_embedding", "active", "total_minus_input_embedding", "flops_per_token")
 
 LN = "ln "
 """Marks the logarithm of a coefficient among the uncertain parameters."""
 
 
-class Backtest(Record):
+class BacktestRms(Record):
     """Relative error of the loss (root mean square) when extrapolating compute by each of the factors."""
 
     factors: tuple[float, ...]
@@ -62,7 +64,7 @@ class Uncertainty(Record):
     centre: tuple[float, ...] = ()
     method: str = ""
     samples: int | None = None
-    backtest: Backtest | None = None
+    backtest: BacktestRms | None = None
 
 
 class Conventions(Record):

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from scaleplan.cost import Cost
-from scaleplan.datafiles import read_table
+from scaleplan.files import read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Allocation, LossSurface, Units
 from scaleplan.presets.preset import (
@@ -16,7 +16,7 @@ from scaleplan.presets.preset import (
     PARAMS_CONVENTIONS,
     SCHEMA,
     STATUSES,
-    Backtest,
+    BacktestRms,
     Conventions,
     FitRange,
     Preset,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.laws.base import Law
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["preset_of", "read_preset"]
 
@@ -216,8 +216,8 @@ def _uncertainty(table: Table, law: Law) -> Uncertainty:
     return found
 
 
-def _backtest(table: Table) -> Backtest:
-    found = Backtest(factors=table.numbers("factors"), rms=table.numbers("rms"))
+def _backtest(table: Table) -> BacktestRms:
+    found = BacktestRms(factors=table.numbers("factors"), rms=table.numbers("rms"))
     if not found.factors or len(found.factors) != len(found.rms):
         raise table.error("rms", "expected one error for each factor")
     if min(found.factors) < 1 or len(set(found.factors)) < len(found.factors):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from scaleplan.datafiles import data_folder, read_table
 from scaleplan.errors import UnknownNameError
+from scaleplan.files import data_folder, read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Curve, Units
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES, FitRange
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scaleplan.records import Table
+    from scaleplan.toml_table import Table
 
 __all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
 
@@ -27,7 +27,9 @@ BATCH_KINDS = ("optimal", "critical")
 """The batch of the least loss, and the one above which further examples a step are largely wasted."""
 
 _SCHEMA = 1
+
 _ADVISE = ("always", "experts", "never")
+
 _NOT_STATED = "not stated"
 
 

@@ -6,8 +6,8 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.planning.bounds import RULES
-from scaleplan.quantities.limits import QUANTITIES
+from scaleplan.planning.problem import RULES
+from scaleplan.units.limits import QUANTITIES
 
 H100 = {"gpu": "h100-sxm", "mfu": 0.4}
 H100_FLOPS_PER_HOUR = 989.4e12 * 0.4 * 3600

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnreachableError
-from scaleplan.planning.bulk import best_array
-from scaleplan.planning.posing import planner_of
+from scaleplan.planning.planner import planner_of
+from scaleplan.planning.solver_array import best_array
 
 amount = {
     "params": st.floats(7, 12),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,8 @@ FILE = '''
 
 from dataclasses import dataclass
 
-from scaleplan.planning.effective.base import EffectiveQuantity
-from scaleplan.planning.effective.recipe import Scaled
+from scaleplan.planning.constraints.base import EffectiveQuantity
+from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.notices import Notice
 
 
@@ -45,8 +46,8 @@ class Quality(EffectiveQuantity):
 '''
 MAIN = """
 import sys
-from scaleplan.planning.constraint import Entry, Key, Option
-from scaleplan.planning.effective import EFFECTIVE
+from scaleplan.planning.constraints.base import Entry, Key, Option
+from scaleplan.planning.constraints import EFFECTIVE
 EFFECTIVE["quality"] = Entry(
     where="quality:Quality",
     options=(Option("data_quality", "F", "What a token is worth."),),
@@ -68,7 +69,7 @@ def scaleplan(tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(sp.__file__).parents[1])])},
         )
 
     return run

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, did_you_mean, quote
+from scaleplan.models.architecture import Fields
 from scaleplan.models.families import encoder, gpt, latent, llama, mixture  # noqa: F401  they register their families
 from scaleplan.models.families.base import FAMILIES, Family
-from scaleplan.models.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from scaleplan.models.architecture import Architecture
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.models.fields import Fields
+    from scaleplan.models.architecture import Fields
 
 __all__ = ["FAMILIES", "Family", "decoder", "family"]
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from scaleplan.models.families.base import decoder, family
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture
-    from scaleplan.models.fields import Fields
+    from scaleplan.models.architecture import Architecture, Fields
 
 
 def _encoder(fields: Fields, *, token_types: int, pooler: bool = True) -> Architecture:

@@ -8,8 +8,7 @@ from scaleplan.errors import FileError
 from scaleplan.models.families.base import decoder, family
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture
-    from scaleplan.models.fields import Fields
+    from scaleplan.models.architecture import Architecture, Fields
 
 
 def _four_widths(fields: Fields) -> int:

@@ -11,8 +11,7 @@ from scaleplan.models.families.llama import gated
 from scaleplan.models.families.mixture import leading_dense_layers, routed
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture, Experts
-    from scaleplan.models.fields import Fields
+    from scaleplan.models.architecture import Architecture, Experts, Fields
 
 
 def _latent(fields: Fields) -> Latent:

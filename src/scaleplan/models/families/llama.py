@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.models.families.base import decoder, family
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture
-    from scaleplan.models.fields import Fields, Windows
+    from scaleplan.models.architecture import Architecture, Fields, Windows
 
 __all__ = ["attention_bias", "full_norms", "gated", "head_size", "qwen_windows"]
 

@@ -10,8 +10,7 @@ from scaleplan.models.families.base import family
 from scaleplan.models.families.llama import attention_bias, full_norms, gated, head_size, qwen_windows
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture
-    from scaleplan.models.fields import Fields
+    from scaleplan.models.architecture import Architecture, Fields
 
 __all__ = ["leading_dense_layers", "routed"]
 

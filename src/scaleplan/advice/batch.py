@@ -1,0 +1,440 @@
+"""Batch and learning rate of a planned run, by every rule of thumb, and how far the rules disagree.
+
+Each rule is asked in its own conventions: parameters are converted where that is known, and an answer says what
+it was asked with. The rules disagree by large factors; the spread is part of the answer.
+
+
+What the rules of thumb say of a plan, as records: an answer a rule, their spread, the trades of the batch.
+
+The trade between steps and tokens around the critical batch, and the least time it leaves a run.
+
+McCandlish et al. 2018 (arXiv:1812.06162): (S/S_min - 1)(E/E_min - 1) = 1, with E = B*S, so that a batch B takes
+S = S_min (1 + B_crit/B) steps and E = E_min (1 + B/B_crit) tokens, where B_crit = E_min/S_min.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.errors import UsageError
+from scaleplan.notices import Notice
+from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.presets.rules import RuleLibrary
+from scaleplan.toml_table import as_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaleplan.laws.base import Curve
+    from scaleplan.planning.plan import Plan
+    from scaleplan.presets.rules import Rule
+
+__all__ = [
+    "Advice",
+    "Cluster",
+    "Critical",
+    "Outside",
+    "RuleAnswer",
+    "Spread",
+    "Trade",
+    "Tradeoff",
+    "Tuned",
+    "advise_batch",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """By what factor a quantity leaves the range a rule was fitted on; ``side`` is ``above`` or ``below``."""
+
+    quantity: str
+    factor: float
+    side: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleAnswer:
+    """What one rule says about a plan; None where it says nothing, and ``reason`` why it says nothing at all.
+
+    ``asked_with`` holds the quantities by the rule's own conventions, ``batch_tokens`` is in tokens.
+    """
+
+    rule: str
+    status: str
+    learning_rate: float | None
+    batch_tokens: float | None
+    batch_kind: str | None
+    params_convention: str
+    asked_with: dict[str, float]
+    outside: tuple[Outside, ...]
+    reason: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """The least and the greatest answer, and their ratio."""
+
+    low: float
+    high: float
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """A run with one batch: its steps, its tokens, the extra tokens, and the time where a cluster is known."""
+
+    batch_tokens: float
+    steps: float
+    tokens: float
+    overhead: float
+    gpus: float | None
+    days: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Critical:
+    """What one rule for the critical batch allows: the trades, the best on the cluster, the floor of the time."""
+
+    rule: str
+    batch_tokens: float
+    steps_min: float
+    trades: tuple[Trade, ...]
+    best: Trade | None
+    floor_days: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """A batch tuned on fewer tokens, carried to the plan's by published exponents; batches in tokens."""
+
+    tokens_from: float
+    batch_from: float
+    batch_tokens: float
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """Batch and learning rate of a plan by several rules; None where not available or not asked."""
+
+    schema: ClassVar[str] = "scaleplan/hyperparameters/1"
+
+    preset: str
+    params: float
+    tokens: float
+    flops: float
+    loss: float | None
+    rules: tuple[RuleAnswer, ...]
+    learning_rate: Spread | None
+    batch_tokens: Spread | None
+    critical: tuple[Critical, ...]
+    tuned: Tuned | None
+    sequence: float
+    gpus_per_replica: float
+    gpu: str | None
+    gpus: float | None
+    warnings: tuple[Notice, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tradeoff:
+    """Steps and tokens of one run as functions of its batch.
+
+    Parameters
+    ----------
+    tokens_min
+        Tokens in the limit of small batches, E_min.
+    critical
+        The critical batch in tokens, B_crit; there both steps and tokens are twice their least.
+
+    """
+
+    tokens_min: float
+    critical: float
+
+    @classmethod
+    def of(cls, *, steps_min: float, tokens_min: float) -> Tradeoff:
+        """Return the trade from the two limits."""
+        return cls(tokens_min=tokens_min, critical=tokens_min / steps_min)
+
+    @property
+    def steps_min(self) -> float:
+        """Steps in the limit of large batches."""
+        return self.tokens_min / self.critical
+
+    def steps(self, batch: float) -> float:
+        """Return the steps with a batch in tokens."""
+        return self.steps_min * (1 + self.critical / batch)
+
+    def tokens(self, batch: float) -> float:
+        """Return the tokens with a batch in tokens."""
+        return self.tokens_min * (1 + batch / self.critical)
+
+    def tokens_of_steps(self, steps: float) -> float:
+        """Return the tokens of a run of ``steps`` (more than the least) by the hyperbola itself."""
+        return self.tokens_min * (1 + 1 / (steps / self.steps_min - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """How a batch becomes time: replicas of the model that each take whole sequences.
+
+    Parameters
+    ----------
+    flops_per_second
+        What one accelerator achieves: peak times utilisation.
+    gpus
+        Accelerators at hand; None for as many as the batch can feed.
+    sequence
+        Tokens of one sequence, the least that a replica takes in a step.
+    gpus_per_replica
+        Accelerators that hold one copy of the model.
+
+    """
+
+    flops_per_second: float
+    gpus: float | None
+    sequence: float
+    gpus_per_replica: float
+
+    def fed(self, batch: float) -> float:
+        """Return the accelerators that a batch keeps busy, one sequence a replica, none more than there are."""
+        feedable = max(1.0, batch / self.sequence) * self.gpus_per_replica
+        return feedable if self.gpus is None else min(self.gpus, feedable)
+
+    def seconds(self, flops: float, trade: Tradeoff, batch: float) -> float:
+        """Return the time of a run that needs ``flops`` at small batches, with this batch."""
+        spent = flops * trade.tokens(batch) / trade.tokens_min
+        return spent / (self.fed(batch) * self.flops_per_second)
+
+    def floor_seconds(self, flops: float, trade: Tradeoff) -> float:
+        """Return the time that no number of accelerators undercuts: S_min steps of one sequence a replica."""
+        step = flops / trade.tokens_min * self.sequence / (self.gpus_per_replica * self.flops_per_second)
+        return trade.steps_min * step
+
+    def best_batch(self, trade: Tradeoff) -> float:
+        """Return the batch with the shortest time.
+
+        Below the batch that feeds every accelerator the time falls as 1/B + 1/B_crit, above it rises: the best
+        batch feeds exactly all of them. Without a number of accelerators it is the critical batch, where the
+        time is twice the floor; larger ones gain at most that factor and waste the tokens.
+        """
+        if self.gpus is None:
+            return max(trade.critical, self.sequence)
+        return max(1.0, self.gpus / self.gpus_per_replica) * self.sequence
+
+
+_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+
+_EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
+
+_LOSS_UNIT = "nats/token"
+
+_LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
+
+
+def advise_batch(
+    plan: Plan,
+    *,
+    batch: float | None = None,
+    tuned: tuple[float, float] | None = None,
+    experts: float | None = None,
+    sequence: float = 4096.0,
+    gpus_per_replica: float = 1.0,
+    rules: Sequence[Rule] | None = None,
+) -> Advice:
+    """Return batch and learning rate for a plan by every rule that speaks about it.
+
+    Parameters
+    ----------
+    plan
+        The run. Its budget's accelerator, if any, turns batches into time.
+    batch
+        A batch in tokens to add to the trades.
+    tuned
+        A batch tuned by experiment and the tokens it was tuned on, to be carried to the plan's tokens.
+    experts
+        Experts of a mixture, the plan's own by default; they bring in the rules for mixtures.
+    sequence, gpus_per_replica
+        Tokens of a sequence and accelerators of one replica, for the time.
+    rules
+        The rules to ask; all bundled ones by default.
+
+    """
+    if batch is not None and not 1 <= batch <= plan.tokens:
+        raise UsageError(
+            f"a batch of {batch:.3g} tokens is no step of {plan.tokens:.3g} tokens",
+            hint=f"give 1 to {plan.tokens:.3g} tokens",
+        )
+    for name, amount in {"sequence": sequence, "tuned batch": min(tuned or (1.0,))}.items():
+        if amount < 1:
+            raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
+    known = RuleLibrary().all() if rules is None else rules
+    experts = plan.experts if experts is None else experts
+    answers = tuple(
+        _answer(rule, plan, experts)
+        for rule in known
+        if not rule.exponents and (rule.advise == "always" or (rule.advise == "experts" and experts is not None))
+    )
+    cluster = _cluster(plan, sequence, gpus_per_replica)
+    rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
+    optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
+    return Advice(
+        preset=plan.preset,
+        params=plan.params,
+        tokens=plan.tokens,
+        flops=plan.flops,
+        loss=plan.loss,
+        rules=answers,
+        learning_rate=_spread(rates),
+        batch_tokens=_spread(optimal),
+        critical=tuple(
+            _critical(
+                answer.rule, Tradeoff(tokens_min=plan.tokens, critical=answer.batch_tokens), plan, cluster, batch
+            )
+            for answer in answers
+            if answer.batch_kind == "critical" and answer.batch_tokens
+        ),
+        tuned=None if tuned is None else _tuned(known, plan, *tuned),
+        sequence=sequence,
+        gpus_per_replica=gpus_per_replica,
+        gpu=plan.budget.gpu,
+        gpus=plan.budget.gpus,
+        warnings=(*plan.warnings, *_disagreement(rates, optimal)),
+    )
+
+
+def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
+    given, reason = _inputs(rule, plan, experts)
+    rate = _ask(rule.learning_rate, given)
+    batch = _ask(rule.batch, given)
+    if rate is not None and rate <= 0:
+        rate, reason = None, "its learning rate is negative at this size"
+    answered = rate is not None or batch is not None
+    return RuleAnswer(
+        rule=rule.id,
+        status=rule.status,
+        learning_rate=rate,
+        batch_tokens=None if batch is None else batch * rule.tokens_each,
+        batch_kind=rule.batch_kind,
+        params_convention=rule.params,
+        asked_with={name: given[name] for name in _needed(rule) if name in given},
+        outside=_outside(rule, {**given, "flops": plan.flops, "tokens": plan.tokens}) if answered else (),
+        reason=reason,
+        source=rule.source,
+    )
+
+
+def _needed(rule: Rule) -> tuple[str, ...]:
+    curves = [curve for curve in (rule.learning_rate, rule.batch) if curve is not None]
+    return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
+
+
+def _inputs(rule: Rule, plan: Plan, experts: float | None) -> tuple[dict[str, float], str | None]:
+    """Return the quantities by the rule's conventions, and why one that it needs is missing."""
+    given = {"tokens": plan.tokens, "flops": plan.flops}
+    if experts is not None:
+        given["experts"] = experts
+    reason = None
+    own = plan.params_convention
+    target = own if rule.params == "not stated" else rule.params
+    cause = unconvertible(own, target)
+    if own == "flops_per_token":
+        cause = "the plan's law counts FLOP per token, not parameters"
+    if cause is None:
+        given["params"] = convert_params(plan.params, source=own, target=target)
+    elif "params" in _needed(rule):
+        reason = f"it counts {target.replace('_', ' ')} parameters: {cause}"
+    if plan.loss is not None and plan.loss_unit == _LOSS_UNIT:
+        given["loss"] = plan.loss
+    elif "loss" in _needed(rule):
+        reason = f"it needs a loss in {_LOSS_UNIT}, which {plan.preset} does not give"
+    return given, reason
+
+
+def _ask(curve: Curve | None, given: dict[str, float]) -> float | None:
+    if curve is None or not set(curve.inputs) <= set(given):
+        return None
+    return curve.value(**{name: given[name] for name in curve.inputs})
+
+
+def _outside(rule: Rule, given: dict[str, float]) -> tuple[Outside, ...]:
+    found = []
+    ratio = {"tokens_per_param": given["tokens"] / given["params"]} if "params" in given else {}
+    for name, value in {**given, **ratio}.items():
+        span = getattr(rule.range, name, None)
+        if span is None:
+            continue
+        low, high = span
+        if value > high * _EDGE:
+            found.append(Outside(quantity=name, factor=value / high, side="above"))
+        elif value < low / _EDGE:
+            found.append(Outside(quantity=name, factor=low / value, side="below"))
+    return tuple(found)
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(low=min(values), high=max(values), factor=max(values) / min(values))
+
+
+def _disagreement(rates: Sequence[float], batches: Sequence[float]) -> tuple[Notice, ...]:
+    named = {"learning rate": _spread(rates), "batch": _spread(batches)}
+    wide = [
+        f"the {name} by {spread.factor:.1f}x"
+        for name, spread in named.items()
+        if spread and spread.factor > _LARGE_SPREAD
+    ]
+    if not wide:
+        return ()
+    return (Notice(code="rules_disagree", message=f"the rules disagree: {' and '.join(wide)}; tune at small scale"),)
+
+
+def _tuned(rules: Sequence[Rule], plan: Plan, batch: float, tokens: float) -> Tuned | None:
+    for rule in rules:
+        if "batch" in rule.exponents:
+            factor = rule.ratio("batch", {"tokens": tokens}, {"tokens": plan.tokens})
+            return Tuned(tokens_from=tokens, batch_from=batch, batch_tokens=batch * factor, rule=rule.id)
+    return None
+
+
+def _cluster(plan: Plan, sequence: float, gpus_per_replica: float) -> Cluster | None:
+    budget = plan.budget
+    if budget.peak_flops_per_s is None or budget.utilisation is None:
+        return None
+    return Cluster(
+        flops_per_second=budget.peak_flops_per_s * budget.utilisation,
+        gpus=budget.gpus,
+        sequence=sequence,
+        gpus_per_replica=gpus_per_replica,
+    )
+
+
+def _critical(rule: str, trade: Tradeoff, plan: Plan, cluster: Cluster | None, batch: float | None) -> Critical:
+    batches = sorted({share * trade.critical for share in _TRADES} | ({batch} if batch else set()))
+    return Critical(
+        rule=rule,
+        batch_tokens=trade.critical,
+        steps_min=trade.steps_min,
+        trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
+        best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),
+        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / 86_400,
+    )
+
+
+def _trade(trade: Tradeoff, flops: float, cluster: Cluster | None, batch: float) -> Trade:
+    return Trade(
+        batch_tokens=batch,
+        steps=trade.steps(batch),
+        tokens=trade.tokens(batch),
+        overhead=batch / trade.critical,
+        gpus=None if cluster is None else cluster.fed(batch),
+        days=None if cluster is None else cluster.seconds(flops, trade, batch) / 86_400,
+    )

@@ -1,0 +1,82 @@
+"""From which inference demand does a smaller, longer-trained model pay? A table of demands at one loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Unpack
+
+from scaleplan import api
+from scaleplan.errors import UsageError
+from scaleplan.planning import planner as posing
+from scaleplan.planning.constraints import home_preset
+from scaleplan.planning.plan import Plans
+from scaleplan.units import parse_count, parse_integer
+
+if TYPE_CHECKING:
+    from scaleplan.planning.request import Amount, GoalWords
+
+__all__ = ["break_even"]
+
+_MOST_POINTS = 1000
+
+
+def break_even(
+    *,
+    loss: Amount | None = None,
+    params: Amount | None = None,
+    start: Amount = 1e10,
+    stop: Amount = 1e14,
+    points: Amount = 9,
+    **words: Unpack[GoalWords],
+) -> Plans:
+    """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
+
+    Each plan's ``training_only`` holds the optimum for training alone, the ratios to it, what the plan saves, and
+    the demand from which it does.
+
+    Parameters
+    ----------
+    loss
+        The loss that every plan reaches.
+    params
+        Instead of it, the size whose training optimum has that loss: as good as a 7B model.
+    start, stop
+        The smallest and the largest demand, in tokens.
+    points
+        How many demands, at least 2.
+    words
+        As for :func:`scaleplan.target`, without a demand.
+
+    Raises
+    ------
+    UsageError
+        When not exactly one of ``loss`` and ``params`` is given, or the demands are no range.
+
+    """
+    if (loss is None) == (params is None):
+        raise UsageError(
+            "the loss to compare at is missing or given twice", hint="give --loss, or --params for its loss"
+        )
+    low, high, number = (
+        parse_count(start, what="tokens"),
+        parse_count(stop, what="tokens"),
+        int(parse_integer(points)),
+    )
+    if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
+        raise UsageError(
+            f"{number:,} demands from {low:g} to {high:g} are no range",
+            hint="2 to 1000 points, the smaller demand first, of one token or more",
+        )
+    if loss is None:
+        reference = posing.planner_of(
+            preset=words.get("preset") or home_preset(words),
+            batch_regime=words.get("batch_regime"),
+            count=words.get("count"),
+        )
+        assert params is not None
+        loss = reference.target_params(reference.law_params(parse_count(params, what="params"))).loss
+        if loss is None:
+            raise UsageError("this law has no loss to compare at", hint="choose a preset with a loss")
+    step = math.log(high / low) / (number - 1)
+    demands = [*(low * math.exp(step * i) for i in range(number - 1)), high]
+    return Plans(plans=tuple(api.target(loss=loss, **(words | {"inference_tokens": each})) for each in demands))

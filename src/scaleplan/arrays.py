@@ -1,0 +1,57 @@
+"""The type of a number, and elementary functions of it: a Python float or a NumPy array, whichever comes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+__all__ = ["Number", "exp", "log", "maximum", "minimum", "softplus"]
+
+Number = TypeVar("Number", float, "NDArray[float64]")
+"""A Python float or a NumPy array of floats: what every formula accepts and returns."""
+
+
+def log(value: Number) -> Number:
+    """Return the natural logarithm."""
+    if isinstance(value, float):
+        return math.log(value)
+    import numpy as np
+
+    return np.log(value)
+
+
+def exp(value: Number) -> Number:
+    """Return e to the power of the value."""
+    if isinstance(value, float):
+        return math.exp(value)
+    import numpy as np
+
+    return np.exp(value)
+
+
+def minimum(value: Number, other: Number | float) -> Number:
+    """Return the smaller of a value and another of its kind, or a number."""
+    if isinstance(value, float):
+        return min(value, other)
+    import numpy as np
+
+    return np.minimum(value, other)
+
+
+def maximum(value: Number, other: Number | float) -> Number:
+    """Return the larger of a value and another of its kind, or a number."""
+    if isinstance(value, float):
+        return max(value, other)
+    import numpy as np
+
+    return np.maximum(value, other)
+
+
+def softplus(value: Number) -> Number:
+    """Return ln(1 + e^value) without overflow."""
+    size = abs(value)
+    return 0.5 * (value + size) + log(1.0 + exp(-size))

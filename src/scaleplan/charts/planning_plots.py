@@ -1,0 +1,486 @@
+"""Curves of plans: which budgets they show, and where they leave the range that their law was fitted on.
+
+The pictures of planning: the frontier, isoFLOP curves, loss and money against compute, and laws side by side.
+
+Each function takes planners and budgets in FLOP and returns the chart as data. Curves are the plans that the
+planner gives for each budget; nothing is smoothed or interpolated.
+
+
+The picture of inference: what training and serving cost together, and from where a smaller model pays back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.planning.constraints.inference import TrainingOnly
+from scaleplan.planning.frontier import SolvedFrontier
+from scaleplan.planning.solver_array import plan_array
+from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.planner import Planner
+    from scaleplan.planning.solver_array import PlanArray
+    from scaleplan.presets.preset import Preset
+
+    Floats = NDArray[float64]
+
+__all__ = [
+    "COMPUTE",
+    "NEXT_STEPS",
+    "break_even_chart",
+    "budgets_around",
+    "compare_chart",
+    "compute_axis",
+    "curve",
+    "fitted_range",
+    "frontier_chart",
+    "isoflop_chart",
+    "loss_chart",
+    "money_chart",
+    "next_steps",
+    "plans_of",
+]
+
+COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
+"""The axis of budgets that are spent on training alone."""
+
+_POINTS = 61
+
+_EDGE = 1e-9  # rounding of compute that is computed back from a plan
+
+_DEFAULT_RANGE = (1e18, 1e24)
+
+
+def budgets_around(
+    preset: Preset, at: Sequence[float] = (), *, low: float | None = None, high: float | None = None
+) -> list[float]:
+    """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
+
+    Parameters
+    ----------
+    preset
+        The law: its fitted range is shown, and a hundred times more at the top when no budget is asked about.
+    at
+        The budgets asked about, which the curve must reach beyond.
+    low, high
+        The ends, where they are given.
+
+    Raises
+    ------
+    UsageError
+        When the ends are in the wrong order.
+
+    """
+    known = preset.range.flops
+    first, last = known or _DEFAULT_RANGE
+    if not at and known:
+        last *= 100.0
+    first = min([first, *(flops / 10.0 for flops in at)]) if low is None else low
+    last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
+    if not first < last:
+        raise UsageError(
+            f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
+        )
+    step = math.log(last / first) / (_POINTS - 1)
+    inner = {first * math.exp(step * i) for i in range(1, _POINTS - 1)}
+    return sorted({first, last, *inner, *(flops for flops in (*(known or ()), *at) if first < flops < last)})
+
+
+def compute_axis(planner: Planner) -> Axis:
+    """Return the axis of budgets, which pay for more than training where a term of the cost says so."""
+    return COMPUTE if not planner.constraints.terms else Axis(label="whole budget", kind="flops", unit="FLOP")
+
+
+def plans_of(planner: Planner, budgets: Sequence[float]) -> PlanArray:
+    """Return the plans of the budgets that the bounds allow."""
+    try:
+        return plan_array(planner, list(budgets))
+    except UnreachableError:
+        possible = [flops for flops in budgets if _reachable(planner, flops)]
+        if not possible:
+            raise
+        return plan_array(planner, possible)
+
+
+def _reachable(planner: Planner, flops: float) -> bool:
+    try:
+        planner.frontier.best(flops)
+    except UnreachableError:
+        return False
+    return True
+
+
+def fitted_range(planner: Planner) -> tuple[float, float] | None:
+    """Return the fitted range of training compute, where the axis counts that alone."""
+    return None if planner.constraints.terms else planner.preset.range.flops
+
+
+def curve(
+    label: str,
+    plans: PlanArray,
+    y: Sequence[float],
+    interval: tuple[Floats, Floats] | None,
+    *,
+    x: Sequence[float] | None = None,
+    tone: int = 0,
+) -> list[Series]:
+    """Part a curve of plans where their training compute leaves the range that the law was fitted on.
+
+    ``x`` is the budget unless given. The points at the edges belong to both parts, so that no gap shows.
+    """
+    x = plans.flops.tolist() if x is None else x
+    band = None if interval is None else [side.tolist() for side in interval]
+    trained = plans.planner.cost.training.flops(plans.params, plans.tokens).tolist()
+    low, high = plans.planner.preset.range.flops or (-math.inf, math.inf)
+    last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
+    first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
+    parts = (
+        ("extrapolated", range(last + 1)),
+        ("measured", range(max(last, 0), min(first + 1, len(trained)))),
+        ("extrapolated", range(first, len(trained))),
+    )
+    found = []
+    for style, indices in parts:
+        if len(indices) < 2:
+            continue
+        found.append(
+            Series(
+                label=label,
+                x=tuple(x[i] for i in indices),
+                y=tuple(y[i] for i in indices),
+                low=tuple(band[0][i] for i in indices) if band else (),
+                high=tuple(band[1][i] for i in indices) if band else (),
+                style="measured" if style == "measured" else "extrapolated",
+                tone=tone,
+            )
+        )
+    return found
+
+
+NEXT_STEPS = (0.01, 0.02, 0.03)
+"""How much lower a loss is asked for when the price of progress is told."""
+
+_SIZES_EACH_WAY = 30
+
+_REACH = math.log(12.0)  # isoFLOP curves show sizes up to this factor from the optimum
+
+
+def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
+    """Return the compute-optimal parameters and tokens against compute, with their intervals."""
+    plans = plans_of(planner, budgets)
+    sure = plans.interval
+    series = [
+        *curve("tokens", plans, plans.tokens.tolist(), sure.tokens if sure else None, tone=1),
+        *curve("parameters", plans, plans.params.tolist(), sure.params if sure else None, tone=0),
+    ]
+    marks = []
+    if at is not None:
+        params, tokens, _ = planner.frontier.best(at)
+        marks = [
+            Mark(x=at, y=tokens, label=f"{format_count(tokens)} tokens", tone=1),
+            Mark(x=at, y=params, label=f"{format_count(params)} parameters", tone=0),
+        ]
+    return Chart(
+        kind="frontier",
+        title=f"Compute-optimal size and tokens, {planner.preset.id}",
+        x=compute_axis(planner),
+        y=Axis(label="parameters, tokens", kind="count"),
+        series=tuple(series),
+        marks=tuple(marks),
+        fitted=fitted_range(planner),
+        caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
+    )
+
+
+def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
+    """Return the loss of every size at fixed compute: one curve a budget, its optimum and its near-optimal sizes.
+
+    Raises
+    ------
+    UsageError
+        When the law has no loss for sizes away from the optimum.
+
+    """
+    line = planner.frontier
+    if not isinstance(line, SolvedFrontier):
+        raise UsageError(
+            f"preset '{planner.preset.id}' gives no loss for a chosen size, so it has no isoFLOP curves",
+            hint="choose a preset with a loss, such as besiroglu-2024",
+        )
+    planner.require_choice()
+    series, marks = [], []
+    for tone, flops in enumerate(sorted(budgets)):
+        best, _, least = line.best(flops)
+        assert least is not None
+        near = line.near_optimal(flops, planner.overhead) or (best, best)
+        low, high = line.problem.sizes(flops)
+        sizes = sorted({best, *near, *_sizes(best, low, high)})
+        losses = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
+        label, inside = format_flops(flops), _inside(planner.preset, flops)
+        near_sizes = [(size, value) for size, value in zip(sizes, losses, strict=True) if near[0] <= size <= near[1]]
+        series += [
+            Series(
+                label=label,
+                x=tuple(sizes),
+                y=tuple(losses),
+                style="measured" if inside else "extrapolated",
+                tone=tone,
+            ),
+            Series(
+                label=label,
+                x=tuple(size for size, _ in near_sizes),
+                y=tuple(value for _, value in near_sizes),
+                style="near_optimal",
+                tone=tone,
+            ),
+        ]
+        marks.append(Mark(x=best, y=least, label=format_count(best), tone=tone))
+    return Chart(
+        kind="isoflop",
+        title=f"Loss of each size at fixed compute, {planner.preset.id}",
+        x=Axis(label=_size_text(planner.preset), kind="count"),
+        y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
+        series=tuple(series),
+        marks=tuple(marks),
+        caption=(
+            "Each curve spends one budget on models of different size. The point is the optimum; the thick part "
+            f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
+        ),
+    )
+
+
+def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
+    """Return the least loss against compute, with its interval and the loss that no budget reaches."""
+    plans = plans_of(planner, budgets)
+    losses = _losses(planner, plans)
+    sure = plans.interval
+    series = curve("loss", plans, losses, sure.loss if sure else None)
+    marks = []
+    if at is not None:
+        value = planner.frontier.best(at)[2]
+        assert value is not None
+        marks = [Mark(x=at, y=value, label=format_number(value, digits=4))]
+    floor = getattr(planner.preset.law, "floor", 0.0)
+    rules = (
+        [GuideLine(axis="y", at=floor, label=f"irreducible, {format_number(floor, digits=4)}")] if floor > 0 else []
+    )
+    return Chart(
+        kind="loss",
+        title=f"Least loss against compute, {planner.preset.id}",
+        x=compute_axis(planner),
+        y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
+        series=tuple(series),
+        marks=tuple(marks),
+        rules=tuple(rules),
+        fitted=fitted_range(planner),
+        caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans)}.",
+    )
+
+
+def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: float | None = None) -> Chart:
+    """Return the compute-optimal size by several laws, in total parameters where their counts can be converted."""
+    series: list[Series] = []
+    drawn = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
+    left_out = [planner.preset.id for planner in planners if planner not in drawn]
+    unknown = [planner.preset.id for planner in drawn if planner.preset.range.flops is None]
+    for tone, planner in enumerate(drawn):
+        known = planner.preset.range.flops
+        ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
+        plans = plans_of(planner, sorted({*budgets, *ends}))
+        own = planner.preset.conventions.params
+        reason = unconvertible(own, "total")
+        sizes = plans.params.tolist()
+        if reason is None:
+            sizes = [convert_params(size, source=own, target="total") for size in sizes]
+        label = planner.preset.id if reason is None else f"{planner.preset.id} ({own.replace('_', ' ')})"
+        series += curve(label, plans, sizes, None, tone=tone)
+    return Chart(
+        kind="compare",
+        title="Compute-optimal size by law",
+        x=COMPUTE,
+        y=Axis(label="parameters", kind="count"),
+        series=tuple(series),
+        rules=() if at is None else (GuideLine(axis="x", at=at, label=format_flops(at)),),
+        caption=(
+            "The size each law finds compute-optimal, in total parameters unless the name says otherwise. Each law "
+            "counts compute in its own way; their losses stand on different text and are not compared."
+            + (f" No range is known, so nothing is dashed: {', '.join(unknown)}." if unknown else "")
+            + (f" Sized in FLOP per token, and not drawn: {', '.join(left_out)}." if left_out else "")
+        ),
+    )
+
+
+def money_chart(
+    planner: Planner,
+    budgets: Sequence[float],
+    *,
+    at: float,
+    price: Callable[[float, float], float] | None = None,
+) -> Chart:
+    """Return the loss against what it costs, and what the next percent costs.
+
+    Parameters
+    ----------
+    planner
+        The law and its bounds.
+    budgets
+        The compute of the curve, in FLOP.
+    at
+        The budget that progress is counted from.
+    price
+        Money for (params, FLOP); without it compute itself is the cost.
+
+    """
+    plans = plans_of(planner, budgets)
+    losses = _losses(planner, plans)
+
+    def priced(params: float, flops: float) -> float:
+        return flops if price is None else price(params, flops)
+
+    spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
+    series = curve("loss", plans, losses, None, x=spent)
+    params, _, start = planner.frontier.best(at)
+    assert start is not None
+    base = priced(params, at)
+    written = format_flops if price is None else format_usd
+    marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}")]
+    for share, flops, value in next_steps(planner, at):
+        needed = priced(planner.frontier.best(flops)[0], flops)
+        marks.append(Mark(x=needed, y=value, label=f"−{format_fraction(share)}: {written(needed)}", tone=1))
+    return Chart(
+        kind="cost",
+        title=f"What the next percent costs, {planner.preset.id}",
+        x=compute_axis(planner) if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
+        y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
+        series=tuple(series),
+        marks=tuple(marks),
+        fitted=fitted_range(planner) if price is None else None,
+        caption="The loss of the compute-optimal model against what it costs, and the cost of one, two and three "
+        "percent less loss.",
+    )
+
+
+def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, float]]:
+    """Yield (share, FLOP, loss) for each percent below the loss at a budget that some budget reaches."""
+    start = planner.frontier.best(at)[2]
+    if start is None:
+        return
+    for share in NEXT_STEPS:
+        value = start * (1 - share)
+        flops = planner.frontier.least_flops(value)
+        if flops is not None:
+            yield share, flops, value
+
+
+def _losses(planner: Planner, plans: PlanArray) -> list[float]:
+    if plans.loss is None:
+        raise UsageError(
+            f"preset '{planner.preset.id}' has no loss: it was fitted to optimal sizes only",
+            hint="choose a preset with a loss, such as besiroglu-2024",
+        )
+    losses: list[float] = plans.loss.tolist()
+    return losses
+
+
+def _sizes(best: float, low: float, high: float) -> Iterator[float]:
+    for each in range(-_SIZES_EACH_WAY, _SIZES_EACH_WAY + 1):
+        size = best * math.exp(_REACH * each / _SIZES_EACH_WAY)
+        if low <= size <= high:
+            yield size
+
+
+def _inside(preset: Preset, flops: float) -> bool:
+    known = preset.range.flops
+    return known is None or known[0] <= flops <= known[1]
+
+
+def _size_text(preset: Preset) -> str:
+    convention = preset.conventions.params
+    return "parameters" if convention == "total" else f"parameters ({convention.replace('_', ' ')})"
+
+
+def _band_text(planner: Planner, plans: PlanArray) -> str:
+    return "" if plans.interval is None else f", with the {format_fraction(planner.level)} interval"
+
+
+_POINTS_INFERENCE = 49
+
+_SECONDS_PER_HOUR = 3600.0
+
+
+def break_even_chart(planner: Planner, plan: Plan) -> Chart:
+    """Return the whole bill against the tokens served: of this plan, and of the optimum for training alone.
+
+    Both reach the same loss. The bill is in money where inference is counted in money, in FLOP otherwise.
+
+    Raises
+    ------
+    UsageError
+        When the question names no demand, or the plan has nothing to be compared with.
+
+    """
+    other, served = plan.constraints.get("training_only"), plan.constraints.get("inference_tokens")
+    if not isinstance(served, float):
+        raise UsageError("break-even needs a demand", hint="give --inference-tokens, such as 1T")
+    if not isinstance(other, TrainingOnly):
+        raise UsageError("the limits leave no plan for training alone to break even with", hint="relax one of them")
+    unit, axis = _unit(planner, plan)
+    each = planner.cost.per_param / served  # FLOP for a parameter and a token served, weighted as the plan does
+    meeting = other.pays_back_at_tokens
+    middle = [served, *([meeting] if meeting else [])]
+    low, high = min(middle) / 30.0, max(middle) * 10.0
+    step = math.log(high / low) / (_POINTS_INFERENCE - 1)
+    tokens = sorted({*middle, *(low * math.exp(step * i) for i in range(_POINTS_INFERENCE))})
+    models = (
+        (f"this plan, {format_count(plan.params)}", plan.flops, plan.params),
+        (f"best for training alone, {format_count(other.params)}", other.flops, other.params),
+    )
+    return Chart(
+        kind="break-even",
+        title=f"Whole cost against tokens served, {plan.preset}",
+        x=Axis(label="inference tokens", kind="count"),
+        y=axis,
+        series=tuple(
+            Series(
+                label=label,
+                x=tuple(tokens),
+                y=tuple(unit * (flops + each * params * count) for count in tokens),
+                tone=tone,
+            )
+            for tone, (label, flops, params) in enumerate(models)
+        ),
+        marks=()
+        if not meeting
+        else (
+            Mark(
+                x=meeting,
+                y=unit * (plan.flops + each * plan.params * meeting),
+                label=f"pays back from {format_count(meeting)}",
+            ),
+        ),
+        rules=(GuideLine(axis="x", at=served, label=f"demand, {format_count(served)}"),),
+        caption=(
+            "Training and inference together for two models of the same loss. Left of the crossing the model that "
+            "is best for training alone is cheaper, right of it the smaller one on more tokens."
+        ),
+    )
+
+
+def _unit(planner: Planner, plan: Plan) -> tuple[float, Axis]:
+    """Return what a FLOP of training costs, and the axis that counts it."""
+    rates = plan.budget
+    if planner.constraints.priced and rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation:
+        usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * _SECONDS_PER_HOUR)
+        return usd, Axis(label="training and inference", kind="usd", unit="USD")
+    return 1.0, Axis(label="training and inference", kind="flops", unit="FLOP")

@@ -1,0 +1,156 @@
+"""The command that advises on batch and learning rate.
+
+The command that weighs the precisions of an accelerator against each other.
+
+The command that advises on the size of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan import api
+from scaleplan.advice.batch import advise_batch
+from scaleplan.advice.vocabulary import advise_vocabulary
+from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
+from scaleplan.errors import UsageError
+from scaleplan.output import Rendering
+from scaleplan.units import parse_count, parse_flops, parse_integer, parse_positive
+
+if TYPE_CHECKING:
+    from scaleplan.output.report import Report
+    from scaleplan.planning.plan import Plan
+
+__all__ = ["APPS"]
+
+APPS = {name: single() for name in ("hyperparameters", "precisions", "vocab")}
+
+
+@command(
+    APPS["hyperparameters"],
+    examples=[
+        "scaleplan hyperparameters --flops 1e21",
+        "scaleplan hyperparameters --params 7B --tokens 1.4T --gpu h100-sxm --gpus 1024",
+        "scaleplan hyperparameters --flops 1e22 --tuned-batch 512k --tuned-tokens 10B",
+    ],
+)
+def hyperparameters(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    *,
+    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="A batch to show among the trades: 4M.")] = None,
+    tuned_batch: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="A batch you tuned on --tuned-tokens, to carry over.")
+    ] = None,
+    tuned_tokens: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="The training tokens --tuned-batch was tuned on.")
+    ] = None,
+    sequence: Annotated[str, typer.Option(metavar="TOKENS", help="Tokens of one sequence.")] = "4096",
+    gpus_per_replica: Annotated[
+        str, typer.Option(metavar="N", help="Accelerators that hold one copy of the model.")
+    ] = "1",
+) -> Answer:
+    """Give batch and learning rate by every published rule, their spread, and the time the critical batch allows."""
+    if (tuned_batch is None) != (tuned_tokens is None):
+        raise UsageError(
+            "--tuned-batch and --tuned-tokens belong together", hint="give the batch and the tokens it was tuned on"
+        )
+    advice = advise_batch(
+        _plan(budget, law, bounds, constraints),
+        batch=None if batch is None else parse_count(batch, what="tokens"),
+        tuned=None
+        if tuned_batch is None or tuned_tokens is None
+        else (parse_count(tuned_batch, what="tokens"), parse_count(tuned_tokens, what="tokens")),
+        sequence=parse_count(sequence, what="tokens"),
+        gpus_per_replica=parse_integer(gpus_per_replica),
+    )
+
+    def report() -> Report:
+        from scaleplan.output.views.advice import hyperparameters_report
+
+        return hyperparameters_report(advice)
+
+    return Answer(rendering=Rendering(advice.to_dict(), report=report), notices=advice.warnings)
+
+
+def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
+    """Return the plan asked about: a model on some tokens when both are given, else the optimum of a budget."""
+    asked = words(budget, law, bounds, constraints)
+    given = [name for name in ("flops", "gpu_hours", "time", "cost") if asked[name] is not None]
+    if given or bounds.params is None or bounds.tokens is None:
+        return api.optimal(**asked)
+    if bounds.limit:
+        raise UsageError("--limit bounds nothing where --params and --tokens are given", hint="drop --limit")
+    hardware = words(law, constraints) | {name: asked[name] for name in HardwareOptions.__dataclass_fields__}
+    return api.loss(params=bounds.params, tokens=bounds.tokens, gpus=budget.gpus, **hardware)
+
+
+_SET_HERE = ("precision", "train_bits", "bits_weights", "bits_activations", "bits_kv", "fp_format")
+
+
+@command(
+    APPS["precisions"],
+    examples=[
+        "scaleplan precisions --gpus 64 --time 30d --gpu h100-sxm",
+        "scaleplan precisions --cost 250k --gpu b200 --mfu 0.35 --get best",
+    ],
+)
+def precisions(
+    budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
+) -> Answer:
+    """Tell whether fewer bits pay on an accelerator: their speed against what a parameter is then worth."""
+    from scaleplan.advice.precisions import compare_precisions
+
+    asked = words(budget, law, bounds, constraints)
+    for name in _SET_HERE:
+        if asked.pop(name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is what this command compares",
+                hint="drop it, or ask 'scaleplan optimal'",
+            )
+    result = compare_precisions(**asked)
+
+    def report() -> Report:
+        from scaleplan.output.views.advice import precisions_report
+
+        return precisions_report(result)
+
+    return Answer(rendering=Rendering(result.to_dict(), report=report), notices=result.warnings)
+
+
+@command(
+    APPS["vocab"],
+    examples=[
+        "scaleplan vocab --params 7B",
+        "scaleplan vocab --params 3B --flops 1e23 --width 3072 --get vocabulary",
+    ],
+)
+def vocab(
+    *,
+    params: Annotated[str, typer.Option(metavar="N", help="Model size without the vocabulary: 7B.")],
+    flops: Annotated[
+        str | None,
+        typer.Option(metavar="AMOUNT", help="Training compute; the optimal one for the size if not given."),
+    ] = None,
+    width: Annotated[
+        str | None, typer.Option(metavar="D", help="Width of the model; the paper's for the size if not given.")
+    ] = None,
+) -> Answer:
+    """Advise on the size of the vocabulary for a model, by three published approaches."""
+    answer = advise_vocabulary(
+        parse_count(params, what="params"),
+        flops=None if flops is None else parse_flops(flops),
+        width=None if width is None else parse_positive(width),
+    )
+
+    def report() -> Report:
+        from scaleplan.output.views.advice import vocabulary_report
+
+        return vocabulary_report(answer)
+
+    return Answer(rendering=Rendering(answer.to_dict(), report=report), notices=answer.warnings)

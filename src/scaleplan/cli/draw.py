@@ -1,0 +1,127 @@
+"""The commands that draw: plot and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan.charts.plots import PICTURES
+from scaleplan.charts.plots import plot as chart_of
+from scaleplan.cli.command import Answer, chosen_format, command, single
+from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, words
+from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.files import require_writable, write_atomic
+from scaleplan.output import Rendering
+
+if TYPE_CHECKING:
+    from scaleplan.output.report import Report
+
+__all__ = ["APPS"]
+
+APPS = {name: single() for name in ("plot", "report")}
+
+
+@command(
+    APPS["plot"],
+    examples=[
+        "scaleplan plot isoflop --flops 1e21",
+        "scaleplan plot frontier -o frontier.pdf",
+        "scaleplan plot cost --cost 250k --gpu h100-sxm",
+        "scaleplan plot break-even --flops 1e22 --inference-tokens 1T",
+        "scaleplan plot residuals runs.csv -o residuals.png",
+    ],
+)
+def plot(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    *,
+    kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
+    runs: Annotated[
+        str | None, typer.Argument(metavar="[RUNS]", help="The file of runs, for residuals and backtest.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="AMOUNT", help="The least compute to show.")] = None,
+    stop: Annotated[str | None, typer.Option("--to", metavar="AMOUNT", help="The most compute to show.")] = None,
+    laws: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME", help="A law for compare, repeatable.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Draw a .png, .svg or .pdf file instead of text."),
+    ] = None,
+) -> Answer:
+    """Draw a picture, here as text or into a file; --json and --format csv give its points."""
+    path = None if file is None else _drawable(file)
+    chart = chart_of(
+        kind, start=start, stop=stop, laws=laws or (), runs=runs, **words(budget, law, bounds, constraints)
+    )
+    if path is not None:
+        from scaleplan.charts.figure import draw
+
+        write_atomic(path, draw(chart, path.suffix[1:].lower()))
+        return Answer()
+
+    def report() -> Report:
+        from scaleplan.output.views.chart import chart_report
+
+        return chart_report(chart)
+
+    return Answer(rendering=Rendering(chart.to_dict(), records=chart.records(), report=report))
+
+
+@command(
+    APPS["report"],
+    examples=[
+        "scaleplan report --flops 1e24 -o report.html",
+        "scaleplan report --gpus 512 --gpu h100-sxm --time 60d --limit 'tokens_per_param >= 20' -o plan.html",
+    ],
+)
+def report(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    output: OutputOptions,
+    *,
+    file: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page to write; standard output if not given."),
+    ] = None,
+) -> Answer:
+    """Write one self-contained HTML page: the answer, its pictures, and what moves it; --json gives the plan."""
+    path = None if file in (None, "-") else Path(str(file))
+    if path is not None:
+        require_writable(path)
+    from scaleplan.output.html.page import page
+    from scaleplan.output.html.subject import gather
+    from scaleplan.output.views.plan import plan_report
+
+    asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
+    subject = gather(asked)
+    if path is not None:
+        write_atomic(path, page(subject))
+    if chosen_format(output) == "text" and output.get is None:
+        chunks = iter([page(subject)] if path is None else [])
+        return Answer(chunks=chunks, notices=subject.plan.warnings)
+    data = Rendering(subject.plan.to_dict(), report=lambda: plan_report(subject.plan))
+    return Answer(rendering=data, notices=subject.plan.warnings)
+
+
+def _drawable(file: str) -> Path:
+    """Return the path of a picture that can be drawn, before the work of drawing it."""
+    from scaleplan.charts.figure import EXTENSIONS, require_matplotlib
+
+    path = Path(file)
+    extension = path.suffix[1:].lower()
+    if not extension:
+        raise UsageError(
+            f"{quote(file)} does not say which kind of picture", hint=f"end it in .{', .'.join(EXTENSIONS)}"
+        )
+    if extension not in EXTENSIONS:
+        raise UnknownNameError("kind of picture", extension, EXTENSIONS)
+    require_matplotlib()
+    require_writable(path)
+    return path

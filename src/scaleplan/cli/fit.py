@@ -1,0 +1,268 @@
+"""The commands about training runs: fit a law to them, test how it would have predicted, buy the next ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.options import RUNS, LimitOptions, ObjectiveOptions, ReadingOptions, words
+from scaleplan.cli.progress import Progress
+from scaleplan.errors import UsageError, quote
+from scaleplan.files import require_writable
+from scaleplan.notices import Notice
+from scaleplan.output import Rendering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.output.report import Report
+
+__all__ = ["APPS"]
+
+APPS = {name: single() for name in ("fit", "backtest", "design")}
+
+_GROUP = "{group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawFormOptions:
+    """What is fitted, and how."""
+
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="additive, kaplan, allocation, data_constrained; curves of --x: power (M1), offset_power (M2), "
+            "shifted_power (M3), chance_power (M4), bnsl, bnsl2, bnsl3, multiplicative.",
+        ),
+    ] = "additive"
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="surface, isoflop (parabolas), envelope, or all side by side.")
+    ] = "surface"
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Fit each value of this column, with shared exponents.")
+    ] = None
+    x: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Input of a curve, several with commas; flops if not given.")
+    ] = None
+    y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Output of a curve; loss if not given.")] = None
+    base: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Preset for fresh data, for --form data_constrained.")
+    ] = None
+    samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
+    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0"
+    jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
+    ] = False
+    level: Annotated[
+        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
+    ] = "0.9"
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT", help="Budget at which the law is told; ten times the largest run if not given."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetOptions:
+    """What the preset says that the runs do not."""
+
+    id: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Id of the preset; the file's name if not given.")
+    ] = None
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the preset.")] = None
+    source: Annotated[str | None, typer.Option(metavar="TEXT", help="Where the runs come from.")] = None
+    params_convention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="How parameters are counted: total, non_embedding, active, …; by the column's name."
+        ),
+    ] = None
+    tokenizer: Annotated[str, typer.Option(metavar="TEXT", help="Tokenizer of the runs.")] = "not stated"
+    corpus: Annotated[str, typer.Option(metavar="TEXT", help="Text that the loss was measured on.")] = "not stated"
+
+
+@command(
+    APPS["fit"],
+    examples=[
+        "scaleplan fit runs.csv -o my-law.toml",
+        "scaleplan fit wandb.csv --map loss=eval/loss --where 'State = finished' --best",
+        "scaleplan fit sweep.csv --method all --report",
+        "scaleplan fit runs.csv --form offset_power --x flops --y loss --json",
+    ],
+)
+def fit(
+    reading: ReadingOptions,
+    objective: ObjectiveOptions,
+    law: LawFormOptions,
+    preset: PresetOptions,
+    *,
+    runs: Annotated[str, RUNS],
+    output_file: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the law as a preset file; law-{group}.toml with --group."
+        ),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Add the reproducibility checklist, and the fit by other choices.")
+    ] = False,
+    residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
+) -> Answer:
+    """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
+    _require_place(output_file, law)
+    from scaleplan.fitting.fit import fit as fit_runs
+
+    with Progress("resamples") as progress:
+        fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
+    written = [] if output_file is None else list(_written(fitted, output_file))
+    data = fitted.to_dict(report=report, residuals=residuals)
+    data["written"] = [str(place) for place in written]
+    notices = _notices(fitted)
+    data["warnings"] = [{"code": notice.code, "message": notice.message} for notice in notices]
+
+    def view() -> Report:
+        from scaleplan.output.views.fit import fit_report
+
+        return fit_report(fitted, written=written, report=report, residuals=residuals)
+
+    return Answer(rendering=Rendering(data, report=view), notices=notices)
+
+
+def _require_place(output: str | None, law: LawFormOptions) -> None:
+    """Refuse a place or a form that cannot be written, before the work."""
+    if output is None:
+        return
+    if law.form == "data_constrained":
+        raise UsageError("repetition is a correction to a law, and no law of its own to write", hint="leave out -o")
+    if (law.group is None) == (_GROUP in output):
+        hint = "-o 'law-{group}.toml' goes with --group, and only with it"
+        raise UsageError(f"output {quote(output)} does not say one file for each law", hint=hint)
+    place = Path(output)
+    if place.suffix != ".toml":
+        raise UsageError(f"output {quote(output)} does not end in .toml", hint="presets are .toml files")
+    require_writable(place)
+
+
+def _written(fitted: FitResult, output: str) -> Iterator[Path]:
+    from scaleplan.fitting.preset_file import group_slug
+
+    for member in fitted.members or (fitted,):
+        name = output if member.group is None else output.replace(_GROUP, group_slug(member.group))
+        yield member.write(name)
+
+
+def _notices(fitted: FitResult) -> list[Notice]:
+    """Say on standard error what must not be overlooked: what is not identified, and what was flagged."""
+    found = fitted.diagnosis
+    if found is not None:
+        from scaleplan.fitting.preset_file import row_text
+
+        said = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
+        if found.outliers.rows:
+            rows = row_text(found.outliers.rows)
+            message = f"rows {rows} stand far from the fit of the others and were used; --where leaves rows out"
+            said.append(Notice(code="outliers", message=message))
+        return said
+    return [
+        Notice(code="on_bound", message=remark) for remark in fitted.remarks if fitted.bounds and "bound" in remark
+    ]
+
+
+@command(
+    APPS["backtest"],
+    examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"],
+)
+def backtest(
+    reading: ReadingOptions,
+    objective: ObjectiveOptions,
+    *,
+    runs: Annotated[str, RUNS],
+    samples: Annotated[
+        str, typer.Option(metavar="N", help="Resamples at each cut, for the coverage of their interval; 0 for none.")
+    ] = "200",
+    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0",
+    level: Annotated[
+        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
+    ] = "0.9",
+) -> Answer:
+    """Fit the smaller runs, predict the larger ones, and say how well that would have gone."""
+    from scaleplan.fitting.fit import backtest as run_backtest
+
+    with Progress("cuts") as progress:
+        tested = run_backtest(
+            runs, samples=samples, seed=seed, level=level, progress=progress, **words(reading, objective)
+        )
+
+    def view() -> Report:
+        from scaleplan.output.views.fit import backtest_report
+
+        return backtest_report(tested)
+
+    return Answer(rendering=Rendering(tested.to_dict(), report=view))
+
+
+@command(
+    APPS["design"],
+    examples=[
+        "scaleplan design --flops 1e21 --target 5.76e23",
+        "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
+        "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
+    ],
+)
+def design(
+    reading: ReadingOptions,
+    objective: ObjectiveOptions,
+    limits: LimitOptions,
+    *,
+    runs: Annotated[
+        str | None, typer.Argument(metavar="[RUNS]", help="Runs that are there already; - for standard input.")
+    ] = None,
+    flops: Annotated[str, typer.Option(metavar="AMOUNT", help="Compute for all pilot runs together: 1e21.")],
+    target: Annotated[str, typer.Option(metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23.")],
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
+    schedule: Annotated[
+        str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size.")
+    ] = "cosine",
+    cooldown: Annotated[str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd.")] = "0.2",
+) -> Answer:
+    """Choose the pilot runs that will tell most about a larger budget, within a budget of their own."""
+    from scaleplan.fitting.pilot import design as choose
+
+    found = choose(
+        runs,
+        flops=flops,
+        target=target,
+        preset=preset,
+        noise=noise,
+        seeds=seeds,
+        schedule=schedule,
+        cooldown=cooldown,
+        **words(reading, objective, limits),
+    )
+    records: list[dict[str, object]] = [
+        {"params": run.params, "tokens": run.tokens, "flops": run.flops, "seeds": run.seeds} for run in found.runs
+    ]
+
+    def view() -> Report:
+        from scaleplan.output.views.fit import design_report
+
+        return design_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), records=records, report=view))

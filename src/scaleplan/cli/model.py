@@ -1,0 +1,193 @@
+"""The commands about one model: what a config amounts to, what a size looks like, what memory it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan.cli.command import Answer, command, single
+from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.output import Rendering
+
+if TYPE_CHECKING:
+    from scaleplan.models.model import Model
+    from scaleplan.output.report import Report
+
+__all__ = ["APPS", "CONTEXT", "read_argument"]
+
+APPS = {name: single() for name in ("model", "shape", "memory")}
+
+CONTEXT = typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k.")
+
+
+def read_argument(source: str, *, arch: str | None, context: str | None) -> Model:
+    """Read the model of a file, a folder, or standard input for ``-``."""
+    from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
+    from scaleplan.models.questions import model
+
+    if source != "-":
+        return model(Path(source), arch=arch, context=context)
+    try:
+        text = sys.stdin.buffer.read(4 * MAX_CONFIG_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"standard input is not UTF-8 text (byte {error.start})") from None
+    name = "standard input"
+    return replace(model(parse_config(text, source=name), arch=arch, context=context), source=name)
+
+
+@command(
+    APPS["model"],
+    examples=[
+        "scaleplan model config.json",
+        "scaleplan model ./Llama-3-8B --context 8192 --json",
+        "cat config.json | scaleplan model - --get params",
+    ],
+)
+def model(
+    *,
+    source: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A config.json, a folder that holds one, or - for standard input.")
+    ],
+    arch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
+    ] = None,
+    context: Annotated[str | None, CONTEXT] = None,
+) -> Answer:
+    """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
+    found = read_argument(source, arch=arch, context=context)
+
+    def report() -> Report:
+        from scaleplan.output.views.model import model_report
+
+        return model_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), report=report))
+
+
+@command(
+    APPS["shape"],
+    examples=[
+        "scaleplan shape 7B",
+        "scaleplan shape 350M --style gpt2 --tied -o config.json",
+        "scaleplan shape 47B --style mixtral --experts 8 --experts-per-token 2",
+    ],
+)
+def shape(
+    *,
+    params: Annotated[str, typer.Argument(metavar="PARAMS", help="Size wanted: 7B.")],
+    style: Annotated[
+        str, typer.Option(metavar="NAME", help="Family whose habits are followed: llama, gpt2, qwen3, mixtral, …")
+    ] = "llama",
+    count: Annotated[
+        str, typer.Option(metavar="NAME", help="What PARAMS counts: total, or non_embedding.")
+    ] = "total",
+    vocab: Annotated[str | None, typer.Option(metavar="V", help="Rows of the token table.")] = None,
+    tied: Annotated[
+        bool | None, typer.Option("--tied/--untied", help="Whether the output head is the token table.")
+    ] = None,
+    kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads.")] = None,
+    tensor_parallel: Annotated[
+        str, typer.Option(metavar="N", help="Devices that share each layer; all widths are divisible by it.")
+    ] = "1",
+    context: Annotated[str | None, typer.Option(metavar="T", help="Longest context of the model.")] = None,
+    experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None,
+    experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the config.json there.")
+    ] = None,
+) -> Answer:
+    """Find a concrete, hardware-aligned architecture of a size, as a config.json."""
+    from scaleplan.files import write_atomic
+    from scaleplan.models.questions import shape as find
+
+    if out == "-":
+        raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
+    found = find(
+        params,
+        style=style,
+        count=count,
+        vocab=vocab,
+        tied=tied,
+        kv_heads=kv_heads,
+        tensor_parallel=tensor_parallel,
+        context=context,
+        experts=experts,
+        experts_per_token=experts_per_token,
+    )
+    if out is not None:
+        write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
+
+    def report() -> Report:
+        from scaleplan.output.views.model import shape_report
+
+        return shape_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), report=report))
+
+
+@command(
+    APPS["memory"],
+    examples=[
+        "scaleplan memory 7B --gpu h100-sxm",
+        "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
+        "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
+    ],
+)
+def memory(
+    *,
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
+    ],
+    gpu: Annotated[str | None, typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None,
+    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None,
+    states: Annotated[
+        str | None, typer.Option(metavar="NAME", help="mixed, fp32, bf16, 8bit-adam, momentum, fp8, offload, …")
+    ] = None,
+    recompute: Annotated[str | None, typer.Option(metavar="KIND", help="none, selective or full.")] = None,
+    zero: Annotated[str | None, typer.Option(metavar="0-3", help="Stage of sharing; 3 is full sharding.")] = None,
+    tensor: Annotated[str | None, typer.Option(metavar="N", help="Tensor-parallel devices.")] = None,
+    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Pipeline stages.")] = None,
+    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None,
+    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False,
+    sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None,
+    weight_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a weight.")] = None,
+    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None,
+) -> Answer:
+    """Tell the memory of each device by what it holds, and a layout that fits."""
+    from scaleplan.models.questions import memory as needed
+
+    found = needed(
+        read_argument("-", arch=None, context=context) if source == "-" else source,
+        gpu=gpu,
+        gpus=gpus,
+        context=context,
+        batch=batch,
+        micro_batch=micro_batch,
+        states=states,
+        recompute=recompute,
+        zero=zero,
+        tensor=tensor,
+        pipeline=pipeline,
+        context_parallel=context_parallel,
+        expert=expert,
+        serve=serve,
+        sequences=sequences,
+        weight_bits=weight_bits,
+        cache_bits=cache_bits,
+    )
+
+    def report() -> Report:
+        from scaleplan.output.views.model import memory_report
+
+        return memory_report(found)
+
+    return Answer(rendering=Rendering(found.to_dict(), report=report), exit_status=1 if found.fits is False else 0)

@@ -1,0 +1,366 @@
+"""The commands that plan: optimal, loss, target, sweep, compare.
+
+The command about inference demand: break-even.
+
+The command that shows diminishing returns: marginal.
+
+The command that converts amounts of compute.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scaleplan import api
+from scaleplan.cli.command import Answer, chosen_format, command, single
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    HardwareOptions,
+    LawOptions,
+    LimitOptions,
+    OutputOptions,
+    RunOptions,
+    words,
+)
+from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
+from scaleplan.errors import UsageError, quote
+from scaleplan.output import Rendering
+from scaleplan.planning import planner as posing
+from scaleplan.planning.plan import of_several
+from scaleplan.planning.request import SWEPT
+from scaleplan.toml_table import as_mapping
+from scaleplan.units import parse
+
+if TYPE_CHECKING:
+    from scaleplan.advice.marginal import Marginal
+    from scaleplan.output.report import Report
+    from scaleplan.planning.plan import Plan, Plans
+
+__all__ = ["APPS", "marginal_rendering"]
+
+APPS = {
+    name: single() for name in ("optimal", "loss", "target", "sweep", "compare", "break-even", "marginal", "convert")
+}
+
+
+@command(
+    APPS["optimal"],
+    examples=[
+        "scaleplan optimal --flops 1e21",
+        "scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d --json",
+        "scaleplan optimal --gpus 8 --gpu rtx-4090 --time 30d --shape --region France",
+        "N=$(scaleplan optimal --cost '250k USD' --gpu h100-sxm --get params)",
+    ],
+)
+def optimal(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    *,
+    run: RunOptions,
+    output: OutputOptions,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[-]", help="'-' reads budgets in FLOP from standard input, one a line.")
+    ] = None,
+) -> Answer:
+    """Find the model size and the training tokens with the least loss for a budget."""
+    streamed = _streamed(source, budget)
+    if streamed is None:
+        return _one(api.optimal(**words(budget, law, bounds, constraints), **_run(run)))
+    for name, value in words(run).items():
+        if value:
+            raise UsageError(
+                f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
+            )
+    return _stream(streamed, budget, words(law, bounds, constraints), output)
+
+
+@command(
+    APPS["loss"],
+    examples=[
+        "scaleplan loss --params 7B --tokens 2T",
+        "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
+        "scaleplan loss --model config.json --tokens 2T",
+    ],
+)
+def loss(
+    law: LawOptions,
+    constraints: ConstraintOptions,
+    hardware: HardwareOptions,
+    run: RunOptions,
+    *,
+    params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
+    tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+) -> Answer:
+    """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
+    given = words(law, constraints, hardware)
+    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
+
+
+@command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
+def target(
+    law: LawOptions,
+    limits: LimitOptions,
+    constraints: ConstraintOptions,
+    hardware: HardwareOptions,
+    *,
+    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
+    params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+) -> Answer:
+    """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
+    return _one(
+        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **words(law, limits, constraints, hardware))
+    )
+
+
+@command(
+    APPS["sweep"],
+    examples=[
+        "scaleplan sweep --from 1e18 --to 1e24",
+        "scaleplan sweep --from 10k --to 1M --by cost --gpu h100-sxm --format csv",
+    ],
+)
+def sweep(
+    law: LawOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    hardware: HardwareOptions,
+    output: OutputOptions,
+    *,
+    start: Annotated[str, typer.Option("--from", metavar="AMOUNT", help="The smallest budget.")],
+    stop: Annotated[str, typer.Option("--to", metavar="AMOUNT", help="The largest budget.")],
+    points: Annotated[
+        str, typer.Option(metavar="N", help="How many budgets, evenly spaced in the logarithm.")
+    ] = "13",
+    by: Annotated[
+        str, typer.Option(metavar="KIND", help="What the budgets are: flops, gpu_hours, time or cost.")
+    ] = "flops",
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
+) -> Answer:
+    """Plan for a range of budgets."""
+    if not output.get and parse("integer", points) > BATCH and by == "flops":
+        planner = posing.planner_of(**words(law, bounds, constraints))
+        budgets = api.spaced(start, stop, points=points, by=by)
+        chunks = (
+            None
+            if gpus or any(words(hardware).values())
+            else fast_chunks(planner, batches_of(budgets), chosen_format(output))
+        )
+        if chunks is not None:
+            return Answer(chunks=chunks)
+    result = api.sweep(
+        start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, constraints, hardware)
+    )
+    return _many(result, f"{len(result)} budgets, {result.plans[0].preset}")
+
+
+@command(
+    APPS["compare"],
+    examples=["scaleplan compare --flops 1e24", "scaleplan compare --flops 1e24 --with chinchilla --with kaplan"],
+)
+def compare(
+    budget: BudgetOptions,
+    bounds: BoundOptions,
+    constraints: ConstraintOptions,
+    *,
+    laws: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME", help="A law to show, repeatable.")
+    ] = None,
+    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
+    count: Annotated[
+        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding.")
+    ] = "total",
+) -> Answer:
+    """Show what several laws answer to one budget, side by side; their losses are not comparable."""
+    result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds, constraints))
+
+    def report() -> Report:
+        from scaleplan.output.views.plan import comparison_report
+
+        return comparison_report(result)
+
+    return Answer(
+        rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
+        notices=of_several(result),
+    )
+
+
+def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
+    """Return which form of the budget is read from standard input; None when none is."""
+    if source not in (None, "-"):
+        raise UsageError(
+            f"{quote(source)} is not an option", hint="give the budget with --flops, or '-' to read budgets"
+        )
+    forms = [name for name in SWEPT if getattr(budget, name) == "-"]
+    if source == "-":
+        if budget.flops not in (None, "-"):
+            raise UsageError("two budgets: standard input and --flops", hint="give one of them")
+        forms.append("flops")
+    if len(forms) > 1:
+        raise UsageError("more than one budget is read from standard input", hint="give '-' once")
+    return forms[0] if forms else None
+
+
+def _stream(form: str, budget: BudgetOptions, asked: dict[str, Any], output: OutputOptions) -> Answer:
+    """Answer each line of standard input with one line."""
+    given = words(budget) | asked
+    others = [name for name in SWEPT if name != form and given[name] is not None]
+    if others:
+        raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
+    name = chosen_format(output)
+    lines = amounts(input_lines(), partial(parse, SWEPT[form]))
+    if form == "flops" and budget.gpu is None and output.get is None:
+        chunks = fast_chunks(posing.planner_of(**asked), lines, name)
+        if chunks is not None:
+            return Answer(chunks=chunks)
+    plans = (api.optimal(**{**given, form: amount}) for batch in lines for amount in batch)
+    return Answer(chunks=plan_chunks(plans, name, get=output.get))
+
+
+def _run(run: RunOptions) -> dict[str, Any]:
+    """Return the words about a run, with the model read where one is named."""
+    given = words(run)
+    if run.model is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(run.model, arch=None, context=run.context)
+    return given
+
+
+def _one(plan: Plan) -> Answer:
+    def report() -> Report:
+        from scaleplan.output.views.plan import plan_report
+
+        if plan.blueprint is None:
+            return plan_report(plan)
+        from scaleplan.output.views.plan import with_blueprint
+
+        return with_blueprint(plan_report(plan), plan)
+
+    return Answer(rendering=Rendering(plan.to_dict(), report=report), notices=plan.warnings)
+
+
+def _many(plans: Plans, title: str) -> Answer:
+    def report() -> Report:
+        from scaleplan.output.views.plan import plans_report
+
+        return plans_report(plans.plans, title=title)
+
+    return Answer(
+        rendering=Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report),
+        notices=of_several(plans),
+    )
+
+
+@command(
+    APPS["break-even"],
+    examples=[
+        "scaleplan break-even --params 7B",
+        "scaleplan break-even --loss 2.1 --from 100B --to 10T --points 5 --format csv",
+    ],
+)
+def break_even(
+    law: LawOptions,
+    limits: LimitOptions,
+    constraints: ConstraintOptions,
+    hardware: HardwareOptions,
+    *,
+    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss that every plan reaches.")] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="N", help="Instead: as good as the training optimum of this size.")
+    ] = None,
+    start: Annotated[str, typer.Option("--from", metavar="D", help="The smallest demand in tokens.")] = "10B",
+    stop: Annotated[str, typer.Option("--to", metavar="D", help="The largest demand.")] = "100T",
+    points: Annotated[str, typer.Option(metavar="N", help="How many demands, evenly spaced in the logarithm.")] = "9",
+) -> Answer:
+    """Show for which inference demand a smaller model on more tokens pays, at the same loss."""
+    from scaleplan.advice.break_even import break_even as ask
+
+    asked = words(law, limits, constraints, hardware)
+    if asked.pop("inference_tokens") is not None:
+        raise UsageError("the demand is what this table ranges over", hint="give --from and --to")
+    result = ask(loss=loss, params=params, start=start, stop=stop, points=points, **asked)
+
+    def report() -> Report:
+        from scaleplan.output.views.plan import demand_report
+
+        return demand_report(result)
+
+    return Answer(
+        rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
+        notices=result.warnings,
+    )
+
+
+@command(
+    APPS["marginal"],
+    examples=[
+        "scaleplan marginal --flops 1e21",
+        "scaleplan marginal --cost '250k USD' --gpu h100-sxm --get cost_per_hundredth",
+    ],
+)
+def marginal(
+    budget: BudgetOptions,
+    law: LawOptions,
+    bounds: BoundOptions,
+    *,
+    doublings: Annotated[str, typer.Option(metavar="N", help="How many doublings of the budget to show.")] = "6",
+) -> Answer:
+    """Show what more compute buys: the gain of a doubling, the price of the next percent and of 0.01 less loss."""
+    from scaleplan.advice.marginal import marginal as asked
+
+    result = asked(doublings=doublings, **words(budget, law, bounds))
+    return Answer(rendering=marginal_rendering(result), notices=result.warnings)
+
+
+def marginal_rendering(result: Marginal) -> Rendering:
+    """Return the result on its way to a format; a row is a doubling of the budget."""
+
+    def report() -> Report:
+        from scaleplan.output.views.plan import marginal_report
+
+        return marginal_report(result)
+
+    steps = as_mapping(result.steps)
+    assert isinstance(steps, list)
+    return Rendering(result.to_dict(), records=steps, report=report)
+
+
+@command(
+    APPS["convert"],
+    examples=[
+        "scaleplan convert --flops 1e24 --gpu h100-sxm --gpus 512",
+        "scaleplan convert --gpu-hours '30.8M H100-hours' --grid USA",
+        "scaleplan convert --cost 1M --gpu a100-sxm-80 --get flops",
+    ],
+)
+def convert(
+    budget: BudgetOptions,
+    *,
+    pf_days: Annotated[str | None, typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.")] = None,
+    energy: Annotated[str | None, typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.")] = None,
+    carbon: Annotated[str | None, typer.Option(metavar="KG", help="Carbon: '173 t'; needs --grid.")] = None,
+    params: Annotated[str | None, typer.Option(metavar="N", help="Model size, for the default utilisation.")] = None,
+    grid: Annotated[str | None, typer.Option(metavar="NAME", help="Country or cloud region, for carbon.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Insist on one result: gpu_hours, days, cost, …")
+    ] = None,
+) -> Answer:
+    """Convert between FLOPs, PF-days, accelerator-hours, days on a cluster, money, energy and carbon."""
+    from scaleplan import api
+    from scaleplan.output.views.plan import conversion_report
+
+    result = api.convert(
+        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, grid=grid, to=to, **words(budget)
+    )
+    rendering = Rendering(result.to_dict(), report=lambda: conversion_report(result))
+    return Answer(rendering=rendering, notices=result.warnings)

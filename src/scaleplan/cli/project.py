@@ -1,0 +1,278 @@
+"""The command that judges: check.
+
+The command that compares: diff.
+
+The command that shows a saved result again: show.
+
+The command that writes a project's file to start from: init.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
+from scaleplan.cli.settings import project_file
+from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.files import is_folder, read_text, require_writable, write_atomic
+from scaleplan.output import Rendering
+from scaleplan.output.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.notices import Notice
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.project.check import Check
+    from scaleplan.project.diff import Difference, Snapshot
+    from scaleplan.project.saved import Result
+
+__all__ = ["APPS", "check_rendering", "diff_rendering", "project_paths", "starter"]
+
+APPS = {name: single() for name in ("check", "diff", "show", "init")}
+
+
+@command(
+    APPS["check"],
+    examples=[
+        "scaleplan check",
+        "scaleplan check scaleplan.toml --format github",
+        "scaleplan check --limit 'cost <= 250k USD' --format markdown >> \"$GITHUB_STEP_SUMMARY\"",
+    ],
+)
+def check(
+    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    *,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="scaleplan.toml, pyproject.toml, or a folder with one."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="LIMIT", help="A further limit on every run, repeatable.")
+    ] = None,
+) -> Answer:
+    """Judge the runs of a project by its policy: exit status 0 within, 1 violated, 2 unreadable.
+
+    The answer depends on the files alone: neither the environment nor a user's own settings change it.
+    """
+    from scaleplan.project.check import check as judged
+    from scaleplan.project.project import read_project
+
+    result = judged([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
+    return Answer(rendering=check_rendering(result), notices=_notices(result), exit_status=result.exit_status)
+
+
+def _notices(result: Check) -> Iterator[Notice]:
+    """Yield what the plans warn of: each kind once, of the first run that it concerns; the JSON has them all."""
+    from scaleplan.notices import Notice
+
+    said: dict[str, Notice] = {}
+    for run in result.runs:
+        for notice in run.warnings:
+            said.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
+    yield from said.values()
+
+
+def project_paths(names: Sequence[str]) -> list[Path]:
+    """Return the project files of some paths; of a folder the one inside; by default the nearest upwards.
+
+    Raises
+    ------
+    FileError
+        When there is none.
+
+    """
+    if not names:
+        found = project_file(Path.cwd())
+        if found is None:
+            raise FileError("there is no scaleplan.toml here or above", hint="'scaleplan init' writes one")
+        return [found]
+    paths = []
+    for name in names:
+        path = Path(name)
+        if is_folder(path):
+            inside = [path / "scaleplan.toml", path / "pyproject.toml"]
+            path = next((file for file in inside if file.is_file()), inside[0])
+        if path not in paths:
+            paths.append(path)
+    return paths
+
+
+def check_rendering(result: Check) -> Rendering:
+    """Return a check on its way to a format."""
+    from scaleplan.output.views.check import check_cases
+
+    def report() -> Report:
+        from scaleplan.output.views.check import check_report
+
+        return check_report(result)
+
+    return Rendering(
+        result.to_dict(),
+        records=[verdict.to_dict() for verdict in result.verdicts],
+        report=report,
+        cases=check_cases(result),
+    )
+
+
+@command(
+    APPS["diff"],
+    examples=[
+        "scaleplan diff --base main --format markdown",
+        "scaleplan diff before.json after.json",
+        "scaleplan diff --base origin/main --fail-on 'total cost increase > 10%'",
+    ],
+)
+def diff(
+    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    *,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BEFORE AFTER]", help="Saved JSON results, or project files; with --base, the latter."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="A git revision to compare the work tree with.")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHANGE", help="'cost increase > 10%', 'total gpu_hours increase > 5000'; repeatable."),
+    ] = None,
+) -> Answer:
+    """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
+    from scaleplan.project.diff import compare, parse_threshold
+
+    thresholds = [parse_threshold(text) for text in fail_on or ()]
+    before, after = _sides(files or [], base)
+    result = compare(before, after, thresholds=thresholds)
+    return Answer(rendering=diff_rendering(result), notices=result.warnings, exit_status=result.exit_status)
+
+
+def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
+    from scaleplan.project.snapshot import at_revision, of_file, of_projects
+
+    if base is not None:
+        paths = project_paths(files)
+        return at_revision(base, paths), of_projects(paths)
+    if len(files) != 2:
+        raise UsageError(
+            f"two files are compared, not {len(files)}",
+            hint="name what was before and after, or give --base REVISION",
+        )
+    return of_file(files[0]), of_file(files[1])
+
+
+def diff_rendering(result: Difference) -> Rendering:
+    """Return a comparison on its way to a format."""
+    from scaleplan.output.views.check import diff_cases
+    from scaleplan.toml_table import as_mapping
+
+    def report() -> Report:
+        from scaleplan.output.views.check import diff_report
+
+        return diff_report(result)
+
+    rows = as_mapping(result.changes)
+    assert isinstance(rows, list)
+    return Rendering(result.to_dict(), records=rows, report=report, cases=diff_cases(result))
+
+
+_LARGEST = 64_000_000
+
+
+@command(
+    APPS["show"],
+    examples=[
+        "scaleplan show plan.json --format markdown",
+        "scaleplan check --json | scaleplan show - --format junit",
+    ],
+)
+def show(
+    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
+) -> Answer:
+    """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
+    from scaleplan.files import read_text
+    from scaleplan.project.saved import read_saved
+    from scaleplan.project.source import display_name
+
+    if file == "-":
+        result = read_saved(sys.stdin.read(_LARGEST), name="standard input")
+    else:
+        path = Path(file)
+        result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=display_name(path))
+    return Answer(rendering=_rendering(result))
+
+
+def _rendering(result: Result) -> Rendering:
+    from scaleplan.advice.marginal import Marginal
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.project.check import Check
+    from scaleplan.project.diff import Difference
+
+    if isinstance(result, Check):
+        return check_rendering(result)
+    if isinstance(result, Difference):
+        return diff_rendering(result)
+    if isinstance(result, Marginal):
+        from scaleplan.cli.plan import marginal_rendering
+
+        return marginal_rendering(result)
+    if isinstance(result, Plans):
+        return _plans(result)
+    assert isinstance(result, Plan)
+    return _plan(result)
+
+
+def _plan(plan: Plan) -> Rendering:
+    def report() -> Report:
+        from scaleplan.output.views.plan import plan_report
+
+        return plan_report(plan)
+
+    return Rendering(plan.to_dict(), report=report)
+
+
+def _plans(plans: Plans) -> Rendering:
+    def report() -> Report:
+        from scaleplan.output.views.plan import comparison_report, plans_report
+
+        laws = {plan.preset for plan in plans}
+        if len(laws) > 1 and all(plan.converted is not None for plan in plans):
+            return comparison_report(plans)
+        return plans_report(plans.plans, title=f"{len(plans)} budgets, {', '.join(sorted(laws))}")
+
+    return Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report)
+
+
+def starter() -> str:
+    """Return the commented project file that ``init`` writes; it keeps its own policy."""
+    return read_text(Path(__file__).parents[1] / "project" / "starter.toml", what="template")
+
+
+@command(
+    APPS["init"], examples=["scaleplan init", "scaleplan init training/scaleplan.toml", "scaleplan init --force"]
+)
+def init(
+    *,
+    path: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it.")] = "scaleplan.toml",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> Answer:
+    """Write a commented scaleplan.toml: a run, a policy, and what else they may say."""
+    target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else Path(path)
+    require_writable(target)
+    if target.exists() and not force:
+        raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
+    write_atomic(target, starter())
+
+    def report() -> Report:
+        return Report(title=f"{target} written", remarks=("describe your runs in it, then: scaleplan check",))
+
+    return Answer(rendering=Rendering({"schema": "scaleplan/init/1", "file": str(target)}, report=report))

@@ -1,0 +1,311 @@
+"""A fit as a diagnosis: coefficients to the digits they deserve, what is determined, and what to beware of.
+
+From runs to a law with its diagnosis: the one entry point of an additive fit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.fitting.backtest import Band, backtest_points, band
+from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosis import (
+    aicc,
+    describe,
+    diagnose,
+    find_outliers,
+    information,
+    isoflop_budgets,
+    leave_one_out,
+)
+from scaleplan.fitting.objective import central_interval, half_width, rounded, typical_deviation
+from scaleplan.fitting.surface_fit import fit_additive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.bootstrap import Bootstrap
+    from scaleplan.fitting.diagnosis import Design, Flag, Influence, Information, Outliers
+    from scaleplan.fitting.objective import Objective
+    from scaleplan.fitting.runs import Points
+    from scaleplan.fitting.surface_fit import Solution
+    from scaleplan.laws.additive import Additive
+
+    Array = NDArray[float64]
+
+__all__ = ["AdditiveFit", "Alternative", "Coefficient", "Residuals", "fit_points"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coefficient:
+    """A fitted number with its standard error and percentile interval over the resamples.
+
+    ``text`` and ``error_text`` are rounded to what the error justifies.
+    """
+
+    name: str
+    value: float
+    error: float
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        """The value, rounded to what its error justifies."""
+        return rounded(self.value, self.error)[0]
+
+    @property
+    def error_text(self) -> str:
+        """The error, to one or two digits."""
+        return rounded(self.value, self.error)[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A simpler form fitted to the same runs; ``aicc_excess`` is its AICc less that of the fit.
+
+    Negative: the simpler form explains the runs as well and should be preferred. Differences under 2 are noise.
+    """
+
+    name: str
+    law: Additive
+    score: float
+    aicc_excess: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residuals:
+    """Residuals in the unit of the objective (log loss, or loss): fitted minus observed.
+
+    ``spread`` is the robust standard deviation (1.4826 times the median of |r|); ``inside`` the share within delta
+    (None without delta); ``largest`` the row and the residual of the run farthest from the law.
+    """
+
+    rms: float
+    spread: float
+    inside: float | None
+    kurtosis: float
+    skewness: float
+    largest: tuple[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdditiveFit:
+    """The law fitted to runs, with everything that says how far to trust it.
+
+    Attributes
+    ----------
+    points
+        The runs that were fitted.
+    solution
+        The optimum of the objective.
+    design
+        What the runs cover.
+    known
+        The scaled information: what the runs determine.
+    flags
+        Reservations, gravest first; empty for none.
+    outliers, influence
+        Runs far from the others, and what leaving out each run changes (None above 1,000 runs).
+    alternatives
+        Simpler nested forms, compared by AICc.
+    resamples, tested
+        Bootstrap and backtest; None when not asked for.
+
+    """
+
+    points: Points
+    solution: Solution
+    design: Design
+    known: Information
+    flags: tuple[Flag, ...]
+    outliers: Outliers
+    influence: Influence | None
+    alternatives: tuple[Alternative, ...]
+    resamples: Bootstrap | None
+    tested: Backtest | None
+
+    @property
+    def law(self) -> Additive:
+        """The fitted law in raw units."""
+        return self.solution.law
+
+    @property
+    def identified(self) -> bool:
+        """Whether the runs tell the size term from the data term."""
+        return not any(flag.unidentified for flag in self.flags)
+
+    @property
+    def status(self) -> str:
+        """``"identified"``, or ``"not identified"`` when the law must not choose D/N."""
+        return "identified" if self.identified else "not identified"
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the law must not choose D/N, or None where it may."""
+        reasons = [flag.message for flag in self.flags if flag.unidentified]
+        return "; ".join(reasons) or None
+
+    @property
+    def residuals(self) -> Residuals:
+        """A summary of the residuals."""
+        values = self.solution.residuals
+        centred = values - np.mean(values)
+        variance = max(float(np.mean(centred**2)), 1e-300)
+        far = int(np.argmax(np.abs(values)))
+        return Residuals(
+            rms=float(np.sqrt(np.mean(values**2))),
+            spread=typical_deviation(values),
+            inside=self.solution.objective.share_inside(values),
+            kurtosis=float(np.mean(centred**4)) / variance**2,
+            skewness=float(np.mean(centred**3)) / variance**1.5,
+            largest=(int(self.points.rows[far]), float(values[far])),
+        )
+
+    def coefficients(self, *, level: float = 0.9) -> tuple[Coefficient, ...]:
+        """Return E, alpha, beta, a = beta/(alpha + beta), A and B with errors; empty without resamples.
+
+        A and B are correlated with their exponents to three nines: their own errors say little.
+        """
+        if self.resamples is None:
+            return ()
+        law, laws = self.law, self.resamples.laws()
+        pairs = {
+            "E": (law.E, laws.E),
+            "alpha": (law.alpha, laws.alpha),
+            "beta": (law.beta, laws.beta),
+            "a": (law.params_exponent, laws.params_exponent),
+            "A": (law.A, laws.A),
+            "B": (law.B, laws.B),
+        }
+        out = []
+        for name, (value, draws) in pairs.items():
+            column = np.asarray(draws)
+            low, high = central_interval(column, level)
+            out.append(Coefficient(name=name, value=value, error=_error(column, name), low=low, high=high))
+        return tuple(out)
+
+    def on_ray(self, params: float, tokens: float) -> bool:
+        """Whether a fit to one ray of tokens per parameter may predict this run: its ratio is that of the runs."""
+        ratio = self.design.ratio
+        return ratio is None or abs(math.log(tokens / params / ratio)) <= math.log(1.3)
+
+    def predict(self, params: float, tokens: float, *, flops: float | None = None, level: float = 0.9) -> Band | None:
+        """Return the loss with its combined interval; None without resamples and backtest.
+
+        ``flops`` (6ND unless given) sets the factor of extrapolation beyond the largest run.
+        """
+        if self.resamples is None or self.tested is None:
+            return None
+        compute = 6.0 * params * tokens if flops is None else flops
+        factor = compute / self.design.flops[1]
+        return band(self.resamples, self.tested, params=params, tokens=tokens, factor=factor, level=level)
+
+
+def _error(draws: Array, name: str) -> float:
+    """Return the standard error; for A and B from half the central 68 %, because their draws are log-normal."""
+    if name in {"A", "B"}:
+        return half_width(draws)
+    return float(np.std(draws, ddof=1))
+
+
+_EVERY_RUN = 1000  # runs up to which each is left out in turn
+
+
+def fit_points(
+    points: Points,
+    *,
+    objective: Objective | None = None,
+    tied: bool = False,
+    floor: float | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+    clusters: Sequence[object] | None = None,
+    jobs: int = 1,
+    test_cuts: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> AdditiveFit:
+    """Fit L = E + A/N^alpha + B/D^beta to runs, and say how far to trust it.
+
+    Parameters
+    ----------
+    points
+        The runs.
+    objective
+        Huber 1e-3 on log loss unless given.
+    tied, floor
+        alpha = beta; E kept at a value.
+    samples, seed
+        Bootstrap resamples (0 for none) and their seed. The number of runs per budget of an IsoFLOP sweep is kept.
+    clusters
+        A label for each point; points of one training run are drawn together.
+    jobs
+        How many processes work on the resamples; the result does not depend on it.
+    test_cuts
+        Whether to backtest.
+    progress
+        Called with the number of resamples done.
+
+    Raises
+    ------
+    UsageError
+        For too few runs, or a floor outside the losses.
+
+    """
+    solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
+    design, known = describe(points), information(points, solution)
+    budgets = isoflop_budgets(points) if clusters is None else None
+    resamples = (
+        bootstrap(
+            points,
+            solution,
+            samples=samples,
+            seed=seed,
+            clusters=clusters,
+            strata=None if budgets is None else budgets.tolist(),
+            jobs=jobs,
+            progress=progress,
+        )
+        if samples
+        else None
+    )
+    return AdditiveFit(
+        points=points,
+        solution=solution,
+        design=design,
+        known=known,
+        flags=diagnose(points, solution, design=design, known=known, resamples=resamples),
+        outliers=find_outliers(points, solution),
+        influence=leave_one_out(points, solution) if len(points) <= _EVERY_RUN else None,
+        alternatives=_alternatives(points, solution),
+        resamples=resamples,
+        tested=backtest_points(points, solution, seed=seed, clusters=clusters) if test_cuts else None,
+    )
+
+
+def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]:
+    """Fit the simpler nested forms: tied exponents, no floor, both."""
+    coordinates, objective, runs = solution.coordinates, solution.objective, len(points)
+    own = aicc(solution.score, runs=runs, coefficients=coordinates.count, objective=objective)
+    out = []
+    for name, tied, floor in (
+        ("alpha = beta", True, None),
+        ("E = 0", False, 0.0),
+        ("alpha = beta, E = 0", True, 0.0),
+    ):
+        simpler = (tied or not coordinates.tied) and (floor is not None or coordinates.floor is None)
+        if not simpler or (tied, floor) == (coordinates.tied, coordinates.floor):
+            continue
+        other = fit_additive(points, objective=objective, tied=tied, floor=floor)
+        criterion = aicc(other.score, runs=runs, coefficients=other.coordinates.count, objective=objective)
+        excess = criterion - own if criterion < float("inf") else float("inf")
+        out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
+    return tuple(out)

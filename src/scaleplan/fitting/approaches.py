@@ -1,0 +1,480 @@
+"""Approach 2: a parabola through each budget of an IsoFLOP sweep, and a line through their vertices.
+
+It measures the split only. A parabola is the wrong curve: on a line of equal compute the loss rises like
+beta e^(-alpha x) + alpha e^(beta x) with x = ln(N/N*), so that the vertex is displaced even without noise. On n sizes
+evenly spaced in ln N from N*/k to N* k the displacement is (alpha - beta) h² (3n² - 7)/(30 (n - 1)²) to third order,
+h = ln k; it changes the constant of the allocation, and on grids that drift off centre its exponent as well
+(arXiv:2603.22339). With exponents from a surface fit it is taken off, computed for the sizes that were trained.
+
+
+Approach 1: the best run of each compute bin, and a line through their sizes.
+
+It needs dense curves and picks favourable noise: the best of many runs is the one with the luckiest error. Use it to
+look at runs, not to plan.
+
+
+The three ways to an allocation side by side, and why they differ.
+
+Fit an allocation alone: lines through measured optima in logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from scaleplan.errors import UsageError
+from scaleplan.fitting.curve_fit import CurveFit, fit_curve
+from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.laws.allocation import PowerAllocation
+from scaleplan.laws.curves import Power
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.runs import Points
+    from scaleplan.laws.additive import Additive
+
+    Array = NDArray[float64]
+    Floats = NDArray[float64] | Sequence[float]
+
+__all__ = [
+    "AllocationFit",
+    "Approach",
+    "Envelope",
+    "IsoflopBudget",
+    "MeasuredAllocation",
+    "compare_methods",
+    "fit_allocation",
+    "fit_envelope",
+    "fit_isoflop",
+    "vertex_bias",
+]
+
+Quantity = Literal["params", "tokens"]
+
+_LEAST_RUNS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsoflopBudget:
+    """The parabola of one budget.
+
+    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its
+    logarithm, ``bias`` what was taken off the logarithm. ``refused`` says why a budget has no vertex, or is None.
+    """
+
+    flops: float
+    runs: int
+    optimum: float
+    error: float
+    bias: float
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredAllocation:
+    """ln(quantity) = exponent * ln C + ln(scale), through the vertices.
+
+    ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
+    """
+
+    quantity: Quantity
+    exponent: float
+    scale: float
+    error: float
+    interval: tuple[float, float] | None
+    budgets: tuple[IsoflopBudget, ...]
+
+    def at(self, flops: float) -> float:
+        """Return the optimal size or tokens for a budget."""
+        return self.scale * flops**self.exponent
+
+
+def vertex_bias(*, alpha: float, beta: float, spread: float, count: int) -> float:
+    """Return ln(N̂/N*) of a parabola through ``count`` sizes from N*/spread to N* spread, to third order."""
+    return (alpha - beta) * math.log(spread) ** 2 * (3 * count**2 - 7) / (30 * (count - 1) ** 2)
+
+
+def fit_isoflop(
+    points: Points,
+    *,
+    quantity: Quantity = "params",
+    law: Additive | None = None,
+    weighted: bool = True,
+    window: float | None = 5.0,
+    samples: int = 500,
+    seed: int = 0,
+) -> MeasuredAllocation:
+    """Fit a parabola in ln(quantity) to the loss of each budget, and a line through the vertices.
+
+    Parameters
+    ----------
+    points
+        Runs of an IsoFLOP sweep.
+    quantity
+        ``"params"`` or ``"tokens"``.
+    law
+        A surface fit to the same runs, for the correction of the bias; None for plain parabolas.
+    window
+        Use the runs within this factor of the best run's size (or tokens): a parabola is local, and far sides tilt
+        it. None for all runs of a budget.
+    weighted
+        Weight each vertex by 1/variance; otherwise all alike.
+    samples, seed
+        Resamples within the budgets for the interval of the exponent; 0 for none.
+
+    Raises
+    ------
+    UsageError
+        When the runs are no IsoFLOP sweep, or fewer than two budgets have a usable vertex.
+
+    """
+    labels = isoflop_budgets(points)
+    if labels is None:
+        raise UsageError(
+            "the runs are not an IsoFLOP sweep: parabolas need two or more budgets with four or more sizes each",
+            hint="fit the surface instead",
+        )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    budgets, resampled = [], []
+    if window is not None and not window > 1:
+        raise UsageError(f"a window of {window:g} is not a factor above 1")
+    groups = [_near_best(points.select(labels == k), quantity, window) for k in range(int(labels.max()) + 1)]
+    noise = _noise(groups, quantity)
+    for group in groups:
+        values = np.log(getattr(group, quantity))
+        bias = 0.0 if law is None else _bias(group, values, law, quantity)
+        budgets.append(_budget(group, values, bias=bias, noise=noise))
+        if budgets[-1].refused is None and samples:
+            runs = len(group)
+            weight = generator.multinomial(runs, np.full(runs, 1 / runs), size=samples).astype(np.float64)
+            resampled.append(_vertices(values, group.loss, weight) - bias)
+    usable = [budget for budget in budgets if budget.refused is None]
+    if len(usable) < 2:
+        reasons = "; ".join(f"{budget.flops:.2g} FLOP: {budget.refused}" for budget in budgets if budget.refused)
+        raise UsageError(f"fewer than two budgets have a usable vertex ({reasons})", hint="fit the surface instead")
+    compute = np.log([budget.flops for budget in usable])
+    optimum = np.log([budget.optimum for budget in usable])
+    weight = np.array([1.0 / max(budget.error, 1e-6) ** 2 if weighted else 1.0 for budget in usable])
+    slope, level, error = _line(compute, optimum, weight)
+    return MeasuredAllocation(
+        quantity=quantity,
+        exponent=slope,
+        scale=math.exp(level),
+        error=error,
+        interval=_interval(compute, np.array(resampled), weight) if samples else None,
+        budgets=tuple(budgets),
+    )
+
+
+def _near_best(group: Points, quantity: Quantity, window: float | None) -> Points:
+    if window is None:
+        return group
+    values = np.log(getattr(group, quantity))
+    return group.select(np.abs(values - values[np.argmin(group.loss)]) <= math.log(window))
+
+
+def _parabola(values: Array, loss: Array) -> tuple[Array, Array]:
+    """Return (p, q, r) of the parabola in the centred logs, and its residuals."""
+    design = _columns(values)
+    solution = np.asarray(np.linalg.lstsq(design, loss, rcond=None)[0], dtype=np.float64)
+    return solution, loss - design @ solution
+
+
+def _columns(values: Array) -> Array:
+    x = values - np.mean(values)
+    return np.stack([x * x, x, np.ones_like(x)], axis=1)
+
+
+def _noise(groups: list[Points], quantity: Quantity) -> float:
+    """Return the variance of the losses about their parabolas, pooled: one budget has too few runs for its own."""
+    squares, freedom = 0.0, 0
+    for group in groups:
+        if len(group) > _LEAST_RUNS - 1:
+            rest = _parabola(np.log(getattr(group, quantity)), group.loss)[1]
+            squares, freedom = squares + float(rest @ rest), freedom + len(group) - 3
+    return squares / max(freedom, 1)
+
+
+def _budget(group: Points, values: Array, *, bias: float, noise: float) -> IsoflopBudget:
+    refused = f"{len(group)} runs near the best are too few for a parabola" if len(group) < _LEAST_RUNS else None
+    vertex = error = math.nan
+    if refused is None:
+        design = _columns(values)
+        (p, q, _), _ = _parabola(values, group.loss)
+        vertex = -q / (2 * p) if p > 0 else math.nan
+        if p <= 0:
+            refused = "the loss has no minimum over the sizes (the parabola opens downwards)"
+        elif not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
+            refused = "the vertex lies outside the sizes that were trained"
+        else:
+            slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
+            error = math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope))
+    return IsoflopBudget(
+        flops=float(np.exp(np.mean(np.log(group.flops)))),
+        runs=len(group),
+        optimum=math.exp(vertex + float(np.mean(values)) - bias) if refused is None else math.nan,
+        error=error if refused is None else math.nan,
+        bias=bias,
+        refused=refused,
+    )
+
+
+def _bias(group: Points, values: Array, law: Additive, quantity: Quantity) -> float:
+    """Return the displacement of the vertex of a parabola through the law's own losses at the trained sizes."""
+    product = float(np.exp(np.mean(np.log(group.params * group.tokens))))
+    sizes = np.exp(values) if quantity == "params" else product / np.exp(values)
+    vertex = _vertices(values, law.loss(sizes, product / sizes), np.ones((1, len(values))))[0]
+    best = math.log(law.best_split(product)[0 if quantity == "params" else 1])
+    return float(vertex) - best if math.isfinite(vertex) else 0.0
+
+
+def _vertices(values: Array, loss: Array, weight: Array) -> Array:
+    """Return the vertex of the weighted parabola of each resample (R, n); NaN where it has no minimum."""
+    centre = np.mean(values)
+    x = values - centre
+    design = np.stack([x * x, x, np.ones_like(x)])
+    gram = np.einsum("in,rn,jn->rij", design, weight, design)
+    solution = np.linalg.pinv(gram, hermitian=True) @ (weight * loss @ design.T)[:, :, None]
+    p, q = solution[:, 0, 0], solution[:, 1, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = -q / (2 * p)
+    inside = (p > 0) & (vertex >= np.min(x)) & (vertex <= np.max(x))
+    return np.where(inside, vertex + centre, np.nan)
+
+
+def _line(compute: Array, optimum: Array, weight: Array) -> tuple[float, float, float]:
+    """Return slope, intercept and the standard error of the slope of a weighted line."""
+    total = float(np.sum(weight))
+    middle = float(weight @ compute) / total
+    moment = float(weight @ (compute - middle) ** 2)
+    slope = float(weight @ ((compute - middle) * optimum)) / moment
+    level = float(weight @ optimum) / total - slope * middle
+    rest = optimum - level - slope * compute
+    noise = float(weight @ rest**2) / max(len(compute) - 2, 1)
+    return slope, level, math.sqrt(noise / moment)
+
+
+def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, float] | None:
+    """Return the 90 % interval of the slope over resamples (budgets, R); a budget without a vertex is left out."""
+    known = np.isfinite(optimum)
+    counts = np.where(known, weight[:, None], 0.0)
+    usable = np.count_nonzero(known, axis=0) >= 2
+    counts, values = counts[:, usable], np.where(known, optimum, 0.0)[:, usable]
+    if not values.size:
+        return None
+    middle = (counts * compute[:, None]).sum(axis=0) / counts.sum(axis=0)
+    offset = compute[:, None] - middle
+    slopes = (counts * offset * values).sum(axis=0) / (counts * offset**2).sum(axis=0)
+    low, high = np.quantile(slopes, (0.05, 0.95))
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """ln N = exponent * ln C + ln(scale) through the best runs, ``rows``, of the compute bins."""
+
+    exponent: float
+    scale: float
+    rows: tuple[int, ...]
+    bins_per_decade: float
+
+    def at(self, flops: float) -> float:
+        """Return the size of the best run to expect at a budget."""
+        return self.scale * flops**self.exponent
+
+
+def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
+    """Take the run of least loss in each bin of ln C and regress ln N on ln C.
+
+    Raises
+    ------
+    UsageError
+        When fewer than three bins hold runs, or the bins are not positive.
+
+    """
+    if not bins_per_decade > 0:
+        raise UsageError(f"{bins_per_decade:g} bins per decade of compute: a positive number is needed")
+    compute = np.log10(points.flops)
+    bins = np.floor((compute - np.min(compute)) * bins_per_decade)
+    best = [
+        int(members[np.argmin(points.loss[members])])
+        for members in (np.flatnonzero(bins == k) for k in np.unique(bins))
+    ]
+    if len(best) < 3:
+        raise UsageError(
+            f"the runs fill {len(best)} bins of compute, too few for an envelope",
+            hint="more bins per decade, or fit the surface instead",
+        )
+    slope, level = np.polyfit(np.log(points.flops[best]), np.log(points.params[best]), 1)
+    return Envelope(
+        exponent=float(slope),
+        scale=float(np.exp(level)),
+        rows=tuple(int(points.rows[i]) for i in best),
+        bins_per_decade=bins_per_decade,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approach:
+    """What one method says: N* = scale * C^exponent, or why it says nothing.
+
+    ``error`` is the standard error of the exponent where the method gives one; ``params`` is N* at the compute
+    asked for; ``remark`` says what sets the method apart on these runs.
+    """
+
+    name: str
+    exponent: float | None
+    error: float | None
+    params: float | None
+    remark: str
+
+
+def compare_methods(points: Points, *, flops: float, objective: Objective | None = None) -> tuple[Approach, ...]:
+    """Fit the surface, the parabolas (corrected and plain) and the envelope to the same runs.
+
+    ``flops`` is the budget at which their sizes are compared.
+    """
+    surface = fit_additive(points, objective=objective)
+    law = surface.law
+    params = law.best_split(flops / 6)[0]
+    approaches = [
+        Approach(
+            name="surface",
+            exponent=law.params_exponent,
+            error=None,
+            params=params,
+            remark=f"uses all {len(points)} runs and five coefficients; the reference for the others",
+        )
+    ]
+    try:
+        corrected = fit_isoflop(points, law=law, samples=0)
+        plain = fit_isoflop(points, window=None, weighted=False, samples=0)
+    except UsageError as error:
+        approaches.append(
+            Approach(
+                name="parabolas", exponent=None, error=None, params=None, remark=f"not possible: {error.message}"
+            )
+        )
+    else:
+        approaches += [_parabolas(corrected, flops, params), _plain(plain, flops, params, corrected)]
+    try:
+        envelope = fit_envelope(points)
+    except UsageError as error:
+        remark = f"not possible: {error.message}"
+        approaches.append(Approach(name="envelope", exponent=None, error=None, params=None, remark=remark))
+    else:
+        share = f"{len(envelope.rows)} of {len(points)} runs"
+        remark = f"uses the luckiest {share}, so that noise chooses the sizes; {_apart(envelope.at(flops), params)}"
+        approaches.append(
+            Approach(
+                name="envelope", exponent=envelope.exponent, error=None, params=envelope.at(flops), remark=remark
+            )
+        )
+    return tuple(approaches)
+
+
+def _parabolas(fit: MeasuredAllocation, flops: float, params: float) -> Approach:
+    refused = sum(budget.refused is not None for budget in fit.budgets)
+    used = len(fit.budgets) - refused
+    left = f", {refused} refused" if refused else ""
+    remark = (
+        f"spends three coefficients on each of {used} budgets{left}; runs far from the best, the bias of a parabola "
+        f"and unequal errors are accounted for; {_apart(fit.at(flops), params)}"
+    )
+    return Approach(name="parabolas", exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=remark)
+
+
+def _plain(fit: MeasuredAllocation, flops: float, params: float, corrected: MeasuredAllocation) -> Approach:
+    factor = fit.at(flops) / corrected.at(flops)
+    remark = (
+        f"all runs of each budget alike: far runs and the bias of a parabola multiply N* by {factor:.3g}; "
+        f"{_apart(fit.at(flops), params)}"
+    )
+    return Approach(
+        name="plain parabolas", exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=remark
+    )
+
+
+def _apart(params: float, reference: float) -> str:
+    return f"{params / reference:.3g} times the size that the surface gives"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AllocationFit:
+    """N and/or D as powers of the compute; each side with its own fit, None where it was not given."""
+
+    law: PowerAllocation
+    params: CurveFit | None
+    tokens: CurveFit | None
+
+
+def fit_allocation(
+    flops: Floats,
+    *,
+    params: Floats | None = None,
+    tokens: Floats | None = None,
+    log_error: Floats | None = None,
+    objective: Objective | None = None,
+    samples: int = 0,
+    seed: int = 0,
+) -> AllocationFit:
+    """Fit powers of the compute to compute-optimal sizes and/or token counts.
+
+    Parameters
+    ----------
+    flops, params, tokens
+        Budgets and their measured optima; one of the last two at least.
+    log_error
+        Standard errors of the logarithms of the optima; each then counts 1/error².
+    objective
+        Least squares on logarithms unless given: optima are few, and each was measured with care.
+    samples, seed
+        Resamples of the optima, and the seed.
+
+    Raises
+    ------
+    UsageError
+        When neither side is given, or a column is not of positive numbers of equal length.
+
+    """
+    if params is None and tokens is None:
+        raise UsageError("an allocation needs the optimal params or the optimal tokens of each budget")
+    objective = objective or Objective(robust="none")
+    weight = None if log_error is None else 1.0 / np.asarray(log_error, dtype=np.float64) ** 2
+    size, data = (
+        None
+        if column is None
+        else fit_curve(
+            "power",
+            flops,
+            column,
+            objective=objective,
+            weight=weight,
+            quantities=("flops", name),
+            samples=samples,
+            seed=seed,
+        )
+        for name, column in (("params", params), ("tokens", tokens))
+    )
+    law = PowerAllocation(
+        params_scale=_power(size).a if size else None,
+        params_exponent=_power(size).n if size else None,
+        tokens_scale=_power(data).a if data else None,
+        tokens_exponent=_power(data).n if data else None,
+    )
+    return AllocationFit(law=law, params=size, tokens=data)
+
+
+def _power(fit: CurveFit) -> Power:
+    assert isinstance(fit.law, Power)
+    return fit.law

@@ -1,0 +1,335 @@
+"""Fit several groups of runs together: shared exponents, own levels.
+
+Families of models (other data, another optimizer) often share alpha and beta and differ in A, B and E. Each then
+needs only a few runs. The profile grid is the sum of the groups' grids; the polish couples them by the exponents.
+
+
+Fit what repeated data and surplus parameters are worth: R_D* and R_N* over a base law (arXiv:2305.16264).
+
+Fit Kaplan's L(N, D) = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D to runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.errors import UsageError
+from scaleplan.fitting.curve_fit import Descent, Formula, descend, resample
+from scaleplan.fitting.diagnosis import aicc
+from scaleplan.fitting.newton import minimise
+from scaleplan.fitting.objective import Objective, central_interval
+from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at, profile
+from scaleplan.laws.kaplan import KaplanSurface
+from scaleplan.planning.constraints.repetition import worth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy import float64, intp
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.runs import Points
+    from scaleplan.laws.additive import Additive
+
+    Array = NDArray[float64]
+
+__all__ = ["GroupedFit", "KaplanFit", "RepetitionFit", "fit_grouped", "fit_kaplan", "fit_repetition"]
+
+_NODES = 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupedFit:
+    """One law for each group, all with the same exponents.
+
+    ``aicc_excess`` is the AICc of the shared fit less that of separate fits: negative means that sharing is
+    supported; None where a group has too few runs for a fit of its own.
+    """
+
+    laws: Mapping[str, Additive]
+    score: float
+    residuals: Array
+    converged: bool
+    aicc_excess: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Coupled:
+    """The sum of the groups' objectives in (alpha, beta, then a, b, E of each group)."""
+
+    surface: Surface
+    groups: int
+
+    def matrices(self) -> Array:
+        """Return (groups, 5, p): each group's (a, alpha, b, beta, E) of the joint coordinates."""
+        out = np.zeros((self.groups, 5, 2 + 3 * self.groups))
+        out[:, 1, 0] = out[:, 3, 1] = 1.0
+        for g in range(self.groups):
+            out[g, [0, 2, 4], 2 + 3 * g + np.arange(3)] = 1.0
+        return out
+
+    def full(self, theta: Array) -> Array:
+        full: Array = np.einsum("gkp,p->gk", self.matrices(), theta)
+        return full
+
+    def derivatives(
+        self, theta: Array, index: NDArray[intp], *, delta: float, majorise: bool
+    ) -> tuple[Array, Array, Array]:
+        matrices = self.matrices()
+        every = np.arange(self.groups)
+        value, gradient, hessian = [], [], []
+        for row in theta:
+            parts = self.surface.derivatives(self.full(row), every, delta=delta, majorise=majorise)
+            value.append(parts[0].sum())
+            gradient.append(np.einsum("gk,gkp->p", parts[1], matrices))
+            hessian.append(np.einsum("gkp,gkl,glq->pq", matrices, parts[2], matrices, optimize=True))
+        return np.array(value), np.array(gradient), np.array(hessian)
+
+
+def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective | None = None) -> GroupedFit:
+    """Fit L = E_g + A_g/N^alpha + B_g/D^beta with the exponents shared over the groups.
+
+    Raises
+    ------
+    UsageError
+        When there is not a label for each run, fewer than two groups, or fewer than three runs in one.
+
+    """
+    objective = objective or Objective()
+    if len(groups) != len(points):
+        raise UsageError(f"{len(groups)} group labels for {len(points)} runs")
+    names = list(dict.fromkeys(groups))
+    code = np.array([names.index(name) for name in groups])
+    counts = np.bincount(code)
+    if len(names) < 2:
+        raise UsageError("a grouped fit needs two groups or more", hint="without groups fit the runs together")
+    if counts.min() < 3:
+        short = names[int(np.argmin(counts))]
+        raise UsageError(f"group '{short}' has {counts.min()} runs; its A, B and E need three or more")
+    member = (code == np.arange(len(names))[:, None]).astype(np.float64)
+    weight = member if points.weight is None else member * points.weight
+    x, y = points.logs
+    surface = Surface(x=x, y=y, loss=points.loss, objective=objective, coordinates=Coordinates(), weight=weight)
+    coupled = _Coupled(surface=surface, groups=len(names))
+    rows = weight / points.loss**2 if objective.is_log else weight
+    rss, nodes = profile(x, y, points.loss, rows, count=_NODES)
+    start = nodes[:, int(np.argmin(rss.sum(axis=0)))]
+    lower, upper = (_joint(bound, len(names)) for bound in Coordinates().bounds(points.loss))
+    theta = np.concatenate([start[0, [1, 3]], start[:, [0, 2, 4]].ravel()])
+    spread = 2.0 * float(np.median(np.abs(_residuals(surface, coupled.full(theta), code))))
+    end = minimise(
+        coupled,
+        theta[None],
+        lower=lower,
+        upper=upper,
+        deltas=objective.continuation(spread),
+        zero=len(points) * 1e-31,
+    )
+    full = coupled.full(end.theta[0])
+    residuals = _residuals(surface, full, code)
+    score = float(objective.score(residuals, points.weight))
+    return GroupedFit(
+        laws={name: law_at(full[g], points.centre) for g, name in enumerate(names)},
+        score=score,
+        residuals=residuals,
+        converged=bool(end.converged[0]),
+        aicc_excess=_excess(points, code, score, objective),
+    )
+
+
+def _joint(bound: Array, groups: int) -> Array:
+    return np.concatenate([bound[[1, 3]], np.tile(bound[[0, 2, 4]], groups)])
+
+
+def _residuals(surface: Surface, full: Array, code: NDArray[intp]) -> Array:
+    rows: Array = surface.residuals(full)[code, np.arange(len(code))]
+    return rows
+
+
+def _excess(points: Points, code: NDArray[intp], score: float, objective: Objective) -> float | None:
+    """Return AICc(shared) - AICc(separate), both with one scale of the noise."""
+    groups = int(code.max()) + 1
+    if np.bincount(code).min() < 5:
+        return None
+    separate = sum(fit_additive(points.select(code == g), objective=objective).score for g in range(groups))
+    runs = len(points)
+    own = aicc(separate, runs=runs, coefficients=5 * groups, objective=objective)
+    shared = aicc(score, runs=runs, coefficients=2 + 3 * groups, objective=objective)
+    return shared - own
+
+
+_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 300.0)
+
+_BOUNDS = (1e-2, 1e9)  # at 1e9 repetitions lose no value within any number of epochs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepetitionFit:
+    """R_D* for repeated tokens and R_N* for surplus parameters.
+
+    ``rivals`` lists other minima within 1 % of the best objective as (tokens_decay, params_decay, score).
+    ``draws`` (R, 2) holds both for every resample. Their intervals are wide, often open to infinity: report
+    them and not the digits of the estimate.
+    """
+
+    tokens_decay: float
+    params_decay: float
+    score: float
+    residuals: Array
+    converged: bool
+    bounds: tuple[str, ...]
+    rivals: tuple[tuple[float, float, float], ...]
+    draws: Array
+
+    def interval(self, name: str, *, level: float = 0.95) -> tuple[float, float]:
+        """Return the percentile interval of ``tokens_decay`` or ``params_decay``."""
+        column = self.draws[:, ("tokens_decay", "params_decay").index(name)]
+        return central_interval(column, level)
+
+
+def fit_repetition(
+    points: Points,
+    unique_tokens: Array,
+    *,
+    base: Additive,
+    objective: Objective | None = None,
+    samples: int = 0,
+    seed: int = 0,
+) -> RepetitionFit:
+    """Fit both decays, with the base law kept.
+
+    Parameters
+    ----------
+    points
+        Runs with repeated data; ``tokens`` counts repeats.
+    unique_tokens
+        Distinct tokens of each run.
+    base
+        The law for fresh data.
+    objective
+        Huber 1e-3 on log loss unless given.
+    samples, seed
+        Resamples of the runs, and the seed.
+
+    Raises
+    ------
+    UsageError
+        When the columns differ in length or the unique tokens are not positive numbers.
+
+    """
+    objective = objective or Objective()
+    unique = np.asarray(unique_tokens, dtype=np.float64)
+    if unique.shape != points.tokens.shape or not np.all(np.isfinite(unique) & (unique > 0)):
+        raise UsageError("unique_tokens needs one positive number for each run")
+    unique = np.minimum(unique, points.tokens)
+    scale = base.balance ** (1 + base.beta / base.alpha)  # N_opt(U) = G (G U)^(beta/alpha)
+    usable = np.minimum(points.params, scale * unique ** (base.beta / base.alpha))
+    repeats, surplus = points.tokens / unique - 1.0, points.params / usable - 1.0
+
+    def predict(theta: Array) -> Array:
+        tokens = unique * worth(repeats, np.exp(theta[:, :1]))
+        params = usable * worth(surplus, np.exp(theta[:, 1:]))
+        return base.loss(params, tokens)
+
+    low, high = np.log(_BOUNDS)
+    formula = Formula(
+        predict=predict,
+        observed=points.loss,
+        lower=np.array([low, low]),
+        upper=np.array([high, high]),
+        weight=points.weight,
+    )
+    best = descend(formula, np.log(np.array(list(product(_STARTS, repeat=2)))), objective=objective, polished=36)
+    draws = np.empty((0, 2))
+    if samples:
+        generator = np.random.Generator(np.random.PCG64(seed))
+        count = len(points)
+        weight = generator.multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)
+        draws = np.exp(resample(formula, best, weight, objective=objective)[0])
+    names = ("tokens_decay", "params_decay")
+    return RepetitionFit(
+        tokens_decay=float(np.exp(best.theta[0])),
+        params_decay=float(np.exp(best.theta[1])),
+        score=best.score,
+        residuals=best.residuals,
+        converged=best.converged,
+        bounds=tuple(name for name, hit in zip(names, best.at_bound, strict=True) if hit),
+        rivals=_rivals(best),
+        draws=draws,
+    )
+
+
+def _rivals(best: Descent) -> tuple[tuple[float, float, float], ...]:
+    """Return the distinct other ends within 1 % of the best objective, lowest first."""
+    known, out = [best.theta], []
+    for k in np.argsort(best.end_scores, kind="stable"):
+        end = best.ends[k]
+        if best.end_scores[k] <= 1.01 * best.score and all(np.max(np.abs(end - other)) > 0.02 for other in known):
+            known.append(end)
+            out.append((float(np.exp(end[0])), float(np.exp(end[1])), float(best.end_scores[k])))
+    return tuple(out)
+
+
+_NAMES = ("N_c", "alpha_N", "D_c", "alpha_D")
+
+_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
+
+_BOUNDS_KAPLAN = (1e-3, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KaplanFit:
+    """The fitted surface; ``bounds`` names coefficients that ended on a bound of the search."""
+
+    law: KaplanSurface
+    score: float
+    residuals: Array
+    converged: bool
+    bounds: tuple[str, ...]
+
+
+def fit_kaplan(points: Points, *, objective: Objective | None = None) -> KaplanFit:
+    """Fit the four coefficients; the law has no floor, so compare its AICc with an additive fit.
+
+    The coordinates are the logarithms of both terms at the centre of the data and the exponents, because N_c and
+    D_c lie far outside it.
+
+    Raises
+    ------
+    UsageError
+        For fewer than four runs.
+
+    """
+    objective = objective or Objective()
+    (x, y), level = points.centre, float(np.log(np.mean(points.loss)))
+
+    def law(theta: Array) -> KaplanSurface:
+        size, alpha_n, data, alpha_d = theta
+        return KaplanSurface(
+            N_c=np.exp(x + size / alpha_n), alpha_N=alpha_n, D_c=np.exp(y + data / alpha_d), alpha_D=alpha_d
+        )
+
+    starts = [
+        [level + a, alpha_n, level + b, alpha_d]
+        for a, alpha_n, b, alpha_d in product((-1.5, -0.3), _EXPONENTS, (-1.5, -0.3), _EXPONENTS)
+    ]
+    low, high = _BOUNDS_KAPLAN
+    formula = Formula(
+        predict=lambda theta: law(theta.T[:, :, None]).loss(points.params, points.tokens),
+        observed=points.loss,
+        lower=np.array([level - 25.0, low, level - 25.0, low]),
+        upper=np.array([level + 5.0, high, level + 5.0, high]),
+        weight=points.weight,
+    )
+    best = descend(formula, np.array(starts), objective=objective)
+    return KaplanFit(
+        law=KaplanSurface(**{name: float(value) for name, value in law(best.theta).coefficients().items()}),
+        score=best.score,
+        residuals=best.residuals,
+        converged=best.converged,
+        bounds=tuple(name for name, hit in zip(_NAMES, best.at_bound, strict=True) if hit),
+    )

@@ -1,0 +1,635 @@
+"""Fit L = E + A/N^alpha + B/D^beta: profile grid for the basin, robust polish for the optimum.
+
+The method of the grid is variable projection, that of the polish damped Newton with continuation in delta; see
+:mod:`scaleplan.fitting.surface_fit` and :mod:`scaleplan.fitting.newton`. :func:`fit_additive` fits once,
+:func:`refit_additive` fits thousands of reweighted copies of the same runs.
+
+
+The objective of an additive law and its derivatives, for many resamples at once.
+
+With x, y the centred logs of parameters and tokens the law is L = E + e^(a - alpha x) + e^(b - beta y). In
+(a, alpha, b, beta, E) the Gauss-Newton matrix has a condition number of thousands, where A, B at N = D = 1 give
+1e14. E itself and not its logarithm is a coordinate, so that a floor of zero is a bound that can be reached.
+
+
+Find the basin of an additive fit: every pair of exponents on a grid, solved for E, A and B at once.
+
+Variable projection: for fixed (alpha, beta) the law is linear in (E, A, B), and the weighted normal equations of a
+whole grid are a few matrix products. Weights 1/L² make linear residuals approximate log residuals. The
+non-negative solution of each three-variable problem is the best feasible one of its active sets.
+
+
+From a start near the optimum to the optimum of the robust objective of an additive law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from scaleplan.errors import UsageError
+from scaleplan.fitting.l1 import refine_l1
+from scaleplan.fitting.newton import minimise
+from scaleplan.fitting.objective import Objective, huber
+from scaleplan.laws.additive import Additive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy import bool_, float64, intp, uint16
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.runs import Points
+
+    Array = NDArray[float64]
+    Index = NDArray[intp]
+
+__all__ = [
+    "EXPONENTS",
+    "Coordinates",
+    "Refits",
+    "Solution",
+    "Surface",
+    "basins",
+    "fit_additive",
+    "neighbours",
+    "pass_through",
+    "polish",
+    "profile",
+    "refit_additive",
+]
+
+_EXPONENT_BOUNDS = (1e-3, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinates:
+    """Which of (a, alpha, b, beta, E) are fitted: all, with tied exponents, or with a fixed floor."""
+
+    tied: bool = False
+    floor: float | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of free coefficients."""
+        return 5 - self.tied - (self.floor is not None)
+
+    def matrix(self) -> Array:
+        """Return M (5, count) with full = M free, plus the fixed floor."""
+        columns = {"a": [0], "alpha": [1, 3] if self.tied else [1], "b": [2]}
+        if not self.tied:
+            columns["beta"] = [3]
+        if self.floor is None:
+            columns["E"] = [4]
+        matrix = np.zeros((5, len(columns)))
+        for k, rows in enumerate(columns.values()):
+            matrix[rows, k] = 1.0
+        return matrix
+
+    def free(self, full: Array) -> Array:
+        """Return the free coordinates of full ones (..., 5)."""
+        keep = [0, 1, 2] + ([] if self.tied else [3]) + ([4] if self.floor is None else [])
+        return full[..., keep]
+
+    def full(self, free: Array) -> Array:
+        """Return (a, alpha, b, beta, E) of free coordinates."""
+        out: Array = free @ self.matrix().T
+        if self.floor is not None:
+            out[..., 4] = self.floor
+        return out
+
+    def bounds(self, loss: Array) -> tuple[Array, Array]:
+        """Return the box of the free coordinates."""
+        level = float(np.log(np.mean(loss)))
+        low, high = _EXPONENT_BOUNDS
+        lower = np.array([level - 25.0, low, level - 25.0, low, 0.0])
+        upper = np.array([level + 12.0, high, level + 12.0, high, float(np.max(loss))])
+        return self.free(lower), self.free(upper)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface:
+    """One data set, a row of weights for each resample (or None), and what is minimised."""
+
+    x: Array
+    y: Array
+    loss: Array
+    objective: Objective
+    coordinates: Coordinates
+    weight: Array | None = None
+
+    def terms(self, full: Array) -> tuple[Array, Array, Array]:
+        """Return the size term, the data term and the law's loss at every run, (R, n) each."""
+        size = np.exp(full[:, 0, None] - full[:, 1, None] * self.x)
+        data = np.exp(full[:, 2, None] - full[:, 3, None] * self.y)
+        return size, data, size + data + full[:, 4, None]
+
+    def residuals(self, full: Array) -> Array:
+        """Return the residuals (R, n) of coordinates (R, 5)."""
+        return self.objective.residuals(self.terms(full)[2], self.loss)
+
+    def jacobian(self, full: Array) -> Array:
+        """Return the derivatives (R, 5, n) of the residuals by (a, alpha, b, beta, E)."""
+        size, data, law = self.terms(full)
+        return self._jacobian(size, data, 1.0 / law if self.objective.is_log else np.ones_like(law))
+
+    def _jacobian(self, size: Array, data: Array, scale: Array) -> Array:
+        out = np.empty((len(size), 5, len(self.x)))
+        np.multiply(size, scale, out=out[:, 0])
+        np.multiply(out[:, 0], -self.x, out=out[:, 1])
+        np.multiply(data, scale, out=out[:, 2])
+        np.multiply(out[:, 2], -self.y, out=out[:, 3])
+        out[:, 4] = scale
+        return out
+
+    def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
+        """Return value, gradient and Hessian of the sum of Huber(r; delta)/delta, or of r²/2 for no delta.
+
+        For f = ln L the second derivatives are L''/L - f'f'ᵀ, so that the curvature of log residuals is the
+        linear one with psi taken off the weights (and L''/L instead of L'').
+        """
+        matrix = self.coordinates.matrix()
+        size, data, law = self.terms(self.coordinates.full(theta))
+        residual = self.objective.residuals(law, self.loss)
+        jacobian = self._jacobian(size, data, 1.0 / law if self.objective.is_log else np.ones_like(law))
+        weight = None if self.weight is None else self.weight[index if len(self.weight) > 1 else slice(None)]
+        psi, slope, value = huber(residual, delta, majorise=majorise)
+        if weight is not None:
+            psi, slope, value = psi * weight, slope * weight, value * weight
+        gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
+        if not majorise and self.objective.is_log:
+            slope = slope - psi
+        hessian = np.matmul(jacobian * slope[:, None, :], jacobian.transpose(0, 2, 1))
+        if not majorise:
+            for k, centred in ((0, self.x), (2, self.y)):
+                curvature = psi * jacobian[:, k]
+                first = curvature @ centred
+                hessian[:, k, k] += curvature.sum(axis=1)
+                hessian[:, k, k + 1] -= first
+                hessian[:, k + 1, k] -= first
+                hessian[:, k + 1, k + 1] += curvature @ (centred * centred)
+        if matrix.shape[1] < 5:
+            gradient = gradient @ matrix
+            hessian = matrix.T @ hessian @ matrix
+        return value.sum(axis=1), gradient, hessian
+
+
+EXPONENTS: tuple[float, float] = (0.02, 1.25)
+"""The range of exponents that the grid covers; published laws lie between 0.05 and 0.8."""
+
+_SINGULAR = 1e-13
+
+
+def exponent_grid(count: int) -> Array:
+    """Return ``count`` log-spaced exponents over :data:`EXPONENTS`."""
+    return np.geomspace(*EXPONENTS, count)
+
+
+def profile(
+    x: Array, y: Array, loss: Array, weight: Array, *, count: int, tied: bool = False, floor: float | None = None
+) -> tuple[Array, Array]:
+    """Return the residual sums and the solutions of every node of the grid, for every row of weights.
+
+    Parameters
+    ----------
+    x, y
+        Centred logs of parameters and tokens (n,).
+    loss
+        Losses (n,).
+    weight
+        Weights (R, n): one row for each resample.
+    count
+        Values per exponent.
+    tied
+        Only the diagonal alpha = beta.
+    floor
+        E when it is given; None when it is fitted.
+
+    Returns
+    -------
+    tuple
+        Sums (R, K) and solutions (R, K, 5) in the order ln A', alpha, ln B', beta, E, with A' and B' the terms at
+        the centre of the logs.
+
+    """
+    exponents = exponent_grid(count)
+    u, v = np.exp(-np.outer(exponents, x)), np.exp(-np.outer(exponents, y))
+    target = loss if floor is None else loss - floor
+    if tied:
+        alpha = beta = exponents
+        product = u * v
+        pick_u = pick_v = np.arange(count)
+    else:
+        pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
+        alpha, beta = exponents[pick_u], exponents[pick_v]
+        product = u[pick_u] * v[pick_v]
+    weighted = weight * target
+    ones = weight.sum(axis=1)[:, None]
+    gram = {
+        (0, 0): ones,
+        (0, 1): (weight @ u.T)[:, pick_u],
+        (0, 2): (weight @ v.T)[:, pick_v],
+        (1, 1): (weight @ (u * u).T)[:, pick_u],
+        (1, 2): weight @ product.T,
+        (2, 2): (weight @ (v * v).T)[:, pick_v],
+    }
+    moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
+    total = (weighted * target).sum(axis=1)[:, None]
+    rss, level = _non_negative(gram, moment, total, free=(0, 1, 2) if floor is None else (1, 2))
+    nodes = np.empty((*rss.shape, 5))
+    tiny = 1e-6 * np.mean(loss)  # a term that the grid drops starts the polish small, not at minus infinity
+    nodes[..., 0] = np.log(np.maximum(level[1], tiny))
+    nodes[..., 1] = alpha
+    nodes[..., 2] = np.log(np.maximum(level[2], tiny))
+    nodes[..., 3] = beta
+    nodes[..., 4] = level[0] if floor is None else floor
+    return rss, nodes
+
+
+def basins(rss: Array, nodes: Array, *, count: int, tied: bool, most: int) -> Array:
+    """Return the solutions at the ``most`` lowest local minima of one grid (K,), best first."""
+    if tied:
+        padded = np.pad(rss, 1, constant_values=np.inf)
+        local = (rss <= padded[:-2]) & (rss <= padded[2:])
+    else:
+        table = rss.reshape(count, count)
+        padded = np.pad(table, 1, constant_values=np.inf)
+        local = np.ones_like(table, dtype=bool)
+        for i in range(3):
+            for j in range(3):
+                local &= table <= padded[i : i + count, j : j + count]
+        local = local.ravel()
+    candidates = np.flatnonzero(local)
+    order = candidates[np.argsort(rss[candidates], kind="stable")][:most]
+    return nodes[order]
+
+
+def _non_negative(
+    gram: dict[tuple[int, int], Array], moment: list[Array], total: Array, *, free: tuple[int, ...]
+) -> tuple[Array, list[Array]]:
+    """Solve min |target - sum level_k column_k|² with level >= 0 at every node, over all active sets."""
+    shape = np.broadcast_shapes(gram[1, 2].shape, total.shape)
+    best = np.broadcast_to(total, shape).copy()
+    level = [np.zeros(shape) for _ in range(3)]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for size in range(1, len(free) + 1):
+            for chosen in combinations(free, size):
+                solution = _solve(gram, moment, chosen)
+                gain = sum((moment[k] * s for k, s in zip(chosen, solution, strict=True)), start=np.zeros(()))
+                rss = total - gain
+                feasible = rss < best
+                for s in solution:
+                    feasible &= s >= 0
+                best = np.where(feasible, rss, best)
+                for k in range(3):
+                    part = solution[chosen.index(k)] if k in chosen else 0.0
+                    level[k] = np.where(feasible, part, level[k])
+    return best, level
+
+
+def _solve(gram: dict[tuple[int, int], Array], moment: list[Array], chosen: tuple[int, ...]) -> list[Array]:
+    """Solve the normal equations of one active set by cofactors; NaN where they are singular in floating point."""
+    if len(chosen) == 1:
+        (i,) = chosen
+        return [moment[i] / gram[i, i]]
+    if len(chosen) == 2:
+        i, j = chosen
+        product = gram[i, i] * gram[j, j]
+        determinant = _regular(product - gram[i, j] ** 2, product)
+        return [
+            (moment[i] * gram[j, j] - moment[j] * gram[i, j]) / determinant,
+            (moment[j] * gram[i, i] - moment[i] * gram[i, j]) / determinant,
+        ]
+    a, b, c = gram[0, 0], gram[0, 1], gram[0, 2]
+    d, e, f = gram[1, 1], gram[1, 2], gram[2, 2]
+    cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
+    determinant = _regular(a * cofactors[0] + b * cofactors[1] + c * cofactors[2], a * d * f)
+    p, q, r = moment
+    return [
+        (cofactors[0] * p + cofactors[1] * q + cofactors[2] * r) / determinant,
+        (cofactors[1] * p + cofactors[3] * q + cofactors[4] * r) / determinant,
+        (cofactors[2] * p + cofactors[4] * q + cofactors[5] * r) / determinant,
+    ]
+
+
+def _regular(determinant: Array, product: Array) -> Array:
+    """Return the determinant where it is more than rounding of the product of the diagonal, else NaN."""
+    return np.where(determinant > _SINGULAR * product, determinant, np.nan)
+
+
+def polish(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, NDArray[bool_]]:
+    """Descend from each start, through all stages of delta or the last few."""
+    spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
+    lower, upper = surface.coordinates.bounds(surface.loss)
+    deltas = surface.objective.continuation(spread)
+    minimum = minimise(
+        surface,
+        surface.coordinates.free(start),
+        lower=lower,
+        upper=upper,
+        deltas=deltas if stages is None else deltas[-stages:],
+        zero=len(surface.loss) * 1e-31,
+    )
+    return surface.coordinates.full(minimum.theta), minimum.converged
+
+
+def neighbours(surface: Surface, theta: Array) -> Array:
+    """Return starts one and two standard errors away along the two least determined directions.
+
+    A sum of nearly absolute deviations has many shallow minima along a flat valley of few runs.
+    """
+    coordinates = surface.coordinates
+    jacobian = surface.jacobian(theta[None])[0].T @ coordinates.matrix()
+    scale = np.maximum(np.sqrt(np.sum(jacobian * jacobian, axis=0)), 1e-300)
+    information = (jacobian / scale).T @ (jacobian / scale)
+    strength, axes = np.linalg.eigh(information)
+    error = 1.5 * float(np.median(np.abs(surface.residuals(theta[None]))))
+    steps = [
+        sign * size * error * axes[:, k] / np.sqrt(max(strength[k], 1e-12)) / scale
+        for k in (0, 1)
+        for size in (1.0, 2.0)
+        for sign in (-1.0, 1.0)
+    ]
+    starts = np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss))
+    return coordinates.full(starts)
+
+
+def pass_through(surface: Surface, theta: Array, lower: Array, upper: Array) -> Array:
+    """Finish least absolute deviations exactly, in the coordinates that are not on a bound."""
+    coordinates = surface.coordinates
+    start = coordinates.free(theta)
+    loose = (start > lower) & (start < upper)
+
+    def place(part: Array) -> Array:
+        free = start.copy()
+        free[loose] = np.clip(part, lower[loose], upper[loose])
+        return coordinates.full(free[None])
+
+    part = refine_l1(
+        start[loose],
+        residuals=lambda part: surface.residuals(place(part))[0],
+        jacobian=lambda part: (coordinates.matrix().T @ surface.jacobian(place(part))[0])[loose],
+        weight=np.ones(len(surface.loss)) if surface.weight is None else surface.weight[0],
+    )
+    return place(part)[0]
+
+
+_NODES, _BASINS = 28, 3
+
+_EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
+
+_RESAMPLE_NODES = 16
+
+_BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
+
+_Part = TypeVar("_Part")
+
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solution:
+    """The optimum of one objective on one set of runs.
+
+    Attributes
+    ----------
+    theta
+        (a, alpha, b, beta, E) in centred logs: a = ln A - alpha*centre[0], b = ln B - beta*centre[1].
+    score
+        The objective as :meth:`Objective.score` reports it.
+    residuals
+        Fitted minus observed, in log loss or loss.
+    converged
+        Whether the descent ended at a stationary point.
+    bounds
+        The coefficients that ended on a bound of the search: ``"alpha"``, ``"E"``, ...
+    start_score
+        The objective at the best node of the grid, never below ``score``.
+    basins
+        How many local minima of the grid were polished.
+
+    """
+
+    theta: Array
+    centre: tuple[float, float]
+    score: float
+    residuals: Array
+    converged: bool
+    bounds: tuple[str, ...]
+    start_score: float
+    basins: int
+    objective: Objective
+    coordinates: Coordinates
+
+    @property
+    def law(self) -> Additive:
+        """The fitted law in raw units."""
+        return law_at(self.theta, self.centre)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Refits:
+    """The optima of many reweighted copies of the same runs: one row each.
+
+    ``theta`` (R, 5) is in the coordinates of :class:`Solution`; ``at_bound`` (R, 5) marks coefficients on a
+    bound; ``converged`` (R,) the descents that ended at a stationary point.
+    """
+
+    theta: Array
+    centre: tuple[float, float]
+    score: Array
+    converged: NDArray[bool_]
+    at_bound: NDArray[bool_]
+
+    def raw(self) -> Array:
+        """Return rows of (ln A, ln B, E, alpha, beta) in raw units."""
+        a, alpha, b, beta, floor = self.theta.T
+        return np.stack([a + alpha * self.centre[0], b + beta * self.centre[1], floor, alpha, beta], axis=1)
+
+
+def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
+    """Return the law of centred coordinates."""
+    a, alpha, b, beta, floor = (float(value) for value in theta)
+    return Additive(
+        E=floor,
+        A=float(np.exp(a + alpha * centre[0])),
+        B=float(np.exp(b + beta * centre[1])),
+        alpha=alpha,
+        beta=beta,
+    )
+
+
+def fit_additive(
+    points: Points, *, objective: Objective | None = None, tied: bool = False, floor: float | None = None
+) -> Solution:
+    """Fit the additive law to runs.
+
+    Parameters
+    ----------
+    points
+        At least as many runs as free coefficients.
+    objective
+        Huber 1e-3 on log loss unless given.
+    tied
+        Fit with alpha = beta.
+    floor
+        Keep E at this value (0 for a law without a floor); fitted when None.
+
+    Raises
+    ------
+    UsageError
+        For too few runs, or a fixed floor that is negative or above the smallest loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scaleplan.fitting.runs import Points
+    >>> params, tokens = (grid.ravel() for grid in np.meshgrid([1e8, 1e9, 1e10], [1e10, 1e11, 1e12]))
+    >>> fit = fit_additive(Points.of(params, tokens, 1.7 + 400 / params**0.34 + 410 / tokens**0.28))
+    >>> round(fit.law.alpha, 6), round(fit.law.beta, 6)
+    (0.34, 0.28)
+
+    """
+    objective = objective or Objective()
+    coordinates = Coordinates(tied=tied, floor=floor)
+    _check(points, coordinates)
+    surface = _surface(points, objective, coordinates)
+    rss, nodes = _profile(points, objective, coordinates, points.weight, count=_NODES)
+    start = basins(rss[0], nodes[0], count=_NODES, tied=tied, most=_BASINS)
+    first = objective.score(surface.residuals(start), points.weight)
+    theta, converged = polish(surface, start)
+    if len(points) <= _EXPLORED:
+        best = int(np.argmin(objective.score(surface.residuals(theta), points.weight)))
+        again, settled = polish(surface, neighbours(surface, theta[best]), stages=2)
+        theta, converged = np.concatenate([theta, again]), np.concatenate([converged, settled])
+    scores = objective.score(surface.residuals(theta), points.weight)
+    best = int(np.argmin(scores))
+    lower, upper = coordinates.bounds(points.loss)
+    if objective.robust == "l1":
+        theta[best] = pass_through(surface, theta[best], lower, upper)
+        scores[best] = objective.score(surface.residuals(theta[best : best + 1])[0], points.weight)
+    return Solution(
+        theta=theta[best],
+        centre=points.centre,
+        score=float(scores[best]),
+        residuals=surface.residuals(theta[best : best + 1])[0],
+        converged=bool(converged[best]),
+        bounds=_names(_on_bound(theta[best : best + 1], coordinates, lower, upper)[0]),
+        start_score=float(np.min(first)),
+        basins=len(start),
+        objective=objective,
+        coordinates=coordinates,
+    )
+
+
+def refit_additive(
+    points: Points,
+    weight: Array | NDArray[uint16],
+    *,
+    base: Solution,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Refits:
+    """Fit copies of the same runs with other weights, ``weight`` (R, n), in blocks.
+
+    Each copy starts from the better of its own grid and the solution ``base`` of the unweighted runs, with the
+    objective and the form of ``base``. ``progress`` is called with the number of copies done after each block. Blocks
+    do not depend on each other: ``jobs`` processes share them, with the same result for any number.
+    """
+    block = max(1, min(150, _BLOCK // max(1, len(points))))
+    parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
+    found: list[tuple[Array, NDArray[bool_], Array]] = []
+    for result in _each(partial(_refit_block, points, base), parts, jobs=jobs):
+        found.append(result)
+        if progress is not None:
+            progress(min(len(found) * block, len(weight)))
+    theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
+    coordinates = base.coordinates
+    return Refits(
+        theta=theta,
+        centre=points.centre,
+        score=score,
+        converged=converged,
+        at_bound=_on_bound(theta, coordinates, *coordinates.bounds(points.loss)),
+    )
+
+
+def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) -> Iterator[_Done]:
+    """Yield the task done for each part, in order, by ``jobs`` processes."""
+    if jobs == 1:
+        yield from map(task, parts)
+        return
+    import signal  # one job need not pay for these
+    from concurrent.futures import ProcessPoolExecutor
+
+    # an interrupt is for this process, which then ends the others
+    pool = ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield from pool.map(task, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _refit_block(
+    points: Points, base: Solution, weight: Array | NDArray[uint16]
+) -> tuple[Array, NDArray[bool_], Array]:
+    """Return the parameters, whether they converged, and the scores of a block of copies."""
+    objective, coordinates = base.objective, base.coordinates
+    lower, upper = coordinates.bounds(points.loss)
+    rows = np.asarray(weight, dtype=np.float64)  # a block at a time: all of them as floats are 8 times larger
+    rows = rows if points.weight is None else rows * points.weight
+    surface = _surface(points, objective, coordinates, weight=rows)
+    rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
+    best = np.argmin(rss, axis=1)
+    own = coordinates.full(np.clip(coordinates.free(nodes[np.arange(len(best)), best]), lower, upper))
+    common = np.broadcast_to(base.theta, own.shape)
+    own_score = objective.score(surface.residuals(own), rows)
+    common_score = objective.score(surface.residuals(common), rows)
+    start = np.where((common_score <= own_score)[:, None], common, own)
+    theta, converged = polish(surface, start)
+    return theta, converged, objective.score(surface.residuals(theta), rows)
+
+
+def _check(points: Points, coordinates: Coordinates) -> None:
+    if len(points) < coordinates.count:
+        raise UsageError(
+            f"{len(points)} runs cannot determine {coordinates.count} coefficients",
+            hint="at least 8 runs with 3 sizes and 3 token counts are needed for an interval",
+        )
+    floor = coordinates.floor
+    if floor is not None and not 0 <= floor < float(np.min(points.loss)):
+        raise UsageError(f"a floor of {floor:g} is not between 0 and the smallest loss {np.min(points.loss):g}")
+
+
+def _surface(
+    points: Points, objective: Objective, coordinates: Coordinates, *, weight: Array | None = None
+) -> Surface:
+    x, y = points.logs
+    rows = weight if weight is not None else None if points.weight is None else points.weight[None]
+    return Surface(x=x, y=y, loss=points.loss, objective=objective, coordinates=coordinates, weight=rows)
+
+
+def _profile(
+    points: Points, objective: Objective, coordinates: Coordinates, weight: Array | None, *, count: int
+) -> tuple[Array, Array]:
+    x, y = points.logs
+    rows = np.ones((1, len(points))) if weight is None else np.atleast_2d(weight)
+    if objective.is_log:
+        rows = rows / points.loss**2
+    return profile(x, y, points.loss, rows, count=count, tied=coordinates.tied, floor=coordinates.floor)
+
+
+def _on_bound(theta: Array, coordinates: Coordinates, lower: Array, upper: Array) -> NDArray[bool_]:
+    free = coordinates.free(theta)
+    width = 1e-9 * (upper - lower)
+    hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
+    out: NDArray[bool_] = (hit @ coordinates.matrix().T) > 0
+    return out
+
+
+def _names(at_bound: NDArray[bool_]) -> tuple[str, ...]:
+    return tuple(name for name, hit in zip(("A", "alpha", "B", "beta", "E"), at_bound, strict=True) if hit)

@@ -1,0 +1,451 @@
+"""The rows and columns in a file of runs.
+
+Reads CSV, TSV, JSON and JSON Lines from a file or standard input into one :class:`Grid` of untouched cells. Rows
+keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON Lines
+file is its row.
+
+
+The rows and columns in a JSON document or a stream of JSON lines.
+
+Read are a list of objects, an object of columns, an object with one list of objects, an object of runs by name, and
+one object a line. Nested keys become dotted paths: ``config.data.train_tokens``.
+
+
+The number that a cell of a table of runs holds.
+
+People write sizes as ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08`` or ``263.4344e9``, and a value that
+is not there as an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because nobody
+can retype an export; what cannot be read is reported with its text and never guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.files import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy import float64
+    from numpy.typing import NDArray
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_CELLS",
+    "Cell",
+    "RawTable",
+    "is_missing",
+    "read_grid",
+    "read_objects",
+    "to_number",
+    "to_numbers",
+    "to_text",
+]
+
+Cell = str | int | float | bool | None
+"""One value of a table: the text of a delimited file, or a scalar of a JSON document."""
+
+MAX_CELLS = 10_000_000
+"""The largest table, rows times columns: a few short lines can claim thousands of columns each."""
+
+_LONGEST = 60  # characters of a number with a unit; anything longer is prose
+
+_MISSING = frozenset(
+    {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
+)
+
+_WRITTEN = re.compile(
+    r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
+    r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT])?\s*(?:params?|parameters|tokens?|toks?)?"
+    r"|(?P<prefix>[kKMGTPEZY]?)\s*FLOPs?)",
+)
+
+_SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
+
+_PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
+
+
+def is_missing(cell: Cell) -> bool:
+    """Whether a cell says that there is no value."""
+    if isinstance(cell, str):
+        return cell.strip().casefold() in _MISSING
+    return cell is None or cell != cell  # noqa: PLR0124  NaN is the value that differs from itself
+
+
+def to_text(cell: Cell) -> str:
+    """Return a cell as text: what a name or a filter compares with."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return "" if cell is None else str(cell).strip()
+
+
+def to_number(cell: Cell) -> float:
+    """Return the number in a cell, NaN when it says that there is none.
+
+    Raises
+    ------
+    ValueError
+        When the cell holds anything else.
+
+    """
+    if isinstance(cell, str):
+        try:
+            return float(cell)
+        except ValueError:
+            return _written(cell)
+    if cell is None:
+        return float("nan")
+    if isinstance(cell, bool):
+        raise ValueError(cell)  # noqa: TRY004  a cell of a file is a value, whatever its type
+    try:
+        return float(cell)
+    except OverflowError:
+        return float("inf") if cell > 0 else float("-inf")
+
+
+def to_numbers(cells: Sequence[Cell]) -> tuple[NDArray[float64], Mapping[int, str]]:
+    """Return the numbers of a column, and the text of each cell that holds none, by position.
+
+    A cell that cannot be read is NaN in the array.
+    """
+    numbers = np.full(len(cells), np.nan)
+    unreadable: dict[int, str] = {}
+    known: dict[Cell, float] = {}
+    for position, cell in enumerate(cells):
+        try:
+            number = known[cell] if isinstance(cell, str) and cell in known else to_number(cell)
+        except ValueError:
+            unreadable[position] = to_text(cell)
+            continue
+        if isinstance(cell, str):
+            known[cell] = number
+        numbers[position] = number
+    return numbers, unreadable
+
+
+def _written(text: str) -> float:
+    stripped = text.strip()
+    if stripped.casefold() in _MISSING:
+        return float("nan")
+    match = _WRITTEN.fullmatch(stripped) if len(stripped) <= _LONGEST else None
+    if match is None or not (match["digits"] or len(match["fraction"] or "") > 1):
+        raise ValueError(text)
+    power = int((match["exponent"] or "e0")[1:])
+    if match["percent"]:
+        power -= 2
+    elif match["suffix"]:
+        power += _SUFFIXES[match["suffix"].lower()]
+    elif match["prefix"]:
+        power += _PREFIXES[match["prefix"]]
+    digits = (match["digits"] or "0").replace(",", "")
+    return float(f"{match['sign']}{digits}{match['fraction'] or ''}e{power}")  # as text: 2.81B is 2810000000 exactly
+
+
+_DEEPEST = 20  # levels of nesting; trackers write four or five
+
+_SHAPES = "a list of objects, an object of columns, or one object a line is read"
+
+Rows = tuple[tuple[str, ...], list[list["Cell"]], tuple[int, ...]]
+
+
+def read_objects(text: str, *, source: str, lines: bool) -> Rows:
+    """Return column names, records and row numbers of a JSON document, or of one object a line.
+
+    Raises
+    ------
+    FileError
+        When the text is not JSON, nested too deeply, or not a table; with the row where one is to blame.
+
+    """
+    if lines or _starts_with_whole_object(text):
+        return _read_lines(text, source)
+    document = _parse(text, where=source)
+    objects = _objects(document, source)
+    return _tabulated(enumerate(objects, 1), source)
+
+
+def _starts_with_whole_object(text: str) -> bool:
+    """Whether the first line is an object by itself and something follows: JSON Lines without the suffix."""
+    first, _, rest = text.lstrip().partition("\n")
+    if not (first.startswith("{") and first.rstrip().endswith("}") and rest.strip()):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read_lines(text: str, source: str) -> Rows:
+    found = []
+    for row, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        value = _parse(line, where=f"{source}: row {row}")
+        if not isinstance(value, dict):
+            raise FileError(f"{source}: row {row}: expected an object, found {_kind(value)}")
+        found.append((row, value))
+    return _tabulated(found, source)
+
+
+def _parse(text: str, *, where: str) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise FileError(f"{where}: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        line = f"row {error.lineno}, " if error.lineno > 1 else ""
+        raise FileError(f"{where}: not valid JSON ({line}character {error.colno}: {error.msg.lower()})") from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise FileError(f"{where}: a number has too many digits") from None
+
+
+def _objects(document: object, source: str) -> list[Mapping[str, object]]:
+    """Return one mapping a run from any of the shapes that are read."""
+    if isinstance(document, list):
+        for row, item in enumerate(document, 1):
+            if not isinstance(item, dict):
+                raise FileError(f"{source}: row {row}: expected an object, found {_kind(item)}", hint=_SHAPES)
+        return document
+    if not isinstance(document, dict):
+        raise FileError(f"{source}: this JSON document is {_kind(document)}", hint=_SHAPES)
+    tables = [
+        value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    if len(tables) == 1:
+        return _objects(tables[0], source)
+    values = list(document.values())
+    if values and all(isinstance(value, list) for value in values):
+        return _from_columns(document, source)
+    if values and all(isinstance(value, dict) for value in values):
+        keys = [tuple(value) for value in values]
+        if len(set(keys)) == 1 and all(key.isdigit() for key in keys[0]):  # pandas' to_json
+            return _from_columns({name: list(column.values()) for name, column in document.items()}, source)
+        return [{"key": key, **value} for key, value in document.items()]
+    if len(values) > 1 and not any(isinstance(value, list | dict) for value in values):
+        return [{"key": key, "value": value} for key, value in document.items()]
+    raise FileError(f"{source}: this JSON document is not a table of runs", hint=_SHAPES)
+
+
+def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        longest = max(lengths, key=lambda name: lengths[name])
+        shortest = min(lengths, key=lambda name: lengths[name])
+        sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
+        raise FileError(f"{source}: the columns differ in length: {sizes}")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _tabulated(objects: Iterable[tuple[int, Mapping[str, object]]], source: str) -> Rows:
+    positions: dict[str, int] = {}
+    flat: list[tuple[int, dict[str, Cell]]] = []
+    for row, item in objects:
+        cells: dict[str, Cell] = {}
+        _flatten(item, "", cells, depth=0, where=f"{source}: row {row}")
+        for name in cells:
+            positions.setdefault(name, len(positions))
+        if len(positions) * (len(flat) + 1) > MAX_CELLS:
+            raise FileError(f"{source}: row {row}: more than {MAX_CELLS:,} cells, counting every key for every row")
+        flat.append((row, cells))
+    records = [[cells.get(name) for name in positions] for _, cells in flat]
+    return tuple(positions), records, tuple(row for row, _ in flat)
+
+
+def _flatten(item: Mapping[str, object], prefix: str, cells: dict[str, Cell], *, depth: int, where: str) -> None:
+    """Collect the scalars of nested objects under dotted paths; lists inside a run are histories, not values."""
+    if depth > _DEEPEST:
+        raise FileError(f"{where}: nested more than {_DEEPEST} levels deep")
+    for key, value in item.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, dict):
+            _flatten(value, path, cells, depth=depth + 1, where=where)
+        elif value is None or isinstance(value, str | int | float):
+            if path in cells:
+                raise FileError(f"{where}: two keys are called {quote(path)} once nested keys are joined by dots")
+            cells[path] = value
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+MAX_BYTES = 32_000_000
+"""The largest input, in bytes: 32 MB hold 300,000 runs, and what is larger is a log of training steps."""
+
+_DELIMITERS = (",", "\t", ";", "|")
+
+_WHAT = "run file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTable:
+    """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``."""
+
+    source: str
+    sha256: str
+    names: tuple[str, ...]
+    records: Sequence[Sequence[Cell]]
+    rows: tuple[int, ...]
+
+    def column(self, name: str) -> list[Cell]:
+        """Return all cells of one column."""
+        position = self.names.index(name)
+        return [record[position] for record in self.records]
+
+
+def read_grid(source: Path | str) -> RawTable:
+    """Read the table in a file, or on standard input when ``source`` is ``-``.
+
+    Raises
+    ------
+    FileError
+        When there is no such file, it is too large, no text, or no table; with the row where one is to blame.
+
+    """
+    name, data = _read(source)
+    text = _decode(data, name)
+    suffix = "" if str(source) == "-" else Path(source).suffix.lower()
+    start = text.lstrip()[:1]
+    if not start:
+        raise FileError(f"{_WHAT} {quote(name)} is empty")
+    if suffix not in {".csv", ".tsv"} and (suffix in {".json", ".jsonl", ".ndjson"} or start in "{["):
+        names, records, rows = read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
+    else:
+        names, records, rows = _read_delimited(text, name)
+    if not records:
+        raise FileError(f"{name}: there are no rows below the column names")
+    return RawTable(source=name, sha256=hashlib.sha256(data).hexdigest(), names=names, records=records, rows=rows)
+
+
+def _read(source: Path | str) -> tuple[str, bytes]:
+    if str(source) == "-":
+        if sys.stdin.isatty():
+            raise UsageError("no runs on standard input", hint="pipe a file in, or name one")
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        name = "standard input"
+    else:
+        path = Path(source)
+        name = escape_control(path.name)
+        data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        hint = "keep one row for each run: the final loss, not every training step"
+        raise FileError(f"{_WHAT} {quote(name)} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
+    return name, data
+
+
+def _decode(data: bytes, name: str) -> str:
+    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"  # spreadsheets write both
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise FileError(f"{name}: row {row}: not UTF-8 text", hint="save the file as CSV in UTF-8") from None
+    if "\0" in text:
+        row = text.count("\n", 0, text.index("\0")) + 1
+        raise FileError(f"{name}: row {row}: this is a binary file", hint="CSV, TSV, JSON and JSON Lines are read")
+    return text
+
+
+def _read_delimited(text: str, name: str) -> tuple[tuple[str, ...], list[list[Cell]], tuple[int, ...]]:
+    delimiter = _delimiter(text)
+    records: list[list[Cell]] = []
+    rows: list[int] = []
+    names: list[str] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    row = 0
+    try:
+        for row, record in enumerate(reader, 1):
+            if not any(record):
+                continue
+            if not names:
+                names = record
+            elif not rows and _is_second_header(names, record):
+                names = _merged(names, record)
+            else:
+                if len(names) * len(rows) > MAX_CELLS:
+                    raise FileError(f"{name}: row {row}: more than {MAX_CELLS:,} cells")
+                records.append(_fitted(record, names, where=f"{name}: row {row}"))
+                rows.append(row)
+    except csv.Error as error:
+        raise FileError(f"{name}: row {row + 1}: {str(error).lower()}") from None
+    if all(_is_number(cell) for cell in names if not is_missing(cell)):
+        raise FileError(f"{name}: the first row holds numbers, not column names", hint="add a row of column names")
+    return _unique(names), records, tuple(rows)
+
+
+def _delimiter(text: str) -> str:
+    """Return the delimiter that splits the first row into most cells; the comma when none does."""
+    line = next(line for line in io.StringIO(text) if line.strip())
+
+    def width(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([line], delimiter=delimiter)))
+        except csv.Error:
+            return 0
+
+    return max(_DELIMITERS, key=width)
+
+
+def _fitted(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:
+    """Return a record with one cell for each column; cells that exports cut off at the end are empty."""
+    extra = record[len(names) :]
+    if any(extra):
+        hint = "a comma inside a cell needs quotes around the cell: '\"1,000\"'"
+        raise FileError(f"{where}: {len(record)} cells, but {len(names)} column names", hint=hint)
+    return [*record[: len(names)], *[""] * (len(names) - len(record))]
+
+
+def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
+    """Whether a row continues the header: words only, standing where the first row left cells of a span empty."""
+    words = [position for position, cell in enumerate(record) if cell.strip()]
+    spans = [position for position, cell in enumerate(names) if not cell.strip()]
+    return (
+        len(words) > 1
+        and any(position in words for position in spans if position > 0)
+        and not any(_is_number(record[position]) or is_missing(record[position]) for position in words)
+    )
+
+
+def _merged(names: Sequence[str], record: Sequence[str]) -> list[str]:
+    """Return ``top/bottom`` for two header rows, where an empty top cell continues the one before it."""
+    merged = []
+    top = ""
+    for position in range(max(len(names), len(record))):
+        top = (names[position].strip() if position < len(names) else "") or top
+        bottom = record[position].strip() if position < len(record) else ""
+        merged.append(f"{top}/{bottom}" if bottom else top)
+    return merged
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names that differ: a repeated one is numbered ``loss#1``, ``loss#2``; an empty one is ``column 3``."""
+    named = [name.strip() or f"column {position}" for position, name in enumerate(names, 1)]
+    counts = Counter(named)
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in named:
+        seen[name] += 1
+        unique.append(f"{name}#{seen[name]}" if counts[name] > 1 else name)
+    return tuple(unique)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return not is_missing(cell) and bool(to_number(cell) == to_number(cell))
+    except ValueError:
+        return False

@@ -1,0 +1,212 @@
+"""What is an amount of compute in other words: FLOP, PF-days, accelerator-hours, days, money, energy, carbon.
+
+Any of them may be given; it goes back to FLOP or accelerator-hours and from there to all the others that the
+accelerator, its utilisation, price, power and grid determine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.errors import UsageError, did_you_mean, quote
+from scaleplan.hardware.budget import BudgetRequest, resolve_budget
+from scaleplan.hardware.energy import PowerDraw, PowerGrids
+from scaleplan.toml_table import as_record
+
+if TYPE_CHECKING:
+    from scaleplan.hardware.energy import PowerGrid
+    from scaleplan.notices import Notice
+
+__all__ = ["FLOPS_PER_PF_DAY", "QUANTITIES", "Conversion", "convert"]
+
+FLOPS_PER_PF_DAY = 1e15 * 86_400.0
+
+_SECONDS_PER_DAY = 86_400.0
+
+QUANTITIES = ("flops", "pf_days", "gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
+"""What can be converted, by the names of the arguments and the fields of the result."""
+
+_NEEDS = {
+    "gpu_hours": "--gpu",
+    "days": "--gpu and --gpus",
+    "cost": "--gpu and --price",
+    "energy_kwh": "--gpu",
+    "carbon_kg": "--gpu and --grid",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """One amount of compute in every unit; None where what was given does not determine it.
+
+    Units: FLOP, PF-days (8.64e19 FLOP), hours of one accelerator, days on all ``gpus``, ``currency``, kWh from the
+    grid, kg CO2e by the grid's intensity of ``grid_year``.
+    """
+
+    schema: ClassVar[str] = "scaleplan/conversion/1"
+
+    flops: float
+    pf_days: float
+    gpu_hours: float | None
+    days: float | None
+    cost: float | None
+    energy_kwh: float | None
+    carbon_kg: float | None
+    currency: str | None
+    gpu: str | None
+    gpus: int | None
+    peak_flops_per_s: float | None
+    precision: str | None
+    utilisation: float | None
+    mfu: float | None
+    goodput: float | None
+    profile: str | None
+    utilisation_source: str | None
+    price_per_hour: float | None
+    grid: str | None
+    grid_g_co2_per_kwh: float | None
+    grid_year: int | None
+    warnings: tuple[Notice, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the flat mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+def convert(
+    *,
+    flops: float | None = None,
+    pf_days: float | None = None,
+    gpu_hours: float | None = None,
+    days: float | None = None,
+    cost: float | None = None,
+    energy_kwh: float | None = None,
+    carbon_kg: float | None = None,
+    gpu: str | None = None,
+    gpus: float | None = None,
+    mfu: float | None = None,
+    goodput: float | None = None,
+    precision: str | None = None,
+    profile: str | None = None,
+    price: float | str | None = None,
+    params: float | None = None,
+    moe: bool = False,
+    power: PowerDraw | None = None,
+    grid: str | None = None,
+    to: str | None = None,
+) -> Conversion:
+    """Convert exactly one amount into every other unit.
+
+    Parameters
+    ----------
+    flops, pf_days, gpu_hours, days, cost, energy_kwh, carbon_kg
+        The amount: one of them. All but the first two need ``gpu``; ``days`` also needs ``gpus``, ``cost`` a price
+        and ``carbon_kg`` a ``grid``.
+    gpu, gpus, mfu, goodput, precision, profile, price
+        The hardware, as in :class:`scaleplan.hardware.budget.BudgetRequest`.
+    params, moe
+        The model's active parameters and kind, on which the default utilisation depends.
+    power
+        Load, host overhead and PUE between the accelerators' design power and the grid.
+    grid
+        Country or cloud region whose carbon intensity counts; None for no carbon.
+    to
+        A quantity that must be part of the result.
+
+    Raises
+    ------
+    UsageError
+        For none or several amounts, and for an amount or ``to`` that what was given does not determine.
+
+    Examples
+    --------
+    >>> result = convert(gpu_hours=2000, gpu="h100-sxm", mfu=0.4)
+    >>> f"{result.flops:.4g}"
+    '2.849e+21'
+
+    """
+    amounts = (flops, pf_days, gpu_hours, days, cost, energy_kwh, carbon_kg)
+    name, amount = _single(dict(zip(QUANTITIES, amounts, strict=True)))
+    if to is not None and to not in QUANTITIES:
+        close = did_you_mean(to, QUANTITIES)
+        hint = f"did you mean '{close}'?" if close else f"known: {', '.join(QUANTITIES)}"
+        raise UsageError(f"cannot convert to {quote(to)}", hint=hint)
+    where = None if grid is None else PowerGrids().get(grid)
+    hardware = BudgetRequest(
+        gpu=gpu, gpus=gpus, mfu=mfu, goodput=goodput, precision=precision, profile=profile, price=price, power=power
+    )
+    funding = resolve_budget(_request(name, amount, hardware, where), params=params, moe=moe)
+    budget = funding.budget
+    if where is not None and budget.energy_kwh is None:
+        raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
+    result = Conversion(
+        flops=funding.flops,
+        pf_days=funding.flops / FLOPS_PER_PF_DAY,
+        gpu_hours=budget.gpu_hours,
+        days=budget.days,
+        cost=budget.cost,
+        energy_kwh=budget.energy_kwh,
+        carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
+        currency=budget.currency,
+        gpu=budget.gpu,
+        gpus=budget.gpus,
+        peak_flops_per_s=budget.peak_flops_per_s,
+        precision=budget.precision,
+        utilisation=budget.utilisation,
+        mfu=budget.mfu,
+        goodput=budget.goodput,
+        profile=budget.profile,
+        utilisation_source=budget.utilisation_source,
+        price_per_hour=budget.price_per_hour,
+        grid=None if where is None else where.code,
+        grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
+        grid_year=None if where is None else where.year,
+        warnings=funding.notices,
+    )
+    if to is not None and getattr(result, to) is None:
+        raise UsageError(f"{name} alone does not determine {to}", hint=f"add {_NEEDS[to]}")
+    return result
+
+
+def _single(amounts: dict[str, float | None]) -> tuple[str, float]:
+    given = {name: amount for name, amount in amounts.items() if amount is not None}
+    if len(given) != 1:
+        problem = f"more than one amount: {' and '.join(given)}" if given else "there is no amount to convert"
+        raise UsageError(problem, hint=f"give exactly one of {', '.join(QUANTITIES)}")
+    name, amount = given.popitem()
+    if not (math.isfinite(amount) and amount > 0):
+        raise UsageError(f"{name} is a number above 0, not {amount:g}")
+    return name, amount
+
+
+def _request(name: str, amount: float, hardware: BudgetRequest, grid: PowerGrid | None) -> BudgetRequest:
+    """Return the amount as one of the budget forms; energy and carbon become accelerator-hours."""
+    if name == "flops":
+        return replace(hardware, flops=amount)
+    if name == "pf_days":
+        return replace(hardware, flops=amount * FLOPS_PER_PF_DAY)
+    if hardware.gpu is None:
+        raise UsageError(
+            f"{name} needs --gpu to become FLOP",
+            hint="name the accelerator, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
+        )
+    if name == "gpu_hours":
+        return replace(hardware, gpu_hours=amount)
+    if name == "cost":
+        return replace(hardware, cost_usd=amount)
+    if name == "days":
+        if hardware.gpus is None:
+            raise UsageError("days need --gpus to become FLOP", hint="say how many accelerators with --gpus")
+        return replace(hardware, seconds=amount * _SECONDS_PER_DAY)
+    if name == "carbon_kg":
+        if grid is None or grid.g_co2_per_kwh == 0:
+            raise UsageError(
+                "carbon needs --grid to become energy", hint="name a country or region, such as --grid FRA"
+            )
+        amount *= 1000 / grid.g_co2_per_kwh
+    from scaleplan.hardware.accelerators import Accelerators
+
+    tdp_w = Accelerators().get(hardware.gpu).tdp_w
+    return replace(hardware, gpu_hours=(hardware.power or PowerDraw()).gpu_hours(amount, tdp_w=tdp_w))

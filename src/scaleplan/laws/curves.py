@@ -1,0 +1,384 @@
+"""Power laws between named quantities: y = a*x^n, y = a*x^-c + e, and y = a * product of x_i^n_i.
+
+Learning curves that bend: M3 and M4 of Alabdulmohsin et al. 2022 (arXiv:2209.06640).
+
+M1 is a power law (form ``power``) and M2 one with a floor (form ``offset_power``). M3 levels off at small x as
+well; M4 starts from the loss of chance.
+
+
+The broken neural scaling law (Caballero et al. 2022, arXiv:2210.14891, equation 1): a power law that bends.
+
+A quantity that changes in proportion to the logarithm of another, y = a + b*ln x.
+
+The loss along any schedule of learning rates, for one size of model (Luo et al. 2025, arXiv:2503.12811).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from scaleplan.arrays import exp, log, softplus
+from scaleplan.laws.base import Curve, Number, Units, coefficient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.toml_table import Table
+
+__all__ = [
+    "BNSL",
+    "Break",
+    "ChancePower",
+    "Logarithmic",
+    "MultiPower",
+    "MultiplicativePower",
+    "OffsetPower",
+    "OneInput",
+    "Power",
+    "ShiftedPower",
+    "named_quantity",
+    "quantity_names",
+    "unit_of",
+]
+
+_QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneInput(Curve):
+    """A curve of one quantity; ``x`` and ``y`` name the input and the output."""
+
+    x: str = "x"
+    y: str = "y"
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the coefficients, and the names of the input and the output."""
+        x, y = named_quantity(table, "x"), named_quantity(table, "y")
+        return replace(super(OneInput, cls).from_table(table), x=x, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantity that ``x`` names."""
+        return (self.x,)
+
+    def _input(self, inputs: Mapping[str, Number]) -> Number:
+        return inputs[self.x]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power(OneInput):
+    """y = a*x^n."""
+
+    form: ClassVar[str] = "power"
+    formula: ClassVar[str] = "y = a*x^n"
+
+    a: float = coefficient("y at x = 1", above=0)
+    n: float = coefficient("exponent")
+
+    def value(self, **inputs: Number) -> Number:
+        """Return a*x^n for the input that ``x`` names."""
+        return self.a * self._input(inputs) ** self.n
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale a: (y/v) = a*(x/u)^n has a*v*u^-n for raw x and y."""
+        return replace(self, a=self.a * unit_of(units, self.y) * unit_of(units, self.x) ** -self.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetPower(OneInput):
+    """y = a*x^-c + e."""
+
+    form: ClassVar[str] = "offset_power"
+    formula: ClassVar[str] = "y = a*x^-c + e"
+
+    a: float = coefficient("y above the offset at x = 1", above=0)
+    c: float = coefficient("rate of the fall, positive", above=0)
+    e: float = coefficient("what y approaches", at_least=0)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return a*x^-c + e for the input that ``x`` names."""
+        return self.a * self._input(inputs) ** -self.c + self.e
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale a and e: (y/v) = a*(x/u)^-c + e has a*v*u^c and e*v for raw x and y."""
+        y = unit_of(units, self.y)
+        return replace(self, a=self.a * y * unit_of(units, self.x) ** self.c, e=self.e * y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiplicativePower(Curve):
+    """y = a * product of x_i^n_i; a preset writes ``exponents = { params = -0.7, tokens = 0.3 }``."""
+
+    form: ClassVar[str] = "multiplicative_power"
+    formula: ClassVar[str] = "y = a * product of x_i^n_i"
+
+    a: float = coefficient("y where every input is 1", above=0)
+    exponents: tuple[tuple[str, float], ...] = ()
+    y: str = "y"
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the scale, the exponent of each input, and the name of the output."""
+        y = named_quantity(table, "y")
+        listed = table.table("exponents")
+        exponents = tuple((name, listed.number(name)) for name in quantity_names(table, "exponents"))
+        return replace(super(MultiplicativePower, cls).from_table(table), exponents=exponents, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantities that have an exponent."""
+        return tuple(name for name, _ in self.exponents)
+
+    def coefficients(self) -> dict[str, float]:
+        """Return the scale and, as ``exponents.NAME``, the exponents."""
+        return {"a": self.a, **{f"exponents.{name}": value for name, value in self.exponents}}
+
+    def with_coefficients(self, values: Mapping[str, float]) -> Self:
+        """Return the law with some of the scale and the ``exponents.NAME`` changed."""
+        exponents = tuple((name, values.get(f"exponents.{name}", value)) for name, value in self.exponents)
+        return replace(self, a=values.get("a", self.a), exponents=exponents)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the product for the inputs that ``exponents`` names."""
+        (first, exponent), *rest = self.exponents
+        product = self.a * inputs[first] ** exponent
+        for name, power in rest:
+            product = product * inputs[name] ** power
+        return product
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Rescale a by the unit of each input to its exponent."""
+        a = self.a * unit_of(units, self.y)
+        for name, exponent in self.exponents:
+            a *= unit_of(units, name) ** -exponent
+        return replace(self, a=a)
+
+
+def named_quantity(table: Table, key: str) -> str:
+    """Return the name of a quantity that a file gives at ``key``."""
+    name = table.text(key)
+    if not _QUANTITY.fullmatch(name):
+        raise table.error(key, "expected the name of a quantity in lower case, such as flops or loss")
+    return name
+
+
+def quantity_names(table: Table, key: str) -> tuple[str, ...]:
+    """Return the names of the quantities that a file gives numbers for in the table at ``key``."""
+    names = tuple(table.table(key).data)
+    if not names or not all(_QUANTITY.fullmatch(name) for name in names):
+        raise table.error(key, "expected a number for each quantity, such as { params = -0.7 }")
+    return names
+
+
+def unit_of(units: Units, name: str) -> float:
+    """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
+    return float(getattr(units, name)) if name in {item.name for item in fields(units)} else 1.0
+
+
+_FAR = 700.0
+
+_STEPS = 20  # of Newton's method, which doubles the digits: three times what smooth curves need
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftedPower(OneInput):
+    """M3: y = a (1/x + g)^c + e."""
+
+    form: ClassVar[str] = "shifted_power"
+    formula: ClassVar[str] = "y = a*(1/x + g)^c + e"
+
+    a: float = coefficient("scale of the fall", above=0)
+    g: float = coefficient("1/x at which the fall ends", at_least=0)
+    c: float = coefficient("rate of the fall, positive", above=0)
+    e: float = coefficient("offset of y", at_least=0)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return a*(1/x + g)^c + e."""
+        return self.a * (1.0 / self._input(inputs) + self.g) ** self.c + self.e
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChancePower(OneInput):
+    """M4: (y - e)/(y0 - y)^k = a x^-c, between the floor e and the loss of chance y0; k = 0 gives M2."""
+
+    form: ClassVar[str] = "chance_power"
+    formula: ClassVar[str] = "(y - e)/(y0 - y)^k = a*x^-c"
+
+    a: float = coefficient("scale of the fall", above=0)
+    c: float = coefficient("rate of the fall, positive", above=0)
+    e: float = coefficient("what y approaches", at_least=0)
+    y0: float = coefficient("y of chance, above e", above=0)
+    k: float = coefficient("how long y stays near chance", at_least=0)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the root y between e and y0, by Newton's method in the logit of (y - e)/(y0 - e).
+
+        With t the logit the equation is ln s(t) - k ln s(-t) = ln a - c ln x + (k - 1) ln(y0 - e), s the logistic
+        function. Its left side rises with t and bends one way only, so that the steps converge from anywhere.
+        """
+        span = self.y0 - self.e
+        wanted = log(self.a) - self.c * log(self._input(inputs)) + (self.k - 1.0) * log(span)
+        place = 0.0 * wanted
+        for _ in range(_STEPS):
+            below, above = softplus(-place), softplus(place)
+            slope = exp(-above) + self.k * exp(-below)
+            place = _within(place + (wanted + below - self.k * above) / (slope + 1e-300))
+        return self.e + span / (1.0 + exp(-place))
+
+
+def _within(value: Number) -> Number:
+    """Hold a logit where its exponential neither overflows nor matters."""
+    return 0.5 * (abs(value + _FAR) - abs(value - _FAR))
+
+
+_PARTS = ("c", "d", "f")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """One bend: the slope changes by ``c`` around x = ``d``, over a width of ``f`` in ln x; ``c`` may be negative."""
+
+    c: float
+    d: float
+    f: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BNSL(Curve):
+    """y = a + b x^-c0 times (1 + (x/d_i)^(1/f_i))^(-c_i f_i) for each break; the slope is -c0 before the first.
+
+    A preset writes the breaks as ``c1, d1, f1, c2, d2, f2, ...``.
+    """
+
+    form: ClassVar[str] = "bnsl"
+    formula: ClassVar[str] = "y = a + b*x^-c0 * product of (1 + (x/d_i)^(1/f_i))^(-c_i*f_i)"
+
+    a: float = coefficient("what y approaches", at_least=0)
+    b: float = coefficient("scale of the fall", above=0)
+    c0: float = coefficient("rate of the fall before the first break")
+    breaks: tuple[Break, ...] = ()
+    x: str = "x"
+    y: str = "y"
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the coefficients and the breaks, numbered from 1 without gaps."""
+        x, y = named_quantity(table, "x"), named_quantity(table, "y")
+        breaks: list[Break] = []
+        while any(f"{part}{len(breaks) + 1}" in table for part in _PARTS):
+            number = len(breaks) + 1
+            breaks.append(
+                Break(
+                    c=table.number(f"c{number}"),
+                    d=table.number(f"d{number}", above=0),
+                    f=table.number(f"f{number}", above=0),
+                )
+            )
+        return replace(super(BNSL, cls).from_table(table), breaks=tuple(breaks), x=x, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantity that ``x`` names."""
+        return (self.x,)
+
+    def coefficients(self) -> dict[str, float]:
+        """Return a, b, c0 and the parts of every break."""
+        parts = {
+            f"{part}{number}": getattr(bend, part)
+            for number, bend in enumerate(self.breaks, start=1)
+            for part in _PARTS
+        }
+        return {"a": self.a, "b": self.b, "c0": self.c0, **parts}
+
+    def with_coefficients(self, values: Mapping[str, float]) -> Self:
+        """Return the law with some of the coefficients changed."""
+        known = {**self.coefficients(), **values}
+        breaks = tuple(
+            Break(c=known[f"c{number}"], d=known[f"d{number}"], f=known[f"f{number}"])
+            for number in range(1, len(self.breaks) + 1)
+        )
+        return replace(self, a=known["a"], b=known["b"], c0=known["c0"], breaks=breaks)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return y, with the breaks computed in logarithms: (x/d)^(1/f) overflows for a sharp one."""
+        place = log(inputs[self.x])
+        power = -self.c0 * place
+        for bend in self.breaks:
+            power = power - bend.c * bend.f * softplus((place - log(bend.d)) / bend.f)
+        return self.a + self.b * exp(power)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logarithmic(Curve):
+    """y = a + b*ln x; ``x`` and ``y`` name the input and the output."""
+
+    form: ClassVar[str] = "logarithmic"
+    formula: ClassVar[str] = "y = a + b*ln x"
+
+    a: float = coefficient("y at x = 1")
+    b: float = coefficient("change of y per unit of ln x")
+    x: str = "x"
+    y: str = "y"
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the coefficients, and the names of the input and the output."""
+        x, y = named_quantity(table, "x"), named_quantity(table, "y")
+        return replace(super(Logarithmic, cls).from_table(table), x=x, y=y)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantity that ``x`` names."""
+        return (self.x,)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return a + b*ln x for the input that ``x`` names."""
+        return self.a + self.b * log(inputs[self.x])
+
+    def in_raw_units(self, units: Units) -> Self:
+        """Move a by the unit of x and scale both by that of y."""
+        y = unit_of(units, self.y)
+        return replace(self, a=(self.a - self.b * math.log(unit_of(units, self.x))) * y, b=self.b * y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiPower(Curve):
+    """L(t) = L0 + A*S(t)^-alpha + B*sum_k (eta_k - eta_(k-1))*(1 - (1 + C*eta_k^-gamma*(S(t) - S(k-1)))^-beta).
+
+    S is the cumulative learning rate, warm-up included. The sum runs over the steps of the schedule and is negative
+    while the rate decays; the first step has no gap. Neither size nor tokens: it chooses a schedule, not a split.
+    """
+
+    form: ClassVar[str] = "multi_power"
+    formula: ClassVar[str] = (
+        "L = L0 + A*S^-alpha + B*sum_k (eta_k - eta_(k-1))*(1 - (1 + C*eta_k^-gamma*(S - S_(k-1)))^-beta)"
+    )
+
+    L0: float = coefficient("irreducible loss of this size", at_least=0)
+    A: float = coefficient("scale of the power of the cumulative rate", above=0)
+    alpha: float = coefficient("exponent of the cumulative rate", above=0)
+    B: float = coefficient("scale of the gain by decay", at_least=0)
+    C: float = coefficient("scale of the saturation of the gain", above=0)
+    beta: float = coefficient("exponent of the saturation", above=0)
+    gamma: float = coefficient("exponent of the rate in the saturation")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The learning rates of all steps."""
+        return ("rates",)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the loss after the last of the steps with these ``rates``, an array of positive numbers."""
+        import numpy as np
+
+        rates = np.asarray(inputs["rates"], dtype=float)
+        cumulative = np.cumsum(rates)
+        since = cumulative[-1] - cumulative[:-1]
+        gaps, later = np.diff(rates), np.maximum(rates[1:], np.finfo(float).tiny)
+        gain = gaps * (1 - (1 + self.C * later**-self.gamma * since) ** -self.beta)
+        loss: Any = float(self.L0 + self.A * cumulative[-1] ** -self.alpha + self.B * gain.sum())
+        return loss

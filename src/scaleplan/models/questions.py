@@ -1,0 +1,221 @@
+"""The Python API of models: a config or a size in the words of the options → what it amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import QuantityError, UsageError, quote
+from scaleplan.models.layout import Wishes, serving_needs, training_needs
+from scaleplan.models.model import Model, read_model
+from scaleplan.models.shape import shape as find_shape
+from scaleplan.units import parse_count, parse_integer, parse_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scaleplan.models.layout import Needs
+    from scaleplan.models.shape import Shape
+
+__all__ = ["Amount", "memory", "model", "shape", "whole"]
+
+Amount = str | float
+"""An amount as a person gives it: ``"7B"``, ``"8k"``, or a number."""
+
+
+def whole(amount: Amount | None, *, what: str) -> int | None:
+    """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None.
+
+    Raises
+    ------
+    UsageError
+        For a number that is not whole.
+
+    """
+    if amount is None:
+        return None
+    value = parse_count(amount, what="tokens") if what == "context" else parse_integer(amount)
+    if value % 1 or value < 1:
+        raise UsageError(f"{what} {quote(amount)} is not a whole number of at least 1")
+    return int(value)
+
+
+def model(
+    source: str | Path | Mapping[str, object], *, arch: str | None = None, context: Amount | None = None
+) -> Model:
+    """Return what a model config amounts to: exact parameters, training FLOP per token, cache.
+
+    Parameters
+    ----------
+    source
+        A ``config.json``, a folder that holds one, its text, or the mapping itself.
+    arch
+        The family to read it as, where the config's ``model_type`` is unknown or absent.
+    context
+        Tokens in a training sequence, for the FLOP of attention.
+
+    Raises
+    ------
+    FileError
+        When the config cannot be read, or fields are missing, malformed or contradictory.
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> sizes = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}
+    >>> sp.model({**sizes, "n_positions": 1024}).params
+    124439808
+
+    """
+    return read_model(source, arch=arch, context=whole(context, what="context"))
+
+
+def shape(
+    params: Amount,
+    *,
+    style: str = "llama",
+    count: str = "total",
+    vocab: Amount | None = None,
+    tied: bool | None = None,
+    kv_heads: Amount | None = None,
+    tensor_parallel: Amount = 1,
+    context: Amount | None = None,
+    experts: Amount | None = None,
+    experts_per_token: Amount | None = None,
+) -> Shape:
+    """Return a hardware-aligned architecture of a size; see :func:`scaleplan.models.shape.shape`.
+
+    ``count`` says whether ``params`` counts everything (``total``) or leaves tables and head out
+    (``non_embedding``).
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> found = sp.shape("7B")
+    >>> abs(found.params / 7e9 - 1) < 0.01
+    True
+
+    """
+    return find_shape(
+        parse_count(params, what="params"),
+        style=style,
+        convention=count,
+        vocab=whole(vocab, what="vocab"),
+        tied=tied,
+        kv_heads=whole(kv_heads, what="kv_heads"),
+        tensor_parallel=whole(tensor_parallel, what="tensor_parallel") or 1,
+        context=whole(context, what="context"),
+        experts=whole(experts, what="experts"),
+        experts_per_token=whole(experts_per_token, what="experts_per_token"),
+    )
+
+
+def memory(
+    source: Amount | Path | Mapping[str, object] | Model,
+    *,
+    gpu: str | None = None,
+    gpus: Amount | None = None,
+    context: Amount | None = None,
+    batch: Amount | None = None,
+    micro_batch: Amount | None = None,
+    states: str | None = None,
+    recompute: str | None = None,
+    zero: Amount | None = None,
+    tensor: Amount | None = None,
+    pipeline: Amount | None = None,
+    context_parallel: Amount | None = None,
+    expert: Amount | None = None,
+    serve: bool = False,
+    sequences: Amount | None = None,
+    weight_bits: Amount | None = None,
+    cache_bits: Amount | None = None,
+) -> Needs:
+    """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
+
+    Parameters
+    ----------
+    source
+        A size (``"7B"``: the llama shape of it), a model, or what :func:`model` reads.
+    gpu, gpus
+        The devices. With both, the preferred layout that fits is found; without a number, for the fewest devices.
+    context, batch, micro_batch
+        Tokens of a sequence and of a step, and sequences that a device takes at once.
+    states, recompute, zero, tensor, pipeline, context_parallel, expert
+        What of the layout must be as given.
+    serve, sequences, weight_bits, cache_bits
+        For serving: sequences at once, bits of a weight and of a cached value (16).
+
+    Raises
+    ------
+    UnreachableError
+        When nothing fits the devices.
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> sp.memory("7B", gpu="h100-sxm").gpus
+    2
+
+    """
+    from scaleplan.hardware.accelerators import Accelerators
+
+    found = source if isinstance(source, Model) else _sized(source)
+    device = None if gpu is None else Accelerators().get(gpu)
+    devices, length = whole(gpus, what="gpus"), whole(context, what="context")
+    if serve:
+        layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
+        if any(value is not None for value in layout):
+            raise UsageError("serving has no training layout", hint="give --gpus, --sequences and bits only")
+        return serving_needs(
+            found,
+            accelerator=device,
+            gpus=devices,
+            sequence=length,
+            sequences=whole(sequences, what="sequences") or 1,
+            weight_bits=16.0 if weight_bits is None else parse_positive(weight_bits),
+            cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
+        )
+    if any(value is not None for value in (sequences, weight_bits, cache_bits)):
+        raise UsageError("sequences and bits belong to serving", hint="add --serve")
+    return training_needs(
+        found,
+        accelerator=device,
+        gpus=devices,
+        sequence=length,
+        batch_tokens=None if batch is None else parse_count(batch, what="tokens"),
+        wishes=Wishes(
+            states=states,
+            recompute=recompute,
+            tensor=whole(tensor, what="tensor"),
+            pipeline=whole(pipeline, what="pipeline"),
+            context=whole(context_parallel, what="context_parallel"),
+            expert=whole(expert, what="expert"),
+            zero=_stage(zero),
+            micro_batch=whole(micro_batch, what="micro_batch"),
+        ),
+    )
+
+
+def _stage(zero: Amount | None) -> int | None:
+    """Return a stage of sharing; the only count here that may be 0."""
+    if zero is None:
+        return None
+    for stage in range(4):
+        if str(zero).strip() == str(stage):
+            return stage
+    raise UsageError(f"there is no ZeRO stage {quote(zero)}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
+
+
+def _sized(source: Amount | Path | Mapping[str, object]) -> Model:
+    """Return the model of a config, or of a size: a text that reads as a count is one."""
+    if isinstance(source, str | int | float):
+        try:
+            params = parse_count(source, what="params")
+        except QuantityError:
+            if not isinstance(source, str):
+                raise
+        else:
+            return replace(find_shape(params).model, source=f"{source} in the llama style")
+        return read_model(source)
+    return read_model(source)

@@ -1,0 +1,220 @@
+"""What a command that judges hands to the formats of CI services: one case for each thing that was judged.
+
+Judgements as GitHub workflow commands, which become annotations at the file and line they name.
+
+Documented under "Workflow commands for GitHub Actions": ``::error file=…,line=…,title=…::message``, with ``%``, CR
+and LF escaped in both parts, and ``:`` and ``,`` in the properties.
+
+
+Judgements as JUnit XML, which most CI services show as tests: a suite for each run, a case for each limit.
+
+The elements and attributes are those that Jenkins' and GitLab's readers document: ``testsuites``, ``testsuite``,
+``testcase``, ``failure``, ``error`` and ``system-out``, in this order.
+
+
+Judgements as SARIF 2.1.0, the OASIS format that code scanning reads.
+
+In a message braces are doubled (section 3.11.5), and the brackets of what looks like a link are escaped (3.11.6),
+so that no text can act as a placeholder or a link; a path is a URI reference relative to the repository (3.4.4).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan import __version__
+from scaleplan.errors import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["STATUSES", "CodeLocation", "Judgement", "render_github", "render_junit", "render_sarif"]
+
+STATUSES = ("pass", "warn", "fail", "error")
+"""Kept; not kept, and worth a word; not kept, and an error; and what could not be judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeLocation:
+    """A place in a file, as its path is shown to people; the line is None where it is not known."""
+
+    file: str
+    line: int | None
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One judgement.
+
+    Parameters
+    ----------
+    suite
+        What was judged: the name of a run.
+    name
+        By what: the text of a limit.
+    rule
+        A stable id of the kind of judgement, such as the quantity.
+    status
+        One of :data:`STATUSES`.
+    message
+        One line that says what was found.
+    details
+        Further lines: what the policy says, what to do.
+    locations
+        Where it comes from, the foremost first.
+
+    """
+
+    suite: str
+    name: str
+    rule: str
+    status: str
+    message: str
+    details: tuple[str, ...] = ()
+    locations: tuple[CodeLocation, ...] = ()
+
+
+_COMMANDS = {"warn": "warning", "fail": "error", "error": "error"}
+
+_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+
+_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+
+
+def render_github(cases: Iterable[Judgement]) -> str:
+    """Return one command a line for every case that did not pass."""
+    return "".join(f"{_command(case)}\n" for case in cases if case.status in _COMMANDS)
+
+
+def _command(case: Judgement) -> str:
+    properties = {}
+    if case.locations:
+        place = case.locations[0]
+        properties["file"] = place.file
+        if place.line is not None:
+            properties["line"] = str(place.line)
+    properties["title"] = f"{case.suite}: {case.name}"
+    written = ",".join(f"{name}={escape_control(value).translate(_PROPERTY)}" for name, value in properties.items())
+    also = [f"also {place.file}:{place.line}" for place in case.locations[1:] if place.line is not None]
+    text = "\n".join(map(escape_control, (case.message, *case.details, *also)))
+    return f"::{_COMMANDS[case.status]} {written}::{text.translate(_DATA)}"
+
+
+_SPECIAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
+
+
+def render_junit(cases: Sequence[Judgement]) -> str:
+    """Return an XML document; a warning is a passing case that says so in its output."""
+    suites: dict[str, list[Judgement]] = {}
+    for case in cases:
+        suites.setdefault(case.suite, []).append(case)
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="scaleplan" {_counts(cases)}>']
+    for suite, members in suites.items():
+        lines.append(f'  <testsuite name="{_escape(suite)}" {_counts(members)}>')
+        for case in members:
+            lines += _testcase(case)
+        lines.append("  </testsuite>")
+    lines.append("</testsuites>")
+    return "\n".join(lines) + "\n"
+
+
+def _counts(cases: Sequence[Judgement]) -> str:
+    failures = sum(case.status == "fail" for case in cases)
+    errors = sum(case.status == "error" for case in cases)
+    return f'tests="{len(cases)}" failures="{failures}" errors="{errors}" skipped="0" time="0"'
+
+
+def _testcase(case: Judgement) -> Iterator[str]:
+    place = ""
+    if case.locations:
+        place = f' file="{_escape(case.locations[0].file)}"'
+        if case.locations[0].line is not None:
+            place += f' line="{case.locations[0].line}"'
+    opening = f'    <testcase classname="{_escape(case.suite)}" name="{_escape(case.name)}"{place} time="0"'
+    if case.status == "pass":
+        yield f"{opening}/>"
+        return
+    yield f"{opening}>"
+    where = [f"{at.file}:{at.line}" for at in case.locations if at.line is not None]
+    text = "\n".join(_escape(line) for line in (case.message, *case.details, *where))
+    if case.status == "warn":
+        yield f"      <system-out>warning: {text}</system-out>"
+    else:
+        element = "failure" if case.status == "fail" else "error"
+        yield f'      <{element} message="{_escape(case.message)}" type="{_escape(case.rule)}">{text}</{element}>'
+    yield "    </testcase>"
+
+
+def _escape(text: str) -> str:
+    """Escape markup, and what a CI runner acts on in a log; control characters, which XML lacks, are spelt out."""
+    return escape_control(text).translate(_SPECIAL).replace("::", "&#58;:")
+
+
+_LEVELS = {"warn": "warning", "fail": "error", "error": "error"}
+
+_PLACEHOLDER = str.maketrans({"{": "{{", "}": "}}"})
+
+_LINK = str.maketrans({"[": "\\[", "]": "\\]"})
+
+
+def render_sarif(cases: Sequence[Judgement]) -> str:
+    """Return a log with one run and one result for every case that did not pass."""
+    rules = sorted({case.rule for case in cases})
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "scaleplan",
+                        "version": __version__,
+                        "rules": [
+                            {"id": rule, "shortDescription": {"text": f"limit on {_message(rule)}"}} for rule in rules
+                        ],
+                    }
+                },
+                "invocations": [{"executionSuccessful": all(case.status != "error" for case in cases)}],
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(case, rules) for case in cases if case.status in _LEVELS],
+            }
+        ],
+    }
+    return json.dumps(log, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def _result(case: Judgement, rules: list[str]) -> dict[str, object]:
+    text = ". ".join((f"{case.suite}: {case.message}", *case.details))
+    result: dict[str, object] = {
+        "ruleId": case.rule,
+        "ruleIndex": rules.index(case.rule),
+        "level": _LEVELS[case.status],
+        "message": {"text": _message(text)},
+    }
+    if case.locations:
+        result["locations"] = [_location(case.locations[0])]
+    if case.locations[1:]:
+        result["relatedLocations"] = [
+            {"id": number, **_location(place), **({"message": {"text": _message(place.what)}} if place.what else {})}
+            for number, place in enumerate(case.locations[1:], start=1)
+        ]
+    return result
+
+
+def _location(place: CodeLocation) -> dict[str, object]:
+    from urllib.parse import quote
+
+    physical: dict[str, object] = {
+        "artifactLocation": {"uri": quote(escape_control(place.file)), "uriBaseId": "%SRCROOT%"}
+    }
+    if place.line is not None:
+        physical["region"] = {"startLine": place.line}
+    return {"physicalLocation": physical}
+
+
+def _message(text: str) -> str:
+    plain = escape_control(text).translate(_PLACEHOLDER)
+    return plain.translate(_LINK) if "](" in plain else plain

@@ -1,0 +1,120 @@
+"""Results for programs: JSON, one object or one a line, with every digit and never a NaN.
+
+Results as CSV and TSV: the keys of the JSON, nested ones joined by dots, one record a row.
+
+Many plans a second: JSON lines from columns, by filling a template instead of building objects.
+
+The template is made from the JSON of one plan: what is the same in every plan is encoded once, what varies is
+a slot. The bytes are those that encoding each plan by itself would give.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["Template", "cell", "encode", "flat", "render_delimited", "render_json", "render_jsonl"]
+
+_LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
+_PAGE = json.JSONEncoder(allow_nan=False, ensure_ascii=False, indent=2)
+
+
+def encode(value: object) -> str:
+    """Return a value as JSON on one line; ValueError for a number that JSON does not have."""
+    return _LINE.encode(value)
+
+
+def render_json(result: dict[str, object]) -> str:
+    """Return one indented JSON object, ending in a newline."""
+    return _PAGE.encode(result) + "\n"
+
+
+def render_jsonl(records: Iterable[dict[str, object]]) -> str:
+    """Return one compact JSON object a line."""
+    return "".join(encode(record) + "\n" for record in records)
+
+
+_ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadsheets, commands of CI runners
+
+
+def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str, header: bool = True) -> str:
+    """Return a header and one row a record; a text that a spreadsheet would run as a formula gets a quote."""
+    rows = [dict(flat(record)) for record in records]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    if header:
+        writer.writerow(columns)
+    writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
+    return out.getvalue()
+
+
+def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the scalars of a record by dotted key; a pair of numbers becomes ``.low`` and ``.high``."""
+    for key, value in record.items():
+        name = prefix + key
+        if isinstance(value, dict):
+            yield from flat(value, f"{name}.")
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(item, int | float) for item in value):
+            yield f"{name}.low", value[0]
+            yield f"{name}.high", value[1]
+        elif key == "warnings" and isinstance(value, list):
+            yield name, " ".join(str(item["code"]) for item in value)
+        elif isinstance(value, list):
+            yield name, encode(value)
+        else:
+            yield name, value
+
+
+def cell(value: object) -> object:
+    """Return a value as a cell: text that cannot act as a formula, nothing for null."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = escape_control(value)
+        return f"'{text}" if text.startswith(_ACTIVE_STARTS) else text
+    return "" if value is None else value
+
+
+class Template:
+    """A record with slots.
+
+    Parameters
+    ----------
+    record
+        One record, as plain mappings and lists.
+    slots
+        The dotted keys that vary from record to record, each with how its value is written: ``"number"`` for a
+        float, ``"json"`` for text that is JSON already.
+
+    """
+
+    def __init__(self, record: Mapping[str, object], slots: Mapping[str, str]) -> None:
+        self.keys = tuple(slots)
+        marks = {f"\x00{key}\x00": kind for key, kind in slots.items()}
+        text = encode(_marked(record, set(slots), "")).replace("%", "%%")
+        for mark, kind in marks.items():
+            text = text.replace(encode(mark), "%r" if kind == "number" else "%s")
+        self.text = text + "\n"
+
+    def lines(self, columns: Sequence[Sequence[object]]) -> Iterator[str]:
+        """Yield one line a record; ``columns`` are in the order of ``keys``."""
+        return map(self.text.__mod__, zip(*columns, strict=True))
+
+
+def _marked(value: object, slots: set[str], path: str) -> object:
+    if path in slots:
+        return f"\x00{path}\x00"
+    if isinstance(value, dict):
+        return {key: _marked(item, slots, f"{path}.{key}" if path else key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_marked(item, slots, f"{path}.{i}") for i, item in enumerate(value)]
+    return value

@@ -1,0 +1,160 @@
+"""What a report is about: a question, its answer, and everything that is shown beside it."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import scaleplan
+from scaleplan import api
+from scaleplan.advice.sensitivity import sensitivity
+from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
+from scaleplan.errors import ScaleplanError
+from scaleplan.planning import planner as posing
+from scaleplan.planning.request import SWEPT, HardwareWords
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from scaleplan.advice.sensitivity import Swing
+    from scaleplan.charts.chart import Chart
+    from scaleplan.planning.plan import Plan
+    from scaleplan.presets.preset import Preset
+
+__all__ = ["Subject", "command_text", "gather"]
+
+_HARDWARE = tuple(HardwareWords.__annotations__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Everything that a report shows.
+
+    ``left_out`` says of each law that cannot answer why not; ``sources`` are (what, where from) of the figures that
+    are not the law's; ``versions`` names what computed the page.
+    """
+
+    words: Mapping[str, Any]
+    command: str
+    plan: Plan
+    preset: Preset
+    charts: tuple[Chart, ...]
+    others: tuple[Plan, ...]
+    left_out: tuple[tuple[str, str], ...]
+    swings: tuple[Swing, ...]
+    sources: tuple[tuple[str, str], ...]
+    versions: str
+
+
+def gather(words: Mapping[str, Any]) -> Subject:
+    """Answer a question in the words of :func:`scaleplan.api.optimal`, and everything that a report adds.
+
+    Raises
+    ------
+    ScaleplanError
+        When the question has no answer.
+
+    """
+    words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
+    asked = ChartRequest.of(words)
+    plan = asked.plan or api.optimal(**words)  # without a budget the latter says so
+    others, left_out = _others(words, plan)
+    return Subject(
+        words=words,
+        command=command_text("report", words),
+        plan=plan,
+        preset=asked.planner.preset,
+        charts=tuple(_charts(asked, [other.preset for other in others], words)),
+        others=others,
+        left_out=left_out,
+        swings=sensitivity(words, plan, others),
+        sources=tuple(_sources(plan)),
+        versions=f"scaleplan {scaleplan.__version__}, Python {platform.python_version()}",
+    )
+
+
+_DEFAULTS = {"level": "0.9", "overhead": "0.05"}
+"""Said in full, so that the command gives the same answer whatever the settings of who runs it."""
+
+
+def _order(item: tuple[str, object]) -> tuple[int, str]:
+    """Put the budget first, then the hardware, then the rest; the same for every way of asking."""
+    name = item[0]
+    for place, group in enumerate((*((each,) for each in SWEPT), _HARDWARE, ("preset",))):
+        if name in group:
+            return place, name
+    return len(SWEPT) + 2, name
+
+
+def command_text(name: str, words: Mapping[str, Any]) -> str:
+    """Return the command line that asks the same question, quoted for a shell."""
+    parts = ["scaleplan", name]
+    for word, value in words.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        for each in values:
+            if each is not None:
+                parts += [f"--{word.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
+    return shlex.join(parts)
+
+
+def _others(words: Mapping[str, Any], plan: Plan) -> tuple[tuple[Plan, ...], tuple[tuple[str, str], ...]]:
+    """Return the plans of the laws that ``compare`` shows, this one first, and why others are not among them."""
+    rest = {**words, "count": "total"}
+    found, left_out = [api.optimal(**rest)], []
+    for preset in api.COMPARED:
+        if preset == plan.preset:
+            continue
+        try:
+            found.append(api.optimal(**{**rest, "preset": preset}))
+        except ScaleplanError as error:
+            left_out.append((preset, error.message))
+    return tuple(found), tuple(left_out)
+
+
+def _charts(asked: ChartRequest, laws: list[str], words: Mapping[str, Any]) -> Iterator[Chart]:
+    """Yield the pictures that this law can give."""
+    from scaleplan.charts import planning_plots as planning
+
+    assert asked.flops is not None
+    budgets, flops = asked.budgets(), asked.flops
+    rest = {name: value for name, value in words.items() if name not in {*SWEPT, *_HARDWARE, "preset", "count"}}
+    planners = [asked.planner, *(posing.planner_of(**{**rest, "preset": law}) for law in laws[1:])]
+    drawn: tuple[Callable[[], Chart], ...] = (
+        lambda: planning.isoflop_chart(asked.planner, isoflop_budgets(asked)),
+        lambda: planning.loss_chart(asked.planner, budgets, at=flops),
+        lambda: planning.frontier_chart(asked.planner, budgets, at=flops),
+        lambda: cost_chart(asked),
+        lambda: planning.compare_chart(planners, budgets, at=flops),
+    )
+    for draw in drawn:
+        try:
+            yield draw()
+        except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
+            continue
+
+
+def _sources(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield where the figures of the hardware come from, with their dates."""
+    budget = plan.budget
+    if budget.gpu is None:
+        return
+    from scaleplan.hardware.accelerators import Accelerators
+    from scaleplan.hardware.prices import Prices
+    from scaleplan.hardware.utilisation import UtilisationTable
+
+    device = Accelerators().get(budget.gpu)
+    yield "peak", f"{device.name}, as of {device.as_of}: {'; '.join(device.sources)}"
+    if budget.utilisation_source is not None:
+        table = UtilisationTable()
+        origin = "" if budget.utilisation_source == "given" else f"; {table.source}"
+        yield "utilisation", budget.utilisation_source + origin
+    if budget.price_per_hour is not None:
+        prices = Prices()
+        known = [prices.default(device.id), *prices.listed(device.id)]
+        match = [price for price in known if price is not None and price.usd_per_hour == budget.price_per_hour]
+        yield (
+            "price",
+            f"{match[0].commitment}, {match[0].date}: {match[0].source}" if match else "given with the question",
+        )

@@ -1,0 +1,114 @@
+"""A report for a terminal or a pipe: aligned, no boxes, the same words in both; only colour differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.output.report import Fact, Report, ReportTable
+
+__all__ = ["render_text", "styled_lines"]
+
+_INDENT = "  "
+
+_WIDTH = 100
+
+Line = tuple[str, str]
+"""A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
+
+
+def render_text(report: Report) -> str:
+    """Return the report as plain text, ending in a newline."""
+    return "".join(f"{line}\n" for line, _ in styled_lines(report))
+
+
+def styled_lines(report: Report) -> Iterator[Line]:
+    """Yield the lines of a report, each with the style a terminal may give it; none is a command to a CI runner."""
+    for line, style in _styled(report):
+        yield (_disarmed(line) if "::" in line or "##[" in line else line), style
+
+
+def _disarmed(line: str) -> str:
+    """Quote what a runner would act on in a log: ``::name::`` at the start of a line, ``##[name]`` anywhere."""
+    text = line.replace("##[", "## [")
+    start = len(text) - len(text.lstrip())
+    return f"{text[:start]}'{text[start:]}" if text.startswith("::", start) else text
+
+
+def _styled(report: Report) -> Iterator[Line]:
+    if report.title:
+        yield escape_control(report.title), "title"
+    yield from ((escape_control(line), "body") for line in (*report.lines, *report.drawing))
+    if report.facts:
+        yield "", "body"
+        yield from ((line, "body") for line in _facts(report.facts, report.level))
+    if report.grid is not None:
+        yield "", "body"
+        yield from _grid(report.grid)
+    if report.remarks:
+        yield "", "body"
+        for remark in report.remarks:
+            yield from ((line, "remark") for line in _wrapped(remark, first=_INDENT, rest=_INDENT))
+    for section in report.sections:
+        yield "", "body"
+        yield from _styled(section)
+
+
+def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
+    label_width = max(len(fact.label) for fact in facts)
+    value_width = max((len(fact.value) for fact in facts if not fact.prose), default=0)
+    low_width = max(len(fact.low) for fact in facts)
+    high_width = max(len(fact.high) for fact in facts)
+    shown_level = level
+    for fact in facts:
+        label = _INDENT + fact.label.ljust(label_width)
+        if fact.prose:
+            yield from _wrapped(fact.value, first=f"{label}  ", rest=" " * (len(label) + 2))
+            continue
+        parts = [label, fact.value.rjust(value_width)]
+        if low_width:
+            if fact.low:
+                parts += [
+                    shown_level.rjust(len(level)),
+                    f"{fact.low.rjust(low_width)} – {fact.high.ljust(high_width)}",
+                ]
+                shown_level = ""  # said once, on the first line that has an interval
+            elif fact.unit:
+                parts += [" " * len(level), " " * (low_width + 3 + high_width)]
+        if fact.unit:
+            parts.append(fact.unit)
+        yield escape_control("  ".join(parts).rstrip())
+
+
+def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
+    """Yield prose in lines of a readable width; long words such as paths stay whole."""
+    safe = escape_control(text)
+    if len(first) + len(safe) <= _WIDTH:
+        yield first + safe
+        return
+    from textwrap import wrap
+
+    yield from wrap(
+        safe,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _grid(grid: ReportTable) -> Iterator[Line]:
+    cells = [tuple(escape_control(cell) for cell in row) for row in (grid.columns, *grid.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
+    left = [name in grid.text for name in grid.columns]
+    for number, row in enumerate(cells):
+        padded = (
+            cell.ljust(width) if is_text else cell.rjust(width)
+            for cell, width, is_text in zip(row, widths, left, strict=True)
+        )
+        yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"

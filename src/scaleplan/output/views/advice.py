@@ -1,0 +1,195 @@
+"""Batch and learning rate for people: a row a rule, the spread, and what the critical batch allows.
+
+The best vocabulary for people: three approaches and the middle one.
+
+The precisions of an accelerator for people: speed on one side, worth of a parameter on the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.units import format_count, format_flops, format_fraction, format_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scaleplan.advice.batch import Advice, Critical, Outside, RuleAnswer, Trade
+    from scaleplan.advice.precisions import PrecisionChoice, PrecisionRow
+    from scaleplan.advice.vocabulary import Vocabulary
+
+__all__ = ["hyperparameters_report", "precisions_report", "vocabulary_report"]
+
+_SYMBOLS = {
+    "params": "N",
+    "tokens": "D",
+    "flops": "C",
+    "loss": "L",
+    "experts": "E",
+    "tokens_per_param": "D/N",
+}
+
+
+def hyperparameters_report(advice: Advice) -> Report:
+    """Return the report: the rules, then one section for each critical batch."""
+    return Report(
+        title=f"{format_count(advice.params)} on {format_count(advice.tokens)} tokens, "
+        f"{format_flops(advice.flops)}, {advice.preset}",
+        grid=ReportTable(
+            columns=("rule", "rate", "batch", "kind", "asked with", "beyond range"),
+            rows=tuple(_row(answer) for answer in advice.rules if answer.reason is None or _said(answer)),
+            text=frozenset({"rule", "kind", "asked with", "beyond range"}),
+        ),
+        remarks=tuple(_remarks(advice)),
+        sections=tuple(_section(critical, advice) for critical in advice.critical),
+    )
+
+
+def _said(answer: RuleAnswer) -> bool:
+    return answer.learning_rate is not None or answer.batch_tokens is not None
+
+
+def _mark(answer: RuleAnswer) -> str:
+    return "" if answer.status == "verified" else "*"
+
+
+def _row(answer: RuleAnswer) -> tuple[str, ...]:
+    return (
+        answer.rule + _mark(answer),
+        "–" if answer.learning_rate is None else f"{answer.learning_rate:.2e}",
+        "–" if answer.batch_tokens is None else format_count(answer.batch_tokens),
+        answer.batch_kind or "",
+        " ".join(f"{_SYMBOLS[name]}={_amount(name, value)}" for name, value in answer.asked_with.items()),
+        " ".join(_outside(item) for item in answer.outside),
+    )
+
+
+def _amount(name: str, value: float) -> str:
+    return format_count(value) if name in ("params", "tokens") else format_number(value)
+
+
+def _outside(item: Outside) -> str:
+    factor = f"{item.factor:.1f}" if item.factor < 10 else f"{item.factor:,.0f}"
+    return f"{_SYMBOLS[item.quantity]} {'1/' if item.side == 'below' else ''}{factor}x"
+
+
+def _remarks(advice: Advice) -> Iterator[str]:
+    if advice.learning_rate is not None:
+        spread = advice.learning_rate
+        yield f"learning rate: {spread.low:.2e} – {spread.high:.2e}, {spread.factor:.1f}x apart"
+    if advice.batch_tokens is not None:
+        spread = advice.batch_tokens
+        low, high = format_count(spread.low), format_count(spread.high)
+        yield f"batch: {low} – {high} tokens, {spread.factor:.1f}x apart"
+    if advice.tuned is not None:
+        tuned = advice.tuned
+        yield (
+            f"{format_count(tuned.batch_from)} tuned on {format_count(tuned.tokens_from)} tokens "
+            f"→ {format_count(tuned.batch_tokens)} by the exponents of {tuned.rule}"
+        )
+    if any(_mark(answer) and _said(answer) for answer in advice.rules):
+        yield "* known from a single source"
+    for answer in advice.rules:
+        if answer.reason is not None:
+            yield f"{answer.rule}: {answer.reason}"
+
+
+def _section(critical: Critical, advice: Advice) -> Report:
+    timed = critical.best is not None
+    columns = ("batch", "steps", "tokens", "extra compute", *(("GPUs", "days") if timed else ()))
+    return Report(
+        title=f"critical batch by {critical.rule}: {format_count(critical.batch_tokens)} tokens, "
+        f"at least {format_count(critical.steps_min)} steps",
+        grid=ReportTable(columns=columns, rows=tuple(_trade(trade, timed=timed) for trade in critical.trades)),
+        remarks=tuple(_times(critical, advice)),
+    )
+
+
+def _trade(trade: Trade, *, timed: bool) -> tuple[str, ...]:
+    row = (
+        format_count(trade.batch_tokens),
+        format_count(trade.steps),
+        format_count(trade.tokens),
+        format_fraction(trade.overhead),
+    )
+    if not timed or trade.gpus is None or trade.days is None:
+        return row
+    return (*row, f"{trade.gpus:,.0f}", format_number(trade.days))
+
+
+def _times(critical: Critical, advice: Advice) -> Iterator[str]:
+    best, floor = critical.best, critical.floor_days
+    if best is None or floor is None or best.gpus is None or best.days is None:
+        return
+    whose = "with these" if advice.gpus is not None else "worth having: with"
+    yield (
+        f"shortest {whose} {best.gpus:,.0f} {advice.gpu}: {format_number(best.days)} days, "
+        f"a batch of {format_count(best.batch_tokens)}; any number of them: {format_number(floor)} days"
+    )
+    one = advice.gpus_per_replica == 1
+    busy = "1 accelerator" if one else f"{advice.gpus_per_replica:,.0f} accelerators"
+    yield f"one sequence of {advice.sequence:,.0f} tokens is taken to keep a replica of {busy} busy"
+
+
+def vocabulary_report(answer: Vocabulary) -> Report:
+    """Return the report of one answer."""
+    return Report(
+        title=f"{format_count(answer.params)} non-vocabulary parameters of width {answer.width:,.0f}, "
+        f"{format_flops(answer.flops)}",
+        facts=(
+            Fact(label="vocabulary", value=format_count(answer.vocabulary), unit="entries"),
+            Fact(label="its parameters", value=format_count(answer.vocabulary_params)),
+            Fact(label="by IsoFLOP", value=format_count(answer.isoflop)),
+            Fact(label="by derivative", value=format_count(answer.derivative)),
+            Fact(label="by fitted loss", value=format_count(answer.parametric)),
+        ),
+        remarks=(
+            f"the middle of three approaches of Tao et al. 2024, {format_number(answer.spread)}x apart",
+            "round to a multiple of 128 that your tokenizer can be trained to",
+        ),
+    )
+
+
+def precisions_report(choice: PrecisionChoice) -> Report:
+    """Return a row for each precision, and the verdict."""
+    best = next(row for row in choice.rows if row.precision == choice.best)
+    if choice.best == choice.reference:
+        verdict = f"{choice.best}: fewer bits cost more than their speed buys here"
+    else:
+        gain = format_fraction(best.advantage)
+        verdict = f"{choice.best}: its loss would take {gain} more compute in {choice.reference}"
+    return Report(
+        title=f"{choice.gpu}, {choice.preset}",
+        grid=ReportTable(
+            columns=(
+                "precision",
+                "speed",
+                "compute",
+                "worth",
+                "parameters",
+                "tokens",
+                "loss",
+                f"vs {choice.reference}",
+            ),
+            rows=tuple(_row_precisions(row) for row in choice.rows),
+            text=frozenset({"precision"}),
+        ),
+        remarks=(
+            verdict,
+            f"speed is peak times utilisation, in {choice.reference}'s; worth is N_eff/N by Kumar et al. 2024",
+        ),
+    )
+
+
+def _row_precisions(row: PrecisionRow) -> tuple[str, ...]:
+    return (
+        row.precision,
+        f"{format_number(row.speed)}x",
+        format_flops(row.flops),
+        format_number(row.params_worth),
+        format_count(row.params),
+        format_count(row.tokens),
+        format_number(row.loss, digits=4),
+        f"{100 * row.advantage:+.0f} %",
+    )

@@ -1,0 +1,472 @@
+"""A plan, or several, for people: the answer first, its uncertainty beside it, where it comes from below.
+
+The run of a plan for people: architecture, layout, schedule and bill, below the plan itself.
+
+A conversion for people: one amount of compute in every unit that is determined.
+
+What more compute buys, for people: the next doubling, the next percent, and how the returns diminish.
+
+The table of inference demands for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.output.views.model import memory_facts, parallel_text
+from scaleplan.planning.constraints import entries
+from scaleplan.planning.constraints import keys as constraint_keys
+from scaleplan.units import (
+    format_count,
+    format_flops,
+    format_fraction,
+    format_gigabytes,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_pf_days,
+    format_seconds,
+    format_usd,
+    format_usd_per_hour,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scaleplan.advice.marginal import Marginal
+    from scaleplan.hardware.budget import Bill, Budget
+    from scaleplan.hardware.convert import Conversion
+    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.planning.training_run import TrainingRun
+
+__all__ = [
+    "comparison_report",
+    "conversion_report",
+    "demand_report",
+    "format_loss",
+    "marginal_report",
+    "plan_report",
+    "plans_report",
+    "size_label",
+    "with_blueprint",
+]
+
+_ROUNDING = 1e-9
+"""A compute overhead below this is the digits of an inverse, and is not told."""
+
+_SIZES = {
+    "total": "parameters",
+    "non_embedding": "parameters (non-embedding)",
+    "active": "parameters (active)",
+    "total_minus_input_embedding": "parameters (no input emb.)",
+    "flops_per_token": "FLOP per token (M)",
+}
+
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "number": format_number,
+    "tokens": format_count,
+    "params": format_count,
+    "flops": format_flops,
+    "usd": format_usd,
+}
+"""How the facts of constraints are written, by kind."""
+
+
+def size_label(convention: str) -> str:
+    """Return what ``params`` counts under a convention, in words."""
+    return _SIZES[convention]
+
+
+def format_loss(value: float) -> str:
+    """Write a loss with four significant digits, as far as any law of this field can be trusted."""
+    return format_number(value, digits=4)
+
+
+def plan_report(plan: Plan) -> Report:
+    """Return the report of one plan."""
+    sure = plan.interval
+    size = size_label(plan.params_convention)
+    facts = [
+        _fact(size, plan.params, sure.params if sure else None, format_count),
+        _fact("tokens", plan.tokens, sure.tokens if sure else None, format_count),
+    ]
+    if plan.tokens_per_param is not None:
+        ratios = sure.tokens_per_param if sure else None
+        facts.append(_fact("tokens/param", plan.tokens_per_param, ratios, format_number))
+    if plan.loss is not None:
+        facts.append(_fact("loss", plan.loss, sure.loss if sure else None, format_loss, unit=plan.loss_unit))
+    facts += [
+        _fact(key.label, value, None, _WRITTEN[key.kind])
+        for key in constraint_keys()
+        if key.label and isinstance(value := plan.constraints.get(key.name), float)
+    ]
+    if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
+        facts.insert(1, _fact(size_label(plan.converted.convention), plan.converted.params, None, format_count))
+    return Report(
+        title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
+        facts=tuple(facts),
+        level=format_fraction(sure.level) if sure else "",
+        remarks=tuple(_remarks(plan)),
+    )
+
+
+def _fact(
+    label: str,
+    value: float,
+    interval: tuple[float, float] | None,
+    written: Callable[[float], str],
+    *,
+    unit: str = "",
+) -> Fact:
+    low, high = ("", "")
+    if interval is not None and interval[0] < interval[1]:
+        low, high = written(interval[0]), written(interval[1])
+    return Fact(label=label, value=written(value), low=low, high=high, unit=unit)
+
+
+def _remarks(plan: Plan) -> Iterator[str]:
+    if plan.near_optimal is not None:
+        low, high = (format_count(size) for size in plan.near_optimal.params)
+        line = (
+            f"within {format_fraction(plan.near_optimal.compute_overhead)} of the compute: {low} – {high} parameters"
+        )
+        errors = plan.size_errors
+        if errors is not None and errors.half is not None and errors.double is not None:
+            least, most = (f"{100 * wasted:.0f}" for wasted in sorted((errors.half, errors.double)))
+            line += f"; half or twice the size wastes {least if least == most else f'{least} – {most}'} %"
+        yield line
+    if plan.optimum is not None:
+        best = plan.optimum
+        yield f"optimum at this compute: {format_count(best.params)} on {format_count(best.tokens)} tokens" + (
+            f", loss {format_loss(best.loss)}" if best.loss is not None else ""
+        )
+    if plan.excess_loss is not None and (plan.compute_overhead or 0.0) > _ROUNDING:
+        yield (
+            f"this plan: {format_number(plan.excess_loss)} above the optimum's loss; "
+            f"{format_fraction(plan.compute_overhead or 0.0)} more compute than that loss needs"
+        )
+    yield from _constrained(plan)
+    if plan.budget.gpu is not None:
+        yield _derivation(plan.budget)
+    if plan.flops_convention != "6ND":
+        yield f"compute counted as {plan.flops_convention}"
+
+
+def _constrained(plan: Plan) -> Iterator[str]:
+    """Say what the constraints and the limits of a plan do to it."""
+    for entry in entries():
+        if plan.constraints.get(entry.keys[0].name) is not None:
+            yield from entry.load().remarks(plan.constraints)
+    for each in plan.binding:
+        line = f"{each.limit} binds"
+        if each.excess_loss is not None:
+            line += f": without it the loss would be {format_number(each.excess_loss)} lower"
+        if each.compute_overhead is not None and each.compute_overhead > _ROUNDING:
+            spared = format_fraction(1 - 1 / (1 + each.compute_overhead))
+            line += f", or the budget for the same loss {spared} smaller"
+        yield line
+
+
+def _derivation(budget: Budget) -> str:
+    parts = []
+    if budget.gpu_hours is not None:
+        parts.append(format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours"))
+    if budget.gpus is not None and budget.days is not None:
+        parts.append(f"{budget.gpus:,.0f} devices for {format_number(budget.days)} days")
+    if budget.peak_flops_per_s is not None and budget.utilisation is not None:
+        parts.append(
+            f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s {budget.precision} "
+            f"at {format_fraction(budget.utilisation)} utilisation"
+        )
+    if budget.cost is not None:
+        price = f" at {format_usd_per_hour(budget.price_per_hour)}" if budget.price_per_hour is not None else ""
+        parts.append(format_usd(budget.cost) + price)
+    if budget.energy_kwh is not None:
+        parts.append(format_kwh(budget.energy_kwh))
+    return "; ".join(parts)
+
+
+def plans_report(plans: Sequence[Plan], *, title: str) -> Report:
+    """Return a table of plans, one a row, with the columns that any of them fills."""
+    columns: dict[str, Callable[[Plan], str]] = {
+        "compute": lambda plan: format_flops(plan.flops),
+        "preset": lambda plan: plan.preset,
+        "parameters": lambda plan: format_count(plan.params),
+        "tokens": lambda plan: format_count(plan.tokens),
+        "tokens/param": lambda plan: "" if plan.tokens_per_param is None else format_number(plan.tokens_per_param),
+        "loss": lambda plan: "" if plan.loss is None else format_loss(plan.loss),
+        "GPU-hours": lambda plan: _hours(plan.budget),
+        "cost": lambda plan: "" if plan.budget.cost is None else format_usd(plan.budget.cost),
+    }
+    rows = [[written(plan) for written in columns.values()] for plan in plans]
+    same_preset = len({plan.preset for plan in plans}) == 1
+    keep = [
+        i for i, name in enumerate(columns) if any(row[i] for row in rows) and not (name == "preset" and same_preset)
+    ]
+    names = tuple(columns)
+    return Report(
+        title=title,
+        grid=ReportTable(
+            columns=tuple(names[i] for i in keep),
+            rows=tuple(tuple(row[i] for i in keep) for row in rows),
+            text=frozenset({"preset"}),
+        ),
+    )
+
+
+def _hours(budget: Budget) -> str:
+    return "" if budget.gpu_hours is None else format_hours(budget.gpu_hours, unit="").strip()
+
+
+def comparison_report(comparison: Plans) -> Report:
+    """Return several laws' answers to one budget: sizes in one convention, losses each in its own unit."""
+    convention = (
+        comparison.plans[0].converted.convention if comparison.plans and comparison.plans[0].converted else ""
+    )
+    rows = []
+    for plan in comparison:
+        size = plan.converted.params if plan.converted else None
+        rows.append(
+            (
+                plan.preset,
+                "–" if size is None else format_count(size),
+                format_count(plan.params),
+                plan.params_convention.replace("_", " "),
+                format_count(plan.tokens),
+                "–" if plan.loss is None else format_loss(plan.loss),
+                plan.loss_unit if plan.loss is not None else "",
+            )
+        )
+    flops = sorted({plan.flops for plan in comparison})
+    return Report(
+        title=" – ".join(format_flops(value) for value in flops[:: max(1, len(flops) - 1)]),
+        grid=ReportTable(
+            columns=("law", convention, "own count", "which", "tokens", "loss", "in"),
+            rows=tuple(rows),
+            text=frozenset({"law", "which", "in"}),
+        ),
+        remarks=(
+            f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
+            "losses of different laws stand on different text and tokenizers: do not compare them",
+        ),
+    )
+
+
+_GIGA = 1e9
+
+
+def with_blueprint(report: Report, plan: Plan) -> Report:
+    """Return the report of a plan with the sections of its run."""
+    blueprint = plan.blueprint
+    assert blueprint is not None
+    sections = [Report(title="the run", facts=tuple(_schedule(blueprint)))]
+    if blueprint.layout is not None:
+        layout = blueprint.layout
+        use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
+        sections.append(Report(title=f"each device holds {use}", facts=tuple(memory_facts(layout.memory))))
+    if blueprint.bill is not None:
+        facts = tuple(_bill(plan.budget, blueprint.bill))
+        band = f" (x/÷ {blueprint.bill.factor:g})" if blueprint.bill.factor else ""
+        sections.append(Report(title=f"the bill{band}", facts=facts, remarks=tuple(_dates(blueprint.bill))))
+    return replace(report, sections=(*report.sections, *sections))
+
+
+def _schedule(blueprint: TrainingRun) -> Iterator[Fact]:
+    a = blueprint.architecture
+    groups = f", {a['kv_heads']} kv heads" if a["kv_heads"] != a["heads"] else ""
+    sizes = f"{a['family']}, {a['layers']} layers of {a['width']}, {a['heads']} heads{groups}"
+    yield Fact(label="architecture", value=f"{sizes}, inner width {a['expert_width'] or a['ffn_width']}", prose=True)
+    params = a["params"]
+    assert isinstance(params, int)
+    yield Fact(label="parameters", value=f"{params:,}, vocabulary {a['vocab']}", prose=True)
+    if blueprint.layout is not None:
+        layout = blueprint.layout
+        yield Fact(label="layout", value=parallel_text(layout.parallel), prose=True)
+        micro = f"{layout.micro_batch} of {blueprint.sequence:,} tokens, {layout.accumulation} a step"
+        yield Fact(label="micro-batch", value=f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
+        yield Fact(label="recomputation", value=f"{layout.recompute}; states: {layout.states}", prose=True)
+    elif blueprint.fits is False and blueprint.fewest_devices is not None:
+        yield Fact(label="layout", value=f"none fits; {blueprint.fewest_devices:,} devices would do", prose=True)
+    elif blueprint.fewest_devices is not None:
+        yield Fact(label="devices", value=f"{blueprint.fewest_devices:,} or more", prose=True)
+    step = f" of {format_seconds(blueprint.step_seconds)}" if blueprint.step_seconds is not None else ""
+    per_step = format_count(blueprint.tokens_per_step)
+    yield Fact(label="steps", value=f"{blueprint.steps:,}{step}, {per_step} tokens each", prose=True)
+    yield Fact(label="", value=f"batch: {blueprint.batch_source}", prose=True)
+    least = blueprint.least_time
+    if least is not None:
+        devices = f"; the batch feeds {least.most_devices:,.0f} devices"
+        yield Fact(
+            label="least time", value=f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True
+        )
+
+
+def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
+    rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
+        ("accelerator-hours", budget.gpu_hours, bill.gpu_hours, format_hours),
+        ("days", budget.days, bill.days, format_number),
+        ("money", budget.cost, bill.cost, format_usd),
+        ("energy", budget.energy_kwh, bill.energy_kwh, format_kwh),
+    ]
+    for label, value, span, written in rows:
+        if value is not None:
+            low, high = (written(end) for end in span) if span and bill.factor else ("", "")
+            yield Fact(label=label, value=written(value), low=low, high=high)
+    if bill.carbon_kg is not None:
+        yield Fact(label="carbon", value=format_kilograms(bill.carbon_kg))
+    if budget.utilisation is not None and budget.goodput is not None and budget.mfu is not None:
+        shares = f"{format_fraction(budget.mfu)} while training, {format_fraction(budget.goodput)} of the time"
+        yield Fact(label="utilisation", value=format_fraction(budget.utilisation), unit=shares)
+
+
+def _dates(bill: Bill) -> Iterator[str]:
+    if bill.utilisation_date is not None:
+        yield f"utilisation: defaults of {bill.utilisation_date}"
+    if bill.price_date is not None:
+        yield f"price: default of {bill.price_date}"
+    if bill.grid is not None:
+        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"
+
+
+def conversion_report(result: Conversion) -> Report:
+    """Return the amounts, and below them what they rest on."""
+    amounts = {
+        "compute": format_flops(result.flops, digits=4),
+        "": format_pf_days(result.flops),
+        "accelerator-hours": None if result.gpu_hours is None else format_hours(result.gpu_hours),
+        "wall clock": None if result.days is None else f"{format_number(result.days)} days",
+        "money": None if result.cost is None else format_usd(result.cost),
+        "energy": None if result.energy_kwh is None else format_kwh(result.energy_kwh),
+        "carbon": None if result.carbon_kg is None else format_kilograms(result.carbon_kg),
+    }
+    remarks = []
+    if result.peak_flops_per_s is not None and result.utilisation is not None:
+        devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
+        peak = format_number(result.peak_flops_per_s / 1e12, digits=4)
+        used = format_fraction(result.utilisation)
+        remarks.append(
+            f"{devices} at {peak} TFLOP/s {result.precision} and {used} utilisation ({result.utilisation_source})"
+        )
+    if result.price_per_hour is not None:
+        remarks.append(f"{format_usd_per_hour(result.price_per_hour)} for one accelerator")
+    if result.grid is not None:
+        remarks.append(
+            f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
+        )
+    return Report(
+        title=format_flops(result.flops),
+        facts=tuple(Fact(label=label, value=value) for label, value in amounts.items() if value is not None),
+        remarks=tuple(remarks),
+    )
+
+
+def marginal_report(result: Marginal) -> Report:
+    """Return the report: what the next bit buys, then the doublings."""
+    unit = result.loss_unit
+    facts = [
+        Fact(label="loss", value=format_loss(result.loss), unit=unit),
+        Fact(label="the next doubling gains", value=format_number(result.gain_per_doubling), unit=unit),
+        Fact(label="the next 1 % gains", value=format_number(result.gain_of_next_percent), unit=unit),
+    ]
+    if result.cost_of_next_percent is not None:
+        facts.append(Fact(label="the next 1 % costs", value=format_usd(result.cost_of_next_percent)))
+    if result.flops_per_hundredth is not None:
+        more = format_fraction(result.flops_per_hundredth / result.flops)
+        facts.append(Fact(label="0.01 less loss takes", value=more, unit="more compute"))
+    if result.cost_per_hundredth is not None:
+        facts.append(Fact(label="0.01 less loss costs", value=format_usd(result.cost_per_hundredth)))
+    return Report(
+        title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
+        facts=tuple(facts),
+        grid=_grid(result),
+        remarks=tuple(_remarks_marginal(result)),
+    )
+
+
+def _grid(result: Marginal) -> ReportTable:
+    priced = any(step.cost is not None for step in result.steps)
+    sure = any(step.gain_interval is not None for step in result.steps)
+    columns = ["compute", "parameters", "tokens", "loss", "gain"]
+    if sure and result.level is not None:
+        columns.append(format_fraction(result.level))
+    if priced:
+        columns += ["cost", "the doubling"]
+    rows = []
+    for step in result.steps:
+        row = [
+            f"{step.factor:g}x",
+            format_count(step.params),
+            format_count(step.tokens),
+            format_loss(step.loss),
+            "" if step.gain is None else format_number(step.gain),
+        ]
+        if sure and result.level is not None:
+            span = step.gain_interval
+            row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
+        if priced:
+            row.append("" if step.cost is None else format_usd(step.cost))
+            row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
+        rows.append(tuple(row))
+    return ReportTable(columns=tuple(columns), rows=tuple(rows))
+
+
+def _remarks_marginal(result: Marginal) -> Iterator[str]:
+    if result.exponent is not None:
+        shrinks = 2.0**-result.exponent
+        floor = "" if result.floor is None else f" above the floor of {format_loss(result.floor)}"
+        yield (
+            f"each doubling costs twice the one before and gains about {shrinks:.2f} of it: "
+            f"the loss{floor} falls as compute to the power {-result.exponent:.3f}"
+        )
+    if result.halving_factor is not None:
+        what = "the loss" if result.floor is None else "what is left above the floor"
+        yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
+
+
+def demand_report(plans: Plans) -> Report:
+    """Return the report: one demand a row, against the optimum for training alone at the same loss."""
+    first = plans.plans[0]
+    only = first.training_only
+    remarks = (
+        [f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"]
+        if only
+        else []
+    )
+    remarks.append(
+        "training, size and tokens are multiples of that; it pays back where the total falls below its total"
+    )
+    return Report(
+        title=f"loss {format_loss(first.loss) if first.loss is not None else ''}, {first.preset}",
+        grid=ReportTable(
+            columns=(
+                "inference tokens",
+                "parameters",
+                "tokens",
+                "size",
+                "training",
+                "total",
+                "saving",
+                "pays back at",
+            ),
+            rows=tuple(_row(plan) for plan in plans),
+        ),
+        remarks=tuple(remarks),
+    )
+
+
+def _row(plan: Plan) -> tuple[str, ...]:
+    only = plan.training_only
+    back = None if only is None else only.pays_back_at_tokens
+    return (
+        format_count(plan.inference_tokens),
+        format_count(plan.params),
+        format_count(plan.tokens),
+        "" if only is None else f"{format_number(only.params_ratio)}x",
+        "" if only is None else f"{format_number(only.flops_ratio)}x",
+        format_flops(plan.total_flops),
+        "" if only is None else format_fraction(only.saving),
+        "" if back is None else format_count(back),
+    )

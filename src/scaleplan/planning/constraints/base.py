@@ -1,0 +1,245 @@
+"""How a constraint presents itself: its options, the keys it adds to a plan, and where its class lives.
+
+An :class:`Entry` in a registry is all that the command line, the Python API and the output know of a constraint:
+in :mod:`scaleplan.planning.constraints`, ``EFFECTIVE`` has effective quantities, ``TERMS`` terms of the cost and
+``VARIANTS`` laws with a further variable to choose. The class is imported when one of its options is given.
+
+
+What an effective quantity is: a map (N, D) → (effective N, effective D) in front of any loss surface.
+
+What a term of the cost is: something else that the budget pays for.
+
+What a quantity of a law is that a plan chooses: given, assumed, or the best of several.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from scaleplan.errors import UsageError, quote
+from scaleplan.laws.mixtures import VariableSurface
+from scaleplan.record import Record
+from scaleplan.units import parse_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scaleplan.cost import Cost
+    from scaleplan.hardware.budget import Budget
+    from scaleplan.laws.base import LossSurface
+    from scaleplan.notices import Notice
+    from scaleplan.planning.frontier import SolvedFrontier
+    from scaleplan.planning.problem import Effective
+    from scaleplan.presets.preset import Preset
+    from scaleplan.units.limits import Limit
+
+__all__ = [
+    "AUTO",
+    "Constraint",
+    "EffectiveQuantity",
+    "Entry",
+    "Key",
+    "Option",
+    "Point",
+    "Term",
+    "Variant",
+    "choice_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line, and the word of the same name in Python; every amount is a text."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that a constraint adds to a plan; one with a label is shown to people as a fact of its kind.
+
+    A value that is not a plain one is a ``record``, named as ``module:class``, so that a saved plan can be read back.
+    """
+
+    name: str
+    label: str = ""
+    kind: str = "number"
+    record: str = ""
+
+
+class Entry(Record):
+    """A constraint as registered.
+
+    Parameters
+    ----------
+    where
+        ``module:class`` of a :class:`Constraint`.
+    options
+        What asks for it; giving any of them does.
+    keys
+        What it adds to a plan; None in plans without it. The first is never None in plans with it.
+    preset
+        The law it was measured on, which is used when the person names none.
+
+    """
+
+    where: str
+    options: tuple[Option, ...]
+    keys: tuple[Key, ...]
+    preset: str | None = None
+
+    def load(self) -> type[Constraint]:
+        """Import and return the class."""
+        module, name = self.where.split(":")
+        found: type[Constraint] = getattr(import_module(module), name)
+        return found
+
+    def asked(self, words: Mapping[str, object]) -> bool:
+        """Whether any of its options is given."""
+        return any(words.get(option.name) is not None for option in self.options)
+
+
+class Point(Record):
+    """A plan as its constraints see it, before they say what they have to say about it.
+
+    ``flops`` is training compute; ``budget`` says what it costs on hardware, where that is known.
+    ``changed(old, new)`` is the frontier of the same question with one constraint replaced, or removed for None;
+    ``spent`` is the budget of that frontier (training and everything else), and None for a chosen size.
+    """
+
+    preset: Preset
+    surface: LossSurface
+    params: float
+    tokens: float
+    flops: float
+    loss: float
+    budget: Budget
+    spent: float | None
+    changed: Callable[[Constraint, Constraint | None], SolvedFrontier]
+
+
+class Constraint(ABC):
+    """Something that stands between a law and a plan, made from the words of its options."""
+
+    __slots__ = ()
+
+    advice: ClassVar[bool] = False
+    """Whether it only says something about a plan and changes none."""
+
+    @classmethod
+    @abstractmethod
+    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+        """Read the texts of its options.
+
+        Raises
+        ------
+        UsageError
+            For an amount that cannot be read, or options that do not go together.
+
+        """
+
+    def beside(self, preset: Preset) -> Self:
+        """Return it as it reads beside this law, which may be the one that it was measured with."""
+        return self
+
+    @abstractmethod
+    def facts(self, point: Point) -> dict[str, object]:
+        """Return the values of the keys it adds to the plan."""
+
+    def notices(self, point: Point) -> tuple[Notice, ...]:
+        """Return what must be said about the plan."""
+        return ()
+
+    @staticmethod
+    def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:  # noqa: ARG004  most have none
+        """Return sentences about its facts, for people."""
+        return ()
+
+
+class EffectiveQuantity(Constraint):
+    """An effective quantity as asked for; :meth:`on` fits it to a law.
+
+    Both effective quantities must rise with both nominal ones.
+    """
+
+    __slots__ = ()
+
+    scarcity: ClassVar[bool] = True
+    """Whether it is a shortage, which the optimum that plans are measured against does not have."""
+
+    @abstractmethod
+    def on(self, surface: LossSurface) -> Effective:
+        """Return the map in front of this law."""
+
+
+class Term(Constraint):
+    """A term of the cost as asked for."""
+
+    __slots__ = ()
+
+    @property
+    def priced(self) -> bool:
+        """Whether it is counted in money, so that the money of a budget is shared with training."""
+        return False
+
+    @abstractmethod
+    def on(self, cost: Cost, budget: Budget | None) -> Cost:
+        """Return the cost with this term, in FLOP of training that cost as much; ``budget`` has the rates.
+
+        Raises
+        ------
+        UsageError
+            When it needs rates that are not there.
+
+        """
+
+
+AUTO = "auto"
+
+
+class Variant(Constraint):
+    """A quantity of a law as asked for."""
+
+    __slots__ = ()
+
+    value: float | None
+    """The value given; None for the law's own or the best."""
+    auto: bool
+    """Whether the best of the law's choices is wanted."""
+
+    def presets(self, preset: Preset) -> tuple[Preset, ...]:
+        """Return the presets to plan by: one for each value that may be chosen."""
+        law = preset.law
+        assert isinstance(law, VariableSurface)
+        if self.auto:
+            return tuple(preset.with_variable(value) for value in law.choices)
+        return (preset.with_variable(getattr(law, law.variable) if self.value is None else self.value),)
+
+    @abstractmethod
+    def limit(self, preset: Preset) -> Limit | None:
+        """Return the limit on the size that it sets for one of its presets."""
+
+
+def choice_of(name: str, words: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
+    """Return the value of a word and whether it is ``auto``; None for no value.
+
+    Raises
+    ------
+    UsageError
+        For a value below 1, or that cannot be read.
+
+    """
+    word = words.get(name)
+    if word is None:
+        return None, False
+    if isinstance(word, str) and word.strip().casefold() == AUTO:
+        return None, True
+    value = parse_positive(word)
+    if value < 1:
+        raise UsageError(f"{name} of {quote(word)} are fewer than one", hint=f"give at least 1, or {AUTO}")
+    return value, False

@@ -1,0 +1,144 @@
+"""How many experts, and do they all fit? Total and active parameters, cache and memory of a mixture.
+
+Ludziejewski et al. 2025 (arXiv:2502.05172) minimise the loss under ``N_total <= M`` or, with a cache of T tokens,
+``N_total + 2*T*layers*width <= M`` numbers of memory, over the number of experts as well.
+
+
+How finely are experts split? More granularity lowers the loss and costs routing (arXiv:2402.07871).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from scaleplan.errors import UsageError
+from scaleplan.laws.mixtures import FineGrainedMoE, JointMoE
+from scaleplan.notices import Notice
+from scaleplan.planning.constraints.base import Variant, choice_of
+from scaleplan.units import format_gigabytes, format_number, parse_count, parse_gigabytes
+from scaleplan.units.limits import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.planning.constraints.base import Point
+    from scaleplan.presets.preset import Preset
+
+__all__ = ["ExpertCount", "Granularity"]
+
+_BYTES = 2.0  # of one number in bf16
+
+_GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertCount(Variant):
+    """A number of experts, and the memory that all of them must fit, in GB of 1e9 bytes."""
+
+    value: float | None = None
+    auto: bool = False
+    memory_gb: float | None = None
+    cached_tokens: float = 0.0
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+        """Read the number of experts, the memory and the cached tokens."""
+        value, auto = choice_of("experts", words)
+        memory, cached = words.get("max_memory"), words.get("kv_tokens")
+        if value is not None and value % 1:
+            raise UsageError(f"a number of experts is whole, not {value:g}")
+        return cls(
+            value=value,
+            auto=auto,
+            memory_gb=None if memory is None else parse_gigabytes(memory),
+            cached_tokens=0.0 if cached is None else parse_count(cached, what="tokens"),
+        )
+
+    def limit(self, preset: Preset) -> Limit | None:
+        """Return the largest active size whose experts and cache fit the memory."""
+        if self.memory_gb is None:
+            return None
+        law = preset.law
+        assert isinstance(law, JointMoE)
+        largest = law.largest(self.memory_gb * _GIGA / _BYTES, cached_tokens=self.cached_tokens)
+        return Limit("params", "<=", largest, None, f"memory <= {format_gigabytes(self.memory_gb)}")
+
+    def facts(self, point: Point) -> dict[str, object]:
+        """Return the experts, the parameters of all of them, and the memory with the cache."""
+        law = point.surface
+        assert isinstance(law, JointMoE)
+        return {
+            "experts": law.experts,
+            "total_params": law.total_params(point.params),
+            "memory_gb": law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA,
+        }
+
+    def notices(self, point: Point) -> tuple[Notice, ...]:
+        """Say what was assumed, and where the law ends."""
+        law = point.surface
+        assert isinstance(law, JointMoE)
+        needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA
+        if self.memory_gb is not None and needed > self.memory_gb * (1 + 1e-9):  # of a size that was given
+            message = f"{law.experts:g} experts of this size need {format_gigabytes(needed)} of memory"
+            return (Notice(code="memory_exceeded", message=f"{message}, above {format_gigabytes(self.memory_gb)}"),)
+        most = law.choices[-1]
+        if self.value is None and not self.auto:
+            message = f"{law.experts:g} experts are assumed; give --experts, a number or auto"
+            return (Notice(code="experts_assumed", message=message),)
+        if law.experts > most:
+            message = (
+                f"{law.experts:g} experts are {format_number(law.experts / most)}x the most this law was fitted on"
+            )
+            return (Notice(code="extrapolated_experts", message=f"{message} ({most:g})"),)
+        if self.auto and law.experts == most and self.memory_gb is None:
+            message = f"without --max-memory more experts are always better; {most:g} are the most this law knows"
+            return (Notice(code="experts_unbounded", message=message),)
+        return ()
+
+
+_FITTED = 16.0  # the finest of the runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granularity(Variant):
+    """A granularity, 4*width/(width of an expert)."""
+
+    value: float | None = None
+    auto: bool = False
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+        """Read the granularity."""
+        value, auto = choice_of("granularity", words)
+        return cls(value=value, auto=auto)
+
+    def limit(self, preset: Preset) -> Limit | None:
+        """Return none."""
+        return None
+
+    def facts(self, point: Point) -> dict[str, object]:
+        """Return the granularity, the experts and the parameters of all of them."""
+        law = point.surface
+        assert isinstance(law, FineGrainedMoE)
+        return {
+            "granularity": law.granularity,
+            "experts": law.experts,
+            "total_params": law.total_params(point.params),
+        }
+
+    def notices(self, point: Point) -> tuple[Notice, ...]:
+        """Say what was assumed, and where the runs end."""
+        law = point.surface
+        assert isinstance(law, FineGrainedMoE)
+        if self.value is None and not self.auto:
+            message = f"a granularity of {law.granularity:g} is assumed; give --granularity, a number or auto"
+            return (Notice(code="granularity_assumed", message=message),)
+        if law.granularity > _FITTED:
+            message = (
+                f"a granularity of {law.granularity:g} is {format_number(law.granularity / _FITTED)}x the finest"
+            )
+            return (
+                Notice(code="extrapolated_granularity", message=f"{message} this law was fitted on ({_FITTED:g})"),
+            )
+        return ()

@@ -1,0 +1,369 @@
+"""Does every run of a project keep its policy? One predicate on unrounded numbers decides status and message.
+
+The outcome of a check: one verdict for each run and limit, and what they come to.
+
+What single judgements come to: within the policy, in violation of it, or not to be judged.
+
+How a judged amount is written: three digits where they tell the truth, as many as it takes where they do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, quote
+from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
+from scaleplan.project.project import PolicyRule
+from scaleplan.project.source import WorkTree
+from scaleplan.toml_table import as_mapping, as_record
+from scaleplan.units import (
+    exact,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_gigabytes,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_usd,
+    parse,
+)
+from scaleplan.units.limits import QUANTITIES, parse_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from scaleplan.notices import Notice
+    from scaleplan.project.project import Location, Project, Run
+    from scaleplan.project.source import Tree
+    from scaleplan.units.limits import Limit
+
+__all__ = [
+    "EXIT_STATUSES",
+    "NEGATED",
+    "Check",
+    "CheckedRun",
+    "Verdict",
+    "amount",
+    "bound",
+    "check",
+    "outcome",
+    "rules_of",
+    "telling",
+]
+
+EXIT_STATUSES: Mapping[str, int] = {"within": 0, "violated": 1, "unreadable": 2}
+"""The exit status of each outcome."""
+
+
+def outcome(statuses: Iterable[str]) -> str:
+    """Return the outcome of judgements by their statuses; one that could not be made outweighs a violation."""
+    found = set(statuses)
+    return "unreadable" if "error" in found else "violated" if "fail" in found else "within"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether one run keeps one limit.
+
+    ``status`` is ``pass``, ``warn`` or ``fail`` for a limit that is not kept by its severity, or ``error`` where
+    it could not be judged. ``value`` is the estimate, ``low`` and ``high`` its interval at ``level`` where the
+    limit asks for a confidence; ``bound`` is in the base unit of ``quantity``. ``file`` and ``line`` say where
+    the value comes from, ``also`` what else it follows from. A run that could not be planned has one verdict
+    without a limit.
+    """
+
+    run: str
+    status: str
+    severity: str
+    limit: str | None
+    quantity: str | None
+    value: float | None
+    op: str | None
+    bound: float | None
+    level: float | None
+    low: float | None
+    high: float | None
+    message: str
+    note: str
+    hint: str | None
+    file: str
+    line: int | None
+    key: str
+    also: tuple[Location, ...] = ()
+    policy_file: str | None = None
+    policy_line: int | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the verdict as a flat mapping."""
+        return {item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRun:
+    """A run, its law, and its quantities in base units; no law and no values where it could not be planned."""
+
+    name: str
+    file: str
+    line: int | None
+    preset: str | None
+    loss_unit: str | None
+    values: Mapping[str, float | None]
+    warnings: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Runs, and whether they keep their policy.
+
+    ``status`` is ``within``, ``violated``, or ``unreadable`` where a run could not be judged.
+    """
+
+    schema: ClassVar[str] = "scaleplan/check/1"
+
+    status: str
+    failures: int
+    warnings: int
+    errors: int
+    verdicts: tuple[Verdict, ...]
+    runs: tuple[CheckedRun, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status: 0 within, 1 violated, 2 unreadable."""
+        return EXIT_STATUSES[self.status]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "≠"}
+"""What holds instead where a comparison does not."""
+
+_MOST_DIGITS = 17  # enough for any float to be told from its neighbours
+
+
+def _whole(value: float, *, digits: int) -> str:  # noqa: ARG001  a whole number is written whole
+    return f"{value:,.0f}"
+
+
+_WRITERS: Mapping[str, Callable[..., str]] = {
+    "params": format_count,
+    "tokens": format_count,
+    "flops": format_flops,
+    "number": format_number,
+    "ratio": format_fraction,
+    "integer": _whole,
+    "hours": format_hours,
+    "days": format_number,
+    "usd": format_usd,
+    "kwh": format_kwh,
+    "kilograms": format_kilograms,
+    "gigabytes": format_gigabytes,
+}
+
+
+def amount(quantity: str, value: float, *, digits: int = 3) -> str:
+    """Write a value of a quantity for people; losses with a fourth digit, as every plan shows them."""
+    kind = QUANTITIES[quantity]
+    least = 4 if quantity == "loss" else 3
+    return _WRITERS[kind](value, digits=max(digits, least))
+
+
+def bound(limit: Limit) -> str:
+    """Write the bound of a limit in full, in the form in which :func:`amount` writes values."""
+    kind = QUANTITIES[limit.quantity]
+    for digits in range(1, _MOST_DIGITS):
+        text = _WRITERS[kind](limit.value, digits=digits)
+        if _reads_as(kind, text) == limit.value:
+            return text
+    return exact(kind, limit.value)
+
+
+def telling(limit: Limit, value: float) -> str:
+    """Write a value with the digits it takes for the comparison to be seen: ``70.0001B`` beside a limit of 70B."""
+    kind = QUANTITIES[limit.quantity]
+    holds = limit.holds(value)
+    shown_bound = bound(limit)
+    for digits in range(3, _MOST_DIGITS + 1):
+        text = amount(limit.quantity, value, digits=digits)
+        seen = _reads_as(kind, text)
+        if seen is not None and limit.holds(seen) == holds and (holds or text != shown_bound):
+            return text
+        if seen is None:  # zero and below have no form to be read back: nothing to be told apart
+            return text
+    return exact(kind, value)
+
+
+def _reads_as(kind: str, text: str) -> float | None:
+    try:
+        return parse(kind, text)
+    except QuantityError:
+        return None
+
+
+_ASKED = "--limit"
+
+
+def rules_of(limits: Iterable[str]) -> tuple[PolicyRule, ...]:
+    """Return the rules of limits that were asked for directly; not keeping one is an error."""
+    return tuple(
+        PolicyRule(limit=limit, severity="error", message="", file=_ASKED, line=None)
+        for text in limits
+        for limit in parse_limit(text)
+    )
+
+
+def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree | None = None) -> Check:
+    """Judge every run of some projects by its policy.
+
+    Parameters
+    ----------
+    projects
+        What the projects' files say.
+    limits
+        Limits on every run, beside the policies.
+    tree
+        Where the files that runs point into are read from, the work tree by default.
+
+    Raises
+    ------
+    FileError
+        When there is no run to judge.
+    QuantityError, UnknownNameError
+        For a limit that cannot be read.
+
+    """
+    if not any(project.runs for project in projects):
+        files = ", ".join(project.file for project in projects)
+        raise FileError(
+            f"{files}: there is no run to check", hint="describe one in [[run]]; 'scaleplan init' shows how"
+        )
+    asked = rules_of(limits)
+    estimator = Estimator(tree or WorkTree())
+    verdicts: list[Verdict] = []
+    runs: list[CheckedRun] = []
+    for project in projects:
+        for position, run in enumerate(project.runs):
+            try:
+                estimate = estimator.estimate(run)
+            except ScaleplanError as error:
+                verdicts.append(_unplanned(run, error))
+                runs.append(_checked(run, None))
+                continue
+            runs.append(_checked(run, estimate))
+            verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *asked)]
+    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("fail", "warn", "error")}
+    return Check(
+        status=outcome(verdict.status for verdict in verdicts),
+        failures=counts["fail"],
+        warnings=counts["warn"],
+        errors=counts["error"],
+        verdicts=tuple(verdicts),
+        runs=tuple(runs),
+    )
+
+
+def _checked(run: Run, estimate: Estimate | None) -> CheckedRun:
+    plan = estimate.plan if estimate else None
+    return CheckedRun(
+        name=run.name,
+        file=run.file,
+        line=run.line,
+        preset=plan.preset if plan else None,
+        loss_unit=plan.loss_unit if plan else None,
+        values=measures(estimate) if estimate else {},
+        warnings=plan.warnings if plan else (),
+    )
+
+
+def _unplanned(run: Run, error: ScaleplanError) -> Verdict:
+    return Verdict(
+        run=run.name,
+        status="error",
+        severity="error",
+        limit=None,
+        quantity=None,
+        value=None,
+        op=None,
+        bound=None,
+        level=None,
+        low=None,
+        high=None,
+        message=f"run {quote(run.name)} cannot be planned: {error.message}",
+        note="",
+        hint=error.hint,
+        file=run.file,
+        line=run.line,
+        key="",
+    )
+
+
+def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
+    limit = rule.limit
+    place, also = _places(run, sources(estimate, limit.quantity))
+    value: float | None = None
+    span: tuple[float, float] | None = None
+    hint: str | None = None
+    try:
+        value = measure(estimate, limit.quantity)
+        span = None if limit.level is None else interval_of(estimate, limit.quantity, limit.level)
+    except ScaleplanError as error:
+        status, message, hint = "error", f"{limit.text} cannot be judged: {error.message}", error.hint
+    else:
+        breach = next((end for end in _ends(limit, value, span) if not limit.holds(end)), None)
+        status = "pass" if breach is None else "warn" if rule.severity == "warn" else "fail"
+        message = _message(limit, value, span, breach)
+    return Verdict(
+        run=run.name,
+        status=status,
+        severity=rule.severity,
+        limit=limit.text,
+        quantity=limit.quantity,
+        value=value,
+        op=limit.op,
+        bound=limit.value,
+        level=limit.level,
+        low=span[0] if span else None,
+        high=span[1] if span else None,
+        message=message,
+        note=rule.message,
+        hint=hint,
+        file=place[0],
+        line=place[1],
+        key=place[2],
+        also=also,
+        policy_file=rule.file,
+        policy_line=rule.line,
+    )
+
+
+def _places(run: Run, found: tuple[Location, ...]) -> tuple[tuple[str, int | None, str], tuple[Location, ...]]:
+    """Return where to point: at the first value that the quantity follows from, else at the run itself."""
+    if not found:
+        return (run.file, run.line, ""), ()
+    return (found[0].file, found[0].line, found[0].key), found[1:]
+
+
+def _ends(limit: Limit, value: float, span: tuple[float, float] | None) -> tuple[float, ...]:
+    """Return the values that must keep the limit: the estimate, or the end of the interval that is at stake."""
+    if span is None:
+        return (value,)
+    if limit.op == "=":
+        return span
+    return (span[1],) if limit.op[0] == "<" else (span[0],)
+
+
+def _message(limit: Limit, value: float, span: tuple[float, float] | None, breach: float | None) -> str:
+    name, beyond = limit.quantity, bound(limit)
+    if span is None:
+        return f"{name} {telling(limit, value)} {limit.op if breach is None else NEGATED[limit.op]} {beyond}"
+    assert limit.level is not None
+    at_stake = _ends(limit, value, span)[0] if breach is None else breach
+    end = "upper" if at_stake == span[1] else "lower"
+    comparison = f"{telling(limit, at_stake)} {limit.op if breach is None else NEGATED[limit.op]} {beyond}"
+    level = format_fraction(limit.level).replace(" ", "")
+    return f"{name} {end} end at {level} {comparison} (estimate {amount(name, value)})"

@@ -1,0 +1,457 @@
+"""What a project's ``scaleplan.toml`` (or ``[tool.scaleplan]``) says: which runs are planned, what is allowed.
+
+::
+
+    [defaults]                      # settings of every command
+    [[run]]                         # a training run; :mod:`scaleplan.project.project` says what it may hold
+    [policy]                        # limits on every run, and on one in [run.policy]
+    error = ["cost <= 250k USD"]
+    warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
+
+
+The names that a project's file may use: settings for every command, and what a run is described by.
+
+What is a run: a name, a size (or model config), tokens, hardware and law - given, or read from a training config.
+
+::
+
+    [[run]]
+    name = "base"
+    from = "configs/train.yaml"          # where the key paths below lead
+    model = "configs/model.json"         # or params = "7B", or a budget: flops, gpu_hours, time, cost
+    tokens = { batch = "data.batch", sequence = "data.length", steps = "trainer.steps" }
+    gpus = { key = ["cluster.nodes", "cluster.devices"] }    # several keys are multiplied
+
+Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
+number is itself; each factor may be a list, which is multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
+from scaleplan.planning.constraints import options
+from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
+from scaleplan.project.source import WorkTree, display_name
+from scaleplan.toml_table import Table
+from scaleplan.units import parse_count
+from scaleplan.units.limits import Limit, parse_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scaleplan.project.document import Document, Key
+    from scaleplan.project.source import Tree
+
+__all__ = [
+    "AMOUNTS",
+    "BUDGETS",
+    "HARDWARE",
+    "SETTINGS",
+    "SEVERITIES",
+    "TEXTS",
+    "Configs",
+    "Given",
+    "Location",
+    "PolicyRule",
+    "Project",
+    "Run",
+    "read_project",
+    "read_run",
+]
+
+SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", "level", "format", "color")
+"""The options that ``[defaults]`` may set, by their long names."""
+
+BUDGETS = ("flops", "gpu_hours", "time", "cost")
+"""The forms of a budget that a run may give in place of its size or its tokens."""
+
+HARDWARE = ("gpu", "gpus", "mfu", "goodput", "precision", "profile", "price")
+"""What a run may say of the hardware."""
+
+AMOUNTS = (*BUDGETS, "params", "tokens", "gpus", "mfu", "goodput", "price")
+"""What a run gives as an amount, beside the words of constraints."""
+
+TEXTS = ("model", "preset", "gpu", "precision", "profile", "grid", "batch_regime")
+"""What a run gives as a name."""
+
+_SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
+
+_TOKENS = "expected an amount, { key = … }, { batch = …, sequence = …, steps = … } or { batch_tokens = …, steps = … }"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a value stands: the file, its line where that is known, and the key path."""
+
+    file: str
+    line: int | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value of a run and every place that it came from."""
+
+    value: str | float
+    places: tuple[Location, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lookup:
+    """A value to be read at a key path of another file."""
+
+    file: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A value, or several to be multiplied, and where the run says so."""
+
+    factors: tuple[str | float | _Lookup, ...]
+    place: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as its project's file describes it; :meth:`read` reads the files it points into."""
+
+    name: str
+    file: str
+    line: int | None
+    folder: Path
+    limits: tuple[str, ...]
+    sources: Mapping[str, _Source]
+
+    def read(self, configs: Configs) -> dict[str, Given]:
+        """Return what the run is described by, each value with its places.
+
+        Raises
+        ------
+        FileError
+            When a file cannot be read, has no such key, or holds no such value.
+
+        """
+        return {word: configs.given(source, folder=self.folder) for word, source in self.sources.items()}
+
+
+class Configs:
+    """The training configs that runs point into, each read once.
+
+    Parameters
+    ----------
+    tree
+        Where files are read from.
+
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._documents: dict[Path, Document] = {}
+
+    def given(self, source: _Source, *, folder: Path) -> Given:
+        """Return the value of a source; several factors are multiplied."""
+        if len(source.factors) == 1 and not isinstance(source.factors[0], _Lookup):
+            return Given(value=source.factors[0], places=(source.place,))
+        values, places = [], []
+        for factor in source.factors:
+            value, place = self._look(factor, folder) if isinstance(factor, _Lookup) else (factor, source.place)
+            values.append((value, place))
+            if place not in places:
+                places.append(place)
+        if len(values) == 1:
+            return Given(value=values[0][0], places=tuple(places))
+        product = 1.0
+        for value, place in values:
+            try:
+                product *= parse_count(value, what="tokens")
+            except QuantityError as error:
+                raise FileError(f"{_where(place)}: {error.message}", hint=error.hint) from None
+        return Given(value=product, places=tuple(places))
+
+    def _look(self, lookup: _Lookup, folder: Path) -> tuple[str | float, Location]:
+        path = folder / lookup.file
+        document = self._documents.get(path)
+        if document is None:
+            text = self.tree.text(path, what="config")
+            document = self._documents[path] = parse_document(text, name=display_name(path))
+        found = document.find(lookup.key)
+        shown = escape_control(format_key(lookup.key))
+        if found is None:
+            raise FileError(
+                f"{document.name}: there is no key {quote(shown)}", hint=_alternative(document, lookup.key)
+            )
+        value = found.value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            where = f"{document.name}:{found.line}" if found.line else document.name
+            raise FileError(f"{where}: {escape_control(shown)}: expected an amount, found {_kind(value)}")
+        return value, Location(file=document.name, line=found.line, key=shown)
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "a table", list: "a list", bool: "true or false", type(None): "nothing"}
+    return kinds.get(type(value)) or quote(value)
+
+
+def _where(place: Location) -> str:
+    return f"{place.file}:{place.line}: {place.key}" if place.line else f"{place.file}: {place.key}"
+
+
+def _alternative(document: Document, key: Key) -> str | None:
+    """Return a hint on the first part of a key path that the document does not have."""
+    for length in range(len(key)):
+        if document.find(key[: length + 1]) is None:
+            names = document.names(key[:length])
+            close = did_you_mean(str(key[length]), names)
+            if close is not None:
+                return f"did you mean {quote(format_key((*key[:length], close)))}?"
+            inside = f"in {quote(format_key(key[:length]))}" if length else "at the top"
+            return f"{inside} there is: {', '.join(map(escape_control, names[:20]))}" if names else None
+    return None
+
+
+def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mapping[str, object], folder: Path) -> Run:
+    """Return the run of a ``[[run]]`` table.
+
+    Parameters
+    ----------
+    table
+        The table.
+    document
+        The file that it stands in, for the lines of its keys.
+    key
+        The key path of the table in that file.
+    defaults
+        Settings that the run takes over where it has none of its own.
+    folder
+        The folder that its file names start from.
+
+    Raises
+    ------
+    FileError
+        For keys that are unknown, missing, or of the wrong shape.
+
+    """
+    reader = _RunReader(table, document, key)
+    sources = {}
+    for word in (*AMOUNTS, *(option.name for option in options()), *TEXTS):
+        if word in table:
+            sources[word] = reader.source(word, table.raw(word))
+        elif word in defaults:
+            sources[word] = reader.default(word, defaults[word])
+    if "params" in table and "model" in table:
+        raise table.error("model", "a run has params or a model, not both")
+    table.raw("from")
+    table.raw("policy")
+    return Run(
+        name=table.text("name"),
+        file=table.source,
+        line=document.lines.get(key),
+        folder=folder,
+        limits=table.texts("limit", ()),
+        sources=sources,
+    )
+
+
+class _RunReader:
+    def __init__(self, table: Table, document: DataDocument, key: Key) -> None:
+        self.table = table
+        self.document = document
+        self.key = key
+
+    def place(self, *more: str) -> Location:
+        path = (*self.key, *more)
+        return Location(
+            file=self.table.source, line=self.document.lines.get(path), key=escape_control(format_key(path))
+        )
+
+    def default(self, word: str, value: object) -> _Source:
+        """Return a setting of the file, which stands in its table of defaults."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise FileError(f"{self.table.source}: defaults.{word}: expected a text or a number")
+        path = (*self.key[:-2], "defaults", word)
+        place = Location(
+            file=self.table.source, line=self.document.lines.get(path), key=escape_control(format_key(path))
+        )
+        return _Source(factors=(value,), place=place)
+
+    def source(self, word: str, value: object) -> _Source:
+        """Return what a run says about one word."""
+        if isinstance(value, dict):
+            return self._from_config(word, value)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
+        if word in TEXTS and not isinstance(value, str):
+            raise self.table.error(word, "expected text in quotes")
+        return _Source(factors=(value,), place=self.place(word))
+
+    def _from_config(self, word: str, data: dict[str, object]) -> _Source:
+        names = set(data) - {"from"}
+        shapes = [{"key"}, *(_SHAPES if word == "tokens" else ())]
+        if names not in shapes:
+            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
+        file = data.get("from", self.table.raw("from"))
+        order = ("key",) if names == {"key"} else ("batch", "batch_tokens", "sequence", "steps")
+        factors: list[str | float | _Lookup] = []
+        for name in order:
+            item = data.get(name)
+            if item is not None:
+                factors += self._factors(f"{word}.{name}", item, file)
+        if word in TEXTS and len(factors) != 1:
+            raise self.table.error(word, "expected one key path")
+        return _Source(factors=tuple(factors), place=self.place(word))
+
+    def _factors(self, where: str, item: object, file: object) -> list[str | float | _Lookup]:
+        factors: list[str | float | _Lookup] = []
+        source, path = self.table.source, self.table.path
+        for part in item if isinstance(item, list) else [item]:
+            if isinstance(part, int | float) and not isinstance(part, bool):
+                factors.append(part)
+                continue
+            if not isinstance(part, str):
+                raise FileError(
+                    f"{source}: {path}.{escape_control(where)}: expected a key path, a number, or a list of them"
+                )
+            if not isinstance(file, str):
+                raise FileError(
+                    f"{source}: {path}.{escape_control(where)}: no file is named that {quote(part)} "
+                    "could be read from",
+                    hint='name it: from = "train.yaml"',
+                )
+            try:
+                factors.append(_Lookup(file=file, key=parse_key(part)))
+            except UsageError as error:
+                raise FileError(
+                    f"{source}: {path}.{escape_control(where)}: {error.message}", hint=error.hint
+                ) from None
+        if not factors:
+            raise FileError(f"{source}: {path}.{escape_control(where)}: expected at least one key path")
+        return factors
+
+
+SEVERITIES = ("error", "warn")
+"""What becomes of a limit that is not kept: the check fails, or it says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule:
+    """A limit of a policy, where it stands, and what to say when it is not kept."""
+
+    limit: Limit
+    severity: str
+    message: str
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The runs of a project and the policy that all of them are to keep; a run may have rules of its own."""
+
+    file: str
+    runs: tuple[Run, ...]
+    rules: tuple[PolicyRule, ...]
+    own_rules: tuple[tuple[PolicyRule, ...], ...]
+
+    def rules_of(self, position: int) -> tuple[PolicyRule, ...]:
+        """Return the rules for the run at a position: the common ones, then its own."""
+        return (*self.rules, *self.own_rules[position])
+
+
+def read_project(path: Path, *, tree: Tree | None = None) -> Project:
+    """Return what a project's file says; the files that its runs point into are not read yet.
+
+    Parameters
+    ----------
+    path
+        A ``scaleplan.toml``, a ``pyproject.toml``, or any TOML file with the tables of the former.
+    tree
+        Where files are read from, the work tree by default.
+
+    Raises
+    ------
+    FileError
+        When the file cannot be read, or says something that is not understood.
+
+    """
+    name = display_name(path)
+    text = (tree or WorkTree()).text(path, what="project file")
+    document = parse_document(text, name=name if name.endswith(".toml") else f"{name}.toml")
+    assert isinstance(document, DataDocument)
+    assert isinstance(document.data, dict)
+    top = Table(document.data, source=name)
+    prefix: Key = ()
+    if path.name == "pyproject.toml":
+        top, prefix = top.table("tool").table("scaleplan"), ("tool", "scaleplan")
+    reader = _Reader(top, document, prefix, folder=path.parent)
+    return reader.project()
+
+
+class _Reader:
+    def __init__(self, top: Table, document: DataDocument, prefix: Key, *, folder: Path) -> None:
+        self.top = top
+        self.document = document
+        self.prefix = prefix
+        self.folder = folder
+
+    def project(self) -> Project:
+        defaults = self._defaults()
+        tables = self.top.tables("run")
+        runs = []
+        for position, table in enumerate(tables):
+            key = (*self.prefix, "run", position)
+            runs.append(read_run(table, self.document, key, defaults=defaults, folder=self.folder))
+        names = [run.name for run in runs]
+        for position, run in enumerate(runs):
+            if run.name in names[:position]:
+                raise tables[position].error("name", "expected a name that no other run has")
+        own = tuple(
+            self._rules(table.table("policy"), (*self.prefix, "run", position, "policy")) if "policy" in table else ()
+            for position, table in enumerate(tables)
+        )
+        rules = self._rules(self.top.table("policy"), (*self.prefix, "policy")) if "policy" in self.top else ()
+        for table in tables:
+            table.done()
+        self.top.done()
+        return Project(file=self.top.source, runs=tuple(runs), rules=rules, own_rules=own)
+
+    def _defaults(self) -> dict[str, object]:
+        table = self.top.table("defaults")
+        for key in table.data:
+            if key not in SETTINGS:
+                hint = f"settings: {', '.join(SETTINGS)}"
+                raise FileError(f"{table.source}: defaults.{escape_control(key)}: unknown setting", hint=hint)
+        return {key: table.data[key] for key in table.data if key in (*AMOUNTS, *TEXTS)}
+
+    def _rules(self, table: Table, key: Key) -> tuple[PolicyRule, ...]:
+        rules: list[PolicyRule] = []
+        for severity in SEVERITIES:
+            items = table.raw(severity) if severity in table else []
+            if not isinstance(items, list):
+                raise table.error(severity, "expected a list of limits")
+            for position, item in enumerate(items):
+                place = (*key, severity, position)
+                rules += self._rule(item, severity, table.path, position, self.document.lines.get(place))
+        table.done()
+        return tuple(rules)
+
+    def _rule(self, item: object, severity: str, path: str, position: int, line: int | None) -> list[PolicyRule]:
+        where = f"{path}.{severity}[{position}]"
+        data = {"limit": item} if isinstance(item, str) else item
+        if not isinstance(data, dict):
+            raise FileError(f"{self.top.source}: {where}: expected a limit, or {{ limit = …, message = … }}")
+        table = Table(data, source=self.top.source, path=where)
+        text, message = table.text("limit"), table.text("message", "")
+        table.done()
+        try:
+            limits = parse_limit(text)
+        except ScaleplanError as error:
+            raise FileError(f"{self.top.source}: {where}: {error.message}", hint=error.hint) from None
+        return [
+            PolicyRule(limit=limit, severity=severity, message=message, file=self.top.source, line=line)
+            for limit in limits
+        ]

@@ -1,0 +1,118 @@
+"""Where files are read from: the work tree, or a revision of the git repository it belongs to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.files import MAX_TEXT_BYTES, read_text
+
+__all__ = ["Revision", "Tree", "WorkTree", "display_name"]
+
+_SECONDS = 60
+
+
+class Tree(Protocol):
+    """Files by path."""
+
+    def text(self, path: Path, *, what: str) -> str:
+        """Return the text of a file; raises FileError when it cannot be read."""
+
+
+class WorkTree:
+    """The files as they are now."""
+
+    def text(self, path: Path, *, what: str) -> str:
+        """Return the text of a file; raises FileError when it cannot be read."""
+        inside = os.path.relpath(path)
+        return read_text(path if inside.startswith("..") else Path(inside), what=what)  # errors name the short path
+
+
+class Revision:
+    """The files as a commit of their git repository has them.
+
+    Parameters
+    ----------
+    name
+        A branch, a tag or a commit.
+    folder
+        A folder inside the repository.
+
+    Raises
+    ------
+    UsageError
+        For a name that git could take for an option, or does not know.
+    FileError
+        When there is no git, or no repository.
+
+    """
+
+    def __init__(self, name: str, *, folder: Path) -> None:
+        if not name or name.startswith("-") or not name.isprintable() or ":" in name:
+            raise UsageError(f"{quote(name)} is not a git revision", hint="give a branch, a tag or a commit")
+        self.name = name
+        self._folder = folder
+        top = _git(folder, "rev-parse", "--show-toplevel")
+        if top is None:
+            raise FileError(f"{quote(folder)} is not in a git repository", hint="compare two files instead")
+        self._root = top.decode().rstrip("\n")
+        commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if commit is None:
+            raise UsageError(
+                f"git knows no revision {quote(name)}",
+                hint="in a shallow clone fetch it first: git fetch --depth 1 origin NAME:NAME",
+            )
+        self.commit = commit.decode().strip()
+
+    def text(self, path: Path, *, what: str) -> str:
+        """Return the text of a file at this revision; raises FileError when it has none."""
+        place = self._place(path)
+        if place is None:
+            raise FileError(f"{what} {quote(path)} is outside the repository, and has no revision {quote(self.name)}")
+        data = _git(self._folder, "cat-file", "blob", place)
+        if data is None:
+            raise FileError(f"{what} {quote(display_name(path))} does not exist at {quote(self.name)}")
+        if len(data) > MAX_TEXT_BYTES:
+            raise FileError(f"{what} {quote(display_name(path))} is larger than {MAX_TEXT_BYTES:,} bytes")
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise FileError(f"{what} {quote(display_name(path))} is not UTF-8 text (byte {error.start})") from None
+
+    def has(self, path: Path) -> bool:
+        """Return whether this revision has a file at a path."""
+        place = self._place(path)
+        return place is not None and _git(self._folder, "cat-file", "-e", place) is not None
+
+    def _place(self, path: Path) -> str | None:
+        """Return how git names the file of a path; None outside the repository."""
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
+        return None if inside.startswith("..") else f"{self.commit}:{inside.replace(os.sep, '/')}"
+
+
+def display_name(path: Path) -> str:
+    """Return a path as shown to people and to CI services: relative to the working folder where it lies inside."""
+    here = os.path.relpath(path)
+    return escape_control(str(path) if here.startswith("..") else here.replace(os.sep, "/"))
+
+
+def _git(folder: Path, *words: str) -> bytes | None:
+    """Run one reading git command; None when git says no. Nothing is fetched, prompted for or paged."""
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(  # noqa: S603  a fixed program, and words that cannot be options
+            ["git", "-C", str(folder), *words],  # noqa: S607  git is where the user's PATH has it
+            capture_output=True,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=_SECONDS,
+        )
+    except FileNotFoundError:
+        raise FileError("git is not installed", hint="compare two files instead of a revision") from None
+    except (subprocess.TimeoutExpired, OSError, ValueError):
+        raise FileError(f"git did not answer about {quote(folder)}") from None
+    return done.stdout if done.returncode == 0 else None

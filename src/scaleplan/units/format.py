@@ -1,0 +1,133 @@
+"""Write an amount for a person: three significant digits and a unit, in the forms that the parsers read."""
+
+from __future__ import annotations
+
+import math
+
+from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, SECONDS_PER_DAY
+
+__all__ = [
+    "format_count",
+    "format_flops",
+    "format_fraction",
+    "format_gigabytes",
+    "format_hours",
+    "format_kilograms",
+    "format_kwh",
+    "format_number",
+    "format_pf_days",
+    "format_seconds",
+    "format_usd",
+    "format_usd_per_hour",
+]
+
+_COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
+
+_LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
+
+_DAYS_FROM = SECONDS_PER_DAY
+
+_YEARS_FROM = 2 * DAYS_PER_YEAR * SECONDS_PER_DAY
+
+
+def format_number(value: float, *, digits: int = 3) -> str:
+    """Write a number with ``digits`` significant digits: ``21.6``, ``1,230``, ``2.31e9``, ``0.0123``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    mantissa, power = _rounded(value, digits)
+    if not -4 <= power < 6:
+        return f"{mantissa}e{power}"
+    return f"{float(f'{mantissa}e{power}'):,.{max(0, digits - 1 - power)}f}"
+
+
+def format_count(value: float, *, digits: int = 3) -> str:
+    """Write a number of parameters or tokens: ``2.78B``, ``60.0B``, ``517k``, ``1.40T``."""
+    return _scaled(value, _COUNT, digits)
+
+
+def format_flops(value: float, *, digits: int = 3) -> str:
+    """Write compute in FLOP: ``1e21 FLOP``, ``3.17e23 FLOP``; see also :func:`format_pf_days`."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} FLOP"
+    mantissa, power = _rounded(value, digits)
+    return f"{_trimmed(mantissa)}e{power} FLOP"
+
+
+def format_pf_days(value: float, *, digits: int = 3) -> str:
+    """Write compute, given in FLOP, in PF-days of 8.64e19 FLOP: ``11.6 PF-days``."""
+    return f"{format_number(value / FLOP_PER_PF_DAY, digits=digits)} PF-days"
+
+
+def format_seconds(value: float, *, digits: int = 3) -> str:
+    """Write a time, given in seconds, in the unit that suits it: ``30.0 days``, ``3.20 hours``, ``90.0 seconds``."""
+    for unit, least, seconds in (
+        ("years", _YEARS_FROM, DAYS_PER_YEAR * SECONDS_PER_DAY),
+        ("days", _DAYS_FROM, SECONDS_PER_DAY),
+        ("hours", 3600.0, 3600.0),
+        ("minutes", 120.0, 60.0),
+    ):
+        if value >= least:
+            return f"{format_number(value / seconds, digits=digits)} {unit}"
+    return f"{format_number(value, digits=digits)} seconds"
+
+
+def format_hours(value: float, *, unit: str = "h", digits: int = 3) -> str:
+    """Write accelerator-hours: ``800 h``, ``12,300 h``, ``2.79M h``; ``unit`` may be ``GPU-hours``."""
+    return f"{_scaled(value, _LARGE, digits)} {unit}"
+
+
+def format_usd(value: float, *, digits: int = 3) -> str:
+    """Write US dollars: ``$2.95``, ``$2,950``, ``$1.23M``."""
+    return f"${_scaled(value, _LARGE, digits)}"
+
+
+def format_usd_per_hour(value: float, *, digits: int = 3) -> str:
+    """Write a price of an accelerator-hour: ``$2.95/h``."""
+    return f"{format_usd(value, digits=digits)}/h"
+
+
+def format_fraction(value: float, *, digits: int = 3) -> str:
+    """Write a fraction or a ratio in percent: ``40 %``, ``38.5 %``."""
+    text = format_number(100 * value, digits=digits)
+    return f"{_trimmed(text) if 'e' not in text else text} %"
+
+
+def format_kwh(value: float, *, digits: int = 3) -> str:
+    """Write an energy, given in kWh: ``800 kWh``, ``1.20 MWh``, ``3.40 GWh``."""
+    return _with_prefix(value, (("kWh", 0), ("MWh", 3), ("GWh", 6)), digits)
+
+
+def format_kilograms(value: float, *, digits: int = 3) -> str:
+    """Write a mass, given in kg: ``500 kg``, ``1.20 t``."""
+    return _with_prefix(value, (("kg", 0), ("t", 3)), digits)
+
+
+def format_gigabytes(value: float, *, digits: int = 3) -> str:
+    """Write memory, given in GB of 1e9 bytes: ``80.0 GB``, ``1.50 TB``."""
+    return _with_prefix(value, (("GB", 0), ("TB", 3)), digits)
+
+
+def _rounded(value: float, digits: int) -> tuple[str, int]:
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    return mantissa, int(power)
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _choose(value: float, units: tuple[tuple[str, int], ...], digits: int) -> tuple[str, str]:
+    """Return the number in the largest unit that leaves at least 1 after rounding, and that unit."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}", units[0][0]
+    mantissa, power = _rounded(value, digits)  # round first: 999.6M is 1.00B, not 1,000M
+    name, shift = next((unit for unit in reversed(units) if unit[1] <= power), units[0])
+    return format_number(float(f"{mantissa}e{power - shift}"), digits=digits), name
+
+
+def _scaled(value: float, scales: tuple[tuple[str, int], ...], digits: int) -> str:
+    return "".join(_choose(value, scales, digits))
+
+
+def _with_prefix(value: float, units: tuple[tuple[str, int], ...], digits: int) -> str:
+    return " ".join(_choose(value, units, digits))

@@ -1,0 +1,180 @@
+"""The GitHub action, the pre-commit hook and the documented snippets, run as far as goes without the services."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import scaleplan
+from scaleplan.cli.app import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+ACTION = ROOT / ".github/actions/scaleplan/action.yml"
+DOCUMENT = (ROOT / "docs/ci.md").read_text()
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """Return a folder with a ``scaleplan`` command, and the environment of a runner that has it."""
+    tools = tmp_path / "tools/scaleplan/bin"
+    tools.mkdir(parents=True)
+    command = tools / "scaleplan"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m scaleplan "$@"\n')
+    command.chmod(0o755)
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "HOME": os.environ["HOME"],
+        "PYTHONPATH": str(Path(scaleplan.__file__).parents[1]),
+        "RUNNER_TEMP": str(tmp_path / "tools"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }
+    return tmp_path, environment
+
+
+def step(name):
+    """Return a step of the action."""
+    (found,) = [each for each in yaml.safe_load(ACTION.read_text())["runs"]["steps"] if each["name"] == name]
+    return found
+
+
+def run_step(name, environment, **inputs):
+    """Run a step as the runner does: a file given to bash with these options, and inputs in the environment."""
+    assert set(step(name)["env"]) == set(inputs), "a step reads its inputs from the environment"
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step(name)["run"]]
+    return subprocess.run(command, env={**environment, **inputs}, capture_output=True, text=True, check=False)
+
+
+def test_the_action_is_what_a_composite_action_must_be():
+    """The keys that its reference demands; no input is pasted into a script, where it could act as one."""
+    action = yaml.safe_load(ACTION.read_text())
+    assert {"name", "description", "runs"} <= set(action)
+    assert action["runs"]["using"] == "composite"
+    for each in action["runs"]["steps"]:
+        assert each["shell"] == "bash"
+        assert "${{" not in each["run"]
+    assert all(each["description"] for each in (*action["inputs"].values(), *action["outputs"].values()))
+    used = set(re.findall(r"inputs\.([a-z-]+)", ACTION.read_text()))
+    assert used == set(action["inputs"])
+
+
+def test_the_action_annotates_summarises_and_fails(changed, tools):
+    """After a change that breaks the policy: annotations, a summary, an output, SARIF, and exit status 1."""
+    folder, environment = tools
+    done = run_step("Check", environment, PATHS="scaleplan.toml .", SARIF="scan.sarif")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("::error file=configs/train.yaml,line=3,")
+    assert "| FAIL | base |" in (folder / "summary").read_text()
+    assert (folder / "output").read_text() == "status=violated\n"
+    assert '"version": "2.1.0"' in Path("scan.sarif").read_text()
+
+
+def test_the_action_is_content_when_the_policy_is_kept(repository, tools):
+    """Exit status 0, and no annotation."""
+    folder, environment = tools
+    done = run_step("Check", environment, PATHS="", SARIF="")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (folder / "output").read_text() == "status=within\n"
+
+
+def test_the_action_says_what_cannot_be_read(repository, tools):
+    """Exit status 2, with the reason in the log."""
+    folder, environment = tools
+    done = run_step("Check", environment, PATHS="none.toml; touch mark", SARIF="")
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True)
+    assert (folder / "output").read_text() == "status=unreadable\n"
+    assert not Path("mark").exists()
+
+
+def test_the_action_compares_with_the_base(changed, tools):
+    """A change that is too much fails the step; one line of the input is one limit."""
+    folder, environment = tools
+    fail_on = "cost increase > 10%\n\ntotal cost increase > 1M USD\n"
+    done = run_step("Compare", environment, PATHS="", BASE="main", FAIL_ON=fail_on)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("::error ") == 1
+    assert "main → scaleplan.toml" in (folder / "summary").read_text()
+    assert run_step("Compare", environment, PATHS="", BASE="main", FAIL_ON="").returncode == 0
+    assert run_step("Compare", environment, PATHS="", BASE="--output=mark", FAIL_ON="").returncode == 2
+    assert not Path("mark").exists()
+
+
+def test_the_action_installs_the_project_that_carries_it():
+    """The path it installs is the one of this project."""
+    where = step("Install")["env"]["ROOT"].replace("${{ github.action_path }}", str(ACTION.parent))
+    assert tomllib.loads((Path(where) / "pyproject.toml").read_text())["project"]["name"] == "scaleplan"
+
+
+def test_the_hook_runs_on_the_files_that_matter(changed, cli):
+    """Its entry is a command of ours that fails after the change; its pattern meets configs and nothing else."""
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert {"id", "name", "entry", "language"} <= set(hook)
+    program, *words = shlex.split(hook["entry"])
+    assert program in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert hook["pass_filenames"] is False
+    assert cli(*words).status == 1
+    for name, wanted in {
+        "scaleplan.toml": True,
+        "a/b.yml": True,
+        "c.json": True,
+        "d.py": False,
+        "toml": False,
+    }.items():
+        assert (re.search(hook["files"], name) is not None) is wanted
+
+
+def snippets(language):
+    """Return the code blocks of the document in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def test_the_documented_snippets_are_yaml_and_name_what_exists():
+    """The workflow uses the action with inputs that it has, the hook's id exists, every command is one of ours."""
+    workflow, hooks, gitlab = map(yaml.safe_load, snippets("yaml"))
+    uses = workflow["jobs"]["scaleplan"]["steps"][-1]
+    assert (ROOT / uses["uses"].partition("@")[0].split("/", 2)[2] / "action.yml").is_file()
+    assert set(uses["with"]) <= set(yaml.safe_load(ACTION.read_text())["inputs"])
+    offered = [hook["id"] for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())]
+    assert [hook["id"] for hook in hooks["repos"][0]["hooks"]] == offered
+    named = re.findall(
+        r"^scaleplan ([a-z]+)", "\n".join(snippets("sh") + gitlab["scaleplan"]["script"]), re.MULTILINE
+    )
+    assert named
+    assert set(named) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("state, status", [("repository", 0), ("changed", 1)])
+def test_the_gitlab_job_reports_and_fails(state, status, request, tools):
+    """Its script leaves the JUnit report where the job says, and exits with the verdict."""
+    request.getfixturevalue(state)
+    _, environment = tools
+    job = yaml.safe_load(snippets("yaml")[2])["scaleplan"]
+    script = "\n".join(line for line in job["script"] if not line.startswith("pip "))
+    done = subprocess.run(["sh", "-ec", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert Path(job["artifacts"]["reports"]["junit"]).read_text().startswith("<?xml")
+
+
+def test_the_documented_project_file_is_valid(repository, cli):
+    """The example of the document plans its run from the repository's configs."""
+    text = (
+        snippets("toml")[0].replace("configs/config.json", "configs/model.json").replace("gpus_per_node", "devices")
+    )
+    Path("documented.toml").write_text(text)
+    assert cli("check", "documented.toml").status == 0
+
+
+def test_every_key_of_a_run_is_documented():
+    """The table of the document knows each key, except those of constraints, which it refers to."""
+    from scaleplan.project.project import AMOUNTS, TEXTS
+
+    table = "\n".join(line for line in DOCUMENT.splitlines() if line.startswith("| `"))
+    assert [key for key in (*AMOUNTS, *TEXTS) if f"`{key}`" not in table] == []

@@ -556,8 +556,7 @@ class Planner:
         plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
         if plan.loss is None or loss is None:
             return plan
-        needed = frontier.least_flops(plan.loss)
-        overhead = None if needed is None else max(0.0, plan.flops / needed - 1)
+        overhead = frontier.overhead_of_loss(plan.flops, plan.loss)
         return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
 
 

@@ -18,7 +18,7 @@ from scaleplan.units import exact, parse, parse_hours, parse_usd_per_hour
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from scaleplan.models import Model
@@ -188,11 +188,13 @@ class Request(Record):
         if unknown:
             msg = f"unexpected keyword argument '{min(unknown)}'"
             raise TypeError(msg)
-        values: dict[str, Any] = {
-            name: _READ.get(_DECLARED[name]["kind"], _amount)(name, words[name]) for name in _given(words)
-        }
-        if isinstance(words.get("gpu_hours"), str):
-            named = parse_hours(words["gpu_hours"])[1]
+        values: dict[str, Any] = {}
+        for name, option in _DECLARED.items():
+            if words.get(name) is not None:
+                read = _READ.get(option["kind"])
+                values[name] = parse(option["kind"], words[name]) if read is None else read(words[name])
+        if "gpu_hours" in values:
+            values["gpu_hours"], named = values["gpu_hours"]
             if named is not None:
                 _require_one_accelerator(words["gpu_hours"], named, values.get("gpu"), context)
                 values["gpu"] = values.get("gpu") or named
@@ -244,24 +246,17 @@ def option_names(*groups: str) -> tuple[str, ...]:
     return tuple(name for name, option in _DECLARED.items() if option["group"] in groups)
 
 
-def _given(words: Mapping[str, Any]) -> list[str]:
-    return [name for name in _DECLARED if words.get(name) is not None]
-
-
-def _amount(name: str, value: Amount) -> float:
-    return parse(_DECLARED[name]["kind"], value)
-
-
-def _price(_: str, value: Amount) -> float | str:
+def _price(value: Amount) -> float | str:
     """Return a price per hour, or the name of one: a text that starts with a letter names a price preset."""
     return value if isinstance(value, str) and value.strip()[:1].isalpha() else parse_usd_per_hour(value)
 
 
-_READ = {
-    "text": lambda _, value: value,
-    "raw": lambda _, value: value,
-    "flag": lambda _, value: bool(value),
-    "texts": lambda _, value: tuple(value),
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "text": lambda value: value,
+    "raw": lambda value: value,
+    "flag": bool,
+    "texts": tuple,
+    "hours": parse_hours,
     "usd_per_hour": _price,
 }
 """How an option whose text is not simply an amount is read, by kind."""

@@ -1,17 +1,12 @@
-"""Which pilot runs to buy next: greedy, for what the target budget needs to know, per cost^0.4.
-
-Each step takes the run that lowers the variance of ln N* and of ln L at the target most for its cost to the power
-0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few points of their full
-method), until the budget is spent. The best runs by the law alone are extreme in tokens per parameter, where a law
-is trusted least, so the pool is bounded.
-
-
-A budget for pilot runs and a target → the runs to buy, and how precisely they will determine the target.
-
-How precisely a set of runs would determine a law, before they are trained: local linearisation.
+"""The design of pilot runs: which to train within a budget, and how precisely they will determine a target.
 
 Runs of relative noise s with Jacobian rows j of ln L give the information F = F_prior + sum(j jᵀ)/s²; the standard
-error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g). The coordinates are (ln A, ln B, E, alpha, beta).
+error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g): local linearisation, in (ln A, ln B, E, alpha, beta).
+
+The choice is greedy. Each step takes the run that lowers the variance of ln N* and of ln L at the target most for
+its cost to the power 0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few
+points of their full method), until the budget is spent. The best runs by the law alone are extreme in tokens per
+parameter, where a law is trusted least, so the pool is bounded.
 """
 
 from __future__ import annotations
@@ -24,8 +19,10 @@ import numpy as np
 
 from scaleplan.cost import Cost
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
-from scaleplan.fitting.fit import ObjectiveWords, ReadingWords, objective_of, points_of, read
+from scaleplan.fitting.fit_request import FitRequest, ObjectiveKeywords, ReadingKeywords, reading_arguments
 from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.toml_table import as_record
@@ -381,7 +378,7 @@ class PilotDesign:
         return as_record(self)
 
 
-class _Words(ReadingWords, ObjectiveWords, total=False):
+class _Keywords(ReadingKeywords, ObjectiveKeywords, total=False):
     pass
 
 
@@ -396,7 +393,7 @@ def design(
     schedule: str = "cosine",
     cooldown: Amount = 0.2,
     limit: Sequence[str] | None = None,
-    **words: Unpack[_Words],
+    **words: Unpack[_Keywords],
 ) -> PilotDesign:
     """Choose the pilot runs that determine the optimum of a target budget best.
 
@@ -464,7 +461,7 @@ def _schedule(name: str, cooldown: Amount) -> Schedule:
 
 
 def _guess(
-    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: _Words
+    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: Mapping[str, object]
 ) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
     """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
     given = None if noise is None else parse_fraction(noise)
@@ -487,22 +484,19 @@ def _guess(
 
 
 def _from_runs(
-    source: str | Path, noise: float | None, words: _Words
+    source: str | Path, noise: float | None, words: Mapping[str, object]
 ) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    from scaleplan.fitting.surface_fit import fit_additive
-
-    tied, floor, objective = objective_of(words)
-    reading = {key: value for key, value in words.items() if key in ReadingWords.__annotations__}
-    there = read(source, **reading)  # type: ignore[arg-type]
-    points = points_of(there)
-    solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
-    cost = Cost.from_convention(there.flops_convention)
+    request = FitRequest.parse(words)
+    runs = read_runs(source, **reading_arguments(words))
+    points = runs.points()
+    solution = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
+    cost = Cost.from_convention(runs.flops_convention)
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
-        raise UsageError(f"a design needs C = kND, not {quote(there.flops_convention)}")
+        raise UsageError(f"a design needs C = kND, not {quote(runs.flops_convention)}")
     spread = typical_deviation(np.log(solution.law.loss(points.params, points.tokens) / points.loss))
     known = PilotInformation.prior(noise or max(spread, 1e-4))
-    return solution.law, there.name, cost, known, jacobian(solution.law, points.params, points.tokens)
+    return solution.law, runs.name, cost, known, jacobian(solution.law, points.params, points.tokens)
 
 
 def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:

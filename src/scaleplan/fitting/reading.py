@@ -1,13 +1,7 @@
-"""From a file as people have it to checked arrays in raw units.
+"""From a file of training runs to checked arrays in raw units.
 
 :func:`read_runs` recognises columns, reads numbers as they are written, converts the loss, derives the size that is
 missing, and accounts for every row: it is in the arrays, or in ``dropped`` with a reason.
-
-
-The parameters, tokens and FLOP of each run, when the file gives only two of the three.
-
-The third follows from the compute convention, ``C = k N D + c D`` (:class:`scaleplan.cost.Cost`), in floating point:
-products of 64-bit integers overflow at the sizes of today's runs.
 """
 
 from __future__ import annotations

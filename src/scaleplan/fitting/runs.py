@@ -1,13 +1,11 @@
-"""The training runs that a law is fitted to: checked arrays in raw units, and an account of the file.
-
-The runs as numbers: sizes, tokens and losses, checked once, with centred logs.
-"""
+"""The training runs that a law is fitted to: arrays in raw units with the account of their file, and as points."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy as np
 from scaleplan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy import bool_, float64, int64, intp
     from numpy.typing import NDArray
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     Floats = Array | Sequence[float]
     Selection = NDArray[bool_] | NDArray[intp]
 
-__all__ = ["Points", "Runs"]
+__all__ = ["Points", "Runs", "row_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +46,7 @@ class Runs:
     weight, unique_tokens
         Optional columns; ``unique_tokens`` may hold NaN.
     extra
-        Further columns that were asked for.
+        Further columns, by name.
     group, labels
         Group of each run when grouped; its name when the file has one.
     columns
@@ -103,6 +101,21 @@ class Runs:
             labels=texts(self.labels),
         )
 
+    def points(self) -> Points:
+        """Return the runs as the points of a surface."""
+        return Points.of(self.params, self.tokens, self.loss, flops=self.flops, weight=self.weight, rows=self.rows)
+
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Return the least and the largest params, tokens, flops and tokens_per_param, of those that are known."""
+        with np.errstate(all="ignore"):
+            ratio = self.tokens / self.params
+        sizes = {"params": self.params, "tokens": self.tokens, "flops": self.flops, "tokens_per_param": ratio}
+        return {
+            name: (float(np.min(values)), float(np.max(values)))
+            for name, values in sizes.items()
+            if np.all(np.isfinite(values))
+        }
+
     def dropped_by_reason(self) -> dict[str, int]:
         """Return how many rows were dropped for each reason."""
         return dict(Counter(finding.reason for finding in self.dropped))
@@ -153,30 +166,18 @@ class Points:
             When the columns differ in length, or hold a number that is not positive and finite.
 
         """
-        size, data, observed = _column(params, "params"), _column(tokens, "tokens"), _column(loss, "loss")
-        compute = None if flops is None else _column(flops, "flops")
-        counts = None if weight is None else _column(weight, "weight")
-        lengths = {
-            name: len(column)
-            for name, column in (
-                ("params", size),
-                ("tokens", data),
-                ("loss", observed),
-                ("flops", compute),
-                ("weight", counts),
-            )
-            if column is not None
-        }
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        given = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "weight": weight}
+        columns = {name: _column(values, name) for name, values in given.items() if values is not None}
+        if len({len(column) for column in columns.values()}) > 1:
+            listed = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
             raise UsageError(f"columns of different length: {listed}")
         return cls(
-            params=size,
-            tokens=data,
-            loss=observed,
-            flops=6.0 * size * data if compute is None else compute,
-            weight=counts,
-            rows=np.arange(1, len(observed) + 1) if rows is None else np.asarray(rows, dtype=np.intp),
+            params=columns["params"],
+            tokens=columns["tokens"],
+            loss=columns["loss"],
+            flops=columns["flops"] if "flops" in columns else 6.0 * columns["params"] * columns["tokens"],
+            weight=columns.get("weight"),
+            rows=np.arange(1, len(columns["loss"]) + 1) if rows is None else np.asarray(rows, dtype=np.intp),
         )
 
     def __len__(self) -> int:
@@ -212,3 +213,10 @@ def _column(values: Floats, name: str) -> Array:
     if len(wrong):
         raise UsageError(f"{name} {column[wrong[0]]:g} in run {wrong[0] + 1} is not a positive number")
     return column
+
+
+def row_text(rows: Iterable[int]) -> str:
+    """Return row numbers as text: ``2-6, 9``."""
+    numbered = enumerate(sorted(rows))
+    runs = [[row for _, row in chunk] for _, chunk in groupby(numbered, key=lambda item: item[1] - item[0])]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -7,13 +7,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import scaleplan
 from scaleplan import api
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
 from scaleplan.errors import ScaleplanError
 from scaleplan.planning import planner as posing
 from scaleplan.planning.request import SWEPT, HardwareWords
+from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,7 +71,7 @@ def gather(words: Mapping[str, Any]) -> Subject:
         left_out=left_out,
         swings=sensitivity(words, plan, others),
         sources=tuple(_sources(plan)),
-        versions=f"scaleplan {scaleplan.__version__}, Python {platform.python_version()}",
+        versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.cleaning import REASONS
-from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.presets.preset import LN, BacktestRms, Uncertainty
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.bootstrap import Bootstrap
-    from scaleplan.fitting.cleaning import Finding
+    from scaleplan.fitting.runs import Finding
     from scaleplan.laws.base import Law
 
     Array = NDArray[float64]

@@ -18,13 +18,40 @@ if TYPE_CHECKING:
     from numpy import bool_, float64, int64, intp
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.cleaning import Finding
-
     Array = NDArray[float64]
     Floats = Array | Sequence[float]
     Selection = NDArray[bool_] | NDArray[intp]
 
-__all__ = ["Points", "Runs", "row_text"]
+__all__ = ["REASONS", "Finding", "Points", "Runs", "row_text"]
+
+REASONS: dict[str, str] = {
+    "filtered": "does not meet a condition",
+    "heading": "no run: a section row or the header again",
+    "unreadable": "a cell holds no number",
+    "missing_loss": "no loss",
+    "missing_size": "too little known of params, tokens and flops",
+    "missing_value": "no value in a column that the fit uses",
+    "bad_value": "a size or weight that is not a positive number, or one that no run can have",
+    "zero_loss": "a loss of 0 or below: still running or never evaluated",
+    "crashed": "its state says that it did not finish",
+    "duplicate": "the same row again",
+    "small": "below the least compute asked for",
+    "diverged": "loss far above the other runs of its size",
+    "not_best": "another run of its sweep is better",
+    "same_point": "same sizes and loss as another row, under another name or setting",
+    "outlier": "loss stands apart from the other runs of its size",
+    "worse_than_smaller": "smaller models on fewer tokens have far lower losses",
+}
+"""Why a row is dropped or flagged, and what that means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row that was dropped or deserves a look: its number in the file, a key of ``REASONS``, the particulars."""
+
+    row: int
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

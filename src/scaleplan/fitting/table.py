@@ -48,8 +48,8 @@ __all__ = [
     "Cell",
     "RawTable",
     "is_missing",
-    "read_grid",
     "read_objects",
+    "read_table",
     "to_number",
     "to_numbers",
     "to_text",
@@ -308,7 +308,7 @@ class RawTable:
         return [record[position] for record in self.records]
 
 
-def read_grid(source: Path | str) -> RawTable:
+def read_table(source: Path | str) -> RawTable:
     """Read the table in a file, or on standard input when ``source`` is ``-``.
 
     Raises

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
-    from scaleplan.fitting.cleaning import Finding
     from scaleplan.fitting.fit import BacktestResult
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
-    from scaleplan.fitting.runs import Runs
+    from scaleplan.fitting.runs import Finding, Runs
 
     Array = NDArray[float64]
 

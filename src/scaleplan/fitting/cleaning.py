@@ -166,7 +166,7 @@ def beaten_by_smaller(
     codes: NDArray[int64],
     alive: NDArray[bool_],
 ) -> dict[int, int] | None:
-    """Return ``{position: witnesses}`` for runs that at least three smaller or equal runs beat by ``_DIVERGED_RATIO``.
+    """Return ``{position: witnesses}`` for runs that at least three smaller or equal runs beat by a factor of 1.5.
 
     A witness has the same code, no more parameters, no more tokens, and a loss lower by that factor. None
     when more than a tenth of the runs are beaten by one: then no single run is to blame.
@@ -265,9 +265,7 @@ def clean(
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
     notes = [] if states is None else _drop_unfinished(rows, states)
     codes = _codes(runs)
-    width = (
-        0.0 if runs.labels is None else _ROUNDING
-    )  # one run is written in two ways, if its name says that it is one
+    width = 0.0 if runs.labels is None else _ROUNDING  # exports write a run of one name in two ways
     records = zip(
         cells_of(codes, *sizes.values(), width=width).tolist(),
         runs.loss.tolist() if "loss" in needed else [0.0] * len(runs),
@@ -281,16 +279,10 @@ def clean(
         flops = sizes.get("flops", ones)
         rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
     if "loss" in needed:
+        params, tokens = (sizes.get(role, ones) for role in ("params", "tokens"))
         if runs.unique_tokens is not None:
             codes = cells_of(codes, runs.unique_tokens)
-        notes += _compare(
-            rows,
-            runs.loss,
-            params=sizes.get("params", ones),
-            tokens=sizes.get("tokens", ones),
-            codes=codes,
-            best=best,
-        )
+        notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)
     return rows, notes
 
 

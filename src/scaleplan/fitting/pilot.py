@@ -41,20 +41,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = [
-    "PilotDesign",
-    "PilotInformation",
-    "PilotRun",
-    "Pool",
-    "Rival",
-    "Schedule",
-    "StandardErrors",
-    "Target",
-    "choose_runs",
-    "design",
-    "jacobian",
-    "rivals",
-]
+__all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Target", "design", "jacobian"]
 
 _PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15)
 """Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6)."""
@@ -106,7 +93,7 @@ class PilotInformation:
         return cls(covariance=np.diag(np.square(_PRIOR)), noise=noise)
 
     def with_runs(self, rows: Array) -> PilotInformation:
-        """Return the knowledge after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
+        """Return the information after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
         covariance = self.covariance
         for row in rows:
             moved = covariance @ row
@@ -188,7 +175,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pool:
+class _Pool:
     """The runs that may be bought: a grid of sizes and tokens per parameter; ``size`` numbers the sizes."""
 
     params: Array
@@ -198,7 +185,7 @@ class Pool:
     @classmethod
     def of(
         cls, *, params: tuple[float, float], tokens: tuple[float, float], ratio: tuple[float, float], product: float
-    ) -> Pool:
+    ) -> _Pool:
         """Return the grid inside the bounds, each run of at most ``params * tokens = product``.
 
         Raises
@@ -219,9 +206,9 @@ class Pool:
         return cls(params=sizes[size][inside], tokens=count[inside], size=size[inside])
 
 
-def choose_runs(
+def _choose_runs(
     law: Additive,
-    pool: Pool,
+    pool: _Pool,
     *,
     known: PilotInformation,
     target: Target,
@@ -232,21 +219,8 @@ def choose_runs(
 ) -> tuple[tuple[PilotRun, ...], PilotInformation, float]:
     """Return the runs to buy, what will be known with them, and what they cost in FLOP.
 
-    Parameters
-    ----------
-    law
-        The law as far as it is known.
-    pool
-        The runs that may be bought, each at most ``seeds`` times.
-    known, target
-        What is known before, and the quantities that matter.
-    flops
-        The budget for all runs together.
-    per_product
-        FLOP for each params * tokens: 6 by the usual convention.
-    schedule
-        What several token counts of one size cost together; a repeated run needs a trunk of its own.
-
+    ``known`` is the information before, ``flops`` the budget for all runs, ``per_product`` the FLOP for each params *
+    tokens (6 by the usual convention). A run repeated, at most ``seeds`` times, needs a trunk of its own.
     """
     rows = jacobian(law, pool.params, pool.tokens)
     bought = np.zeros(len(rows), dtype=np.intp)
@@ -281,7 +255,7 @@ def choose_runs(
     return runs, known, spent
 
 
-def rivals(
+def _rivals(
     law: Additive, *, known: PilotInformation, target: Target, flops: float, per_product: float
 ) -> tuple[Rival, ...]:
     """Return the usual designs of the same total compute: IsoFLOP sweeps of several widths, rays."""
@@ -432,9 +406,9 @@ def design(
     law, name, cost, known, rows = _guess(runs, preset, noise, words)
     k = cost.per_param_token
     aim = Target.of(law, goal / k)
-    pool = Pool.of(**_bounds(limit or ()), product=budget / k)
+    pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
     have = known.with_runs(rows)
-    chosen, after, spent = choose_runs(
+    chosen, after, spent = _choose_runs(
         law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=plan
     )
     return PilotDesign(
@@ -449,7 +423,7 @@ def design(
         spent=spent,
         before=have.precision(aim) if len(rows) else None,
         after=after.precision(aim),
-        rivals=rivals(law, known=have, target=aim, flops=budget, per_product=k),
+        rivals=_rivals(law, known=have, target=aim, flops=budget, per_product=k),
     )
 
 
@@ -462,7 +436,7 @@ def _schedule(name: str, cooldown: Amount) -> Schedule:
 
 def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: Mapping[str, object]
-) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+) -> tuple[Additive, str, Cost, PilotInformation, Array]:
     """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
@@ -485,7 +459,7 @@ def _guess(
 
 def _from_runs(
     source: str | Path, noise: float | None, words: Mapping[str, object]
-) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+) -> tuple[Additive, str, Cost, PilotInformation, Array]:
     request = FitRequest.parse(words)
     runs = read_runs(source, **reading_arguments(words))
     points = runs.points()

@@ -13,13 +13,10 @@ from scaleplan.cli.options import RUNS, LimitOptions, ObjectiveOptions, ReadingO
 from scaleplan.cli.progress import Progress
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
-from scaleplan.notices import Notice
 from scaleplan.output import Rendering
+from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scaleplan.fitting.fit_result import FitResult
     from scaleplan.output.report import Report
 
 __all__ = ["APPS"]
@@ -125,18 +122,17 @@ def fit(
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    written = [] if output_file is None else list(_written(fitted, output_file))
+    written = [] if output_file is None else fitted.write_all(output_file)
     data = fitted.to_dict(report=report, residuals=residuals)
     data["written"] = [str(path) for path in written]
-    notices = _notices(fitted)
-    data["warnings"] = [{"code": notice.code, "message": notice.message} for notice in notices]
+    data["warnings"] = as_mapping(fitted.warnings)
 
     def view() -> Report:
         from scaleplan.output.views.fit import fit_report
 
         return fit_report(fitted, written=written, report=report, residuals=residuals)
 
-    return Answer(rendering=Rendering(data, report=view), notices=notices)
+    return Answer(rendering=Rendering(data, report=view), notices=fitted.warnings)
 
 
 def _require_path(output: str | None, law: LawFormOptions) -> None:
@@ -152,30 +148,6 @@ def _require_path(output: str | None, law: LawFormOptions) -> None:
     if path.suffix != ".toml":
         raise UsageError(f"output {quote(output)} does not end in .toml", hint="presets are .toml files")
     require_writable(path)
-
-
-def _written(fitted: FitResult, output: str) -> Iterator[Path]:
-    from scaleplan.fitting.fit_result import name_part
-
-    for member in fitted.members or (fitted,):
-        name = output if member.group is None else output.replace(_GROUP, name_part(member.group))
-        yield member.write(name)
-
-
-def _notices(fitted: FitResult) -> list[Notice]:
-    """Return what must not be overlooked: what is not identified, what was flagged, what ended on a bound."""
-    found = fitted.diagnosis
-    if found is None:
-        remarks = [remark for remark in fitted.remarks if fitted.bounds and "bound" in remark]
-        return [Notice(code="on_bound", message=remark) for remark in remarks]
-    notices = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
-    if found.outliers.rows:
-        from scaleplan.fitting.runs import row_text
-
-        rows = row_text(found.outliers.rows)
-        message = f"rows {rows} stand far from the fit of the others and were used; --where leaves rows out"
-        notices.append(Notice(code="outliers", message=message))
-    return notices
 
 
 @command(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.table import Cell, RawTable
 
-__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "read_mapping", "recognise", "words"]
+__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "normalised", "read_mapping", "recognise"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -130,7 +130,7 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 
 
-def words(name: str) -> str:
+def normalised(name: str) -> str:
     """Return a column name in lower case with single spaces: ``trainTokens`` and ``train_tokens`` are one name."""
     return _NOT_WORD.sub(" ", _CAMEL.sub(" ", name.rpartition("#")[0] or name).lower()).strip()
 
@@ -144,9 +144,9 @@ def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> d
 
 def _loss_unit(name: str) -> str | None:
     """Return the unit other than nats that a column name contains, or None."""
-    parts = set(words(name).split())
+    parts = set(normalised(name).split())
     for unit in ("ppl", "bpb", "bits"):
-        if parts & _LOSS_WORDS[unit] or words(name) in _LOSS_NAMES[unit]:
+        if parts & _LOSS_WORDS[unit] or normalised(name) in _LOSS_NAMES[unit]:
             return unit
     return None
 
@@ -166,7 +166,7 @@ def _rank(role: str, name: str) -> int | None:
 
 
 def _loss_rank(unit: str, name: str) -> int | None:
-    full = words(name)
+    full = normalised(name)
     if full in _LOSS_NAMES[unit]:
         return 0
     parts = set(full.split())
@@ -177,11 +177,11 @@ def _loss_rank(unit: str, name: str) -> int | None:
 
 def _forms(name: str) -> Iterator[str]:
     """Yield the name, then the name without brackets, then the ends of its path: a.b.c, b.c, c."""
-    yield words(name)
-    yield words(_BRACKETS.sub(" ", name))
+    yield normalised(name)
+    yield normalised(_BRACKETS.sub(" ", name))
     parts = re.split(r"[./]", name)
     for start in range(1, len(parts)):
-        yield words(".".join(parts[start:]))
+        yield normalised(".".join(parts[start:]))
 
 
 _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
@@ -317,7 +317,7 @@ def recognise(
         notes += [
             f"column {quote(name)} may separate groups: --group {quote(name)}"
             for name in table.names
-            if words(name) == "group"
+            if normalised(name) == "group"
         ]
     _require(columns, needed, table, loss_unit)
     return columns, notes
@@ -342,7 +342,7 @@ def _choose(
     if len(best) > 1 and not needed:
         return None, f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}"
     if len(best) > 1:
-        likely = next((name for name in best if _EVALUATION & set(words(name).split())), first)
+        likely = next((name for name in best if _EVALUATION & set(normalised(name).split())), first)
         hint = f"choose with --map '{role}={escape_control(likely)}'"
         raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {_listed(best)}", hint=hint)
     note = f"{role} is column {quote(first)}; --map {role}=… chooses {_listed(others)} instead" if others else None

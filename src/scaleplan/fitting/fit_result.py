@@ -12,7 +12,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control
 from scaleplan.files import write_atomic
-from scaleplan.fitting.columns import words
+from scaleplan.fitting.columns import normalised
 from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
@@ -140,7 +140,7 @@ class FitResult:
             return self.request.params_convention
         if self.runs.flops_convention == "MD":
             return "flops_per_token"
-        column = words(self.runs.columns.get("params", ""))
+        column = normalised(self.runs.columns.get("params", ""))
         if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
             return "non_embedding"
         return "active" if "active" in column.split() else "total"

@@ -7,7 +7,6 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaleplan import __version__
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.api import COMPARED
 from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
@@ -15,6 +14,7 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, plan_budget
 from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

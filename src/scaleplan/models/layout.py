@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.models.count import count
@@ -23,6 +23,7 @@ from scaleplan.models.memory import (
     states_of,
     training_memory,
 )
+from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FixedLayout",
     "Layout",
+    "MemorySummary",
     "fewest_devices",
     "find_layout",
     "largest_micro_batch",
@@ -317,3 +319,32 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
         return 1
     needed = math.ceil((pipeline - 1) / (micro_batches * _MOST_BUBBLE))
     return needed if pipeline * needed <= layers else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySummary:
+    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known."""
+
+    schema: ClassVar[str] = "scaleplan/memory/1"
+
+    model: str
+    params: int
+    purpose: str
+    gpu: str | None
+    gpus: int
+    memory_bytes: float | None
+    fits: bool | None
+    memory: Memory
+    sequence: int
+    sequences: int | None = None
+    parallel: Parallel | None = None
+    states: str | None = None
+    recompute: str | None = None
+    micro_batch: int | None = None
+    largest_micro_batch: int | None = None
+    accumulation: int | None = None
+    fewest_devices: int | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)

@@ -5,24 +5,21 @@ The functions are the Python API; amounts are texts or numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
-from scaleplan.models.layout import FixedLayout, fewest_devices, find_layout, linked_devices
+from scaleplan.models.layout import FixedLayout, MemorySummary, fewest_devices, find_layout, linked_devices
 from scaleplan.models.memory import (
     DEFAULT_STATES,
     USABLE,
-    Memory,
-    Parallel,
     Training,
     serving_memory,
     training_memory,
 )
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.toml_table import as_record
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.shape import Shape
 
-__all__ = ["Amount", "MemorySummary", "memory", "model", "shape", "whole"]
+__all__ = ["Amount", "memory", "model", "shape", "whole"]
 
 Amount = str | float
 """An amount: ``"7B"``, ``"8k"``, or a number."""
@@ -125,35 +122,6 @@ def shape(
         experts=whole(experts, what="experts"),
         experts_per_token=whole(experts_per_token, what="experts_per_token"),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySummary:
-    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known."""
-
-    schema: ClassVar[str] = "scaleplan/memory/1"
-
-    model: str
-    params: int
-    purpose: str
-    gpu: str | None
-    gpus: int
-    memory_bytes: float | None
-    fits: bool | None
-    memory: Memory
-    sequence: int
-    sequences: int | None = None
-    parallel: Parallel | None = None
-    states: str | None = None
-    recompute: str | None = None
-    micro_batch: int | None = None
-    largest_micro_batch: int | None = None
-    accumulation: int | None = None
-    fewest_devices: int | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def memory(

@@ -11,9 +11,9 @@ from scaleplan.units import format_count, format_fraction, format_gigabytes, for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scaleplan.models.layout import MemorySummary
     from scaleplan.models.memory import Memory, Parallel
     from scaleplan.models.model import ModelSummary
-    from scaleplan.models.questions import MemorySummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
 
 __all__ = ["memory_facts", "memory_report", "model_report", "parallel_text", "shape_report"]

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models.layout import FixedLayout, MemorySummary, fewest_devices, find_layout, linked_devices
-from scaleplan.models.memory import (
-    DEFAULT_STATES,
-    USABLE,
-    Training,
-    serving_memory,
-    training_memory,
-)
+from scaleplan.models.memory import DEFAULT_STATES, USABLE, Training, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.units import parse_count, parse_integer, parse_positive

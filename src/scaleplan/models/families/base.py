@@ -137,7 +137,7 @@ def biases(fields: Fields, name: str = "attention_bias", *, default: bool = Fals
 def decoder(fields: Fields, *, tied: bool = False, **choices: object) -> Architecture:
     """Return a decoder from the fields that all families share; ``choices`` are what this family sets itself.
 
-    The head is the token table where ``tie_word_embeddings`` says so, by default where the family is ``tied``.
+    The head is the token table by ``tie_word_embeddings``, which defaults to ``tied``.
     Heads share the width unless ``head_dim`` is stated; keys and values have as many heads as the queries
     unless stated; the feed-forward width must be stated unless chosen.
     """

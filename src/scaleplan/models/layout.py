@@ -175,18 +175,9 @@ def find_layout(
     batch_tokens: float,
     fixed: FixedLayout | None = None,
 ) -> Layout:
-    """Return the preferred layout that fits.
+    """Return the preferred layout that fits devices of ``memory_bytes`` nominal bytes, ``linked`` ones in a server.
 
-    Parameters
-    ----------
-    architecture
-        The model.
-    gpus, memory_bytes, linked
-        The devices, the nominal memory of each, and how many share a fast link.
-    sequence, batch_tokens
-        Tokens of a sequence and of an optimizer step; a step has at least one sequence a replica.
-    fixed
-        The parts that must be as given.
+    An optimizer step has ``batch_tokens``, but at least one sequence a replica.
 
     Raises
     ------

@@ -149,22 +149,8 @@ def layer_activations(
 ) -> Activations:
     """Return the bytes of activations per token in one layer, on one of ``tensor`` devices that share it.
 
-    Parameters
-    ----------
-    architecture
-        The model.
-    sequence
-        Tokens of the whole sequence, which standard attention has scores with.
-    recompute
-        ``none``, ``selective`` or ``full``.
-    tensor
-        Tensor-parallel devices.
-    sequence_parallel
-        Whether they split the norms and the residual stream too, along the sequence.
-    flash
-        Whether attention is fused, so that its scores are never stored.
-    dropout
-        Whether dropout masks are kept.
+    With ``sequence_parallel`` they split the norms and the residual stream too, along the sequence. Without ``flash``
+    (fused attention) the scores with all tokens of the ``sequence`` are stored; with ``dropout`` its masks are.
 
     Raises
     ------
@@ -390,22 +376,10 @@ def serving_memory(
     weight_bytes: float = 2.0,
     cache_bytes: float = 2.0,
 ) -> Memory:
-    """Return the memory of each of ``devices`` tensor-parallel devices that serve a model.
+    """Return the memory of each of ``devices`` tensor-parallel devices that serve ``sequences`` of a model at once.
 
-    Parameters
-    ----------
-    architecture
-        The model.
-    context
-        Tokens that each sequence may grow to.
-    sequences
-        Sequences at once.
-    devices
-        Devices that share the weights; the cache is shared by as many as there are key-value heads, and a latent
-        cache by none.
-    weight_bytes, cache_bytes
-        Bytes of a weight (2 for 16 bits, 1 for 8, 0.5 for 4) and of a cached value.
-
+    Each sequence may grow to ``context`` tokens. The devices share the weights; the cache is shared by as many as
+    there are key-value heads, and a latent cache by none.
     """
     a = architecture
     ways = 1 if a.latent else min(devices, a.kv_heads)

@@ -74,42 +74,25 @@ class StyleSizes:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a family shapes its models.
-
-    Parameters
-    ----------
-    model_type, model_class
-        The names in the config.
-    vocab, context
-        Defaults for the token table and the longest context.
-    tied
-        Whether the head is the token table; ``small`` below 3e9 parameters.
-    kv
-        ``full`` heads, groups of 8 heads (``eight``), ``half`` of the heads, or ``large``: groups from
-        7e9 parameters.
-    heads
-        ``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma);
-        ``free`` has at least 16 heads of 128 whatever the width (Qwen 3).
-    matrices
-        Matrices in a feed-forward block.
-    experts, experts_per_token
-        For mixtures; 0 for dense models.
-    extra
-        Further fields of the config.
-
-    """
+    """How a family shapes its models: the names in its configs, its defaults, and how it chooses the rest."""
 
     model_type: str
     model_class: str
     vocab: int
     context: int
     tied: Literal["always", "never", "small"] = "small"
+    """Whether the head is the token table; ``small`` below 3e9 parameters."""
     kv: Literal["full", "eight", "half", "large"] = "large"
+    """``full`` heads, groups of 8 heads, ``half`` of the heads, or ``large``: groups from 7e9 parameters."""
     heads: Literal["split", "wide", "free"] = "split"
+    """``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma); ``free``
+    has at least 16 heads of 128 whatever the width (Qwen 3)."""
     matrices: int = 3
+    """Matrices in a feed-forward block."""
     experts: int = 0
     experts_per_token: int = 0
     extra: Mapping[str, object] = field(default_factory=dict)
+    """Further fields of the config."""
 
     def ties(self, params: float) -> bool:
         """Return whether a model of this size has one token table."""

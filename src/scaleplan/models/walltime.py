@@ -82,18 +82,10 @@ def least_time(
     parallel: Parallel,
     gpus: float | None = None,
 ) -> LeastTime:
-    """Return the least time of a run.
+    """Return the least time of a run of ``flops`` on ``tokens``, in steps of ``batch_tokens``.
 
-    Parameters
-    ----------
-    architecture, machine
-        The model and the device.
-    flops, tokens, batch_tokens, sequence
-        Compute and tokens of the run, tokens of a step and of a sequence.
-    parallel
-        How a replica is divided; its ``data`` plays no part, a replica takes at least one sequence.
-    gpus
-        Devices at hand; None for as many as the batch feeds.
+    A replica takes at least one sequence; the ``data`` of ``parallel`` plays no part. ``gpus`` are the devices at
+    hand, None for as many as the batch feeds.
 
     """
     steps = tokens / batch_tokens

@@ -56,16 +56,8 @@ def family(
 def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
     """Return the architecture that a config describes.
 
-    The text part of a multimodal config is read, the rest of it is left out.
-
-    Parameters
-    ----------
-    data
-        The JSON object.
-    source
-        Its name in errors.
-    arch
-        The family to read it as, in place of the ``model_type`` it states.
+    The text part of a multimodal config is read, the rest of it is left out. ``source`` is its name in errors;
+    ``arch`` is the family to read it as, in place of the ``model_type`` it states.
 
     Raises
     ------

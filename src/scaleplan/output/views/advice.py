@@ -167,7 +167,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
                 "loss",
                 f"vs {choice.reference}",
             ),
-            rows=tuple(_row_precisions(row) for row in choice.rows),
+            rows=tuple(_precision_row(row) for row in choice.rows),
             text=frozenset({"precision"}),
         ),
         remarks=(
@@ -177,7 +177,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
     )
 
 
-def _row_precisions(row: PrecisionRow) -> tuple[str, ...]:
+def _precision_row(row: PrecisionRow) -> tuple[str, ...]:
     return (
         row.precision,
         f"{format_number(row.speed)}x",

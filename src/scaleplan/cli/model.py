@@ -59,7 +59,7 @@ def model(
     context: Annotated[str | None, CONTEXT] = None,
 ) -> Answer:
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
-    found = read_argument(source, arch=arch, context=context)
+    found = read_argument(source, arch=arch, context=context).summary()
 
     def report() -> Report:
         from scaleplan.output.views.model import model_report
@@ -121,13 +121,14 @@ def shape(
     )
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
+    summary = found.summary()
 
     def report() -> Report:
         from scaleplan.output.views.model import shape_report
 
-        return shape_report(found)
+        return shape_report(summary)
 
-    return Answer(rendering=Rendering(found.to_dict(), report=report))
+    return Answer(rendering=Rendering(summary.to_dict(), report=report))
 
 
 @command(

@@ -1,16 +1,13 @@
-"""The habits by which families shape their models, and how sizes are written as a ``config.json``.
+"""How families shape their models: their styles, the usual proportions, and the shapes of published models.
 
-A :class:`Style` holds a family's habits (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
-sizes in the words of that family. A new style is one entry of :data:`STYLES`.
-
-
-The shapes of published models, and which of them is nearest to a new one.
+A :class:`Style` holds a family's choices (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
+sizes by that family's field names. A new style is one entry of :data:`STYLES`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from scaleplan.files import read_data
@@ -22,26 +19,45 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STYLES",
-    "Published",
+    "PublishedShape",
     "Style",
     "StyleSizes",
+    "aspect_for",
     "config_of",
     "head_counts",
     "kv_head_count",
     "nearest",
     "published_shapes",
+    "usual_width",
 ]
 
-TIED_BELOW = 3e9
-"""Parameters below which most families share the token table with the head (Llama 3.2, Qwen, SmolLM)."""
+_TIED_BELOW = 3e9  # most families share the token table with the head (Llama 3.2, Qwen, SmolLM)
 
-GROUPED_FROM = 7e9
-"""Parameters from which grouped keys and values are the common choice."""
+_GROUPED_FROM = 7e9  # grouped keys and values are the common choice
+
+
+def aspect_for(params: float) -> float:
+    """Return the usual width over depth: 64 at 1e8 parameters, 107 at 1e10, 137 at 1e11.
+
+    A power through published ladders, clamped to the range that they span; loss hardly depends on it
+    (Kaplan et al. 2020, arXiv:2001.08361, section 3.1).
+    """
+    return min(160.0, max(40.0, 64.0 * (params / 1e8) ** 0.11))
+
+
+def usual_width(params: float, *, aspect: float, per_square: float, tables: float) -> float:
+    """Return the width d of ``per_square d³ / aspect + tables d`` parameters, by bisection of its logarithm."""
+    low, high = 1.0, 1e6
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        too_wide = per_square * middle**3 / aspect + tables * middle > params
+        low, high = (low, middle) if too_wide else (middle, high)
+    return low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleSizes:
-    """The numbers that make a model of a style."""
+    """The dimensions of a model of a style."""
 
     width: int
     layers: int
@@ -56,49 +72,34 @@ class StyleSizes:
     experts_per_token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Style:
-    """The habits of a family.
-
-    Parameters
-    ----------
-    model_type, model_class
-        The names in the config.
-    vocab, context
-        Defaults for the token table and the longest context.
-    tied
-        Whether the head is the token table; ``small`` below :data:`TIED_BELOW` parameters.
-    kv
-        ``full`` heads, groups of 8 heads (``eight``), ``half`` of the heads, or ``large``: groups from
-        :data:`GROUPED_FROM` parameters.
-    heads
-        ``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma);
-        ``free`` has at least 16 heads of 128 whatever the width (Qwen 3).
-    matrices
-        Matrices in a feed-forward block.
-    experts, experts_per_token
-        For mixtures; 0 for dense models.
-    extra
-        Further fields of the config.
-
-    """
+    """How a family shapes its models: the names in its configs, its defaults, and how it chooses the rest."""
 
     model_type: str
     model_class: str
     vocab: int
     context: int
     tied: Literal["always", "never", "small"] = "small"
+    """Whether the head is the token table; ``small`` below 3e9 parameters."""
     kv: Literal["full", "eight", "half", "large"] = "large"
+    """``full`` heads, groups of 8 heads, ``half`` of the heads, or ``large``: groups from 7e9 parameters."""
     heads: Literal["split", "wide", "free"] = "split"
+    """``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma); ``free``
+    has at least 16 heads of 128 whatever the width (Qwen 3)."""
     matrices: int = 3
+    """Matrices in a feed-forward block."""
     experts: int = 0
     experts_per_token: int = 0
     extra: Mapping[str, object] = field(default_factory=dict)
+    """Further fields of the config."""
 
     def ties(self, params: float) -> bool:
         """Return whether a model of this size has one token table."""
-        return self.tied == "always" or (self.tied == "small" and params < TIED_BELOW)
+        return self.tied == "always" or (self.tied == "small" and params < _TIED_BELOW)
 
+
+_SILU = {"hidden_act": "silu", "attention_bias": False}
 
 # Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
 STYLES: dict[str, Style] = {
@@ -122,21 +123,8 @@ STYLES: dict[str, Style] = {
         matrices=2,
         extra={"hidden_act": "gelu", "use_parallel_residual": True},
     ),
-    "llama": Style(
-        model_type="llama",
-        model_class="LlamaForCausalLM",
-        vocab=32000,
-        context=4096,
-        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
-    ),
-    "llama3": Style(
-        model_type="llama",
-        model_class="LlamaForCausalLM",
-        vocab=128256,
-        context=8192,
-        kv="eight",
-        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
-    ),
+    "llama": Style("llama", "LlamaForCausalLM", 32000, 4096, extra={**_SILU, "mlp_bias": False}),
+    "llama3": Style("llama", "LlamaForCausalLM", 128256, 8192, kv="eight", extra={**_SILU, "mlp_bias": False}),
     "mistral": Style(
         model_type="mistral",
         model_class="MistralForCausalLM",
@@ -146,23 +134,8 @@ STYLES: dict[str, Style] = {
         kv="eight",
         extra={"hidden_act": "silu", "sliding_window": None},
     ),
-    "qwen2": Style(
-        model_type="qwen2",
-        model_class="Qwen2ForCausalLM",
-        vocab=151936,
-        context=32768,
-        kv="eight",
-        extra={"hidden_act": "silu"},
-    ),
-    "qwen3": Style(
-        model_type="qwen3",
-        model_class="Qwen3ForCausalLM",
-        vocab=151936,
-        context=32768,
-        kv="eight",
-        heads="free",
-        extra={"hidden_act": "silu", "attention_bias": False},
-    ),
+    "qwen2": Style("qwen2", "Qwen2ForCausalLM", 151936, 32768, kv="eight", extra={"hidden_act": "silu"}),
+    "qwen3": Style("qwen3", "Qwen3ForCausalLM", 151936, 32768, kv="eight", heads="free", extra=_SILU),
     "gemma2": Style(
         model_type="gemma2",
         model_class="Gemma2ForCausalLM",
@@ -173,15 +146,7 @@ STYLES: dict[str, Style] = {
         heads="wide",
         extra={"hidden_activation": "gelu_pytorch_tanh", "sliding_window": 4096},
     ),
-    "olmo2": Style(
-        model_type="olmo2",
-        model_class="Olmo2ForCausalLM",
-        vocab=100352,
-        context=4096,
-        tied="never",
-        kv="full",
-        extra={"hidden_act": "silu", "attention_bias": False},
-    ),
+    "olmo2": Style("olmo2", "Olmo2ForCausalLM", 100352, 4096, tied="never", kv="full", extra=_SILU),
     "mixtral": Style(
         model_type="mixtral",
         model_class="MixtralForCausalLM",
@@ -202,7 +167,7 @@ STYLES: dict[str, Style] = {
         kv="full",
         experts=64,
         experts_per_token=8,
-        extra={"hidden_act": "silu", "attention_bias": False},
+        extra=_SILU,
     ),
     "qwen3_moe": Style(
         model_type="qwen3_moe",
@@ -214,7 +179,7 @@ STYLES: dict[str, Style] = {
         heads="free",
         experts=128,
         experts_per_token=8,
-        extra={"hidden_act": "silu", "attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+        extra={**_SILU, "decoder_sparse_step": 1, "mlp_only_layers": []},
     ),
 }
 
@@ -269,10 +234,10 @@ def head_counts(style: Style, width: int, *, smallest: int) -> tuple[int, int] |
 
 
 def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: int) -> int:
-    """Return the key and value heads by the style's habit, a divisor of the heads that the ranks share evenly."""
+    """Return the key and value heads of the style, a divisor of the heads that the ranks share evenly."""
     kind = style.kv
     if kind == "large":
-        kind = "eight" if params >= GROUPED_FROM else "full"
+        kind = "eight" if params >= _GROUPED_FROM else "full"
     if kind == "full":
         return heads
     ideal = 8 if kind == "eight" else heads / 2
@@ -282,13 +247,12 @@ def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: i
     return min(divisors, key=lambda k: (abs(k - ideal), -k), default=heads)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+@dataclass(frozen=True, kw_only=True)
+class PublishedShape:
     """The shape of a published model."""
 
     name: str
     params: float
-    active_params: float
     layers: int
     width: int
     heads: int
@@ -297,7 +261,12 @@ class Published:
     source: str
 
 
-def published_shapes() -> list[Published]:
+@dataclass(frozen=True, kw_only=True)
+class _Published(PublishedShape):
+    active_params: float
+
+
+def published_shapes() -> list[_Published]:
     """Return the shapes of the data file ``shapes.toml``, the bundled and the user's own.
 
     Raises
@@ -314,7 +283,7 @@ def published_shapes() -> list[Published]:
                 heads, width = row.integer("heads", at_least=1), row.integer("width", at_least=1)
                 params = row.number("params", above=0)
                 shapes.append(
-                    Published(
+                    _Published(
                         name=row.text("name"),
                         params=params,
                         active_params=row.number("active_params", params, above=0),
@@ -332,15 +301,19 @@ def published_shapes() -> list[Published]:
     return shapes
 
 
-def nearest(architecture: Architecture, *, params: float, active_params: float) -> Published | None:
+def nearest(architecture: Architecture, *, params: float, active_params: float) -> PublishedShape | None:
     """Return the published shape nearest in the logarithms of sizes, width and depth; None without a data file."""
 
-    def distance(shape: Published) -> float:
-        return (
-            math.log(shape.params / params) ** 2
-            + math.log(shape.active_params / active_params) ** 2
-            + math.log(shape.width / architecture.width) ** 2
-            + math.log(shape.layers / architecture.layers) ** 2
+    def distance(shape: _Published) -> float:
+        pairs = (
+            (shape.params, params),
+            (shape.active_params, active_params),
+            (shape.width, architecture.width),
+            (shape.layers, architecture.layers),
         )
+        return sum(math.log(one / other) ** 2 for one, other in pairs)
 
-    return min(published_shapes(), key=distance, default=None)
+    found = min(published_shapes(), key=distance, default=None)
+    if found is None:
+        return None
+    return PublishedShape(**{item.name: getattr(found, item.name) for item in fields(PublishedShape)})

@@ -564,7 +564,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
     """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
     found = resolve_consistently(
         planner.context,
-        request.budget(),
+        request,
         lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
         moe=planner.mixture,
         by_hardware=planner.by_hardware,
@@ -612,12 +612,12 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
     """
     found = None
     if planner.by_hardware:
-        found = resolve_budget(planner.context, request.budget(flops=1.0), moe=planner.mixture)
+        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture)
     for _ in range(_ROUNDS):
         plan = goal(planner if found is None else planner.on(found.budget))
         paid = resolve_budget(
             planner.context,
-            request.budget(flops=plan.flops),
+            request.paying(plan.flops),
             params=planner.working_params(plan.params),
             moe=planner.mixture,
         )
@@ -631,7 +631,7 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
     """Return what some compute takes, for a model of ``params``, on the hardware of a request."""
     size = planner.working_params(params)
-    return resolve_budget(planner.context, request.budget(flops=flops), params=size, moe=planner.mixture).budget
+    return resolve_budget(planner.context, request.paying(flops), params=size, moe=planner.mixture).budget
 
 
 def _drawn_out(plan: Plan, planner: Planner, request: Request) -> Plan:

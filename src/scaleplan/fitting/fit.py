@@ -136,7 +136,7 @@ def _repetition(start: FitResult) -> FitResult:
     values = tuple(
         Value(
             name=label,
-            value=getattr(found, name),
+            value=found.coefficients[name],
             interval=found.interval(name, level=request.level) if len(found.draws) else None,
         )
         for label, name in (("R_D", "tokens_decay"), ("R_N", "params_decay"))

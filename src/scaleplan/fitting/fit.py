@@ -320,24 +320,13 @@ def _surface(start: FitResult, progress: Progress | None) -> FitResult:
         jobs=request.jobs,
         progress=progress,
     )
-    law = found.law
-    known = found.coefficients(level=request.level)
-    plain = {
-        "E": law.E,
-        "alpha": law.alpha,
-        "beta": law.beta,
-        "a": law.params_exponent,
-        "A": law.A,
-        "B": law.B,
-    }
     return replace(
         start,
-        law=law,
+        law=found.law,
         values=tuple(
-            Value(name=item.name, value=item.value, error=item.error, interval=(item.low, item.high))
-            for item in known
-        )
-        or tuple(Value(name=name, value=value) for name, value in plain.items()),
+            Value(name=item.name, value=item.value, error=item.error, interval=item.interval)
+            for item in found.coefficients(level=request.level)
+        ),
         score=found.solution.score,
         residuals=found.solution.residuals,
         converged=found.solution.converged,

@@ -96,7 +96,7 @@ class Backtest:
     def rms(self) -> tuple[float, ...]:
         """The relative error to expect at each factor, which never falls with distance.
 
-        A bin of few lucky runs must not promise more far out than was kept near by.
+        A bin of few runs with small errors by chance must not promise more far out than near by.
         """
         return tuple(
             float(value) for value in np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)])
@@ -286,7 +286,7 @@ def hold_out(
     seed: int = 0,
     level: float = 0.9,
 ) -> Holdout:
-    """Hold out the top budget (the top fifth of the runs without budgets) and predict it from the rest.
+    """Hold out the largest budget (the largest fifth of the runs without budgets) and predict it from the rest.
 
     Raises
     ------

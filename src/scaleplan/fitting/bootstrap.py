@@ -173,7 +173,7 @@ def bootstrap(
     refits = refit_additive(points, weight, base=base, jobs=jobs, progress=progress)
     return Bootstrap(
         law=base.law,
-        draws=refits.raw(),
+        draws=refits.draws,
         converged=refits.converged,
         at_bound=refits.at_bound,
         seed=seed,

@@ -46,22 +46,24 @@ class CurveForm:
 
     Attributes
     ----------
-    names
-        Names of the coefficients, in the order of the coordinates.
+    template
+        The law of the names of x and y, with coefficients to be replaced.
     logs
-        Which coordinates are logarithms.
-    build
-        The law for coefficients in that order (floats, or columns of them) and the names of x and y.
+        Which coordinates are logarithms, in the order of the coefficients.
     starts, bounds
         Starts (S, p) and the box, in coordinates, for data (x, y).
 
     """
 
-    names: tuple[str, ...]
+    template: Callable[[str, str], Curve]
     logs: tuple[bool, ...]
-    build: Callable[[Sequence[Array | float], str, str], Curve]
     starts: Callable[[Array, Array], Array]
     bounds: Callable[[Array, Array], tuple[Array, Array]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return tuple(self.template("x", "y").coefficients())
 
     def coefficients(self, theta: Array) -> Array:
         """Return the coefficients of coordinates (..., p)."""
@@ -69,8 +71,9 @@ class CurveForm:
 
     def predict(self, theta: Array, x: Array) -> Array:
         """Return y (S, n) of coordinates (S, p)."""
-        columns = list(self.coefficients(theta).T[:, :, None])
-        return np.asarray(self.build(columns, "x", "y").value(x=x), dtype=np.float64)
+        columns = dict(zip(self.names, self.coefficients(theta).T[:, :, None], strict=True))
+        law = self.template("x", "y").with_coefficients(columns)
+        return np.asarray(law.value(x=x), dtype=np.float64)
 
 
 def _power_starts(x: Array, y: Array) -> Array:
@@ -102,11 +105,11 @@ def _shifted_starts(x: Array, y: Array) -> Array:
 
 
 def _chance_starts(x: Array, y: Array) -> Array:
-    top = float(np.max(y))
+    largest = float(np.max(y))
     rows = []
     for _, c, e in _floor_starts(x, y):
         for excess, k in product((1.02, 1.3), (0.3, 1.0, 2.5)):
-            chance = top * excess
+            chance = largest * excess
             at = np.argsort(y)[len(y) // 2]
             level = np.log(max(y[at] - e, 1e-9)) - k * np.log(chance - y[at])
             rows.append([level + c * np.log(x[at]), c, e, np.log(chance), np.log(k)])
@@ -115,7 +118,6 @@ def _chance_starts(x: Array, y: Array) -> Array:
 
 def _bnsl_form(breaks: int) -> CurveForm:
     """Return the broken power law with a number of breaks."""
-    parts = tuple(f"{part}{number}" for number in range(1, breaks + 1) for part in ("c", "d", "f"))
 
     def starts(x: Array, y: Array) -> Array:
         places = np.quantile(np.log(x), (0.15, 0.35, 0.5, 0.65, 0.85)).tolist()
@@ -132,10 +134,6 @@ def _bnsl_form(breaks: int) -> CurveForm:
                     rows.append(row)
         return np.array(rows)
 
-    def build(values: Sequence[Array | float], x: str, y: str) -> Curve:
-        bends = tuple(Break(c=values[k], d=values[k + 1], f=values[k + 2]) for k in range(3, 3 + 3 * breaks, 3))  # type: ignore[arg-type]
-        return BNSL(a=values[0], b=values[1], c0=values[2], breaks=bends, x=x, y=y)  # type: ignore[arg-type]
-
     def bounds(x: Array, y: Array) -> tuple[Array, Array]:
         low, high = float(np.min(np.log(x))), float(np.max(np.log(x)))
         span = high - low
@@ -146,9 +144,8 @@ def _bnsl_form(breaks: int) -> CurveForm:
         return _box(lower, upper)
 
     return CurveForm(
-        names=("a", "b", "c0", *parts),
+        template=lambda x, y: BNSL(a=0.0, b=1.0, c0=0.0, breaks=(Break(c=0.0, d=1.0, f=1.0),) * breaks, x=x, y=y),
         logs=(False, True, False, *((False, True, True) * breaks)),
-        build=build,
         starts=starts,
         bounds=bounds,
     )
@@ -160,23 +157,20 @@ def _box(lower: Sequence[float], upper: Sequence[float]) -> tuple[Array, Array]:
 
 CURVES = {
     "power": CurveForm(
-        names=("a", "n"),
+        template=lambda x, y: Power(a=1.0, n=1.0, x=x, y=y),
         logs=(True, False),
-        build=lambda v, x, y: Power(a=v[0], n=v[1], x=x, y=y),  # type: ignore[arg-type]
         starts=_power_starts,
         bounds=lambda _x, _y: _box([-_MOST_LOG, -_MOST_RATE], [_MOST_LOG, _MOST_RATE]),
     ),
     "offset_power": CurveForm(
-        names=("a", "c", "e"),
+        template=lambda x, y: OffsetPower(a=1.0, c=1.0, e=1.0, x=x, y=y),
         logs=(True, False, False),
-        build=lambda v, x, y: OffsetPower(a=v[0], c=v[1], e=v[2], x=x, y=y),  # type: ignore[arg-type]
         starts=_floor_starts,
         bounds=lambda _x, y: _box([-_MOST_LOG, 1e-4, 0.0], [_MOST_LOG, _MOST_RATE, float(np.min(y))]),
     ),
     "shifted_power": CurveForm(
-        names=("a", "g", "c", "e"),
+        template=lambda x, y: ShiftedPower(a=1.0, g=1.0, c=1.0, e=1.0, x=x, y=y),
         logs=(True, True, False, False),
-        build=lambda v, x, y: ShiftedPower(a=v[0], g=v[1], c=v[2], e=v[3], x=x, y=y),  # type: ignore[arg-type]
         starts=_shifted_starts,
         bounds=lambda x, y: _box(
             [-_MOST_LOG, -float(np.max(np.log(x))) - 20.0, 1e-4, 0.0],
@@ -184,9 +178,8 @@ CURVES = {
         ),
     ),
     "chance_power": CurveForm(
-        names=("a", "c", "e", "y0", "k"),
+        template=lambda x, y: ChancePower(a=1.0, c=1.0, e=1.0, y0=1.0, k=1.0, x=x, y=y),
         logs=(True, False, False, True, True),
-        build=lambda v, x, y: ChancePower(a=v[0], c=v[1], e=v[2], y0=v[3], k=v[4], x=x, y=y),  # type: ignore[arg-type]
         starts=_chance_starts,
         bounds=lambda _x, y: _box(
             [-_MOST_LOG, 1e-4, 0.0, float(np.log(np.max(y))) + 1e-6, -6.0],
@@ -354,11 +347,6 @@ class FormulaFit(Generic[_Law]):
         """The names of the coefficients, in the order of the columns of the draws."""
         return tuple(self.coefficients)
 
-    @property
-    def rms(self) -> float:
-        """The root mean square of the residuals."""
-        return float(np.sqrt(np.mean(self.residuals**2)))
-
     def interval(self, name: str, *, level: float = 0.9) -> tuple[float, float]:
         """Return the percentile interval of a coefficient over the resamples."""
         return central_interval(self.draws[:, self.names.index(name)], level)
@@ -433,13 +421,12 @@ def fit_curve(
     samples: int = 0,
     seed: int = 0,
 ) -> CurveFit:
-    """Fit a form of one quantity: ``power`` (M1), ``offset_power`` (M2), ``shifted_power`` (M3), ``chance_power``
-    (M4), or ``bnsl`` (``bnsl2``, ``bnsl3`` with more breaks).
+    """Fit a form of one quantity.
 
     Parameters
     ----------
     form
-        Name of the form.
+        One of :data:`CURVES`, or an alias: M1 (power), M2 (offset_power), M3 (shifted_power), M4 (chance_power).
     x, y
         Positive columns of equal length.
     objective
@@ -458,11 +445,12 @@ def fit_curve(
     UsageError
         For columns that are not positive numbers of equal length, or too few rows.
 
-    """  # noqa: D205  the forms do not fit on one line
+    """
     key = _ALIASES.get(form.casefold(), form.casefold())
     if key not in CURVES:
         raise UnknownNameError("form of a curve", form, [*CURVES, *_ALIASES])
     chosen = CURVES[key]
+    names = chosen.names
     inputs, observed = _positive(x, quantities[0]), _positive(y, quantities[1])
     if len(inputs) != len(observed):
         raise UsageError(f"{len(inputs)} values of {quantities[0]} for {len(observed)} of {quantities[1]}")
@@ -477,9 +465,9 @@ def fit_curve(
     return fit_formula(
         formula,
         chosen.starts(inputs, observed),
-        names=chosen.names,
+        names=names,
         coefficients=chosen.coefficients,
-        law=lambda values: chosen.build(values, *quantities),
+        law=lambda values: chosen.template(*quantities).with_coefficients(dict(zip(names, values, strict=True))),
         objective=objective or Objective(),
         samples=samples,
         seed=seed,

@@ -277,10 +277,10 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
 def leave_one_out(points: Points, base: Solution) -> Influence:
     """Refit without each run in turn, all at once."""
     weight = 1.0 - np.eye(len(points))
-    raw = refit_additive(points, weight, base=base).raw()
+    draws = refit_additive(points, weight, base=base).draws
     law = base.law
     centre = np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta])
-    return Influence(rows=points.rows, shift=raw - centre)
+    return Influence(rows=points.rows, shift=draws - centre)
 
 
 def aicc(score: float, *, runs: int, coefficients: int, objective: Objective) -> float:

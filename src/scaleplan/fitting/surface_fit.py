@@ -46,7 +46,6 @@ __all__ = [
     "basins",
     "fit_additive",
     "law_at",
-    "profile",
     "refit_additive",
 ]
 
@@ -189,73 +188,46 @@ class Surface:
         return value.sum(axis=1), gradient, hessian
 
     def profile(self, count: int) -> tuple[Array, Array]:
-        """Return :func:`profile` of every row of weights, with linear residuals in place of log ones."""
-        rows = np.ones((1, len(self.loss))) if self.weight is None else self.weight
+        """Solve for (E, A, B) at ``count`` x ``count`` exponents (alpha = beta when tied), for every row of weights.
+
+        Returns the residual sums (R, K) and the solutions (R, K, 5) in the order of the coordinates.
+        """
+        x, y, loss, tied, floor = self.x, self.y, self.loss, self.coordinates.tied, self.coordinates.floor
+        weight = np.ones((1, len(loss))) if self.weight is None else self.weight
         if self.objective.is_log:
-            rows = rows / self.loss**2
-        tied, floor = self.coordinates.tied, self.coordinates.floor
-        return profile(self.x, self.y, self.loss, rows, count=count, tied=tied, floor=floor)
-
-
-def profile(
-    x: Array, y: Array, loss: Array, weight: Array, *, count: int, tied: bool = False, floor: float | None = None
-) -> tuple[Array, Array]:
-    """Return the residual sums and the solutions of every node of the grid, for every row of weights.
-
-    Parameters
-    ----------
-    x, y
-        Centred logs of parameters and tokens (n,).
-    loss
-        Losses (n,).
-    weight
-        Weights (R, n): one row for each resample.
-    count
-        Values per exponent.
-    tied
-        Only the diagonal alpha = beta.
-    floor
-        E when it is given; None when it is fitted.
-
-    Returns
-    -------
-    tuple
-        Sums (R, K) and solutions (R, K, 5) in the order ln A', alpha, ln B', beta, E, with A' and B' the terms at
-        the centre of the logs.
-
-    """
-    exponents = np.geomspace(*_GRID_EXPONENTS, count)
-    u, v = np.exp(-np.outer(exponents, x)), np.exp(-np.outer(exponents, y))
-    target = loss if floor is None else loss - floor
-    if tied:
-        alpha = beta = exponents
-        product = u * v
-        pick_u = pick_v = np.arange(count)
-    else:
-        pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
-        alpha, beta = exponents[pick_u], exponents[pick_v]
-        product = u[pick_u] * v[pick_v]
-    weighted = weight * target
-    ones = weight.sum(axis=1)[:, None]
-    gram = {
-        (0, 0): ones,
-        (0, 1): (weight @ u.T)[:, pick_u],
-        (0, 2): (weight @ v.T)[:, pick_v],
-        (1, 1): (weight @ (u * u).T)[:, pick_u],
-        (1, 2): weight @ product.T,
-        (2, 2): (weight @ (v * v).T)[:, pick_v],
-    }
-    moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
-    total = (weighted * target).sum(axis=1)[:, None]
-    rss, level = _non_negative(gram, moment, total, free=(0, 1, 2) if floor is None else (1, 2))
-    nodes = np.empty((*rss.shape, 5))
-    tiny = 1e-6 * np.mean(loss)  # a term that the grid drops starts the refinement small, not at minus infinity
-    nodes[..., 0] = np.log(np.maximum(level[1], tiny))
-    nodes[..., 1] = alpha
-    nodes[..., 2] = np.log(np.maximum(level[2], tiny))
-    nodes[..., 3] = beta
-    nodes[..., 4] = level[0] if floor is None else floor
-    return rss, nodes
+            weight = weight / loss**2
+        exponents = np.geomspace(*_GRID_EXPONENTS, count)
+        u, v = np.exp(-np.outer(exponents, x)), np.exp(-np.outer(exponents, y))
+        target = loss if floor is None else loss - floor
+        if tied:
+            alpha = beta = exponents
+            product = u * v
+            pick_u = pick_v = np.arange(count)
+        else:
+            pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
+            alpha, beta = exponents[pick_u], exponents[pick_v]
+            product = u[pick_u] * v[pick_v]
+        weighted = weight * target
+        ones = weight.sum(axis=1)[:, None]
+        gram = {
+            (0, 0): ones,
+            (0, 1): (weight @ u.T)[:, pick_u],
+            (0, 2): (weight @ v.T)[:, pick_v],
+            (1, 1): (weight @ (u * u).T)[:, pick_u],
+            (1, 2): weight @ product.T,
+            (2, 2): (weight @ (v * v).T)[:, pick_v],
+        }
+        moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
+        total = (weighted * target).sum(axis=1)[:, None]
+        rss, level = _non_negative(gram, moment, total, free=(0, 1, 2) if floor is None else (1, 2))
+        nodes = np.empty((*rss.shape, 5))
+        tiny = 1e-6 * np.mean(loss)  # a term that the grid drops starts the refinement small, not at minus infinity
+        nodes[..., 0] = np.log(np.maximum(level[1], tiny))
+        nodes[..., 1] = alpha
+        nodes[..., 2] = np.log(np.maximum(level[2], tiny))
+        nodes[..., 3] = beta
+        nodes[..., 4] = level[0] if floor is None else floor
+        return rss, nodes
 
 
 def basins(rss: Array, nodes: Array, *, count: int, tied: bool, most: int) -> Array:
@@ -433,20 +405,14 @@ class Solution:
 class Refits:
     """The optima of many reweighted copies of the same runs: one row each.
 
-    ``theta`` (R, 5) is in the coordinates of :class:`Solution`; ``at_bound`` (R, 5) marks coefficients on a
-    bound; ``converged`` (R,) the descents that ended at a stationary point.
+    ``draws`` (R, 5) are ln A, ln B, E, alpha and beta in raw units; ``at_bound`` (R, 5) marks A, alpha, B, beta and E
+    on a bound; ``converged`` (R,) the descents that ended at a stationary point.
     """
 
-    theta: Array
-    centre: tuple[float, float]
+    draws: Array
     score: Array
     converged: NDArray[bool_]
     at_bound: NDArray[bool_]
-
-    def raw(self) -> Array:
-        """Return rows of (ln A, ln B, E, alpha, beta) in raw units."""
-        a, alpha, b, beta, floor = self.theta.T
-        return np.stack([a + alpha * self.centre[0], b + beta * self.centre[1], floor, alpha, beta], axis=1)
 
 
 def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
@@ -542,9 +508,10 @@ def refit_additive(
         if progress is not None:
             progress(min(len(found) * block, len(weight)))
     theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
+    a, alpha, b, beta, floor = theta.T
+    x, y = points.centre
     return Refits(
-        theta=theta,
-        centre=points.centre,
+        draws=np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1),
         score=score,
         converged=converged,
         at_bound=base.coordinates.at_bound(theta, points.loss),

@@ -50,16 +50,14 @@ _LEAST_RUNS = 4
 class IsoflopBudget:
     """The parabola of one budget.
 
-    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its
-    logarithm, ``bias`` what was taken off the logarithm. ``refused`` says why a budget has no vertex, or is None.
+    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its logarithm.
+    ``refused`` says why a budget has no vertex, or is None.
     """
 
     flops: float
-    runs: int
-    optimum: float
-    error: float
-    bias: float
-    refused: str | None
+    optimum: float = math.nan
+    error: float = math.nan
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,6 @@ class MeasuredAllocation:
     ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
     """
 
-    quantity: Quantity
     exponent: float
     scale: float
     error: float
@@ -143,7 +140,6 @@ def fit_isoflop(
     weight = np.array([1.0 / max(budget.error, 1e-6) ** 2 if weighted else 1.0 for budget in usable])
     slope, level, error = _line(compute, optimum, weight)
     return MeasuredAllocation(
-        quantity=quantity,
         exponent=slope,
         scale=math.exp(level),
         error=error,
@@ -182,26 +178,22 @@ def _noise(groups: list[Points], quantity: Quantity) -> float:
 
 
 def _budget(group: Points, values: Array, *, bias: float, noise: float) -> IsoflopBudget:
-    refused = f"{len(group)} runs near the best are too few for a parabola" if len(group) < _LEAST_RUNS else None
-    vertex = error = math.nan
-    if refused is None:
-        design = _columns(values)
-        (p, q, _), _ = _parabola(values, group.loss)
-        vertex = -q / (2 * p) if p > 0 else math.nan
-        if p <= 0:
-            refused = "the loss has no minimum over the sizes (the parabola opens downwards)"
-        elif not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
-            refused = "the vertex lies outside the sizes that were trained"
-        else:
-            slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
-            error = math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope))
+    flops = float(np.exp(np.mean(np.log(group.flops))))
+    if len(group) < _LEAST_RUNS:
+        return IsoflopBudget(flops=flops, refused=f"{len(group)} runs near the best are too few for a parabola")
+    design = _columns(values)
+    (p, q, _), _ = _parabola(values, group.loss)
+    if p <= 0:
+        reason = "the loss has no minimum over the sizes (the parabola opens downwards)"
+        return IsoflopBudget(flops=flops, refused=reason)
+    vertex = -q / (2 * p)
+    if not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
+        return IsoflopBudget(flops=flops, refused="the vertex lies outside the sizes that were trained")
+    slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
     return IsoflopBudget(
-        flops=float(np.exp(np.mean(np.log(group.flops)))),
-        runs=len(group),
-        optimum=math.exp(vertex + float(np.mean(values)) - bias) if refused is None else math.nan,
-        error=error if refused is None else math.nan,
-        bias=bias,
-        refused=refused,
+        flops=flops,
+        optimum=math.exp(vertex + float(np.mean(values)) - bias),
+        error=math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope)),
     )
 
 
@@ -261,7 +253,6 @@ class Envelope:
     exponent: float
     scale: float
     rows: tuple[int, ...]
-    bins_per_decade: float
 
     def at(self, flops: float) -> float:
         """Return the size of the best run to expect at a budget."""
@@ -295,7 +286,6 @@ def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
         exponent=float(slope),
         scale=float(np.exp(level)),
         rows=tuple(int(points.rows[i]) for i in best),
-        bins_per_decade=bins_per_decade,
     )
 
 

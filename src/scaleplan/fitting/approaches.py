@@ -61,21 +61,34 @@ class IsoflopBudget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredAllocation:
-    """ln(quantity) = exponent * ln C + ln(scale), through the vertices.
-
-    ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
-    """
+class _Line:
+    """ln(quantity) = exponent * ln C + ln(scale)."""
 
     exponent: float
     scale: float
-    error: float
-    interval: tuple[float, float] | None
-    budgets: tuple[IsoflopBudget, ...]
 
     def at(self, flops: float) -> float:
         """Return the optimal size or tokens for a budget."""
         return self.scale * flops**self.exponent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredAllocation(_Line):
+    """A line through the vertices of the budgets' parabolas.
+
+    ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
+    """
+
+    error: float
+    interval: tuple[float, float] | None
+    budgets: tuple[IsoflopBudget, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope(_Line):
+    """A line through the sizes of the best runs, ``rows``, of the compute bins."""
+
+    rows: tuple[int, ...]
 
 
 def fit_isoflop(
@@ -244,19 +257,6 @@ def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, flo
     offset = compute[:, None] - middle
     slopes = (counts * offset * values).sum(axis=0) / (counts * offset**2).sum(axis=0)
     return central_interval(slopes, 0.9)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """ln N = exponent * ln C + ln(scale) through the best runs, ``rows``, of the compute bins."""
-
-    exponent: float
-    scale: float
-    rows: tuple[int, ...]
-
-    def at(self, flops: float) -> float:
-        """Return the size of the best run to expect at a budget."""
-        return self.scale * flops**self.exponent
 
 
 def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:

@@ -49,8 +49,8 @@ SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd
 class Request(BudgetRequest):
     """Everything that a question about a run can say; None where the default decides.
 
-    The budget and its hardware come first. Amounts are in base units. ``constraints`` has the texts of the options that
-    registered constraints declare.
+    The budget and its hardware come first. Amounts are in base units. ``constraints`` has the texts of the options
+    that registered constraints declare.
     """
 
     preset: str | Preset | None = option(

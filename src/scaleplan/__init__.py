@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from scaleplan.fitting.pilot import design
     from scaleplan.models.questions import memory, model, shape
     from scaleplan.output.html.page import report
+    from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
 
 __all__ = [
+    "Evaluation",
     "FitResult",
     "Fitted",
     "Library",
@@ -40,6 +42,7 @@ __all__ = [
     "compare",
     "convert",
     "design",
+    "evaluate",
     "fit",
     "loss",
     "memory",
@@ -56,6 +59,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Evaluation": "planning.evaluation",
     "FitResult": "fitting.fit_result",
     "Fitted": "fitting.fit_result:FitResult",
     "Library": "presets.library",
@@ -67,6 +71,7 @@ _HOMES = {
     "compare": "api",
     "convert": "api",
     "design": "fitting.pilot",
+    "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
     "loss": "api",
     "memory": "models.questions",

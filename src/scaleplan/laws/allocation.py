@@ -1,10 +1,8 @@
-"""Allocation-only power laws: the optimal size, the optimal tokens or both as powers of the budget.
+"""Laws of the compute-optimal split alone: the size, the tokens or both as powers of the budget.
 
 Hoffmann et al. 2022 (Approaches 1 and 2) and Porian et al. 2024 give N, Llama 3 gives D, DeepSeek gives
-non-embedding FLOP per token and D, Hunyuan-Large gives activated parameters and D.
-
-
-The laws of one modality by Henighan et al. 2020 (arXiv:2010.14701): loss and size along the compute frontier.
+non-embedding FLOP per token and D, Hunyuan-Large gives activated parameters and D. Henighan et al. 2020 give N and
+the loss of each modality.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.laws.base import Allocation, Number, Units, coefficient
+from scaleplan.laws.base import Allocation, Number, Relation, Units, coefficient
 
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table
@@ -50,6 +48,12 @@ class PowerAllocation(Allocation):
             raise table.error("params_scale", "expected the size, the tokens or both as powers of the compute")
         return law
 
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the split, and the tokens by the source's own power law where they are not those of the budget."""
+        if self.params_scale is None or self.tokens_scale is None:
+            return Allocation.relations(self)
+        return (*Allocation.relations(self), Relation("tokens_by_law", ("flops",), self.tokens_by_law))
+
     def params_by_law(self, flops: Number) -> Number | None:
         """Return the size by the source's own power law; None when it gives tokens only."""
         if self.params_scale is None or self.params_exponent is None:
@@ -86,7 +90,10 @@ def _raw(scale: float | None, exponent: float | None, unit: float, flops: float)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality(Allocation):
-    """N_opt(C) = (C/k0)^p with L(C) = L_C + (C0/C)^alpha_C, and L(N) = L_N + (N0/N)^alpha_N at convergence."""
+    """N_opt(C) = (C/k0)^p with L(C) = L_C + (C0/C)^alpha_C, and L(N) = L_N + (N0/N)^alpha_N at convergence.
+
+    Henighan et al. 2020 (arXiv:2010.14701), one law a modality.
+    """
 
     form: ClassVar[str] = "modality"
     formula: ClassVar[str] = "N = (C/k0)^p, L(C) = L_C + (C0/C)^alpha_C, L(N) = L_N + (N0/N)^alpha_N"
@@ -99,6 +106,10 @@ class Modality(Allocation):
     L_N: float = coefficient("irreducible loss, from the size trend", at_least=0)
     N0: float = coefficient("size at which the reducible loss is 1", above=0)
     alpha_N: float = coefficient("exponent of the size trend", above=0)
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the split, its loss, and the loss of a size at convergence."""
+        return (*Allocation.relations(self), Relation("loss", ("params",), self.converged_loss))
 
     def split(self, flops: Number) -> tuple[Number, Number]:
         """Return the optimal size and the tokens that the rest of the budget buys."""

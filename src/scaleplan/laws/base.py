@@ -1,12 +1,12 @@
-"""What a scaling law can answer.
+"""What a scaling law gives: a loss, a split of compute, or any quantity as a function of named others.
 
-A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days)
-with one or both of two abilities:
+A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days):
 
-* :class:`LossSurface`: the loss of any model size on any number of tokens, ``loss(params, tokens)``;
-* :class:`Allocation`: the compute-optimal size and tokens for a budget, measured directly.
+* a :class:`LossSurface` has the loss of any model size on any number of tokens, ``loss(params, tokens)``;
+* an :class:`Allocation` has the compute-optimal size and tokens for a budget, measured directly;
+* a :class:`Curve` has one quantity as a function of named others (an error of a loss).
 
-A :class:`Curve` relates one quantity to named others (a learning rate to size and tokens, an error to a loss).
+``relations`` declares what can be evaluated, and of which inputs; a form that gives more than its kind adds to it.
 The mathematics is written with plain operators, so the same lines serve a Python float and a NumPy array.
 """
 
@@ -20,11 +20,11 @@ from scaleplan.arrays import Number
 from scaleplan.cost import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scaleplan.toml_table import Table
 
-__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Units", "coefficient"]
+__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Relation", "Units", "coefficient"]
 
 
 def coefficient(
@@ -55,6 +55,21 @@ class Units:
     flops: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A quantity that a law gives as a function of named inputs, in raw units.
+
+    ``value`` takes the ``inputs`` as keywords. Those with a default may be left out. ``kinds`` names how the text of
+    an input is read where its name does not say: ``share`` (0 to 1) or ``rates`` (a sequence).
+    """
+
+    quantity: str
+    inputs: tuple[str, ...]
+    value: Callable[..., float | None]
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law(ABC):
     """The coefficients of one functional form."""
@@ -83,15 +98,14 @@ class Law(ABC):
                 values[item.name] = table.optional_number(item.name, above=meta["above"], at_least=meta["at_least"])
                 continue
             default = None if item.default is MISSING else item.default
-            values[item.name] = table.number(
-                item.name,
-                default,
-                above=meta["above"],
-                at_least=meta["at_least"],
-                at_most=meta["at_most"],
-            )
+            domain = {bound: meta[bound] for bound in ("above", "at_least", "at_most")}
+            values[item.name] = table.number(item.name, default, **domain)
         table.done()
         return cls(**values)
+
+    @abstractmethod
+    def relations(self) -> tuple[Relation, ...]:
+        """Return what can be evaluated; of several quantities of the same inputs the first is the default."""
 
     def coefficients(self) -> dict[str, float]:
         """Return the coefficients by name, without the optional ones that the source does not give."""
@@ -122,6 +136,10 @@ class LossSurface(Law):
     """
 
     __slots__ = ()
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss."""
+        return (Relation("loss", ("params", "tokens"), self.loss),)
 
     @abstractmethod
     def loss(self, params: Number, tokens: Number) -> Number:
@@ -170,6 +188,16 @@ class Allocation(Law):
 
     cost: Cost = field(default_factory=Cost)
 
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the optimal size and tokens of a budget, and their loss where the law has one."""
+        split = (
+            Relation("params", ("flops",), lambda flops: self.split(flops)[0]),
+            Relation("tokens", ("flops",), lambda flops: self.split(flops)[1]),
+        )
+        if self.frontier_loss(1.0) is None:
+            return split
+        return (*split, Relation("loss", ("flops",), self.frontier_loss))
+
     def with_cost(self, cost: Cost) -> Self:
         """Return the law with another compute convention."""
         return replace(self, cost=cost)
@@ -188,6 +216,13 @@ class Curve(Law):
 
     __slots__ = ()
 
+    quantity: ClassVar[str] = "loss"
+    """What the curve gives; a form whose files name it has a field ``y`` instead."""
+    kinds: ClassVar[Mapping[str, str]] = {}
+    """How inputs are read whose names do not say; see :class:`Relation`."""
+    defaults: ClassVar[Mapping[str, float]] = {}
+    """Inputs that may be left out."""
+
     @property
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
@@ -196,3 +231,8 @@ class Curve(Law):
     @abstractmethod
     def value(self, **inputs: Number) -> Number:
         """Return the quantity for the inputs the curve declares, in raw units."""
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the quantity of the curve."""
+        names = (*self.inputs, *self.defaults)
+        return (Relation(getattr(self, "y", self.quantity), names, self.value, self.defaults, self.kinds),)

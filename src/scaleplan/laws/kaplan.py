@@ -2,9 +2,6 @@
 
 N counts non-embedding parameters. The compute trends use C_min, the compute of a run in the limit of small
 batches; a run at the critical batch takes twice that, which :attr:`Kaplan.regime` chooses.
-
-
-L(N, D) of Kaplan et al. 2020 (arXiv:2001.08361, equation 1.5) with its four coefficients alone.
 """
 
 from __future__ import annotations
@@ -13,14 +10,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from scaleplan.laws.base import Allocation, LossSurface, Number, Units, coefficient
+from scaleplan.laws.base import Allocation, LossSurface, Number, Relation, Units, coefficient
 
 __all__ = ["Kaplan", "KaplanSurface"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KaplanSurface(LossSurface):
-    """L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D; it has no floor."""
+    """L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D (equation 1.5); it has no floor."""
 
     form: ClassVar[str] = "kaplan_surface"
     formula: ClassVar[str] = "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D"
@@ -49,10 +46,7 @@ class Kaplan(Allocation, LossSurface):
     """
 
     form: ClassVar[str] = "kaplan"
-    regimes: ClassVar[tuple[str, ...]] = (
-        "critical",
-        "small",
-    )  # C = 2 C_min at the critical batch, C_min far below it
+    regimes: ClassVar[tuple[str, ...]] = ("critical", "small")  # C = 2 C_min at the critical batch, C_min far below
     formula: ClassVar[str] = (
         "N = N_scale*C_min^N_exponent, L(C_min) = (C_c/C_min)^alpha_C, "
         "L(N, D) = ((N_c_ND/N)^(alpha_N_ND/alpha_D_ND) + D_c_ND/D)^alpha_D_ND"
@@ -85,6 +79,21 @@ class Kaplan(Allocation, LossSurface):
     lr_intercept: float = coefficient("learning rate at ln N = 0 (appendix D)", above=0)
     lr_slope: float = coefficient("fall of the learning rate per unit of ln N (appendix D)", above=0)
     regime: str = "critical"
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return all that the paper gives; ``flops`` is the compute of the run and ``steps`` the least possible."""
+        return (
+            *LossSurface.relations(self),
+            *Allocation.relations(self),
+            Relation("batch_tokens", ("flops",), lambda flops: self.optimal_batch_tokens(self.c_min(flops))),
+            Relation("steps", ("flops",), lambda flops: self.optimal_steps(self.c_min(flops))),
+            Relation("tokens_by_law", ("flops",), lambda flops: self.optimal_tokens(self.c_min(flops))),
+            Relation("loss", ("params",), self.loss_of_params),
+            Relation("loss", ("tokens",), self.loss_of_tokens),
+            Relation("loss", ("params", "steps"), self.loss_of_steps),
+            Relation("critical_batch_tokens", ("loss",), self.critical_batch_tokens),
+            Relation("learning_rate", ("params",), self.learning_rate),
+        )
 
     def with_regime(self, regime: str) -> Self:
         """Return the law for training at the critical batch or far below it."""

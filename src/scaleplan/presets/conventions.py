@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.arrays import cubic_root
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -41,15 +42,8 @@ class Embedding(Record):
         return non_embedding + self.omega * non_embedding ** (1 / 3)
 
     def non_embedding(self, total: float) -> float:
-        """Return N_E for N_T: the real root of t^3 + omega*t = N_T, N_E = t^3, by Newton's method from above."""
-        root = min(total ** (1 / 3), total / self.omega)
-        # the cubic is convex, so that from any positive start all later steps come down to the root from above
-        for _ in range(100):
-            step = (root**3 + self.omega * root - total) / (3 * root**2 + self.omega)
-            root -= step
-            if abs(step) <= 1e-15 * root:
-                break
-        return root**3
+        """Return N_E for N_T: N_E = t^3 at the root of t^3 + omega*t = N_T."""
+        return cubic_root(cubic=1.0, linear=self.omega, total=total) ** 3
 
 
 def unconvertible(source: str, target: str) -> str | None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from scaleplan.errors import QuantityError, UnknownNameError, quote
+from scaleplan.units.format import exact
 from scaleplan.units.numeral import checked, refuse, within
-from scaleplan.units.parse import exact, parse, parse_ratio
+from scaleplan.units.parse import parse, parse_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["QUANTITIES", "Limit", "Operator", "parse_limit"]
 
 Operator = Literal["<=", ">=", "<", ">", "="]
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Value = TypeVar("Value")
 
-__all__ = ["LONGEST", "Scanned", "checked", "convert", "refuse", "scan", "within"]
-
 LONGEST = 100
 """Characters an amount may have: enough for any float with its unit, and a bound on the work."""
 

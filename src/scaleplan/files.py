@@ -1,7 +1,4 @@
-"""Read small text files safely, and write files whole or not at all.
-
-Where the data lives: the folder that ships with the package, the user's own beside it, and how it is read.
-"""
+"""Read small files safely, write files whole or not at all, and find the folders of data."""
 
 from __future__ import annotations
 
@@ -16,21 +13,6 @@ from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = [
-    "DATA_FILES",
-    "MAX_TEXT_BYTES",
-    "config_folder",
-    "data_folder",
-    "is_folder",
-    "read_bytes",
-    "read_data",
-    "read_table",
-    "read_text",
-    "require_writable",
-    "user_folder",
-    "write_atomic",
-]
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
@@ -70,15 +52,19 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
     except FileNotFoundError:
         raise FileError(f"{what} {quote(path)} does not exist") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot read {what} {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"read {what} {quote(path)}", error) from None
     if len(data) > limit:
         raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
     return data
 
 
+def _failed(doing: str, error: Exception) -> FileError:
+    reason: str = getattr(error, "strerror", None) or "not a usable path"
+    return FileError(f"cannot {doing}: {reason.lower()}")
+
+
 def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder; what is no path at all is none, and whoever opens it says why."""
+    """Return whether a path is a folder; what is no path at all is refused where it is opened."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -99,13 +85,11 @@ def require_writable(path: Path) -> None:
             raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
         if not path.parent.is_dir():
             raise FileError(f"cannot write {quote(path)}: there is no folder {quote(path.parent)}")
-        replaced = path.is_file() or not os.access(
-            path, os.F_OK
-        )  # a device or pipe is written to, and its folder left alone
+        # a device or pipe is written to, and its folder left alone
+        replaced = path.is_file() or not os.access(path, os.F_OK)
         writable = os.access(path.parent if replaced else path, os.W_OK)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"write {quote(path)}", error) from None
     if not writable:
         raise FileError(f"cannot write {quote(path)}: permission denied")
 
@@ -133,8 +117,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"write {quote(path)}", error) from None
 
 
 DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "shapes.toml", "utilisation.toml"})
@@ -185,11 +168,9 @@ def read_table(path: Path, *, what: str) -> Table:
 
     try:
         return Table(tomllib.loads(read_text(path, what=what)), source=escape_control(str(path)))
-    except tomllib.TOMLDecodeError as error:
-        reason = str(error)
     except RecursionError:
         reason = "nested too deeply"
-    except ValueError as error:  # a whole number of thousands of digits, an impossible date
+    except ValueError as error:  # no TOML, a whole number of thousands of digits, an impossible date
         reason = str(error)
     raise FileError(f"{what} {quote(path)} is not valid TOML: {escape_control(reason)}")
 

@@ -1,4 +1,4 @@
-"""Rules of thumb: which sources give a learning rate and a batch, each measured in what units.
+"""Rules of thumb: the learning rate and the batch that a source gives, and the units it measures them in.
 
 A rule is a TOML file (``presets/rules/ID.toml``): curves of named quantities, with the conventions, the fitted
 range and the source. Batches are in tokens here, whatever unit the source counts in.
@@ -6,19 +6,22 @@ range and the source. Batches are in tokens here, whatever unit the source count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
 from scaleplan.files import data_folder, read_table
 from scaleplan.laws import LAWS, law_class
-from scaleplan.laws.base import Curve, Units
-from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES, FitRange
+from scaleplan.laws.base import Curve
+from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES
+from scaleplan.presets.reader import range_of, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from scaleplan.laws.base import Units
+    from scaleplan.presets.preset import FitRange
     from scaleplan.toml_table import Table
 
 __all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
@@ -145,10 +148,8 @@ def read_rule(path: Path) -> Rule:
     top = read_table(path, what="rule")
     if top.integer("schema") != _SCHEMA:
         raise top.error("schema", f"expected {_SCHEMA}")
-    conventions, use, spans, batch = (top.table(key) for key in ("conventions", "use", "range", "batch"))
-    units_table = top.table("units")
-    units = Units(**{item.name: units_table.number(item.name, 1.0, above=0) for item in fields(Units)})
-    units_table.done()
+    conventions, use, batch = (top.table(key) for key in ("conventions", "use", "batch"))
+    units = units_of(top.table("units"))
     kind = batch.choice("kind", BATCH_KINDS) if "batch" in top else None
     tokens_each = batch.number("tokens_each", 1.0, above=0)
     rule = Rule(
@@ -165,13 +166,13 @@ def read_rule(path: Path) -> Rule:
         tokens_each=tokens_each,
         exponents=_exponents(top.table("exponents")),
         advise=use.choice("advise", _ADVISE, "always"),
-        range=FitRange(**{item.name: spans.interval(item.name) for item in fields(FitRange)}),
+        range=range_of(top.table("range")),
         notes=tuple(note.text("text") for note in top.tables("notes")),
         origin=top.source,
     )
     conventions.text("corpus", _NOT_STATED)
     use.text("reason", "")
-    for table in (conventions, use, spans, top):
+    for table in (conventions, use, top):
         table.done()
     return rule
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
-from scaleplan.laws.base import Curve, LossSurface, Number, Relation, Units, coefficient
+from scaleplan.laws.base import Curve, LossSurface, Number, Relation, coefficient
 
 __all__ = ["Additive", "Overtraining", "ReducedSurface", "ShapedLoss", "TaskError", "ThreeExponent"]
 
@@ -25,8 +25,8 @@ class Additive(LossSurface):
     formula: ClassVar[str] = "L = E + A/N^alpha + B/D^beta"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
 
@@ -89,10 +89,6 @@ class Additive(LossSurface):
     def params_for(self, loss: Number, tokens: Number) -> Number:
         """Return (A/(L - E - B/D^beta))^(1/alpha); infinity when the data alone keep the loss above L."""
         return _inverse_power(self.A, loss - self.E - self.B * tokens**-self.beta, self.alpha)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale A and B: a law in N/u has A*u^alpha for raw N."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)
 
 
 def _inverse_power(scale: float, rest: Number, exponent: float) -> Number:
@@ -164,8 +160,8 @@ class ThreeExponent(ReducedSurface):
     formula: ClassVar[str] = "L = E + (A/N^alpha + B/D^beta)^gamma"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
     gamma: float = coefficient("outer exponent", above=0)
@@ -188,10 +184,6 @@ class ThreeExponent(ReducedSurface):
         """Return the inner sum to the outer exponent."""
         return self.reduced.reducible(params, tokens) ** self.gamma
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overtraining(LossSurface):
@@ -205,8 +197,8 @@ class Overtraining(LossSurface):
     formula: ClassVar[str] = "L = E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    a: float = coefficient("weight of the size term", above=0)
-    b: float = coefficient("weight of the data term", above=0)
+    a: float = coefficient("weight of the size term", above=0, raw=lambda law, to: law.a * to.params ** (2 * law.eta))
+    b: float = coefficient("weight of the data term", above=0, raw=lambda law, to: law.b * to.tokens ** (2 * law.eta))
     eta: float = coefficient("exponent of compute", above=0)
 
     @property
@@ -254,14 +246,6 @@ class Overtraining(LossSurface):
         """Return cosh(2 eta ln f)^(1/eta) - 1, the additive law's figure for equal exponents."""
         return math.cosh(2 * self.eta * math.log(factor)) ** (1 / self.eta) - 1
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale both weights: the size term varies as N^(-2 eta), the data term as D^(-2 eta)."""
-        return replace(
-            self,
-            a=self.a * units.params ** (2 * self.eta),
-            b=self.b * units.tokens ** (2 * self.eta),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskError(Curve):
@@ -293,8 +277,8 @@ class ShapedLoss(Curve):
     inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "aspect_ratio")
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
     epsilon: float = coefficient("what an aspect ratio of 1 adds", at_least=0)
@@ -304,7 +288,3 @@ class ShapedLoss(Curve):
         """Return the loss of ``params`` with an ``aspect_ratio`` on ``tokens``."""
         plain = self.E + self.A * inputs["params"] ** -self.alpha + self.B * inputs["tokens"] ** -self.beta
         return plain * (1.0 + self.epsilon * inputs["aspect_ratio"] ** self.gamma)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)

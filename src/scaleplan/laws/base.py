@@ -35,9 +35,14 @@ def coefficient(
     at_most: float | None = None,
     default: float | None = None,
     optional: bool = False,
+    raw: Callable[[Any, Units], float] | None = None,
 ) -> Any:  # noqa: ANN401  a dataclass field specifier is typed by the field it stands for
-    """Declare a scalar coefficient of a form with its meaning and its domain; None when optional and absent."""
-    metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most}
+    """Declare a scalar coefficient of a form with its meaning and its domain; None when optional and absent.
+
+    ``raw`` gives the coefficient for quantities in raw units from the law and the units it is stated in: a law in N/u
+    has A*u^alpha for raw N. Without it the coefficient does not depend on units.
+    """
+    metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most, "raw": raw}
     if default is None and not optional:
         return field(metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -53,6 +58,10 @@ class Units:
     params: float = 1.0
     tokens: float = 1.0
     flops: float = 1.0
+
+    def of(self, name: str) -> float:
+        """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
+        return {"params": self.params, "tokens": self.tokens, "flops": self.flops}.get(name, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +131,22 @@ class Law(ABC):
         raise NotImplementedError(msg)
 
     def in_raw_units(self, units: Units) -> Self:
-        """Return the same law for quantities in raw units, given the units of its coefficients."""
+        """Return the same law for quantities in raw units, given the units of its coefficients.
+
+        Raises
+        ------
+        NotImplementedError
+            When the form declares no coefficient that depends on units.
+
+        """
         if units == Units():
             return self
-        msg = f"form {self.form} does not support units other than raw"
-        raise NotImplementedError(msg)
+        rules = {item.name: raw for item in fields(self) if (raw := item.metadata.get("raw"))}
+        if not rules:
+            msg = f"form {self.form} does not support units other than raw"
+            raise NotImplementedError(msg)
+        known = self.coefficients()
+        return replace(self, **{name: raw(self, units) for name, raw in rules.items() if name in known})
 
 
 class LossSurface(Law):

@@ -43,11 +43,6 @@ def _named_quantity(table: Table, key: str) -> str:
     return name
 
 
-def _unit_of(units: Units, name: str) -> float:
-    """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
-    return float(getattr(units, name, 1.0))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneInput(Curve):
     """A curve of one quantity; ``x`` and ``y`` name the input and the output."""
@@ -77,16 +72,12 @@ class Power(OneInput):
     form: ClassVar[str] = "power"
     formula: ClassVar[str] = "y = a*x^n"
 
-    a: float = coefficient("y at x = 1", above=0)
+    a: float = coefficient("y at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** -law.n)
     n: float = coefficient("exponent")
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^n for the input that ``x`` names."""
         return self.a * self._input(inputs) ** self.n
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale a: (y/v) = a*(x/u)^n has a*v*u^-n for raw x and y."""
-        return replace(self, a=self.a * _unit_of(units, self.y) * _unit_of(units, self.x) ** -self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +87,15 @@ class OffsetPower(OneInput):
     form: ClassVar[str] = "offset_power"
     formula: ClassVar[str] = "y = a*x^-c + e"
 
-    a: float = coefficient("y above the offset at x = 1", above=0)
+    a: float = coefficient(
+        "y above the offset at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** law.c
+    )
     c: float = coefficient("rate of the fall, positive", above=0)
-    e: float = coefficient("what y approaches", at_least=0)
+    e: float = coefficient("what y approaches", at_least=0, raw=lambda law, to: law.e * to.of(law.y))
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^-c + e for the input that ``x`` names."""
         return self.a * self._input(inputs) ** -self.c + self.e
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale a and e: (y/v) = a*(x/u)^-c + e has a*v*u^c and e*v for raw x and y."""
-        y = _unit_of(units, self.y)
-        return replace(self, a=self.a * y * _unit_of(units, self.x) ** self.c, e=self.e * y)
 
 
 class PerInput(Curve):
@@ -183,9 +171,9 @@ class MultiplicativePower(PerInput):
 
     def in_raw_units(self, units: Units) -> Self:
         """Rescale a by the unit of each input to its exponent."""
-        a = self.a * _unit_of(units, self.y)
+        a = self.a * units.of(self.y)
         for name, exponent in self.exponents:
-            a *= _unit_of(units, name) ** -exponent
+            a *= units.of(name) ** -exponent
         return replace(self, a=a)
 
 
@@ -316,17 +304,12 @@ class Logarithmic(OneInput):
     form: ClassVar[str] = "logarithmic"
     formula: ClassVar[str] = "y = a + b*ln x"
 
-    a: float = coefficient("y at x = 1")
-    b: float = coefficient("change of y per unit of ln x")
+    a: float = coefficient("y at x = 1", raw=lambda law, to: (law.a - law.b * math.log(to.of(law.x))) * to.of(law.y))
+    b: float = coefficient("change of y per unit of ln x", raw=lambda law, to: law.b * to.of(law.y))
 
     def value(self, **inputs: Number) -> Number:
         """Return a + b*ln x for the input that ``x`` names."""
         return self.a + self.b * log(self._input(inputs))
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Move a by the unit of x and scale both by that of y."""
-        y = _unit_of(units, self.y)
-        return replace(self, a=(self.a - self.b * math.log(_unit_of(units, self.x))) * y, b=self.b * y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.arrays import exp
-from scaleplan.laws.base import Curve, Number, Units, coefficient
+from scaleplan.laws.base import Curve, Number, coefficient
 from scaleplan.laws.curves import PerInput
 
 if TYPE_CHECKING:
@@ -48,16 +48,12 @@ class RewardSigmoid(Curve):
 
     A: float = coefficient("ceiling")
     B: float = coefficient("steepness", above=0)
-    C_mid: float = coefficient("compute half-way", above=0)
+    C_mid: float = coefficient("compute half-way", above=0, raw=lambda law, to: law.C_mid * to.flops)
     R_0: float = coefficient("reward before training")
 
     def value(self, **inputs: Number) -> Number:
         """Return the reward after ``flops`` (or whatever unit of compute C_mid is in)."""
         return self.R_0 + (self.A - self.R_0) / (1.0 + (self.C_mid / inputs["flops"]) ** self.B)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale the compute half-way."""
-        return replace(self, C_mid=self.C_mid * units.flops)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +69,15 @@ class SaturatingMultiEpoch(Curve):
 
     E: float = coefficient("irreducible loss", at_least=0)
     L0: float = coefficient("loss of a model that knows nothing", above=0)
-    a: float = coefficient("size term at N = 1", above=0)
+    a: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.a * to.params**law.alpha)
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at T = 1", above=0)
+    b: float = coefficient("data term at T = 1", above=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens seen", above=0)
-    c: float = coefficient("over-fitting of one parameter on one unique token", at_least=0)
+    c: float = coefficient(
+        "over-fitting of one parameter on one unique token",
+        at_least=0,
+        raw=lambda law, to: law.c * to.params**-law.gamma * to.tokens**law.delta,
+    )
     gamma: float = coefficient("exponent of the size in over-fitting", at_least=0)
     delta: float = coefficient("exponent of the unique tokens in over-fitting", at_least=0)
 
@@ -87,15 +87,6 @@ class SaturatingMultiEpoch(Curve):
         share = self.a * params**-self.alpha + self.b * inputs["tokens"] ** -self.beta
         share = share + self.c * params**self.gamma * unique**-self.delta
         return self.E + (self.L0 - self.E) * share / (1.0 + share)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(
-            self,
-            a=self.a * units.params**self.alpha,
-            b=self.b * units.tokens**self.beta,
-            c=self.c * units.params**-self.gamma * units.tokens**self.delta,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

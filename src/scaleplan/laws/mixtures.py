@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from scaleplan.arrays import cubic_root, log
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive, ReducedSurface
-from scaleplan.laws.base import Curve, Number, Relation, Units, coefficient
+from scaleplan.laws.base import Curve, Number, Relation, coefficient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,11 +93,15 @@ class FineGrainedMoE(VariableSurface):
     variable: ClassVar[str] = "granularity"
     choices: ClassVar[tuple[float, ...]] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
-    a: float = coefficient("size term at N_total = 1 and infinite granularity", above=0)
+    a: float = coefficient(
+        "size term at N_total = 1 and infinite granularity", above=0, raw=lambda law, to: law.a * to.params**law.alpha
+    )
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at D = 1", above=0)
+    b: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens", above=0)
-    g: float = coefficient("what granularity 1 adds to the size term", at_least=0)
+    g: float = coefficient(
+        "what granularity 1 adds to the size term", at_least=0, raw=lambda law, to: law.g * to.params**law.alpha
+    )
     gamma: float = coefficient("exponent of the granularity", at_least=0)
     c: float = coefficient("irreducible loss", at_least=0)
     experts: float = coefficient("expansion: parameters of all experts over the active ones", at_least=1)
@@ -128,11 +132,6 @@ class FineGrainedMoE(VariableSurface):
         """Return the non-embedding parameters of all experts together."""
         return params * self.expansion
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        size = units.params**self.alpha
-        return replace(self, a=self.a * size, g=self.g * size, b=self.b * units.tokens**self.beta)
-
 
 def _saturated(value: Number, *, start: float, most: float, first: float = 0.0) -> Number:
     """Return 1/(1/(x - first + 1/(1/start - 1/most)) + 1/most) (Clark et al. 2022, arXiv:2202.01169, equation 6).
@@ -158,13 +157,21 @@ class JointMoE(VariableSurface):
     variable: ClassVar[str] = "experts"
     choices: ClassVar[tuple[float, ...]] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
-    a: float = coefficient("size term of one effective expert at N = 1", above=0)
+    a: float = coefficient(
+        "size term of one effective expert at N = 1", above=0, raw=lambda law, to: law.a * to.params**-law.alpha
+    )
     alpha: float = coefficient("exponent of the size, negative", at_most=0)
-    delta: float = coefficient("exponent of the experts in the size term")
+    delta: float = coefficient(
+        "exponent of the experts in the size term", raw=lambda law, to: law.delta - law.gamma * math.log(to.params)
+    )
     gamma: float = coefficient("change of the size exponent with ln of the experts")
-    b: float = coefficient("data term of one effective expert at D = 1", above=0)
+    b: float = coefficient(
+        "data term of one effective expert at D = 1", above=0, raw=lambda law, to: law.b * to.tokens**-law.beta
+    )
     beta: float = coefficient("exponent of the tokens, negative", at_most=0)
-    omega: float = coefficient("exponent of the experts in the data term")
+    omega: float = coefficient(
+        "exponent of the experts in the data term", raw=lambda law, to: law.omega - law.zeta * math.log(to.tokens)
+    )
     zeta: float = coefficient("change of the data exponent with ln of the experts")
     E_start: float = coefficient("effective experts of a dense model", above=0)
     E_max: float = coefficient("effective experts of infinitely many", above=0)
@@ -217,17 +224,6 @@ class JointMoE(VariableSurface):
             middle = math.sqrt(low * high)
             low, high = (middle, high) if room(middle) >= 0 else (low, middle)
         return ExpertShape(width=low).active_params()
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for raw units: of (N/u)^(p + q*ln X), u^-p goes to a and X^(-q*ln u) to the exponent delta."""
-        size, data = math.log(units.params), math.log(units.tokens)
-        return replace(
-            self,
-            a=self.a * units.params**-self.alpha,
-            delta=self.delta - self.gamma * size,
-            b=self.b * units.tokens**-self.beta,
-            omega=self.omega - self.zeta * data,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,13 +323,15 @@ class Abnar(Curve):
     inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "sparsity")
     kinds: ClassVar[Mapping[str, str]] = {"sparsity": "share"}
 
-    a: float = coefficient("size term at N = 1", at_least=0)
+    a: float = coefficient("size term at N = 1", at_least=0, raw=lambda law, to: law.a * to.params**law.alpha)
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at D = 1", at_least=0)
+    b: float = coefficient("data term at D = 1", at_least=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens", above=0)
     c: float = coefficient("sparsity term of a dense model", at_least=0)
     lam: float = coefficient("exponent of the share of active experts; negative where the term falls with sparsity")
-    d: float = coefficient("joint term at N = 1 and no sparsity", at_least=0)
+    d: float = coefficient(
+        "joint term at N = 1 and no sparsity", at_least=0, raw=lambda law, to: law.d * to.params**law.gamma
+    )
     delta: float = coefficient("exponent of the share of active experts in the joint term")
     gamma: float = coefficient("exponent of the size in the joint term", at_least=0)
     e: float = coefficient("irreducible loss", at_least=0)
@@ -343,15 +341,6 @@ class Abnar(Curve):
         params, active = inputs["params"], 1.0 - inputs["sparsity"]
         alone = self.a * params**-self.alpha + self.b * inputs["tokens"] ** -self.beta + self.c * active**-self.lam
         return alone + self.d * active**-self.delta * params**-self.gamma + self.e
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(
-            self,
-            a=self.a * units.params**self.alpha,
-            b=self.b * units.tokens**self.beta,
-            d=self.d * units.params**self.gamma,
-        )
 
 
 _LN_10 = 2.302585092994046
@@ -371,9 +360,13 @@ class Clark(Curve):
     inputs: ClassVar[tuple[str, ...]] = ("params", "experts")
 
     a: float = coefficient("exponent of the size, negative", at_most=0)
-    b: float = coefficient("exponent of the experts, negative", at_most=0)
+    b: float = coefficient(
+        "exponent of the experts, negative", at_most=0, raw=lambda law, to: law.b - law.c * math.log10(to.params)
+    )
     c: float = coefficient("how the exponents depend on each other")
-    d: float = coefficient("log10 of the loss at N = X = 1")
+    d: float = coefficient(
+        "log10 of the loss at N = X = 1", raw=lambda law, to: law.d - law.a * math.log10(to.params)
+    )
     E_start: float = coefficient("effective experts of a dense model", above=0)
     E_max: float = coefficient("effective experts of infinitely many", above=0)
 
@@ -395,8 +388,3 @@ class Clark(Curve):
 
     def _count(self, experts: Number) -> Number:
         return _saturated(experts, start=self.E_start, most=self.E_max, first=1.0)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes in raw units: log10 of the unit moves from a to d and from c to b."""
-        unit = math.log10(units.params)
-        return replace(self, d=self.d - self.a * unit, b=self.b - self.c * unit)

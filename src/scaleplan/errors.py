@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said.
+"""The errors that a user can cause or meet, each with a message, a hint and a code.
 
 ::
 
@@ -9,8 +9,7 @@
     ├── FileError               a file is unreadable or invalid; names the file and the key
     └── UnreachableError        the request is right and the answer is "no" (exit status 1)
 
-Every error carries a one-line message, an optional hint that says what to do, and a code that scripts can
-rely on. The command line is the only place that prints them.
+The command line is the only place that prints them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def escape_control(text: str) -> str:
 
 
 def quote(value: object) -> str:
-    """Write somebody else's text for a message: inert, shortened, in single quotes; of a path the end is kept."""
+    """Write foreign text for a message: printable, shortened, in single quotes; of a path the end is kept."""
     text = escape_control(str(value))
     if len(text) > _LONGEST_QUOTE:
         is_path = hasattr(value, "__fspath__")

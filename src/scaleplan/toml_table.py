@@ -182,7 +182,7 @@ class Table:
         return [Table(item, source=self.source, path=f"{self._where(key)}[{i}]") for i, item in enumerate(value)]
 
     def done(self) -> None:
-        """Refuse keys that no getter has asked for: a misspelt key must not be ignored in silence."""
+        """Refuse keys that no getter has read: a misspelt key must not be ignored in silence."""
         for key in self.data:
             if key not in self._seen:
                 close = did_you_mean(key, self._seen)

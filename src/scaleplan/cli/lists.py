@@ -1,7 +1,4 @@
-"""The commands about scaling laws: list, show, validate, path.
-
-The commands about accelerators: list, show.
-"""
+"""The commands that show what ships with the program: scaling laws and accelerators."""
 
 from __future__ import annotations
 
@@ -103,7 +100,6 @@ def list_gpus(
     *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only accelerators of this vendor.")] = None
 ) -> Answer:
     """List the accelerators, with dense peaks and default prices."""
-    from scaleplan.errors import UnknownNameError
     from scaleplan.output.views.lists import gpus_report
 
     gpus = Accelerators().all()

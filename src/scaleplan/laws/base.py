@@ -86,7 +86,7 @@ class Law(ABC):
     form: ClassVar[str]
     formula: ClassVar[str]
     regimes: ClassVar[tuple[str, ...]] = ()
-    """The batch regimes that the law tells apart; none for most laws."""
+    """The batch regimes that the law distinguishes; none for most laws."""
 
     @classmethod
     def from_table(cls, table: Table) -> Self:

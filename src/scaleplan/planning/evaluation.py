@@ -228,8 +228,8 @@ def _interval(
         found = interval(preset, lambda law: (value(law), 1.0, None), level=level, factor=factor)
         ends = found.params if found else None
     else:
-        sure = preset.uncertainty if quantity == "loss" else replace(preset.uncertainty, backtest=None)
-        moved = replace(preset, uncertainty=sure)  # backtests measured errors of the loss alone
-        found = interval(moved, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor)
+        if quantity != "loss":  # backtests measured errors of the loss alone
+            preset = replace(preset, uncertainty=replace(preset.uncertainty, backtest=None))
+        found = interval(preset, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor)
         ends = found.loss if found else None
     return None if ends is None else ValueInterval(level=level, value=ends)

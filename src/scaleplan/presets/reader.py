@@ -36,14 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def read_preset(path: Path) -> Preset:
-    """Read and check one preset file.
-
-    Raises
-    ------
-    FileError
-        For anything wrong with the file; the message names the key.
-
-    """
+    """Read and check one preset file; raises FileError that names the key."""
     return preset_of(read_table(path, what="preset"))
 
 

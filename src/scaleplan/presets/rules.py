@@ -88,13 +88,9 @@ class Rule:
         return None if self.batch is None else self.batch.value(**inputs) * self.tokens_each
 
     def ratio(self, output: str, before: Mapping[str, float], after: Mapping[str, float]) -> float:
-        """Return by what factor ``output`` changes between two settings, for a rule that has exponents only.
+        """Return the factor by which ``output`` changes between two settings, by the rule's exponents.
 
-        Raises
-        ------
-        UnknownNameError
-            When the rule has no exponents for it.
-
+        Raises UnknownNameError when the rule has no exponents for it.
         """
         if output not in self.exponents:
             raise UnknownNameError("output", output, self.exponents)
@@ -117,16 +113,7 @@ class RuleLibrary:
         return tuple(sorted(path.stem for path in self.folder.glob("*.toml")))
 
     def load(self, name: str) -> Rule:
-        """Return the rule of an id.
-
-        Raises
-        ------
-        UnknownNameError
-            When there is none.
-        FileError
-            When its file is invalid.
-
-        """
+        """Return the rule of an id; raises UnknownNameError, or FileError for an invalid file."""
         if name not in self.ids():
             raise UnknownNameError("rule", name, self.ids())
         return read_rule(self.folder / f"{name}.toml")
@@ -137,14 +124,7 @@ class RuleLibrary:
 
 
 def read_rule(path: Path) -> Rule:
-    """Read and check one rule file.
-
-    Raises
-    ------
-    FileError
-        For anything wrong with the file; the message names the key.
-
-    """
+    """Read and check one rule file; raises FileError that names the key."""
     top = read_table(path, what="rule")
     if top.integer("schema") != _SCHEMA:
         raise top.error("schema", f"expected {_SCHEMA}")

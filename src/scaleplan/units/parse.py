@@ -30,7 +30,7 @@ _WORD = r"(?i:thousand|million|billion|trillion)"
 
 _SCALE, _MONEY_SCALE = (rf"(?:(?P<letter>[{letters}])|(?P<word>{_WORD}))?" for letters in ("kKMBGT", "kKMBT"))
 
-_LARGEST_INTEGER = 2**53  # beyond, floats do not tell neighbouring integers apart
+_LARGEST_INTEGER = 2**53  # beyond, neighbouring integers are one float
 
 SECONDS_PER_DAY = 86400.0
 
@@ -173,7 +173,7 @@ def parse_flops(value: str) -> float:
     if match is None or (match["flop"] == "F" and not (match["prefix"] or match["long"])):
         raise _no_flops(scanned)
     time = match["time"]
-    plural = match["flop"] == "flops" and match["long"] is not None  # "petaflops" is nearly always said of a rate
+    plural = match["flop"] == "flops" and match["long"] is not None  # "petaflops" nearly always means a rate
     if time is None and (match["rate"] or match["flop"] == "FLOPS" or plural):
         name = f"{match['prefix'] or match['long'] or ''}{match['flop'].rstrip('Ss')}"
         hint = f"write {scanned.numeral} {name} for an amount, or a rate times a time: 500 PFLOP/s-days"

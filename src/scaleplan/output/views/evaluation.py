@@ -22,9 +22,9 @@ def evaluation_report(result: Evaluation) -> Report:
         for name, value in result.inputs.items()
     )
     low, high = ("", "")
-    sure = result.interval
-    if sure is not None and sure.value[0] < sure.value[1]:
-        low, high = (_written(result.quantity, end) for end in sure.value)
+    interval = result.interval
+    if interval is not None and interval.value[0] < interval.value[1]:
+        low, high = (_written(result.quantity, end) for end in interval.value)
     fact = Fact(
         label=_words(result.quantity),
         value=_written(result.quantity, result.value),
@@ -43,7 +43,7 @@ def evaluation_report(result: Evaluation) -> Report:
     return Report(
         title=f"{result.preset} at {inputs}",
         facts=(fact,),
-        level=format_fraction(sure.level) if sure else "",
+        level=format_fraction(interval.level) if interval else "",
         remarks=tuple(remarks),
     )
 

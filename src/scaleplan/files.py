@@ -18,14 +18,7 @@ MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is 
 
 
 def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
-    """Return the text of a file of at most ``limit`` bytes.
-
-    Raises
-    ------
-    FileError
-        When there is no such file, it is not a regular file (or pipe), too large, or not UTF-8 text.
-
-    """
+    """Return the text of a file as :func:`read_bytes` reads it; raises FileError also for what is not UTF-8."""
     try:
         return read_bytes(path, what=what, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -72,14 +65,7 @@ def is_folder(path: Path) -> bool:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a path that a file cannot be written to, before the work that would fill it.
-
-    Raises
-    ------
-    FileError
-        When it is a directory, or its folder does not exist or cannot be written.
-
-    """
+    """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it."""
     try:
         if path.is_dir():
             raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
@@ -95,14 +81,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write text or bytes to ``path`` whole or not at all: a temporary neighbour, then a rename.
-
-    Raises
-    ------
-    FileError
-        When the folder does not exist or cannot be written.
-
-    """
+    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails."""
     data = content.encode() if isinstance(content, str) else content
     try:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -156,14 +135,7 @@ def user_folder() -> Path:
 
 
 def read_table(path: Path, *, what: str) -> Table:
-    """Return the TOML file at ``path`` as a table whose errors name the file and the key.
-
-    Raises
-    ------
-    FileError
-        When it cannot be read or is not TOML; ``what`` says in the message what it was meant to be.
-
-    """
+    """Return the TOML file at ``path`` as a table; ``what`` is the kind of file in the message of a FileError."""
     import tomllib  # 8 ms, and a plan from FLOP alone may not need it
 
     try:
@@ -178,11 +150,7 @@ def read_table(path: Path, *, what: str) -> Table:
 def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     """Return the data file ``name`` of each folder that has one: the bundled, then the user's own.
 
-    Raises
-    ------
-    FileError
-        When one of them is unreadable, invalid, or of another schema than 1.
-
+    Raises FileError when one of them is unreadable, invalid, or of another schema.
     """
     tables = []
     for folder in (data_folder(), user_folder()) if folders is None else folders:

@@ -24,18 +24,7 @@ _T = TypeVar("_T")
 
 
 class Table:
-    """A mapping read from a file, with typed getters.
-
-    Parameters
-    ----------
-    data
-        The mapping as parsed.
-    source
-        The file it came from, as shown to the user.
-    path
-        The key path of this table inside the file, ``""`` at the top.
-
-    """
+    """A mapping read from the file ``source``, with typed getters; ``path`` is its key path inside the file."""
 
     __slots__ = ("_seen", "data", "path", "source")
 
@@ -238,19 +227,11 @@ def toml_text(table: Mapping[str, object]) -> str:
 
     Lists of mappings become arrays of tables, lists of lists one row a line.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a value of another type, or a float that is not finite.
-
-    Examples
-    --------
     >>> print(toml_text({"id": "mine", "range": {"params": [1e8, 7e9]}}), end="")
     id = "mine"
     <BLANKLINE>
     [range]
     params = [100000000.0, 7000000000.0]
-
     """
     return "\n".join(_lines(table, ())).strip("\n") + "\n"
 

@@ -43,14 +43,7 @@ LAWS = {
 
 
 def law_class(form: str) -> type[Law]:
-    """Import and return the class of a form.
-
-    Raises
-    ------
-    UnknownNameError
-        When no form has this name.
-
-    """
+    """Import and return the class of a form; raises UnknownNameError when there is none."""
     if form not in LAWS:
         raise UnknownNameError("form", form, LAWS)
     module, name = LAWS[form].split(":")

@@ -90,14 +90,7 @@ class Law(ABC):
 
     @classmethod
     def from_table(cls, table: Table) -> Self:
-        """Read and check the coefficients from the ``[coefficients]`` table of a preset.
-
-        Raises
-        ------
-        FileError
-            For a missing, misspelt or out-of-domain coefficient.
-
-        """
+        """Read the ``[coefficients]`` of a preset; raises FileError if one is missing or out of range."""
         values = {}
         for item in fields(cls):
             meta = item.metadata
@@ -133,11 +126,7 @@ class Law(ABC):
     def in_raw_units(self, units: Units) -> Self:
         """Return the same law for quantities in raw units, given the units of its coefficients.
 
-        Raises
-        ------
-        NotImplementedError
-            When the form declares no coefficient that depends on units.
-
+        Raises NotImplementedError when the form declares no coefficient that depends on units.
         """
         if units == Units():
             return self

@@ -276,27 +276,10 @@ def efficiency_leverage(*, activation: float, granularity: float, flops: float) 
     EL = C_dense/C_moe = X^(alpha(C) + gamma*(log2 G)^2 + beta*log2 G), alpha(C) = a + d*log10 C, with X the
     saturating transform of the activation ratio A. The paper does not state the bases of its logarithms: base 2 for G
     and 10 for C give its "exceeds 7" at (0.031, 12, 1e22) and its best granularities of 8 to 12; natural ones give
-    neither.
+    neither. It gives 0.99 for a dense model, which is 1 by definition.
 
-    Parameters
-    ----------
-    activation
-        (activated + shared)/(routable + shared) experts, between 0 and 1.
-    granularity
-        2*width/(width of an expert), at least 1.
-    flops
-        Training compute of the mixture in FLOP.
-
-    Returns
-    -------
-    float
-        At least 1: the formula gives 0.99 for a dense model, which is 1 by definition.
-
-    Raises
-    ------
-    UsageError
-        For a ratio or a granularity that cannot be.
-
+    ``activation`` is (activated + shared)/(routable + shared) experts, ``granularity`` 2*width/(width of an expert),
+    ``flops`` the training compute of the mixture. Raises UsageError for a ratio or a granularity that cannot be.
     """
     if not 0 < activation <= 1:
         raise UsageError(

@@ -63,23 +63,10 @@ _REASONS = {
 
 
 def convert_params(params: float, *, source: str, target: str, embedding: Embedding | None = None) -> float:
-    """Return a parameter count by another convention.
+    """Return a parameter count by the convention ``target``, for Chinchilla's family of models by default.
 
-    Parameters
-    ----------
-    params
-        The count by the convention ``source``.
-    source, target
-        Conventions as presets name them; ``total``, ``total_minus_input_embedding`` and ``non_embedding`` can
-        be converted into each other, the first two being equal here: the matrix counts once in both.
-    embedding
-        The family of models; Chinchilla's by default.
-
-    Raises
-    ------
-    UsageError
-        When the two cannot be converted; the message says why.
-
+    ``total``, ``total_minus_input_embedding`` and ``non_embedding`` can be converted into each other, the first two
+    being equal here: the matrix counts once in both. Raises UsageError, with the reason, for any other.
     """
     reason = unconvertible(source, target)
     if reason is not None:

@@ -40,26 +40,11 @@ _NOT_STATED = "not stated"
 class Rule:
     """One source's rule for the learning rate, the batch or both.
 
-    Parameters
-    ----------
-    id, title, source, status
-        What it is called, and where its numbers come from.
-    params, flops, loss
-        How the source counts parameters and compute and in what unit the loss is; ``"not stated"`` if it matters
-        to none of its curves.
-    learning_rate, batch
-        Curves of ``params``, ``tokens``, ``flops``, ``loss`` or ``experts`` in raw units; None where there is none.
-    batch_kind
-        ``optimal`` or ``critical``, None without a batch.
-    tokens_each
-        Tokens in one unit of the source's batch: the length of its sequences, or 1.
-    exponents
-        Exponents without a scale: output → input → exponent.
-    advise
-        Whether the rule speaks about every model, about mixtures of ``experts``, or ``never`` about a plan.
-    range, notes, origin
-        The fitted range, what to know, and the file.
-
+    ``params``, ``flops`` and ``loss`` are the conventions of the source, ``"not stated"`` if they matter to none of its
+    curves. ``learning_rate`` and ``batch`` are curves of quantities in raw units; ``tokens_each`` is the tokens in one
+    unit of the source's batch, the length of its sequences or 1. ``exponents`` stand without a scale: output → input →
+    exponent. ``advise`` says whether the rule is for every model (``always``), for mixtures of ``experts``, or
+    ``never`` for a plan.
     """
 
     id: str

@@ -40,9 +40,9 @@ _NOT_STATED = "not stated"
 class Rule:
     """One source's rule for the learning rate, the batch or both.
 
-    ``params``, ``flops`` and ``loss`` are the conventions of the source, ``"not stated"`` if they matter to none of its
-    curves. ``learning_rate`` and ``batch`` are curves of quantities in raw units; ``tokens_each`` is the tokens in one
-    unit of the source's batch, the length of its sequences or 1. ``exponents`` stand without a scale: output → input →
+    ``params``, ``flops`` and ``loss`` are the source's conventions, ``"not stated"`` if they matter to none of its
+    curves. ``learning_rate`` and ``batch`` are curves of quantities in raw units; ``tokens_each`` is the tokens in
+    one unit of the source's batch, the length of its sequences or 1. ``exponents`` have no scale: output → input →
     exponent. ``advise`` says whether the rule is for every model (``always``), for mixtures of ``experts``, or
     ``never`` for a plan.
     """

@@ -1,12 +1,9 @@
-"""The commands about scaling laws: list, show, validate, path.
-
-The commands about accelerators: list, show.
-"""
+"""The commands that show what ships with the program: scaling laws and accelerators."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,11 +13,10 @@ from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.hardware.prices import Prices
 from scaleplan.laws import LAWS
 from scaleplan.output import Rendering
+from scaleplan.output.report import Report, ReportTable
+from scaleplan.output.views.lists import gpu_report, gpus_report, preset_report, presets_report
 from scaleplan.presets.library import Library
 from scaleplan.presets.reader import read_preset
-
-if TYPE_CHECKING:
-    from scaleplan.output.report import Report
 
 __all__ = ["APPS"]
 
@@ -37,8 +33,6 @@ def list_presets(
     *, form: Annotated[str | None, typer.Option(metavar="NAME", help="Only laws of this functional form.")] = None
 ) -> Answer:
     """List the scaling laws."""
-    from scaleplan.output.views.lists import presets_report
-
     if form is not None and form not in LAWS:
         raise UnknownNameError("form", form, LAWS)
     presets = [preset for preset in Library().all() if form in (None, preset.form)]
@@ -50,8 +44,6 @@ def list_presets(
 @command(_presets, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
-    from scaleplan.output.views.lists import preset_report
-
     preset = Library().load(name)
     return Answer(rendering=Rendering(preset.to_dict(), report=lambda: preset_report(preset)))
 
@@ -59,8 +51,6 @@ def show(*, name: _Name) -> Answer:
 @command(_presets, "validate", examples=["scaleplan presets validate my-law.toml"])
 def validate(*, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Preset files.")]) -> Answer:
     """Check preset files; the exit status is 2 if any is invalid."""
-    from scaleplan.output.report import Report, ReportTable
-
     records: list[dict[str, object]] = []
     for file in files:
         try:
@@ -90,8 +80,6 @@ def path(
     ] = None,
 ) -> Answer:
     """Print the file of a scaling law, or the folders that are searched."""
-    from scaleplan.output.report import Report
-
     found = [str(folder) for folder in Library().folders] if name is None else [Library().load(name).origin]
     records: list[dict[str, object]] = [{"path": place} for place in found]
     data: dict[str, object] = {"schema": "scaleplan/paths/1", "paths": found}
@@ -103,9 +91,6 @@ def list_gpus(
     *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only accelerators of this vendor.")] = None
 ) -> Answer:
     """List the accelerators, with dense peaks and default prices."""
-    from scaleplan.errors import UnknownNameError
-    from scaleplan.output.views.lists import gpus_report
-
     gpus = Accelerators().all()
     if vendor is not None:
         vendors = sorted({gpu.vendor for gpu in gpus})
@@ -122,8 +107,6 @@ def list_gpus(
 @command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
 def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one accelerator: peaks, memory, power, prices, sources."""
-    from scaleplan.output.views.lists import gpu_report
-
     gpu, prices = Accelerators().get(name), Prices()
     default = prices.default(gpu.id)
     return Answer(

@@ -1,7 +1,4 @@
-"""Scaling laws for people: the list, and one with everything its file says.
-
-Accelerators for people: the list, and one with its peaks, memory, power, prices and sources.
-"""
+"""Reports of what ships with the program: lists of scaling laws and of accelerators, and one of each in full."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ __all__ = ["gpu_report", "gpus_report", "preset_report", "presets_report"]
 
 def presets_report(presets: Sequence[Preset]) -> Report:
     """Return the table of presets."""
+    columns = ("id", "form", "status", "plans", "intervals", "counts")
     rows = tuple(
         (
             preset.id,
@@ -36,9 +34,9 @@ def presets_report(presets: Sequence[Preset]) -> Report:
     return Report(
         title=f"{len(rows)} scaling laws",
         grid=ReportTable(
-            columns=("id", "form", "status", "plans", "intervals", "counts"),
+            columns=columns,
             rows=rows,
-            text=frozenset({"id", "form", "status", "plans", "intervals", "counts"}),
+            text=frozenset(columns),
         ),
         remarks=(
             "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
@@ -47,8 +45,8 @@ def presets_report(presets: Sequence[Preset]) -> Report:
 
 
 def preset_report(preset: Preset) -> Report:
-    """Return everything a person should know of one law."""
-    told = {
+    """Return one law: source, coefficients, conventions, range, uncertainty and notes."""
+    entries = {
         "source": preset.source,
         "status": preset.status,
         "form": preset.law.formula,
@@ -63,10 +61,9 @@ def preset_report(preset: Preset) -> Report:
         span = getattr(preset.range, name)
         if span is not None:
             written = format_count if name in ("params", "tokens") else format_number
-            told[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
-    sure = preset.uncertainty
-    told["uncertainty"] = "none published" if sure is None else sure.method
-    facts = (Fact(label=label, value=value, prose=True) for label, value in told.items())
+            entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
+    entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
+    facts = (Fact(label=label, value=value, prose=True) for label, value in entries.items())
     remarks = [*preset.notes]
     if preset.refusal is not None:
         remarks.insert(0, f"does not choose a model size: {preset.refusal}")
@@ -103,7 +100,7 @@ def gpus_report(gpus: Sequence[Accelerator], prices: Mapping[str, Price | None])
 
 
 def gpu_report(gpu: Accelerator, prices: Sequence[Price], default: Price | None) -> Report:
-    """Return everything a person should know of one accelerator."""
+    """Return one accelerator: peaks, memory, power, prices and sources."""
     facts = [
         Fact(label="memory", value=format_gigabytes(gpu.memory_bytes / 1e9)),
         Fact(label="memory bandwidth", value=format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),

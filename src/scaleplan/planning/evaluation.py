@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.planning.plan import for_plan
+from scaleplan.planning.context import Context
+from scaleplan.planning.plan import plan_notices
 from scaleplan.planning.uncertainty import interval
-from scaleplan.presets.library import Library
 from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 from scaleplan.units import parse, parse_fraction
@@ -93,7 +93,7 @@ def evaluate(
     2.065
 
     """
-    law = Library().load(preset) if isinstance(preset, str) else preset
+    law = Context().preset(preset)
     confidence = parse_fraction(level)
     if confidence == 1:
         raise UsageError("a confidence level lies between 0 and 1, not at 1", hint="try 0.9")
@@ -130,7 +130,7 @@ def evaluate(
         flops_convention=law.conventions.flops,
         others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
         interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
-        warnings=for_plan(law, {**known, "loss": result}),
+        warnings=plan_notices(law, {**known, "loss": result}),
     )
 
 

@@ -155,8 +155,9 @@ class Chart:
             yield from (mark.y for mark in self.marks)
         yield from (rule.at for rule in self.rules if rule.axis == axis)
 
-    def records(self) -> list[dict[str, object]]:
-        """Return one record a point: its series, style, x, y and band."""
+    @property
+    def points(self) -> list[dict[str, object]]:
+        """One record a point: its series, style, x, y and band."""
         return [
             {
                 "series": series.label,

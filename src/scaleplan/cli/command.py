@@ -23,7 +23,7 @@ import typer
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
-from scaleplan.output import FORMATS, JUDGING, render
+from scaleplan.output import FORMATS, JUDGING, render, rendering_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from scaleplan.notices import Notice
     from scaleplan.output import Rendering
+    from scaleplan.project.saved import Result
 
 __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
 
@@ -74,7 +75,8 @@ def require_known(output: OutputOptions, *, judges: bool) -> None:
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in the format asked for, and its notices unless quiet was asked for."""
-    name = chosen_format(output, judges=answer.rendering is not None and answer.rendering.cases is not None)
+    rendering = answer.rendering if answer.result is None else rendering_of(answer.result)
+    name = chosen_format(output, judges=rendering is not None and rendering.cases is not None)
     colour = _colour(output)
     if output.verbose:
         _tell_settings(ctx)
@@ -82,14 +84,14 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         for chunk in answer.chunks:
             sys.stdout.write(chunk)
             sys.stdout.flush()
-    elif answer.rendering is not None:
+    elif rendering is not None:
         if output.get is not None:
-            records = _holding(output.get, answer.rendering)
+            records = _holding(output.get, rendering)
             sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
         elif name == "text" and colour:
-            _write_styled(answer.rendering)
+            _write_styled(rendering)
         else:
-            sys.stdout.write(render(answer.rendering, name))
+            sys.stdout.write(render(rendering, name))
     sys.stdout.flush()
     if not output.quiet:
         for notice in answer.notices:
@@ -188,10 +190,11 @@ def _tell_settings(ctx: typer.Context) -> None:
 class Answer(Record):
     """What a command returns.
 
-    ``rendering`` is the result; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no".
+    ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
+    ``exit_status`` is 1 where the answer is "no". ``rendering`` is for a result with a view of its own.
     """
 
+    result: Result | None = None
     rendering: Rendering | None = None
     chunks: Iterator[str] | None = None
     notices: Iterable[Notice] = ()

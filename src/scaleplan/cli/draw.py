@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,6 @@ from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, words
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
-from scaleplan.output import Rendering
-
-if TYPE_CHECKING:
-    from scaleplan.output.report import Report
 
 __all__ = ["APPS"]
 
@@ -64,12 +60,7 @@ def plot(
         write_atomic(path, draw(chart, path.suffix[1:].lower()))
         return Answer()
 
-    def report() -> Report:
-        from scaleplan.output.views.chart import chart_report
-
-        return chart_report(chart)
-
-    return Answer(rendering=Rendering(chart.to_dict(), records=chart.records(), report=report))
+    return Answer(result=chart)
 
 
 @command(
@@ -97,7 +88,6 @@ def report(
         require_writable(path)
     from scaleplan.output.html.page import page
     from scaleplan.output.html.subject import gather
-    from scaleplan.output.views.plan import plan_report
 
     asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
     subject = gather(asked)
@@ -106,8 +96,7 @@ def report(
     if chosen_format(output) == "text" and output.get is None:
         chunks = iter([page(subject)] if path is None else [])
         return Answer(chunks=chunks, notices=subject.plan.warnings)
-    data = Rendering(subject.plan.to_dict(), report=lambda: plan_report(subject.plan))
-    return Answer(rendering=data, notices=subject.plan.warnings)
+    return Answer(result=subject.plan, notices=subject.plan.warnings)
 
 
 def _drawable(file: str) -> Path:

@@ -30,19 +30,12 @@ from scaleplan.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["STATUSES", "CodeLocation", "Judgement", "render_github", "render_junit", "render_sarif"]
+    from scaleplan.project.project import Location
+
+__all__ = ["STATUSES", "Judgement", "render_github", "render_junit", "render_sarif"]
 
 STATUSES = ("pass", "warn", "fail", "error")
 """Kept; not kept, and worth a word; not kept, and an error; and what could not be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeLocation:
-    """A place in a file, as its path is shown to people; the line is None where it is not known."""
-
-    file: str
-    line: int | None
-    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +67,7 @@ class Judgement:
     status: str
     message: str
     details: tuple[str, ...] = ()
-    locations: tuple[CodeLocation, ...] = ()
+    locations: tuple[Location, ...] = ()
 
 
 _COMMANDS = {"warn": "warning", "fail": "error", "error": "error"}
@@ -198,13 +191,13 @@ def _result(case: Judgement, rules: list[str]) -> dict[str, object]:
         result["locations"] = [_location(case.locations[0])]
     if case.locations[1:]:
         result["relatedLocations"] = [
-            {"id": number, **_location(place), **({"message": {"text": _message(place.what)}} if place.what else {})}
+            {"id": number, **_location(place), **({"message": {"text": _message(place.key)}} if place.key else {})}
             for number, place in enumerate(case.locations[1:], start=1)
         ]
     return result
 
 
-def _location(place: CodeLocation) -> dict[str, object]:
+def _location(place: Location) -> dict[str, object]:
     from urllib.parse import quote
 
     physical: dict[str, object] = {

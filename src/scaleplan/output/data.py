@@ -20,7 +20,17 @@ from scaleplan.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Template", "cell", "encode", "flat", "render_delimited", "render_json", "render_jsonl"]
+__all__ = [
+    "Template",
+    "cell",
+    "encode",
+    "flat",
+    "render_csv",
+    "render_delimited",
+    "render_json",
+    "render_jsonl",
+    "render_tsv",
+]
 
 _LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
@@ -40,6 +50,16 @@ def render_json(result: dict[str, object]) -> str:
 def render_jsonl(records: Iterable[dict[str, object]]) -> str:
     """Return one compact JSON object a line."""
     return "".join(encode(record) + "\n" for record in records)
+
+
+def render_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a header and one row a record, separated by commas."""
+    return render_delimited(records, delimiter=",")
+
+
+def render_tsv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a header and one row a record, separated by tabs."""
+    return render_delimited(records, delimiter="\t")
 
 
 _ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadsheets, commands of CI runners

@@ -336,7 +336,7 @@ def _laws(subject: Subject) -> list[Markup]:
 
 
 def _provenance(subject: Subject) -> list[Markup]:
-    law = preset_report(subject.preset)
+    law = preset_report(subject.preset.summary())
     pairs: list[tuple[str, str]] = [("law", law.title)]
     pairs += [(fact.label.strip(), fact.value) for fact in law.facts]
     pairs += [*subject.sources, ("computed by", subject.versions)]

@@ -1,15 +1,13 @@
-"""A check for people and for CI services: what is not kept first, where it comes from, and what is kept.
-
-What a change did to the bill, for people and for CI services: the total first, then each run that changed.
-"""
+"""Reports and CI judgements of a project: its check, the difference between two states of it, and a new file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output.ci import CodeLocation, Judgement
+from scaleplan.output.ci import Judgement
 from scaleplan.output.report import Report, ReportTable
 from scaleplan.project.check import amount, bound
+from scaleplan.project.project import Location
 from scaleplan.units import format_number
 from scaleplan.units.limits import parse_limit
 
@@ -18,8 +16,9 @@ if TYPE_CHECKING:
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference
+    from scaleplan.project.project import NewProject
 
-__all__ = ["check_cases", "check_report", "diff_cases", "diff_report"]
+__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
 
 _MOST_ROWS = 40
 
@@ -124,7 +123,6 @@ def _case(verdict: Verdict) -> Judgement:
         details.append(f"hint: {verdict.hint}")
     if verdict.policy_line is not None:
         details.append(f"limit at {verdict.policy_file}:{verdict.policy_line}")
-    also = (CodeLocation(file=at.file, line=at.line, what=at.key) for at in verdict.also)
     return Judgement(
         suite=verdict.run,
         name=verdict.limit or "plan",
@@ -132,7 +130,7 @@ def _case(verdict: Verdict) -> Judgement:
         status=verdict.status,
         message=verdict.message,
         details=tuple(details),
-        locations=(CodeLocation(file=verdict.file, line=verdict.line, what=verdict.key), *also),
+        locations=(Location(file=verdict.file, line=verdict.line, key=verdict.key), *verdict.also),
     )
 
 
@@ -239,7 +237,12 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
             rule=f"{breach.quantity}-change",
             status=breach.status,
             message=breach.message,
-            locations=tuple(CodeLocation(file=at.file, line=at.line, what=at.key) for at in breach.places),
+            locations=breach.places,
         )
         for breach in result.judged
     )
+
+
+def new_project_report(result: NewProject) -> Report:
+    """Return where the file was written, and what to do with it."""
+    return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))

@@ -38,6 +38,7 @@ REPORTS: Mapping[str, View] = {
     "Conversion": View("views.plan:conversion_report"),
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
+    "SavedResult": View("views.check:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.chart:chart_report", rows="points"),
     "Model": View("views.model:model_report"),

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.planning.constraints import keys
@@ -26,13 +26,31 @@ __all__ = ["RESULTS", "Result", "read_saved"]
 class Result(Protocol):
     """Any result: a record with a schema and a JSON form."""
 
-    schema: ClassVar[str]
+    @property
+    def schema(self) -> str:
+        """The schema of the JSON form."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
 
 
-RESULTS: Mapping[str, str] = {
+class SavedResult:
+    """A result that is kept as its JSON, because its own record needs more than that, such as the runs of a fit."""
+
+    def __init__(self, data: dict[str, object]) -> None:
+        self.data = data
+
+    @property
+    def schema(self) -> str:
+        """The schema that the result names."""
+        return str(self.data["schema"])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that was read."""
+        return self.data
+
+
+RESULTS: Mapping[str, str | None] = {
     "scaleplan/plan/1": "scaleplan.planning.plan:Plan",
     "scaleplan/plans/1": "scaleplan.planning.plan:Plans",
     "scaleplan/check/1": "scaleplan.project.check:Check",
@@ -52,8 +70,12 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/validation/1": "scaleplan.presets.library:Validation",
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
+    "scaleplan/fit/1": None,
+    "scaleplan/backtest/1": None,
+    "scaleplan/model/1": None,
+    "scaleplan/shape/1": None,
 }
-"""The class of every result, by its schema; imported when one is read."""
+"""The class of every result, by its schema, imported when one is read; None where it is kept as its JSON."""
 
 _PARTS = (
     "collections.abc",
@@ -95,12 +117,20 @@ def read_saved(text: str, *, name: str) -> Result:
             f"{name}: not valid JSON: a number that is not finite or too long, or nested too deeply"
         ) from None
     schema = data.get("schema") if isinstance(data, dict) else None
-    if not isinstance(schema, str) or schema not in RESULTS:
+    if not isinstance(data, dict) or not isinstance(schema, str) or schema not in RESULTS:
         found = f"schema {quote(schema)}" if isinstance(schema, str) else "no schema"
-        raise FileError(f"{name}: {found} that can be read", hint=f"saved results have one of {', '.join(RESULTS)}")
-    module, _, kind = RESULTS[schema].partition(":")
-    result: Result = _Decoder(name).value(getattr(import_module(module), kind), data, "")
+        known = ", ".join(each.split("/")[1] for each in RESULTS)
+        raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
+    place = RESULTS[schema]
+    if place is None:
+        return SavedResult(data)
+    result: Result = _Decoder(name).value(_load(place), data, "")
     return result
+
+
+def _load(place: str) -> Any:  # noqa: ANN401  a class
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _parse(text: str) -> object:
@@ -200,10 +230,8 @@ class _Decoder:
                 continue
             kind: object = None
             if key in known and value is not None:
-                module, _, record = known[key].record.partition(":")
-                kind = (
-                    getattr(import_module(module), record) if record else str if known[key].kind == "text" else float
-                )
+                place = known[key].record
+                kind = _load(place) if place else str if known[key].kind == "text" else float
             where = f"{path}.{key}" if path else key
             found[key] = value if kind is None else self.value(kind, value, where)
         return found
@@ -224,7 +252,7 @@ class _Names(dict[str, object]):
 
     def __missing__(self, name: str) -> object:
         if name not in self._own and not hasattr(builtins, name):
-            for module in (*_PARTS, *(place.partition(":")[0] for place in RESULTS.values())):
+            for module in (*_PARTS, *(place.partition(":")[0] for place in RESULTS.values() if place)):
                 if hasattr(found := import_module(module), name):
                     return getattr(found, name)
         raise KeyError(name)

@@ -1,7 +1,8 @@
 """The Python API of planning: the questions of the command line, asked with keyword arguments.
 
 Amounts are texts (``"1e21"``, ``"7B"``, ``"30d"``) or numbers in base units (FLOP, counts, hours, seconds, US
-dollars). Results are frozen records whose attributes are the JSON keys, with ``to_dict()``.
+dollars). Results are frozen records whose attributes are the JSON keys, with ``to_dict()``. Each call reads the data
+files that it needs once; ``data`` lets several calls share them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,23 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from scaleplan.errors import UsageError, quote
+from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plans, left_out
-from scaleplan.planning.planner import plan_aim, plan_budget, planner_of
-from scaleplan.planning.request import SWEPT, RunWords, request_of, split_words
-from scaleplan.units import parse, parse_count, parse_days, parse_integer, parse_kilograms, parse_kwh, parse_positive
+from scaleplan.planning.planner import Planner, plan_budget, plan_goal, plan_run
+from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.units import (
+    parse,
+    parse_count,
+    parse_days,
+    parse_integer,
+    parse_kilograms,
+    parse_kwh,
+    parse_positive,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy import float64
     from numpy.typing import ArrayLike, NDArray
@@ -31,14 +42,14 @@ if TYPE_CHECKING:
         ChosenWords,
         ConversionWords,
         GoalWords,
-        Words,
+        SweepWords,
     )
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
-__all__ = ["COMPARED", "compare", "convert", "loss", "optimal", "optimal_array", "sweep", "target"]
+__all__ = ["COMPARED", "compare", "convert", "loss", "optimal", "optimal_array", "spaced", "sweep", "target"]
 
 COMPARED = (
     "besiroglu-2024",
@@ -54,21 +65,24 @@ COMPARED = (
 """The laws that ``compare`` shows when none is named: one of each way to have measured the split."""
 
 _MOST_POINTS = 10_000_000
+_SECONDS_PER_DAY = 86_400.0
 
 
 @overload
-def optimal(**words: Unpack[BudgetWords]) -> Plan: ...
+def optimal(*, data: Context | None = None, **words: Unpack[BudgetWords]) -> Plan: ...
 
 
 @overload
 def optimal(*, flops: Budgets, **words: Unpack[ArrayWords]) -> PlanArray: ...
 
 
-def optimal(*, flops: Amount | Budgets | None = None, **words: Any) -> Plan | PlanArray:
+def optimal(*, flops: Amount | Budgets | None = None, data: Context | None = None, **words: Any) -> Plan | PlanArray:
     """Return the compute-optimal plan for a budget; for several budgets in FLOP, their plans as arrays.
 
     Parameters
     ----------
+    data
+        The data files; read anew by default.
     words
         The budget: exactly one of ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) and ``cost``, all but the
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
@@ -93,9 +107,9 @@ def optimal(*, flops: Amount | Budgets | None = None, **words: Any) -> Plan | Pl
     """
     if not isinstance(flops, str | float | int | None):
         return optimal_array(flops, **words)
-    hardware, rest, budget = split_words({**words, "flops": flops})
-    run = _run_of(rest)
-    return run(plan_budget(planner_of(**rest), request_of(hardware, **budget)))
+    context = data or Context()
+    request = Request.of({**words, "flops": flops}, context)
+    return plan_budget(Planner.of(request, context), request)
 
 
 def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
@@ -111,21 +125,25 @@ def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
     """
     from scaleplan.planning.solver_array import plan_array
 
-    return plan_array(planner_of(**words), flops)
+    plain = {*option_names("law", "python", "limits", "sides"), *(option.name for option in constraint_options())}
+    for name in words:
+        if name not in plain:
+            msg = f"unexpected keyword argument '{name}'"
+            raise TypeError(msg)
+    context = Context()
+    return plan_array(Planner.of(Request.of(words, context), context), flops)
 
 
-def loss(*, params: Amount | None = None, tokens: Amount, **words: Unpack[ChosenWords]) -> Plan:
+def loss(
+    *,
+    params: Amount | None = None,
+    tokens: Amount,
+    data: Context | None = None,
+    **words: Unpack[ChosenWords],
+) -> Plan:
     """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum."""
-    hardware, rest, _ = split_words(words)
-    run = _run_of(rest)
-    model = rest.get("model")
-    if (params is None) == (model is None):
-        what = "there is no model size" if params is None else "the size is given twice: --params and --model"
-        raise UsageError(what, hint="give exactly one of --params and --model")
-    planner = planner_of(**rest)
-    data = parse_count(tokens, what="tokens")
-    size = planner.own_params if params is None else planner.law_params(parse_count(params, what="params"))
-    return run(plan_aim(planner, hardware, lambda on: on.loss(size, data)))
+    context = data or Context()
+    return plan_run(Request.of({**words, "params": params, "tokens": tokens}, context), context)
 
 
 def target(
@@ -133,6 +151,7 @@ def target(
     loss: Amount | None = None,
     params: Amount | None = None,
     tokens: Amount | None = None,
+    data: Context | None = None,
     **words: Unpack[GoalWords],
 ) -> Plan:
     """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens."""
@@ -141,20 +160,23 @@ def target(
     if len(given) != 1:
         what = f"more than one goal: {' and '.join(given)}" if given else "there is no goal"
         raise UsageError(what, hint="give exactly one of --loss, --params or --tokens")
-    hardware, rest, _ = split_words(words)
-    planner = planner_of(**rest)
+    context = data or Context()
+    request = Request.of(words, context)
+    planner = Planner.of(request, context)
     if loss is not None:
         goal = parse_positive(loss)
-        return plan_aim(planner, hardware, lambda on: on.target_loss(goal))
+        return plan_goal(planner, request, lambda on: on.target_loss(goal))
     if params is not None:
         size = planner.law_params(parse_count(params, what="params"))
-        return plan_aim(planner, hardware, lambda on: on.target_params(size))
+        return plan_goal(planner, request, lambda on: on.target_params(size))
     assert tokens is not None
-    data = parse_count(tokens, what="tokens")
-    return plan_aim(planner, hardware, lambda on: on.target_tokens(data))
+    count = parse_count(tokens, what="tokens")
+    return plan_goal(planner, request, lambda on: on.target_tokens(count))
 
 
-def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[Words]) -> Plans:
+def sweep(
+    *, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[SweepWords]
+) -> Plans:
     """Return optimal plans for budgets evenly spaced in the logarithm, both ends included.
 
     Parameters
@@ -170,9 +192,10 @@ def sweep(*, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops"
 
     """
     budgets = spaced(start, stop, points=points, by=by)
-    hardware, rest, _ = split_words(words)
-    planner = planner_of(**rest)
-    return Plans(plans=tuple(plan_budget(planner, request_of(hardware, **{by: budget})) for budget in budgets))
+    context = Context()
+    request = Request.of(words, context)
+    planner = Planner.of(request, context)
+    return Plans(plans=tuple(plan_budget(planner, request.changed(**{by: budget})) for budget in budgets))
 
 
 def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[float]:
@@ -204,36 +227,22 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
     laws stand on different text and tokenizers: they are shown, never ranked.
     """
     plans, notices = [], []
-    hardware, rest, budget = split_words(words)
-    count = rest.pop("count", None) or "total"
+    context = Context()
+    request = Request.of({**words, "count": words.get("count") or "total"}, context)
     for preset in presets:
-        planner = planner_of(preset=preset, count=count, **rest)
+        planner = Planner.of(request.changed(preset=preset), context)
         if not planner.may_choose:
             notices.append(left_out(planner.preset.id, f"it must not choose a model size ({planner.preset.refusal})"))
             continue
         if not planner.may_trade:
             notices.append(left_out(planner.preset.id, "it has no loss to weigh limits and constraints by"))
             continue
-        plans.append(plan_budget(planner, request_of(hardware, **budget)))
+        plans.append(plan_budget(planner, request))
     if not plans:
         raise UsageError(
             "none of these laws can answer", hint=notices[0].message if notices else "name one with --with"
         )
     return Plans(plans=tuple(plans), warnings=tuple(notices))
-
-
-def _run_of(words: dict[str, Any]) -> Callable[[Plan], Plan]:
-    """Take the words about a run out of a question, its model left read; return what draws a plan out to a run."""
-    asked = {name: words.pop(name) for name in RunWords.__annotations__ if name in words}
-    if all(value in (None, False) for value in asked.values()):
-        return lambda plan: plan
-    from scaleplan.planning.training_run import drawing_of, drawn, model_from
-
-    drawing, source = drawing_of(asked), asked.get("model")
-    model = None if source is None else model_from(source, asked.get("context"))
-    if model is not None:
-        words["model"] = model
-    return lambda plan: drawn(plan, drawing, model)
 
 
 def convert(
@@ -266,28 +275,26 @@ def convert(
     """
     from scaleplan.hardware.convert import convert as convert_amount
 
-    hardware, rest, budget = split_words(words)
-    request = request_of(hardware, **budget)
-    if rest:
-        raise UsageError(f"{next(iter(rest))} says nothing about a conversion")
-    given_days = parse_days(days) if days is not None else None
-    if request.seconds is not None:
-        given_days = request.seconds / 86_400.0
+    for name in words:
+        if name not in option_names("hardware", "budget"):
+            raise UsageError(f"{name} says nothing about a conversion")
+    context = Context()
+    request = Request.of(words, context)
+    amounts = {
+        "flops": request.flops,
+        "pf_days": None if pf_days is None else parse_positive(pf_days),
+        "gpu_hours": request.gpu_hours,
+        "days": parse_days(days) if days is not None else None,
+        "cost": request.cost,
+        "energy_kwh": None if energy is None else parse_kwh(energy),
+        "carbon_kg": None if carbon is None else parse_kilograms(carbon),
+    }
+    if request.time is not None:
+        amounts["days"] = request.time / _SECONDS_PER_DAY
     return convert_amount(
-        flops=request.flops,
-        pf_days=None if pf_days is None else parse_positive(pf_days),
-        gpu_hours=request.gpu_hours,
-        days=given_days,
-        cost=request.cost_usd,
-        energy_kwh=None if energy is None else parse_kwh(energy),
-        carbon_kg=None if carbon is None else parse_kilograms(carbon),
-        gpu=request.gpu,
-        gpus=request.gpus,
-        mfu=request.mfu,
-        goodput=request.goodput,
-        precision=request.precision,
-        profile=request.profile,
-        price=request.price,
+        context,
+        amounts,
+        request.budget(flops=None),
         params=None if model_params is None else parse_count(model_params, what="params"),
         grid=grid,
         to=to,

@@ -18,7 +18,11 @@ Number = TypeVar("Number", float, "NDArray[float64]")
 def log(value: Number) -> Number:
     """Return the natural logarithm."""
     if isinstance(value, float):
-        return math.log(value)
+        try:
+            return math.log(value)
+        except ValueError:  # a number out of a formula's domain is arithmetic, and no fault of an argument
+            msg = f"there is no logarithm of {value:g}"
+            raise ArithmeticError(msg) from None
     import numpy as np
 
     return np.log(value)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Unpack
 
-from scaleplan import api
+from scaleplan.api import target
 from scaleplan.errors import UsageError
-from scaleplan.planning import planner as posing
 from scaleplan.planning.constraints import home_preset
+from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plans
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.request import Request
 from scaleplan.units import parse_count, parse_integer
 
 if TYPE_CHECKING:
@@ -67,16 +69,18 @@ def break_even(
             f"{number:,} demands from {low:g} to {high:g} are no range",
             hint="2 to 1000 points, the smaller demand first, of one token or more",
         )
+    context = Context()
     if loss is None:
-        reference = posing.planner_of(
-            preset=words.get("preset") or home_preset(words),
-            batch_regime=words.get("batch_regime"),
-            count=words.get("count"),
-        )
+        kept = {name: words.get(name) for name in ("preset", "batch_regime", "count")}
+        if kept["preset"] is None:
+            kept["preset"] = home_preset(words)
+        reference = Planner.of(Request.of(kept, context), context)
         assert params is not None
         loss = reference.target_params(reference.law_params(parse_count(params, what="params"))).loss
         if loss is None:
             raise UsageError("this law has no loss to compare at", hint="choose a preset with a loss")
     step = math.log(high / low) / (number - 1)
     demands = [*(low * math.exp(step * i) for i in range(number - 1)), high]
-    return Plans(plans=tuple(api.target(loss=loss, **(words | {"inference_tokens": each})) for each in demands))
+    return Plans(
+        plans=tuple(target(loss=loss, data=context, **(words | {"inference_tokens": each})) for each in demands)
+    )

@@ -7,23 +7,21 @@ reaches ``L(C) - g``, less ``C``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import UsageError
-from scaleplan.hardware.budget import Catalogue, resolve_budget
 from scaleplan.laws.base import LossSurface
-from scaleplan.planning.planner import plan_budget, planner_of
-from scaleplan.planning.request import request_of, split_words
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner, budget_at, plan_budget
+from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.toml_table import as_record
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.hardware.budget import Budget, BudgetRequest
     from scaleplan.laws.base import Law
     from scaleplan.notices import Notice
-    from scaleplan.planning.planner import Planner
     from scaleplan.planning.request import Amount, BudgetWords
 
 __all__ = ["Marginal", "Step", "marginal"]
@@ -128,15 +126,15 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     number = int(parse_integer(doublings))
     if not 1 <= number <= _MOST_DOUBLINGS:
         raise UsageError(f"doublings are 1 to {_MOST_DOUBLINGS}, not {number:,}")
-    hardware, question, budget = split_words(words)
-    planner = planner_of(**question)
+    context = Context()
+    request = Request.of(words, context)
+    planner = Planner.of(request, context)
     planner.require_choice()
-    request = request_of(hardware, **budget)
     plan = plan_budget(planner, request)
     planner = planner.on(plan.budget)
-    pricer = _Pricer(planner, request)
+
     flops = plan.flops
-    steps = [_step(planner, pricer, flops, doubling) for doubling in range(number + 1)]
+    steps = [_step(planner, request, flops, doubling) for doubling in range(number + 1)]
     start = steps[0]
     law = planner.preset.law
     floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
@@ -157,9 +155,11 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
         exponent=slope / reducible if reducible > 0 and slope > 0 else None,
         gain_per_doubling=start.loss - steps[1].loss,
         gain_of_next_percent=start.loss - above,
-        cost_of_next_percent=pricer.cost(_PERCENT * flops, start.params),
+        cost_of_next_percent=budget_at(planner, request, _PERCENT * flops, start.params).cost,
         flops_per_hundredth=None if hundredth is None else hundredth - flops,
-        cost_per_hundredth=None if hundredth is None else pricer.cost(hundredth - flops, start.params),
+        cost_per_hundredth=None
+        if hundredth is None
+        else budget_at(planner, request, hundredth - flops, start.params).cost,
         halving_factor=None if halved is None else halved / flops,
         gpu=plan.budget.gpu,
         cost=start.cost,
@@ -179,17 +179,17 @@ def _loss(planner: Planner, flops: float) -> float:
     return loss
 
 
-def _step(planner: Planner, pricer: _Pricer, flops: float, number: int) -> Step:
+def _step(planner: Planner, request: Request, flops: float, number: int) -> Step:
     at = flops * 2.0**number
     params, tokens, _ = planner.best(at)
     loss = _loss(planner, at)
-    cost = pricer.cost(at, params)
+    budget = budget_at(planner, request, at, params)
     gain = span = extra = None
     if number:
         gain = _loss(planner, at / 2) - loss
         span = _gain_interval(planner, at)
-        before = pricer.cost(at / 2, planner.best(at / 2)[0])
-        extra = None if cost is None or before is None else cost - before
+        before = budget_at(planner, request, at / 2, planner.best(at / 2)[0]).cost
+        extra = None if budget.cost is None or before is None else budget.cost - before
     return Step(
         factor=2.0**number,
         flops=at,
@@ -198,8 +198,8 @@ def _step(planner: Planner, pricer: _Pricer, flops: float, number: int) -> Step:
         loss=loss,
         gain=gain,
         gain_interval=span,
-        gpu_hours=pricer.hours(at, params),
-        cost=cost,
+        gpu_hours=budget.gpu_hours,
+        cost=budget.cost,
         extra_cost=extra,
     )
 
@@ -214,24 +214,3 @@ def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None
 
     found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
     return found.loss if found is not None else None
-
-
-class _Pricer:
-    """What compute costs on the hardware asked for; None for everything where none was."""
-
-    def __init__(self, planner: Planner, request: BudgetRequest) -> None:
-        self._moe = planner.preset.is_moe
-        self._request = replace(request, gpu_hours=None, seconds=None, cost_usd=None)
-        self._catalogue = Catalogue()
-
-    def hours(self, flops: float, params: float) -> float | None:
-        """Return the accelerator-hours of some compute for a model of this size."""
-        return self._budget(flops, params).gpu_hours
-
-    def cost(self, flops: float, params: float) -> float | None:
-        """Return the cost of some compute for a model of this size."""
-        return self._budget(flops, params).cost
-
-    def _budget(self, flops: float, params: float) -> Budget:
-        request = replace(self._request, flops=flops)
-        return resolve_budget(request, params=params, moe=self._moe, catalogue=self._catalogue).budget

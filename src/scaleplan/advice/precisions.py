@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaleplan import api
+from scaleplan.api import optimal, target
 from scaleplan.errors import UsageError
-from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.notices import Notice
 from scaleplan.planning.constraints.floating_point import FloatingPoint
+from scaleplan.planning.context import Context
 from scaleplan.toml_table import as_record
 from scaleplan.units import format_count
 
@@ -95,14 +95,15 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
         )
     if words.get("gpu") is None and words.get("gpu_hours") is None:
         raise UsageError("the precisions of which accelerator?", hint="name it with --gpu")
-    plans, left_out = _plans(words)
+    context = Context()
+    plans, left_out = _plans(words, context)
     reference = next((name for name in _REFERENCES if name in plans), None)
     if reference is None:
         raise UsageError(
             "there is no plan in 16 bits to compare with", hint="choose another accelerator or give --mfu"
         )
     base = plans[reference]
-    rows = tuple(_row(name, plan, base, words) for name, plan in plans.items())
+    rows = tuple(_row(name, plan, base, words, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)
     # what is said of the best plan, and once what is said of few bits
     carried = {notice.code: notice for plan in plans.values() for notice in plan.warnings}.get("carried_over")
@@ -120,28 +121,28 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
     )
 
 
-def _plans(words: dict[str, Any]) -> tuple[dict[str, Plan], list[Notice]]:
+def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], list[Notice]]:
     """Return the plan in each precision, and why others have none."""
-    asked = {name: value for name, value in words.items() if name != "precision"}
-    first = api.optimal(**asked)
+    question = {name: value for name, value in words.items() if name != "precision"}
+    first = optimal(data=context, **question)
     assert first.budget.gpu is not None
     if first.loss is None:
         raise UsageError(
             f"preset '{first.preset}' has no loss to compare by", hint="choose one, such as besiroglu-2024"
         )
     plans, left_out = {}, []
-    peaks = Accelerators().get(first.budget.gpu).peaks
+    peaks = context.accelerators.get(first.budget.gpu).peaks
     for name, bits in BITS.items():
         if name not in peaks or (name == "fp16" and "bf16" in peaks):
             continue
         try:
-            plans[name] = api.optimal(**asked, precision=name, train_bits=bits)
+            plans[name] = optimal(data=context, **question, precision=name, train_bits=bits)
         except UsageError as error:
             left_out.append(Notice(code="left_out", message=f"{name} is left out: {error.message}"))
     return plans, left_out
 
 
-def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any]) -> PrecisionRow:
+def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Context) -> PrecisionRow:
     budget, other = plan.budget, base.budget
     assert budget.peak_flops_per_s is not None
     assert budget.utilisation is not None
@@ -150,7 +151,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any]) -> PrecisionR
     assert plan.loss is not None
     rate = budget.peak_flops_per_s * budget.utilisation
     law = {key: value for key, value in words.items() if key in _LAW_WORDS}
-    needed = api.target(loss=plan.loss, **law).flops if plan is not base else plan.flops
+    needed = target(loss=plan.loss, data=context, **law).flops if plan is not base else plan.flops
     return PrecisionRow(
         precision=name,
         bits=BITS[name],

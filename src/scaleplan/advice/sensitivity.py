@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaleplan import api
+from scaleplan.api import optimal
 from scaleplan.errors import ScaleplanError
 from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scaleplan.planning.context import Context
     from scaleplan.planning.plan import Plan
 
 __all__ = ["QUANTITIES", "Scenario", "Swing", "sensitivity"]
@@ -59,7 +60,7 @@ class Swing:
         return ratio if ratio > 1 + _NOTHING else 1.0
 
 
-def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan]) -> tuple[Swing, ...]:
+def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan], context: Context) -> tuple[Swing, ...]:
     """Return how far each assumption moves a plan, the largest first.
 
     Parameters
@@ -70,15 +71,18 @@ def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan]) ->
         Its answer.
     others
         The answers of other laws, whose sizes are converted to the convention that the plan's is.
+    context
+        The data files.
 
     """
+    words = {**words, "data": context}
     found = [
         swing
         for swing in (
             _laws(plan, others),
             *_coefficients(words, plan),
-            _utilisation(words, plan),
-            _price(words, plan),
+            _utilisation(words, plan, context),
+            _price(words, plan, context),
             _data(words, plan),
         )
         if swing is not None and any(swing.factor(quantity) > 1 for quantity in QUANTITIES)
@@ -100,7 +104,7 @@ def _case(assumed: str, plan: Plan) -> Scenario:
 def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Scenario | None:
     """Return the case of the same question with some words changed; None where it has no answer."""
     try:
-        return _case(assumed, api.optimal(**{**words, **changed}))
+        return _case(assumed, optimal(**{**words, **changed}))
     except ScaleplanError:
         return None
 
@@ -127,7 +131,7 @@ def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
     """Yield the plan's own interval, and the one at 99 %."""
     plans = [plan]
     if plan.interval is not None and plan.interval.level < _WIDE:
-        plans.append(api.optimal(**{**words, "level": _WIDE}))
+        plans.append(optimal(**{**words, "level": _WIDE}))
     for each in plans:
         sure = each.interval
         if sure is None:
@@ -151,23 +155,19 @@ def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
         )
 
 
-def _utilisation(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+def _utilisation(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
     mfu = plan.budget.mfu
     if mfu is None:
         return None
-    from scaleplan.hardware.utilisation import UtilisationTable
-
-    band = UtilisationTable().band
+    band = context.utilisations.band
     ends = [_again(words, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))]
     return _swing("the utilisation", f"real device-hours lie within a factor of {band:g}, four times in five", ends)
 
 
-def _price(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+def _price(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
     if plan.budget.gpu is None or plan.budget.price_per_hour is None:
         return None
-    from scaleplan.hardware.prices import Prices
-
-    listed = Prices().listed(plan.budget.gpu)
+    listed = context.prices.listed(plan.budget.gpu)
     if not listed:
         return None
     cheap, dear = (choose(listed, key=lambda price: price.usd_per_hour) for choose in (min, max))

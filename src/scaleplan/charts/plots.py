@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 
-from scaleplan import api
+from scaleplan.api import COMPARED
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.hardware.budget import Catalogue, resolve_budget
-from scaleplan.planning import planner as posing
-from scaleplan.planning.request import SWEPT, BudgetWords, HardwareRequest, HardwareWords, request_of, split_words
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner, budget_at, plan_budget
+from scaleplan.planning.request import SWEPT, BudgetWords, Request, option_names
 from scaleplan.units import format_flops, format_fraction, parse_flops
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.planner import Planner
     from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
 
@@ -59,32 +58,26 @@ _CURVES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ChartRequest:
-    """What a picture is asked about: the law within its bounds, the hardware, and a budget with its plan, if any."""
+    """What a picture shows: the law within its bounds, the hardware, and a budget with its plan, if any."""
 
+    request: Request
     planner: Planner
-    hardware: HardwareRequest
     flops: float | None
     plan: Plan | None = None
     start: float | None = None
     stop: float | None = None
 
     @classmethod
-    def of(cls, words: dict[str, Any], *, start: Amount | None = None, stop: Amount | None = None) -> ChartRequest:
-        """Read the words of a question; the budget may be missing."""
-        hardware, rest, budget = split_words(words)
-        planner, plan, flops = posing.planner_of(**rest), None, None
-        if any(amount is not None for amount in budget.values()):
-            plan = api.optimal(**words)
+    def of(
+        cls, request: Request, context: Context, *, start: float | None = None, stop: float | None = None
+    ) -> ChartRequest:
+        """Plan the budget of a request, which may be missing."""
+        planner, plan, flops = Planner.of(request, context), None, None
+        if any(getattr(request, form) is not None for form in SWEPT):
+            plan = plan_budget(planner, request)
             planner = planner.on(plan.budget)
             flops = planner.cost.flops(plan.params, plan.tokens) if planner.constraints.terms else plan.flops
-        return cls(
-            planner=planner,
-            hardware=hardware,
-            flops=flops,
-            plan=plan,
-            start=None if start is None else parse_flops(start),
-            stop=None if stop is None else parse_flops(stop),
-        )
+        return cls(request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop)
 
     def budgets(self) -> list[float]:
         """Return the budgets of a curve."""
@@ -95,23 +88,26 @@ class ChartRequest:
 
     @property
     def price(self) -> Callable[[float, float], float] | None:
-        """The money for (params, FLOP) on the hardware asked for; None without hardware or price."""
-        if self.hardware.gpu is None:
+        """The money for (params, FLOP) on the hardware of the request; None without hardware or price."""
+        if self.request.gpu is None:
             return None
-        catalogue = Catalogue()
-
-        def money_chart(params: float, flops: float) -> float | None:
-            request = request_of(self.hardware, flops=flops)
-            return resolve_budget(
-                request, params=params, moe=self.planner.preset.is_moe, catalogue=catalogue
-            ).budget.cost
 
         def price(params: float, flops: float) -> float:
-            found = money_chart(params, flops)
-            assert found is not None
-            return found
+            cost = budget_at(self.planner, self.request, flops, params).cost
+            assert cost is not None
+            return cost
 
-        return price if money_chart(1e9, 1e21) is not None else None
+        return price if budget_at(self.planner, self.request, 1e21, 1e9).cost is not None else None
+
+    def other_laws(self, presets: Sequence[str | Preset]) -> list[Planner]:
+        """Return the planners of the same question by other laws, those that can answer it, each once."""
+        plain = self.request.changed(**dict.fromkeys(option_names("hardware", "budget")))
+        found: dict[str, Planner] = {}
+        for preset in presets:
+            planner = Planner.of(plain.changed(preset=preset), self.planner.context)
+            if planner.may_choose and planner.may_trade and not planner.choices:
+                found.setdefault(planner.preset.id, planner)
+        return list(found.values())
 
 
 def plot(
@@ -156,8 +152,14 @@ def plot(
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
     if runs is not None:
         return _of_runs(kind, runs)
-    asked = ChartRequest.of(dict(words), start=start, stop=stop)
-    return _DRAWN[kind](asked) if kind != "compare" else _compare(asked, laws, words)
+    context = Context()
+    request = ChartRequest.of(
+        Request.of(words, context),
+        context,
+        start=None if start is None else parse_flops(start),
+        stop=None if stop is None else parse_flops(stop),
+    )
+    return _DRAWN[kind](request) if kind != "compare" else _compare(request, laws)
 
 
 def cost_chart(asked: ChartRequest) -> Chart:
@@ -218,28 +220,12 @@ _DRAWN: dict[str, Callable[[ChartRequest], Chart]] = {
 }
 
 
-def _compare(asked: ChartRequest, laws: Sequence[str | Preset], words: BudgetWords) -> Chart:
+def _compare(request: ChartRequest, laws: Sequence[str | Preset]) -> Chart:
     from scaleplan.charts.planning_plots import compare_chart
 
-    own = words.get("preset")
-    presets = [*([own] if own else []), *(laws or api.COMPARED)]
-    rest = {
-        name: value for name, value in words.items() if name not in {*SWEPT, *HardwareWords.__annotations__, "preset"}
-    }
-    found: dict[str, Planner] = {}
-    for preset in presets:
-        planner = posing.planner_of(**{**rest, "preset": preset})  # type: ignore[arg-type]
-        if planner.may_choose and _answers(planner):
-            found.setdefault(planner.preset.id, planner)
-    return compare_chart(list(found.values()), asked.budgets(), at=asked.flops)
-
-
-def _answers(planner: Planner) -> bool:
-    """Whether a law can answer under these constraints: one that measured sizes only cannot trade them."""
-    try:
-        return planner.frontier is not None
-    except UsageError:
-        return False
+    own = request.request.preset
+    planners = request.other_laws([*([own] if own else []), *(laws or COMPARED)])
+    return compare_chart(planners, request.budgets(), at=request.flops)
 
 
 def _of_runs(kind: str, path: str) -> Chart:

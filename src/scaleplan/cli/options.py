@@ -1,18 +1,18 @@
-"""The options that several commands share, each declared once, in groups that commands take whole.
+"""The options that several commands share, in groups that commands take whole.
 
-The output options of commands that judge: the formats of CI services, beside those of every command.
-
-The options of the commands that read training runs, in groups that they take whole.
+What a question can say is declared in :class:`scaleplan.planning.request.Request`; only output and runs are here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scaleplan.planning.constraints import options as declared
+from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
 
 __all__ = [
@@ -37,148 +37,75 @@ def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
     return {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
 
 
-class HardwareOptions(Record):
+class OptionGroup(Record):
+    """A group of options, generated from the declarations of requests and of registered constraints."""
+
+    def __init_subclass__(cls, groups: tuple[str, ...] = (), constraints: bool = False) -> None:  # noqa: FBT002
+        names = option_names(*groups)
+        for item in fields(Request):
+            if item.name in names:
+                _add(cls, item.name, default=item.default, **item.metadata)
+        for option in constraint_options() if constraints else ():
+            _add(cls, option.name, metavar=option.metavar, help=option.help)
+        super().__init_subclass__()
+
+    if TYPE_CHECKING:  # which options there are is known from the declarations only
+
+        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401
+
+
+def _add(
+    cls: type,
+    name: str,
+    *,
+    metavar: str,
+    help: str,  # noqa: A002  the name that the declaration has
+    flags: tuple[str, ...] = (),
+    kind: str = "text",
+    setting: bool = False,
+    default: object = None,
+    **_: object,
+) -> None:
+    """Give a group of options another; an amount stays text, which the library reads."""
+    annotation, initial = _TYPES.get(kind, (str | None, None))
+    if isinstance(default, float):
+        annotation, initial = str, str(default)
+    envvar = f"SCALEPLAN_{name.upper()}" if setting else None
+    option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help)
+    cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option]}
+    setattr(cls, name, initial)
+
+
+_TYPES: dict[str, tuple[Any, Any]] = {"texts": (list[str] | None, None), "flag": (bool, False)}
+"""The type and the default of options that are no text, by kind."""
+
+
+class HardwareOptions(OptionGroup, groups=("hardware",)):
     """What the compute runs on."""
 
-    gpu: Annotated[
-        str | None,
-        typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator; 'scaleplan gpus list' shows them."),
-    ] = None
-    mfu: Annotated[
-        str | None,
-        typer.Option(
-            metavar="F",
-            envvar="SCALEPLAN_MFU",
-            help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
-        ),
-    ] = None
-    goodput: Annotated[
-        str | None, typer.Option(metavar="F", envvar="SCALEPLAN_GOODPUT", help="Share of the paid time that trains.")
-    ] = None
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", envvar="SCALEPLAN_PRECISION", help="Precision of the matrix products: bf16, fp16, fp8, …"
-        ),
-    ] = None
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            envvar="SCALEPLAN_PROFILE",
-            help="Utilisation to assume: benchmark, typical or end-to-end.",
-        ),
-    ] = None
-    price: Annotated[
-        str | None,
-        typer.Option(
-            metavar="USD/H",
-            envvar="SCALEPLAN_PRICE",
-            help="Price of one accelerator-hour, or the name of a price preset.",
-        ),
-    ] = None
 
-
-class BudgetOptions(HardwareOptions):
+class BudgetOptions(HardwareOptions, groups=("budget",)):
     """The budget, in exactly one of its forms, and the hardware that some of them need."""
 
-    flops: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days.")
-    ] = None
-    gpu_hours: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'.")
-    ] = None
-    gpus: Annotated[
-        str | None, typer.Option(metavar="N", help="Number of accelerators; a budget together with --time.")
-    ] = None
-    time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
-    ] = None
-    cost: Annotated[str | None, typer.Option(metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")] = None
+
+class LawOptions(OptionGroup, groups=("law",)):
+    """The scaling law, and how its uncertainty is reported."""
 
 
-class LawOptions(Record):
-    """The scaling law, and how its uncertainty is told."""
-
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            "-p",
-            metavar="NAME",
-            envvar="SCALEPLAN_PRESET",
-            help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
-        ),
-    ] = None
-    level: Annotated[
-        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
-    ] = "0.9"
-    overhead: Annotated[
-        str,
-        typer.Option(
-            metavar="F", envvar="SCALEPLAN_OVERHEAD", help="Compute overhead that still counts as near-optimal."
-        ),
-    ] = "0.05"
-
-
-class LimitOptions(Record):
+class LimitOptions(OptionGroup, groups=("limits",)):
     """What the plan must stay within."""
 
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LIMIT",
-            help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
-        ),
-    ] = None
 
-
-class BoundOptions(LimitOptions):
+class BoundOptions(LimitOptions, groups=("sides",)):
     """What the plan must stay within, where one side of it can be fixed."""
 
-    params: Annotated[str | None, typer.Option(metavar="N", help="Fix the model size: 7B.")] = None
-    tokens: Annotated[str | None, typer.Option(metavar="D", help="Fix the training tokens: 1T.")] = None
 
-
-if TYPE_CHECKING:
-
-    class ConstraintOptions(Record):
-        """The options that the registered constraints declare."""
-
-else:
-    ConstraintOptions = type(
-        "ConstraintOptions",
-        (Record,),
-        {
-            "__annotations__": {
-                option.name: Annotated[str | None, typer.Option(metavar=option.metavar, help=option.help)]
-                for option in declared()
-            },
-            **dict.fromkeys(option.name for option in declared()),
-        },
-    )
-
-
-class RunOptions(Record):
+class RunOptions(OptionGroup, groups=("run",)):
     """A concrete model, and the run that a plan is drawn out to."""
 
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="CONFIG", help="Fix the size by a config.json or its folder, counted as the law does."),
-    ] = None
-    shape: Annotated[
-        bool, typer.Option("--shape", help="Draw the plan out: architecture, layout, steps, days, money, energy.")
-    ] = False
-    style: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
-    ] = None
-    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a training sequence.")] = None
-    batch: Annotated[
-        str | None, typer.Option(metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given.")
-    ] = None
-    region: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Country or cloud region, for the carbon of the run.")
-    ] = None
+
+class ConstraintOptions(OptionGroup, constraints=True):
+    """The options that the registered constraints declare."""
 
 
 class OutputOptions(Record):

@@ -29,9 +29,10 @@ from scaleplan.cli.options import (
 )
 from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
 from scaleplan.errors import UsageError, quote
-from scaleplan.planning import planner as posing
+from scaleplan.planning.context import Context
 from scaleplan.planning.plan import of_several
-from scaleplan.planning.request import SWEPT
+from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import parse
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def optimal(
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    return _stream(streamed, budget, words(law, bounds, constraints), output)
+    return _stream(streamed, words(budget, law, bounds, constraints), output)
 
 
 @command(
@@ -143,19 +144,13 @@ def sweep(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
-    if not output.get and parse("integer", points) > BATCH and by == "flops":
-        planner = posing.planner_of(**words(law, bounds, constraints))
-        budgets = api.spaced(start, stop, points=points, by=by)
-        chunks = (
-            None
-            if gpus or any(words(hardware).values())
-            else fast_chunks(planner, batches_of(budgets), chosen_format(output))
-        )
+    asked = words(law, bounds, constraints, hardware) | {"gpus": gpus}
+    if not output.get and by == "flops" and parse("integer", points) > BATCH and not _of_hardware(asked):
+        budgets = batches_of(api.spaced(start, stop, points=points, by=by))
+        chunks = fast_chunks(_planner(asked), budgets, chosen_format(output))
         if chunks is not None:
             return Answer(chunks=chunks)
-    result = api.sweep(
-        start=start, stop=stop, points=points, by=by, gpus=gpus, **words(law, bounds, constraints, hardware)
-    )
+    result = api.sweep(start=start, stop=stop, points=points, by=by, **asked)
     return Answer(result=result, notices=of_several(result))
 
 
@@ -188,9 +183,10 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
         raise UsageError(
             f"{quote(source)} is not an option", hint="give the budget with --flops, or '-' to read budgets"
         )
-    forms = [name for name in SWEPT if getattr(budget, name) == "-"]
+    given = words(budget)
+    forms = [name for name in SWEPT if given[name] == "-"]
     if source == "-":
-        if budget.flops not in (None, "-"):
+        if given["flops"] not in (None, "-"):
             raise UsageError("two budgets: standard input and --flops", hint="give one of them")
         forms.append("flops")
     if len(forms) > 1:
@@ -198,29 +194,41 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     return forms[0] if forms else None
 
 
-def _stream(form: str, budget: BudgetOptions, asked: dict[str, Any], output: OutputOptions) -> Answer:
+def _stream(form: str, asked: dict[str, Any], output: OutputOptions) -> Answer:
     """Answer each line of standard input with one line."""
-    given = words(budget) | asked
-    others = [name for name in SWEPT if name != form and given[name] is not None]
+    others = [name for name in SWEPT if name != form and asked[name] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
-    name = chosen_format(output)
+    name, get = chosen_format(output), output.get
     lines = amounts(input_lines(), partial(parse, SWEPT[form]))
-    if form == "flops" and budget.gpu is None and output.get is None:
-        chunks = fast_chunks(posing.planner_of(**asked), lines, name)
+    context = Context()
+    request = Request.of({**asked, form: None}, context)
+    planner = Planner.of(request, context)
+    if form == "flops" and get is None and not _of_hardware(asked):
+        chunks = fast_chunks(planner, lines, name)
         if chunks is not None:
             return Answer(chunks=chunks)
-    plans = (api.optimal(**{**given, form: amount}) for batch in lines for amount in batch)
-    return Answer(chunks=plan_chunks(plans, name, get=output.get))
+    plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
+    return Answer(chunks=plan_chunks(plans, name, get=get))
+
+
+def _of_hardware(asked: dict[str, Any]) -> bool:
+    """Return whether hardware is involved, so that plans differ in more than their numbers."""
+    return any(asked.get(name) for name in (*option_names("hardware"), "gpus"))
+
+
+def _planner(asked: dict[str, Any]) -> Planner:
+    context = Context()
+    return Planner.of(Request.of(asked, context), context)
 
 
 def _run(run: RunOptions) -> dict[str, Any]:
     """Return the words about a run, with the model read where one is named."""
     given = words(run)
-    if run.model is not None:
+    if given["model"] is not None:
         from scaleplan.cli.model import read_argument
 
-        given["model"] = read_argument(run.model, arch=None, context=run.context)
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
     return given
 
 

@@ -1,34 +1,24 @@
-"""What is a budget: FLOP, accelerator-hours, a cluster for some time, or money; and how the FLOP came about.
-
-:mod:`scaleplan.hardware.budget` turns the request into FLOP.
-
-
-How much compute does a budget buy, and what does compute cost: FLOP ↔ accelerator-hours, days, money, energy.
+"""Turn a budget into FLOP: FLOP, accelerator-hours, a cluster for some time, or money; and price the FLOP of a run.
 
 ``flops = gpu_hours * 3600 * peak * utilisation`` with ``utilisation = mfu * goodput``. Every figure of that line is
 part of the answer. Nothing is read from disk for a budget in plain FLOP.
-
-
-Which utilisation agrees with the model it pays for: the size decides the utilisation, and that the size.
-
-What a run takes, how sure that is, and of what date the figures are.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
-from scaleplan.hardware.energy import PowerGrids
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from scaleplan.hardware.accelerators import Accelerator, Accelerators
-    from scaleplan.hardware.energy import PowerDraw
+    from scaleplan.hardware.energy import PowerDraw, PowerGrids
     from scaleplan.hardware.prices import Prices
     from scaleplan.hardware.utilisation import Utilisation, UtilisationTable
     from scaleplan.notices import Notice
@@ -54,10 +44,10 @@ class BudgetRequest(Record):
 
     Parameters
     ----------
-    flops, gpu_hours, cost_usd
+    flops, gpu_hours, cost
         Three of the forms: total FLOP, accelerator-hours, US dollars.
-    gpus, seconds
-        Together the fourth: devices, and how long. With another form ``gpus`` alone adds the days it takes.
+    gpus, time
+        Together the fourth: devices, and how many seconds. With another form ``gpus`` alone adds the days it takes.
     gpu
         Accelerator id or alias; all but plain FLOP need it. With ``flops`` it adds hours, days, cost and energy.
     price
@@ -76,8 +66,8 @@ class BudgetRequest(Record):
     flops: float | None = None
     gpu_hours: float | None = None
     gpus: float | None = None
-    seconds: float | None = None
-    cost_usd: float | None = None
+    time: float | None = None
+    cost: float | None = None
     price: float | str | None = None
     gpu: str | None = None
     mfu: float | None = None
@@ -99,8 +89,8 @@ class BudgetRequest(Record):
         given = {
             "flops": (self.flops, "--flops"),
             "gpu_hours": (self.gpu_hours, "--gpu-hours"),
-            "cluster": (self.seconds, "--gpus with --time" if self.gpus is not None else "--time"),
-            "cost": (self.cost_usd, "--cost"),
+            "cluster": (self.time, "--gpus with --time" if self.gpus is not None else "--time"),
+            "cost": (self.cost, "--cost"),
         }
         forms = {form: option for form, (value, option) in given.items() if value is not None}
         if len(forms) > 1:
@@ -130,7 +120,7 @@ class BudgetRequest(Record):
                 )
 
     def _check_figures(self) -> None:
-        for name in ("flops", "gpu_hours", "gpus", "seconds", "cost_usd", "price", "mfu", "goodput"):
+        for name in ("flops", "gpu_hours", "gpus", "time", "cost", "price", "mfu", "goodput"):
             value = getattr(self, name)
             if value is None or isinstance(value, str):
                 continue
@@ -191,56 +181,52 @@ class ResolvedBudget(Record):
 
 
 class Catalogue:
-    """The accelerators, prices and utilisations on disk, each read when it is first needed, and only once.
+    """The accelerators, prices, utilisations and grids on disk, each read when it is first needed, and only once."""
 
-    Whoever funds many budgets hands the same one to each.
-    """
-
-    def __init__(self) -> None:
-        self._accelerators: Accelerators | None = None
-        self._prices: Prices | None = None
-        self._utilisations: UtilisationTable | None = None
-
-    @property
+    @cached_property
     def accelerators(self) -> Accelerators:
         """The accelerators by name."""
         from scaleplan.hardware.accelerators import Accelerators
 
-        self._accelerators = self._accelerators or Accelerators()
-        return self._accelerators
+        return Accelerators()
 
-    @property
+    @cached_property
     def prices(self) -> Prices:
         """The prices by accelerator."""
         from scaleplan.hardware.prices import Prices
 
-        self._prices = self._prices or Prices()
-        return self._prices
+        return Prices()
 
-    @property
+    @cached_property
     def utilisations(self) -> UtilisationTable:
         """The default utilisations."""
         from scaleplan.hardware.utilisation import UtilisationTable
 
-        self._utilisations = self._utilisations or UtilisationTable()
-        return self._utilisations
+        return UtilisationTable()
+
+    @cached_property
+    def grids(self) -> PowerGrids:
+        """The carbon intensity of countries and cloud regions."""
+        from scaleplan.hardware.energy import PowerGrids
+
+        return PowerGrids()
 
 
 def resolve_budget(
-    request: BudgetRequest, *, params: float | None = None, moe: bool = False, catalogue: Catalogue | None = None
+    catalogue: Catalogue, request: BudgetRequest, *, params: float | None = None, moe: bool = False
 ) -> ResolvedBudget:
     """Return the FLOP of a budget for a model of known (or unknown) size.
 
     Parameters
     ----------
+    catalogue
+        The data files.
     request
         The budget.
     params
         Active parameters of the model; decides the default utilisation, which assumes 7B (and says so) for None.
     moe
         Whether the model is a mixture of experts.
-    catalogue
-        What is known of hardware; read from disk by default.
 
     Raises
     ------
@@ -252,22 +238,24 @@ def resolve_budget(
     if request.gpu is None:
         assert request.flops is not None
         return ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-    site = _Site(request, form, catalogue or Catalogue())
+    site = _Site(request, form, catalogue)
     return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
 
 
 def resolve_consistently(
+    catalogue: Catalogue,
     request: BudgetRequest,
     best_params: Callable[[ResolvedBudget], float],
     *,
     moe: bool = False,
     by_hardware: bool = False,
-    catalogue: Catalogue | None = None,
 ) -> ResolvedBudget:
     """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
 
     Parameters
     ----------
+    catalogue
+        The data files.
     request
         The budget.
     best_params
@@ -277,25 +265,22 @@ def resolve_consistently(
         Whether the model is a mixture of experts.
     by_hardware
         Whether the best model depends on the utilisation even for a budget in FLOP, as limits in hours make it.
-    catalogue
-        What is known of hardware; read from disk by default.
-
     See :func:`scaleplan.hardware.budget.consistent_mfu` for how the circle is resolved.
 
     """
     form = request.source()
     if request.gpu is None or request.mfu is not None:
-        return resolve_budget(request, moe=moe, catalogue=catalogue)
+        return resolve_budget(catalogue, request, moe=moe)
     if request.flops is not None and not by_hardware:
         anyhow = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-        return resolve_budget(request, params=best_params(anyhow), moe=moe, catalogue=catalogue)
+        return resolve_budget(catalogue, request, params=best_params(anyhow), moe=moe)
     from scaleplan.hardware.utilisation import Utilisation
     from scaleplan.notices import Notice
 
     def funded(utilisation: float) -> ResolvedBudget:
         return site.fund(Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None))
 
-    site = _Site(request, form, catalogue or Catalogue())
+    site = _Site(request, form, catalogue)
     settled = consistent_mfu(
         lambda params: site.utilisation(params, moe=moe),
         lambda utilisation: best_params(funded(utilisation)),
@@ -350,12 +335,12 @@ class _Site:
             return float(request.gpu_hours)
         if request.flops is not None:
             return request.flops / (self.peak * utilisation * _SECONDS_PER_HOUR)
-        if request.cost_usd is not None:
+        if request.cost is not None:
             assert self.price is not None
-            return request.cost_usd / self.price
+            return request.cost / self.price
         assert request.gpus is not None
-        assert request.seconds is not None
-        return request.gpus * request.seconds / _SECONDS_PER_HOUR
+        assert request.time is not None
+        return request.gpus * request.time / _SECONDS_PER_HOUR
 
     def flops(self, utilisation: float) -> float:
         """Return the FLOP of the budget."""
@@ -372,13 +357,7 @@ class _Site:
         from scaleplan.hardware.prices import CURRENCY
 
         request, hours = self.request, self.hours(utilisation.value)
-        cost = (
-            None
-            if self.price is None
-            else hours * self.price
-            if request.cost_usd is None
-            else float(request.cost_usd)
-        )
+        cost = None if self.price is None else hours * self.price if request.cost is None else float(request.cost)
         budget = Budget(
             source=self.form,
             gpu=self.accelerator.id,
@@ -415,7 +394,7 @@ def _price(
     default = prices.default(accelerator.id)
     if default is not None:
         return default.usd_per_hour, ()
-    if request.cost_usd is not None:
+    if request.cost is not None:
         raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
     message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
     return None, (Notice(code="no_price", message=message),)
@@ -502,7 +481,7 @@ def bill_of(budget: Budget, grid: str | None, catalogue: Catalogue) -> Bill:
     factor = None if table is None else table.band
     price = catalogue.prices.default(budget.gpu or "")
     usual = price is not None and budget.price_per_hour == price.usd_per_hour
-    where = None if grid is None else PowerGrids().get(grid)
+    where = None if grid is None else catalogue.grids.get(grid)
 
     def spread(value: float | None) -> tuple[float, float] | None:
         return None if value is None else (value / (factor or 1.0), value * (factor or 1.0))

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
-from scaleplan.hardware.energy import PowerDraw, PowerGrids
+from scaleplan.hardware.energy import PowerDraw
 from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.hardware.budget import Catalogue
     from scaleplan.hardware.energy import PowerGrid
     from scaleplan.notices import Notice
 
@@ -76,24 +79,12 @@ class Conversion:
 
 
 def convert(
+    catalogue: Catalogue,
+    amounts: Mapping[str, float | None],
+    hardware: BudgetRequest,
     *,
-    flops: float | None = None,
-    pf_days: float | None = None,
-    gpu_hours: float | None = None,
-    days: float | None = None,
-    cost: float | None = None,
-    energy_kwh: float | None = None,
-    carbon_kg: float | None = None,
-    gpu: str | None = None,
-    gpus: float | None = None,
-    mfu: float | None = None,
-    goodput: float | None = None,
-    precision: str | None = None,
-    profile: str | None = None,
-    price: float | str | None = None,
     params: float | None = None,
     moe: bool = False,
-    power: PowerDraw | None = None,
     grid: str | None = None,
     to: str | None = None,
 ) -> Conversion:
@@ -101,15 +92,15 @@ def convert(
 
     Parameters
     ----------
-    flops, pf_days, gpu_hours, days, cost, energy_kwh, carbon_kg
-        The amount: one of them. All but the first two need ``gpu``; ``days`` also needs ``gpus``, ``cost`` a price
-        and ``carbon_kg`` a ``grid``.
-    gpu, gpus, mfu, goodput, precision, profile, price
-        The hardware, as in :class:`scaleplan.hardware.budget.BudgetRequest`.
+    catalogue
+        The data files.
+    amounts
+        By name one of :data:`QUANTITIES`. All but the first two need an accelerator; ``days`` also needs a number of
+        them, ``cost`` a price and ``carbon_kg`` a ``grid``.
+    hardware
+        A request without a budget.
     params, moe
         The model's active parameters and kind, on which the default utilisation depends.
-    power
-        Load, host overhead and PUE between the accelerators' design power and the grid.
     grid
         Country or cloud region whose carbon intensity counts; None for no carbon.
     to
@@ -120,24 +111,15 @@ def convert(
     UsageError
         For none or several amounts, and for an amount or ``to`` that what was given does not determine.
 
-    Examples
-    --------
-    >>> result = convert(gpu_hours=2000, gpu="h100-sxm", mfu=0.4)
-    >>> f"{result.flops:.4g}"
-    '2.849e+21'
-
     """
-    amounts = (flops, pf_days, gpu_hours, days, cost, energy_kwh, carbon_kg)
-    name, amount = _single(dict(zip(QUANTITIES, amounts, strict=True)))
+    name, amount = _single(amounts)
     if to is not None and to not in QUANTITIES:
         close = did_you_mean(to, QUANTITIES)
         hint = f"did you mean '{close}'?" if close else f"known: {', '.join(QUANTITIES)}"
         raise UsageError(f"cannot convert to {quote(to)}", hint=hint)
-    where = None if grid is None else PowerGrids().get(grid)
-    hardware = BudgetRequest(
-        gpu=gpu, gpus=gpus, mfu=mfu, goodput=goodput, precision=precision, profile=profile, price=price, power=power
-    )
-    funding = resolve_budget(_request(name, amount, hardware, where), params=params, moe=moe)
+    where = None if grid is None else catalogue.grids.get(grid)
+    request = _request(catalogue, name, amount, hardware, where)
+    funding = resolve_budget(catalogue, request, params=params, moe=moe)
     budget = funding.budget
     if where is not None and budget.energy_kwh is None:
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
@@ -170,7 +152,7 @@ def convert(
     return result
 
 
-def _single(amounts: dict[str, float | None]) -> tuple[str, float]:
+def _single(amounts: Mapping[str, float | None]) -> tuple[str, float]:
     given = {name: amount for name, amount in amounts.items() if amount is not None}
     if len(given) != 1:
         problem = f"more than one amount: {' and '.join(given)}" if given else "there is no amount to convert"
@@ -181,7 +163,9 @@ def _single(amounts: dict[str, float | None]) -> tuple[str, float]:
     return name, amount
 
 
-def _request(name: str, amount: float, hardware: BudgetRequest, grid: PowerGrid | None) -> BudgetRequest:
+def _request(
+    catalogue: Catalogue, name: str, amount: float, hardware: BudgetRequest, grid: PowerGrid | None
+) -> BudgetRequest:
     """Return the amount as one of the budget forms; energy and carbon become accelerator-hours."""
     if name == "flops":
         return replace(hardware, flops=amount)
@@ -195,18 +179,16 @@ def _request(name: str, amount: float, hardware: BudgetRequest, grid: PowerGrid 
     if name == "gpu_hours":
         return replace(hardware, gpu_hours=amount)
     if name == "cost":
-        return replace(hardware, cost_usd=amount)
+        return replace(hardware, cost=amount)
     if name == "days":
         if hardware.gpus is None:
             raise UsageError("days need --gpus to become FLOP", hint="say how many accelerators with --gpus")
-        return replace(hardware, seconds=amount * _SECONDS_PER_DAY)
+        return replace(hardware, time=amount * _SECONDS_PER_DAY)
     if name == "carbon_kg":
         if grid is None or grid.g_co2_per_kwh == 0:
             raise UsageError(
                 "carbon needs --grid to become energy", hint="name a country or region, such as --grid FRA"
             )
         amount *= 1000 / grid.g_co2_per_kwh
-    from scaleplan.hardware.accelerators import Accelerators
-
-    tdp_w = Accelerators().get(hardware.gpu).tdp_w
+    tdp_w = catalogue.accelerators.get(hardware.gpu).tdp_w
     return replace(hardware, gpu_hours=(hardware.power or PowerDraw()).gpu_hours(amount, tdp_w=tdp_w))

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from scaleplan.arrays import log
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.problem import ANY, UNBOUNDED, Bounds, Problem
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from scaleplan.cost import Cost
     from scaleplan.laws.base import Law
-    from scaleplan.planning.constraints.base import EffectiveQuantity
+    from scaleplan.planning.problem import EffectiveSource
 
 __all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
 
@@ -73,7 +74,7 @@ class Frontier(ABC):
         return least_flops(reached)
 
 
-def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveQuantity] = ()) -> Frontier:
+def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveSource] = ()) -> Frontier:
     """Return the frontier of a law; one that measured the split is believed over its own surface."""
     if isinstance(law, Allocation):
         if effective or cost.per_param:
@@ -156,11 +157,11 @@ class SolvedFrontier(Frontier):
             return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
 
         def edge(outer: float) -> float:
-            if above(math.log(outer)) <= 0:
+            if above(log(outer)) <= 0:
                 return outer
-            span = math.log(outer / best_params)
+            span = log(outer / best_params)
             return best_params * math.exp(
-                span * bisect(lambda share: above(math.log(best_params) + share * span), 0.0, 1.0)
+                span * bisect(lambda share: above(log(best_params) + share * span), 0.0, 1.0)
             )
 
         return edge(low), edge(high)

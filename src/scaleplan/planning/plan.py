@@ -32,9 +32,9 @@ __all__ = [
     "always",
     "budget_left",
     "edges",
-    "for_plan",
     "left_out",
     "of_several",
+    "plan_notices",
     "preset_switched",
 ]
 
@@ -198,7 +198,7 @@ def edges(preset: Preset) -> list[Edge]:
     return found
 
 
-def for_plan(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
+def plan_notices(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
     """Return what must be said about a plan by this preset, given its quantities by the names of their keys."""
     notices = []
     for edge in edges(preset):

@@ -1,9 +1,9 @@
-"""The problem of planning: what is minimised, at which cost, within which bounds; and where its corners are.
+"""The problem of planning: what is minimised, at which cost, within which bounds; and where its breakpoints are.
 
 Minimise ``reducible(effective(N, D))`` subject to ``cost(N, D) <= C`` and bounds on N, D, D/N and the training part
 of the cost. In (ln N, ln D) every bound is a line, so the sizes that leave room for tokens form an interval whose
-ends are known in closed form, and so are the corners where one bound takes over from another. The same lines serve
-one budget and an array of them.
+ends are known in closed form, and so are the breakpoints where one bound takes over from another. The same
+lines serve one budget and an array of them.
 
 
 What a plan must stay within: limits by the one grammar → bounds of the problem.
@@ -46,6 +46,7 @@ __all__ = [
     "Bound",
     "Bounds",
     "Effective",
+    "EffectiveSource",
     "Problem",
     "Situation",
     "Span",
@@ -73,6 +74,14 @@ class Effective(Protocol):
 
     def kinks(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the sizes, and the numbers of tokens, at which the map has a kink."""
+        ...
+
+
+class EffectiveSource(Protocol):
+    """What becomes an effective map once the law is known."""
+
+    def on(self, surface: LossSurface) -> Effective:
+        """Return the map in front of this law."""
         ...
 
 
@@ -170,7 +179,7 @@ class Problem(Record):
             tokens = minimum(tokens, self.cost.training.tokens(params, self.flops.high))
         return maximum(tokens, self.tokens.low)  # at the edge of a budget rounding may leave less
 
-    def foot(self) -> float:
+    def min_params(self) -> float:
         """Return the smallest size that the bounds allow; infinite where they exclude each other."""
         tokens, ratio, flops, training = self.tokens, self.tokens_per_param, self.flops, self.cost.training
         if any(span.low > span.high * (1 + EDGE) for span in (self.params, tokens, ratio, flops)):
@@ -184,8 +193,8 @@ class Problem(Record):
                 sizes.append(training.params_at_ratio(ratio.high, flops.low))
         return max(sizes)
 
-    def top(self, flops: Number) -> Number:
-        """Return the largest size that the bounds and a budget allow; below :meth:`foot` where there is none."""
+    def max_params(self, flops: Number) -> Number:
+        """Return the largest size that the bounds and a budget allow; below the smallest where there is none."""
         tokens, ratio, training = self.tokens, self.tokens_per_param, self.cost.training
         size = minimum(self.cost.params(tokens.low, flops), self.params.high)
         if ratio.low > 0:
@@ -210,30 +219,30 @@ class Problem(Record):
             When it is empty.
 
         """
-        foot, top = self.foot(), self.top(flops)
-        if not foot <= top * (1 + EDGE):
+        min_params, max_params = self.min_params(), self.max_params(flops)
+        if not min_params <= max_params * (1 + EDGE):
             raise UnreachableError(
                 "no model satisfies the limits within this budget", hint="raise the budget or relax a limit"
             )
-        return foot, max(foot, top)
+        return min_params, max(min_params, max_params)
 
     def least_cost(self) -> float | None:
         """Return the least budget in FLOP that leaves a model within the bounds; None where none does."""
-        foot = self.foot()
-        if foot > self.top(UNLIMITED_FLOPS) * (1 + EDGE):
+        min_params = self.min_params()
+        if min_params > self.max_params(UNLIMITED_FLOPS) * (1 + EDGE):
             return None
-        tokens = max(self.tokens.low, self.tokens_per_param.low * foot)
+        tokens = max(self.tokens.low, self.tokens_per_param.low * min_params)
         if self.flops.low > 0:
-            tokens = max(tokens, self.cost.training.tokens(foot, self.flops.low))
-        return self.cost.flops(foot, tokens)
+            tokens = max(tokens, self.cost.training.tokens(min_params, self.flops.low))
+        return self.cost.flops(min_params, tokens)
 
-    def corners(self, flops: Number) -> list[Number]:
+    def breakpoints(self, flops: Number) -> list[Number]:
         """Return the sizes at which another bound, or a kink, takes over along the most tokens; some may lie outside.
 
         At them the objective has kinks, so an optimum often lies exactly there.
         """
         cost, ratio = self.cost, self.tokens_per_param.high
-        fixed, levels = self._fixed_corners()
+        fixed, levels = self._fixed_breakpoints()
         sizes = [size + 0.0 * flops for size in fixed]
         sizes += [cost.params(level, flops) for level in levels]
         if ratio < math.inf:
@@ -246,8 +255,8 @@ class Problem(Record):
             sizes += [] if split is None else [split[0]]
         return sizes
 
-    def _fixed_corners(self) -> tuple[list[float], list[float]]:
-        """Return the corners that no budget moves, and the numbers of tokens at which one may lie."""
+    def _fixed_breakpoints(self) -> tuple[list[float], list[float]]:
+        """Return the breakpoints that no budget moves, and the numbers of tokens at which one may lie."""
         training, ratio, most = self.cost.training, self.tokens_per_param.high, self.flops.high
         sizes: list[float] = []
         levels = [self.tokens.high] if self.tokens.high < math.inf else []

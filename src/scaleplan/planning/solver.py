@@ -1,8 +1,8 @@
 """Find the split of a budget with the least loss: one problem, one budget, plain Python floats.
 
 A law with a closed form answers directly. Everything else is scanned on a grid of ln N to which the problem's
-corners are added (the objective may have several valleys, and kinks only at corners), refined in the best cells,
-and polished with the first-order condition, because the loss is so flat at its minimum that comparing losses
+breakpoints are added (the objective may have several valleys, and kinks only there), refined in the best cells, and
+polished with the first-order condition, because the loss is so flat at its minimum that comparing losses
 alone finds N only to half the digits.
 
 :mod:`scaleplan.planning.solver_array` solves the same problem for arrays of budgets.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scaleplan.arrays import log
 from scaleplan.planning.problem import UNLIMITED_FLOPS, Problem
 
 if TYPE_CHECKING:
@@ -53,16 +54,14 @@ def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple
     start, stop = low, high
     if near is not None and low < near < high:
         start, stop = max(low, near * math.exp(-_NEARBY)), min(high, near * math.exp(_NEARBY))
-    corners = [size for size in problem.corners(flops) if start < size < stop]
-    params = math.exp(
-        minimum(lambda place: reducible(math.exp(place)), math.log(start), math.log(stop), map(math.log, corners))
-    )
+    breakpoints = [size for size in problem.breakpoints(flops) if start < size < stop]
+    params = math.exp(minimum(lambda place: reducible(math.exp(place)), log(start), log(stop), map(log, breakpoints)))
     if (start > low and params < start * 1.001) or (stop < high and params > stop / 1.001):
         return solve(problem, flops)  # not the same valley after all
     params = min(max(params, low), high)
     least = reducible(params)
-    for exact in (low, high, *corners):  # an optimum at a corner is that corner, to the last digit
-        if abs(math.log(exact / params)) < 1e-6 and reducible(exact) <= least * (1 + _ROUNDING):
+    for exact in (low, high, *breakpoints):  # an optimum at a breakpoint is exactly that
+        if abs(log(exact / params)) < 1e-6 and reducible(exact) <= least * (1 + _ROUNDING):
             params, least = exact, reducible(exact)
     return params, problem.most_tokens(params, flops)
 
@@ -84,12 +83,12 @@ def least_budget(problem: Problem, loss: float) -> float | None:
         near = last[1] if last is not None and abs(last[0] - log_flops) < 1 else None
         split = solve(problem, math.exp(log_flops), near=near)
         last = log_flops, split[0]
-        return math.log(goal / problem.reducible(*split))
+        return log(goal / problem.reducible(*split))
 
-    foot = math.log(max(bottom * (1 + 1e-12), _LEAST_FLOPS))
-    if excess(foot) >= 0:
-        return math.exp(foot)
-    low, high = foot, max(foot, math.log(1e18))
+    start = log(max(bottom * (1 + 1e-12), _LEAST_FLOPS))
+    if excess(start) >= 0:
+        return math.exp(start)
+    low, high = start, max(start, math.log(1e18))
     while excess(high) < 0:
         if high > math.log(UNLIMITED_FLOPS):
             return None

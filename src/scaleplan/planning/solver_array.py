@@ -18,7 +18,7 @@ import numpy as np
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
-from scaleplan.planning.planner import LEAST_FLOPS, out_of_range, require_budget
+from scaleplan.planning.planner import out_of_range, require_budget
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanArray", "best_array", "plan_array", "solve_array"]
 
-_GRID = 80  # cells of the scan; corners are scanned besides, and between them the objective is smooth
+_GRID = 80  # cells of the scan; breakpoints are scanned besides, and between them the objective is smooth
 
 _BLOCK = 2048  # budgets solved together: the scan holds _BLOCK x _GRID numbers, 1.3 MB
 
@@ -52,7 +52,7 @@ _ROUNDING = 4e-16
 
 _SAME = 1e-12  # places closer than this are one
 
-_ASIDE, _NEAR = 1e-6, 1e-5  # where a minimum at a corner, and a smooth one, show that they are
+_ASIDE, _NEAR = 1e-6, 1e-5  # where a minimum at a breakpoint, and a smooth one, show that they are
 
 _ROUGH, _FINE = 3e-3, 1e-9  # widths at which Newton's method takes over, and at which nothing needs to
 
@@ -106,20 +106,20 @@ def solve_array(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
 
 
 def _solve_block(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
-    low, top = np.full_like(flops, problem.foot()), problem.top(flops)
-    _require(low <= top * (1 + EDGE), flops)
-    high = np.maximum(low, top)
+    low, max_params = np.full_like(flops, problem.min_params()), problem.max_params(flops)
+    _require(low <= max_params * (1 + EDGE), flops)
+    high = np.maximum(low, max_params)
 
     def objective(places: Floats, rows: Rows) -> Floats:
         params, budget = np.exp(places), flops[rows]
         return problem.reducible(params, problem.most_tokens(params, budget if places.ndim == 1 else budget[:, None]))
 
-    inside = [np.where((corner > low) & (corner < high), corner, low) for corner in problem.corners(flops)]
+    inside = [np.where((size > low) & (size < high), size, low) for size in problem.breakpoints(flops)]
     exact = [low, high, *inside]
     place = _minimum(objective, np.log(low), np.log(high), np.log(np.stack(exact, axis=1)))
     params = np.clip(np.exp(place), low, high)
-    for corner in exact:  # what the logarithm has rounded
-        params = np.where(np.abs(corner / params - 1) < EDGE, corner, params)
+    for size in exact:  # what the logarithm has rounded
+        params = np.where(np.abs(size / params - 1) < EDGE, size, params)
     return params, problem.most_tokens(params, flops)
 
 
@@ -132,7 +132,7 @@ def _minimum(objective: Objective, low: Floats, high: Floats, nodes: Floats) -> 
     first = np.argmin(values, axis=1)
     sides = np.pad(values, ((0, 0), (1, 1)), constant_values=np.inf)
     valley = (values <= sides[:, :-2]) & (values <= sides[:, 2:])
-    valley &= np.abs(places - places[rows, first][:, None]) > _SAME  # corners may coincide
+    valley &= np.abs(places - places[rows, first][:, None]) > _SAME  # breakpoints may coincide
     second = np.argmin(np.where(valley, values, np.inf), axis=1)
     best, least = _refined(objective, places, first, rows)
     rivals = rows[valley[rows, second]]  # valleys nearly as deep on the grid may swap order once refined
@@ -265,12 +265,12 @@ class PlanArray:
     def interval(self) -> Interval[Floats] | None:
         """Central intervals, each a pair of arrays; None when the source gives no usable uncertainty."""
         planner = self.planner
-        top = planner.preset.range.flops
+        fitted = planner.preset.range.flops
 
         def solve(law: Law) -> Outcome[Floats]:
             return best_array(planner.frontier_for(law), np.minimum(self.flops, planner.bounds.total.high))
 
-        beyond = self.flops / top[1] if top else np.ones_like(self.flops)
+        beyond = self.flops / fitted[1] if fitted else np.ones_like(self.flops)
         with np.errstate(all="ignore"):  # what overflows is refused below
             sure = interval(planner.preset, solve, level=planner.level, factor=beyond)
         if sure is not None:
@@ -314,7 +314,7 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         ) from None
     if budgets.ndim != 1:
         raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
-    for beyond in budgets[~((budgets >= LEAST_FLOPS) & (budgets <= UNLIMITED_FLOPS))][:1]:
+    for beyond in budgets[~((budgets >= 1) & (budgets <= UNLIMITED_FLOPS))][:1]:
         require_budget(float(beyond))
     with np.errstate(all="ignore"):  # what overflows is refused below
         params, tokens, loss = best_array(planner.frontier, np.minimum(budgets, planner.bounds.total.high))

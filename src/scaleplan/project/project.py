@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import options
+from scaleplan.planning.request import option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
 from scaleplan.record import Record
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AMOUNTS",
-    "BUDGETS",
-    "HARDWARE",
     "SETTINGS",
     "SEVERITIES",
     "TEXTS",
@@ -64,19 +63,16 @@ __all__ = [
     "read_run",
 ]
 
-SETTINGS = ("preset", "gpu", "mfu", "goodput", "precision", "profile", "price", "level", "format", "color")
+_HARDWARE = option_names("hardware")
+_NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
+
+SETTINGS = ("preset", *_HARDWARE, "level", "format", "color")
 """The options that ``[defaults]`` may set, by their long names."""
 
-BUDGETS = ("flops", "gpu_hours", "time", "cost")
-"""The forms of a budget that a run may give in place of its size or its tokens."""
+AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
+"""What a run gives as an amount, beside the options of constraints."""
 
-HARDWARE = ("gpu", "gpus", "mfu", "goodput", "precision", "profile", "price")
-"""What a run may say of the hardware."""
-
-AMOUNTS = (*BUDGETS, "params", "tokens", "gpus", "mfu", "goodput", "price")
-"""What a run gives as an amount, beside the words of constraints."""
-
-TEXTS = ("model", "preset", "gpu", "precision", "profile", "grid", "batch_regime")
+TEXTS = ("model", "preset", *_NAMES, "grid", "batch_regime")
 """What a run gives as a name."""
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})

@@ -7,13 +7,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import scaleplan
-from scaleplan import api
+from scaleplan import __version__
 from scaleplan.advice.sensitivity import sensitivity
+from scaleplan.api import COMPARED
 from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
 from scaleplan.errors import ScaleplanError
-from scaleplan.planning import planner as posing
-from scaleplan.planning.request import SWEPT, HardwareWords
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.request import SWEPT, Request, option_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subject", "command_text", "gather"]
 
-_HARDWARE = tuple(HardwareWords.__annotations__)
+_HARDWARE = (*option_names("hardware"), "gpus")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +59,21 @@ def gather(words: Mapping[str, Any]) -> Subject:
 
     """
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
-    asked = ChartRequest.of(words)
-    plan = asked.plan or api.optimal(**words)  # without a budget the latter says so
-    others, left_out = _others(words, plan)
+    context = Context()
+    asked = ChartRequest.of(Request.of(words, context), context)
+    plan = asked.plan or plan_budget(asked.planner, asked.request)  # without a budget the latter says so
+    others, left_out = _others(asked.request, plan, context)
     return Subject(
         words=words,
         command=command_text("report", words),
         plan=plan,
         preset=asked.planner.preset,
-        charts=tuple(_charts(asked, [other.preset for other in others], words)),
+        charts=tuple(_charts(asked, [other.preset for other in others])),
         others=others,
         left_out=left_out,
-        swings=sensitivity(words, plan, others),
-        sources=tuple(_sources(plan)),
-        versions=f"scaleplan {scaleplan.__version__}, Python {platform.python_version()}",
+        swings=sensitivity(words, plan, others, context),
+        sources=tuple(_sources(plan, context)),
+        versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
 
 
@@ -99,28 +101,27 @@ def command_text(name: str, words: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def _others(words: Mapping[str, Any], plan: Plan) -> tuple[tuple[Plan, ...], tuple[tuple[str, str], ...]]:
+def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan, ...], tuple[tuple[str, str], ...]]:
     """Return the plans of the laws that ``compare`` shows, this one first, and why others are not among them."""
-    rest = {**words, "count": "total"}
-    found, left_out = [api.optimal(**rest)], []
-    for preset in api.COMPARED:
+    counted = request.changed(count="total")
+    found, left_out = [plan_budget(Planner.of(counted, context), counted)], []
+    for preset in COMPARED:
         if preset == plan.preset:
             continue
         try:
-            found.append(api.optimal(**{**rest, "preset": preset}))
+            found.append(plan_budget(Planner.of(counted.changed(preset=preset), context), counted))
         except ScaleplanError as error:
             left_out.append((preset, error.message))
     return tuple(found), tuple(left_out)
 
 
-def _charts(asked: ChartRequest, laws: list[str], words: Mapping[str, Any]) -> Iterator[Chart]:
+def _charts(asked: ChartRequest, laws: list[str]) -> Iterator[Chart]:
     """Yield the pictures that this law can give."""
     from scaleplan.charts import planning_plots as planning
 
     assert asked.flops is not None
     budgets, flops = asked.budgets(), asked.flops
-    rest = {name: value for name, value in words.items() if name not in {*SWEPT, *_HARDWARE, "preset", "count"}}
-    planners = [asked.planner, *(posing.planner_of(**{**rest, "preset": law}) for law in laws[1:])]
+    planners = [asked.planner, *asked.other_laws(laws[1:])]
     drawn: tuple[Callable[[], Chart], ...] = (
         lambda: planning.isoflop_chart(asked.planner, isoflop_budgets(asked)),
         lambda: planning.loss_chart(asked.planner, budgets, at=flops),
@@ -135,23 +136,19 @@ def _charts(asked: ChartRequest, laws: list[str], words: Mapping[str, Any]) -> I
             continue
 
 
-def _sources(plan: Plan) -> Iterator[tuple[str, str]]:
+def _sources(plan: Plan, context: Context) -> Iterator[tuple[str, str]]:
     """Yield where the figures of the hardware come from, with their dates."""
     budget = plan.budget
     if budget.gpu is None:
         return
-    from scaleplan.hardware.accelerators import Accelerators
-    from scaleplan.hardware.prices import Prices
-    from scaleplan.hardware.utilisation import UtilisationTable
-
-    device = Accelerators().get(budget.gpu)
+    device = context.accelerators.get(budget.gpu)
     yield "peak", f"{device.name}, as of {device.as_of}: {'; '.join(device.sources)}"
     if budget.utilisation_source is not None:
-        table = UtilisationTable()
+        table = context.utilisations
         origin = "" if budget.utilisation_source == "given" else f"; {table.source}"
         yield "utilisation", budget.utilisation_source + origin
     if budget.price_per_hour is not None:
-        prices = Prices()
+        prices = context.prices
         known = [prices.default(device.id), *prices.listed(device.id)]
         match = [price for price in known if price is not None and price.usd_per_hour == budget.price_per_hour]
         yield (

@@ -55,7 +55,6 @@ ASKED = {
     "model": "model config.json",
     "shape": "shape 7B",
 }
-KEPT_AS_JSON = {"model", "shape"}
 
 
 @pytest.fixture
@@ -74,9 +73,7 @@ def test_a_saved_result_is_shown_as_it_was(cli, folder, name):
     saved = cli(*question, "--json").out
     Path("saved.json").write_text(saved)
     assert cli("show", "saved.json", "--json").out == saved
-    formats = {"csv", "tsv", "jsonl"} | (set() if name in KEPT_AS_JSON else {"markdown"})
-    if name != "report":
-        formats |= set() if name in KEPT_AS_JSON else {"text"}
+    formats = {"csv", "tsv", "jsonl", "markdown"} | ({"text"} if name != "report" else set())
     for form in formats:
         assert cli("show", "saved.json", "--format", form).out == cli(*question, "--format", form).out, form
 

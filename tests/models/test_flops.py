@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from scaleplan.models import Architecture
-from scaleplan.models.count import attention_flops, chinchilla_flops, count, deepseek_flops, training_flops
+from scaleplan.models.count import attention_flops, count, training_flops
 from scaleplan.models.families import architecture_of
+from scaleplan.models.model import describe
 
 CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"
 MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}
@@ -85,33 +86,5 @@ def test_deepseek_convention_is_six_per_matrix_weight_and_attention():
     model = replace(LLAMA_2_7B, ffn_width=4 * 4096, ffn_matrices=2, norm_weights=0)
     weights = count(model).non_embedding_params
     attention = attention_flops(model, context=4096, causal=False)
-    assert deepseek_flops(model, context=4096) == 6 * weights + attention
-
-
-@pytest.mark.parametrize(
-    "width, heads, layers, bare, whole",
-    [  # Hoffmann et al. 2022, table A4 (ratios to 6ND); the second column is with tables and head
-        (640, 10, 10, 1.03, 1.58),
-        (1024, 16, 20, 1.10, 1.32),
-        (1280, 10, 24, 1.08, 1.23),
-        (1792, 14, 26, 1.04, 1.14),
-        (2048, 16, 28, 1.03, 1.12),
-        (3584, 28, 40, 0.99, 1.03),
-    ],
-)
-def test_chinchilla_appendix_f_gives_its_own_table(width, heads, layers, bare, whole):
-    """The paper's ratios to 6ND come out without tables and head, N with head and relative positions."""
-    model = replace(
-        LLAMA_2_7B,
-        width=width,
-        heads=heads,
-        kv_heads=heads,
-        head_size=64 if width < 1280 else 128,
-        layers=layers,
-        ffn_width=4 * width,
-        ffn_matrices=2,
-    )
-    params = 32000 * width + layers * (12 * width**2 + 13 * width + width**2 + 2 * width) + 2 * width
-    # the published ratios have two decimals
-    assert chinchilla_flops(model, context=2048, embedding=False) / (6 * params) == pytest.approx(bare, abs=0.011)
-    assert chinchilla_flops(model, context=2048) / (6 * params) == pytest.approx(whole, abs=0.011)
+    found = describe(model, source="model", context=4096).params_as("flops_per_token")
+    assert found == 72 * 32 * 4096**2 + 12 * 32 * 4096 * 4096 == 6 * weights + attention

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
 from scaleplan.models import read_model
-from scaleplan.models.shape import aspect_for, shape
-from scaleplan.models.styles import STYLES
+from scaleplan.models.shape import shape
+from scaleplan.models.styles import STYLES, aspect_for
 
 SIZES = (2e6, 1e7, 1.24e8, 1e9, 7e9, 7e10, 4e11, 1e12)
 

@@ -12,7 +12,6 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.errors import FileError, UsageError, quote
-from scaleplan.output import rendering_of
 
 if TYPE_CHECKING:
     from scaleplan.models.model import Model
@@ -58,9 +57,9 @@ def model(
     context: Annotated[str | None, CONTEXT] = None,
 ) -> Answer:
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
-    found = read_argument(source, arch=arch, context=context)
+    found = read_argument(source, arch=arch, context=context).summary()
 
-    return Answer(rendering=rendering_of(found))
+    return Answer(result=found)
 
 
 @command(
@@ -115,8 +114,7 @@ def shape(
     )
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
-
-    return Answer(rendering=rendering_of(found))
+    return Answer(result=found.summary())
 
 
 @command(

@@ -1,30 +1,21 @@
-"""How many parameters does this architecture have, and of which kind? Exact, to the last one.
+"""Count what an architecture amounts to: parameters, training FLOP per token, and bytes of cached keys and values.
 
-The rules are those of the reference implementations, where a tied table counts once and buffers do not
-count. For a plain layer with width d, a query heads, k key and value heads of size q and inner width f:
+Parameters follow the reference implementations to the last one: a tied table counts once, buffers do not count. For
+a plain layer with width d, a query heads, k key and value heads of size q and inner width f that is
 ``d q (a + 2k) + a q d + m d f`` weights (m = 2 or 3 matrices), plus norms and biases.
 
+A multiply-add is two FLOP and a backward pass costs twice the forward one. The conventions in use differ by up to
+20 %; with L layers, context T, N parameters, and ``N_flop`` those that multiply each token (active parameters without
+the tables, plus the output head, V d):
 
-What does one training token cost? FLOP by the conventions in use, which differ by up to 20 %.
-
-A multiply-add is two FLOP and a backward pass costs twice the forward one. With L layers, a query heads of size
-q, context T and N parameters (architecture.md section 4 gathers the sources):
-
-=================  ===============================  ====================================================
-convention         FLOP per token                   source
-=================  ===============================  ====================================================
-``6N``             6 N                              Kaplan et al. 2020, arXiv:2001.08361
-full attention     6 N_flop + 12 L a q T            Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, B
-causal attention   6 N_flop + 6 L a q T             FlashAttention's count, the lower triangle only
-full recompute     8 N_flop + 16 L a q T            one more forward pass
-DeepSeek           72 L d² + 12 L d T               DeepSeek LLM 2024, arXiv:2401.02954, M in C = M D
-Chinchilla         forward of each matrix, times 3  Hoffmann et al. 2022, arXiv:2203.15556, appendix F
-=================  ===============================  ====================================================
-
-``N_flop`` is what really multiplies: active parameters without the tables, plus the output head (V d).
-
-
-The memory that keys and values of past tokens take while a model generates.
+=================  ========================  ====================================================
+convention         FLOP per token            source
+=================  ========================  ====================================================
+``6N``             6 N                       Kaplan et al. 2020, arXiv:2001.08361
+full attention     6 N_flop + 12 L a q T     Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, B
+causal attention   6 N_flop + 6 L a q T      FlashAttention's count, the lower triangle only
+full recompute     8 N_flop + 16 L a q T     one more forward pass
+=================  ========================  ====================================================
 """
 
 from __future__ import annotations
@@ -39,11 +30,7 @@ __all__ = [
     "Count",
     "TrainingFlops",
     "attention_flops",
-    "attention_params",
-    "chinchilla_flops",
     "count",
-    "deepseek_flops",
-    "flop_params",
     "kv_bytes",
     "kv_bytes_per_token",
     "layer_params",
@@ -87,7 +74,7 @@ def count(architecture: Architecture) -> Count:
     positions = a.positions * a.width
     embedding = table + output + positions + a.token_types * a.width + head_bias
 
-    attention = a.layers * attention_params(a)
+    attention = a.layers * _attention(a)
     ffn = a.dense_layers * _block(a, a.ffn_width, bias=a.ffn_bias)
     expert = unused = 0
     if a.experts:
@@ -122,13 +109,12 @@ def layer_params(architecture: Architecture) -> int:
     norms = a.norms_per_layer * a.norm_weights * a.width
     if a.experts and a.experts.layers:
         routed = a.experts.count * _block(a, a.experts.width, bias=a.experts.bias)
-        return attention_params(a) + norms + routed + _always(a)
-    return attention_params(a) + norms + _block(a, a.ffn_width, bias=a.ffn_bias)
+        return _attention(a) + norms + routed + _always(a)
+    return _attention(a) + norms + _block(a, a.ffn_width, bias=a.ffn_bias)
 
 
-def attention_params(architecture: Architecture) -> int:
-    """Return the parameters of one attention block, without the norms before and after it."""
-    a = architecture
+def _attention(a: Architecture) -> int:
+    """Count one attention block, without the norms before and after it."""
     if a.latent:
         return _latent(a, a.latent) + (a.width if a.output_bias else 0)
     query, key_value = a.heads * a.head_size, 2 * a.kv_heads * a.head_size
@@ -209,23 +195,20 @@ class TrainingFlops:
 
 def training_flops(architecture: Architecture, *, context: int) -> TrainingFlops:
     """Return the training FLOP per token at a context of ``context`` tokens."""
-    matrices = flop_params(architecture)
+    counts = count(architecture)
+    # the output head multiplies even when it is the token table
+    matrices = counts.active_non_embedding_params + architecture.vocab * architecture.table_width
     full = attention_flops(architecture, context=context, causal=False)
     causal = attention_flops(architecture, context=context, causal=architecture.causal)
     return TrainingFlops(
         context=context,
         flop_params=matrices,
-        six_n=6.0 * count(architecture).active_params,
+        six_n=6.0 * counts.active_params,
         full_attention=6.0 * matrices + full,
         causal_attention=6.0 * matrices + causal,
         selective_recompute=6.0 * matrices + full + full / 3,
         full_recompute=(6.0 * matrices + full) * 4 / 3,
     )
-
-
-def flop_params(architecture: Architecture) -> int:
-    """Return N_flop: active parameters without the tables, plus the output head, which works even when tied."""
-    return count(architecture).active_non_embedding_params + architecture.vocab * architecture.table_width
 
 
 def attention_flops(architecture: Architecture, *, context: int, causal: bool) -> float:
@@ -236,45 +219,11 @@ def attention_flops(architecture: Architecture, *, context: int, causal: bool) -
     """
     a = architecture
     per_key = 6.0 * a.heads * (a.score_size + a.value_size)
-    near = min(context, a.window) if a.window else context
 
     def mean(reach: int) -> float:
         return reach - reach * reach / (2 * context) if causal else float(reach)
 
-    return per_key * ((a.layers - a.windowed_layers) * mean(context) + a.windowed_layers * mean(near))
-
-
-def deepseek_flops(architecture: Architecture, *, context: int) -> float:
-    """Return DeepSeek LLM's M, ``72 L d² + 12 L d T``: a dense model with two-matrix blocks of 4d is assumed."""
-    a = architecture
-    return 72.0 * a.layers * a.width**2 + 12.0 * a.layers * a.width * context
-
-
-def chinchilla_flops(architecture: Architecture, *, context: int, embedding: bool = True) -> float:
-    """Return Chinchilla's appendix F per token: three forward passes over every matrix, softmax included.
-
-    Parameters
-    ----------
-    architecture
-        Read as the paper's dense model: full heads, two-matrix blocks.
-    context
-        Tokens in a sequence, T.
-    embedding
-        Whether to count the token table and the head; the paper's comparison with 6ND leaves both out.
-
-    """
-    a, seq = architecture, float(context)
-    inner = a.heads * a.head_size
-    layer = (
-        2 * 3 * seq * a.width * inner  # queries, keys, values
-        + 2 * seq * seq * inner  # scores
-        + 3 * a.heads * seq * seq  # softmax
-        + 2 * seq * seq * inner  # value mix
-        + 2 * seq * inner * a.width  # output projection
-        + 2 * seq * (2 * a.width * a.ffn_width)  # feed-forward
-    )
-    tables = 2 * (2 * seq * a.vocab * a.width) if embedding else 0.0
-    return 3 * (a.layers * layer + tables) / seq
+    return per_key * ((a.layers - a.windowed_layers) * mean(context) + a.windowed_layers * mean(_reach(a, context)))
 
 
 def kv_bytes_per_token(architecture: Architecture, *, bytes_per_value: float = 2.0) -> float:
@@ -289,9 +238,13 @@ def kv_bytes_per_token(architecture: Architecture, *, bytes_per_value: float = 2
 def kv_bytes(architecture: Architecture, *, context: int, bytes_per_value: float = 2.0) -> float:
     """Return the bytes of one sequence of ``context`` tokens; local layers keep no more than their window."""
     a = architecture
-    near = min(context, a.window) if a.window else context
-    kept = (a.layers - a.windowed_layers) * context + a.windowed_layers * near
+    kept = (a.layers - a.windowed_layers) * context + a.windowed_layers * _reach(a, context)
     return kept * _values_per_layer(a) * bytes_per_value
+
+
+def _reach(a: Architecture, context: int) -> int:
+    """Return the tokens that a layer with local attention sees."""
+    return min(context, a.window) if a.window else context
 
 
 def _values_per_layer(a: Architecture) -> int:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NODE",
     "Layout",
-    "Needs",
+    "MemorySummary",
     "Task",
     "Wishes",
     "chunks",
@@ -358,7 +358,7 @@ def _filled(task: Task, training: Training, parallel: Parallel) -> Layout | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class MemorySummary:
     """The memory of each device in bytes, by what it holds; None where it was not asked or is not known."""
 
     schema: ClassVar[str] = "scaleplan/memory/1"
@@ -394,7 +394,7 @@ def training_needs(
     sequence: int | None = None,
     batch_tokens: float | None = None,
     wishes: Wishes | None = None,
-) -> Needs:
+) -> MemorySummary:
     """Return what training needs: with the preferred layout on known devices, else as the wishes divide it.
 
     Parameters
@@ -471,9 +471,9 @@ def _needs(
     *,
     largest: int | None = None,
     fewest: int | None = None,
-) -> Needs:
+) -> MemorySummary:
     memory = training_memory(model.architecture, training, parallel)
-    return Needs(
+    return MemorySummary(
         model=model.source,
         params=model.params,
         purpose="training",
@@ -502,7 +502,7 @@ def serving_needs(
     sequences: int = 1,
     weight_bits: float = 16.0,
     cache_bits: float = 16.0,
-) -> Needs:
+) -> MemorySummary:
     """Return what serving needs: weights and the keys and values of so many sequences, shared by the devices.
 
     Parameters
@@ -527,7 +527,7 @@ def serving_needs(
         cache_bytes=cache_bits / 8,
     )
     nominal = accelerator.memory_bytes if accelerator else None
-    return Needs(
+    return MemorySummary(
         model=model.source,
         params=model.params,
         purpose="serving",

@@ -1,22 +1,16 @@
-"""How much memory does each device need? By what it holds, to train a model or to serve it.
+"""Estimate the memory of each device by what it holds, to train a model or to serve it.
 
-Training needs weights, gradients and optimizer states (:mod:`~scaleplan.models.memory`), activations and logits
-(:mod:`~scaleplan.models.memory`), the layers that full sharding gathers, and what the framework takes. With a
-pipeline the first stage has the most micro-batches in flight and the last one the logits; the heavier one counts.
+Training keeps weights, gradients and optimizer states, activations and logits, the layers that full sharding
+gathers, and what the framework takes. With a pipeline the first stage has the most micro-batches in flight and the
+last one the logits; the heavier one counts.
 
+ZeRO (Rajbhandari et al. 2019, arXiv:1910.02054) shares the states over n data-parallel devices in stages: 1 the
+optimizer states, 2 also the gradients, 3 (what FSDP does) also the weights. With bytes (w, g, o) a parameter takes
+w + g + o, w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
 
-What does training keep for every parameter? Weights, gradients and optimizer states, and how they are shared.
-
-ZeRO (Rajbhandari et al. 2019, arXiv:1910.02054) shares them over n data-parallel devices in stages: 1 the optimizer
-states, 2 also the gradients, 3 (what FSDP does) also the weights. With bytes (w, g, o) a parameter takes w + g + o,
-w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
-
-
-What does a forward pass leave behind for the backward pass? Bytes of activations and of logits.
-
-Korthikanti et al. 2022 (arXiv:2205.05198, section 4) list the saved tensors of a layer in 16 bits: 34 d bytes a token
-and 5 a s for standard attention. The same list for any heads and blocks, with sequence s, width d, a query and k
-key-value heads of size q and inner width f, reads::
+Korthikanti et al. 2022 (arXiv:2205.05198, section 4) list the tensors that a layer saves for the backward pass in
+16 bits: 34 d bytes a token and 5 a s for standard attention. The same list for any heads and blocks, with sequence s,
+width d, a query and k key-value heads of size q and inner width f, reads::
 
     norms and inputs   8 d            kept whole by every tensor-parallel rank, unless the sequence is split too
     dropout masks      2 d            (only with dropout)
@@ -25,34 +19,26 @@ key-value heads of size q and inner width f, reads::
     scores             5 a s          (only standard attention; fused kernels do not store them)
 
 which is 34 d for full heads, f = 4d, two matrices and dropout.
-
-
-How large a model fits the devices at hand? Model size ↔ memory of each device, without a concrete shape.
-
-A size is given the proportions of published decoders: width over depth 64 (N / 1e8)^0.11 between 40 and 160, blocks
-of 8/3 of the width, a vocabulary of 32,000 rows. Sizes and memory then follow each other smoothly.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.count import count, kv_bytes, layer_params
+from scaleplan.models.styles import aspect_for, usual_width
 
 __all__ = [
     "DEFAULT_STATES",
-    "MARGIN",
-    "OVERHEAD_BYTES",
     "RECOMPUTE",
     "STATES",
+    "STATES_SHARE",
     "USABLE",
-    "Activations",
     "Memory",
     "Parallel",
-    "States",
     "Training",
     "device_bytes",
     "largest_params",
@@ -66,10 +52,27 @@ __all__ = [
 
 DEFAULT_STATES = "mixed"
 
+RECOMPUTE = ("none", "selective", "full")
+"""Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
+
+_MARGIN = 1.3
+"""Factor on the listed activations: real frameworks keep more, 28 copies of the hidden state for Llama-3.1-8B, where
+the list has 17 to 20. Between formula and measurement."""
+
+_OVERHEAD_BYTES = 2e9
+"""Context of the driver and buffers of communication: 1 to 2 GB."""
+
+USABLE = 0.92
+"""Share of the nominal memory that can be used: fragmentation takes 5 to 10 %."""
+
+STATES_SHARE = 0.8
+"""Share of the nominal memory that states may take, so that a step has room to work: N parameters in mixed precision
+need at least 16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class States:
-    """Bytes per parameter of one way to train, and who says so."""
+    """Bytes per parameter of one way to train, and their source."""
 
     name: str
     weights: float
@@ -101,29 +104,20 @@ class States:
         )
 
 
-def _row(name: str, sizes: tuple[float, float, float], title: str, source: str) -> States:
-    weights, gradients, optimizer = sizes
-    return States(name=name, weights=weights, gradients=gradients, optimizer=optimizer, title=title, source=source)
-
-
 _MEGATRON = "Megatron-LM, distributed optimizer"
 
 STATES = {
-    row.name: row
-    for row in (
-        _row(
-            "mixed", (2, 2, 12), "16-bit weights and gradients, fp32 master and Adam", "ZeRO, arXiv:1910.02054, 3.1"
-        ),
-        _row("mixed-fp32-grads", (2, 4, 12), "16-bit weights, fp32 gradients, master and Adam", _MEGATRON),
-        _row("mixed-fp16-megatron", (2, 2, 16), "fp16 weights and gradients with fp32 copies of both", _MEGATRON),
-        _row("fp32", (4, 4, 8), "all in fp32, Adam", "two fp32 moments beside fp32 weights and gradients"),
-        _row("bf16", (2, 2, 4), "all in bf16, Adam without a master copy", "two bf16 moments"),
-        _row("8bit-adam", (2, 2, 6), "as mixed, with 8-bit moments", "Dettmers et al. 2021, arXiv:2110.02861"),
-        _row(
-            "momentum", (2, 2, 8), "as mixed, with one fp32 moment: SGD or Muon", "one moment instead of Adam's two"
-        ),
-        _row("fp8", (1, 4, 8), "fp8 weights, fp32 gradients and master, bf16 moments", "arXiv:2412.19437, 3.3"),
-        _row("offload", (2, 2, 0), "as mixed, optimizer in host memory (slow)", "ZeRO-Offload, arXiv:2101.06840"),
+    name: States(name=name, weights=weights, gradients=gradients, optimizer=optimizer, title=title, source=source)
+    for name, weights, gradients, optimizer, title, source in (
+        ("mixed", 2, 2, 12, "16-bit weights and gradients, fp32 master and Adam", "ZeRO, arXiv:1910.02054, 3.1"),
+        ("mixed-fp32-grads", 2, 4, 12, "16-bit weights, fp32 gradients, master and Adam", _MEGATRON),
+        ("mixed-fp16-megatron", 2, 2, 16, "fp16 weights and gradients with fp32 copies of both", _MEGATRON),
+        ("fp32", 4, 4, 8, "all in fp32, Adam", "two fp32 moments beside fp32 weights and gradients"),
+        ("bf16", 2, 2, 4, "all in bf16, Adam without a master copy", "two bf16 moments"),
+        ("8bit-adam", 2, 2, 6, "as mixed, with 8-bit moments", "Dettmers et al. 2021, arXiv:2110.02861"),
+        ("momentum", 2, 2, 8, "as mixed, with one fp32 moment: SGD or Muon", "one moment instead of Adam's two"),
+        ("fp8", 1, 4, 8, "fp8 weights, fp32 gradients and master, bf16 moments", "arXiv:2412.19437, 3.3"),
+        ("offload", 2, 2, 0, "as mixed, optimizer in host memory (slow)", "ZeRO-Offload, arXiv:2101.06840"),
     )
 }
 """The ways to train, by name."""
@@ -141,14 +135,6 @@ def states_of(name: str) -> States:
     if name not in STATES:
         raise UnknownNameError("way to keep the training states", name, STATES)
     return STATES[name]
-
-
-RECOMPUTE = ("none", "selective", "full")
-"""Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
-
-MARGIN = 1.3
-"""Real frameworks keep more than the list: the recommended factor, between formula and measurement (28 copies of the
-hidden state for Llama-3.1-8B, where the list has 17 to 20)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,23 +215,12 @@ def logits_bytes(architecture: Architecture, *, fused: bool = False) -> float:
     return (6.0 if fused else 10.0) * architecture.vocab
 
 
-OVERHEAD_BYTES = 2e9
-"""Context of the driver and buffers of communication: 1 to 2 GB."""
-
-USABLE = 0.92
-"""Share of the nominal memory that can be used: fragmentation takes 5 to 10 %."""
-
-STATES_SHARE = 0.8
-"""Share of the nominal memory that states may take, so that a step has room to work: N parameters in mixed precision
-need at least 16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
-    """How the devices divide a model and its data; one number of each kind of neighbours.
+    """How the devices divide a model and its data.
 
     ``expert`` devices are part of the ``data`` and ``context`` ones; ``virtual`` is the number of chunks of layers
-    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of :mod:`~scaleplan.models.memory`.
+    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of sharing.
     """
 
     data: int = 1
@@ -279,37 +254,18 @@ class Parallel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What each device does in a step.
-
-    Parameters
-    ----------
-    sequence
-        Tokens of a sequence.
-    micro_batch
-        Sequences that a device (or the devices of a replica) takes at once.
-    accumulation
-        Micro-batches in a step, which fill a pipeline.
-    states
-        A way to train of :data:`~scaleplan.models.memory.STATES`.
-    recompute
-        ``none``, ``selective`` or ``full``.
-    margin
-        Factor on the listed activations; see :data:`~scaleplan.models.memory.MARGIN`.
-    flash, dropout, sequence_parallel, fused_loss
-        Fused attention; dropout masks; norms split along the sequence; no gradient of the logits.
-
-    """
+    """What each device does in a step."""
 
     sequence: int
+    """Tokens of a sequence."""
     micro_batch: int = 1
+    """Sequences that a device (or the devices of a replica) takes at once."""
     accumulation: int = 1
+    """Micro-batches in a step, which fill a pipeline."""
     states: str = DEFAULT_STATES
+    """A way to train, of :data:`STATES`."""
     recompute: str = "none"
-    margin: float = MARGIN
-    flash: bool = True
-    dropout: bool = False
-    sequence_parallel: bool = True
-    fused_loss: bool = False
+    """One of :data:`RECOMPUTE`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,18 +273,21 @@ class Memory:
     """Bytes on the fullest device, by what they hold; ``cache`` is for serving."""
 
     weights: float
-    gradients: float = 0.0
-    optimizer: float = 0.0
-    activations: float = 0.0
-    logits: float = 0.0
-    gathered: float = 0.0
-    cache: float = 0.0
-    overhead: float = OVERHEAD_BYTES
-    total: float = field(init=False)
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+    gathered: float
+    cache: float
+    overhead: float
+    total: float
 
-    def __post_init__(self) -> None:
-        parts = (getattr(self, item.name) for item in fields(self) if item.init)
-        object.__setattr__(self, "total", math.fsum(parts))
+    @classmethod
+    def of(cls, **parts: float) -> Memory:
+        """Return the memory of these parts and the framework; a part that is not named is 0."""
+        names = [item.name for item in fields(cls) if item.name != "total"]
+        held = {**dict.fromkeys(names, 0.0), "overhead": _OVERHEAD_BYTES, **parts}
+        return cls(**held, total=math.fsum(held.values()))
 
     @property
     def states(self) -> float:
@@ -368,7 +327,6 @@ def _check(a: Architecture, parallel: Parallel) -> None:
 
 def _stage(a: Architecture, training: Training, parallel: Parallel, *, last: bool) -> Memory:
     """Return the memory of the first or the last stage; the only one is both."""
-    only = parallel.pipeline == 1
     plain, routed = _params(a, parallel, last=last)
     states = states_of(training.states)
     share = parallel.data * parallel.context
@@ -386,17 +344,14 @@ def _stage(a: Architecture, training: Training, parallel: Parallel, *, last: boo
         sequence=training.sequence,
         recompute=training.recompute,
         tensor=parallel.tensor,
-        sequence_parallel=training.sequence_parallel,
-        flash=training.flash,
-        dropout=training.dropout,
     )
     activations = tokens * (layer.kept * _layers_in_flight(a, training, parallel, last=last) + layer.working)
-    return Memory(
+    return Memory.of(
         weights=held[0],
         gradients=held[1],
         optimizer=held[2],
-        activations=training.margin * activations,
-        logits=tokens * logits_bytes(a, fused=training.fused_loss) / parallel.tensor if last or only else 0.0,
+        activations=_MARGIN * activations,
+        logits=tokens * logits_bytes(a) / parallel.tensor if last or parallel.pipeline == 1 else 0.0,
         gathered=_gathered(a, states.weights, parallel),
     )
 
@@ -423,9 +378,7 @@ def _layers_in_flight(a: Architecture, training: Training, parallel: Parallel, *
     with v chunks of layers in each stage the first one holds 1 + (p - 1)/(p v) times as much.
     """
     stages, held = parallel.pipeline, math.ceil(a.layers / parallel.pipeline)
-    if stages == 1:
-        return float(held)
-    if last:
+    if stages == 1 or last:
         return float(held)
     inflight: float = min(training.accumulation, stages)
     if parallel.virtual > 1 and training.accumulation >= stages:
@@ -471,11 +424,10 @@ def serving_memory(
     """
     a = architecture
     ways = 1 if a.latent else min(devices, a.kv_heads)
-    tokens = sequences  # one new token of each sequence at a time
-    return Memory(
+    return Memory.of(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
-        logits=tokens * logits_bytes(a, fused=True) / devices,
+        logits=sequences * logits_bytes(a, fused=True) / devices,  # one new token of each sequence at a time
     )
 
 
@@ -483,22 +435,15 @@ _VOCAB = 32_000
 
 _HEAD = 128
 
-_SMALLEST, _LARGEST = 1e5, 1e15
-
-_PRECISE = 1e-6
-
 
 def typical(params: float) -> Architecture:
-    """Return the proportions of a decoder of about so many parameters.
+    """Return a decoder of about so many parameters in the proportions of published ones, blocks of 8/3 of the width.
 
     The widths are those of ``12 L d² + 2 V d`` parameters: every layer has 4 d² in attention and 8 d² in its block.
+    Sizes and memory follow each other smoothly.
     """
-    aspect = min(160.0, max(40.0, 64 * (params / 1e8) ** 0.11))
-    low, high = 1.0, (params * aspect / 12) ** (1 / 3) + 1
-    for _ in range(60):
-        width = (low + high) / 2
-        low, high = (low, width) if 12 * width**3 / aspect + 2 * _VOCAB * width > params else (width, high)
-    layers = max(1, round(low / aspect))
+    aspect = aspect_for(params)
+    layers = max(1, round(usual_width(params, aspect=aspect, per_square=12, tables=2 * _VOCAB) / aspect))
     # the depth is whole, so the width makes up for it
     width = (math.sqrt((2 * _VOCAB) ** 2 + 48 * layers * params) - 2 * _VOCAB) / (24 * layers)
     whole = max(1, round(width))
@@ -543,10 +488,10 @@ def largest_params(
     def needed(log_params: float) -> float:
         return device_bytes(math.exp(log_params), gpus=gpus, sequence=sequence, linked=linked, states=states)
 
-    low, high = math.log(_SMALLEST), math.log(_LARGEST)
+    low, high = math.log(1e5), math.log(1e15)
     if needed(low) > memory_bytes:
         return 0.0
-    while high - low > _PRECISE:
+    while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (middle, high) if needed(middle) <= memory_bytes else (low, middle)
     return math.exp(low)

@@ -1,14 +1,15 @@
-"""What is this model? The one entry point: a config in, exact counts, FLOP per token and cache out."""
+"""Read a model config and derive everything that follows exactly: counts, FLOP per token, cache."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
 from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
 from scaleplan.models.families import architecture_of, text_part
+from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.models.architecture import Architecture
 
-__all__ = ["DEFAULT_CONTEXT", "Model", "describe", "read_model"]
+__all__ = ["DEFAULT_CONTEXT", "Model", "ModelSizes", "ModelSummary", "describe", "read_model"]
 
 DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
@@ -97,27 +98,12 @@ class Model:
             )
         return known[convention]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the machine-readable form, ``scaleplan/model/1``."""
-        a, c, f = self.architecture, self.counts, self.flops
-        experts = a.experts
+    def sizes(self) -> dict[str, Any]:
+        """Return the values of the fields of :class:`ModelSizes`."""
+        a, f = self.architecture, self.flops
         return {
-            "schema": "scaleplan/model/1",
-            "source": self.source,
             "family": self.family,
-            "params": c.params,
-            "active_params": c.active_params,
-            "non_embedding_params": c.non_embedding_params,
-            "active_non_embedding_params": c.active_non_embedding_params,
-            "embedding_params": c.embedding_params,
-            "input_embedding_params": c.input_embedding_params,
-            "output_embedding_params": c.output_embedding_params,
-            "position_embedding_params": c.position_embedding_params,
-            "attention_params": c.attention_params,
-            "ffn_params": c.ffn_params,
-            "expert_params": c.expert_params,
-            "norm_params": c.norm_params,
-            "extra_params": c.extra_params,
+            **asdict(self.counts),
             "tied_embeddings": a.tied,
             "flops_per_token": self.flops_per_token,
             "flop_params": f.flop_params,
@@ -135,12 +121,85 @@ class Model:
             "ffn_width": a.ffn_width,
             "vocab": a.vocab,
             "max_context": a.context,
-            "experts": experts.count if experts else None,
-            "experts_per_token": experts.per_token if experts else None,
-            "expert_width": experts.width if experts else None,
+            "experts": a.experts.count if a.experts else None,
+            "experts_per_token": a.experts.per_token if a.experts else None,
+            "expert_width": a.experts.width if a.experts else None,
             "window": a.window,
-            "notes": list(self.notes),
         }
+
+    def summary(self) -> ModelSummary:
+        """Return the record that ``--json`` prints."""
+        return ModelSummary(
+            source=self.source,
+            **self.sizes(),
+            notes=self.notes,
+            windowed_layers=self.architecture.windowed_layers,
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the machine-readable form, ``scaleplan/model/1``."""
+        return self.summary().to_dict()
+
+
+# The fields of a dataclass begin with those of its last base: in this order they are the keys of the JSON.
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Family:
+    family: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSizes(Count, _Family):
+    """What a config amounts to in numbers: family, counts, training FLOP per token, cache, dimensions."""
+
+    tied_embeddings: bool
+    flops_per_token: float
+    """6 times the active parameters."""
+    flop_params: int
+    context: int
+    """Tokens of a training sequence, by which the FLOP of attention are counted."""
+    flops_per_token_full_attention: float
+    flops_per_token_causal_attention: float
+    flops_per_token_selective_recompute: float
+    flops_per_token_full_recompute: float
+    kv_bytes_per_token: float
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    ffn_width: int
+    vocab: int
+    max_context: int | None
+    experts: int | None
+    experts_per_token: int | None
+    expert_width: int | None
+    window: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary(ModelSizes, _Source):
+    """A model in flat form: the fields are the keys of the JSON, but for ``windowed_layers``.
+
+    ``windowed_layers`` is for the text only, and None in a record that was read back.
+    """
+
+    schema: ClassVar[str] = "scaleplan/model/1"
+
+    notes: tuple[str, ...] = ()
+    windowed_layers: int | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        record = as_record(self)
+        del record["windowed_layers"]
+        return record
 
 
 def read_model(
@@ -167,11 +226,9 @@ def read_model(
 
     """
     data, name = read_config(source)
-    architecture = architecture_of(data, source=name, arch=arch)
-    notes = []
-    if text_part(data, name)[0] is not data:
-        notes.append("only the language model of this multimodal config is counted")
-    return describe(architecture, source=name, context=context, notes=tuple(notes))
+    nested = text_part(data, name)[0] is not data
+    notes = ("only the language model of this multimodal config is counted",) if nested else ()
+    return describe(architecture_of(data, source=name, arch=arch), source=name, context=context, notes=notes)
 
 
 def describe(
@@ -181,7 +238,10 @@ def describe(
     if context is not None and (isinstance(context, bool) or context < 1):
         raise UsageError(f"context {quote(context)} is not a whole number of at least 1")
     a = architecture
-    notes = (*notes, *_notes(a))
+    if a.extra_layers:
+        notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
+    if not a.causal and not a.prediction_head:
+        notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(
         source=source,
         architecture=a,
@@ -189,12 +249,3 @@ def describe(
         flops=training_flops(a, context=context or min(a.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)),
         notes=notes,
     )
-
-
-def _notes(a: Architecture) -> tuple[str, ...]:
-    notes = []
-    if a.extra_layers:
-        notes.append("multi-token-prediction blocks are left out of the counts; extra_params is their size")
-    if not a.causal and not a.prediction_head:
-        notes.append("counted as the bare encoder; architectures in the config selects a head")
-    return tuple(notes)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scaleplan.models.layout import Needs
+    from scaleplan.models.layout import MemorySummary
     from scaleplan.models.shape import Shape
 
 __all__ = ["Amount", "memory", "model", "shape", "whole"]
@@ -130,7 +130,7 @@ def memory(
     sequences: Amount | None = None,
     weight_bits: Amount | None = None,
     cache_bits: Amount | None = None,
-) -> Needs:
+) -> MemorySummary:
     """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
 
     Parameters

@@ -1,16 +1,13 @@
-"""The habits by which families shape their models, and how sizes are written as a ``config.json``.
+"""How families shape their models: their styles, the usual proportions, and the shapes of published models.
 
 A :class:`Style` holds a family's habits (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
-sizes in the words of that family. A new style is one entry of :data:`STYLES`.
-
-
-The shapes of published models, and which of them is nearest to a new one.
+sizes by that family's field names. A new style is one entry of :data:`STYLES`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from scaleplan.files import read_data
@@ -22,21 +19,40 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STYLES",
-    "Published",
+    "PublishedShape",
     "Style",
     "StyleSizes",
+    "aspect_for",
     "config_of",
     "head_counts",
     "kv_head_count",
     "nearest",
     "published_shapes",
+    "usual_width",
 ]
 
-TIED_BELOW = 3e9
-"""Parameters below which most families share the token table with the head (Llama 3.2, Qwen, SmolLM)."""
+_TIED_BELOW = 3e9  # most families share the token table with the head (Llama 3.2, Qwen, SmolLM)
 
-GROUPED_FROM = 7e9
-"""Parameters from which grouped keys and values are the common choice."""
+_GROUPED_FROM = 7e9  # grouped keys and values are the common choice
+
+
+def aspect_for(params: float) -> float:
+    """Return the usual width over depth: 64 at 1e8 parameters, 107 at 1e10, 137 at 1e11.
+
+    A power through published ladders, clamped to the range that they span; loss hardly depends on it
+    (Kaplan et al. 2020, arXiv:2001.08361, section 3.1).
+    """
+    return min(160.0, max(40.0, 64.0 * (params / 1e8) ** 0.11))
+
+
+def usual_width(params: float, *, aspect: float, per_square: float, tables: float) -> float:
+    """Return the width d of ``per_square d³ / aspect + tables d`` parameters, by bisection of its logarithm."""
+    low, high = 1.0, 1e6
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        too_wide = per_square * middle**3 / aspect + tables * middle > params
+        low, high = (low, middle) if too_wide else (middle, high)
+    return low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +83,10 @@ class Style:
     vocab, context
         Defaults for the token table and the longest context.
     tied
-        Whether the head is the token table; ``small`` below :data:`TIED_BELOW` parameters.
+        Whether the head is the token table; ``small`` below 3e9 parameters.
     kv
         ``full`` heads, groups of 8 heads (``eight``), ``half`` of the heads, or ``large``: groups from
-        :data:`GROUPED_FROM` parameters.
+        7e9 parameters.
     heads
         ``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma);
         ``free`` has at least 16 heads of 128 whatever the width (Qwen 3).
@@ -97,7 +113,7 @@ class Style:
 
     def ties(self, params: float) -> bool:
         """Return whether a model of this size has one token table."""
-        return self.tied == "always" or (self.tied == "small" and params < TIED_BELOW)
+        return self.tied == "always" or (self.tied == "small" and params < _TIED_BELOW)
 
 
 # Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
@@ -272,7 +288,7 @@ def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: i
     """Return the key and value heads by the style's habit, a divisor of the heads that the ranks share evenly."""
     kind = style.kv
     if kind == "large":
-        kind = "eight" if params >= GROUPED_FROM else "full"
+        kind = "eight" if params >= _GROUPED_FROM else "full"
     if kind == "full":
         return heads
     ideal = 8 if kind == "eight" else heads / 2
@@ -282,13 +298,12 @@ def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: i
     return min(divisors, key=lambda k: (abs(k - ideal), -k), default=heads)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+@dataclass(frozen=True, kw_only=True)
+class PublishedShape:
     """The shape of a published model."""
 
     name: str
     params: float
-    active_params: float
     layers: int
     width: int
     heads: int
@@ -297,7 +312,12 @@ class Published:
     source: str
 
 
-def published_shapes() -> list[Published]:
+@dataclass(frozen=True, kw_only=True)
+class _Published(PublishedShape):
+    active_params: float
+
+
+def published_shapes() -> list[_Published]:
     """Return the shapes of the data file ``shapes.toml``, the bundled and the user's own.
 
     Raises
@@ -314,7 +334,7 @@ def published_shapes() -> list[Published]:
                 heads, width = row.integer("heads", at_least=1), row.integer("width", at_least=1)
                 params = row.number("params", above=0)
                 shapes.append(
-                    Published(
+                    _Published(
                         name=row.text("name"),
                         params=params,
                         active_params=row.number("active_params", params, above=0),
@@ -332,15 +352,19 @@ def published_shapes() -> list[Published]:
     return shapes
 
 
-def nearest(architecture: Architecture, *, params: float, active_params: float) -> Published | None:
+def nearest(architecture: Architecture, *, params: float, active_params: float) -> PublishedShape | None:
     """Return the published shape nearest in the logarithms of sizes, width and depth; None without a data file."""
 
-    def distance(shape: Published) -> float:
-        return (
-            math.log(shape.params / params) ** 2
-            + math.log(shape.active_params / active_params) ** 2
-            + math.log(shape.width / architecture.width) ** 2
-            + math.log(shape.layers / architecture.layers) ** 2
+    def distance(shape: _Published) -> float:
+        pairs = (
+            (shape.params, params),
+            (shape.active_params, active_params),
+            (shape.width, architecture.width),
+            (shape.layers, architecture.layers),
         )
+        return sum(math.log(one / other) ** 2 for one, other in pairs)
 
-    return min(published_shapes(), key=distance, default=None)
+    found = min(published_shapes(), key=distance, default=None)
+    if found is None:
+        return None
+    return PublishedShape(**{item.name: getattr(found, item.name) for item in fields(PublishedShape)})

@@ -57,7 +57,7 @@ RESULTS: Mapping[str, str | None] = {
     "scaleplan/diff/1": "scaleplan.project.diff:Difference",
     "scaleplan/marginal/1": "scaleplan.advice.marginal:Marginal",
     "scaleplan/conversion/1": "scaleplan.hardware.convert:Conversion",
-    "scaleplan/memory/1": "scaleplan.models.layout:Needs",
+    "scaleplan/memory/1": "scaleplan.models.layout:MemorySummary",
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
     "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
     "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",
@@ -72,8 +72,8 @@ RESULTS: Mapping[str, str | None] = {
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
     "scaleplan/fit/1": None,
     "scaleplan/backtest/1": None,
-    "scaleplan/model/1": None,
-    "scaleplan/shape/1": None,
+    "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
+    "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
 }
 """The class of every result, by its schema, imported when one is read; None where it is kept as its JSON."""
 

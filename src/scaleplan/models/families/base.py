@@ -1,46 +1,43 @@
-"""What a family is: a name, the spellings of it, and how its fields become an :class:`Architecture`."""
+"""Find the family of a config and read its fields as an :class:`~scaleplan.models.architecture.Architecture`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
-from scaleplan.errors import FileError
+from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture
+from scaleplan.models.config import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.models.architecture import Fields
-
-__all__ = ["FAMILIES", "Family", "decoder", "family"]
+__all__ = ["FAMILIES", "architecture_of", "biases", "decoder", "family", "text_part"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One family of models.
-
-    Parameters
-    ----------
-    name
-        The ``model_type`` of its configs.
-    classes
-        Beginnings of its class names in ``architectures`` (``Llama`` of ``LlamaForCausalLM``).
-    read
-        Fields → architecture.
-    defaults
-        Sizes that the reference implementation assumes and published configs leave out.
-
-    """
+    """One family of models."""
 
     name: str
+    """The ``model_type`` of its configs."""
     classes: tuple[str, ...]
+    """Beginnings of its class names in ``architectures`` (``Llama`` of ``LlamaForCausalLM``)."""
     read: Callable[[Fields], Architecture]
     defaults: Mapping[str, int]
+    """Sizes that the reference implementation assumes and published configs leave out."""
 
 
 FAMILIES: dict[str, Family] = {}
-"""Every known family by its ``model_type``; filled by the modules of this package as they are imported."""
+"""Every known family by its ``model_type``; filled by the modules of readers as they are imported."""
+
+
+class Biases(TypedDict):
+    """The fields of an architecture about attention biases."""
+
+    query_bias: bool
+    kv_bias: bool
+    output_bias: bool
 
 
 def family(
@@ -56,16 +53,95 @@ def family(
     return register
 
 
-def decoder(fields: Fields, **choices: object) -> Architecture:
-    """Return a decoder from the fields that all families share; ``choices`` say what this family does.
+def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
+    """Return the architecture that a config describes.
 
+    The text part of a multimodal config is read, the rest of it is left out.
+
+    Parameters
+    ----------
+    data
+        The JSON object.
+    source
+        Its name in errors.
+    arch
+        The family to read it as, in place of the ``model_type`` it states.
+
+    Raises
+    ------
+    FileError
+        For an unknown family, and for fields that are missing, malformed or contradictory.
+
+    """
+    text, where = text_part(data, source)
+    found = _find(text, source=where, arch=arch)
+    if data.get("is_encoder_decoder") is True:
+        raise FileError(f"{source}: is_encoder_decoder: encoder-decoder models are not counted here")
+    fields = Fields({**text, "model_type": found.name}, source=where, defaults=found.defaults)
+    return found.read(fields)
+
+
+def text_part(data: Mapping[str, object], source: str) -> tuple[Mapping[str, object], str]:
+    """Return the nested config of the language model, if there is one, and its name in errors."""
+    for key in ("text_config", "language_config", "llm_config"):
+        nested = data.get(key)
+        if isinstance(nested, dict):
+            inherited = {k: data[k] for k in ("model_type", "architectures", "tie_word_embeddings") if k in data}
+            return {**inherited, **nested}, f"{source}: {key}"
+    return data, source
+
+
+def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Family:
+    """Return the family of a config by ``arch``, its ``model_type``, or the class that it names."""
+    if arch is not None:
+        if arch not in FAMILIES:
+            raise _unknown(arch, data, source="arch")
+        return FAMILIES[arch]
+    name = data.get("model_type")
+    if isinstance(name, str) and name in FAMILIES:
+        return FAMILIES[name]
+    if name is not None:
+        raise _unknown(name, data, source=source)
+    classes = data.get("architectures")
+    first = classes[0] if isinstance(classes, list) and classes else None
+    for known in FAMILIES.values():
+        if isinstance(first, str) and first.startswith(known.classes):
+            return known
+    raise FileError(
+        f"{source}: missing field model_type{_lacking(data, source)}",
+        hint=f"name the family with --arch; known: {', '.join(sorted(FAMILIES))}",
+    )
+
+
+def _unknown(name: object, data: Mapping[str, object], *, source: str) -> FileError:
+    close = did_you_mean(name, FAMILIES) if isinstance(name, str) else None
+    advice = f"did you mean '{close}'? " if close else ""
+    advice += "if it is laid out like a known family, name that with --arch; known: "
+    return FileError(
+        f"{source}: unknown model family {quote(name)}{_lacking(data, source)}",
+        hint=advice + ", ".join(sorted(FAMILIES)),
+    )
+
+
+def _lacking(data: Mapping[str, object], source: str) -> str:
+    missing = Fields(data, source=source).missing("layers", "width", "heads", "ffn_width", "vocab")
+    return f"; of the fields that most families need it lacks {', '.join(missing)}" if missing else ""
+
+
+def biases(fields: Fields, name: str = "attention_bias", *, default: bool = False, output: bool = True) -> Biases:
+    """Return the attention biases that the switch ``name`` turns on, those of the output matrix among them."""
+    on = fields.flag(name, default=default)
+    return {"query_bias": on, "kv_bias": on, "output_bias": on and output}
+
+
+def decoder(fields: Fields, *, tied: bool = False, **choices: object) -> Architecture:
+    """Return a decoder from the fields that all families share; ``choices`` are what this family sets itself.
+
+    The head is the token table where ``tie_word_embeddings`` says so, by default where the family is ``tied``.
     Heads share the width unless ``head_dim`` is stated; keys and values have as many heads as the queries
     unless stated; the feed-forward width must be stated unless chosen.
     """
-    needed = ["width", "layers", "heads", "vocab"]
-    if "ffn_width" not in choices:
-        needed.append("ffn_width")
-    fields.require(*needed)
+    fields.require("width", "layers", "heads", "vocab", *(() if "ffn_width" in choices else ("ffn_width",)))
     width, heads = fields.size("width"), fields.size("heads")
     if "head_size" not in choices:
         choices["head_size"] = fields.optional("head_size") or _share(fields, width, heads)
@@ -83,6 +159,7 @@ def decoder(fields: Fields, **choices: object) -> Architecture:
         "heads": heads,
         "vocab": fields.size("vocab"),
         "context": fields.optional("context"),
+        "tied": fields.flag("tie_word_embeddings", default=tied),
     }
     return Architecture(**{**values, **choices})  # type: ignore[arg-type]
 

@@ -1,14 +1,15 @@
-"""Families in the line of GPT-2: layer norms, two-matrix feed-forward blocks, biases, GPT-J's parallel layer."""
+"""Families in the line of GPT-2 and BERT: layer norms with shifts, two-matrix feed-forward blocks, biases."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
-from scaleplan.models.families.base import decoder, family
+from scaleplan.models.families.base import biases, decoder, family
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture, Fields
+    from scaleplan.models.architecture import Architecture
+    from scaleplan.models.config import Fields
 
 
 def _four_widths(fields: Fields) -> int:
@@ -17,20 +18,10 @@ def _four_widths(fields: Fields) -> int:
     return fields.size("ffn_width", 4 * fields.size("width"))
 
 
-def _biased(fields: Fields, *, on: bool = True, **choices: object) -> Architecture:
-    """Return a decoder with layer norms and a bias on every matrix."""
-    return decoder(
-        fields,
-        **{
-            "ffn_matrices": 2,
-            "norm_weights": 2,
-            "query_bias": on,
-            "kv_bias": on,
-            "output_bias": on,
-            "ffn_bias": on,
-            **choices,
-        },
-    )
+def _biased(fields: Fields, *, on: bool = True, tied: bool = False, **choices: object) -> Architecture:
+    """Return a decoder with layer norms, two-matrix blocks and, where ``on``, a bias on every matrix."""
+    every = dict.fromkeys(("query_bias", "kv_bias", "output_bias", "ffn_bias"), on)
+    return decoder(fields, tied=tied, **{"ffn_matrices": 2, "norm_weights": 2, **every, **choices})
 
 
 @family("gpt2", classes=("GPT2",))
@@ -39,8 +30,7 @@ def gpt2(fields: Fields) -> Architecture:
     if fields.flag("add_cross_attention", default=False):
         raise FileError(f"{fields.source}: add_cross_attention: models with cross-attention are not counted here")
     fields.require("context")
-    tied = fields.flag("tie_word_embeddings", default=True)
-    return _biased(fields, ffn_width=_four_widths(fields), positions=fields.size("context"), tied=tied)
+    return _biased(fields, tied=True, ffn_width=_four_widths(fields), positions=fields.size("context"))
 
 
 @family("gpt_bigcode", classes=("GPTBigCode",))
@@ -48,9 +38,8 @@ def gpt_bigcode(fields: Fields) -> Architecture:
     """StarCoder: GPT-2 with one key and value head."""
     fields.require("context", "heads")
     kv_heads = 1 if fields.flag("multi_query", default=True) else fields.size("heads")
-    tied = fields.flag("tie_word_embeddings", default=True)
     return _biased(
-        fields, ffn_width=_four_widths(fields), kv_heads=kv_heads, positions=fields.size("context"), tied=tied
+        fields, tied=True, ffn_width=_four_widths(fields), kv_heads=kv_heads, positions=fields.size("context")
     )
 
 
@@ -64,7 +53,7 @@ def gpt_neo(fields: Fields) -> Architecture:
         positions=fields.size("context"),
         query_bias=False,
         kv_bias=False,
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
         window=fields.size("window_size", 256),
         windowed_layers=_local_layers(fields),
     )
@@ -82,14 +71,7 @@ def _local_layers(fields: Fields) -> int:
 @family("gpt_neox", classes=("GPTNeoX",))
 def gpt_neox(fields: Fields) -> Architecture:
     """GPT-NeoX and Pythia: rotary positions, untied head."""
-    on = fields.flag("attention_bias", default=True)
-    return _biased(
-        fields,
-        query_bias=on,
-        kv_bias=on,
-        output_bias=on,
-        tied=fields.flag("tie_word_embeddings", default=False),
-    )
+    return _biased(fields, **biases(fields, default=True))
 
 
 @family("gptj", "codegen", classes=("GPTJ", "CodeGen"))
@@ -103,7 +85,6 @@ def gptj(fields: Fields) -> Architecture:
         output_bias=False,
         head_bias=True,
         norms_per_layer=1,
-        tied=fields.flag("tie_word_embeddings", default=False),
     )
 
 
@@ -121,7 +102,7 @@ def opt(fields: Fields) -> Architecture:
         embedding_width=table if table != width else None,
         norm_weights=2 if fields.flag("layer_norm_elementwise_affine", default=True) else 0,
         final_norm=final_norm and not fields.flag("_remove_final_layer_norm", default=False),
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
     )
 
 
@@ -132,7 +113,7 @@ def bloom(fields: Fields) -> Architecture:
         fields,
         ffn_width=_four_widths(fields),
         embedding_norm=True,
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
     )
 
 
@@ -145,7 +126,7 @@ def mpt(fields: Fields) -> Architecture:
         on=False,
         ffn_width=fields.size("expansion_ratio") * fields.size("width"),
         norm_weights=1,
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
     )
 
 
@@ -164,7 +145,7 @@ def falcon(fields: Fields) -> Architecture:
         ffn_width=_four_widths(fields),
         kv_heads=kv_heads,
         norms_per_layer=norms if fields.flag("parallel_attn", default=True) else 2,
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
     )
 
 
@@ -178,7 +159,6 @@ def phi(fields: Fields) -> Architecture:
         head_bias=True,
         norms_per_layer=1,
         qk_norm=4 * head_size if fields.flag("qk_layernorm", default=False) else 0,
-        tied=fields.flag("tie_word_embeddings", default=False),
     )
 
 
@@ -188,7 +168,7 @@ def starcoder2(fields: Fields) -> Architecture:
     return _biased(
         fields,
         on=fields.flag("use_bias", default=True),
-        tied=fields.flag("tie_word_embeddings", default=True),
+        tied=True,
         **fields.windows(),
     )
 
@@ -196,12 +176,49 @@ def starcoder2(fields: Fields) -> Architecture:
 @family("nemotron", classes=("NemotronFor", "NemotronModel"))
 def nemotron(fields: Fields) -> Architecture:
     """Nemotron 3 and 4: squared-ReLU blocks of two matrices, layer norms, no biases unless stated."""
-    on = fields.flag("attention_bias", default=False)
+    return _biased(fields, ffn_bias=fields.flag("mlp_bias", default=False), **biases(fields))
+
+
+def _encoder(fields: Fields, *, token_types: int, pooler: bool = True) -> Architecture:
+    """Return an encoder with the heads of the class that ``architectures`` names.
+
+    That is a pooler for ``BertModel`` (and where no class is named), the masked-token head for ``BertForMaskedLM``,
+    both and the next-sentence classifier for ``BertForPreTraining``. BERT-base so has 109,482,240, 109,514,298 and
+    110,106,428 parameters.
+    """
+    fields.require("context")
+    classes = [str(name) for name in fields.sequence("architectures")]
+    name = classes[0] if classes else ""
+    pretraining = name.endswith("ForPreTraining")
+    prediction_head = name.endswith(("ForMaskedLM", "LMHeadModel")) or pretraining
     return _biased(
         fields,
-        query_bias=on,
-        kv_bias=on,
-        output_bias=on,
-        ffn_bias=fields.flag("mlp_bias", default=False),
-        tied=fields.flag("tie_word_embeddings", default=False),
+        tied=True,
+        causal=False,
+        positions=fields.size("context"),
+        token_types=token_types,
+        embedding_norm=True,
+        final_norm=False,
+        head_bias=prediction_head,
+        prediction_head=prediction_head,
+        sentence_head=pretraining,
+        pooler=pooler and (pretraining or not prediction_head),
     )
+
+
+@family(
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    classes=("BertFor", "BertModel", "BertLM", "Roberta", "XLMRoberta", "Camembert"),
+)
+def bert(fields: Fields) -> Architecture:
+    """BERT, RoBERTa, XLM-RoBERTa, CamemBERT: norms after each block and after the tables."""
+    return _encoder(fields, token_types=fields.size("type_vocab_size", 2))
+
+
+@family("distilbert", classes=("DistilBert",))
+def distilbert(fields: Fields) -> Architecture:
+    """DistilBERT: BERT without segments and pooler."""
+    return _encoder(fields, token_types=0, pooler=False)

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.models.families.base import decoder, family
+from scaleplan.models.families.base import biases, decoder, family
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture, Fields, Windows
+    from scaleplan.models.architecture import Architecture
+    from scaleplan.models.config import Fields, Windows
 
-__all__ = ["attention_bias", "full_norms", "gated", "head_size", "qwen_windows"]
+__all__ = ["full_norms", "gated", "head_size", "qwen_windows"]
 
 
 def gated(fields: Fields, *, tied: bool = False, **choices: object) -> Architecture:
     """Return a decoder with RMS norms and three-matrix blocks; ``tied`` is the family's default."""
-    return decoder(
-        fields,
-        **{"ffn_matrices": 3, "tied": fields.flag("tie_word_embeddings", default=tied), **choices},
-    )
+    return decoder(fields, tied=tied, **{"ffn_matrices": 3, **choices})
 
 
 def head_size(fields: Fields) -> int:
     """Return the size of a head, the width shared by the heads unless stated."""
     fields.require("width", "heads")
     return fields.size("head_size", fields.size("width") // fields.size("heads"))
-
-
-def attention_bias(fields: Fields, *, output: bool = True, name: str = "attention_bias") -> dict[str, bool]:
-    """Return the biases that the switch ``name`` turns on; off when absent."""
-    on = fields.flag(name, default=False)
-    return {"query_bias": on, "kv_bias": on, "output_bias": on and output}
 
 
 def full_norms(fields: Fields) -> int:
@@ -41,20 +33,20 @@ def full_norms(fields: Fields) -> int:
 @family("llama", "code_llama", "granite", classes=("Llama", "LLaMA", "GraniteFor", "GraniteModel"))
 def llama(fields: Fields) -> Architecture:
     """Llama 1 to 3, TinyLlama, SmolLM 1 and 2, Yi, Granite 3."""
-    return gated(fields, ffn_bias=fields.flag("mlp_bias", default=False), **attention_bias(fields))
+    return gated(fields, ffn_bias=fields.flag("mlp_bias", default=False), **biases(fields))
 
 
 @family("smollm3", classes=("SmolLM3",))
 def smollm3(fields: Fields) -> Architecture:
     """SmolLM 3: Llama with a tied head."""
-    return gated(fields, tied=True, ffn_bias=fields.flag("mlp_bias", default=False), **attention_bias(fields))
+    return gated(fields, tied=True, ffn_bias=fields.flag("mlp_bias", default=False), **biases(fields))
 
 
 @family("arcee", classes=("Arcee",))
 def arcee(fields: Fields) -> Architecture:
     """Arcee AFM: Llama with two-matrix blocks."""
     bias = fields.flag("mlp_bias", default=False)
-    return gated(fields, ffn_matrices=2, ffn_bias=bias, **attention_bias(fields))
+    return gated(fields, ffn_matrices=2, ffn_bias=bias, **biases(fields))
 
 
 @family("mistral", "ministral", classes=("Mistral", "Ministral"), defaults={"kv_heads": 8})
@@ -72,7 +64,7 @@ def qwen2(fields: Fields) -> Architecture:
 @family("qwen3", classes=("Qwen3For", "Qwen3Model"), defaults={"head_size": 128})
 def qwen3(fields: Fields) -> Architecture:
     """Qwen 3: norms on each query and key head, heads of 128 whatever the width."""
-    return gated(fields, qk_norm=2 * head_size(fields), **attention_bias(fields), **qwen_windows(fields))
+    return gated(fields, qk_norm=2 * head_size(fields), **biases(fields), **qwen_windows(fields))
 
 
 def qwen_windows(fields: Fields) -> Windows:
@@ -85,13 +77,13 @@ def qwen_windows(fields: Fields) -> Windows:
 @family("gemma", classes=("GemmaFor", "GemmaModel"), defaults={"head_size": 256})
 def gemma(fields: Fields) -> Architecture:
     """Gemma 1: heads of 256, tied head."""
-    return gated(fields, tied=True, **attention_bias(fields))
+    return gated(fields, tied=True, **biases(fields))
 
 
 @family("gemma2", classes=("Gemma2",), defaults={"head_size": 256, "sliding_window": 4096})
 def gemma2(fields: Fields) -> Architecture:
     """Gemma 2: four norms a layer, every second layer local."""
-    return gated(fields, tied=True, norms_per_layer=4, **attention_bias(fields), **fields.windows(every=2))
+    return gated(fields, tied=True, norms_per_layer=4, **biases(fields), **fields.windows(every=2))
 
 
 @family(
@@ -116,7 +108,7 @@ def gemma3(fields: Fields) -> Architecture:
         tied=True,
         norms_per_layer=4,
         qk_norm=2 * head_size(fields),
-        **attention_bias(fields),
+        **biases(fields),
         **fields.windows(every=every),
     )
 
@@ -124,19 +116,19 @@ def gemma3(fields: Fields) -> Architecture:
 @family("olmo", classes=("OlmoFor", "OLMoFor", "OlmoModel"))
 def olmo(fields: Fields) -> Architecture:
     """OLMo 1: norms without weights."""
-    return gated(fields, norm_weights=0, **attention_bias(fields))
+    return gated(fields, norm_weights=0, **biases(fields))
 
 
 @family("olmo2", classes=("Olmo2",))
 def olmo2(fields: Fields) -> Architecture:
     """OLMo 2: norms over all query and all key channels."""
-    return gated(fields, qk_norm=full_norms(fields), **attention_bias(fields))
+    return gated(fields, qk_norm=full_norms(fields), **biases(fields))
 
 
 @family("olmo3", classes=("Olmo3",), defaults={"sliding_window": 4096})
 def olmo3(fields: Fields) -> Architecture:
     """OLMo 3: OLMo 2 with three local layers to a global one."""
-    return gated(fields, qk_norm=full_norms(fields), **attention_bias(fields), **fields.windows(every=4))
+    return gated(fields, qk_norm=full_norms(fields), **biases(fields), **fields.windows(every=4))
 
 
 @family("phi3", classes=("Phi3",))
@@ -154,7 +146,7 @@ def stablelm(fields: Fields) -> Architecture:
         norm_weights=2,
         norms_per_layer=1 if fields.flag("use_parallel_residual", default=False) else 2,
         qk_norm=qk_norm,
-        **attention_bias(fields, output=False, name="use_qkv_bias"),
+        **biases(fields, "use_qkv_bias", output=False),
     )
 
 
@@ -162,31 +154,31 @@ def stablelm(fields: Fields) -> Architecture:
 def cohere(fields: Fields) -> Architecture:
     """Command R: one norm a layer with a scale only, tied head."""
     qk_norm = full_norms(fields) if fields.flag("use_qk_norm", default=False) else 0
-    return gated(fields, tied=True, norms_per_layer=1, qk_norm=qk_norm, **attention_bias(fields))
+    return gated(fields, tied=True, norms_per_layer=1, qk_norm=qk_norm, **biases(fields))
 
 
 @family("cohere2", classes=("Cohere2For", "Cohere2Model"), defaults={"sliding_window": 4096})
 def cohere2(fields: Fields) -> Architecture:
     """Command R7B and A: Command R with three local layers to a global one."""
     every = fields.size("sliding_window_pattern", 4)
-    return gated(fields, tied=True, norms_per_layer=1, **attention_bias(fields), **fields.windows(every=every))
+    return gated(fields, tied=True, norms_per_layer=1, **biases(fields), **fields.windows(every=every))
 
 
 @family("glm", classes=("GlmFor", "GlmModel"), defaults={"head_size": 128})
 def glm(fields: Fields) -> Architecture:
     """GLM-4-9B: Llama with biases on queries, keys and values when stated."""
-    return gated(fields, **attention_bias(fields, output=False))
+    return gated(fields, **biases(fields, output=False))
 
 
 @family("glm4", classes=("Glm4For", "Glm4Model"), defaults={"head_size": 128})
 def glm4(fields: Fields) -> Architecture:
     """GLM-4-0414: GLM-4 with four norms a layer."""
-    return gated(fields, norms_per_layer=4, **attention_bias(fields, output=False))
+    return gated(fields, norms_per_layer=4, **biases(fields, output=False))
 
 
 @family("seed_oss", classes=("SeedOss",), defaults={"head_size": 128})
 def seed_oss(fields: Fields) -> Architecture:
     """Seed-OSS: a switch of its own for the output bias."""
-    biases = attention_bias(fields)
-    biases["output_bias"] = fields.flag("attention_out_bias", default=False)
-    return gated(fields, ffn_bias=fields.flag("mlp_bias", default=False), **biases)
+    switches = biases(fields)
+    switches["output_bias"] = fields.flag("attention_out_bias", default=False)
+    return gated(fields, ffn_bias=fields.flag("mlp_bias", default=False), **switches)

@@ -1,7 +1,4 @@
-"""A model, or a shape, for people: sizes first, then what a token costs, then the sizes of its parts.
-
-The memory of a device for people: by what it holds, and how the model is divided.
-"""
+"""Show a model, a shape, or the memory of a device, from the records that ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -14,119 +11,100 @@ from scaleplan.units import format_count, format_fraction, format_gigabytes, for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.models.layout import Needs
+    from scaleplan.models.layout import MemorySummary
     from scaleplan.models.memory import Memory, Parallel
-    from scaleplan.models.model import Model
-    from scaleplan.models.shape import Shape
+    from scaleplan.models.model import ModelSummary
+    from scaleplan.models.shape import ShapeSizes, ShapeSummary
 
-__all__ = [
-    "memory_facts",
-    "memory_report",
-    "model_facts",
-    "model_report",
-    "parallel_text",
-    "shape_report",
-    "sizes_text",
-]
+__all__ = ["memory_facts", "memory_report", "model_report", "parallel_text", "shape_report"]
+
+_GIGA = 1e9
+
+_LABELS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "framework"}
 
 
-def model_report(model: Model) -> Report:
+def model_report(model: ModelSummary) -> Report:
     """Return the counts of a model, its FLOP per token and its cache."""
-    counts, flops = model.counts, model.flops
+    embedding_share = format_fraction(model.embedding_params / model.params)
     facts = [
-        Fact(label="parameters", value=f"{counts.params:,}", unit=format_count(counts.params)),
-        Fact(label="active", value=f"{counts.active_params:,}", unit=format_count(counts.active_params)),
-        Fact(label="non-embedding", value=f"{counts.non_embedding_params:,}"),
-        Fact(label="embedding", value=f"{counts.embedding_params:,}", unit=_share(counts.embedding_params, model)),
+        Fact(label="parameters", value=f"{model.params:,}", unit=format_count(model.params)),
+        Fact(label="active", value=f"{model.active_params:,}", unit=format_count(model.active_params)),
+        Fact(label="non-embedding", value=f"{model.non_embedding_params:,}"),
+        Fact(label="embedding", value=f"{model.embedding_params:,}", unit=embedding_share),
     ]
-    if counts.active_params == counts.params:
+    if model.active_params == model.params:
         del facts[1]
     costs = [
-        ("6N", flops.six_n),
-        ("with attention, all pairs", flops.full_attention),
-        ("with attention, causal", flops.causal_attention),
-        ("selective recomputation", flops.selective_recompute),
-        ("full recomputation", flops.full_recompute),
+        ("6N", model.flops_per_token),
+        ("with attention, all pairs", model.flops_per_token_full_attention),
+        ("with attention, causal", model.flops_per_token_causal_attention),
+        ("selective recomputation", model.flops_per_token_selective_recompute),
+        ("full recomputation", model.flops_per_token_full_recompute),
     ]
-    rows = tuple((name, format_number(value), format_number(value / flops.six_n)) for name, value in costs)
+    rows = tuple((name, format_number(value), format_number(value / model.flops_per_token)) for name, value in costs)
     return Report(
-        title=f"{model.source}: {model.family}, {sizes_text(model)}",
+        title=f"{model.source}: {model.family}, {_dimensions(model)}",
         facts=tuple(facts),
-        remarks=tuple(model_facts(model)),
+        remarks=(*_remarks(model), *model.notes),
         sections=(
             Report(
-                title=f"training FLOP per token, at a context of {flops.context:,}",
+                title=f"training FLOP per token, at a context of {model.context:,}",
                 grid=ReportTable(columns=("counted as", "FLOP", "of 6N"), rows=rows, text=frozenset({"counted as"})),
             ),
         ),
     )
 
 
-def sizes_text(model: Model) -> str:
-    """Return depth, width and heads in one line."""
-    a = model.architecture
-    parts = [f"{a.layers} layers of {a.width}", f"{a.heads} heads of {a.score_size}"]
-    if a.kv_heads != a.heads:
-        parts.append(f"{a.kv_heads} kv heads")
-    if a.ffn_width:
-        parts.append(f"inner width {a.ffn_width}")
-    if a.experts:
-        parts.append(f"{a.experts.count} experts of {a.experts.width}, {a.experts.per_token} used")
+def _dimensions(model: ModelSummary) -> str:
+    parts = [f"{model.layers} layers of {model.width}", f"{model.heads} heads of {model.head_size}"]
+    if model.kv_heads != model.heads:
+        parts.append(f"{model.kv_heads} kv heads")
+    if model.ffn_width:
+        parts.append(f"inner width {model.ffn_width}")
+    if model.experts:
+        parts.append(f"{model.experts} experts of {model.expert_width}, {model.experts_per_token} used")
     return ", ".join(parts)
 
 
-def model_facts(model: Model) -> Iterator[str]:
-    """Yield what stands below the sizes: vocabulary, cache, notes."""
-    a = model.architecture
-    yield f"vocabulary of {a.vocab:,}, {'tied to' if a.tied else 'apart from'} the output head"
+def _remarks(model: ModelSummary | ShapeSummary) -> Iterator[str]:
+    """Yield vocabulary and cache."""
+    yield f"vocabulary of {model.vocab:,}, {'tied to' if model.tied_embeddings else 'apart from'} the output head"
     if model.kv_bytes_per_token:
-        window = f"; {a.windowed_layers} layers keep no more than {a.window:,} tokens" if a.window else ""
+        layers = "layers with local attention" if model.windowed_layers is None else f"{model.windowed_layers} layers"
+        window = f"; {layers} keep no more than {model.window:,} tokens" if model.window else ""
         yield f"keys and values: {model.kv_bytes_per_token:,.0f} bytes per token of context at 16 bits{window}"
-    yield from model.notes
 
 
-def _share(part: float, model: Model) -> str:
-    return format_fraction(part / model.params)
-
-
-def shape_report(shape: Shape) -> Report:
+def shape_report(shape: ShapeSummary) -> Report:
     """Return a shape, its alternatives and the nearest published model."""
-    rows = [_row("chosen", shape)]
-    rows += [_row(name, other) for name, other in (("deeper", shape.deeper), ("wider", shape.wider)) if other]
+    shapes = {"chosen": shape, "deeper": shape.deeper, "wider": shape.wider}
     columns = ("", "parameters", "off", "layers", "width", "heads", "kv", "inner", "FLOP/token")
-    remarks = list(model_facts(shape.model)) + list(shape.notes)
-    if shape.published:
-        near = shape.published
+    remarks = [*_remarks(shape), *shape.notes]
+    if shape.nearest:
+        near = shape.nearest
         remarks.append(
             f"nearest published: {near.name}, {format_count(near.params)}, {near.layers} layers of {near.width}, "
             f"{near.heads} heads ({near.source})"
         )
+    rows = tuple(_row(name, sizes) for name, sizes in shapes.items() if sizes)
     return Report(
-        title=f"{format_count(shape.target)} {shape.convention.replace('_', '-')} parameters, {shape.style} style",
-        grid=ReportTable(columns=columns, rows=tuple(rows), text=frozenset({""})),
+        title=f"{format_count(shape.target)} {shape.params_convention.replace('_', '-')} parameters, "
+        f"{shape.style} style",
+        grid=ReportTable(columns=columns, rows=rows, text=frozenset({""})),
         remarks=tuple(remarks),
     )
 
 
-def _row(name: str, shape: Shape) -> tuple[str, ...]:
-    a = shape.model.architecture
-    inner = a.experts.width if a.experts else a.ffn_width
+def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
+    inner = shape.ffn_width if shape.expert_width is None else shape.expert_width
+    dimensions = (shape.layers, shape.width, shape.heads, shape.kv_heads, inner)
     return (
         name,
         f"{shape.params:,}",
         f"{100 * shape.error:+.2f} %",
-        str(a.layers),
-        str(a.width),
-        str(a.heads),
-        str(a.kv_heads),
-        str(inner),
-        format_number(shape.model.flops_per_token),
+        *map(str, dimensions),
+        format_number(shape.flops_per_token),
     )
-
-
-_GIGA = 1e9
-
-_LABELS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "framework"}
 
 
 def memory_facts(memory: Memory) -> Iterator[Fact]:
@@ -143,20 +121,17 @@ def memory_facts(memory: Memory) -> Iterator[Fact]:
 
 def parallel_text(parallel: Parallel) -> str:
     """Return how devices divide a model, in words."""
-    parts = [f"{parallel.data} data"]
-    parts += [
-        f"{getattr(parallel, name)} {name}"
-        for name in ("tensor", "pipeline", "context", "expert")
-        if getattr(parallel, name) > 1
-    ]
+    if parallel.devices == 1:
+        return "one device"
+    ways = {name: getattr(parallel, name) for name in ("tensor", "pipeline", "context", "expert")}
+    parts = [f"{parallel.data} data", *(f"{many} {name}" for name, many in ways.items() if many > 1)]
     if parallel.virtual > 1:
         parts.append(f"{parallel.virtual} chunks a stage")
-    sharing = {0: "nothing shared", 1: "optimizer shared (ZeRO 1)", 2: "ZeRO 2", 3: "fully sharded (ZeRO 3)"}
-    ways = " x ".join(parts) if parallel.devices > 1 else "one device"
-    return f"{ways}, {sharing[parallel.zero]}" if parallel.devices > 1 else ways
+    sharing = ("nothing shared", "optimizer shared (ZeRO 1)", "ZeRO 2", "fully sharded (ZeRO 3)")
+    return f"{' x '.join(parts)}, {sharing[parallel.zero]}"
 
 
-def memory_report(needs: Needs) -> Report:
+def memory_report(needs: MemorySummary) -> Report:
     """Return what training, or serving, a model needs of each device."""
     remarks = []
     if needs.parallel is not None:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from scaleplan import __version__
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.api import COMPARED
-from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
+from scaleplan.charts.planning_plots import compare_chart
+from scaleplan.charts.plots import PICTURES, ChartRequest
 from scaleplan.errors import ScaleplanError
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, plan_budget
 from scaleplan.planning.request import SWEPT, Request, option_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from scaleplan.advice.sensitivity import Swing
     from scaleplan.charts.chart import Chart
@@ -117,21 +118,13 @@ def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan,
 
 def _charts(asked: ChartRequest, laws: list[str]) -> Iterator[Chart]:
     """Yield the pictures that this law can give."""
-    from scaleplan.charts import planning_plots as planning
-
-    assert asked.flops is not None
-    budgets, flops = asked.budgets(), asked.flops
-    planners = [asked.planner, *asked.other_laws(laws[1:])]
-    drawn: tuple[Callable[[], Chart], ...] = (
-        lambda: planning.isoflop_chart(asked.planner, isoflop_budgets(asked)),
-        lambda: planning.loss_chart(asked.planner, budgets, at=flops),
-        lambda: planning.frontier_chart(asked.planner, budgets, at=flops),
-        lambda: cost_chart(asked),
-        lambda: planning.compare_chart(planners, budgets, at=flops),
-    )
-    for draw in drawn:
+    for kind in ("isoflop", "loss", "frontier", "cost", "compare"):
         try:
-            yield draw()
+            if kind == "compare":
+                planners = [asked.planner, *asked.other_laws(laws[1:])]
+                yield compare_chart(planners, asked.budgets(), at=asked.flops)
+            else:
+                yield PICTURES[kind].draw(asked)
         except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
             continue
 

@@ -178,6 +178,8 @@ class Chart:
 
 _ROOM = 0.04  # of the length, left free at both ends
 
+_SAME = 1e-12  # relative; values that differ by less have no round values between them
+
 _MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
@@ -197,7 +199,8 @@ class Scale:
         if axis.scale == "log":
             room = max(_ROOM * math.log(high / low), 0.02)
             return cls(axis=axis, low=low * math.exp(-room), high=high * math.exp(room))
-        room = _ROOM * (high - low) or max(abs(high), 1.0) * 0.01
+        apart = high - low > _SAME * max(abs(low), abs(high))
+        room = _ROOM * (high - low) if apart else max(abs(high), 1.0) * 0.01
         return cls(axis=axis, low=low - room, high=high + room)
 
     def place(self, value: float) -> float:

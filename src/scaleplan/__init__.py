@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scaleplan.output.html.page import report
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
+    from scaleplan.version import __version__
 
 __all__ = [
     "FitResult",
@@ -53,8 +54,6 @@ __all__ = [
     "target",
 ]
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "FitResult": "fitting.fit_result",
     "Fitted": "fitting.fit_result:FitResult",
@@ -62,6 +61,7 @@ _HOMES = {
     "Plan": "planning.plan",
     "Plans": "planning.plan",
     "ScaleplanError": "errors",
+    "__version__": "version",
     "backtest": "fitting.fit",
     "break_even": "advice.break_even",
     "compare": "api",

@@ -41,7 +41,7 @@ def _leave(status: int) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status: 0, 1, 2, 70 or 130."""
     if arguments in (["--version"], ["-V"]):
-        from scaleplan import __version__
+        from scaleplan.version import __version__
 
         sys.stdout.write(f"scaleplan {__version__}\n")
         return 0

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, UsageError
-from scaleplan.fitting.cleaning import REASONS, beaten_by_smaller, best_of_cells, cells_of, far_above_cell
+from scaleplan.fitting.cleaning import beaten_by_smaller, best_of_cells, cells_of, far_above_cell
 from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.runs import REASONS
 
 
 def read(tmp_path, header, *rows, **options):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import FileError, ScaleplanError, UsageError
 from scaleplan.fitting import table as tables
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.table import read_grid
+from scaleplan.fitting.table import read_table
 
 RUNS = [
     {"params": 1e8, "tokens": 2e9, "loss": 3.5},
@@ -69,7 +69,7 @@ def test_blank_lines_count_as_rows_and_hold_none(tmp_path):
 def test_two_header_rows_are_joined(tmp_path):
     """A second header row under spans names each column of the span; a span without one keeps the upper name."""
     text = "params,tokens,wikitext,,piqa,\n,,ppl,bpb,acc,acc_norm\n1e8,2e9,20,0.9,60,61\n2e8,4e9,18,0.8,62,63\n"
-    grid = read_grid(write(tmp_path, text))
+    grid = read_table(write(tmp_path, text))
     assert grid.names == ("params", "tokens", "wikitext/ppl", "wikitext/bpb", "piqa/acc", "piqa/acc_norm")
     assert grid.rows == (3, 4)
 
@@ -77,7 +77,7 @@ def test_two_header_rows_are_joined(tmp_path):
 def test_repeated_and_empty_column_names_can_be_told_apart(tmp_path):
     """Columns of one name are numbered, a column without a name gets its position, and both can be mapped."""
     path = write(tmp_path, ",params,tokens,loss,loss\n0,1e8,2e9,3.5,4.5\n1,2e8,4e9,3.2,4.2\n")
-    assert read_grid(path).names == ("column 1", "params", "tokens", "loss#1", "loss#2")
+    assert read_table(path).names == ("column 1", "params", "tokens", "loss#1", "loss#2")
     assert read_runs(path, mapping={"loss": "loss#2"}).loss.tolist() == [4.5, 4.2]
     with pytest.raises(UsageError, match="2 columns called 'loss'") as caught:
         read_runs(path, mapping={"loss": "loss"})

@@ -7,8 +7,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.errors import FileError, UsageError
-from scaleplan.fitting.preset_file import row_text
-from scaleplan.fitting.runs import Points
+from scaleplan.fitting.runs import Points, row_text
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.reader import read_preset
 

@@ -153,10 +153,10 @@ def _require_place(output: str | None, law: LawFormOptions) -> None:
 
 
 def _written(fitted: FitResult, output: str) -> Iterator[Path]:
-    from scaleplan.fitting.preset_file import group_slug
+    from scaleplan.fitting.fit_result import name_part
 
     for member in fitted.members or (fitted,):
-        name = output if member.group is None else output.replace(_GROUP, group_slug(member.group))
+        name = output if member.group is None else output.replace(_GROUP, name_part(member.group))
         yield member.write(name)
 
 
@@ -164,7 +164,7 @@ def _notices(fitted: FitResult) -> list[Notice]:
     """Say on standard error what must not be overlooked: what is not identified, and what was flagged."""
     found = fitted.diagnosis
     if found is not None:
-        from scaleplan.fitting.preset_file import row_text
+        from scaleplan.fitting.runs import row_text
 
         said = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
         if found.outliers.rows:

@@ -46,26 +46,17 @@ __all__ = ["AdditiveFit", "Alternative", "Coefficient", "Residuals", "fit_points
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coefficient:
-    """A fitted number with its standard error and percentile interval over the resamples.
-
-    ``text`` and ``error_text`` are rounded to what the error justifies.
-    """
+    """A fitted number with its standard error and percentile interval over the resamples; None where unknown."""
 
     name: str
     value: float
-    error: float
-    low: float
-    high: float
+    error: float | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def text(self) -> str:
         """The value, rounded to what its error justifies."""
-        return rounded(self.value, self.error)[0]
-
-    @property
-    def error_text(self) -> str:
-        """The error, to one or two digits."""
-        return rounded(self.value, self.error)[1]
+        return f"{self.value:.10g}" if self.error is None else rounded(self.value, self.error)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,27 +162,22 @@ class AdditiveFit:
         )
 
     def coefficients(self, *, level: float = 0.9) -> tuple[Coefficient, ...]:
-        """Return E, alpha, beta, a = beta/(alpha + beta), A and B with errors; empty without resamples.
+        """Return E, alpha, beta, a = beta/(alpha + beta), A and B, with errors where there are resamples.
 
         A and B are correlated with their exponents to three nines: their own errors say little.
         """
-        if self.resamples is None:
-            return ()
-        law, laws = self.law, self.resamples.laws()
-        pairs = {
-            "E": (law.E, laws.E),
-            "alpha": (law.alpha, laws.alpha),
-            "beta": (law.beta, laws.beta),
-            "a": (law.params_exponent, laws.params_exponent),
-            "A": (law.A, laws.A),
-            "B": (law.B, laws.B),
-        }
-        out = []
-        for name, (value, draws) in pairs.items():
-            column = np.asarray(draws)
-            low, high = central_interval(column, level)
-            out.append(Coefficient(name=name, value=value, error=_error(column, name), low=low, high=high))
-        return tuple(out)
+        law, laws = self.law, None if self.resamples is None else self.resamples.laws()
+        names = {name: name for name in ("E", "alpha", "beta", "a", "A", "B")} | {"a": "params_exponent"}
+        found = []
+        for name, attribute in names.items():
+            value = getattr(law, attribute)
+            if laws is None:
+                found.append(Coefficient(name=name, value=value))
+                continue
+            draws = np.asarray(getattr(laws, attribute))
+            interval = central_interval(draws, level)
+            found.append(Coefficient(name=name, value=value, error=_error(draws, name), interval=interval))
+        return tuple(found)
 
     def on_ray(self, params: float, tokens: float) -> bool:
         """Whether a fit to one ray of tokens per parameter may predict this run: its ratio is that of the runs."""

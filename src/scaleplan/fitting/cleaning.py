@@ -1,27 +1,27 @@
-"""Which rows are not measurements that a law should be fitted to, and why.
+"""The cleaning of a file of runs: which rows are measurements that a law can be fitted to, and why others are not.
+
+Each rule in turn takes rows out, with a reason and the particulars. The order matters: what is no run is gone before
+duplicates are looked for, and what is no measurement before a run is compared with its neighbours.
 
 A *cell* is a set of runs whose sizes, tokens and distinct tokens agree within 1.5 %: rounding to three digits
 moves a value by up to 0.5 %, and no sweep varies sizes by as little. The rules on loss are deliberately coarse: a
 poorly tuned run is a measurement, a run at 1.5 times the loss of its neighbours is a failure.
-
-
-Which rows of a file become runs?  Each rule in turn takes rows out, with a reason and the particulars.
-
-The order matters: what is no run is gone before duplicates are looked for, and what is no measurement before a run
-is compared with its neighbours.
 """
 
 from __future__ import annotations
 
 import math
+import operator
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import escape_control
+from scaleplan.errors import UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.runs import Finding
 from scaleplan.fitting.table import is_missing, to_number, to_text
 
 if TYPE_CHECKING:
@@ -30,35 +30,30 @@ if TYPE_CHECKING:
     from numpy import bool_, float64, int64
     from numpy.typing import NDArray
 
+    from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import Cell, RawTable
 
 __all__ = [
-    "CELL_WIDTH",
-    "DIVERGED_RATIO",
-    "DIVERGED_Z",
-    "REASONS",
-    "ROUNDING",
-    "Finding",
-    "Measured",
     "RowFilter",
     "beaten_by_smaller",
     "best_of_cells",
     "cells_of",
+    "clean",
     "far_above_cell",
+    "read_condition",
     "repeats",
-    "screen",
 ]
 
-CELL_WIDTH = 0.015
+_CELL_WIDTH = 0.015
 """Spread of the logarithm of a size inside a cell."""
 
-ROUNDING = 0.0051
+_ROUNDING = 0.0051
 """Largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00."""
 
-DIVERGED_Z = 8.0
+_DIVERGED_Z = 8.0
 """Robust z of the log loss inside its cell above which a run stands apart: eight scaled median deviations."""
 
-DIVERGED_RATIO = 1.5
+_DIVERGED_RATIO = 1.5
 """Loss over the median of its cell above which a run that stands apart counts as diverged."""
 
 _LEAST_IN_CELL = 4  # runs below which a median says little about the others
@@ -68,35 +63,6 @@ _LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so
 _WITNESSES = 3
 
 _MOST_BEATEN = 0.1  # of the runs; beyond, the file mixes tasks or metrics and no single run is to blame
-
-REASONS: dict[str, str] = {
-    "filtered": "does not meet a condition",
-    "heading": "no run: a section row or the header again",
-    "unreadable": "a cell holds no number",
-    "missing_loss": "no loss",
-    "missing_size": "too little known of params, tokens and flops",
-    "missing_value": "no value in a column that the fit uses",
-    "bad_value": "a size or weight that is not a positive number, or one that no run can have",
-    "zero_loss": "a loss of 0 or below: still running or never evaluated",
-    "crashed": "its state says that it did not finish",
-    "duplicate": "the same row again",
-    "small": "below the least compute asked for",
-    "diverged": "loss far above the other runs of its size",
-    "not_best": "another run of its sweep is better",
-    "same_point": "same sizes and loss as another row, under another name or setting",
-    "outlier": "loss stands apart from the other runs of its size",
-    "worse_than_smaller": "smaller models on fewer tokens have far lower losses",
-}
-"""Why a row is dropped or flagged, and what that means."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One row that was dropped or deserves a look: its number in the file, a key of ``REASONS``, the particulars."""
-
-    row: int
-    reason: str
-    detail: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,6 +91,12 @@ class RowFilter:
         """Remark on the rows of ``mask`` that are still there."""
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
+    def mask(self, positions: Collection[int]) -> NDArray[bool_]:
+        """Return positions as a mask over the rows."""
+        mask = np.zeros(len(self.rows), dtype=bool)
+        mask[list(positions)] = True
+        return mask
+
     def _findings(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> list[Finding]:
         positions = np.flatnonzero(mask).tolist()
         return [Finding(row=self.rows[i], reason=reason, detail=detail(i)) for i in positions]
@@ -141,7 +113,7 @@ def repeats(records: Sequence[Hashable], alive: NDArray[bool_]) -> dict[int, int
     return found
 
 
-def cells_of(codes: NDArray[int64], *sizes: NDArray[float64], width: float = CELL_WIDTH) -> NDArray[int64]:
+def cells_of(codes: NDArray[int64], *sizes: NDArray[float64], width: float = _CELL_WIDTH) -> NDArray[int64]:
     """Return a number for each run's cell: same code, and every log size within ``width`` of the cell's smallest."""
     cells = codes
     for values in sizes:
@@ -163,7 +135,7 @@ def far_above_cell(
 ) -> dict[int, tuple[float, int]]:
     """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell.
 
-    A run stands apart when its log loss is more than ``DIVERGED_Z`` robust deviations (1.4826 times the median
+    A run stands apart when its log loss is more than ``_DIVERGED_Z`` robust deviations (1.4826 times the median
     absolute deviation, at least 1 %) above the median of a cell of at least four runs.
     """
     found = {}
@@ -173,7 +145,7 @@ def far_above_cell(
         logs = np.log(loss[members])
         middle = np.median(logs)
         deviation = max(typical_deviation(logs - middle), _LEAST_DEVIATION)
-        for position in members[logs - middle > DIVERGED_Z * deviation].tolist():
+        for position in members[logs - middle > _DIVERGED_Z * deviation].tolist():
             found[position] = (float(loss[position] / np.exp(middle)), len(members))
     return found
 
@@ -194,7 +166,7 @@ def beaten_by_smaller(
     codes: NDArray[int64],
     alive: NDArray[bool_],
 ) -> dict[int, int] | None:
-    """Return ``{position: witnesses}`` for runs that at least three smaller or equal runs beat by ``DIVERGED_RATIO``.
+    """Return ``{position: witnesses}`` for runs that at least three smaller or equal runs beat by a factor of 1.5.
 
     A witness has the same code, no more parameters, no more tokens, and a loss lower by that factor. None
     when more than a tenth of the runs are beaten by one: then no single run is to blame.
@@ -206,7 +178,7 @@ def beaten_by_smaller(
     for members, suspects in groups:
         for position in suspects:
             no_larger = (params[members] <= params[position]) & (tokens[members] <= tokens[position])
-            witnesses = int(np.sum(no_larger & (loss[members] * DIVERGED_RATIO < loss[position])))
+            witnesses = int(np.sum(no_larger & (loss[members] * _DIVERGED_RATIO < loss[position])))
             if witnesses >= _WITNESSES:
                 found[position] = witnesses
     return found
@@ -223,7 +195,7 @@ def _suspects(
         seen, own = float(tokens[position]), float(loss[position])
         place = bisect_right(frontier_tokens, seen)
         if place and frontier_loss[place - 1] <= own:
-            if frontier_loss[place - 1] * DIVERGED_RATIO < own:
+            if frontier_loss[place - 1] * _DIVERGED_RATIO < own:
                 suspects.append(position)
             continue
         end = place
@@ -253,104 +225,123 @@ _UNFINISHED = frozenset(
 _LEAST_SIZE, _MOST_SIZE = 1e-3, 1e40  # sizes may be in billions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What the columns say about each row: numbers by role, NaN where there is none."""
-
-    loss: NDArray[float64] | None
-    sizes: Mapping[str, NDArray[float64]]  # every size that the fit needs
-    weights: Mapping[str, NDArray[float64]]  # the weight, where the file has one
-    others: Mapping[str, NDArray[float64]]  # every further column that the fit uses
-    distinct: NDArray[float64] | None  # tokens available, where the file says so
-    unreadable: Mapping[int, str]
-    size_columns: Collection[str]  # columns that hold a size in any count, written with any number of digits
-    states: Sequence[Cell] | None
-    named: bool  # whether a column names the runs
-    codes: NDArray[int64]  # the group of each row
-
-    def size(self, role: str) -> NDArray[float64]:
-        """Return one size, or ones where it is not needed."""
-        return self.sizes.get(role, np.ones(len(self.codes)))
-
-
-def screen(
-    grid: RawTable,
-    measured: Measured,
+def clean(
+    table: RawTable,
+    runs: Runs,
     *,
+    needed: Collection[str],
+    unreadable: Mapping[int, str],
+    size_columns: Collection[str],
+    states: Sequence[Cell] | None,
     conditions: Mapping[str, NDArray[bool_]],
     min_flops: float | None,
     best: bool,
     keep: Collection[str],
 ) -> tuple[RowFilter, list[str]]:
-    """Return the sieve with what is left, dropped and flagged, and notes for the reader."""
-    sieve = RowFilter(rows=grid.rows, keep=keep)
-    notes: list[str] = []
+    """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
+
+    Parameters
+    ----------
+    table, runs
+        The file, and what its columns hold for each row: NaN where a cell has no number.
+    needed
+        What every run must have, of params, tokens, flops and loss.
+    unreadable
+        What is wrong with the rows that hold a text for a number, by position.
+    size_columns
+        Columns that hold a size in any count, written with any number of digits.
+    states
+        The state of each run, where the file has it.
+    conditions
+        The rows that meet each condition of the user.
+    min_flops, best, keep
+        As for :func:`scaleplan.fitting.reading.read_runs`.
+
+    """
+    rows = RowFilter(rows=table.rows, keep=keep)
+    sizes = {role: getattr(runs, role) for role in ("params", "tokens", "flops") if role in needed}
     for text, meets in conditions.items():
-        sieve.drop(~meets, "filtered", _always(f"not {escape_control(text)}"))
-    _drop_unmeasured(sieve, grid, measured)
-    if measured.states is not None:
-        notes += _drop_unfinished(sieve, measured.states)
-    again = repeats(_records(grid, measured), sieve.alive)
-    sieve.drop(_mask(again, sieve), "duplicate", lambda i: f"the same as row {grid.rows[again[i]]}")
-    if min_flops is not None:
-        flops = measured.size("flops")
-        sieve.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
-    if measured.loss is not None:
-        notes += _compare(sieve, grid, measured, measured.loss, best=best)
-    return sieve, notes
-
-
-def _drop_unmeasured(sieve: RowFilter, grid: RawTable, measured: Measured) -> None:
-    loss, sizes, unreadable = measured.loss, measured.sizes, measured.unreadable
-    count = len(grid.rows)
-    names = set(grid.names)
-    header = np.array(
-        [not names.isdisjoint(record) and _repeats_header(record, grid.names) for record in grid.records], dtype=bool
+        rows.drop(~meets, "filtered", _always(f"not {escape_control(text)}"))
+    _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
+    notes = [] if states is None else _drop_unfinished(rows, states)
+    codes = _codes(runs)
+    width = 0.0 if runs.labels is None else _ROUNDING  # exports write a run of one name in two ways
+    records = zip(
+        cells_of(codes, *sizes.values(), width=width).tolist(),
+        runs.loss.tolist() if "loss" in needed else [0.0] * len(runs),
+        *_comparable(table, left_out=size_columns),
+        strict=True,
     )
-    sieve.drop(header, "heading", lambda _: "the column names again")
-    sieve.drop(_mask(unreadable, sieve), "unreadable", unreadable.__getitem__)
-    no_loss = np.zeros(count, dtype=bool) if loss is None else np.isnan(loss)
+    again = repeats(list(records), rows.alive)
+    rows.drop(rows.mask(again), "duplicate", lambda i: f"the same as row {table.rows[again[i]]}")
+    ones = np.ones(len(runs))
+    if min_flops is not None:
+        flops = sizes.get("flops", ones)
+        rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
+    if "loss" in needed:
+        params, tokens = (sizes.get(role, ones) for role in ("params", "tokens"))
+        if runs.unique_tokens is not None:
+            codes = cells_of(codes, runs.unique_tokens)
+        notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)
+    return rows, notes
+
+
+def _codes(runs: Runs) -> NDArray[int64]:
+    """Return a number for the group of each run."""
+    groups = runs.group or ("",) * len(runs)
+    codes = {name: code for code, name in enumerate(dict.fromkeys(groups))}
+    return np.array([codes[name] for name in groups], dtype=np.int64)
+
+
+def _drop_unmeasured(
+    rows: RowFilter,
+    table: RawTable,
+    runs: Runs,
+    *,
+    sizes: Mapping[str, NDArray[float64]],
+    with_loss: bool,
+    unreadable: Mapping[int, str],
+) -> None:
+    names = set(table.names)
+    header = [not names.isdisjoint(record) and _repeats_header(record, table.names) for record in table.records]
+    rows.drop(np.array(header, dtype=bool), "heading", lambda _: "the column names again")
+    rows.drop(rows.mask(unreadable), "unreadable", unreadable.__getitem__)
+    loss = runs.loss if with_loss else np.ones(len(runs))
+    no_loss = np.isnan(loss)
     unknown = {role: np.isnan(values) for role, values in sizes.items()}
-    no_size = np.logical_or.reduce([np.zeros(count, dtype=bool), *unknown.values()])
+    no_size = np.logical_or.reduce([np.zeros(len(runs), dtype=bool), *unknown.values()])
 
     def lacking(position: int) -> str:
         return ", ".join(role for role, mask in unknown.items() if mask[position]) + " not given"
 
-    sieve.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
-    sieve.drop(no_loss, "missing_loss", lambda _: "the loss is empty or NaN")
-    if loss is not None:
-        sieve.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
-    for name, values in {**sizes, **measured.weights}.items():
+    rows.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
+    rows.drop(no_loss, "missing_loss", lambda _: "the loss is empty or NaN")
+    rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
+    weights = {} if runs.weight is None else {"weight": runs.weight}
+    for name, values in {**sizes, **weights}.items():
         wrong = np.isinf(values) | (values <= 0)
         if name in sizes:  # beyond these no count of anything can be, and the fit would overflow
             wrong |= (values < _LEAST_SIZE) | (values > _MOST_SIZE)
-        sieve.drop(wrong, "bad_value", _telling(name, values))
-    sieve.drop(no_size, "missing_size", lacking)
-    for name, values in {**measured.others, **measured.weights}.items():
-        sieve.drop(np.isnan(values), "missing_value", _always(f"no value in '{escape_control(name)}'"))
-    if loss is not None:
-        sieve.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
+        rows.drop(wrong, "bad_value", _value_of(name, values))
+    rows.drop(no_size, "missing_size", lacking)
+    for name, values in {**runs.extra, **weights}.items():
+        rows.drop(np.isnan(values), "missing_value", _always(f"no value in '{escape_control(name)}'"))
+    rows.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
 
 
 def _always(text: str) -> Callable[[int], str]:
     return lambda _: text
 
 
-def _telling(name: str, values: NDArray[float64]) -> Callable[[int], str]:
+def _value_of(name: str, values: NDArray[float64]) -> Callable[[int], str]:
     return lambda i: f"{name} is {values[i]:g}"
 
 
-def _records(grid: RawTable, measured: Measured) -> list[tuple[Hashable, ...]]:
-    """Return each row as what it says: numbers by value, the rest as text.
-
-    Sizes are the same up to rounding when a name says that it is the same run: exports write one run in two ways.
-    """
-    loss = np.zeros(len(grid.rows)) if measured.loss is None else measured.loss
-    cells = cells_of(measured.codes, *measured.sizes.values(), width=ROUNDING if measured.named else 0.0)
-    kept = [position for position, name in enumerate(grid.names) if name not in measured.size_columns]
+def _comparable(table: RawTable, *, left_out: Collection[str]) -> list[list[float | str | None]]:
+    """Return the columns with numbers by value and the rest as text: exports write one run in two ways."""
     known: dict[Cell, float | str | None] = {}
-    columns = [[_value(record[position], known) for record in grid.records] for position in kept]
-    return list(zip(cells.tolist(), loss.tolist(), *columns, strict=True))
+    kept = [position for position, name in enumerate(table.names) if name not in left_out]
+    return [[_value(record[position], known) for record in table.records] for position in kept]
 
 
 def _value(cell: Cell, known: dict[Cell, float | str | None]) -> float | str | None:
@@ -369,8 +360,8 @@ def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:
     return len(filled) > 1 and all(isinstance(cell, str) and cell.strip() == name for cell, name in filled)
 
 
-def _drop_unfinished(sieve: RowFilter, states: Sequence[Cell]) -> list[str]:
-    """Drop runs that did not finish; when no run of the file did, the column says nothing and only flags."""
+def _drop_unfinished(rows: RowFilter, states: Sequence[Cell]) -> list[str]:
+    """Drop runs that did not finish; when no run of the file did, the column only flags."""
     words = [to_text(cell).casefold() for cell in states]
     unfinished = np.array([word in _UNFINISHED for word in words], dtype=bool)
     finished = np.array([word in _FINISHED for word in words], dtype=bool)
@@ -379,46 +370,124 @@ def _drop_unfinished(sieve: RowFilter, states: Sequence[Cell]) -> list[str]:
         return f"state '{escape_control(words[position])}'"
 
     if finished.any():
-        sieve.drop(unfinished, "crashed", detail)
+        rows.drop(unfinished, "crashed", detail)
         return []
-    count = int(np.sum(unfinished & sieve.alive))
-    sieve.flag(unfinished, "crashed", detail)
+    count = int(np.sum(unfinished & rows.alive))
+    rows.flag(unfinished, "crashed", detail)
     return [f"no run is marked finished: {count} runs with another state are kept"] if count else []
 
 
 def _compare(
-    sieve: RowFilter, grid: RawTable, measured: Measured, loss: NDArray[float64], *, best: bool
+    rows: RowFilter,
+    loss: NDArray[float64],
+    *,
+    params: NDArray[float64],
+    tokens: NDArray[float64],
+    codes: NDArray[int64],
+    best: bool,
 ) -> list[str]:
     """Compare runs of the same size, then larger runs with smaller ones."""
-    rows = grid.rows
-    params, tokens = measured.size("params"), measured.size("tokens")
-    codes = measured.codes if measured.distinct is None else cells_of(measured.codes, measured.distinct)
+    numbers = rows.rows
     cells = cells_of(codes, params, tokens)
-    apart = far_above_cell(loss, cells, sieve.alive)
+    apart = far_above_cell(loss, cells, rows.alive)
 
     def detail(position: int) -> str:
         factor, count = apart[position]
         return f"loss {loss[position]:.4g} is {factor:.2f} times the median of the {count} runs of that size"
 
-    diverged = {position: item for position, item in apart.items() if item[0] > DIVERGED_RATIO}
-    sieve.drop(_mask(diverged, sieve), "diverged", detail)
+    diverged = {position: item for position, item in apart.items() if item[0] > _DIVERGED_RATIO}
+    rows.drop(rows.mask(diverged), "diverged", detail)
     same = repeats(
-        list(zip(codes.tolist(), params.tolist(), tokens.tolist(), loss.tolist(), strict=True)), sieve.alive
+        list(zip(codes.tolist(), params.tolist(), tokens.tolist(), loss.tolist(), strict=True)), rows.alive
     )
     if best:
-        better = best_of_cells(loss, cells, sieve.alive)
-        sieve.drop(_mask(better, sieve), "not_best", lambda i: f"row {rows[better[i]]} has {loss[better[i]]:.4g}")
-    sieve.flag(_mask(same, sieve), "same_point", lambda i: f"sizes and loss of row {rows[same[i]]}")
-    sieve.flag(_mask({i: item for i, item in apart.items() if i not in diverged}, sieve), "outlier", detail)
-    beaten = beaten_by_smaller(params, tokens, loss, codes, sieve.alive)
+        better = best_of_cells(loss, cells, rows.alive)
+        rows.drop(rows.mask(better), "not_best", lambda i: f"row {numbers[better[i]]} has {loss[better[i]]:.4g}")
+    rows.flag(rows.mask(same), "same_point", lambda i: f"sizes and loss of row {numbers[same[i]]}")
+    rows.flag(rows.mask(apart.keys() - diverged.keys()), "outlier", detail)
+    beaten = beaten_by_smaller(params, tokens, loss, codes, rows.alive)
     if beaten is None:
         return ["many runs have a far higher loss than smaller ones; if the file mixes tasks, --group separates them"]
-    worse = f"have a loss at least {DIVERGED_RATIO:g} times lower"
-    sieve.flag(_mask(beaten, sieve), "worse_than_smaller", lambda i: f"{beaten[i]} runs no larger {worse}")
+    worse = f"have a loss at least {_DIVERGED_RATIO:g} times lower"
+    rows.flag(rows.mask(beaten), "worse_than_smaller", lambda i: f"{beaten[i]} runs no larger {worse}")
     return []
 
 
-def _mask(positions: Collection[int], sieve: RowFilter) -> NDArray[bool_]:
-    mask = np.zeros(len(sieve.rows), dtype=bool)
-    mask[list(positions)] = True
-    return mask
+_OPERATORS = re.compile(r"==|!=|<=|>=|=|<|>|~")
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition on a column or a role: ``lr <= 1e-3``, ``group = rw``, ``State != crashed``, ``name ~ ^rw_``.
+
+    Two numbers are compared as numbers, anything else as text. A row without a value in the column meets ``!=`` and
+    nothing else.
+    """
+
+    column: str
+    operator: str
+    value: str
+
+    def meets(self, cells: Sequence[Cell]) -> list[bool]:
+        """Return for each cell whether it meets the condition."""
+        if self.operator == "~":
+            pattern = re.compile(self.value)
+            return [pattern.search(to_text(cell)) is not None for cell in cells]
+        wanted = _number(self.value)
+        if self.operator in _COMPARE:
+            compare = _COMPARE[self.operator]
+            return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
+        equal = [self._equals(cell, wanted) for cell in cells]
+        return [not item for item in equal] if self.operator == "!=" else equal
+
+    def _equals(self, cell: Cell, wanted: float | None) -> bool:
+        if to_text(cell) == self.value:
+            return True
+        return wanted is not None and _number(cell) == wanted
+
+
+def read_condition(text: str, *, columns: Collection[str]) -> Condition:
+    """Read a condition whose left side is one of ``columns``.
+
+    Raises
+    ------
+    UsageError
+        When there is no operator, a text is compared by order, or a regular expression is invalid.
+    UnknownNameError
+        When the left side is no column.
+
+    """
+    matches = list(_OPERATORS.finditer(text))
+    if not matches:
+        hint = "write COLUMN OPERATOR VALUE with one of = != < <= > >= ~, as in 'lr <= 1e-3'"
+        raise UsageError(f"condition {quote(text)} has no operator", hint=hint)
+    known = [match for match in matches if text[: match.start()].strip() in columns]
+    if not known:
+        raise UnknownNameError("column", text[: matches[0].start()].strip(), columns)
+    match = known[-1]  # the longest name: a column may be called 'a=b'
+    sign = "=" if match[0] == "==" else match[0]
+    value = text[match.end() :].strip()
+    if sign in _COMPARE and _number(value) is None:
+        raise UsageError(f"condition {quote(text)}: {quote(value)} is not a number, and '{sign}' compares numbers")
+    if sign == "~":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise UsageError(f"condition {quote(text)}: invalid regular expression: {error}") from None
+    return Condition(column=text[: match.start()].strip(), operator=sign, value=value)
+
+
+def _number(cell: Cell) -> float | None:
+    if is_missing(cell) or isinstance(cell, bool):
+        return None
+    try:
+        return to_number(cell)
+    except ValueError:
+        return None

@@ -1,20 +1,12 @@
-r"""Which column of a table of runs holds the parameters, the tokens, the compute, the loss.
+r"""The columns of a table of runs: which one holds the parameters, the tokens, the compute, the loss.
 
-Recognition is a table of names, tried in order, and nothing else, so that a choice can be explained: a column with
-the role's own name (``params`` or ``N``) wins over a usual name (``n_params``), that over a name of a particular
-count (``non_emb_params``). Two candidates of equal rank with different values are an error that lists them.
+The user's own mapping comes first. Otherwise recognition is a table of names, tried in order, and nothing else, so
+that a choice can be explained: a column with the role's own name (``params`` or ``N``) wins over a usual name
+(``n_params``), that over a name of a particular count (``non_emb_params``). A column without a single value is no
+candidate, and columns with the same values are one. Every choice among several is a note; a choice that would be a
+guess is an error.
 
-
-Where a file keeps each role, and how that is explained.
-
-The user's own mapping comes first, then the names that :mod:`scaleplan.fitting.columns` knows. A column without a
-single value is no candidate, and columns with the same values are one. Every choice among several is a note; a
-choice that would be a guess is an error.
-
-
-How a user says where the values of a role are, and which values those are.
-
-::
+A mapping is one of::
 
     COLUMN              the cells of a column, as they are
     log10(COLUMN)       the cells are logarithms to base 10
@@ -23,17 +15,10 @@ How a user says where the values of a role are, and which values those are.
     20, 7B              no column at all: the same number for every run
 
 A column whose name is exactly the text always wins, so that any name can be written.
-
-
-Which rows does the user want? ``lr <= 1e-3``, ``group = rw``, ``State != crashed``, ``name ~ ^rw_``.
-
-A condition is a column (or a role: params, tokens, flops, loss …), an operator and a value. Two numbers are compared
-as numbers, anything else as text. A row without a value in the column meets ``!=`` and nothing else.
 """
 
 from __future__ import annotations
 
-import operator
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -42,30 +27,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.table import is_missing, to_number, to_numbers, to_text
+from scaleplan.fitting.table import to_number, to_numbers, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy import bool_, float64
     from numpy.typing import NDArray
 
     from scaleplan.fitting.table import Cell, RawTable
 
-__all__ = [
-    "LOSS_UNITS",
-    "ROLES",
-    "ColumnCandidate",
-    "ColumnMapping",
-    "Condition",
-    "candidates",
-    "listed",
-    "loss_unit_of",
-    "read_binding",
-    "read_condition",
-    "recognise",
-    "words",
-]
+__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "read_mapping", "recognise", "words"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -89,81 +61,46 @@ LOSS_UNITS: dict[str, str] = {
 }
 """The units in which a loss column can be written."""
 
-_NAMES: dict[str, tuple[frozenset[str], ...]] = {
+_NAMES = {
     "params": (
-        frozenset({"params", "n"}),
-        frozenset(
-            {
-                *(
-                    "n params",
-                    "num params",
-                    "nparams",
-                    "parameters",
-                    "n parameters",
-                    "num parameters",
-                    "model params",
-                ),
-                *("param count", "params count", "parameter count", "model size", "size", "model parameters"),
-            }
+        "params, n",
+        (
+            "n params, num params, nparams, parameters, n parameters, num parameters, model params, "
+            "param count, params count, parameter count, model size, size, model parameters"
         ),
-        frozenset(
-            {
-                *("total params", "params total", "n total", "n params total", "total parameters", "n all"),
-                *(
-                    "non emb params",
-                    "non embedding params",
-                    "params non emb",
-                    "params non embedding",
-                    "nonemb params",
-                ),
-                *("params no emb", "params no embed", "n non emb", "n non embedding", "non embedding parameters"),
-                *("n params non embedding", "n nonemb", "active params", "n active", "params active"),
-            }
+        (
+            "total params, params total, n total, n params total, total parameters, n all, non emb params, "
+            "non embedding params, params non emb, params non embedding, nonemb params, params no emb, "
+            "params no embed, n non emb, n non embedding, non embedding parameters, n params non embedding, "
+            "n nonemb, active params, n active, params active"
         ),
     ),
     "tokens": (
-        frozenset({"tokens", "d"}),
-        frozenset(
-            {
-                *(
-                    "d tokens",
-                    "train tokens",
-                    "training tokens",
-                    "n tokens",
-                    "num tokens",
-                    "num token",
-                    "tokens seen",
-                ),
-                *("total tokens", "tokens total", "token count", "tokens trained", "n train tokens", "seen tokens"),
-                *("total train tokens", "num train tokens", "tokens processed", "n training tokens"),
-            }
+        "tokens, d",
+        (
+            "d tokens, train tokens, training tokens, n tokens, num tokens, num token, tokens seen, "
+            "total tokens, tokens total, token count, tokens trained, n train tokens, seen tokens, "
+            "total train tokens, num train tokens, tokens processed, n training tokens"
         ),
     ),
     "flops": (
-        frozenset({"flops", "flop", "c"}),
-        frozenset(
-            {
-                *(
-                    "c flops",
-                    "compute",
-                    "train flops",
-                    "training flop",
-                    "training flops",
-                    "total flops",
-                    "train flop",
-                ),
-                *("flops total", "n flops", "compute budget", "training compute", "train compute", "flops budget"),
-                *("c compute", "total compute", "total training flops", "total train flops"),
-            }
+        "flops, flop, c",
+        (
+            "c flops, compute, train flops, training flop, training flops, total flops, train flop, "
+            "flops total, n flops, compute budget, training compute, train compute, flops budget, c compute, "
+            "total compute, total training flops, total train flops"
         ),
     ),
-    "tokens_per_param": (frozenset(),),  # never by name: it only stands in for parameters or tokens on request
-    "unique_tokens": (frozenset({"unique tokens", "n unique tokens", "num unique tokens", "unique d", "d unique"}),),
-    "weight": (frozenset({"weight", "weights", "fit weight"}),),
-    "group": (frozenset(),),  # never by name: grouping changes what is fitted
-    "name": (frozenset({"name", "run", "run name", "run id", "id", "key"}),),
-    "state": (frozenset({"state", "status", "run state"}),),
+    "tokens_per_param": (),  # never by name: it only stands in for parameters or tokens on request
+    "unique_tokens": ("unique tokens, n unique tokens, num unique tokens, unique d, d unique",),
+    "weight": ("weight, weights, fit weight",),
+    "group": (),  # never by name: grouping changes what is fitted
+    "name": ("name, run, run name, run id, id, key",),
+    "state": ("state, status, run state",),
 }
+"""The names of each role, best first: its own, usual ones, those of a particular count."""
+
+_KNOWN = {role: tuple(frozenset(names.split(", ")) for names in tiers) for role, tiers in _NAMES.items()}
 
 _LOSS_NAMES = {
     "nats": {"loss", "l", "final loss", "nll"},
@@ -194,7 +131,7 @@ _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnCandidate:
+class _Candidate:
     """A column that may play a role; the lower ``rank`` wins."""
 
     name: str
@@ -206,31 +143,31 @@ def words(name: str) -> str:
     return _NOT_WORD.sub(" ", _CAMEL.sub(" ", name.rpartition("#")[0] or name).lower()).strip()
 
 
-def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> list[ColumnCandidate]:
+def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> list[_Candidate]:
     """Return the columns whose name says that they play ``role``, best rank first, in file order within a rank."""
     rank = _loss_rank if role == "loss" else _rank
     key = loss_unit if role == "loss" else role
-    found = [ColumnCandidate(name=name, rank=place) for name in names if (place := rank(key, name)) is not None]
+    found = [_Candidate(name=name, rank=place) for name in names if (place := rank(key, name)) is not None]
     return sorted(found, key=lambda candidate: candidate.rank)
 
 
-def loss_unit_of(name: str) -> str | None:
-    """Return the unit other than nats that a column name speaks of, or None."""
-    spoken = set(words(name).split())
+def _loss_unit(name: str) -> str | None:
+    """Return the unit other than nats that a column name contains, or None."""
+    parts = set(words(name).split())
     for unit in ("ppl", "bpb", "bits"):
-        if spoken & _LOSS_WORDS[unit] or words(name) in _LOSS_NAMES[unit]:
+        if parts & _LOSS_WORDS[unit] or words(name) in _LOSS_NAMES[unit]:
             return unit
     return None
 
 
-def listed(names: Sequence[str], *, most: int = 12) -> str:
+def _listed(names: Sequence[str], *, most: int = 12) -> str:
     """Return column names for a message, shortened when there are many."""
     shown = ", ".join(f"'{escape_control(name)[:60]}'" for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def _rank(role: str, name: str) -> int | None:
-    for tier, known in enumerate(_NAMES[role]):
+    for tier, known in enumerate(_KNOWN[role]):
         for part, form in enumerate(_forms(name)):
             if form in known:
                 return max(tier, min(part, 1))
@@ -241,10 +178,10 @@ def _loss_rank(unit: str, name: str) -> int | None:
     full = words(name)
     if full in _LOSS_NAMES[unit]:
         return 0
-    spoken = set(full.split())
-    if spoken & _NOT_A_LOSS or (unit == "nats" and loss_unit_of(name) is not None):
+    parts = set(full.split())
+    if parts & _NOT_A_LOSS or (unit == "nats" and _loss_unit(name) is not None):
         return None
-    return 1 if spoken & _LOSS_WORDS[unit] else None
+    return 1 if parts & _LOSS_WORDS[unit] else None
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -261,7 +198,7 @@ _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
-    """Where the values of one role come from; ``text`` says it as the user would."""
+    """Where the values of one role come from; ``text`` is how the user would write it."""
 
     text: str
     column: str | None = None
@@ -270,24 +207,24 @@ class ColumnMapping:
     scale: float = 1.0
     constant: float | None = None
 
-    def cells(self, grid: RawTable) -> list[Cell]:
+    def cells(self, table: RawTable) -> list[Cell]:
         """Return the cells, with the text that the pattern finds where there is a pattern."""
         if self.column is None:
-            return [self.constant] * len(grid.rows)
-        cells = grid.column(self.column)
+            return [self.constant] * len(table.rows)
+        cells = table.column(self.column)
         if self.pattern is None:
             return cells
         matches = [self.pattern.search(to_text(cell)) for cell in cells]
         return [match[1] if match is not None else None for match in matches]
 
-    def numbers(self, grid: RawTable) -> tuple[NDArray[float64], Mapping[int, str]]:
+    def numbers(self, table: RawTable) -> tuple[NDArray[float64], Mapping[int, str]]:
         """Return one number a row, NaN where there is none, and the text of the cells that cannot be read."""
-        numbers, unreadable = to_numbers(self.cells(grid))
+        numbers, unreadable = to_numbers(self.cells(table))
         with np.errstate(over="ignore"):
             return (10.0**numbers if self.log10 else numbers) * self.scale, unreadable
 
 
-def read_binding(text: str, grid: RawTable, *, role: str) -> ColumnMapping:
+def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
     """Read what the user wrote for a role.
 
     Raises
@@ -298,34 +235,34 @@ def read_binding(text: str, grid: RawTable, *, role: str) -> ColumnMapping:
         When the regular expression is invalid or has no group.
 
     """
-    if text in grid.names:
+    if text in table.names:
         return ColumnMapping(text=text, column=text)
     if match := _LOG10.fullmatch(text.strip()):
-        return ColumnMapping(text=text, column=_column(match["inner"], grid), log10=True)
+        return ColumnMapping(text=text, column=_column(match["inner"], table), log10=True)
     column, tilde, pattern = text.partition("~")
     if tilde:
-        return ColumnMapping(text=text, column=_column(column, grid), pattern=_pattern(pattern, role))
+        return ColumnMapping(text=text, column=_column(column, table), pattern=_pattern(pattern, role))
     column, star, factor = text.rpartition("*")
     if star:
-        return ColumnMapping(text=text, column=_column(column, grid), scale=_positive(factor, role))
+        return ColumnMapping(text=text, column=_column(column, table), scale=_positive(factor, role))
     try:
         return ColumnMapping(text=text, constant=_positive(text, role))
     except UsageError:
-        return ColumnMapping(text=text, column=_column(text, grid))
+        return ColumnMapping(text=text, column=_column(text, table))
 
 
-def _column(text: str, grid: RawTable) -> str:
+def _column(text: str, table: RawTable) -> str:
     name = text.strip()
-    if name in grid.names:
+    if name in table.names:
         return name
-    folded = [known for known in grid.names if known.casefold() == name.casefold()]
+    folded = [known for known in table.names if known.casefold() == name.casefold()]
     if len(folded) == 1:
         return folded[0]
-    repeated = [known for known in grid.names if known.rpartition("#")[0] == name]
+    repeated = [known for known in table.names if known.rpartition("#")[0] == name]
     if repeated:
-        hint = f"name one of {listed(repeated)}"
-        raise UsageError(f"{grid.source} has {len(repeated)} columns called {quote(name)}", hint=hint)
-    raise UnknownNameError("column", name, grid.names)
+        hint = f"name one of {_listed(repeated)}"
+        raise UsageError(f"{table.source} has {len(repeated)} columns called {quote(name)}", hint=hint)
+    raise UnknownNameError("column", name, table.names)
 
 
 def _pattern(text: str, role: str) -> re.Pattern[str]:
@@ -355,9 +292,9 @@ _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKM
 
 
 def recognise(
-    grid: RawTable, *, mapping: Mapping[str, str], log10: Collection[str], loss_unit: str, needed: Collection[str]
+    table: RawTable, *, mapping: Mapping[str, str], log10: Collection[str], loss_unit: str, needed: Collection[str]
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
-    """Return the binding of each role that the file has, and notes on choices a reader may want to change.
+    """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
 
     Raises
     ------
@@ -370,211 +307,134 @@ def recognise(
     for role in mapping:
         if role not in ROLES:
             raise UnknownNameError("role", role, ROLES)
-    bindings = {role: read_binding(text, grid, role=role) for role, text in mapping.items()}
+    columns = {role: read_mapping(text, table, role=role) for role, text in mapping.items()}
     notes: list[str] = []
-    if "loss" not in bindings and "loss" in needed:
-        _add(bindings, notes, "loss", found=_loss_candidates(grid, loss_unit), grid=grid, needed=True)
-    with_loss = np.isfinite(bindings["loss"].numbers(grid)[0]) if "loss" in bindings else None
+    if "loss" not in columns and "loss" in needed:
+        _add(columns, notes, "loss", found=_loss_candidates(table, loss_unit), table=table, needed=True)
+    with_loss = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
     for role in ("params", "tokens", "flops", "unique_tokens", "weight"):
-        if role not in bindings:
+        if role not in columns:
             _add(
-                bindings,
+                columns,
                 notes,
                 role,
-                found=candidates(role, grid.names),
-                grid=grid,
+                found=candidates(role, table.names),
+                table=table,
                 needed=role in needed,
                 with_loss=with_loss,
             )
     for role in ("name", "state"):
-        found = candidates(role, grid.names)
-        if role not in bindings and found:
-            bindings[role] = ColumnMapping(text=found[0].name, column=found[0].name)
-    _apply_log10(bindings, log10, grid)
-    if "group" not in bindings:
+        found = candidates(role, table.names)
+        if role not in columns and found:
+            columns[role] = ColumnMapping(text=found[0].name, column=found[0].name)
+    _apply_log10(columns, log10, table)
+    if "group" not in columns:
         notes += [
             f"column {quote(name)} may separate groups: --group {quote(name)}"
-            for name in grid.names
+            for name in table.names
             if words(name) == "group"
         ]
-    _require(bindings, needed, grid, loss_unit)
-    return bindings, notes
+    _require(columns, needed, table, loss_unit)
+    return columns, notes
 
 
-def _loss_candidates(grid: RawTable, loss_unit: str) -> list[ColumnCandidate]:
-    found = candidates("loss", grid.names, loss_unit=loss_unit)
-    return found or (candidates("loss", grid.names) if loss_unit != "nats" else [])
+def _loss_candidates(table: RawTable, loss_unit: str) -> list[_Candidate]:
+    found = candidates("loss", table.names, loss_unit=loss_unit)
+    return found or (candidates("loss", table.names) if loss_unit != "nats" else [])
 
 
 def _add(
-    bindings: dict[str, ColumnMapping],
+    columns: dict[str, ColumnMapping],
     notes: list[str],
     role: str,
     *,
-    found: Sequence[ColumnCandidate],
-    grid: RawTable,
+    found: Sequence[_Candidate],
+    table: RawTable,
     needed: bool,
     with_loss: NDArray[bool_] | None = None,
 ) -> None:
     """Bind a role to the best of its candidates that has values in rows with a loss."""
-    distinct: list[tuple[ColumnCandidate, ColumnMapping]] = []
+    distinct: list[tuple[_Candidate, ColumnMapping]] = []
     seen: list[NDArray[float64]] = []
     for candidate in found:
-        binding = ColumnMapping(text=candidate.name, column=candidate.name)
-        numbers = binding.numbers(grid)[0]
+        mapped = ColumnMapping(text=candidate.name, column=candidate.name)
+        numbers = mapped.numbers(table)[0]
         if with_loss is not None:
             numbers = np.where(with_loss, numbers, np.nan)
         if np.isfinite(numbers).any() and not any(np.array_equal(numbers, other, equal_nan=True) for other in seen):
-            distinct.append((candidate, binding))
+            distinct.append((candidate, mapped))
             seen.append(numbers)
     if not distinct:
         return
     best = [candidate.name for candidate, _ in distinct if candidate.rank == distinct[0][0].rank]
     if len(best) > 1 and not needed:
-        notes.append(f"{len(best)} columns could be {role}, and none is needed: {listed(best)}")
+        notes.append(f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}")
         return
     if len(best) > 1:
         likely = next((name for name in best if _EVALUATION & set(words(name).split())), best[0])
         hint = f"choose with --map '{role}={escape_control(likely)}'"
-        raise FileError(f"{grid.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
-    bindings[role] = distinct[0][1]
+        raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {_listed(best)}", hint=hint)
+    columns[role] = distinct[0][1]
     others = [candidate.name for candidate, _ in distinct[1:]]
     if others:
-        notes.append(f"{role} is column {quote(best[0])}; --map {role}=… chooses {listed(others)} instead")
+        notes.append(f"{role} is column {quote(best[0])}; --map {role}=… chooses {_listed(others)} instead")
 
 
-def _apply_log10(bindings: dict[str, ColumnMapping], log10: Collection[str], grid: RawTable) -> None:
+def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], table: RawTable) -> None:
     for name in log10:
-        column = name if name in grid.names else None
-        roles = [role for role, bound in bindings.items() if (bound.column == column if column else role == name)]
+        column = name if name in table.names else None
+        roles = [role for role, mapped in columns.items() if (mapped.column == column if column else role == name)]
         if not roles:
             if column is None:
-                raise UnknownNameError("column", name, grid.names)
+                raise UnknownNameError("column", name, table.names)
             raise UsageError(
                 f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
             )
         for role in roles:
-            old = bindings[role]
-            bindings[role] = ColumnMapping(
+            old = columns[role]
+            columns[role] = ColumnMapping(
                 text=f"log10({old.text})", column=old.column, pattern=old.pattern, log10=True
             )
 
 
-def _require(bindings: Mapping[str, ColumnMapping], needed: Collection[str], grid: RawTable, loss_unit: str) -> None:
-    if "loss" in needed and "loss" not in bindings:
-        raise _no_loss(grid, loss_unit)
-    have = {role for role in ("params", "tokens", "flops", "tokens_per_param") if role in bindings}
+def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:
+    if "loss" in needed and "loss" not in columns:
+        raise _no_loss(table, loss_unit)
+    have = {role for role in ("params", "tokens", "flops", "tokens_per_param") if role in columns}
     lacking = [role for role in ("params", "tokens", "flops") if role in needed and role not in have]
     if not lacking or len(have) >= 2:  # any two give the third
         return
     role = next((role for role in ("params", "tokens") if role not in have), lacking[0])
-    said = f"{grid.source}: no column for the {ROLES[role]}"
-    pattern = _text_with_sizes(grid) if role == "params" else None
+    problem = f"{table.source}: no column for the {ROLES[role]}"
+    pattern = _text_with_sizes(table) if role == "params" else None
     if pattern is not None:
         column, prefix = pattern
         raise FileError(
-            f"{said}; the size seems to be inside the text of column {quote(column)} ('{prefix}…')",
+            f"{problem}; the size seems to be inside the text of column {quote(column)} ('{prefix}…')",
             hint=f"--map 'params={escape_control(column)}~{prefix}([\\d.]+[kmbKMB])' takes it from there",
         )
     needs = "two of params, tokens and flops are needed, the third follows"
-    raise FileError(said, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(grid.names)}")
+    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {_listed(table.names)}")
 
 
-def _no_loss(grid: RawTable, loss_unit: str) -> FileError:
-    for name in grid.names:
-        unit = loss_unit_of(name)
+def _no_loss(table: RawTable, loss_unit: str) -> FileError:
+    for name in table.names:
+        unit = _loss_unit(name)
         if unit is not None and unit != loss_unit:
-            said = f"no column for the loss in {loss_unit}, {quote(name)} is in {unit}"
+            problem = f"no column for the loss in {loss_unit}, {quote(name)} is in {unit}"
             hint = f"--loss-unit {unit} ({LOSS_UNITS[unit]}) reads it, --map loss=COLUMN names another"
-            return FileError(f"{grid.source}: {said}", hint=hint)
-    hint = f"choose with --map loss=COLUMN; columns: {listed(grid.names)}"
-    return FileError(f"{grid.source}: no column with values for the final loss", hint=hint)
+            return FileError(f"{table.source}: {problem}", hint=hint)
+    hint = f"choose with --map loss=COLUMN; columns: {_listed(table.names)}"
+    return FileError(f"{table.source}: no column with values for the final loss", hint=hint)
 
 
-def _text_with_sizes(grid: RawTable) -> tuple[str, str] | None:
+def _text_with_sizes(table: RawTable) -> tuple[str, str] | None:
     """Return a text column and the word before the size that most of its cells share: ('Name', 'model-')."""
-    for name in grid.names:
-        cells = [to_text(cell) for cell in grid.column(name)]
+    for name in table.names:
+        cells = [to_text(cell) for cell in table.column(name)]
         prefixes = Counter(prefix for cell in cells for prefix in set(_SIZE_IN_TEXT.findall(cell)))
         if prefixes:
             prefix, count = prefixes.most_common(1)[0]
             if 2 * count > len(cells):
                 return name, prefix
     return None
-
-
-_OPERATORS = re.compile(r"==|!=|<=|>=|=|<|>|~")
-
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """One condition on the cells of a column; ``text`` is how the user wrote it."""
-
-    text: str
-    column: str
-    operator: str
-    value: str
-
-    def meets(self, cells: Sequence[Cell]) -> list[bool]:
-        """Return for each cell whether it meets the condition."""
-        if self.operator == "~":
-            pattern = re.compile(self.value)
-            return [pattern.search(to_text(cell)) is not None for cell in cells]
-        wanted = _number(self.value)
-        if self.operator in _COMPARE:
-            compare = _COMPARE[self.operator]
-            return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
-        equal = [self._equals(cell, wanted) for cell in cells]
-        return [not item for item in equal] if self.operator == "!=" else equal
-
-    def _equals(self, cell: Cell, wanted: float | None) -> bool:
-        if to_text(cell) == self.value:
-            return True
-        return wanted is not None and _number(cell) == wanted
-
-
-def read_condition(text: str, *, columns: Collection[str]) -> Condition:
-    """Read a condition whose left side is one of ``columns``.
-
-    Raises
-    ------
-    UsageError
-        When there is no operator, an order is asked of a text, or a regular expression is invalid.
-    UnknownNameError
-        When the left side is no column.
-
-    """
-    matches = list(_OPERATORS.finditer(text))
-    if not matches:
-        hint = "write COLUMN OPERATOR VALUE with one of = != < <= > >= ~, as in 'lr <= 1e-3'"
-        raise UsageError(f"condition {quote(text)} has no operator", hint=hint)
-    known = [match for match in matches if text[: match.start()].strip() in columns]
-    if not known:
-        raise UnknownNameError("column", text[: matches[0].start()].strip(), columns)
-    match = known[-1]  # the longest name: a column may be called 'a=b'
-    sign = "=" if match[0] == "==" else match[0]
-    value = text[match.end() :].strip()
-    if sign in _COMPARE and _number(value) is None:
-        raise UsageError(f"condition {quote(text)}: {quote(value)} is not a number, and '{sign}' compares numbers")
-    if sign == "~":
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise UsageError(f"condition {quote(text)}: invalid regular expression: {error}") from None
-    return Condition(text=text, column=text[: match.start()].strip(), operator=sign, value=value)
-
-
-def _number(cell: Cell) -> float | None:
-    if is_missing(cell) or isinstance(cell, bool):
-        return None
-    try:
-        return to_number(cell)
-    except ValueError:
-        return None

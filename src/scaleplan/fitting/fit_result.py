@@ -1,63 +1,51 @@
-"""A law that was fitted to a file of runs, with what was asked, what was read, and how far to trust it.
-
-What a fitted law says at a budget: asked of the planner, so that the answer is the one its preset will give.
-
-What is asked of a fit, checked before any work is done: the form, the method, the objective, the resamples.
-"""
+"""The result of a fit: a law with its errors, the plan at a target, and how JSON and a preset file write it."""
 
 from __future__ import annotations
 
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError, UnknownNameError, UsageError, quote
-from scaleplan.fitting.curve_fit import CURVES
+from scaleplan.errors import FileError, UsageError, escape_control
+from scaleplan.files import write_atomic
+from scaleplan.fitting.columns import words
+from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
+from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
-from scaleplan.presets.preset import PARAMS_CONVENTIONS
+from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
+from scaleplan.presets.reader import preset_of
+from scaleplan.toml_table import Table, as_mapping, toml_text
+from scaleplan.units import format_count, format_flops, format_number
+from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit
+    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
-    from scaleplan.fitting.objective import Objective
+    from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
+    from scaleplan.fitting.surface_report import Variation
     from scaleplan.laws.base import Law
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset, Uncertainty
 
-__all__ = [
-    "FORMS",
-    "METHODS",
-    "PRESET_NAME",
-    "FitRequest",
-    "FitResult",
-    "Value",
-    "form_named",
-    "is_curve",
-    "on_bound",
-    "plain_values",
-    "told",
-]
+__all__ = ["FitResult", "name_part"]
 
+_NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A fitted number; ``error`` is its standard error and ``interval`` its interval over the resamples, or None."""
+_NOT_IN_FILE = "not in the file; state it with the law"
 
-    name: str
-    value: float
-    error: float | None = None
-    interval: tuple[float, float] | None = None
+_SURFACE_KEYS = ("flags", "information", "outliers", "influence", "alternatives", "resampling", "backtest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,8 +56,8 @@ class FitResult:
     ----------
     runs
         The runs that were read, and the account of those that were not used.
-    request, reading
-        What was asked of the fit, and of the reading of the file where it was not the default.
+    request
+        The settings of the fit.
     law
         The law in raw units; None for groups, and for repetition, which is no law of its own.
     values
@@ -80,11 +68,11 @@ class FitResult:
     remarks
         What must be known of this fit, one sentence each.
     uncertainty
-        What a preset says of the coefficients; None where the method gives none.
+        What a preset holds of the errors of the coefficients; None where the method gives none.
     diagnosis
         The diagnosis of an additive surface, None for any other form.
     approaches
-        The methods side by side, when all were asked for.
+        The methods side by side, for the method ``all``.
     members
         The fit of each group, when grouped.
     group
@@ -94,9 +82,8 @@ class FitResult:
 
     runs: Runs
     request: FitRequest
-    reading: Mapping[str, object]
-    law: Law | None
-    values: tuple[Value, ...] = ()
+    law: Law | None = None
+    values: tuple[Coefficient, ...] = ()
     score: float | None = None
     residuals: NDArray[float64] | None = None
     converged: bool = True
@@ -114,6 +101,11 @@ class FitResult:
         return None if self.diagnosis is None else self.diagnosis.identified
 
     @property
+    def status(self) -> str | None:
+        """``identified`` or ``not identified``; None for a form that has no such question."""
+        return None if self.diagnosis is None else self.diagnosis.status
+
+    @property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
         return None if self.diagnosis is None else self.diagnosis.refusal
@@ -127,222 +119,323 @@ class FitResult:
 
     @property
     def target_flops(self) -> float | None:
-        """The budget at which the law is told: the one asked for, or ten times the largest run."""
-        import numpy as np
-
+        """The budget to predict at: the one of the request, or ten times the largest run."""
         if self.request.target is not None:
             return self.request.target
         largest = float(np.max(self.runs.flops))
         return 10.0 * largest if np.isfinite(largest) else None
 
     @property
+    def preset_id(self) -> str:
+        """The id of the request, or one made from the name of the file; with the group for a member."""
+        made = self.request.id or name_part(Path(self.runs.name).stem) or "fit"
+        group = "" if self.group is None else f"-{name_part(self.group)}"
+        return (made + group)[:80]
+
+    @property
+    def params_convention(self) -> str:
+        """How the runs count parameters: by the request, or by the name of the column, or in total."""
+        if self.request.params_convention is not None:
+            return self.request.params_convention
+        if self.runs.flops_convention == "MD":
+            return "flops_per_token"
+        column = words(self.runs.columns.get("params", ""))
+        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
+            return "non_embedding"
+        return "active" if "active" in column.split() else "total"
+
+    @property
     def preset(self) -> Preset:
-        """The law as a preset, ready for every question of the planner.
+        """The law as a preset, ready for every question of the planner and checked like one from a file.
 
         Raises
         ------
         UsageError
             For a fit that is no single law.
+        FileError
+            For coefficients that no preset may hold.
 
         """
-        from scaleplan.fitting.preset_file import preset_of_fit
-
-        return preset_of_fit(self)
+        return preset_of(Table(self._preset_table(), source=f"the fit to {self.runs.name}"))
 
     def plan(self) -> Plan | None:
-        """Return what the law says at :attr:`target_flops`; None for a law that plans nothing.
+        """Plan at :attr:`target_flops`, by the same planner that the preset file would get.
 
-        A law that must not choose tokens per parameter is asked at the ratio of its largest run.
+        A law that must not choose tokens per parameter answers at the ratio of its largest run. None for a law that
+        plans nothing.
         """
-        return told(self)
+        flops = self.target_flops
+        if self.law is None or flops is None or isinstance(self.law, Curve):
+            return None
+        try:
+            preset = self.preset
+        except FileError:  # coefficients that no preset may hold are still shown
+            return None
+        planner = Planner(preset=preset, level=self.request.level)
+        if planner.may_choose:
+            return planner.optimal(flops)
+        largest = int(np.argmax(self.runs.flops))
+        ratio = float(self.runs.tokens[largest] / self.runs.params[largest])
+        if self.diagnosis is not None and self.diagnosis.design.ratio is not None:
+            ratio = self.diagnosis.design.ratio
+        params = float(planner.cost.training.params_at_ratio(ratio, flops))
+        return planner.loss(params, params * ratio) if math.isfinite(params) else None
 
     def to_toml(self) -> str:
         """Return the text of the preset file."""
-        from scaleplan.fitting.preset_file import preset_text
-
-        return preset_text(self)
+        return toml_text(self._preset_table())
 
     def write(self, path: str | Path) -> Path:
-        """Write the preset file, whole or not at all, and return its path."""
-        from scaleplan.fitting.preset_file import write_preset
+        """Write the preset file, whole or not at all, and return its path.
 
-        return write_preset(self, path)
+        Raises
+        ------
+        UsageError
+            For a fit that is no single law.
+        FileError
+            When the file cannot be written, or the law is none that a preset may hold.
+
+        """
+        place = Path(path)
+        _ = self.preset  # refuses what would not read back
+        write_atomic(place, self.to_toml())
+        return place
+
+    def _preset_table(self) -> dict[str, object]:
+        law, request, runs = self.law, self.request, self.runs
+        if law is None:
+            if self.members:
+                raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
+            raise UsageError(f"form '{request.form}' gives a correction to a law, and no law of its own to write")
+        of_group = "" if self.group is None else f", group {self.group}"
+        table = {
+            "schema": PRESET_SCHEMA,
+            "id": self.preset_id,
+            "title": request.title or escape_control(f"Fit to {runs.name}{of_group}"),
+            "form": law.form,
+            "source": request.source or f"scaleplan fit, {len(runs)} runs of {escape_control(runs.name)}",
+            "status": "refit",
+            "coefficients": coefficients_table(law),
+            "uncertainty": uncertainty_table(self.uncertainty),
+            "conventions": {
+                "params": self.params_convention,
+                "flops": runs.flops_convention,
+                "loss": runs.loss_unit,
+                "tokenizer": request.tokenizer,
+                "corpus": request.corpus,
+            },
+            "range": {name: list(span) for name, span in runs.spans().items()},
+            "use": None if self.refusal is None else {"allocate": False, "reason": self.refusal},
+            "notes": self._notes() or None,
+            "fit": self._provenance(),
+        }
+        return {key: _present(value) for key, value in table.items() if value is not None}
+
+    def _notes(self) -> list[dict[str, object]]:
+        """Return the reservations; those that concern every plan are marked to be repeated with each."""
+        found = self.diagnosis
+        if found is None:
+            warn = {"warn": True} if self.request.method == "envelope" else {}
+            return [{"text": escape_control(remark), **warn} for remark in self.remarks]
+        notes: list[dict[str, object]] = [
+            {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
+        ]
+        if found.outliers.rows:
+            rows = row_text(found.outliers.rows)
+            notes.append({"text": f"rows {rows} stand far from the fit of the others and were used"})
+        return notes
+
+    def _provenance(self) -> dict[str, object]:
+        runs, request = self.runs, self.request
+        sampled = self.uncertainty is not None
+        return {
+            "program": f"scaleplan {__version__}",
+            "file": escape_control(runs.name),
+            "sha256": runs.sha256,
+            "columns": {role: escape_control(text) for role, text in runs.columns.items()},
+            "reading": dict(request.reading) or None,
+            "rows_used": len(runs),
+            "rows": row_text(runs.rows.tolist()),
+            "dropped": findings_tables(runs.dropped),
+            "flagged": findings_tables(runs.flagged),
+            "form": request.form,
+            "method": request.method,
+            **self._objective(),
+            "weights": "none" if runs.weight is None else "column",
+            "tied": request.tied,
+            "floor": "fitted" if request.floor is None else request.floor,
+            "samples": request.samples if sampled else None,
+            "seed": request.seed if sampled else None,
+            "status": self.status,
+            "scores": {
+                "objective": self.score,
+                "converged": self.converged,
+                "on_bound": list(self.bounds) or None,
+                "rms_residual": self._rms(),
+                **({} if self.diagnosis is None else scores(self.diagnosis)),
+            },
+        }
+
+    def _objective(self) -> dict[str, object]:
+        objective = self.request.objective
+        return {
+            "residual": objective.residual,
+            "robust": objective.robust,
+            "delta": objective.delta if objective.robust == "huber" else None,
+        }
+
+    def _rms(self) -> float | None:
+        return None if self.residuals is None else float(np.sqrt(np.mean(self.residuals**2)))
 
     def to_dict(self, *, report: bool = False, residuals: bool = False) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints, with the checklist and every residual where asked for."""
-        from scaleplan.fitting.summary import summary
+        """Return the mapping that ``--json`` prints; what does not apply to the form is None.
 
-        return summary(self, report=report, residuals=residuals)
-
-
-def plain_values(coefficients: Mapping[str, float]) -> tuple[Value, ...]:
-    """Return coefficients as values without errors."""
-    return tuple(Value(name=name, value=value) for name, value in coefficients.items())
-
-
-def on_bound(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the remark about coefficients that ended on a bound, if any did."""
-    return (f"on a bound of the search, and so not determined: {', '.join(names)}",) if names else ()
-
-
-def told(fitted: FitResult) -> Plan | None:
-    """Return the plan at the target of a fit, along the runs' own ratio where the split is not identified."""
-    flops = fitted.target_flops
-    if fitted.law is None or flops is None or isinstance(fitted.law, Curve):
-        return None
-    try:
-        preset = fitted.preset
-    except FileError:  # coefficients that no preset may hold are still shown
-        return None
-    planner = Planner(preset=preset, level=fitted.request.level)
-    if planner.may_choose:
-        return planner.optimal(flops)
-    largest = int(np.argmax(fitted.runs.flops))
-    ratio = float(fitted.runs.tokens[largest] / fitted.runs.params[largest])
-    diagnosis = fitted.diagnosis
-    if diagnosis is not None and diagnosis.design.ratio is not None:
-        ratio = diagnosis.design.ratio
-    params = float(planner.cost.training.params_at_ratio(ratio, flops))
-    if not math.isfinite(params):
-        return None
-    return planner.loss(params, params * ratio)
-
-
-FORMS = {
-    "additive": "L = E + A/N^alpha + B/D^beta",
-    "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
-    "allocation": "optimal params and/or tokens as powers of flops",
-    "data_constrained": "what repeated tokens are worth over a base law (--base)",
-    "multiplicative": "y = a * product of x_i^n_i",
-    **dict.fromkeys(CURVES, "a curve of one column"),
-}
-"""The forms that can be fitted, by the name that ``--form`` takes."""
-
-METHODS = ("surface", "isoflop", "envelope", "all")
-
-PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-"""What a preset may be called."""
-
-_ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
-
-_MOST_JOBS = 256
-
-_MOST_SAMPLES = 100_000
-
-
-def form_named(name: str) -> str:
-    """Return the form that a name or an alias (M1 to M4) stands for.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is none.
-
-    """
-    form = _ALIASES.get(name.casefold(), name.casefold())
-    if form not in FORMS:
-        raise UnknownNameError("form", name, [*FORMS, *(alias.upper() for alias in _ALIASES)])
-    return form
-
-
-def is_curve(form: str) -> bool:
-    """Return whether a form relates columns that the user names."""
-    return form in CURVES or form == "multiplicative"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRequest:
-    """The settings of a fit, which a preset repeats in its ``[fit]`` table.
-
-    Attributes
-    ----------
-    form, method
-        What is fitted (:data:`FORMS`) and how (:data:`METHODS`).
-    objective
-        What is minimised.
-    tied, floor
-        alpha = beta; E kept at a value.
-    samples, seed, jobs
-        Resamples, the seed of their draws, and how many processes work on them.
-    level
-        Of the intervals that are told.
-    target
-        The budget at which the law is told, in FLOP; ten times the largest run when None.
-    x, y
-        Columns of a curve or a product, by role or by name.
-    cluster
-        Whether points of one name are one training run, drawn together.
-    base
-        The law over which repetition is fitted.
-    params_convention, tokenizer, corpus
-        What the file does not say and a preset must.
-    id, title, source
-        What the preset is called; made from the name of the file when None.
-
-    """
-
-    form: str = "additive"
-    method: str = "surface"
-    objective: Objective
-    tied: bool = False
-    floor: float | None = None
-    samples: int = 2000
-    seed: int = 0
-    jobs: int = 1
-    level: float = 0.9
-    target: float | None = None
-    x: tuple[str, ...] = ("flops",)
-    y: str = "loss"
-    cluster: bool = False
-    base: Preset | None = None
-    params_convention: str | None = None
-    tokenizer: str = "not stated"
-    corpus: str = "not stated"
-    id: str | None = None
-    title: str | None = None
-    source: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UnknownNameError("method", self.method, METHODS)
-        if not 0 < self.level < 1:
-            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
-        if self.samples == 1 or not 0 <= self.samples <= _MOST_SAMPLES:
-            raise UsageError(
-                f"{self.samples} resamples", hint=f"2,000 are usual, 0 are none, {_MOST_SAMPLES:,} the most"
-            )
-        if self.seed < 0:
-            raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
-        if not 1 <= self.jobs <= _MOST_JOBS:
-            raise UsageError(
-                f"{self.jobs} jobs cannot share the work",
-                hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
-            )
-        if self.form != "additive":
-            self._require_additive()
-        if (self.form == "data_constrained") != (self.base is not None):
-            what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
-            raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
-        if self.target is not None and ((is_curve(self.form) and self.x != ("flops",)) or self.base is not None):
-            raise UsageError("a target is a budget in FLOP, and this form says nothing of one")
-        self._require_names()
-
-    def _require_names(self) -> None:
-        if self.params_convention is not None and self.params_convention not in PARAMS_CONVENTIONS:
-            raise UnknownNameError("convention of parameters", self.params_convention, PARAMS_CONVENTIONS)
-        for text in (self.tokenizer, self.corpus, self.title, self.source):
-            if text is not None and (not text.strip() or not text.isprintable()):
-                raise UsageError(f"{quote(text)} is not one line of printable text")
-        if self.id is not None and not PRESET_NAME.fullmatch(self.id):
-            raise UsageError(f"id {quote(self.id)}", hint="use letters, digits, '.', '_' and '-' only")
-
-    def _require_additive(self) -> None:
-        given = {
-            "--method": self.method != "surface",
-            "--tied": self.tied,
-            "--floor": self.floor is not None,
-            "--cluster": self.cluster,
+        ``report`` adds the checklist and the fit by other choices, ``residuals`` every residual.
+        """
+        runs, request, plan = self.runs, self.request, self.plan()
+        data: dict[str, object] = {
+            "schema": "scaleplan/fit/1",
+            "id": self.preset_id,
+            "form": request.form,
+            "formula": None if self.law is None else self.law.formula,
+            "method": request.method,
+            "group": self.group,
+            "file": runs.name,
+            "sha256": runs.sha256,
+            "columns": dict(runs.columns),
+            "reading": dict(request.reading),
+            "rows_used": len(runs),
+            "dropped": as_mapping(runs.dropped),
+            "flagged": as_mapping(runs.flagged),
+            "notes": list(runs.notes),
+            "status": self.status,
+            "identified": self.identified,
+            "refusal": self.refusal,
+            "coefficients": as_mapping(dict(self.coefficients)),
+            "errors": {item.name: item.error for item in self.values},
+            "interval": {"level": request.level, **{item.name: as_mapping(item.interval) for item in self.values}},
+            "objective": {
+                **self._objective(),
+                "tied": request.tied,
+                "floor": request.floor,
+                "score": self.score,
+                "converged": self.converged,
+                "on_bound": list(self.bounds),
+            },
+            "remarks": list(self.remarks),
+            "params_convention": self.params_convention,
+            "flops_convention": runs.flops_convention,
+            "loss_unit": runs.loss_unit,
+            "samples": request.samples,
+            "seed": request.seed,
+            "target": None if plan is None else plan.to_dict(),
+            "range": None,
+            "residuals": None if self.residuals is None else self._residuals(by_row=residuals),
+            **dict.fromkeys(_SURFACE_KEYS),
+            "approaches": as_mapping(self.approaches) if self.approaches else None,
+            "groups": [member.to_dict() for member in self.members] or None,
         }
-        for name, is_given in given.items():
-            if is_given:
-                raise UsageError(f"{name} is for the additive form, not for '{self.form}'")
+        if self.diagnosis is not None:
+            data |= diagnosis_data(self.diagnosis)
+        if report:
+            data["checklist"] = [{"item": item, "text": text} for item, text in self.checklist()]
+            data["variations"] = as_mapping(self.variations())
+        return data
+
+    def _residuals(self, *, by_row: bool) -> dict[str, object]:
+        assert self.residuals is not None
+        data = {"rms": self._rms(), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
+        if by_row:
+            pairs = zip(self.runs.rows.tolist(), self.residuals.tolist(), strict=True)
+            data["by_row"] = [{"row": row, "residual": value} for row, value in pairs]
+        return data
+
+    def variations(self) -> tuple[Variation, ...]:
+        """Return the fit by other choices; empty for any form but the additive one, and where there is no target."""
+        flops = self.target_flops
+        if self.diagnosis is None or flops is None:
+            return ()
+        return variations(self.diagnosis, self.preset, flops=flops)
+
+    def checklist(self) -> tuple[tuple[str, str], ...]:
+        """Return what others need to repeat the fit, as (what, answer).
+
+        The list and its order are those of Li, Kudugunta and Zettlemoyer 2025 (arXiv:2502.18969), who found most of
+        it missing in most of fifty papers. Where only who trained the models knows, it says so.
+        """
+        runs, request, law, known = self.runs, self.request, self.law, self.uncertainty
+        objective, found = request.objective, self.diagnosis
+        count = len(self.coefficients)
+        free = count - request.tied - (request.floor is not None) if request.form == "additive" else count
+        columns = {role: f"'{text}'" for role, text in runs.columns.items()}
+        roles = ("params", "tokens", "flops", "loss")
+        n, d, c, loss = (columns.get(role, "derived from the others") for role in roles)
+        delta = f", delta {objective.delta:g}" if objective.robust == "huber" else ""
+        weights = "of one each" if runs.weight is None else f"from column {columns.get('weight')}"
+        optimiser = "robust Newton descent from many starts"
+        if found is not None:
+            basins = found.solution.basins
+            starts = "1 basin and its neighbours" if basins == 1 else f"{basins} basins and their neighbours"
+            optimiser = f"profile grid over the exponents, Newton descent from {starts}"
+        score = "none" if self.score is None else f"{self.score:.10g}"
+        points = f"one point a run is assumed (--cluster otherwise); {_NOT_IN_FILE}"
+        intervals = "none"
+        if known is not None:
+            intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
+        held_out = "nothing: too few runs, or another form"
+        if found is not None and found.tested is not None and found.tested.bins:
+            held_out = f"{len(found.tested.cuts)} cuts in compute; {found.tested.bins[-1]}"
+        flops, extrapolation = self.target_flops, "not by compute"
+        if flops is not None:
+            factor = format_number(flops / float(np.max(runs.flops)))
+            extrapolation = f"{format_flops(flops)} is {factor} times the largest run"
+        return (
+            ("form", f"{request.form}: {law.formula if law else ''}, {free} free parameters".replace(": ,", ",")),
+            ("N", f"{self.params_convention.replace('_', ' ')} parameters, column {n}"),
+            ("D", f"tokens, column {d}; unique or repeated: {_NOT_IN_FILE}"),
+            ("C", f"{runs.flops_convention}, column {c}"),
+            ("L", f"{runs.loss_unit}, column {loss}; corpus {request.corpus}, tokenizer {request.tokenizer}"),
+            ("runs", ", ".join(self._ranges())),
+            ("schedule and hyperparameters", _NOT_IN_FILE),
+            (
+                "final or intermediate losses",
+                "several points a run, resampled together" if request.cluster else points,
+            ),
+            (
+                "points dropped",
+                ", ".join(f"{number} {reason}" for reason, number in runs.dropped_by_reason().items()) or "none",
+            ),
+            ("loss function", f"{objective.robust} on {objective.residual} residuals{delta}, weights {weights}"),
+            ("optimiser", f"{optimiser}; objective {score}, {'' if self.converged else 'not '}converged"),
+            ("intervals", intervals),
+            ("held out", held_out),
+            ("extrapolation", extrapolation),
+        )
+
+    def _ranges(self) -> list[str]:
+        parts = [f"{len(self.runs)} runs"]
+        if self.diagnosis is not None:
+            design = self.diagnosis.design
+            parts.append(f"{design.sizes} sizes, {design.token_counts} token counts")
+        formats = {
+            "params": ("N", format_count),
+            "tokens": ("D", format_count),
+            "flops": ("C", format_flops),
+            "tokens_per_param": ("D/N", format_number),
+        }
+        for role, (low, high) in self.runs.spans().items():
+            name, written = formats[role]
+            parts.append(f"{name} {written(low)} – {written(high)}")
+        return parts
+
+
+def name_part(text: str) -> str:
+    """Return a text as part of an id or of a file's name."""
+    return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
+
+
+def _present(value: object) -> object:
+    """Return a value without the keys that hold None: TOML has no such value, and absent says it."""
+    if isinstance(value, dict):
+        return {key: _present(item) for key, item in value.items() if item is not None}
+    return [_present(item) for item in value] if isinstance(value, list) else value

@@ -1,17 +1,12 @@
-"""Which pilot runs to buy next: greedy, for what the target budget needs to know, per cost^0.4.
-
-Each step takes the run that lowers the variance of ln N* and of ln L at the target most for its cost to the power
-0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few points of their full
-method), until the budget is spent. The best runs by the law alone are extreme in tokens per parameter, where a law
-is trusted least, so the pool is bounded.
-
-
-A budget for pilot runs and a target → the runs to buy, and how precisely they will determine the target.
-
-How precisely a set of runs would determine a law, before they are trained: local linearisation.
+"""The design of pilot runs: which to train within a budget, and how precisely they will determine a target.
 
 Runs of relative noise s with Jacobian rows j of ln L give the information F = F_prior + sum(j jᵀ)/s²; the standard
-error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g). The coordinates are (ln A, ln B, E, alpha, beta).
+error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g): local linearisation, in (ln A, ln B, E, alpha, beta).
+
+The choice is greedy. Each step takes the run that lowers the variance of ln N* and of ln L at the target most for
+its cost to the power 0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few
+points of their full method), until the budget is spent. The best runs by the law alone are extreme in tokens per
+parameter, where a law is trusted least, so the pool is bounded.
 """
 
 from __future__ import annotations
@@ -24,8 +19,10 @@ import numpy as np
 
 from scaleplan.cost import Cost
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
-from scaleplan.fitting.fit import ObjectiveWords, ReadingWords, objective_of, points_of, read
+from scaleplan.fitting.fit_request import FitRequest, ObjectiveKeywords, ReadingKeywords, reading_arguments
 from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.toml_table import as_record
@@ -44,20 +41,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = [
-    "PilotDesign",
-    "PilotInformation",
-    "PilotRun",
-    "Pool",
-    "Rival",
-    "Schedule",
-    "StandardErrors",
-    "Target",
-    "choose_runs",
-    "design",
-    "jacobian",
-    "rivals",
-]
+__all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Target", "design", "jacobian"]
 
 _PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15)
 """Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6)."""
@@ -109,7 +93,7 @@ class PilotInformation:
         return cls(covariance=np.diag(np.square(_PRIOR)), noise=noise)
 
     def with_runs(self, rows: Array) -> PilotInformation:
-        """Return the knowledge after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
+        """Return the information after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
         covariance = self.covariance
         for row in rows:
             moved = covariance @ row
@@ -191,7 +175,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pool:
+class _Pool:
     """The runs that may be bought: a grid of sizes and tokens per parameter; ``size`` numbers the sizes."""
 
     params: Array
@@ -201,7 +185,7 @@ class Pool:
     @classmethod
     def of(
         cls, *, params: tuple[float, float], tokens: tuple[float, float], ratio: tuple[float, float], product: float
-    ) -> Pool:
+    ) -> _Pool:
         """Return the grid inside the bounds, each run of at most ``params * tokens = product``.
 
         Raises
@@ -222,9 +206,9 @@ class Pool:
         return cls(params=sizes[size][inside], tokens=count[inside], size=size[inside])
 
 
-def choose_runs(
+def _choose_runs(
     law: Additive,
-    pool: Pool,
+    pool: _Pool,
     *,
     known: PilotInformation,
     target: Target,
@@ -235,21 +219,8 @@ def choose_runs(
 ) -> tuple[tuple[PilotRun, ...], PilotInformation, float]:
     """Return the runs to buy, what will be known with them, and what they cost in FLOP.
 
-    Parameters
-    ----------
-    law
-        The law as far as it is known.
-    pool
-        The runs that may be bought, each at most ``seeds`` times.
-    known, target
-        What is known before, and the quantities that matter.
-    flops
-        The budget for all runs together.
-    per_product
-        FLOP for each params * tokens: 6 by the usual convention.
-    schedule
-        What several token counts of one size cost together; a repeated run needs a trunk of its own.
-
+    ``known`` is the information before, ``flops`` the budget for all runs, ``per_product`` the FLOP for each params *
+    tokens (6 by the usual convention). A run repeated, at most ``seeds`` times, needs a trunk of its own.
     """
     rows = jacobian(law, pool.params, pool.tokens)
     bought = np.zeros(len(rows), dtype=np.intp)
@@ -284,7 +255,7 @@ def choose_runs(
     return runs, known, spent
 
 
-def rivals(
+def _rivals(
     law: Additive, *, known: PilotInformation, target: Target, flops: float, per_product: float
 ) -> tuple[Rival, ...]:
     """Return the usual designs of the same total compute: IsoFLOP sweeps of several widths, rays."""
@@ -381,7 +352,7 @@ class PilotDesign:
         return as_record(self)
 
 
-class _Words(ReadingWords, ObjectiveWords, total=False):
+class _Keywords(ReadingKeywords, ObjectiveKeywords, total=False):
     pass
 
 
@@ -396,7 +367,7 @@ def design(
     schedule: str = "cosine",
     cooldown: Amount = 0.2,
     limit: Sequence[str] | None = None,
-    **words: Unpack[_Words],
+    **words: Unpack[_Keywords],
 ) -> PilotDesign:
     """Choose the pilot runs that determine the optimum of a target budget best.
 
@@ -435,9 +406,9 @@ def design(
     law, name, cost, known, rows = _guess(runs, preset, noise, words)
     k = cost.per_param_token
     aim = Target.of(law, goal / k)
-    pool = Pool.of(**_bounds(limit or ()), product=budget / k)
+    pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
     have = known.with_runs(rows)
-    chosen, after, spent = choose_runs(
+    chosen, after, spent = _choose_runs(
         law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=plan
     )
     return PilotDesign(
@@ -452,7 +423,7 @@ def design(
         spent=spent,
         before=have.precision(aim) if len(rows) else None,
         after=after.precision(aim),
-        rivals=rivals(law, known=have, target=aim, flops=budget, per_product=k),
+        rivals=_rivals(law, known=have, target=aim, flops=budget, per_product=k),
     )
 
 
@@ -464,8 +435,8 @@ def _schedule(name: str, cooldown: Amount) -> Schedule:
 
 
 def _guess(
-    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: _Words
-) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: Mapping[str, object]
+) -> tuple[Additive, str, Cost, PilotInformation, Array]:
     """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
@@ -487,22 +458,19 @@ def _guess(
 
 
 def _from_runs(
-    source: str | Path, noise: float | None, words: _Words
-) -> tuple[Additive, str, Cost, PilotInformation, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    from scaleplan.fitting.surface_fit import fit_additive
-
-    tied, floor, objective = objective_of(words)
-    reading = {key: value for key, value in words.items() if key in ReadingWords.__annotations__}
-    there = read(source, **reading)  # type: ignore[arg-type]
-    points = points_of(there)
-    solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
-    cost = Cost.from_convention(there.flops_convention)
+    source: str | Path, noise: float | None, words: Mapping[str, object]
+) -> tuple[Additive, str, Cost, PilotInformation, Array]:
+    request = FitRequest.parse(words)
+    runs = read_runs(source, **reading_arguments(words))
+    points = runs.points()
+    solution = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
+    cost = Cost.from_convention(runs.flops_convention)
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
-        raise UsageError(f"a design needs C = kND, not {quote(there.flops_convention)}")
+        raise UsageError(f"a design needs C = kND, not {quote(runs.flops_convention)}")
     spread = typical_deviation(np.log(solution.law.loss(points.params, points.tokens) / points.loss))
     known = PilotInformation.prior(noise or max(spread, 1e-4))
-    return solution.law, there.name, cost, known, jacobian(solution.law, points.params, points.tokens)
+    return solution.law, runs.name, cost, known, jacobian(solution.law, points.params, points.tokens)
 
 
 def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:

@@ -1,13 +1,11 @@
-"""The training runs that a law is fitted to: checked arrays in raw units, and an account of the file.
-
-The runs as numbers: sizes, tokens and losses, checked once, with centred logs.
-"""
+"""The training runs that a law is fitted to: arrays in raw units with the account of their file, and as points."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -15,18 +13,45 @@ import numpy as np
 from scaleplan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy import bool_, float64, int64, intp
     from numpy.typing import NDArray
-
-    from scaleplan.fitting.cleaning import Finding
 
     Array = NDArray[float64]
     Floats = Array | Sequence[float]
     Selection = NDArray[bool_] | NDArray[intp]
 
-__all__ = ["Points", "Runs"]
+__all__ = ["REASONS", "Finding", "Points", "Runs", "row_text"]
+
+REASONS: dict[str, str] = {
+    "filtered": "does not meet a condition",
+    "heading": "no run: a section row or the header again",
+    "unreadable": "a cell holds no number",
+    "missing_loss": "no loss",
+    "missing_size": "too little known of params, tokens and flops",
+    "missing_value": "no value in a column that the fit uses",
+    "bad_value": "a size or weight that is not a positive number, or one that no run can have",
+    "zero_loss": "a loss of 0 or below: still running or never evaluated",
+    "crashed": "its state says that it did not finish",
+    "duplicate": "the same row again",
+    "small": "below the least compute asked for",
+    "diverged": "loss far above the other runs of its size",
+    "not_best": "another run of its sweep is better",
+    "same_point": "same sizes and loss as another row, under another name or setting",
+    "outlier": "loss stands apart from the other runs of its size",
+    "worse_than_smaller": "smaller models on fewer tokens have far lower losses",
+}
+"""Why a row is dropped or flagged, and what that means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row that was dropped or deserves a look: its number in the file, a key of ``REASONS``, the particulars."""
+
+    row: int
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +73,7 @@ class Runs:
     weight, unique_tokens
         Optional columns; ``unique_tokens`` may hold NaN.
     extra
-        Further columns that were asked for.
+        Further columns, by name.
     group, labels
         Group of each run when grouped; its name when the file has one.
     columns
@@ -103,6 +128,21 @@ class Runs:
             labels=texts(self.labels),
         )
 
+    def points(self) -> Points:
+        """Return the runs as the points of a surface."""
+        return Points.of(self.params, self.tokens, self.loss, flops=self.flops, weight=self.weight, rows=self.rows)
+
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Return the least and the largest params, tokens, flops and tokens_per_param, of those that are known."""
+        with np.errstate(all="ignore"):
+            ratio = self.tokens / self.params
+        sizes = {"params": self.params, "tokens": self.tokens, "flops": self.flops, "tokens_per_param": ratio}
+        return {
+            name: (float(np.min(values)), float(np.max(values)))
+            for name, values in sizes.items()
+            if np.all(np.isfinite(values))
+        }
+
     def dropped_by_reason(self) -> dict[str, int]:
         """Return how many rows were dropped for each reason."""
         return dict(Counter(finding.reason for finding in self.dropped))
@@ -153,30 +193,18 @@ class Points:
             When the columns differ in length, or hold a number that is not positive and finite.
 
         """
-        size, data, observed = _column(params, "params"), _column(tokens, "tokens"), _column(loss, "loss")
-        compute = None if flops is None else _column(flops, "flops")
-        counts = None if weight is None else _column(weight, "weight")
-        lengths = {
-            name: len(column)
-            for name, column in (
-                ("params", size),
-                ("tokens", data),
-                ("loss", observed),
-                ("flops", compute),
-                ("weight", counts),
-            )
-            if column is not None
-        }
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        given = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "weight": weight}
+        columns = {name: _column(values, name) for name, values in given.items() if values is not None}
+        if len({len(column) for column in columns.values()}) > 1:
+            listed = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
             raise UsageError(f"columns of different length: {listed}")
         return cls(
-            params=size,
-            tokens=data,
-            loss=observed,
-            flops=6.0 * size * data if compute is None else compute,
-            weight=counts,
-            rows=np.arange(1, len(observed) + 1) if rows is None else np.asarray(rows, dtype=np.intp),
+            params=columns["params"],
+            tokens=columns["tokens"],
+            loss=columns["loss"],
+            flops=columns["flops"] if "flops" in columns else 6.0 * columns["params"] * columns["tokens"],
+            weight=columns.get("weight"),
+            rows=np.arange(1, len(columns["loss"]) + 1) if rows is None else np.asarray(rows, dtype=np.intp),
         )
 
     def __len__(self) -> int:
@@ -212,3 +240,10 @@ def _column(values: Floats, name: str) -> Array:
     if len(wrong):
         raise UsageError(f"{name} {column[wrong[0]]:g} in run {wrong[0] + 1} is not a positive number")
     return column
+
+
+def row_text(rows: Iterable[int]) -> str:
+    """Return row numbers as text: ``2-6, 9``."""
+    numbered = enumerate(sorted(rows))
+    runs = [[row for _, row in chunk] for _, chunk in groupby(numbered, key=lambda item: item[1] - item[0])]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -1,21 +1,12 @@
-"""The rows and columns in a file of runs.
+"""The table in a file of runs: CSV, TSV, JSON or JSON Lines, as untouched cells and as numbers.
 
-Reads CSV, TSV, JSON and JSON Lines from a file or standard input into one :class:`Grid` of untouched cells. Rows
-keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON Lines
-file is its row.
+Rows keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON
+Lines file is its row. Of JSON are read a list of objects, an object of columns, an object with one list of objects,
+an object of runs by name, and one object a line; nested keys become dotted paths: ``config.data.train_tokens``.
 
-
-The rows and columns in a JSON document or a stream of JSON lines.
-
-Read are a list of objects, an object of columns, an object with one list of objects, an object of runs by name, and
-one object a line. Nested keys become dotted paths: ``config.data.train_tokens``.
-
-
-The number that a cell of a table of runs holds.
-
-People write sizes as ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08`` or ``263.4344e9``, and a value that
-is not there as an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because nobody
-can retype an export; what cannot be read is reported with its text and never guessed.
+Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
+value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
+nobody can retype an export; what cannot be read is reported with its text and never guessed.
 """
 
 from __future__ import annotations
@@ -42,23 +33,12 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_CELLS",
-    "Cell",
-    "RawTable",
-    "is_missing",
-    "read_grid",
-    "read_objects",
-    "to_number",
-    "to_numbers",
-    "to_text",
-]
+__all__ = ["MAX_BYTES", "Cell", "RawTable", "is_missing", "read_table", "to_number", "to_numbers", "to_text"]
 
 Cell = str | int | float | bool | None
 """One value of a table: the text of a delimited file, or a scalar of a JSON document."""
 
-MAX_CELLS = 10_000_000
+_MAX_CELLS = 10_000_000
 """The largest table, rows times columns: a few short lines can claim thousands of columns each."""
 
 _LONGEST = 60  # characters of a number with a unit; anything longer is prose
@@ -158,23 +138,15 @@ _DEEPEST = 20  # levels of nesting; trackers write four or five
 
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
 
-Rows = tuple[tuple[str, ...], list[list["Cell"]], tuple[int, ...]]
+Rows = tuple[tuple[str, ...], list[list[Cell]], tuple[int, ...]]
+"""Column names, records, and the number of each row."""
 
 
-def read_objects(text: str, *, source: str, lines: bool) -> Rows:
-    """Return column names, records and row numbers of a JSON document, or of one object a line.
-
-    Raises
-    ------
-    FileError
-        When the text is not JSON, nested too deeply, or not a table; with the row where one is to blame.
-
-    """
+def _read_objects(text: str, *, source: str, lines: bool) -> Rows:
+    """Return column names, records and row numbers of a JSON document, or of one object a line."""
     if lines or _starts_with_whole_object(text):
         return _read_lines(text, source)
-    document = _parse(text, where=source)
-    objects = _objects(document, source)
-    return _tabulated(enumerate(objects, 1), source)
+    return _tabulated(enumerate(_objects(_parse(text, where=source), source), 1), source)
 
 
 def _starts_with_whole_object(text: str) -> bool:
@@ -258,8 +230,8 @@ def _tabulated(objects: Iterable[tuple[int, Mapping[str, object]]], source: str)
         _flatten(item, "", cells, depth=0, where=f"{source}: row {row}")
         for name in cells:
             positions.setdefault(name, len(positions))
-        if len(positions) * (len(flat) + 1) > MAX_CELLS:
-            raise FileError(f"{source}: row {row}: more than {MAX_CELLS:,} cells, counting every key for every row")
+        if len(positions) * (len(flat) + 1) > _MAX_CELLS:
+            raise FileError(f"{source}: row {row}: more than {_MAX_CELLS:,} cells, counting every key for every row")
         flat.append((row, cells))
     records = [[cells.get(name) for name in positions] for _, cells in flat]
     return tuple(positions), records, tuple(row for row, _ in flat)
@@ -308,7 +280,7 @@ class RawTable:
         return [record[position] for record in self.records]
 
 
-def read_grid(source: Path | str) -> RawTable:
+def read_table(source: Path | str) -> RawTable:
     """Read the table in a file, or on standard input when ``source`` is ``-``.
 
     Raises
@@ -324,7 +296,7 @@ def read_grid(source: Path | str) -> RawTable:
     if not start:
         raise FileError(f"{_WHAT} {quote(name)} is empty")
     if suffix not in {".csv", ".tsv"} and (suffix in {".json", ".jsonl", ".ndjson"} or start in "{["):
-        names, records, rows = read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
+        names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
     else:
         names, records, rows = _read_delimited(text, name)
     if not records:
@@ -361,7 +333,7 @@ def _decode(data: bytes, name: str) -> str:
     return text
 
 
-def _read_delimited(text: str, name: str) -> tuple[tuple[str, ...], list[list[Cell]], tuple[int, ...]]:
+def _read_delimited(text: str, name: str) -> Rows:
     delimiter = _delimiter(text)
     records: list[list[Cell]] = []
     rows: list[int] = []
@@ -377,9 +349,9 @@ def _read_delimited(text: str, name: str) -> tuple[tuple[str, ...], list[list[Ce
             elif not rows and _is_second_header(names, record):
                 names = _merged(names, record)
             else:
-                if len(names) * len(rows) > MAX_CELLS:
-                    raise FileError(f"{name}: row {row}: more than {MAX_CELLS:,} cells")
-                records.append(_fitted(record, names, where=f"{name}: row {row}"))
+                if len(names) * len(rows) > _MAX_CELLS:
+                    raise FileError(f"{name}: row {row}: more than {_MAX_CELLS:,} cells")
+                records.append(_padded(record, names, where=f"{name}: row {row}"))
                 rows.append(row)
     except csv.Error as error:
         raise FileError(f"{name}: row {row + 1}: {str(error).lower()}") from None
@@ -401,7 +373,7 @@ def _delimiter(text: str) -> str:
     return max(_DELIMITERS, key=width)
 
 
-def _fitted(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:
+def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:
     """Return a record with one cell for each column; cells that exports cut off at the end are empty."""
     extra = record[len(names) :]
     if any(extra):

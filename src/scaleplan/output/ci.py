@@ -24,8 +24,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan import __version__
 from scaleplan.errors import escape_control
+from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,7 +7,6 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaleplan import __version__
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.api import COMPARED
 from scaleplan.charts.planning_plots import compare_chart
@@ -16,6 +15,7 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, plan_budget
 from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,13 +1,4 @@
-"""A fitted law for people: the coefficients to the digits they deserve, what they mean, and what to beware of.
-
-A backtest for people: one line a factor of extrapolation, then the cuts, then the largest budget held out.
-
-The checklist of a fit, and the same runs fitted by other choices, for people.
-
-A design for people: the runs to train, what they will tell, and what usual sweeps of the same cost would.
-
-Residuals as text: whether a pattern is left that the law does not explain.
-"""
+"""The reports of the commands about training runs: a fit, a backtest, a design of pilot runs."""
 
 from __future__ import annotations
 
@@ -17,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.fitting.objective import rounded
-from scaleplan.fitting.preset_file import row_text
-from scaleplan.fitting.summary import checklist, variations
+from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
 from scaleplan.output.report import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
@@ -31,25 +21,16 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit
+    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
-    from scaleplan.fitting.cleaning import Finding
     from scaleplan.fitting.fit import BacktestResult
-    from scaleplan.fitting.fit_result import FitResult, Value
+    from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
-    from scaleplan.fitting.runs import Runs
+    from scaleplan.fitting.runs import Finding, Runs
 
     Array = NDArray[float64]
 
-__all__ = [
-    "backtest_report",
-    "checklist_reports",
-    "design_report",
-    "fit_report",
-    "reading_report",
-    "residual_plot",
-    "residual_reports",
-]
+__all__ = ["backtest_report", "design_report", "fit_report"]
 
 _LABELS = {"a": "a = β/(α + β)"}
 
@@ -66,22 +47,22 @@ def fit_report(
     """Return the report of one fit, with the checklist and plots of the residuals where asked for."""
     sections = [*_sections(fitted)]
     if report:
-        sections += checklist_reports(fitted)
+        sections += _checklist(fitted)
     if residuals:
-        sections += residual_reports(fitted)
+        sections += _residuals(fitted)
     if written:
         sections.append(Report(lines=tuple(_written(fitted, written))))
-    sure = any(value.interval for value in fitted.values)
+    has_intervals = any(value.interval for value in fitted.values)
     return Report(
         title=_title(fitted),
         facts=_facts(fitted),
-        level=format_fraction(fitted.request.level) if sure else "",
+        level=format_fraction(fitted.request.level) if has_intervals else "",
         remarks=tuple(_remarks(fitted)),
         sections=tuple(sections),
     )
 
 
-def reading_report(runs: Runs) -> Report | None:
+def _reading(runs: Runs) -> Report | None:
     """Return which rows were left out or deserve a look, and why; None when there is nothing to say."""
     lines = [*runs.notes]
     for verb, findings in (("dropped", runs.dropped), ("flagged, and used", runs.flagged)):
@@ -111,20 +92,14 @@ def _facts(fitted: FitResult) -> tuple[Fact, ...]:
     return tuple(_fact(value, labels.get(value.name, value.name), fitted.runs.loss_unit) for value in fitted.values)
 
 
-def _fact(value: Value, label: str, unit: str) -> Fact:
-    text = f"{value.value:.10g}"
-    if value.error is not None and value.error > _EXACT * abs(value.value):
-        known = value.error < _VAGUE * abs(value.value) or value.value == 0
-        texts = rounded(value.value, value.error) if known else (f"{value.value:.2g}", f"{value.error:.1g}")
-        text = " ± ".join(texts)
-    low, high = ("", "") if value.interval is None else (f"{end:.4g}" for end in value.interval)
-    return Fact(
-        label=label,
-        value=text,
-        low=low,
-        high=high,
-        unit=unit if value.name == "E" else "",
-    )
+def _fact(known: Coefficient, label: str, unit: str) -> Fact:
+    value, error = known.value, known.error
+    text = f"{value:.10g}"
+    if error is not None and error > _EXACT * abs(value):
+        precise = error < _VAGUE * abs(value) or value == 0
+        text = " ± ".join(rounded(value, error) if precise else (f"{value:.2g}", f"{error:.1g}"))
+    low, high = ("", "") if known.interval is None else (f"{end:.4g}" for end in known.interval)
+    return Fact(label=label, value=text, low=low, high=high, unit=unit if known.name == "E" else "")
 
 
 def _remarks(fitted: FitResult) -> Iterator[str]:
@@ -147,12 +122,12 @@ def _sections(fitted: FitResult) -> Iterator[Report]:
         yield Report(title=_title(member), facts=_facts(member))
     plan = fitted.plan()
     if plan is not None:
-        told = plan_report(plan)
+        planned = plan_report(plan)
         beyond = plan.flops / float(fitted.runs.flops.max())
         title = f"at {format_flops(plan.flops)}, {format_number(beyond)} times the largest run"
         if fitted.refusal is not None:
             title += ", at the tokens per parameter of the runs"
-        yield Report(title=title, facts=told.facts, level=told.level)
+        yield Report(title=title, facts=planned.facts, level=planned.level)
     found = fitted.diagnosis
     if found is not None:
         yield _coverage(found)
@@ -169,7 +144,7 @@ def _sections(fitted: FitResult) -> Iterator[Report]:
             yield _alternatives(found)
     if fitted.approaches:
         yield _approaches(fitted.approaches)
-    rows = reading_report(fitted.runs)
+    rows = _reading(fitted.runs)
     if rows is not None:
         yield rows
 
@@ -278,7 +253,7 @@ def backtest_report(tested: BacktestResult) -> Report:
     )
     columns = ("fitted up to", "runs", "predicted", "bias", "rms", "E", "alpha", "beta")
     sections = [Report(title="cuts", grid=ReportTable(columns=columns, rows=rows))]
-    reading = reading_report(tested.runs)
+    reading = _reading(tested.runs)
     return Report(
         title=f"{tested.runs.name}: fitted to the smaller of {len(tested.runs)} runs, the larger ones predicted",
         lines=tuple(f"  {item}" for item in ladder.bins),
@@ -307,11 +282,11 @@ def _remarks_backtest(tested: BacktestResult) -> Iterator[str]:
         )
 
 
-def checklist_reports(fitted: FitResult) -> list[Report]:
+def _checklist(fitted: FitResult) -> list[Report]:
     """Return the checklist, and the table of variations where the form has one."""
-    facts = tuple(Fact(label=item, value=text, prose=True) for item, text in checklist(fitted))
+    facts = tuple(Fact(label=item, value=text, prose=True) for item, text in fitted.checklist())
     reports = [Report(title="to repeat this fit", facts=facts)]
-    found = variations(fitted)
+    found = fitted.variations()
     if found:
         rows = tuple(
             (
@@ -406,7 +381,7 @@ _STEPS = (1, 2, 3, 4, 6, 10)
 _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 
-def residual_reports(fitted: FitResult) -> list[Report]:
+def _residuals(fitted: FitResult) -> list[Report]:
     """Return one plot each against compute, parameters and tokens per parameter, where the runs have them."""
     values = fitted.residuals
     if values is None:
@@ -421,11 +396,11 @@ def residual_reports(fitted: FitResult) -> list[Report]:
     ):
         if np.all(np.isfinite(column)) and np.ptp(column) > 0:
             title = f"residuals (fitted - observed, {unit}) by {label}"
-            reports.append(Report(title=title, lines=residual_plot(column, values)))
+            reports.append(Report(title=title, lines=_residual_plot(column, values)))
     return reports
 
 
-def residual_plot(column: Array, residuals: Array) -> tuple[str, ...]:
+def _residual_plot(column: Array, residuals: Array) -> tuple[str, ...]:
     """Return lines of a scatter plot, ``column`` logarithmic to the right, residuals upwards, zero in the middle.
 
     A denser character stands for more runs; the first and the last line hold all runs beyond their value too.

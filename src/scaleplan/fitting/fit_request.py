@@ -1,0 +1,334 @@
+"""The request of a fit: every setting of form, method, objective and resampling, parsed once from keywords."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, TypedDict
+
+from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.fitting.curve_fit import CURVES
+from scaleplan.fitting.objective import Objective
+from scaleplan.presets.library import Library
+from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
+from scaleplan.units import parse_flops, parse_fraction, parse_integer, parse_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from scaleplan.planning.request import Amount
+
+__all__ = ["FitKeywords", "FitRequest", "ObjectiveKeywords", "ReadingKeywords", "parse_whole", "reading_arguments"]
+
+
+class ReadingKeywords(TypedDict, total=False):
+    """How a file of runs is read."""
+
+    map: Mapping[str, str] | Sequence[str] | None
+    where: Sequence[str] | None
+    loss_unit: str
+    tokens_per_byte: Amount | None
+    log10: Sequence[str] | None
+    flops_convention: str
+    best: bool
+    min_flops: Amount | None
+    keep: Sequence[str] | None
+
+
+class ObjectiveKeywords(TypedDict, total=False):
+    """What a fit minimises, and what is kept fixed."""
+
+    residual: str
+    robust: str
+    delta: Amount
+    tied: bool
+    floor: Amount | None
+
+
+class FitKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
+    """The keywords of :func:`scaleplan.fit`."""
+
+    group: str | None
+    form: str
+    method: str
+    samples: Amount
+    seed: Amount
+    jobs: Amount
+    level: Amount
+    target: Amount | None
+    x: str | Sequence[str] | None
+    y: str | None
+    cluster: bool
+    base: str | Preset | None
+    params_convention: str | None
+    tokenizer: str
+    corpus: str
+    id: str | None
+    title: str | None
+    source: str | None
+
+
+FORMS = (
+    *("additive", "kaplan", "allocation", "data_constrained", "multiplicative"),
+    *CURVES,
+)
+"""The forms that can be fitted, by the name that ``--form`` takes."""
+
+METHODS = ("surface", "isoflop", "envelope", "all")
+
+PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What a preset may be called."""
+
+_ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
+
+_ROLES = ("params", "tokens", "flops", "loss")
+
+_MOST_JOBS = 256
+
+_MOST_SAMPLES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRequest:
+    """The settings of a fit, which a preset repeats in its ``[fit]`` table.
+
+    Attributes
+    ----------
+    objective
+        What is minimised.
+    form, method
+        What is fitted (:data:`FORMS`) and how (:data:`METHODS`).
+    tied, floor
+        alpha = beta; E kept at a value.
+    samples, seed, jobs
+        Resamples, the seed of their draws, and how many processes work on them.
+    level
+        Confidence level of the intervals.
+    target
+        The budget in FLOP to predict at; ten times the largest run when None.
+    x, y
+        Columns of a curve or a product, by role or by name.
+    cluster
+        Whether points of one name are one training run, drawn together.
+    base
+        The law over which repetition is fitted.
+    params_convention, tokenizer, corpus
+        What the file does not state and a preset must.
+    id, title, source
+        What the preset is called; made from the name of the file when None.
+    reading
+        The keywords of reading that differ from their defaults, as a preset repeats them.
+
+    """
+
+    objective: Objective
+    form: str = "additive"
+    method: str = "surface"
+    tied: bool = False
+    floor: float | None = None
+    samples: int = 2000
+    seed: int = 0
+    jobs: int = 1
+    level: float = 0.9
+    target: float | None = None
+    x: tuple[str, ...] = ("flops",)
+    y: str = "loss"
+    cluster: bool = False
+    base: Preset | None = None
+    params_convention: str | None = None
+    tokenizer: str = "not stated"
+    corpus: str = "not stated"
+    id: str | None = None
+    title: str | None = None
+    source: str | None = None
+    reading: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, keywords: Mapping[str, object]) -> Self:
+        """Return the request that keywords make; those of reading are only repeated, and None is not given.
+
+        Raises
+        ------
+        ScaleplanError
+            When a value cannot be read, or contradicts another.
+
+        """
+        given = {name: parse(value) for name, parse in _PARSERS.items() if (value := keywords.get(name)) is not None}
+        objective = {name: given.pop(name) for name in ("delta", "residual", "robust") if name in given}
+        given["objective"] = Objective(**objective)
+        form = given.get("form", "additive")
+        for name in ("x", "y"):
+            if name in given and not _is_curve(form):
+                raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")
+        given = {name: value for name, value in given.items() if name not in ("x", "y") or value}
+        return cls(**given, reading=_changed_reading(keywords))
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UnknownNameError("method", self.method, METHODS)
+        if not 0 < self.level < 1:
+            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        if self.samples == 1 or not 0 <= self.samples <= _MOST_SAMPLES:
+            raise UsageError(
+                f"{self.samples} resamples", hint=f"2,000 are usual, 0 are none, {_MOST_SAMPLES:,} the most"
+            )
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
+        if not 1 <= self.jobs <= _MOST_JOBS:
+            raise UsageError(
+                f"{self.jobs} jobs cannot share the work",
+                hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
+            )
+        if self.form != "additive":
+            self._require_additive()
+        if (self.form == "data_constrained") != (self.base is not None):
+            what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
+            raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
+        if self.target is not None and ((_is_curve(self.form) and self.x != ("flops",)) or self.base is not None):
+            raise UsageError("a target is a budget in FLOP, and this form says nothing of one")
+        self._require_names()
+
+    def _require_names(self) -> None:
+        if self.params_convention is not None and self.params_convention not in PARAMS_CONVENTIONS:
+            raise UnknownNameError("convention of parameters", self.params_convention, PARAMS_CONVENTIONS)
+        for text in (self.tokenizer, self.corpus, self.title, self.source):
+            if text is not None and (not text.strip() or not text.isprintable()):
+                raise UsageError(f"{quote(text)} is not one line of printable text")
+        if self.id is not None and not PRESET_NAME.fullmatch(self.id):
+            raise UsageError(f"id {quote(self.id)}", hint="use letters, digits, '.', '_' and '-' only")
+
+    def _require_additive(self) -> None:
+        given = {
+            "--method": self.method != "surface",
+            "--tied": self.tied,
+            "--floor": self.floor is not None,
+            "--cluster": self.cluster,
+        }
+        for name, is_given in given.items():
+            if is_given:
+                raise UsageError(f"{name} is for the additive form, not for '{self.form}'")
+
+    @property
+    def needed_roles(self) -> tuple[str, ...]:
+        """What every run must have, of params, tokens, flops and loss."""
+        if self.form == "allocation":
+            used: tuple[str, ...] = ("params", "tokens", "flops")
+        else:
+            used = (*self.x, self.y) if _is_curve(self.form) else _ROLES
+        best = ("loss",) if self.reading.get("best") else ()  # the best of a sweep is the one of least loss
+        return tuple(role for role in _ROLES if role in (*used, *best))
+
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """The columns of a curve that play no role."""
+        return tuple(name for name in (*self.x, self.y) if name not in _ROLES) if _is_curve(self.form) else ()
+
+
+def _is_curve(form: str) -> bool:
+    """Return whether a form relates columns that the user names."""
+    return form in CURVES or form == "multiplicative"
+
+
+def _form(name: str) -> str:
+    """Return the form that a name or an alias (M1 to M4) stands for."""
+    form = _ALIASES.get(name.casefold(), name.casefold())
+    if form not in FORMS:
+        raise UnknownNameError("form", name, [*FORMS, *(alias.upper() for alias in _ALIASES)])
+    return form
+
+
+def _columns(names: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return tuple(name.strip() for name in names.split(",") if name.strip())
+    return tuple(names)
+
+
+def parse_whole(amount: Amount) -> int:
+    """Return a whole number of at least 0; the parsers of amounts leave 0 out, and no resamples is a choice."""
+    try:
+        return 0 if float(amount) == 0 else parse_integer(amount)
+    except ValueError:
+        return parse_integer(amount)
+
+
+def _floor(amount: Amount) -> float:
+    try:
+        number = float(amount)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number < float("inf"):
+        raise UsageError(f"floor {quote(amount)} is not a loss of at least 0", hint="0 fits a law without a floor")
+    return number
+
+
+def _as_given(value: object) -> object:
+    return value
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "floor": _floor,
+    "delta": parse_positive,
+    "residual": _as_given,
+    "robust": _as_given,
+    "tied": bool,
+    "form": _form,
+    "method": _as_given,
+    "x": _columns,
+    "y": _as_given,
+    "samples": parse_whole,
+    "seed": parse_whole,
+    "jobs": parse_whole,
+    "level": parse_fraction,
+    "target": parse_flops,
+    "cluster": bool,
+    "base": lambda base: Library().load(base) if isinstance(base, str) else base,
+    **dict.fromkeys(("params_convention", "tokenizer", "corpus", "id", "title", "source"), _as_given),
+}
+"""How each keyword is read, in the order in which wrong ones are reported."""
+
+
+def reading_arguments(keywords: Mapping[str, object]) -> dict[str, Any]:
+    """Return the arguments of :func:`scaleplan.fitting.reading.read_runs` among keywords.
+
+    Raises
+    ------
+    UsageError
+        For a mapping without ``=``, or a role that is given twice.
+
+    """
+    found: dict[str, Any] = {}
+    for name in ("group", *ReadingKeywords.__annotations__):
+        value: Any = keywords.get(name)
+        if value is not None:
+            found["mapping" if name == "map" else name] = _mapping(value) if name == "map" else value
+    return found
+
+
+def _changed_reading(keywords: Mapping[str, object]) -> dict[str, object]:
+    """Return the keywords of reading that differ from their defaults, as a preset repeats them."""
+    found: dict[str, object] = {}
+    for name, value in reading_arguments(keywords).items():
+        if value in (False, "nats", "6ND", [], (), {}):
+            continue
+        if name == "mapping":
+            found["map"] = [f"{role}={column}" for role, column in value.items()]
+        else:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Return which column plays which role, from a mapping or from texts such as ``loss=eval/loss``."""
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, list | tuple):
+        return dict(given)  # type: ignore[arg-type]
+    found: dict[str, str] = {}
+    for text in given:
+        role, sign, column = text.partition("=")
+        if not sign or not role.strip() or not column.strip():
+            raise UsageError(f"mapping {quote(text)}", hint="write ROLE=COLUMN, as in 'loss=eval/loss'")
+        if role.strip() in found:
+            raise UsageError(f"role {quote(role.strip())} is mapped twice")
+        found[role.strip()] = column.strip()
+    return found

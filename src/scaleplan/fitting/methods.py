@@ -1,0 +1,365 @@
+"""From a request and runs to a fitted law: which routine fits which form by which method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scaleplan.errors import UsageError, quote
+from scaleplan.fitting.additive_fit import Coefficient, fit_points
+from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
+from scaleplan.fitting.curve_fit import fit_curve, fit_product
+from scaleplan.fitting.fit_result import FitResult
+from scaleplan.fitting.objective import central_interval, half_width
+from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
+from scaleplan.fitting.preset_file import curve_uncertainty, surface_uncertainty
+from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.laws.additive import Additive
+from scaleplan.laws.allocation import PowerAllocation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from scaleplan.fitting.curve_fit import CurveFit
+    from scaleplan.fitting.fit_request import FitRequest
+    from scaleplan.fitting.other_surfaces import KaplanFit, RepetitionFit
+    from scaleplan.fitting.runs import Runs
+
+    Array = NDArray[float64]
+    Progress = Callable[[int], None]
+
+__all__ = ["fit_runs"]
+
+_SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
+
+
+def fit_runs(request: FitRequest, runs: Runs, *, progress: Progress | None = None) -> FitResult:
+    """Fit the form of a request to runs, by its method.
+
+    Raises
+    ------
+    UsageError
+        When the runs are too few, or not of the kind that the form or the method needs.
+
+    """
+    if runs.group is not None:
+        return _grouped(request, runs)
+    if request.form == "additive" and request.method in ("surface", "all"):
+        return _surface(request, runs, progress)
+    fits = {
+        "additive": _envelope if request.method == "envelope" else _isoflop,
+        "allocation": _allocation,
+        "data_constrained": _repetition,
+        "kaplan": _kaplan,
+        "multiplicative": _product,
+    }
+    return fits.get(request.form, _curve)(request, runs)
+
+
+def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitResult:
+    if request.cluster and runs.labels is None:
+        raise UsageError(
+            "there is no column of names to tell one training run from another", hint="--map name=COLUMN says it"
+        )
+    points = runs.points()
+    found = fit_points(
+        points,
+        objective=request.objective,
+        tied=request.tied,
+        floor=request.floor,
+        samples=request.samples,
+        seed=request.seed,
+        clusters=runs.labels if request.cluster else None,
+        jobs=request.jobs,
+        progress=progress,
+    )
+    result = FitResult(
+        runs=runs,
+        request=request,
+        law=found.law,
+        values=found.coefficients(level=request.level),
+        score=found.solution.score,
+        residuals=found.solution.residuals,
+        converged=found.solution.converged,
+        bounds=found.solution.bounds,
+        remarks=(*(flag.message for flag in found.flags), *_shared_names(request, runs)),
+        uncertainty=surface_uncertainty(found),
+        diagnosis=found,
+    )
+    if request.method == "surface":
+        return result
+    flops = result.target_flops
+    assert flops is not None
+    return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
+
+
+def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
+    """Return the remark that several points seem to be of one training run, and were resampled apart."""
+    if runs.labels is None or request.cluster:
+        return ()
+    named = [label for label in runs.labels if label]
+    if len(named) - len(set(named)) <= _SHARED * len(runs):
+        return ()
+    return (f"{len(runs)} points have {len(set(named))} names: --cluster resamples points of one name together",)
+
+
+def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
+    points = runs.points()
+    surface = fit_additive(points, objective=request.objective).law
+    size, data = (
+        fit_isoflop(points, quantity=quantity, law=surface, samples=request.samples, seed=request.seed)
+        for quantity in ("params", "tokens")
+    )
+    law = PowerAllocation(
+        params_scale=size.scale,
+        params_exponent=size.exponent,
+        tokens_scale=data.scale,
+        tokens_exponent=data.exponent,
+    )
+    refused = [f"{budget.flops:.3g} FLOP: {budget.refused}" for budget in size.budgets if budget.refused]
+    used = len(size.budgets) - len(refused)
+    remark = (
+        f"parabolas through {used} budgets measure the split alone, not the loss; the displacement of a parabola's "
+        "vertex is taken off with the exponents of a surface fit"
+    )
+    remarks = [remark]
+    if refused:
+        remarks.append(f"budgets without a usable vertex: {'; '.join(refused)}")
+    values = []
+    for side in (size, data):
+        exponent = f"{side.quantity}_exponent"
+        values += [
+            Coefficient(name=exponent, value=side.exponent, error=side.error, interval=side.interval),
+            Coefficient(name=f"{side.quantity}_scale", value=side.scale),
+        ]
+    return FitResult(runs=runs, request=request, law=law, values=tuple(values), remarks=tuple(remarks))
+
+
+def _envelope(request: FitRequest, runs: Runs) -> FitResult:
+    found = fit_envelope(runs.points())
+    law = PowerAllocation(params_scale=found.scale, params_exponent=found.exponent)
+    remark = (
+        f"a line through the {len(found.rows)} best runs of bins of compute: noise chooses among them; "
+        "use it to look at runs, not to plan"
+    )
+    return FitResult(runs=runs, request=request, law=law, values=_plain(law.coefficients()), remarks=(remark,))
+
+
+def _grouped(request: FitRequest, runs: Runs) -> FitResult:
+    if request.form != "additive" or request.method != "surface" or request.tied or request.floor is not None:
+        raise UsageError(
+            "groups share the exponents of the additive surface with a floor",
+            hint="--where 'COLUMN = VALUE' fits one group by itself in any form",
+        )
+    assert runs.group is not None
+    found = fit_grouped(runs.points(), runs.group, objective=request.objective)
+    groups = np.array(runs.group, dtype=object)
+    members = tuple(
+        FitResult(
+            runs=runs.select(groups == name),
+            request=request,
+            law=law,
+            values=_plain(law.coefficients()),
+            residuals=found.residuals[groups == name],
+            converged=found.converged,
+            remarks=("the exponents are shared with the other groups; fitted without intervals",),
+            group=name,
+        )
+        for name, law in found.laws.items()
+    )
+    excess = found.aicc_excess
+    if excess is None:
+        sharing = "a group has too few runs for a fit of its own, so sharing the exponents was not tested"
+    else:
+        verdict = "the runs support sharing" if excess < 0 else "the groups differ more than sharing allows"
+        sharing = f"AICc of shared exponents less that of separate fits: {excess:+.1f}; {verdict}"
+    return FitResult(
+        runs=runs,
+        request=request,
+        values=tuple(value for value in members[0].values if value.name in ("alpha", "beta")),
+        score=found.score,
+        residuals=found.residuals,
+        converged=found.converged,
+        remarks=(sharing,),
+        members=members,
+    )
+
+
+def _kaplan(request: FitRequest, runs: Runs) -> FitResult:
+    found = fit_kaplan(runs.points(), objective=request.objective)
+    remark = "this form has no floor, so extrapolated losses fall without end; it is fitted without intervals"
+    return FitResult(
+        runs=runs,
+        request=request,
+        law=found.law,
+        values=_plain(found.law.coefficients()),
+        remarks=(remark, *_on_bound(found.bounds)),
+        **_outcome(found),
+    )
+
+
+def _repetition(request: FitRequest, runs: Runs) -> FitResult:
+    base = request.base
+    assert base is not None
+    if not isinstance(base.law, Additive):
+        raise UsageError(f"preset '{base.id}' has form {base.form}; repetition is fitted over an additive law")
+    if runs.unique_tokens is None:
+        raise UsageError(
+            "there is no column of distinct tokens", hint="--map unique_tokens=COLUMN says which one holds them"
+        )
+    used = runs.select(np.isfinite(runs.unique_tokens))
+    assert used.unique_tokens is not None
+    found = fit_repetition(
+        used.points(),
+        used.unique_tokens,
+        base=base.law,
+        objective=request.objective,
+        samples=request.samples,
+        seed=request.seed,
+    )
+    values = tuple(
+        Coefficient(
+            name=label,
+            value=getattr(found, name),
+            interval=found.interval(name, level=request.level) if len(found.draws) else None,
+        )
+        for label, name in (("R_D", "tokens_decay"), ("R_N", "params_decay"))
+    )
+    remarks = [f"over {base.id}: D' = U + U*R_D*(1 - e^(-(D/U - 1)/R_D)), and the same for surplus parameters"]
+    remarks += [f"as good within 1 %: R_D {tokens:.3g}, R_N {params:.3g}" for tokens, params, _ in found.rivals[:3]]
+    if len(used) < len(runs):
+        remarks.append(f"{len(runs) - len(used)} runs without a number of distinct tokens are left out")
+    return FitResult(
+        runs=used,
+        request=request,
+        values=values,
+        remarks=(*remarks, *_on_bound(found.bounds)),
+        **_outcome(found),
+    )
+
+
+def _allocation(request: FitRequest, runs: Runs) -> FitResult:
+    found = fit_allocation(
+        runs.flops, params=runs.params, tokens=runs.tokens, samples=request.samples, seed=request.seed
+    )
+    names = {"a": "scale", "n": "exponent"}
+    values: list[Coefficient] = []
+    draws: dict[str, Array] = {}
+    for quantity, side in (("params", found.params), ("tokens", found.tokens)):
+        if side is not None:
+            known = _coefficients(side, request.level)
+            values += [replace(value, name=f"{quantity}_{names[value.name]}") for value in known]
+            draws |= {f"{quantity}_{names[name]}": column for name, column in _draws(side).items()}
+    return FitResult(
+        runs=runs,
+        request=request,
+        law=found.law,
+        values=tuple(values),
+        remarks=("least squares on logarithms through measured optima; it has no loss",),
+        uncertainty=curve_uncertainty(found.law, draws),
+    )
+
+
+def _curve(request: FitRequest, runs: Runs) -> FitResult:
+    if len(request.x) != 1:
+        raise UsageError(
+            f"form '{request.form}' is a curve of one column", hint="--form multiplicative takes several"
+        )
+    (x,) = request.x
+    found = fit_curve(
+        request.form,
+        _column(runs, x),
+        _column(runs, request.y),
+        objective=request.objective,
+        weight=runs.weight,
+        quantities=(_quantity(x), _quantity(request.y)),
+        samples=request.samples,
+        seed=request.seed,
+    )
+    return _from_curve(request, runs, found)
+
+
+def _product(request: FitRequest, runs: Runs) -> FitResult:
+    found = fit_product(
+        {_quantity(name): _column(runs, name) for name in request.x},
+        _column(runs, request.y),
+        objective=request.objective,
+        quantity=_quantity(request.y),
+        weight=runs.weight,
+        samples=request.samples,
+        seed=request.seed,
+    )
+    return _from_curve(request, runs, found)
+
+
+def _from_curve(request: FitRequest, runs: Runs, found: CurveFit) -> FitResult:
+    result = FitResult(
+        runs=runs,
+        request=request,
+        law=found.law,
+        values=_coefficients(found, request.level),
+        remarks=_on_bound(found.bounds),
+        uncertainty=curve_uncertainty(found.law, _draws(found)),
+        **_outcome(found),
+    )
+    flops = result.target_flops
+    if request.x != ("flops",) or flops is None:
+        return result
+    interval = None
+    if len(found.draws):
+        drawn = found.law.with_coefficients(_draws(found))
+        values = np.asarray(drawn.value(flops=np.full(len(found.draws), flops)))
+        interval = central_interval(values, request.level)
+    predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
+    return replace(result, values=(*result.values, predicted))
+
+
+def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:
+    known = found.law.coefficients()
+    if not len(found.draws):
+        return _plain(known)
+    return tuple(
+        Coefficient(
+            name=name, value=known[name], error=half_width(column), interval=found.interval(name, level=level)
+        )
+        for name, column in _draws(found).items()
+    )
+
+
+def _plain(coefficients: Mapping[str, float]) -> tuple[Coefficient, ...]:
+    """Return coefficients without errors."""
+    return tuple(Coefficient(name=name, value=value) for name, value in coefficients.items())
+
+
+def _draws(found: CurveFit) -> dict[str, Any]:
+    """Return the resampled values of each coefficient."""
+    return dict(zip(found.names, found.draws.T, strict=True))
+
+
+def _outcome(found: CurveFit | KaplanFit | RepetitionFit) -> dict[str, Any]:
+    """Return how a descent ended."""
+    return {name: getattr(found, name) for name in ("score", "residuals", "converged", "bounds")}
+
+
+def _on_bound(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the remark about coefficients that ended on a bound, if any did."""
+    return (f"on a bound of the search, and so not determined: {', '.join(names)}",) if names else ()
+
+
+def _column(runs: Runs, name: str) -> Array:
+    if name in runs.extra:
+        return np.asarray(runs.extra[name])
+    if name in ("params", "tokens", "flops", "loss"):
+        return np.asarray(getattr(runs, name))
+    raise UsageError(f"there is no column {quote(name)}")
+
+
+def _quantity(column: str) -> str:
+    """Return a column's name as a preset writes a quantity: lower case, digits and underscores."""
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in column.lower()).strip("_")
+    return (name if name[:1].isalpha() else f"x_{name}")[:40]

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from scaleplan.fitting.pilot import design
     from scaleplan.models.questions import memory, model, shape
     from scaleplan.output.html.page import report
+    from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
     from scaleplan.version import __version__
 
 __all__ = [
+    "Evaluation",
     "FitResult",
     "Fitted",
     "Library",
@@ -41,6 +43,7 @@ __all__ = [
     "compare",
     "convert",
     "design",
+    "evaluate",
     "fit",
     "loss",
     "memory",
@@ -55,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Evaluation": "planning.evaluation",
     "FitResult": "fitting.fit_result",
     "Fitted": "fitting.fit_result:FitResult",
     "Library": "presets.library",
@@ -67,6 +71,7 @@ _HOMES = {
     "compare": "api",
     "convert": "api",
     "design": "fitting.pilot",
+    "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
     "loss": "api",
     "memory": "models.questions",

@@ -1,4 +1,4 @@
-"""The type of a number, and elementary functions of it: a Python float or a NumPy array, whichever comes."""
+"""Elementary functions of a Python float or a NumPy array alike, and the type of both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-__all__ = ["Number", "exp", "log", "maximum", "minimum", "softplus"]
+__all__ = ["Number", "cubic_root", "exp", "log", "maximum", "minimum", "softplus"]
 
 Number = TypeVar("Number", float, "NDArray[float64]")
 """A Python float or a NumPy array of floats: what every formula accepts and returns."""
@@ -59,3 +59,14 @@ def softplus(value: Number) -> Number:
     """Return ln(1 + e^value) without overflow."""
     size = abs(value)
     return 0.5 * (value + size) + log(1.0 + exp(-size))
+
+
+def cubic_root(*, cubic: float, linear: float, total: float) -> float:
+    """Return the positive x with cubic*x^3 + linear*x = total, by Newton's method; all three are positive."""
+    root = min((total / cubic) ** (1 / 3), total / linear)
+    for _ in range(100):  # the cubic is convex: from any start all later steps come down to the root from above
+        step = (cubic * root**3 + linear * root - total) / (3 * cubic * root**2 + linear)
+        root -= step
+        if abs(step) <= 1e-15 * root:
+            break
+    return root

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said.
+"""The errors that a user can cause or meet, each with a message, a hint and a code.
 
 ::
 
@@ -9,8 +9,7 @@
     ├── FileError               a file is unreadable or invalid; names the file and the key
     └── UnreachableError        the request is right and the answer is "no" (exit status 1)
 
-Every error carries a one-line message, an optional hint that says what to do, and a code that scripts can
-rely on. The command line is the only place that prints them.
+The command line is the only place that prints them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def escape_control(text: str) -> str:
 
 
 def quote(value: object) -> str:
-    """Write somebody else's text for a message: inert, shortened, in single quotes; of a path the end is kept."""
+    """Write foreign text for a message: printable, shortened, in single quotes; of a path the end is kept."""
     text = escape_control(str(value))
     if len(text) > _LONGEST_QUOTE:
         is_path = hasattr(value, "__fspath__")
@@ -59,15 +58,10 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
 
 
 class ScaleplanError(Exception):
-    """An error with a message, a hint and a code; the root of all errors raised on purpose.
+    """The root of all errors raised on purpose.
 
-    Parameters
-    ----------
-    message
-        What is wrong, with the user's own text; lower case, no full stop.
-    hint
-        What to do about it, or None.
-
+    ``message`` says what is wrong, with the user's own text, in lower case and without a full stop; ``hint`` says
+    what to do about it. Scripts rely on ``code``.
     """
 
     code: ClassVar[str] = "error"
@@ -90,18 +84,7 @@ class UsageError(ScaleplanError):
 
 
 class QuantityError(UsageError):
-    """An amount cannot be read.
-
-    Parameters
-    ----------
-    message
-        What is wrong with it.
-    text
-        The text as the user wrote it.
-    span
-        First character of the offending part and the one after its last.
-
-    """
+    """An amount cannot be read; ``span`` is where the wrong part of ``text`` begins and where it has ended."""
 
     code = "quantity"
 
@@ -120,19 +103,9 @@ class QuantityError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing answers to.
+    """A name that is not among the ``choices`` of its ``kind`` (``"preset"``, ``"field"``).
 
-    Parameters
-    ----------
-    kind
-        What was looked for, in the singular: ``"preset"``, ``"accelerator"``, ``"field"``.
-    name
-        The name as typed.
-    choices
-        The names that exist.
-    listing
-        The command that lists them, for the hint.
-
+    ``listing`` is the command that lists them.
     """
 
     code = "unknown_name"

@@ -1,7 +1,4 @@
-"""Read small text files safely, and write files whole or not at all.
-
-Where the data lives: the folder that ships with the package, the user's own beside it, and how it is read.
-"""
+"""Read small files safely, write files whole or not at all, and find the folders of data."""
 
 from __future__ import annotations
 
@@ -17,33 +14,11 @@ from scaleplan.toml_table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "DATA_FILES",
-    "MAX_TEXT_BYTES",
-    "config_folder",
-    "data_folder",
-    "is_folder",
-    "read_bytes",
-    "read_data",
-    "read_table",
-    "read_text",
-    "require_writable",
-    "user_folder",
-    "write_atomic",
-]
-
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
 
 def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
-    """Return the text of a file of at most ``limit`` bytes.
-
-    Raises
-    ------
-    FileError
-        When there is no such file, it is not a regular file (or pipe), too large, or not UTF-8 text.
-
-    """
+    """Return the text of a file as :func:`read_bytes` reads it; raises FileError also for what is not UTF-8."""
     try:
         return read_bytes(path, what=what, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -70,15 +45,19 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
     except FileNotFoundError:
         raise FileError(f"{what} {quote(path)} does not exist") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot read {what} {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"read {what} {quote(path)}", error) from None
     if len(data) > limit:
         raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
     return data
 
 
+def _failed(doing: str, error: Exception) -> FileError:
+    reason: str = getattr(error, "strerror", None) or "not a usable path"
+    return FileError(f"cannot {doing}: {reason.lower()}")
+
+
 def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder; what is no path at all is none, and whoever opens it says why."""
+    """Return whether a path is a folder; what is no path at all is refused where it is opened."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -86,39 +65,23 @@ def is_folder(path: Path) -> bool:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a path that a file cannot be written to, before the work that would fill it.
-
-    Raises
-    ------
-    FileError
-        When it is a directory, or its folder does not exist or cannot be written.
-
-    """
+    """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it."""
     try:
         if path.is_dir():
             raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
         if not path.parent.is_dir():
             raise FileError(f"cannot write {quote(path)}: there is no folder {quote(path.parent)}")
-        replaced = path.is_file() or not os.access(
-            path, os.F_OK
-        )  # a device or pipe is written to, and its folder left alone
+        # a device or pipe is written to, and its folder left alone
+        replaced = path.is_file() or not os.access(path, os.F_OK)
         writable = os.access(path.parent if replaced else path, os.W_OK)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"write {quote(path)}", error) from None
     if not writable:
         raise FileError(f"cannot write {quote(path)}: permission denied")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write text or bytes to ``path`` whole or not at all: a temporary neighbour, then a rename.
-
-    Raises
-    ------
-    FileError
-        When the folder does not exist or cannot be written.
-
-    """
+    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails."""
     data = content.encode() if isinstance(content, str) else content
     try:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -133,8 +96,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise FileError(f"cannot write {quote(path)}: {reason.lower()}") from None
+        raise _failed(f"write {quote(path)}", error) from None
 
 
 DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "shapes.toml", "utilisation.toml"})
@@ -173,23 +135,14 @@ def user_folder() -> Path:
 
 
 def read_table(path: Path, *, what: str) -> Table:
-    """Return the TOML file at ``path`` as a table whose errors name the file and the key.
-
-    Raises
-    ------
-    FileError
-        When it cannot be read or is not TOML; ``what`` says in the message what it was meant to be.
-
-    """
+    """Return the TOML file at ``path`` as a table; ``what`` is the kind of file in the message of a FileError."""
     import tomllib  # 8 ms, and a plan from FLOP alone may not need it
 
     try:
         return Table(tomllib.loads(read_text(path, what=what)), source=escape_control(str(path)))
-    except tomllib.TOMLDecodeError as error:
-        reason = str(error)
     except RecursionError:
         reason = "nested too deeply"
-    except ValueError as error:  # a whole number of thousands of digits, an impossible date
+    except ValueError as error:  # no TOML, a whole number of thousands of digits, an impossible date
         reason = str(error)
     raise FileError(f"{what} {quote(path)} is not valid TOML: {escape_control(reason)}")
 
@@ -197,11 +150,7 @@ def read_table(path: Path, *, what: str) -> Table:
 def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     """Return the data file ``name`` of each folder that has one: the bundled, then the user's own.
 
-    Raises
-    ------
-    FileError
-        When one of them is unreadable, invalid, or of another schema than 1.
-
+    Raises FileError when one of them is unreadable, invalid, or of another schema.
     """
     tables = []
     for folder in (data_folder(), user_folder()) if folders is None else folders:

@@ -1,4 +1,4 @@
-"""A warning that belongs to a result; whoever finds a reason to warn makes one, the command line says it."""
+"""Warnings that belong to a result; the command line prints them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Notice"]
 
 
 class Notice(Record):
-    """A warning that belongs to a result: a code for scripts and a sentence for people."""
+    """A warning that belongs to a result: a code for scripts and a sentence for readers."""
 
     code: str
     message: str

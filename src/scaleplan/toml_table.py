@@ -1,12 +1,7 @@
-"""Tables from files → typed values, and results → plain mappings.
+"""A TOML table: read by typed getters whose errors name the key, written so that equal tables give equal bytes.
 
-A :class:`Table` is a mapping that knows where it came from. Its getters check the type and the domain of one
-key and name the whole key path when they refuse: ``law.toml: coefficients.alpha: expected a number above 0``.
-
-
-Plain mappings as TOML text: the writing half of what the standard library only reads.
-
-Tables keep the order of their keys and every digit of a float, so that equal mappings give equal bytes.
+Results become the same plain mappings for JSON. A getter checks the type and the domain of one key and names the
+whole key path when it refuses: ``law.toml: coefficients.alpha: expected a number above 0``.
 """
 
 from __future__ import annotations
@@ -15,30 +10,21 @@ import json
 import math
 import re
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from scaleplan.errors import FileError, did_you_mean, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from dataclasses import Field
 
 __all__ = ["Result", "Table", "as_mapping", "as_record", "toml_text"]
 
+_T = TypeVar("_T")
+
 
 class Table:
-    """A mapping read from a file, with typed getters.
-
-    Parameters
-    ----------
-    data
-        The mapping as parsed.
-    source
-        The file it came from, as shown to the user.
-    path
-        The key path of this table inside the file, ``""`` at the top.
-
-    """
+    """A mapping read from the file ``source``, with typed getters; ``path`` is its key path inside the file."""
 
     __slots__ = ("_seen", "data", "path", "source")
 
@@ -51,17 +37,25 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self.data
 
+    def _where(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
     def error(self, key: str, expected: str, *, hint: str | None = None) -> FileError:
         """Return the error for one key: where it is, what was expected, what was found."""
-        where = f"{self.path}.{key}" if self.path else key
         found = f", found {quote(self.data[key])}" if key in self.data else ""
-        return FileError(f"{self.source}: {where}: {expected}{found}", hint=hint)
+        return FileError(f"{self.source}: {self._where(key)}: {expected}{found}", hint=hint)
 
-    def _get(self, key: str) -> object:
+    def _read(self, key: str, default: _T | None, check: Callable[[object], _T | None], expected: str) -> _T:
+        """Return the value that ``check`` accepts, None being its refusal; ``default`` where the key is absent."""
         self._seen.add(key)
         if key not in self.data:
-            raise self.error(key, "this key is missing")
-        return self.data[key]
+            if default is None:
+                raise self.error(key, "this key is missing")
+            return default
+        value = check(self.data[key])
+        if value is None:
+            raise self.error(key, f"expected {expected}")
+        return value
 
     def raw(self, key: str) -> object:
         """Return whatever stands at ``key``, None when it is absent; the caller checks what it is."""
@@ -70,13 +64,7 @@ class Table:
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string; ``default`` when absent, an error when there is no default."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        if not isinstance(value, str):
-            raise self.error(key, "expected text in quotes")
-        return value
+        return self._read(key, default, lambda value: value if isinstance(value, str) else None, "text in quotes")
 
     def choice(self, key: str, choices: Iterable[str], default: str | None = None) -> str:
         """Return one of ``choices``."""
@@ -98,21 +86,19 @@ class Table:
         at_most: float | None = None,
     ) -> float:
         """Return a finite float inside the bounds; ``default`` when absent."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        expected = _expected_number(above, at_least, at_most)
-        number = _finite(value)
-        if number is None:
-            raise self.error(key, f"expected {expected}")
-        if (
-            (above is not None and number <= above)
-            or (at_least is not None and number < at_least)
-            or (at_most is not None and number > at_most)
-        ):
-            raise self.error(key, f"expected {expected}")
-        return number
+
+        def check(value: object) -> float | None:
+            number = _finite(value)
+            outside = number is None or (
+                (above is not None and number <= above)
+                or (at_least is not None and number < at_least)
+                or (at_most is not None and number > at_most)
+            )
+            return None if outside else number
+
+        bounds = (("above", above), ("of at least", at_least), ("of at most", at_most))
+        expected = "".join(f" {name} {bound:g}" for name, bound in bounds if bound is not None)
+        return self._read(key, default, check, f"a finite number{expected}")
 
     def optional_number(self, key: str, *, above: float | None = None, at_least: float | None = None) -> float | None:
         """Return a number, or None when the key is absent."""
@@ -121,54 +107,42 @@ class Table:
 
     def integer(self, key: str, default: int | None = None, *, at_least: int = 0) -> int:
         """Return a whole number of at least ``at_least``."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise self.error(key, f"expected a whole number of at least {at_least}")
-        return value
+
+        def check(value: object) -> int | None:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return value if whole and value >= at_least else None  # type: ignore[operator, return-value]
+
+        return self._read(key, default, check, f"a whole number of at least {at_least}")
 
     def boolean(self, key: str, *, default: bool | None = None) -> bool:
         """Return true or false."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        if not isinstance(value, bool):
-            raise self.error(key, "expected true or false")
-        return value
+        return self._read(key, default, lambda value: value if isinstance(value, bool) else None, "true or false")
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return a list of strings."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, "expected a list of texts")
-        return tuple(value)
+
+        def check(value: object) -> tuple[str, ...] | None:
+            good = isinstance(value, list) and all(isinstance(item, str) for item in value)
+            return tuple(value) if good else None  # type: ignore[arg-type]
+
+        return self._read(key, default, check, "a list of texts")
 
     def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
         """Return a list of finite floats."""
-        self._seen.add(key)
-        if default is not None and key not in self.data:
-            return default
-        value = self._get(key)
-        numbers = [_finite(item) for item in value] if isinstance(value, list) else [None]
-        if any(item is None for item in numbers):
-            raise self.error(key, "expected a list of numbers")
-        return tuple(item for item in numbers if item is not None)
+        return self._read(key, default, _all_finite, "a list of numbers")
 
     def matrix(self, key: str) -> tuple[tuple[float, ...], ...]:
         """Return a list of equally long lists of finite floats."""
-        value = self._get(key)
-        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-            raise self.error(key, "expected a list of lists of numbers")
-        rows = [[_finite(item) for item in row] for row in value]
-        if any(item is None for row in rows for item in row) or len({len(row) for row in rows}) > 1:
+        lists = self._read(
+            key,
+            None,
+            lambda value: value if isinstance(value, list) and all(isinstance(row, list) for row in value) else None,
+            "a list of lists of numbers",
+        )
+        rows = [row for row in map(_all_finite, lists) if row is not None]
+        if len(rows) < len(lists) or len({len(row) for row in rows}) > 1:
             raise self.error(key, "expected lists of numbers, all of one length")
-        return tuple(tuple(item for item in row if item is not None) for row in rows)
+        return tuple(rows)
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return ``[low, high]`` with 0 < low <= high, or None when absent."""
@@ -186,7 +160,7 @@ class Table:
         value = self.data.get(key, {})
         if not isinstance(value, dict):
             raise self.error(key, "expected a table")
-        return Table(value, source=self.source, path=f"{self.path}.{key}" if self.path else key)
+        return Table(value, source=self.source, path=self._where(key))
 
     def tables(self, key: str) -> list[Table]:
         """Return the array of tables at ``key``; an empty list when absent."""
@@ -194,17 +168,15 @@ class Table:
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.error(key, "expected an array of tables")
-        where = f"{self.path}.{key}" if self.path else key
-        return [Table(item, source=self.source, path=f"{where}[{i}]") for i, item in enumerate(value)]
+        return [Table(item, source=self.source, path=f"{self._where(key)}[{i}]") for i, item in enumerate(value)]
 
     def done(self) -> None:
-        """Refuse keys that no getter has asked for: a misspelt key must not be ignored in silence."""
+        """Refuse keys that no getter has read: a misspelt key must not be ignored in silence."""
         for key in self.data:
             if key not in self._seen:
                 close = did_you_mean(key, self._seen)
                 hint = f"did you mean '{close}'?" if close else f"known keys: {', '.join(sorted(self._seen))}"
-                where = f"{self.path}.{key}" if self.path else key
-                raise FileError(f"{self.source}: {quote(where)}: unknown key", hint=hint)
+                raise FileError(f"{self.source}: {quote(self._where(key))}: unknown key", hint=hint)
 
 
 def _finite(value: object) -> float | None:
@@ -217,15 +189,9 @@ def _finite(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _expected_number(above: float | None, at_least: float | None, at_most: float | None) -> str:
-    parts = []
-    if above is not None:
-        parts.append(f"above {above:g}")
-    if at_least is not None:
-        parts.append(f"of at least {at_least:g}")
-    if at_most is not None:
-        parts.append(f"of at most {at_most:g}")
-    return " ".join(["a finite number", *parts])
+def _all_finite(value: object) -> tuple[float, ...] | None:
+    numbers = [_finite(item) for item in value] if isinstance(value, list) else [None]
+    return None if None in numbers else tuple(item for item in numbers if item is not None)
 
 
 class Result(Protocol):
@@ -261,54 +227,33 @@ def toml_text(table: Mapping[str, object]) -> str:
 
     Lists of mappings become arrays of tables, lists of lists one row a line.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a value of another type, or a float that is not finite.
-
-    Examples
-    --------
     >>> print(toml_text({"id": "mine", "range": {"params": [1e8, 7e9]}}), end="")
     id = "mine"
     <BLANKLINE>
     [range]
     params = [100000000.0, 7000000000.0]
-
     """
     return "\n".join(_lines(table, ())).strip("\n") + "\n"
 
 
 def _lines(table: Mapping[str, object], path: tuple[str, ...]) -> Iterator[str]:
     """Yield the scalars of a table first: what follows a header belongs to it."""
-    tables = {key: value for key, value in table.items() if _is_table(value) or _is_tables(value)}
+    nested = {key: _tables(value) for key, value in table.items()}
     for key, value in table.items():
-        if key not in tables:
+        if not nested[key]:
             yield f"{_key(key)} = {_value(value)}"
-    for key, value in tables.items():
-        where = (*path, key)
-        name = ".".join(map(_key, where))
-        for item in [value] if isinstance(value, dict) else _items(value):
+    for key, tables in nested.items():
+        name = ".".join(map(_key, (*path, key)))
+        for item in tables:
             yield ""
-            yield f"[{name}]" if isinstance(value, dict) else f"[[{name}]]"
-            yield from _lines(_mapping(item), where)
+            yield f"[{name}]" if isinstance(table[key], dict) else f"[[{name}]]"
+            yield from _lines(item, (*path, key))
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_tables(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _items(value: object) -> list[object]:
-    assert isinstance(value, list | tuple)
-    return list(value)
-
-
-def _mapping(value: object) -> dict[str, object]:
-    assert isinstance(value, dict)
-    return value
+def _tables(value: object) -> list[dict[str, object]]:
+    """Return the table or the tables that a value is; none for a scalar or a list of scalars."""
+    items = [value] if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+    return list(items) if all(isinstance(item, dict) for item in items) else []
 
 
 def _key(key: str) -> str:

@@ -52,6 +52,7 @@ ASKED = {
     "gpus": "gpus list",
     "paths": "presets path",
     "validation": "presets validate scaleplan.toml",
+    "evaluation": "evaluate besiroglu-2024 params=7B tokens=2T",
     "model": "model config.json",
     "shape": "shape 7B",
 }

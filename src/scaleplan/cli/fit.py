@@ -201,13 +201,7 @@ def backtest(
         tested = run_backtest(
             runs, samples=samples, seed=seed, level=level, progress=progress, **words(reading, objective)
         )
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import backtest_report
-
-        return backtest_report(tested)
-
-    return Answer(rendering=Rendering(tested.to_dict(), report=view))
+    return Answer(result=tested)
 
 
 @command(
@@ -256,13 +250,4 @@ def design(
         cooldown=cooldown,
         **words(reading, objective, limits),
     )
-    records: list[dict[str, object]] = [
-        {"params": run.params, "tokens": run.tokens, "flops": run.flops, "seeds": run.seeds} for run in found.runs
-    ]
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import design_report
-
-        return design_report(found)
-
-    return Answer(rendering=Rendering(found.to_dict(), records=records, report=view))
+    return Answer(result=found)

@@ -1,7 +1,4 @@
-"""The commands about scaling laws: list, show, validate, path.
-
-The commands about accelerators: list, show.
-"""
+"""The commands that show what ships with the program: scaling laws and accelerators."""
 
 from __future__ import annotations
 

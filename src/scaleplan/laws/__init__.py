@@ -1,4 +1,4 @@
-"""Functional forms of scaling laws: one form a module, registered here by name and imported when asked for."""
+"""Functional forms of scaling laws, each a class that is registered here by name and imported when it is needed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from scaleplan.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
-
-__all__ = ["LAWS", "law_class"]
 
 LAWS = {
     "abnar": "scaleplan.laws.mixtures:Abnar",
@@ -45,14 +43,7 @@ LAWS = {
 
 
 def law_class(form: str) -> type[Law]:
-    """Import and return the class of a form.
-
-    Raises
-    ------
-    UnknownNameError
-        When no form has this name.
-
-    """
+    """Import and return the class of a form; raises UnknownNameError when there is none."""
     if form not in LAWS:
         raise UnknownNameError("form", form, LAWS)
     module, name = LAWS[form].split(":")

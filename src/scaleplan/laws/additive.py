@@ -1,26 +1,20 @@
-"""The additive law, L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv:2203.15556, equation 2).
-
-The additive law under an outer exponent, L = E + (A/N^alpha + B/D^beta)^gamma (Busbridge et al. 2025).
-
-Over-trained models (Gadre et al. 2024, arXiv:2403.08540): loss at any tokens per parameter, and task error.
-
-Loss by size, tokens and the shape of the model (Bian et al. 2025, arXiv:2501.18107).
-"""
+"""The additive law of Hoffmann et al. 2022, L = E + A/N^alpha + B/D^beta, and the laws built on it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
-from scaleplan.laws.base import Curve, LossSurface, Number, Units, coefficient
+from scaleplan.laws.base import Curve, LossSurface, Number, Relation, coefficient
 
-__all__ = ["Additive", "Overtraining", "ShapedLoss", "TaskError", "ThreeExponent"]
+__all__ = ["Additive", "Overtraining", "ReducedSurface", "ShapedLoss", "TaskError", "ThreeExponent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Additive(LossSurface):
-    """L = E + A/N^alpha + B/D^beta, with closed forms for everything.
+    """L = E + A/N^alpha + B/D^beta (arXiv:2203.15556, equation 2), with closed forms for everything.
 
     With G = (alpha*A / (beta*B))^(1/(alpha+beta)) the optimum at N*D = x is
     N = G x^(beta/(alpha+beta)), D = x^(alpha/(alpha+beta)) / G, and the loss falls as
@@ -31,8 +25,8 @@ class Additive(LossSurface):
     formula: ClassVar[str] = "L = E + A/N^alpha + B/D^beta"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
 
@@ -96,10 +90,6 @@ class Additive(LossSurface):
         """Return (A/(L - E - B/D^beta))^(1/alpha); infinity when the data alone keep the loss above L."""
         return _inverse_power(self.A, loss - self.E - self.B * tokens**-self.beta, self.alpha)
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale A and B: a law in N/u has A*u^alpha for raw N."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)
-
 
 def _inverse_power(scale: float, rest: Number, exponent: float) -> Number:
     if isinstance(rest, float):
@@ -110,27 +100,80 @@ def _inverse_power(scale: float, rest: Number, exponent: float) -> Number:
         return np.where(rest > 0, (scale / rest) ** (1 / exponent), np.inf)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreeExponent(LossSurface):
-    """L = E + (A/N^alpha + B/D^beta)^gamma, the supervised law of arXiv:2502.08606.
+class ReducedSurface(LossSurface):
+    """A law that reduces to an additive one: the same losses, or others in the same order."""
 
-    The outer power rises, so that the optimum is that of the additive law inside.
-    """
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def reduced(self) -> Additive:
+        """The additive law whose optima are this law's."""
+
+    def reduced_loss(self, loss: Number) -> Number:
+        """Return the loss of the additive law where this one has ``loss``."""
+        return loss
+
+    @property
+    def floor(self) -> float:
+        """The irreducible loss."""
+        return self.reduced.floor
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return the terms of size and tokens."""
+        return self.reduced.reducible(params, tokens)
+
+    def loss(self, params: Number, tokens: Number) -> Number:
+        """Return the loss of ``params`` on ``tokens``."""
+        return self.floor + self.reducible(params, tokens)
+
+    def best_split(self, product: Number) -> tuple[Number, Number]:
+        """Return the additive law's optimum."""
+        return self.reduced.best_split(product)
+
+    def least_product(self, loss: Number) -> Number:
+        """Return the additive law's least product at its own loss."""
+        return self.reduced.least_product(self.reduced_loss(loss))
+
+    def size_overhead(self, factor: float) -> float:
+        """Return the additive law's overhead."""
+        return self.reduced.size_overhead(factor)
+
+    def expansion_path(self) -> tuple[float, float] | None:
+        """Return the additive law's path."""
+        return self.reduced.expansion_path()
+
+    def tokens_for(self, loss: Number, params: Number) -> Number:
+        """Return the additive law's tokens at its own loss."""
+        return self.reduced.tokens_for(self.reduced_loss(loss), params)
+
+    def params_for(self, loss: Number, tokens: Number) -> Number:
+        """Return the additive law's size at its own loss."""
+        return self.reduced.params_for(self.reduced_loss(loss), tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreeExponent(ReducedSurface):
+    """L = E + (A/N^alpha + B/D^beta)^gamma, the supervised law of Busbridge et al. 2025 (arXiv:2502.08606)."""
 
     form: ClassVar[str] = "three_exponent"
     formula: ClassVar[str] = "L = E + (A/N^alpha + B/D^beta)^gamma"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
     gamma: float = coefficient("outer exponent", above=0)
 
     @property
-    def inner(self) -> Additive:
-        """The additive law inside the outer exponent."""
+    def reduced(self) -> Additive:
+        """The sum inside the outer exponent, which rises with it."""
         return Additive(E=0.0, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
+
+    def reduced_loss(self, loss: Number) -> Number:
+        """Return the sum inside the outer exponent at a loss above E."""
+        return (loss - self.E) ** (1 / self.gamma)
 
     @property
     def floor(self) -> float:
@@ -139,43 +182,12 @@ class ThreeExponent(LossSurface):
 
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the inner sum to the outer exponent."""
-        return self.inner.reducible(params, tokens) ** self.gamma
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss of ``params`` on ``tokens``."""
-        return self.E + self.reducible(params, tokens)
-
-    def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return (params, tokens) of least loss at ``params * tokens = product``."""
-        return self.inner.best_split(product)
-
-    def least_product(self, loss: Number) -> Number:
-        """Return the least ``params * tokens`` that reaches a loss above E."""
-        return self.inner.least_product(self._inside(loss))
-
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return the tokens with which ``params`` reach ``loss``."""
-        return self.inner.tokens_for(self._inside(loss), params)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return the parameters with which ``tokens`` reach ``loss``."""
-        return self.inner.params_for(self._inside(loss), tokens)
-
-    def size_overhead(self, factor: float) -> float:
-        """Return the compute that a size ``factor`` times the optimum wastes, at every budget."""
-        return self.inner.size_overhead(factor)
-
-    def _inside(self, loss: Number) -> Number:
-        return (loss - self.E) ** (1 / self.gamma)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)
+        return self.reduced.reducible(params, tokens) ** self.gamma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overtraining(LossSurface):
-    """L(C, M) = E + (a*M^eta + b*M^-eta) * C^-eta with M = D/N and C = 6*N*D.
+    """L(C, M) = E + (a*M^eta + b*M^-eta) * C^-eta with M = D/N and C = 6*N*D (Gadre et al. 2024, arXiv:2403.08540).
 
     The additive law with both exponents equal to 2*eta, so that the reducible losses
     at two fixed M differ by a factor at every budget.
@@ -185,14 +197,18 @@ class Overtraining(LossSurface):
     formula: ClassVar[str] = "L = E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
 
     E: float = coefficient("irreducible loss", at_least=0)
-    a: float = coefficient("weight of the size term", above=0)
-    b: float = coefficient("weight of the data term", above=0)
+    a: float = coefficient("weight of the size term", above=0, raw=lambda law, to: law.a * to.params ** (2 * law.eta))
+    b: float = coefficient("weight of the data term", above=0, raw=lambda law, to: law.b * to.tokens ** (2 * law.eta))
     eta: float = coefficient("exponent of compute", above=0)
 
     @property
     def floor(self) -> float:
         """The irreducible loss E."""
         return self.E
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss, also by compute and tokens per parameter."""
+        return (*LossSurface.relations(self), Relation("loss", ("flops", "tokens_per_param"), self.loss_at))
 
     @property
     def best_ratio(self) -> float:
@@ -230,30 +246,19 @@ class Overtraining(LossSurface):
         """Return cosh(2 eta ln f)^(1/eta) - 1, the additive law's figure for equal exponents."""
         return math.cosh(2 * self.eta * math.log(factor)) ** (1 / self.eta) - 1
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale both weights: the size term varies as N^(-2 eta), the data term as D^(-2 eta)."""
-        return replace(
-            self,
-            a=self.a * units.params ** (2 * self.eta),
-            b=self.b * units.tokens ** (2 * self.eta),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskError(Curve):
-    """Err(L) = epsilon - k*exp(-gamma*L), the average top-1 error on a set of tasks."""
+    """Err(L) = epsilon - k*exp(-gamma*L), the average top-1 error on a set of tasks (arXiv:2403.08540)."""
 
     form: ClassVar[str] = "task_error"
     formula: ClassVar[str] = "Err = epsilon - k*exp(-gamma*L)"
+    quantity: ClassVar[str] = "error"
+    inputs: ClassVar[tuple[str, ...]] = ("loss",)
 
     epsilon: float = coefficient("error of a model that knows nothing", above=0, at_most=1)
     k: float = coefficient("reducible error at L = 0", above=0)
     gamma: float = coefficient("rate at which the error falls with the loss", above=0)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """A loss."""
-        return ("loss",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the error for ``loss``, in the unit of the law it belongs to."""
@@ -262,29 +267,24 @@ class TaskError(Curve):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapedLoss(Curve):
-    """L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma) with R = width/layers; the authors tie the exponents."""
+    """L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma) with R = width/layers.
+
+    Bian et al. 2025 (arXiv:2501.18107); the authors tie the exponents.
+    """
 
     form: ClassVar[str] = "shape"
     formula: ClassVar[str] = "L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma)"
+    inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "aspect_ratio")
 
     E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0)
-    B: float = coefficient("data term at D = 1", above=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
     alpha: float = coefficient("exponent of the size term", above=0)
     beta: float = coefficient("exponent of the data term", above=0)
     epsilon: float = coefficient("what an aspect ratio of 1 adds", at_least=0)
     gamma: float = coefficient("exponent of the aspect ratio")
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Parameters, tokens and width over layers."""
-        return ("params", "tokens", "aspect_ratio")
-
     def value(self, **inputs: Number) -> Number:
         """Return the loss of ``params`` with an ``aspect_ratio`` on ``tokens``."""
         plain = self.E + self.A * inputs["params"] ** -self.alpha + self.B * inputs["tokens"] ** -self.beta
         return plain * (1.0 + self.epsilon * inputs["aspect_ratio"] ** self.gamma)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(self, A=self.A * units.params**self.alpha, B=self.B * units.tokens**self.beta)

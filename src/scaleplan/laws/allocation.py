@@ -1,18 +1,16 @@
-"""Allocation-only power laws: the optimal size, the optimal tokens or both as powers of the budget.
+"""Laws of the compute-optimal split alone: the size, the tokens or both as powers of the budget.
 
 Hoffmann et al. 2022 (Approaches 1 and 2) and Porian et al. 2024 give N, Llama 3 gives D, DeepSeek gives
-non-embedding FLOP per token and D, Hunyuan-Large gives activated parameters and D.
-
-
-The laws of one modality by Henighan et al. 2020 (arXiv:2010.14701): loss and size along the compute frontier.
+non-embedding FLOP per token and D, Hunyuan-Large gives activated parameters and D. Henighan et al. 2020 give N and
+the loss of each modality.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.laws.base import Allocation, Number, Units, coefficient
+from scaleplan.laws.base import Allocation, Number, Relation, coefficient
 
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table
@@ -32,9 +30,19 @@ class PowerAllocation(Allocation):
     form: ClassVar[str] = "power_allocation"
     formula: ClassVar[str] = "N = params_scale*C^params_exponent, D = tokens_scale*C^tokens_exponent"
 
-    params_scale: float | None = coefficient("optimal size at C = 1", above=0, optional=True)
+    params_scale: float | None = coefficient(
+        "optimal size at C = 1",
+        above=0,
+        optional=True,
+        raw=lambda law, to: law.params_scale * to.params * to.flops**-law.params_exponent,
+    )
     params_exponent: float | None = coefficient("exponent of the optimal size", above=0, optional=True)
-    tokens_scale: float | None = coefficient("optimal tokens at C = 1", above=0, optional=True)
+    tokens_scale: float | None = coefficient(
+        "optimal tokens at C = 1",
+        above=0,
+        optional=True,
+        raw=lambda law, to: law.tokens_scale * to.tokens * to.flops**-law.tokens_exponent,
+    )
     tokens_exponent: float | None = coefficient("exponent of the optimal tokens", above=0, optional=True)
 
     @classmethod
@@ -49,6 +57,12 @@ class PowerAllocation(Allocation):
         if law.params_scale is None and law.tokens_scale is None:
             raise table.error("params_scale", "expected the size, the tokens or both as powers of the compute")
         return law
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the split, and the tokens by the source's own power law where they are not those of the budget."""
+        if self.params_scale is None or self.tokens_scale is None:
+            return Allocation.relations(self)
+        return (*Allocation.relations(self), Relation("tokens_by_law", ("flops",), self.tokens_by_law))
 
     def params_by_law(self, flops: Number) -> Number | None:
         """Return the size by the source's own power law; None when it gives tokens only."""
@@ -71,34 +85,35 @@ class PowerAllocation(Allocation):
         assert tokens is not None  # from_table requires one side
         return self.cost.params(tokens, flops), tokens
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale the scales: N/u = c*(C/v)^a has the scale c*u/v^a for raw N and C."""
-        return replace(
-            self,
-            params_scale=_raw(self.params_scale, self.params_exponent, units.params, units.flops),
-            tokens_scale=_raw(self.tokens_scale, self.tokens_exponent, units.tokens, units.flops),
-        )
-
-
-def _raw(scale: float | None, exponent: float | None, unit: float, flops: float) -> float | None:
-    return None if scale is None or exponent is None else scale * unit * flops**-exponent
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality(Allocation):
-    """N_opt(C) = (C/k0)^p with L(C) = L_C + (C0/C)^alpha_C, and L(N) = L_N + (N0/N)^alpha_N at convergence."""
+    """N_opt(C) = (C/k0)^p with L(C) = L_C + (C0/C)^alpha_C, and L(N) = L_N + (N0/N)^alpha_N at convergence.
+
+    Henighan et al. 2020 (arXiv:2010.14701), one law a modality.
+    """
 
     form: ClassVar[str] = "modality"
     formula: ClassVar[str] = "N = (C/k0)^p, L(C) = L_C + (C0/C)^alpha_C, L(N) = L_N + (N0/N)^alpha_N"
 
-    k0: float = coefficient("compute whose optimal size is one parameter", above=0)
+    k0: float = coefficient(
+        "compute whose optimal size is one parameter",
+        above=0,
+        raw=lambda law, to: law.k0 * to.flops * to.params ** (-1 / law.p),
+    )
     p: float = coefficient("exponent of the optimal size", above=0)
     L_C: float = coefficient("irreducible loss, from the compute trend", at_least=0)
-    C0: float = coefficient("compute at which the reducible loss is 1", above=0)
+    C0: float = coefficient(
+        "compute at which the reducible loss is 1", above=0, raw=lambda law, to: law.C0 * to.flops
+    )
     alpha_C: float = coefficient("exponent of the compute trend", above=0)
     L_N: float = coefficient("irreducible loss, from the size trend", at_least=0)
-    N0: float = coefficient("size at which the reducible loss is 1", above=0)
+    N0: float = coefficient("size at which the reducible loss is 1", above=0, raw=lambda law, to: law.N0 * to.params)
     alpha_N: float = coefficient("exponent of the size trend", above=0)
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the split, its loss, and the loss of a size at convergence."""
+        return (*Allocation.relations(self), Relation("loss", ("params",), self.converged_loss))
 
     def split(self, flops: Number) -> tuple[Number, Number]:
         """Return the optimal size and the tokens that the rest of the budget buys."""
@@ -112,12 +127,3 @@ class Modality(Allocation):
     def converged_loss(self, params: Number) -> Number:
         """Return L_N + (N0/N)^alpha_N, the loss of a size trained to convergence."""
         return self.L_N + (self.N0 / params) ** self.alpha_N
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale the two compute scales and the size scale; k0 also absorbs the unit of the size."""
-        return replace(
-            self,
-            k0=self.k0 * units.flops * units.params ** (-1 / self.p),
-            C0=self.C0 * units.flops,
-            N0=self.N0 * units.params,
-        )

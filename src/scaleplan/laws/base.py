@@ -1,12 +1,12 @@
-"""What a scaling law can answer.
+"""What a scaling law gives: a loss, a split of compute, or any quantity as a function of named others.
 
-A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days)
-with one or both of two abilities:
+A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days):
 
-* :class:`LossSurface`: the loss of any model size on any number of tokens, ``loss(params, tokens)``;
-* :class:`Allocation`: the compute-optimal size and tokens for a budget, measured directly.
+* a :class:`LossSurface` has the loss of any model size on any number of tokens, ``loss(params, tokens)``;
+* an :class:`Allocation` has the compute-optimal size and tokens for a budget, measured directly;
+* a :class:`Curve` has one quantity as a function of named others (an error of a loss).
 
-A :class:`Curve` relates one quantity to named others (a learning rate to size and tokens, an error to a loss).
+``relations`` declares what can be evaluated, and of which inputs; a form that gives more than its kind adds to it.
 The mathematics is written with plain operators, so the same lines serve a Python float and a NumPy array.
 """
 
@@ -20,11 +20,11 @@ from scaleplan.arrays import Number
 from scaleplan.cost import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scaleplan.toml_table import Table
 
-__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Units", "coefficient"]
+__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Relation", "Units", "coefficient"]
 
 
 def coefficient(
@@ -35,9 +35,14 @@ def coefficient(
     at_most: float | None = None,
     default: float | None = None,
     optional: bool = False,
+    raw: Callable[[Any, Units], float] | None = None,
 ) -> Any:  # noqa: ANN401  a dataclass field specifier is typed by the field it stands for
-    """Declare a scalar coefficient of a form with its meaning and its domain; None when optional and absent."""
-    metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most}
+    """Declare a scalar coefficient of a form with its meaning and its domain; None when optional and absent.
+
+    ``raw`` gives the coefficient for quantities in raw units from the law and the units it is stated in: a law in N/u
+    has A*u^alpha for raw N. Without it the coefficient does not depend on units.
+    """
+    metadata = {"meaning": meaning, "above": above, "at_least": at_least, "at_most": at_most, "raw": raw}
     if default is None and not optional:
         return field(metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -54,6 +59,25 @@ class Units:
     tokens: float = 1.0
     flops: float = 1.0
 
+    def of(self, name: str) -> float:
+        """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
+        return {"params": self.params, "tokens": self.tokens, "flops": self.flops}.get(name, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A quantity that a law gives as a function of named inputs, in raw units.
+
+    ``value`` takes the ``inputs`` as keywords. Those with a default may be left out. ``kinds`` names how the text of
+    an input is read where its name does not say: ``share`` (0 to 1) or ``rates`` (a sequence).
+    """
+
+    quantity: str
+    inputs: tuple[str, ...]
+    value: Callable[..., float | None]
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law(ABC):
@@ -62,18 +86,11 @@ class Law(ABC):
     form: ClassVar[str]
     formula: ClassVar[str]
     regimes: ClassVar[tuple[str, ...]] = ()
-    """The batch regimes that the law tells apart; none for most laws."""
+    """The batch regimes that the law distinguishes; none for most laws."""
 
     @classmethod
     def from_table(cls, table: Table) -> Self:
-        """Read and check the coefficients from the ``[coefficients]`` table of a preset.
-
-        Raises
-        ------
-        FileError
-            For a missing, misspelt or out-of-domain coefficient.
-
-        """
+        """Read the ``[coefficients]`` of a preset; raises FileError if one is missing or out of range."""
         values = {}
         for item in fields(cls):
             meta = item.metadata
@@ -83,15 +100,14 @@ class Law(ABC):
                 values[item.name] = table.optional_number(item.name, above=meta["above"], at_least=meta["at_least"])
                 continue
             default = None if item.default is MISSING else item.default
-            values[item.name] = table.number(
-                item.name,
-                default,
-                above=meta["above"],
-                at_least=meta["at_least"],
-                at_most=meta["at_most"],
-            )
+            domain = {bound: meta[bound] for bound in ("above", "at_least", "at_most")}
+            values[item.name] = table.number(item.name, default, **domain)
         table.done()
         return cls(**values)
+
+    @abstractmethod
+    def relations(self) -> tuple[Relation, ...]:
+        """Return what can be evaluated; of several quantities of the same inputs the first is the default."""
 
     def coefficients(self) -> dict[str, float]:
         """Return the coefficients by name, without the optional ones that the source does not give."""
@@ -108,11 +124,18 @@ class Law(ABC):
         raise NotImplementedError(msg)
 
     def in_raw_units(self, units: Units) -> Self:
-        """Return the same law for quantities in raw units, given the units of its coefficients."""
+        """Return the same law for quantities in raw units, given the units of its coefficients.
+
+        Raises NotImplementedError when the form declares no coefficient that depends on units.
+        """
         if units == Units():
             return self
-        msg = f"form {self.form} does not support units other than raw"
-        raise NotImplementedError(msg)
+        rules = {item.name: raw for item in fields(self) if (raw := item.metadata.get("raw"))}
+        if not rules:
+            msg = f"form {self.form} does not support units other than raw"
+            raise NotImplementedError(msg)
+        known = self.coefficients()
+        return replace(self, **{name: raw(self, units) for name, raw in rules.items() if name in known})
 
 
 class LossSurface(Law):
@@ -122,6 +145,10 @@ class LossSurface(Law):
     """
 
     __slots__ = ()
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss."""
+        return (Relation("loss", ("params", "tokens"), self.loss),)
 
     @abstractmethod
     def loss(self, params: Number, tokens: Number) -> Number:
@@ -170,6 +197,16 @@ class Allocation(Law):
 
     cost: Cost = field(default_factory=Cost)
 
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the optimal size and tokens of a budget, and their loss where the law has one."""
+        split = (
+            Relation("params", ("flops",), lambda flops: self.split(flops)[0]),
+            Relation("tokens", ("flops",), lambda flops: self.split(flops)[1]),
+        )
+        if self.frontier_loss(1.0) is None:
+            return split
+        return (*split, Relation("loss", ("flops",), self.frontier_loss))
+
     def with_cost(self, cost: Cost) -> Self:
         """Return the law with another compute convention."""
         return replace(self, cost=cost)
@@ -188,6 +225,13 @@ class Curve(Law):
 
     __slots__ = ()
 
+    quantity: ClassVar[str] = "loss"
+    """What the curve gives; a form whose files name it has a field ``y`` instead."""
+    kinds: ClassVar[Mapping[str, str]] = {}
+    """How inputs are read whose names do not say; see :class:`Relation`."""
+    defaults: ClassVar[Mapping[str, float]] = {}
+    """Inputs that may be left out."""
+
     @property
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
@@ -196,3 +240,8 @@ class Curve(Law):
     @abstractmethod
     def value(self, **inputs: Number) -> Number:
         """Return the quantity for the inputs the curve declares, in raw units."""
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the quantity of the curve."""
+        names = (*self.inputs, *self.defaults)
+        return (Relation(getattr(self, "y", self.quantity), names, self.value, self.defaults, self.kinds),)

@@ -1,23 +1,15 @@
-"""Power laws between named quantities: y = a*x^n, y = a*x^-c + e, and y = a * product of x_i^n_i.
+"""Curves of one quantity, and products of powers: what is fitted to learning curves and rules of thumb.
 
-Learning curves that bend: M3 and M4 of Alabdulmohsin et al. 2022 (arXiv:2209.06640).
-
-M1 is a power law (form ``power``) and M2 one with a floor (form ``offset_power``). M3 levels off at small x as
-well; M4 starts from the loss of chance.
-
-
-The broken neural scaling law (Caballero et al. 2022, arXiv:2210.14891, equation 1): a power law that bends.
-
-A quantity that changes in proportion to the logarithm of another, y = a + b*ln x.
-
-The loss along any schedule of learning rates, for one size of model (Luo et al. 2025, arXiv:2503.12811).
+M1 to M4 of Alabdulmohsin et al. 2022 (arXiv:2209.06640) are the forms ``power``, ``offset_power``, ``shifted_power``
+and ``chance_power``; ``bnsl`` is the broken power law of Caballero et al. 2022. The names of the input and the output
+stand in the file. The loss along a schedule of learning rates is a curve of all its steps.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scaleplan.arrays import exp, log, softplus
@@ -36,15 +28,19 @@ __all__ = [
     "MultiPower",
     "MultiplicativePower",
     "OffsetPower",
-    "OneInput",
+    "PerInput",
     "Power",
     "ShiftedPower",
-    "named_quantity",
-    "quantity_names",
-    "unit_of",
 ]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def _named_quantity(table: Table, key: str) -> str:
+    name = table.text(key)
+    if not _QUANTITY.fullmatch(name):
+        raise table.error(key, "expected the name of a quantity in lower case, such as flops or loss")
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +53,7 @@ class OneInput(Curve):
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients, and the names of the input and the output."""
-        x, y = named_quantity(table, "x"), named_quantity(table, "y")
+        x, y = _named_quantity(table, "x"), _named_quantity(table, "y")
         return replace(super(OneInput, cls).from_table(table), x=x, y=y)
 
     @property
@@ -76,16 +72,12 @@ class Power(OneInput):
     form: ClassVar[str] = "power"
     formula: ClassVar[str] = "y = a*x^n"
 
-    a: float = coefficient("y at x = 1", above=0)
+    a: float = coefficient("y at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** -law.n)
     n: float = coefficient("exponent")
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^n for the input that ``x`` names."""
         return self.a * self._input(inputs) ** self.n
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale a: (y/v) = a*(x/u)^n has a*v*u^-n for raw x and y."""
-        return replace(self, a=self.a * unit_of(units, self.y) * unit_of(units, self.x) ** -self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,26 +87,69 @@ class OffsetPower(OneInput):
     form: ClassVar[str] = "offset_power"
     formula: ClassVar[str] = "y = a*x^-c + e"
 
-    a: float = coefficient("y above the offset at x = 1", above=0)
+    a: float = coefficient(
+        "y above the offset at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** law.c
+    )
     c: float = coefficient("rate of the fall, positive", above=0)
-    e: float = coefficient("what y approaches", at_least=0)
+    e: float = coefficient("what y approaches", at_least=0, raw=lambda law, to: law.e * to.of(law.y))
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^-c + e for the input that ``x`` names."""
         return self.a * self._input(inputs) ** -self.c + self.e
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale a and e: (y/v) = a*(x/u)^-c + e has a*v*u^c and e*v for raw x and y."""
-        y = unit_of(units, self.y)
-        return replace(self, a=self.a * y * unit_of(units, self.x) ** self.c, e=self.e * y)
+
+class PerInput(Curve):
+    """A curve with one coefficient for each input, in a table of their own that names the inputs."""
+
+    __slots__ = ()
+
+    per_input: ClassVar[str]
+    """The name of the table, and of the field with its (input, number) pairs."""
+    input_kind: ClassVar[str] = ""
+    """How every input is read; by its name if empty."""
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Read the scalar coefficients and the table."""
+        listed = table.table(cls.per_input)
+        if not listed.data or not all(_QUANTITY.fullmatch(name) for name in listed.data):
+            raise table.error(cls.per_input, "expected a number for each quantity, such as { params = -0.7 }")
+        numbers = tuple((name, listed.number(name)) for name in listed.data)
+        return replace(super().from_table(table), **{cls.per_input: numbers})
+
+    def _numbers(self) -> dict[str, float]:
+        return dict(getattr(self, self.per_input))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The quantities that have a coefficient."""
+        return tuple(self._numbers())
+
+    @property
+    def kinds(self) -> Mapping[str, str]:  # type: ignore[override]
+        """The same for every input."""
+        return dict.fromkeys(self.inputs, self.input_kind) if self.input_kind else {}
+
+    def coefficients(self) -> dict[str, float]:
+        """Return the scalar coefficients and, as ``TABLE.NAME``, those of the inputs."""
+        return super().coefficients() | {f"{self.per_input}.{name}": value for name, value in self._numbers().items()}
+
+    def with_coefficients(self, values: Mapping[str, float]) -> Self:
+        """Return the law with some of the coefficients changed."""
+        scalars = {name: value for name, value in values.items() if "." not in name}
+        numbers = tuple(
+            (name, values.get(f"{self.per_input}.{name}", value)) for name, value in self._numbers().items()
+        )
+        return replace(self, **scalars, **{self.per_input: numbers})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiplicativePower(Curve):
+class MultiplicativePower(PerInput):
     """y = a * product of x_i^n_i; a preset writes ``exponents = { params = -0.7, tokens = 0.3 }``."""
 
     form: ClassVar[str] = "multiplicative_power"
     formula: ClassVar[str] = "y = a * product of x_i^n_i"
+    per_input: ClassVar[str] = "exponents"
 
     a: float = coefficient("y where every input is 1", above=0)
     exponents: tuple[tuple[str, float], ...] = ()
@@ -123,24 +158,8 @@ class MultiplicativePower(Curve):
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the scale, the exponent of each input, and the name of the output."""
-        y = named_quantity(table, "y")
-        listed = table.table("exponents")
-        exponents = tuple((name, listed.number(name)) for name in quantity_names(table, "exponents"))
-        return replace(super(MultiplicativePower, cls).from_table(table), exponents=exponents, y=y)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The quantities that have an exponent."""
-        return tuple(name for name, _ in self.exponents)
-
-    def coefficients(self) -> dict[str, float]:
-        """Return the scale and, as ``exponents.NAME``, the exponents."""
-        return {"a": self.a, **{f"exponents.{name}": value for name, value in self.exponents}}
-
-    def with_coefficients(self, values: Mapping[str, float]) -> Self:
-        """Return the law with some of the scale and the ``exponents.NAME`` changed."""
-        exponents = tuple((name, values.get(f"exponents.{name}", value)) for name, value in self.exponents)
-        return replace(self, a=values.get("a", self.a), exponents=exponents)
+        y = _named_quantity(table, "y")
+        return replace(super(MultiplicativePower, cls).from_table(table), y=y)
 
     def value(self, **inputs: Number) -> Number:
         """Return the product for the inputs that ``exponents`` names."""
@@ -152,31 +171,10 @@ class MultiplicativePower(Curve):
 
     def in_raw_units(self, units: Units) -> Self:
         """Rescale a by the unit of each input to its exponent."""
-        a = self.a * unit_of(units, self.y)
+        a = self.a * units.of(self.y)
         for name, exponent in self.exponents:
-            a *= unit_of(units, name) ** -exponent
+            a *= units.of(name) ** -exponent
         return replace(self, a=a)
-
-
-def named_quantity(table: Table, key: str) -> str:
-    """Return the name of a quantity that a file gives at ``key``."""
-    name = table.text(key)
-    if not _QUANTITY.fullmatch(name):
-        raise table.error(key, "expected the name of a quantity in lower case, such as flops or loss")
-    return name
-
-
-def quantity_names(table: Table, key: str) -> tuple[str, ...]:
-    """Return the names of the quantities that a file gives numbers for in the table at ``key``."""
-    names = tuple(table.table(key).data)
-    if not names or not all(_QUANTITY.fullmatch(name) for name in names):
-        raise table.error(key, "expected a number for each quantity, such as { params = -0.7 }")
-    return names
-
-
-def unit_of(units: Units, name: str) -> float:
-    """Return the unit of a quantity by name; 1 for one that is never rescaled, such as a loss."""
-    return float(getattr(units, name)) if name in {item.name for item in fields(units)} else 1.0
 
 
 _FAR = 700.0
@@ -238,7 +236,7 @@ def _within(value: Number) -> Number:
 _PARTS = ("c", "d", "f")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Break:
     """One bend: the slope changes by ``c`` around x = ``d``, over a width of ``f`` in ln x; ``c`` may be negative."""
 
@@ -248,10 +246,10 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BNSL(Curve):
+class BNSL(OneInput):
     """y = a + b x^-c0 times (1 + (x/d_i)^(1/f_i))^(-c_i f_i) for each break; the slope is -c0 before the first.
 
-    A preset writes the breaks as ``c1, d1, f1, c2, d2, f2, ...``.
+    Equation 1 of Caballero et al. 2022 (arXiv:2210.14891). A preset writes the breaks as ``c1, d1, f1, c2, d2, ...``.
     """
 
     form: ClassVar[str] = "bnsl"
@@ -261,29 +259,16 @@ class BNSL(Curve):
     b: float = coefficient("scale of the fall", above=0)
     c0: float = coefficient("rate of the fall before the first break")
     breaks: tuple[Break, ...] = ()
-    x: str = "x"
-    y: str = "y"
 
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients and the breaks, numbered from 1 without gaps."""
-        x, y = named_quantity(table, "x"), named_quantity(table, "y")
         breaks: list[Break] = []
         while any(f"{part}{len(breaks) + 1}" in table for part in _PARTS):
             number = len(breaks) + 1
-            breaks.append(
-                Break(
-                    c=table.number(f"c{number}"),
-                    d=table.number(f"d{number}", above=0),
-                    f=table.number(f"f{number}", above=0),
-                )
-            )
-        return replace(super(BNSL, cls).from_table(table), breaks=tuple(breaks), x=x, y=y)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The quantity that ``x`` names."""
-        return (self.x,)
+            change, *positive = (table.number(f"c{number}"), *(table.number(f"{k}{number}", above=0) for k in "df"))
+            breaks.append(Break(change, *positive))
+        return replace(super(BNSL, cls).from_table(table), breaks=tuple(breaks))
 
     def coefficients(self) -> dict[str, float]:
         """Return a, b, c0 and the parts of every break."""
@@ -305,7 +290,7 @@ class BNSL(Curve):
 
     def value(self, **inputs: Number) -> Number:
         """Return y, with the breaks computed in logarithms: (x/d)^(1/f) overflows for a sharp one."""
-        place = log(inputs[self.x])
+        place = log(self._input(inputs))
         power = -self.c0 * place
         for bend in self.breaks:
             power = power - bend.c * bend.f * softplus((place - log(bend.d)) / bend.f)
@@ -313,50 +298,35 @@ class BNSL(Curve):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Logarithmic(Curve):
-    """y = a + b*ln x; ``x`` and ``y`` name the input and the output."""
+class Logarithmic(OneInput):
+    """y = a + b*ln x."""
 
     form: ClassVar[str] = "logarithmic"
     formula: ClassVar[str] = "y = a + b*ln x"
 
-    a: float = coefficient("y at x = 1")
-    b: float = coefficient("change of y per unit of ln x")
-    x: str = "x"
-    y: str = "y"
-
-    @classmethod
-    def from_table(cls, table: Table) -> Self:
-        """Read the coefficients, and the names of the input and the output."""
-        x, y = named_quantity(table, "x"), named_quantity(table, "y")
-        return replace(super(Logarithmic, cls).from_table(table), x=x, y=y)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The quantity that ``x`` names."""
-        return (self.x,)
+    a: float = coefficient("y at x = 1", raw=lambda law, to: (law.a - law.b * math.log(to.of(law.x))) * to.of(law.y))
+    b: float = coefficient("change of y per unit of ln x", raw=lambda law, to: law.b * to.of(law.y))
 
     def value(self, **inputs: Number) -> Number:
         """Return a + b*ln x for the input that ``x`` names."""
-        return self.a + self.b * log(inputs[self.x])
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Move a by the unit of x and scale both by that of y."""
-        y = unit_of(units, self.y)
-        return replace(self, a=(self.a - self.b * math.log(unit_of(units, self.x))) * y, b=self.b * y)
+        return self.a + self.b * log(self._input(inputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiPower(Curve):
     """L(t) = L0 + A*S(t)^-alpha + B*sum_k (eta_k - eta_(k-1))*(1 - (1 + C*eta_k^-gamma*(S(t) - S(k-1)))^-beta).
 
-    S is the cumulative learning rate, warm-up included. The sum runs over the steps of the schedule and is negative
-    while the rate decays; the first step has no gap. Neither size nor tokens: it chooses a schedule, not a split.
+    Luo et al. 2025 (arXiv:2503.12811). S is the cumulative learning rate, warm-up included. The sum runs over the
+    steps of the schedule and is negative while the rate decays; the first step has no gap.
     """
 
     form: ClassVar[str] = "multi_power"
     formula: ClassVar[str] = (
         "L = L0 + A*S^-alpha + B*sum_k (eta_k - eta_(k-1))*(1 - (1 + C*eta_k^-gamma*(S - S_(k-1)))^-beta)"
     )
+
+    inputs: ClassVar[tuple[str, ...]] = ("rates",)
+    kinds: ClassVar[Mapping[str, str]] = {"rates": "rates"}
 
     L0: float = coefficient("irreducible loss of this size", at_least=0)
     A: float = coefficient("scale of the power of the cumulative rate", above=0)
@@ -365,11 +335,6 @@ class MultiPower(Curve):
     C: float = coefficient("scale of the saturation of the gain", above=0)
     beta: float = coefficient("exponent of the saturation", above=0)
     gamma: float = coefficient("exponent of the rate in the saturation")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The learning rates of all steps."""
-        return ("rates",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss after the last of the steps with these ``rates``, an array of positive numbers."""

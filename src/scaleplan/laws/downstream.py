@@ -1,9 +1,4 @@
-"""Quantities that rise from one level to another: accuracy with falling loss, reward with compute.
-
-Repeated data under a loss between a floor and an uninformed model (arXiv:2605.09189), and loss to loss.
-
-Laws of the data themselves: filtered pools that wear out, and proportions of domains.
-"""
+"""Curves of what a loss leads to (accuracy, another loss, a reward) and of the data it is reached with."""
 
 from __future__ import annotations
 
@@ -11,13 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.arrays import exp
-from scaleplan.laws.base import Curve, Number, Units, coefficient
-from scaleplan.laws.curves import quantity_names
+from scaleplan.laws.base import Curve, Number, coefficient
+from scaleplan.laws.curves import PerInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from scaleplan.toml_table import Table
 
 __all__ = ["FilteredPool", "LossToLoss", "Mixture", "RewardSigmoid", "SaturatingMultiEpoch", "TaskSigmoid"]
 
@@ -31,16 +24,13 @@ class TaskSigmoid(Curve):
 
     form: ClassVar[str] = "task_sigmoid"
     formula: ClassVar[str] = "accuracy = a/(1 + e^(-k*(L - L0))) + b"
+    quantity: ClassVar[str] = "accuracy"
+    inputs: ClassVar[tuple[str, ...]] = ("loss",)
 
     a: float = coefficient("difference of the two levels")
     b: float = coefficient("level at the far end")
     k: float = coefficient("steepness")
     L0: float = coefficient("loss half-way")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The loss on the task."""
-        return ("loss",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the accuracy at a ``loss``."""
@@ -53,47 +43,43 @@ class RewardSigmoid(Curve):
 
     form: ClassVar[str] = "rl_sigmoid"
     formula: ClassVar[str] = "R = R_0 + (A - R_0)/(1 + (C_mid/C)^B)"
+    quantity: ClassVar[str] = "reward"
+    inputs: ClassVar[tuple[str, ...]] = ("flops",)
 
     A: float = coefficient("ceiling")
     B: float = coefficient("steepness", above=0)
-    C_mid: float = coefficient("compute half-way", above=0)
+    C_mid: float = coefficient("compute half-way", above=0, raw=lambda law, to: law.C_mid * to.flops)
     R_0: float = coefficient("reward before training")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Compute."""
-        return ("flops",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the reward after ``flops`` (or whatever unit of compute C_mid is in)."""
         return self.R_0 + (self.A - self.R_0) / (1.0 + (self.C_mid / inputs["flops"]) ** self.B)
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale the compute half-way."""
-        return replace(self, C_mid=self.C_mid * units.flops)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaturatingMultiEpoch(Curve):
-    """L = E + (L0 - E)*h/(1 + h), h = a/N^alpha + b/T^beta + c*N^gamma/U^delta: over-fitting can raise the loss."""
+    """L = E + (L0 - E)*h/(1 + h), h = a/N^alpha + b/T^beta + c*N^gamma/U^delta (arXiv:2605.09189).
+
+    Repeated data between a floor and the loss of an uninformed model: over-fitting can raise the loss.
+    """
 
     form: ClassVar[str] = "saturating_multi_epoch"
     formula: ClassVar[str] = "L = E + (L0 - E)*h/(1 + h), h = a/N^alpha + b/T^beta + c*N^gamma/U^delta"
+    inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "unique_tokens")
 
     E: float = coefficient("irreducible loss", at_least=0)
     L0: float = coefficient("loss of a model that knows nothing", above=0)
-    a: float = coefficient("size term at N = 1", above=0)
+    a: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.a * to.params**law.alpha)
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at T = 1", above=0)
+    b: float = coefficient("data term at T = 1", above=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens seen", above=0)
-    c: float = coefficient("over-fitting of one parameter on one unique token", at_least=0)
+    c: float = coefficient(
+        "over-fitting of one parameter on one unique token",
+        at_least=0,
+        raw=lambda law, to: law.c * to.params**-law.gamma * to.tokens**law.delta,
+    )
     gamma: float = coefficient("exponent of the size in over-fitting", at_least=0)
     delta: float = coefficient("exponent of the unique tokens in over-fitting", at_least=0)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Parameters, tokens seen, and unique tokens."""
-        return ("params", "tokens", "unique_tokens")
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss of ``params`` on ``tokens``, of which ``unique_tokens`` are distinct."""
@@ -102,15 +88,6 @@ class SaturatingMultiEpoch(Curve):
         share = share + self.c * params**self.gamma * unique**-self.delta
         return self.E + (self.L0 - self.E) * share / (1.0 + share)
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(
-            self,
-            a=self.a * units.params**self.alpha,
-            b=self.b * units.tokens**self.beta,
-            c=self.c * units.params**-self.gamma * units.tokens**self.delta,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossToLoss(Curve):
@@ -118,16 +95,12 @@ class LossToLoss(Curve):
 
     form: ClassVar[str] = "loss_to_loss"
     formula: ClassVar[str] = "L_1 = K*(L_0 - E_0)^kappa + E_1"
+    inputs: ClassVar[tuple[str, ...]] = ("loss",)
 
     K: float = coefficient("scale", above=0)
     kappa: float = coefficient("exponent", above=0)
     E_0: float = coefficient("irreducible loss on the first data set", at_least=0)
     E_1: float = coefficient("irreducible loss on the second", at_least=0)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The loss on the first data set."""
-        return ("loss",)
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss on the second data set; the first's must lie above its irreducible loss."""
@@ -144,68 +117,48 @@ class FilteredPool(Curve):
 
     form: ClassVar[str] = "filtered_pool"
     formula: ClassVar[str] = "y_k = a*n_1^b_1*prod_j (n_j/n_(j-1))^b_j + d, b_k = b*2^(-(k-1)/tau)"
+    quantity: ClassVar[str] = "error"
+    defaults: ClassVar[Mapping[str, float]] = {"pools": 1.0}
+    inputs: ClassVar[tuple[str, ...]] = ("samples", "pool")
 
     a: float = coefficient("error above the floor after one sample", above=0)
     b: float = coefficient("utility of the pool, negative", at_most=0)
     d: float = coefficient("error that remains", at_least=0)
     tau: float = coefficient("passes that halve the utility", above=0)
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Samples seen, and samples in the pool."""
-        return ("samples", "pool")
-
     def value(self, **inputs: Number) -> Number:
-        """Return the error after ``samples`` from a pool of ``pool``; plain floats only."""
+        """Return the error after ``samples`` from a ``pool`` that is one of ``pools`` of equal share; floats only."""
         samples, pool = float(inputs["samples"]), float(inputs["pool"])
+        half_life = self.mixed_with(float(inputs.get("pools", 1.0))).tau
         seen = min(samples, pool)
         product = seen**self.b
         passes = 1
         while seen < samples:
             following = min(samples, (passes + 1) * pool)
-            product *= (following / seen) ** (self.b * 0.5 ** (passes / self.tau))
+            product *= (following / seen) ** (self.b * 0.5 ** (passes / half_life))
             seen, passes = following, passes + 1
         return self.a * product + self.d
 
-    def mixed_with(self, pools: int) -> Self:
+    def mixed_with(self, pools: float) -> Self:
         """Return the pool as one of several of equal share: its samples come back so many times more rarely."""
         return replace(self, tau=self.tau * pools)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mixture(Curve):
+class Mixture(PerInput):
     """L = c + k*e^(sum of t_j*r_j) for one validation domain at proportions r (Ye et al. 2024, arXiv:2403.16952).
 
-    A preset writes ``weights = { web = -1.2, code = 0.3 }``.
+    A preset writes ``weights = { web = -1.2, code = 0.3 }``; the inputs are the training domains.
     """
 
     form: ClassVar[str] = "mixture"
     formula: ClassVar[str] = "L = c + k*e^(sum of t_j*r_j)"
+    per_input: ClassVar[str] = "weights"
+    input_kind: ClassVar[str] = "share"
 
     c: float = coefficient("loss that no proportion avoids", at_least=0)
     k: float = coefficient("scale of what proportions change", above=0)
     weights: tuple[tuple[str, float], ...] = ()
-
-    @classmethod
-    def from_table(cls, table: Table) -> Self:
-        """Read the constants and the weight of each training domain."""
-        listed = table.table("weights")
-        weights = tuple((name, listed.number(name)) for name in quantity_names(table, "weights"))
-        return replace(super(Mixture, cls).from_table(table), weights=weights)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The training domains."""
-        return tuple(name for name, _ in self.weights)
-
-    def coefficients(self) -> dict[str, float]:
-        """Return the constants and, as ``weights.NAME``, the weights."""
-        return {"c": self.c, "k": self.k, **{f"weights.{name}": value for name, value in self.weights}}
-
-    def with_coefficients(self, values: Mapping[str, float]) -> Self:
-        """Return the law with some of the constants and weights changed."""
-        weights = tuple((name, values.get(f"weights.{name}", value)) for name, value in self.weights)
-        return replace(self, c=values.get("c", self.c), k=values.get("k", self.k), weights=weights)
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss at the proportion of each domain."""

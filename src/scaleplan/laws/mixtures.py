@@ -1,34 +1,7 @@
-"""A law of size and tokens with one more quantity that is chosen rather than fitted: experts, granularity.
+"""Laws of mixtures of experts, with one more quantity than size and tokens: experts, granularity or sparsity.
 
-The joint law of dense models and mixtures of experts (Ludziejewski et al. 2025, arXiv:2502.05172).
-
-N is the *active* parameters, embeddings included; logarithms are natural and exponents negative, as printed.
-
-
-Fine-grained mixtures of experts, by granularity (Krajewski et al. 2024, arXiv:2402.07871).
-
-The paper counts *total* non-embedding parameters; here ``params`` are the active ones, 43 times fewer at its 64
-experts, because compute and plans are about those.
-
-
-The saturating count of experts that routed laws share (Clark et al. 2022, arXiv:2202.01169, equation 6).
-
-Compute that a mixture of experts saves against a dense model of equal loss (Ling Team 2025, arXiv:2507.17702).
-
-EL = C_dense/C_moe = X^(alpha(C) + gamma*(log2 G)^2 + beta*log2 G), alpha(C) = a + d*log10 C, with X the saturating
-transform of the activation ratio A. The paper does not state the bases of its logarithms: base 2 for G and 10 for C
-give its "exceeds 7" at (0.031, 12, 1e22) and its best granularities of 8 to 12; natural ones give neither.
-
-
-Loss by size, tokens and sparsity of a mixture (Abnar et al. 2025, arXiv:2501.12370).
-
-Ten parameters on a narrow range extrapolate badly: at a held-out sparsity of 0.98 the R^2 falls from 0.99 to 0.68.
-
-
-The unified law of routed models (Clark et al. 2022, arXiv:2202.01169): loss by size and experts at fixed data.
-
-It has no tokens (all its runs saw 130e9), so that it cannot split a budget; its "routing stops helping" beyond some
-size is an artefact of that.
+The joint law and the one of fine-grained experts become additive laws once that quantity is chosen. Sizes are active
+parameters, because compute and plans are about those, except where a form says otherwise.
 """
 
 from __future__ import annotations
@@ -36,16 +9,16 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from math import log10
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.arrays import log
+from scaleplan.arrays import cubic_root, log
 from scaleplan.errors import UsageError
-from scaleplan.laws.additive import Additive
-from scaleplan.laws.base import Curve, LossSurface, Number, Units, coefficient
+from scaleplan.laws.additive import Additive, ReducedSurface
+from scaleplan.laws.base import Curve, Number, Relation, coefficient
 
 if TYPE_CHECKING:
-    from scaleplan.arrays import Number
+    from collections.abc import Mapping
+
     from scaleplan.toml_table import Table
 
 __all__ = [
@@ -58,11 +31,10 @@ __all__ = [
     "JointMoE",
     "VariableSurface",
     "efficiency_leverage",
-    "saturated",
 ]
 
 
-class VariableSurface(LossSurface):
+class VariableSurface(ReducedSurface):
     """A law of mixtures of experts that is additive once the further quantity is chosen; sizes are active ones."""
 
     __slots__ = ()
@@ -72,14 +44,24 @@ class VariableSurface(LossSurface):
     choices: ClassVar[tuple[float, ...]]
     """The values it may be chosen among."""
 
-    @abstractmethod
     def choose(self, value: float) -> Self:
         """Return the law for another value of the quantity."""
+        return replace(self, **{self.variable: value})
 
-    @property
-    @abstractmethod
-    def reduced(self) -> Additive:
-        """The additive law of active parameters and tokens for the chosen value."""
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss and the parameters of all experts, each also at another value of the quantity."""
+
+        def loss(*, params: float, tokens: float, **chosen: float) -> float:
+            return self.choose(chosen[self.variable]).loss(params, tokens)
+
+        def total(*, params: float, **chosen: float) -> float:
+            return self.choose(chosen[self.variable]).total_params(params)
+
+        default = {self.variable: float(getattr(self, self.variable))}
+        return (
+            Relation("loss", ("params", "tokens", self.variable), loss, default),
+            Relation("total_params", ("params", self.variable), total, default),
+        )
 
     @abstractmethod
     def total_params(self, params: float) -> float:
@@ -90,79 +72,46 @@ class VariableSurface(LossSurface):
         """FLOP per token of the routers of a model of one active parameter; they grow with N^(2/3)."""
         return 0.0
 
-    @property
-    def floor(self) -> float:
-        """The irreducible loss."""
-        return self.reduced.floor
-
-    def reducible(self, params: Number, tokens: Number) -> Number:
-        """Return the terms of size and tokens."""
-        return self.reduced.reducible(params, tokens)
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss of ``params`` active parameters on ``tokens``."""
-        return self.reduced.loss(params, tokens)
-
-    def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return (active params, tokens) of least loss at ``params * tokens = product``."""
-        return self.reduced.best_split(product)
-
-    def least_product(self, loss: Number) -> Number:
-        """Return the least ``params * tokens`` that reaches a loss above the floor."""
-        return self.reduced.least_product(loss)
-
-    def size_overhead(self, factor: float) -> float:
-        """Return the compute that a size ``factor`` times the optimum wastes, at every budget spent as k*N*D."""
-        return self.reduced.size_overhead(factor)
-
-    def expansion_path(self) -> tuple[float, float] | None:
-        """Return (c, p) where the size for which D tokens are optimal is c*D^p."""
-        return self.reduced.expansion_path()
-
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return the tokens with which ``params`` reach ``loss``."""
-        return self.reduced.tokens_for(loss, params)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return the active parameters with which ``tokens`` reach ``loss``."""
-        return self.reduced.params_for(loss, tokens)
-
 
 _LAYER = 12.0  # parameters of a dense layer in units of width^2: 4 of attention, 8 of the feed-forward network
 
-_ATTENTION_FINE_GRAINED_MOE, _EXPERT_FINE_GRAINED_MOE = 4.0, 8.0
+_ATTENTION, _FEED_FORWARD = 4.0, 8.0
 
-_ASPECT_FINE_GRAINED_MOE = 64.0  # width over layers in the paper's models
+_ASPECT = 64.0  # width over layers in the models of both papers, and the width of a head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineGrainedMoE(VariableSurface):
-    """L = c + (g/G^gamma + a)/N_total^alpha + b/D^beta at granularity G = 4*width/(width of an expert)."""
+    """L = c + (g/G^gamma + a)/N_total^alpha + b/D^beta at granularity G = 4*width/(width of an expert).
+
+    Krajewski et al. 2024 (arXiv:2402.07871). N_total counts all experts without embeddings, 43 times the active
+    parameters at the paper's 64 experts.
+    """
 
     form: ClassVar[str] = "fine_grained_moe"
     formula: ClassVar[str] = "L = c + (g/G^gamma + a)/N_total^alpha + b/D^beta"
     variable: ClassVar[str] = "granularity"
     choices: ClassVar[tuple[float, ...]] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
-    a: float = coefficient("size term at N_total = 1 and infinite granularity", above=0)
+    a: float = coefficient(
+        "size term at N_total = 1 and infinite granularity", above=0, raw=lambda law, to: law.a * to.params**law.alpha
+    )
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at D = 1", above=0)
+    b: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens", above=0)
-    g: float = coefficient("what granularity 1 adds to the size term", at_least=0)
+    g: float = coefficient(
+        "what granularity 1 adds to the size term", at_least=0, raw=lambda law, to: law.g * to.params**law.alpha
+    )
     gamma: float = coefficient("exponent of the granularity", at_least=0)
     c: float = coefficient("irreducible loss", at_least=0)
     experts: float = coefficient("expansion: parameters of all experts over the active ones", at_least=1)
     routing: float = coefficient("FLOP per routing parameter and token", at_least=0)
     granularity: float = coefficient("granularity; chosen, not fitted", at_least=1, default=8.0)
 
-    def choose(self, value: float) -> Self:
-        """Return the law for another granularity."""
-        return replace(self, granularity=value)
-
     @property
     def expansion(self) -> float:
         """Total over active parameters: (8 E + 4)/12."""
-        return (_EXPERT_FINE_GRAINED_MOE * self.experts + _ATTENTION_FINE_GRAINED_MOE) / _LAYER
+        return (_FEED_FORWARD * self.experts + _ATTENTION) / _LAYER
 
     @property
     def reduced(self) -> Additive:
@@ -177,44 +126,30 @@ class FineGrainedMoE(VariableSurface):
         A router costs width*E*G parameters a layer, and with width/64 layers of 12*width^2 parameters the width is
         (64 N/12)^(1/3).
         """
-        return (
-            self.routing
-            * self.experts
-            * self.granularity
-            / _ASPECT_FINE_GRAINED_MOE
-            * (_ASPECT_FINE_GRAINED_MOE / _LAYER) ** (2 / 3)
-        )
+        return self.routing * self.experts * self.granularity / _ASPECT * (_ASPECT / _LAYER) ** (2 / 3)
 
     def total_params(self, params: float) -> float:
         """Return the non-embedding parameters of all experts together."""
         return params * self.expansion
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        size = units.params**self.alpha
-        return replace(self, a=self.a * size, g=self.g * size, b=self.b * units.tokens**self.beta)
 
-
-def saturated(value: Number, *, start: float, most: float, first: float = 0.0) -> Number:
-    """Return 1/(1/(x - first + 1/(1/start - 1/most)) + 1/most).
+def _saturated(value: Number, *, start: float, most: float, first: float = 0.0) -> Number:
+    """Return 1/(1/(x - first + 1/(1/start - 1/most)) + 1/most) (Clark et al. 2022, arXiv:2202.01169, equation 6).
 
     It is ``start`` at x = ``first`` and approaches ``most``; the count of experts has ``first`` = 1.
     """
     return 1 / (1 / (value - first + 1 / (1 / start - 1 / most)) + 1 / most)
 
 
-_ASPECT = 64.0  # width over layers, and the width of a head, in all the authors' models
-
 _EXPERT = 9.0  # SwiGLU of width 3*d: three matrices of 3*d^2 parameters a layer
-
-_ATTENTION = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointMoE(VariableSurface):
     """L = a*X^delta*N^(alpha + gamma*ln X) + b*X^omega*D^(beta + zeta*ln X) + c at a saturating count X of experts.
 
-    At a fixed number of experts it is the additive law :attr:`reduced`, closed forms included.
+    Ludziejewski et al. 2025 (arXiv:2502.05172): N is the active parameters, embeddings included; logarithms are
+    natural and exponents negative, as printed.
     """
 
     form: ClassVar[str] = "joint_moe"
@@ -222,13 +157,21 @@ class JointMoE(VariableSurface):
     variable: ClassVar[str] = "experts"
     choices: ClassVar[tuple[float, ...]] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
-    a: float = coefficient("size term of one effective expert at N = 1", above=0)
+    a: float = coefficient(
+        "size term of one effective expert at N = 1", above=0, raw=lambda law, to: law.a * to.params**-law.alpha
+    )
     alpha: float = coefficient("exponent of the size, negative", at_most=0)
-    delta: float = coefficient("exponent of the experts in the size term")
+    delta: float = coefficient(
+        "exponent of the experts in the size term", raw=lambda law, to: law.delta - law.gamma * math.log(to.params)
+    )
     gamma: float = coefficient("change of the size exponent with ln of the experts")
-    b: float = coefficient("data term of one effective expert at D = 1", above=0)
+    b: float = coefficient(
+        "data term of one effective expert at D = 1", above=0, raw=lambda law, to: law.b * to.tokens**-law.beta
+    )
     beta: float = coefficient("exponent of the tokens, negative", at_most=0)
-    omega: float = coefficient("exponent of the experts in the data term")
+    omega: float = coefficient(
+        "exponent of the experts in the data term", raw=lambda law, to: law.omega - law.zeta * math.log(to.tokens)
+    )
     zeta: float = coefficient("change of the data exponent with ln of the experts")
     E_start: float = coefficient("effective experts of a dense model", above=0)
     E_max: float = coefficient("effective experts of infinitely many", above=0)
@@ -247,14 +190,10 @@ class JointMoE(VariableSurface):
                 raise table.error(start, "expected an exponent that stays below 0 at every number of experts")
         return law
 
-    def choose(self, value: float) -> Self:
-        """Return the law for another number of experts."""
-        return replace(self, experts=value)
-
     @property
     def reduced(self) -> Additive:
         """The additive law for this number of experts; its exponents are positive."""
-        count = saturated(self.experts, start=self.E_start, most=self.E_max, first=1.0)
+        count = _saturated(self.experts, start=self.E_start, most=self.E_max, first=1.0)
         log = math.log(count)
         return Additive(
             E=self.c,
@@ -286,17 +225,6 @@ class JointMoE(VariableSurface):
             low, high = (middle, high) if room(middle) >= 0 else (low, middle)
         return ExpertShape(width=low).active_params()
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for raw units: of (N/u)^(p + q*ln X), u^-p goes to a and X^(-q*ln u) to the exponent delta."""
-        size, data = math.log(units.params), math.log(units.tokens)
-        return replace(
-            self,
-            a=self.a * units.params**-self.alpha,
-            delta=self.delta - self.gamma * size,
-            b=self.b * units.tokens**-self.beta,
-            omega=self.omega - self.zeta * data,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertShape:
@@ -308,14 +236,8 @@ class ExpertShape:
     @classmethod
     def of_active(cls, params: float) -> ExpertShape:
         """Return the shape with so many active parameters: the root of 13/64*d^3 + 2*V*d = N."""
-        linear, cubic = 2 * cls.vocabulary, (_ATTENTION + _EXPERT) / _ASPECT
-        width = min((params / cubic) ** (1 / 3), params / linear)
-        for _ in range(100):  # the cubic is convex: from any start all later steps come down to the root from above
-            step = (cubic * width**3 + linear * width - params) / (3 * cubic * width**2 + linear)
-            width -= step
-            if abs(step) <= 1e-15 * width:
-                break
-        return cls(width=width)
+        cubic = (_ATTENTION + _EXPERT) / _ASPECT
+        return cls(width=cubic_root(cubic=cubic, linear=2 * cls.vocabulary, total=params))
 
     @property
     def layers(self) -> float:
@@ -349,27 +271,15 @@ BEST_GRANULARITY = 2 ** (-_BETA / (2 * _GAMMA))
 
 
 def efficiency_leverage(*, activation: float, granularity: float, flops: float) -> float:
-    """Return how many times the compute a dense model needs for the loss of this mixture.
+    """Return how many times the compute a dense model needs for the loss of this mixture (arXiv:2507.17702).
 
-    Parameters
-    ----------
-    activation
-        (activated + shared)/(routable + shared) experts, between 0 and 1.
-    granularity
-        2*width/(width of an expert), at least 1.
-    flops
-        Training compute of the mixture in FLOP.
+    EL = C_dense/C_moe = X^(alpha(C) + gamma*(log2 G)^2 + beta*log2 G), alpha(C) = a + d*log10 C, with X the
+    saturating transform of the activation ratio A. The paper does not state the bases of its logarithms: base 2 for G
+    and 10 for C give its "exceeds 7" at (0.031, 12, 1e22) and its best granularities of 8 to 12; natural ones give
+    neither. It gives 0.99 for a dense model, which is 1 by definition.
 
-    Returns
-    -------
-    float
-        At least 1: the formula gives 0.99 for a dense model, which is 1 by definition.
-
-    Raises
-    ------
-    UsageError
-        For a ratio or a granularity that cannot be.
-
+    ``activation`` is (activated + shared)/(routable + shared) experts, ``granularity`` 2*width/(width of an expert),
+    ``flops`` the training compute of the mixture. Raises UsageError for a ratio or a granularity that cannot be.
     """
     if not 0 < activation <= 1:
         raise UsageError(
@@ -379,47 +289,41 @@ def efficiency_leverage(*, activation: float, granularity: float, flops: float) 
     if not (granularity >= 1 and math.isfinite(granularity)):
         raise UsageError(f"a granularity is at least 1, not {granularity:g}", hint="2*width/(width of an expert)")
     log = math.log2(granularity)
-    count = saturated(activation, start=_START, most=_MOST)
+    count = _saturated(activation, start=_START, most=_MOST)
     return max(1.0, count ** (_A + _D * math.log10(flops) + _GAMMA * log**2 + _BETA * log))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abnar(Curve):
-    """L = a/N^alpha + b/D^beta + c/(1-S)^lam + d/((1-S)^delta*N^gamma) + e; S is the share of inactive experts."""
+    """L = a/N^alpha + b/D^beta + c/(1-S)^lam + d/((1-S)^delta*N^gamma) + e; S is the share of inactive experts.
+
+    Abnar et al. 2025 (arXiv:2501.12370), N the parameters in all. Ten parameters on a narrow range extrapolate badly:
+    at a held-out sparsity of 0.98 the R^2 falls from 0.99 to 0.68.
+    """
 
     form: ClassVar[str] = "abnar"
     formula: ClassVar[str] = "L = a/N^alpha + b/D^beta + c/(1-S)^lam + d/((1-S)^delta*N^gamma) + e"
+    inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "sparsity")
+    kinds: ClassVar[Mapping[str, str]] = {"sparsity": "share"}
 
-    a: float = coefficient("size term at N = 1", at_least=0)
+    a: float = coefficient("size term at N = 1", at_least=0, raw=lambda law, to: law.a * to.params**law.alpha)
     alpha: float = coefficient("exponent of the size", above=0)
-    b: float = coefficient("data term at D = 1", at_least=0)
+    b: float = coefficient("data term at D = 1", at_least=0, raw=lambda law, to: law.b * to.tokens**law.beta)
     beta: float = coefficient("exponent of the tokens", above=0)
     c: float = coefficient("sparsity term of a dense model", at_least=0)
     lam: float = coefficient("exponent of the share of active experts; negative where the term falls with sparsity")
-    d: float = coefficient("joint term at N = 1 and no sparsity", at_least=0)
+    d: float = coefficient(
+        "joint term at N = 1 and no sparsity", at_least=0, raw=lambda law, to: law.d * to.params**law.gamma
+    )
     delta: float = coefficient("exponent of the share of active experts in the joint term")
     gamma: float = coefficient("exponent of the size in the joint term", at_least=0)
     e: float = coefficient("irreducible loss", at_least=0)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Total parameters, tokens, and the share of inactive experts."""
-        return ("params", "tokens", "sparsity")
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss of ``params`` in all on ``tokens`` at a ``sparsity`` below 1."""
         params, active = inputs["params"], 1.0 - inputs["sparsity"]
         alone = self.a * params**-self.alpha + self.b * inputs["tokens"] ** -self.beta + self.c * active**-self.lam
         return alone + self.d * active**-self.delta * params**-self.gamma + self.e
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes and tokens in raw units."""
-        return replace(
-            self,
-            a=self.a * units.params**self.alpha,
-            b=self.b * units.tokens**self.beta,
-            d=self.d * units.params**self.gamma,
-        )
 
 
 _LN_10 = 2.302585092994046
@@ -429,40 +333,41 @@ _LN_10 = 2.302585092994046
 class Clark(Curve):
     """log10 L = a*log10 N + b*log10 X + c*log10 N*log10 X + d with the saturating count X of experts E.
 
+    Clark et al. 2022 (arXiv:2202.01169), N the parameters that one token sees. It has no tokens (all its runs saw
+    130e9), so that it cannot split a budget; its "routing stops helping" beyond some size is an artefact of that.
     The cross term c multiplies log10 N, about 9: coefficients of one or two digits support no ratio with c in it.
     """
 
     form: ClassVar[str] = "clark"
     formula: ClassVar[str] = "log10 L = a*log10 N + b*log10 X + c*log10 N*log10 X + d, X = X(E)"
+    inputs: ClassVar[tuple[str, ...]] = ("params", "experts")
 
     a: float = coefficient("exponent of the size, negative", at_most=0)
-    b: float = coefficient("exponent of the experts, negative", at_most=0)
+    b: float = coefficient(
+        "exponent of the experts, negative", at_most=0, raw=lambda law, to: law.b - law.c * math.log10(to.params)
+    )
     c: float = coefficient("how the exponents depend on each other")
-    d: float = coefficient("log10 of the loss at N = X = 1")
+    d: float = coefficient(
+        "log10 of the loss at N = X = 1", raw=lambda law, to: law.d - law.a * math.log10(to.params)
+    )
     E_start: float = coefficient("effective experts of a dense model", above=0)
     E_max: float = coefficient("effective experts of infinitely many", above=0)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Parameters that one token sees, and experts a layer."""
-        return ("params", "experts")
 
     def value(self, **inputs: Number) -> Number:
         """Return the loss of ``params`` (seen by one token) with ``experts``."""
         size, count = log(inputs["params"]) / _LN_10, log(self._count(inputs["experts"])) / _LN_10
         return 10.0 ** (self.a * size + self.b * count + self.c * size * count + self.d)
 
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss, and the dense size of equal loss."""
+        return (*Curve.relations(self), Relation("effective_params", self.inputs, self.effective_params))
+
     def effective_params(self, params: float, experts: float) -> float:
         """Return the dense size of equal loss: N^(alpha(X)/alpha(E_start)) * (X/E_start)^(b/alpha(E_start))."""
         count = self._count(experts)
-        dense = self.a + self.c * log10(self.E_start)
-        routed = self.a + self.c * log10(count)
+        dense = self.a + self.c * math.log10(self.E_start)
+        routed = self.a + self.c * math.log10(count)
         return params ** (routed / dense) * (count / self.E_start) ** (self.b / dense)
 
     def _count(self, experts: Number) -> Number:
-        return saturated(experts, start=self.E_start, most=self.E_max, first=1.0)
-
-    def in_raw_units(self, units: Units) -> Self:
-        """Rescale for sizes in raw units: log10 of the unit moves from a to d and from c to b."""
-        unit = log10(units.params)
-        return replace(self, d=self.d - self.a * unit, b=self.b - self.c * unit)
+        return _saturated(experts, start=self.E_start, most=self.E_max, first=1.0)

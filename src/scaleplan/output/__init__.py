@@ -38,6 +38,8 @@ REPORTS: Mapping[str, View] = {
     "Conversion": View("views.plan:conversion_report"),
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
+    "Evaluation": View("views.evaluation:evaluation_report"),
+    "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.check:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.chart:chart_report", rows="points"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.arrays import cubic_root
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -41,15 +42,8 @@ class Embedding(Record):
         return non_embedding + self.omega * non_embedding ** (1 / 3)
 
     def non_embedding(self, total: float) -> float:
-        """Return N_E for N_T: the real root of t^3 + omega*t = N_T, N_E = t^3, by Newton's method from above."""
-        root = min(total ** (1 / 3), total / self.omega)
-        # the cubic is convex, so that from any positive start all later steps come down to the root from above
-        for _ in range(100):
-            step = (root**3 + self.omega * root - total) / (3 * root**2 + self.omega)
-            root -= step
-            if abs(step) <= 1e-15 * root:
-                break
-        return root**3
+        """Return N_E for N_T: N_E = t^3 at the root of t^3 + omega*t = N_T."""
+        return cubic_root(cubic=1.0, linear=self.omega, total=total) ** 3
 
 
 def unconvertible(source: str, target: str) -> str | None:
@@ -69,23 +63,10 @@ _REASONS = {
 
 
 def convert_params(params: float, *, source: str, target: str, embedding: Embedding | None = None) -> float:
-    """Return a parameter count by another convention.
+    """Return a parameter count by the convention ``target``, for Chinchilla's family of models by default.
 
-    Parameters
-    ----------
-    params
-        The count by the convention ``source``.
-    source, target
-        Conventions as presets name them; ``total``, ``total_minus_input_embedding`` and ``non_embedding`` can
-        be converted into each other, the first two being equal here: the matrix counts once in both.
-    embedding
-        The family of models; Chinchilla's by default.
-
-    Raises
-    ------
-    UsageError
-        When the two cannot be converted; the message says why.
-
+    ``total``, ``total_minus_input_embedding`` and ``non_embedding`` can be converted into each other, the first two
+    being equal here: the matrix counts once in both. Raises UsageError, with the reason, for any other.
     """
     reason = unconvertible(source, target)
     if reason is not None:

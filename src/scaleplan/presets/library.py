@@ -40,15 +40,8 @@ class Library:
     def load(self, name: str) -> Preset:
         """Return the preset of an id, an alias, or a path (with a separator or ending in ``.toml``).
 
-        An id is the name of its file, so that one file is read; only an alias makes the others be read too.
-
-        Raises
-        ------
-        UnknownNameError
-            When no preset has this name.
-        FileError
-            When the file cannot be read or is invalid.
-
+        An id is the name of its file, so that one file is read; only an alias makes the others be read too. Raises
+        UnknownNameError, or FileError for an invalid file.
         """
         if name.endswith(".toml") or "/" in name or os.sep in name:
             return read_preset(Path(name))
@@ -71,14 +64,7 @@ class Library:
         return tuple(sorted(self.files()))
 
     def all(self) -> tuple[Preset, ...]:
-        """Return all presets, sorted by id.
-
-        Raises
-        ------
-        FileError
-            For the first invalid file.
-
-        """
+        """Return all presets, sorted by id; raises FileError for the first invalid file."""
         return tuple(_filed(path) for _, path in sorted(self.files().items()))
 
     def files(self) -> dict[str, Path]:
@@ -91,7 +77,7 @@ def _by_alias(
 ) -> tuple[Preset | None, list[str], FileError | None]:
     """Return the preset with an alias, the aliases seen and the first error.
 
-    Only files in which the text of the alias occurs are parsed, unless ``every`` alias is asked for.
+    Only files in which the text of the alias occurs are parsed, unless ``every`` alias is wanted.
     """
     aliases: list[str] = []
     broken: FileError | None = None

@@ -57,7 +57,7 @@ class Uncertainty(Record):
 
     ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
     Exactly one of ``covariance`` and ``draws`` is filled. ``centre`` is the middle of the distribution, where the
-    source tells it apart from the point estimate (a bootstrap median); empty means the point estimate.
+    source distinguishes it from the point estimate (a bootstrap median); empty means the point estimate.
     """
 
     parameters: tuple[str, ...]
@@ -175,14 +175,7 @@ class Preset(Record):
         return self.summary().to_dict()
 
     def with_regime(self, regime: str) -> Preset:
-        """Return the preset for another batch regime.
-
-        Raises
-        ------
-        UsageError
-            When the law does not depend on the regime, or knows no such regime.
-
-        """
+        """Return the preset for another batch regime; raises UsageError where the law knows no such regime."""
         known = self.published.regimes
         if not known:
             raise UsageError(

@@ -30,20 +30,13 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.toml_table import Table
 
-__all__ = ["preset_of", "read_preset"]
+__all__ = ["preset_of", "range_of", "read_preset", "units_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def read_preset(path: Path) -> Preset:
-    """Read and check one preset file.
-
-    Raises
-    ------
-    FileError
-        For anything wrong with the file; the message names the key.
-
-    """
+    """Read and check one preset file; raises FileError that names the key."""
     return preset_of(read_table(path, what="preset"))
 
 
@@ -54,7 +47,7 @@ def preset_of(top: Table) -> Preset:
         raise top.error("schema", f"expected {SCHEMA}", hint="a newer scaleplan may be needed to read this file")
     form = top.choice("form", LAWS)
     conventions, cost = _conventions(top.table("conventions"))
-    units = _units(top.table("units"))
+    units = units_of(top.table("units"))
     published = law_class(form).from_table(top.table("coefficients"))
     if isinstance(published, Allocation):
         published = published.with_cost(cost)
@@ -66,8 +59,11 @@ def preset_of(top: Table) -> Preset:
         raise top.error("units", "with these the coefficients are out of range") from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
     notes, caveats = _notes(top)
+    name = top.text("id")
+    if not _NAME.fullmatch(name):
+        raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
     preset = Preset(
-        id=_name(top, "id"),
+        id=name,
         aliases=_aliases(top),
         title=_line(top, "title"),
         form=form,
@@ -79,7 +75,7 @@ def preset_of(top: Table) -> Preset:
         uncertainty=uncertainty,
         conventions=conventions,
         cost=cost,
-        range=_range(top.table("range")),
+        range=range_of(top.table("range")),
         refusal=_refusal(top.table("use")),
         notes=notes,
         caveats=caveats,
@@ -96,13 +92,6 @@ def _line(table: Table, key: str, default: str | None = None) -> str:
     text = table.text(key, default)
     if not text.strip() or not text.isprintable():
         raise table.error(key, "expected one line of printable text")
-    return text
-
-
-def _name(table: Table, key: str) -> str:
-    text = table.text(key)
-    if not _NAME.fullmatch(text):
-        raise table.error(key, "expected letters, digits, '.', '_' and '-' only")
     return text
 
 
@@ -132,13 +121,15 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
     return conventions, cost
 
 
-def _units(table: Table) -> Units:
+def units_of(table: Table) -> Units:
+    """Read the units of the coefficients."""
     units = Units(**{item.name: table.number(item.name, 1.0, above=0) for item in fields(Units)})
     table.done()
     return units
 
 
-def _range(table: Table) -> FitRange:
+def range_of(table: Table) -> FitRange:
+    """Read the range that a law was fitted on."""
     found = FitRange(**{item.name: table.interval(item.name) for item in fields(FitRange)})
     table.done()
     return found
@@ -175,9 +166,9 @@ def _fit(top: Table) -> Mapping[str, object]:
 
 def _printable(value: object) -> bool:
     if isinstance(value, dict):
-        return all(_printable(key) and _printable(item) for key, item in value.items())
+        return _printable([*value, *value.values()])
     if isinstance(value, list):
-        return all(_printable(item) for item in value)
+        return all(map(_printable, value))
     return not isinstance(value, str) or value.isprintable()
 
 

@@ -1,4 +1,4 @@
-"""Rules of thumb: which sources give a learning rate and a batch, each measured in what units.
+"""Rules of thumb: the learning rate and the batch that a source gives, and the units it measures them in.
 
 A rule is a TOML file (``presets/rules/ID.toml``): curves of named quantities, with the conventions, the fitted
 range and the source. Batches are in tokens here, whatever unit the source counts in.
@@ -6,19 +6,22 @@ range and the source. Batches are in tokens here, whatever unit the source count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
 from scaleplan.files import data_folder, read_table
 from scaleplan.laws import LAWS, law_class
-from scaleplan.laws.base import Curve, Units
-from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES, FitRange
+from scaleplan.laws.base import Curve
+from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES
+from scaleplan.presets.reader import range_of, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from scaleplan.laws.base import Units
+    from scaleplan.presets.preset import FitRange
     from scaleplan.toml_table import Table
 
 __all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
@@ -37,26 +40,11 @@ _NOT_STATED = "not stated"
 class Rule:
     """One source's rule for the learning rate, the batch or both.
 
-    Parameters
-    ----------
-    id, title, source, status
-        What it is called, and where its numbers come from.
-    params, flops, loss
-        How the source counts parameters and compute and in what unit the loss is; ``"not stated"`` if it matters
-        to none of its curves.
-    learning_rate, batch
-        Curves of ``params``, ``tokens``, ``flops``, ``loss`` or ``experts`` in raw units; None where there is none.
-    batch_kind
-        ``optimal`` or ``critical``, None without a batch.
-    tokens_each
-        Tokens in one unit of the source's batch: the length of its sequences, or 1.
-    exponents
-        Exponents without a scale: output → input → exponent.
-    advise
-        Whether the rule speaks about every model, about mixtures of ``experts``, or ``never`` about a plan.
-    range, notes, origin
-        The fitted range, what to know, and the file.
-
+    ``params``, ``flops`` and ``loss`` are the conventions of the source, ``"not stated"`` if they matter to none of its
+    curves. ``learning_rate`` and ``batch`` are curves of quantities in raw units; ``tokens_each`` is the tokens in one
+    unit of the source's batch, the length of its sequences or 1. ``exponents`` stand without a scale: output → input →
+    exponent. ``advise`` says whether the rule is for every model (``always``), for mixtures of ``experts``, or
+    ``never`` for a plan.
     """
 
     id: str
@@ -85,13 +73,9 @@ class Rule:
         return None if self.batch is None else self.batch.value(**inputs) * self.tokens_each
 
     def ratio(self, output: str, before: Mapping[str, float], after: Mapping[str, float]) -> float:
-        """Return by what factor ``output`` changes between two settings, for a rule that has exponents only.
+        """Return the factor by which ``output`` changes between two settings, by the rule's exponents.
 
-        Raises
-        ------
-        UnknownNameError
-            When the rule has no exponents for it.
-
+        Raises UnknownNameError when the rule has no exponents for it.
         """
         if output not in self.exponents:
             raise UnknownNameError("output", output, self.exponents)
@@ -114,16 +98,7 @@ class RuleLibrary:
         return tuple(sorted(path.stem for path in self.folder.glob("*.toml")))
 
     def load(self, name: str) -> Rule:
-        """Return the rule of an id.
-
-        Raises
-        ------
-        UnknownNameError
-            When there is none.
-        FileError
-            When its file is invalid.
-
-        """
+        """Return the rule of an id; raises UnknownNameError, or FileError for an invalid file."""
         if name not in self.ids():
             raise UnknownNameError("rule", name, self.ids())
         return read_rule(self.folder / f"{name}.toml")
@@ -134,21 +109,12 @@ class RuleLibrary:
 
 
 def read_rule(path: Path) -> Rule:
-    """Read and check one rule file.
-
-    Raises
-    ------
-    FileError
-        For anything wrong with the file; the message names the key.
-
-    """
+    """Read and check one rule file; raises FileError that names the key."""
     top = read_table(path, what="rule")
     if top.integer("schema") != _SCHEMA:
         raise top.error("schema", f"expected {_SCHEMA}")
-    conventions, use, spans, batch = (top.table(key) for key in ("conventions", "use", "range", "batch"))
-    units_table = top.table("units")
-    units = Units(**{item.name: units_table.number(item.name, 1.0, above=0) for item in fields(Units)})
-    units_table.done()
+    conventions, use, batch = (top.table(key) for key in ("conventions", "use", "batch"))
+    units = units_of(top.table("units"))
     kind = batch.choice("kind", BATCH_KINDS) if "batch" in top else None
     tokens_each = batch.number("tokens_each", 1.0, above=0)
     rule = Rule(
@@ -165,13 +131,13 @@ def read_rule(path: Path) -> Rule:
         tokens_each=tokens_each,
         exponents=_exponents(top.table("exponents")),
         advise=use.choice("advise", _ADVISE, "always"),
-        range=FitRange(**{item.name: spans.interval(item.name) for item in fields(FitRange)}),
+        range=range_of(top.table("range")),
         notes=tuple(note.text("text") for note in top.tables("notes")),
         origin=top.source,
     )
     conventions.text("corpus", _NOT_STATED)
     use.text("reason", "")
-    for table in (conventions, use, spans, top):
+    for table in (conventions, use, top):
         table.done()
     return rule
 

@@ -69,6 +69,7 @@ RESULTS: Mapping[str, str | None] = {
     "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
     "scaleplan/validation/1": "scaleplan.presets.library:Validation",
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
+    "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
     "scaleplan/fit/1": None,
     "scaleplan/backtest/1": None,

@@ -1,6 +1,7 @@
 """Amounts and their texts: ``1e21``, ``2.5 ZFLOP``, ``7B``, ``30d``, ``$250k`` ↔ float, and back."""
 
 from scaleplan.units.format import (
+    exact,
     format_count,
     format_flops,
     format_fraction,
@@ -17,7 +18,6 @@ from scaleplan.units.format import (
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
     KINDS,
-    exact,
     parse,
     parse_count,
     parse_days,

@@ -1,33 +1,20 @@
-"""Write an amount for a person: three significant digits and a unit, in the forms that the parsers read."""
+"""Write an amount: three significant digits and a unit for a reader, or the exact text that parses back."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, SECONDS_PER_DAY
+from scaleplan.errors import UnknownNameError
+from scaleplan.units.numeral import convert
+from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, KINDS, SECONDS_PER_DAY
 
-__all__ = [
-    "format_count",
-    "format_flops",
-    "format_fraction",
-    "format_gigabytes",
-    "format_hours",
-    "format_kilograms",
-    "format_kwh",
-    "format_number",
-    "format_pf_days",
-    "format_seconds",
-    "format_usd",
-    "format_usd_per_hour",
-]
+if TYPE_CHECKING:
+    from typing import SupportsFloat
 
 _COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
 
 _LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
-
-_DAYS_FROM = SECONDS_PER_DAY
-
-_YEARS_FROM = 2 * DAYS_PER_YEAR * SECONDS_PER_DAY
 
 
 def format_number(value: float, *, digits: int = 3) -> str:
@@ -61,8 +48,8 @@ def format_pf_days(value: float, *, digits: int = 3) -> str:
 def format_seconds(value: float, *, digits: int = 3) -> str:
     """Write a time, given in seconds, in the unit that suits it: ``30.0 days``, ``3.20 hours``, ``90.0 seconds``."""
     for unit, least, seconds in (
-        ("years", _YEARS_FROM, DAYS_PER_YEAR * SECONDS_PER_DAY),
-        ("days", _DAYS_FROM, SECONDS_PER_DAY),
+        ("years", 2 * DAYS_PER_YEAR * SECONDS_PER_DAY, DAYS_PER_YEAR * SECONDS_PER_DAY),
+        ("days", SECONDS_PER_DAY, SECONDS_PER_DAY),
         ("hours", 3600.0, 3600.0),
         ("minutes", 120.0, 60.0),
     ):
@@ -131,3 +118,67 @@ def _scaled(value: float, scales: tuple[tuple[str, int], ...], digits: int) -> s
 
 def _with_prefix(value: float, units: tuple[tuple[str, int], ...], digits: int) -> str:
     return " ".join(_choose(value, units, digits))
+
+
+_SCALED_KINDS = {"params", "tokens", "usd"}
+
+_UNITS = {
+    "flops": " FLOP",
+    "seconds": " s",
+    "hours": " h",
+    "usd": " USD",
+    "usd_per_hour": " USD/h",
+    "kwh": " kWh",
+    "kilograms": " kg",
+    "gigabytes": " GB",
+}
+
+
+def exact(kind: str, value: SupportsFloat) -> str:
+    """Return the short text that ``parse(kind, text)`` reads back as exactly ``value``.
+
+    Raises
+    ------
+    QuantityError
+        When ``value`` is not a finite number above 0.
+    UnknownNameError
+        When there is no such kind.
+
+    Examples
+    --------
+    >>> exact("params", 70e9), exact("flops", 1e21), exact("seconds", 129600)
+    ('70B', '1e21 FLOP', '129600 s')
+
+    """
+    if kind not in KINDS:
+        raise UnknownNameError("kind of quantity", kind, KINDS)
+    digits, power = _shortest(convert(value))
+    return f"{_plain(digits, power, scaled=kind in _SCALED_KINDS)}{_UNITS.get(kind, '')}"
+
+
+def _shortest(number: float) -> tuple[str, int]:
+    """Return the fewest digits that make ``number``, and the power of ten of the last one."""
+    mantissa, _, power = repr(number).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    stripped = digits.rstrip("0")
+    return stripped, int(power or 0) - len(fraction) + len(digits) - len(stripped)
+
+
+def _plain(digits: str, power: int, *, scaled: bool) -> str:
+    """Place the point among ``digits * 10**power`` without any arithmetic that rounds."""
+    leading = len(digits) - 1 + power
+    if scaled:
+        for suffix, shift in reversed(_COUNT[1:]):
+            if shift <= leading < shift + 3 and power >= shift - 3:
+                return _point(digits, power - shift) + suffix
+    if -5 <= leading < 15:
+        return _point(digits, power)
+    return f"{_point(digits, 1 - len(digits))}e{leading}"
+
+
+def _point(digits: str, power: int) -> str:
+    if power >= 0:
+        return digits + "0" * power
+    padded = digits.rjust(1 - power, "0")
+    return f"{padded[:power]}.{padded[power:]}"

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from scaleplan.errors import QuantityError, UnknownNameError, quote
+from scaleplan.units.format import exact
 from scaleplan.units.numeral import checked, refuse, within
-from scaleplan.units.parse import exact, parse, parse_ratio
+from scaleplan.units.parse import parse, parse_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["QUANTITIES", "Limit", "Operator", "parse_limit"]
 
 Operator = Literal["<=", ">=", "<", ">", "="]
 
@@ -54,21 +53,10 @@ _EXAMPLE = "params <= 70B, days <= 30, 1B <= params <= 7B"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound on one quantity, in its base unit.
+    """A bound on one quantity, in the base unit of its kind.
 
-    Parameters
-    ----------
-    quantity
-        The name of the quantity, such as ``params``.
-    op
-        How the quantity compares with ``value``.
-    value
-        The bound, in the base unit of the quantity's kind.
-    level
-        The confidence that the comparison holds, between 0 and 1 (``loss@90%``); None for the estimate itself.
-    text
-        The canonical form, which parses to this same limit.
-
+    ``level`` is the confidence that the comparison must hold with, between 0 and 1 (``loss@90%``); None for the
+    estimate itself. ``text`` is the canonical form, which parses to this same limit.
     """
 
     quantity: str
@@ -94,20 +82,10 @@ class Limit:
 
 
 def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tuple[Limit, ...]:
-    """Read one limit, or the two of a range.
+    """Read one limit, or the two of a range, the lower bound first.
 
-    Parameters
-    ----------
-    text
-        ``name <= amount`` with any of ``<= >= < > = ==`` (or ≤ ≥), the mirrored ``amount >= name``, or a range
-        ``low <= name <= high``. A name may carry a confidence: ``loss@90% <= 2.0``.
-    quantities
-        The names that exist, each with its kind (see :data:`scaleplan.units.KINDS`).
-
-    Returns
-    -------
-    tuple[Limit, ...]
-        One limit; for a range two, the lower bound first.
+    A limit is ``name <= amount`` with any of ``<= >= < > = ==`` (or ≤ ≥), or the mirrored ``amount >= name``; a range
+    is ``low <= name <= high``. A name may carry a confidence: ``loss@90% <= 2.0``.
 
     Raises
     ------

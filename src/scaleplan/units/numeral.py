@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Value = TypeVar("Value")
 
-__all__ = ["LONGEST", "Scanned", "checked", "convert", "refuse", "scan", "within"]
-
 LONGEST = 100
 """Characters an amount may have: enough for any float with its unit, and a bound on the work."""
 
@@ -78,14 +76,7 @@ def refuse(text: str, message: str, *, span: tuple[int, int] | None = None, hint
 
 
 def checked(text: str, *, example: str = "1e21") -> str:
-    """Return ``text`` if it is short, not empty and plain ASCII; the constant-time gate of every parser.
-
-    Raises
-    ------
-    QuantityError
-        Pointing at the first character that no amount contains.
-
-    """
+    """Return ``text`` if it is short, not empty and plain ASCII; the constant-time gate of every parser."""
     if len(text) > LONGEST:
         start = text[:LONGEST]
         hint = "write large numbers with an exponent, as in 1e21"
@@ -103,12 +94,6 @@ def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
 
     Accepts ``12``, ``1.5``, ``.5``, ``1e21``, ``1_000`` and ``1,000.5``. A comma for a decimal point, misplaced
     separators, signs and powers written out are errors that say what to write.
-
-    Raises
-    ------
-    QuantityError
-        Pointing at the wrong character.
-
     """
     checked(text, example=example)
     begin = start + len(text[start:]) - len(text[start:].lstrip(" "))
@@ -142,14 +127,7 @@ def within(text: str, start: int, stop: int, parse: Callable[[str], Value]) -> V
 
 
 def convert(value: SupportsFloat) -> float:
-    """Return a Python or NumPy number as a float; finite and above 0, or refused.
-
-    Raises
-    ------
-    QuantityError
-        For booleans, anything that is not a number, NaN, infinities, zero and negative numbers.
-
-    """
+    """Return a Python or NumPy number as a float; finite and above 0, or refused with a QuantityError."""
     if isinstance(value, bool) or not isinstance(value, Real):
         text = str(value)[:LONGEST]
         raise refuse(text, f"{quote(text)} is not an amount: expected text or a number, got {type(value).__name__}")

@@ -1,7 +1,4 @@
-"""Scaling laws for people: the list, and one with everything its file says.
-
-Accelerators for people: the list, and one with its peaks, memory, power, prices and sources.
-"""
+"""Reports of what ships with the program: lists of scaling laws and of accelerators, and one of each in full."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ __all__ = ["gpu_report", "gpus_report", "paths_report", "preset_report", "preset
 
 def presets_report(result: PresetList) -> Report:
     """Return the table of presets."""
+    columns = ("id", "form", "status", "plans", "intervals", "counts")
     rows = tuple(
         (
             preset.id,
@@ -35,9 +33,9 @@ def presets_report(result: PresetList) -> Report:
     return Report(
         title=f"{len(rows)} scaling laws",
         grid=ReportTable(
-            columns=("id", "form", "status", "plans", "intervals", "counts"),
+            columns=columns,
             rows=rows,
-            text=frozenset({"id", "form", "status", "plans", "intervals", "counts"}),
+            text=frozenset(columns),
         ),
         remarks=(
             "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
@@ -62,7 +60,7 @@ def paths_report(result: PresetPaths) -> Report:
 
 def preset_report(preset: PresetSummary) -> Report:
     """Return everything a person should know of one law."""
-    told = {
+    entries = {
         "source": preset.source,
         "status": preset.status,
         "form": preset.formula,
@@ -77,10 +75,9 @@ def preset_report(preset: PresetSummary) -> Report:
         span = getattr(preset.range, name)
         if span is not None:
             written = format_count if name in ("params", "tokens") else format_number
-            told[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
-    sure = preset.uncertainty
-    told["uncertainty"] = "none published" if sure is None else sure.method
-    facts = (Fact(label=label, value=value, prose=True) for label, value in told.items())
+            entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
+    entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
+    facts = (Fact(label=label, value=value, prose=True) for label, value in entries.items())
     remarks = [*preset.notes]
     if preset.refusal is not None:
         remarks.insert(0, f"does not choose a model size: {preset.refusal}")

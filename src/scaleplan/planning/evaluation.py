@@ -1,0 +1,235 @@
+"""Evaluate any law at given values: a loss, an optimal size, an accuracy, whatever its form relates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.planning.plan import plan_notices
+from scaleplan.planning.uncertainty import interval
+from scaleplan.presets.library import Library
+from scaleplan.record import Record
+from scaleplan.toml_table import as_record
+from scaleplan.units import parse, parse_fraction
+from scaleplan.units.limits import QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import SupportsFloat
+
+    from scaleplan.laws.base import Law, Relation
+    from scaleplan.notices import Notice
+    from scaleplan.presets.preset import Preset
+
+    Given = str | SupportsFloat | Sequence[str | SupportsFloat]
+
+__all__ = ["Evaluation", "ValueInterval", "evaluate"]
+
+_MOST_RATES = 10_000_000
+
+
+class ValueInterval(Record):
+    """The central interval of a value, (low, high), at a confidence level."""
+
+    level: float
+    value: tuple[float, float]
+
+
+class Evaluation(Record):
+    """One quantity of a law at the given inputs, in base units, by the law's own conventions.
+
+    ``unit`` is None for a pure number; ``others`` names what else the law gives of the same inputs.
+    """
+
+    schema: ClassVar[str] = "scaleplan/evaluation/1"
+
+    preset: str
+    form: str
+    formula: str
+    inputs: Mapping[str, float | tuple[float, ...]]
+    quantity: str
+    value: float
+    unit: str | None
+    params_convention: str
+    flops_convention: str
+    others: tuple[str, ...]
+    interval: ValueInterval | None
+    warnings: tuple[Notice, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+def evaluate(
+    preset: str | Preset, /, *, quantity: str | None = None, level: str | float = 0.9, **values: Given
+) -> Evaluation:
+    """Return a quantity of a law at the values of its inputs.
+
+    Parameters
+    ----------
+    preset
+        The law: an id, an alias, a ``.toml`` file or a loaded preset.
+    quantity
+        What to evaluate, where the law gives several quantities of the same inputs; the first if not given.
+    level
+        Confidence level of the interval, between 0 and 1.
+    values
+        The inputs, as texts (``"7B"``) or numbers in base units; ``rates`` is a sequence.
+
+    Raises
+    ------
+    UnknownNameError
+        For a preset, a quantity or an input that does not exist.
+    UsageError
+        For inputs that are missing, and for values at which the law is not defined.
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> round(sp.evaluate("besiroglu-2024", params="7B", tokens="2T").value, 3)
+    2.065
+
+    """
+    law = Library().load(preset) if isinstance(preset, str) else preset
+    confidence = parse_fraction(level)
+    if confidence == 1:
+        raise UsageError("a confidence level lies between 0 and 1, not at 1", hint="try 0.9")
+    relations = law.law.relations()
+    at = _choose(law, relations, quantity, set(values))
+    relation = relations[at]
+    inputs = {
+        name: _parse(relation, name, values[name]) if name in values else relation.defaults[name]
+        for name in relation.inputs
+    }
+
+    def value(moved: Law) -> float:
+        try:
+            result = moved.relations()[at].value(**inputs)
+        except (ArithmeticError, ValueError):  # an overflow, or a logarithm of what is not above 0
+            result = None
+        if not isinstance(result, float) or not math.isfinite(result):  # a root of what is below 0 is complex
+            raise UsageError(f"preset '{law.id}' has no {relation.quantity} at these values", hint=law.law.formula)
+        return result
+
+    result = value(law.law)
+    known = _range_values(law, inputs, relation.quantity, result)
+    factor = known["flops"] / law.range.flops[1] if known["flops"] and law.range.flops else 1.0
+    given = {name for name in relation.inputs if name in values}
+    return Evaluation(
+        preset=law.id,
+        form=law.form,
+        formula=law.law.formula,
+        inputs=inputs,
+        quantity=relation.quantity,
+        value=result,
+        unit=_unit(law, relation.quantity),
+        params_convention=law.conventions.params,
+        flops_convention=law.conventions.flops,
+        others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
+        interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
+        warnings=plan_notices(law, {**known, "loss": result}),
+    )
+
+
+def _possible(relations: Sequence[Relation], given: set[str]) -> list[Relation]:
+    """Return the relations for which exactly the given inputs are enough."""
+    return [item for item in relations if set(item.inputs) - set(item.defaults) <= given <= set(item.inputs)]
+
+
+def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None, given: set[str]) -> int:
+    """Return the place of the first relation that gives ``quantity`` of the given inputs."""
+    wanted = [item for item in relations if quantity in (None, item.quantity)]
+    if not wanted:
+        raise UnknownNameError("quantity", str(quantity), dict.fromkeys(item.quantity for item in relations))
+    if found := _possible(wanted, given):
+        return relations.index(found[0])
+    names = dict.fromkeys(name for item in wanted for name in item.inputs)
+    for name in given:
+        if name not in names:
+            raise UnknownNameError("input", name, names)
+    usable = [item for item in wanted if given <= set(item.inputs)]
+    ways = " or ".join(f"{item.quantity} of {_call(item)}" for item in (usable or wanted))
+    if not usable:
+        both = " and ".join(sorted(given))
+        raise UsageError(f"preset '{preset.id}' gives nothing of {both} together", hint=f"it gives {ways}")
+    nearest = min(usable, key=lambda item: len(set(item.inputs) - set(item.defaults) - given))
+    missing = [name for name in nearest.inputs if name not in given and name not in nearest.defaults]
+    raise UsageError(f"preset '{preset.id}' also needs {' and '.join(missing)}", hint=f"it gives {ways}")
+
+
+def _call(relation: Relation) -> str:
+    return " ".join(f"[{name}=…]" if name in relation.defaults else f"{name}=…" for name in relation.inputs)
+
+
+def _parse(relation: Relation, name: str, given: Given) -> float | tuple[float, ...]:
+    kind = relation.kinds.get(name) or QUANTITIES.get(name, "number")
+    if kind == "rates":
+        return _parse_rates(given)
+    if not isinstance(given, str) and not hasattr(given, "__float__"):
+        raise UsageError(f"{name} is one number, not several")
+    if kind != "share":
+        return float(parse(kind, given))
+    share = 0.0 if str(given).strip() in ("0", "0.0", "0%") else parse_fraction(given)
+    return float(share)
+
+
+def _parse_rates(given: Given) -> tuple[float, ...]:
+    """Return learning rates step by step: ``'3e-4*1000 1e-4*200'`` is 1,000 steps at the one, 200 at the other."""
+    items = given.split() if isinstance(given, str) else given
+    if not hasattr(items, "__iter__"):
+        items = (items,)
+    rates: list[float] = []
+    for item in items:
+        rate, star, count = item.partition("*") if isinstance(item, str) else (item, "", "")
+        steps = int(parse("integer", count)) if star else 1
+        if len(rates) + steps > _MOST_RATES:
+            raise UsageError(f"a schedule has at most {_MOST_RATES:,} steps")
+        rates += [float(parse("number", rate))] * steps
+    if not rates:
+        raise UsageError("there are no learning rates", hint="for example rates='3e-4*1000 1e-4*200'")
+    return tuple(rates)
+
+
+def _range_values(
+    preset: Preset, inputs: Mapping[str, float | tuple[float, ...]], quantity: str, value: float
+) -> dict[str, float | None]:
+    """Return the quantities that the preset states a range for, as far as inputs and result determine them."""
+    known = {**inputs, quantity: value}
+    found = {name: known.get(name) for name in ("flops", "params", "tokens", "tokens_per_param")}
+    numbers = {name: item if isinstance(item, float) else None for name, item in found.items()}
+    params, tokens = numbers["params"], numbers["tokens"]
+    if params and tokens:
+        numbers["flops"] = preset.cost.flops(params, tokens)
+        if preset.conventions.params != "flops_per_token":
+            numbers["tokens_per_param"] = tokens / params
+    return numbers
+
+
+def _unit(preset: Preset, quantity: str) -> str | None:
+    if quantity == "loss":
+        return preset.conventions.loss if preset.conventions.loss != "not stated" else None
+    if quantity == "params" and preset.conventions.params == "flops_per_token":
+        return "FLOP per token"
+    if quantity.endswith("params"):
+        return "parameters"
+    return "tokens" if "tokens" in quantity else {"flops": "FLOP", "steps": "steps"}.get(quantity)
+
+
+def _interval(
+    preset: Preset, value: Callable[[Law], float], quantity: str, *, level: float, factor: float
+) -> ValueInterval | None:
+    """Return the interval by the planner's method: sizes and tokens by their logarithm, all else as it is."""
+    if preset.uncertainty is None:
+        return None
+    if quantity.endswith(("params", "tokens")):
+        found = interval(preset, lambda law: (value(law), 1.0, None), level=level, factor=factor)
+        ends = found.params if found else None
+    else:
+        if quantity != "loss":  # backtests measured errors of the loss alone
+            preset = replace(preset, uncertainty=replace(preset.uncertainty, backtest=None))
+        found = interval(preset, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor)
+        ends = found.loss if found else None
+    return None if ends is None else ValueInterval(level=level, value=ends)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from scaleplan.notices import Notice
     from scaleplan.output import Rendering
-    from scaleplan.project.saved import Result
+    from scaleplan.project.saved import ResultRecord
 
 __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
 
@@ -194,7 +194,7 @@ class Answer(Record):
     ``exit_status`` is 1 where the answer is "no". ``rendering`` is for a result with a view of its own.
     """
 
-    result: Result | None = None
+    result: ResultRecord | None = None
     rendering: Rendering | None = None
     chunks: Iterator[str] | None = None
     notices: Iterable[Notice] = ()

@@ -20,10 +20,10 @@ from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin,
 from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.planning.constraints import keys
 
-__all__ = ["RESULTS", "Result", "read_saved"]
+__all__ = ["RESULTS", "ResultRecord", "read_saved"]
 
 
-class Result(Protocol):
+class ResultRecord(Protocol):
     """Any result: a record with a schema and a JSON form."""
 
     @property
@@ -93,7 +93,7 @@ _PARTS = (
 """Modules of further records that results hold, whose names annotations use without importing them."""
 
 
-def read_saved(text: str, *, name: str) -> Result:
+def read_saved(text: str, *, name: str) -> ResultRecord:
     """Return the result in a JSON text.
 
     Parameters
@@ -125,7 +125,7 @@ def read_saved(text: str, *, name: str) -> Result:
     place = RESULTS[schema]
     if place is None:
         return SavedResult(data)
-    result: Result = _Decoder(name).value(_load(place), data, "")
+    result: ResultRecord = _Decoder(name).value(_load(place), data, "")
     return result
 
 

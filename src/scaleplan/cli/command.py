@@ -23,7 +23,7 @@ import typer
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
-from scaleplan.output import FORMATS, JUDGING, render, rendering_of
+from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from scaleplan.notices import Notice
-    from scaleplan.output import Rendering
     from scaleplan.project.saved import ResultRecord
 
 __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
@@ -75,8 +74,8 @@ def require_known(output: OutputOptions, *, judges: bool) -> None:
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in the format asked for, and its notices unless quiet was asked for."""
-    rendering = answer.rendering if answer.result is None else rendering_of(answer.result)
-    name = chosen_format(output, judges=rendering is not None and rendering.cases is not None)
+    rendering = None if answer.result is None else Rendering(answer.result)
+    name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
         _tell_settings(ctx)
@@ -91,7 +90,7 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         elif name == "text" and colour:
             _write_styled(rendering)
         else:
-            sys.stdout.write(render(rendering, name))
+            sys.stdout.write(rendering.write(name))
     sys.stdout.flush()
     if not output.quiet:
         for notice in answer.notices:
@@ -191,11 +190,10 @@ class Answer(Record):
     """What a command returns.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no". ``rendering`` is for a result with a view of its own.
+    ``exit_status`` is 1 where the answer is "no".
     """
 
     result: ResultRecord | None = None
-    rendering: Rendering | None = None
     chunks: Iterator[str] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0

@@ -14,13 +14,11 @@ from scaleplan.cli.progress import Progress
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
 from scaleplan.notices import Notice
-from scaleplan.output import Rendering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scaleplan.fitting.fit_result import FitResult
-    from scaleplan.output.report import Report
 
 __all__ = ["APPS"]
 
@@ -120,21 +118,14 @@ def fit(
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
     _require_place(output_file, law)
     from scaleplan.fitting.fit import fit as fit_runs
+    from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    written = [] if output_file is None else list(_written(fitted, output_file))
-    data = fitted.to_dict(report=report, residuals=residuals)
-    data["written"] = [str(place) for place in written]
-    notices = _notices(fitted)
-    data["warnings"] = [{"code": notice.code, "message": notice.message} for notice in notices]
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import fit_report
-
-        return fit_report(fitted, written=written, report=report, residuals=residuals)
-
-    return Answer(rendering=Rendering(data, report=view), notices=notices)
+    written = () if output_file is None else tuple(_written(fitted, output_file))
+    warnings = tuple(_notices(fitted))
+    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=warnings)
+    return Answer(result=answer, notices=warnings)
 
 
 def _require_place(output: str | None, law: LawFormOptions) -> None:

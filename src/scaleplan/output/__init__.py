@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scaleplan.output.ci import Judgement
     from scaleplan.output.report import Report
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Format", "Rendering", "View", "render", "rendering_of"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "Format", "Rendering", "View"]
 
 
 class View(NamedTuple):
@@ -39,6 +39,7 @@ REPORTS: Mapping[str, View] = {
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
     "Evaluation": View("views.evaluation:evaluation_report"),
+    "FitAnswer": View("views.fit:fit_report"),
     "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.check:saved_report"),
     "NewProject": View("views.check:new_project_report"),
@@ -61,46 +62,36 @@ REPORTS: Mapping[str, View] = {
 
 
 class Rendering:
-    """A result on its way to a format: its JSON object, its rows, its report and its judgements.
+    """A result on its way to a format.
 
-    Parameters
-    ----------
-    data
-        The JSON object.
-    records
-        The rows of a table, or the lines of jsonl; the object itself by default.
-    report
-        Makes the report; called only by formats that need it.
-    cases
-        The judgements, for the formats of CI services; None where nothing is judged.
-
+    ``data`` is the JSON object, ``records`` the rows of a table or the lines of jsonl, ``judges`` whether the formats
+    of CI services have it.
     """
 
-    __slots__ = ("cases", "data", "records", "report")
+    __slots__ = ("_result", "_view", "data", "judges", "records")
 
-    def __init__(
-        self,
-        data: dict[str, object],
-        *,
-        report: Callable[[], Report],
-        records: Sequence[dict[str, object]] | None = None,
-        cases: Sequence[Judgement] | None = None,
-    ) -> None:
-        self.data = data
-        self.report = report
-        self.records = [data] if records is None else records
-        self.cases = cases
+    def __init__(self, result: Any) -> None:  # noqa: ANN401  whatever has a view
+        view = REPORTS[type(result).__name__]
+        self._result, self._view = result, view
+        self.data: dict[str, Any] = result.to_dict()
+        self.records = [self.data] if view.rows is None else [_row(item) for item in getattr(result, view.rows)]
+        self.judges = view.judgements is not None
 
+    def report(self) -> Report:
+        """Return the report that people read."""
+        found: Report = _load(self._view.report)(self._result)
+        return found
 
-def rendering_of(result: Any) -> Rendering:  # noqa: ANN401  whatever has a view
-    """Return a result on its way to a format, by its view."""
-    view = REPORTS[type(result).__name__]
-    return Rendering(
-        result.to_dict(),
-        report=lambda: _load(view.report)(result),
-        records=None if view.rows is None else [_row(item) for item in getattr(result, view.rows)],
-        cases=None if view.judgements is None else _load(view.judgements)(result),
-    )
+    def cases(self) -> Sequence[Judgement]:
+        """Return the judgements, for the formats of CI services."""
+        return () if self._view.judgements is None else _load(self._view.judgements)(self._result)
+
+    def write(self, name: str) -> str:
+        """Return the result in the named format."""
+        chosen = FORMATS.get(name) or JUDGING[name]
+        part = getattr(self, chosen.part)
+        written: str = _load(chosen.function)(part() if callable(part) else part)
+        return written
 
 
 def _row(item: Any) -> dict[str, Any]:  # noqa: ANN401  a record, or a mapping already
@@ -132,14 +123,6 @@ JUDGING: Mapping[str, Format] = {
     "sarif": Format("cases", "ci:render_sarif"),
 }
 """The further formats of a result that judges: annotations, tests, and code scanning."""
-
-
-def render(result: Rendering, name: str) -> str:
-    """Return the result in the named format."""
-    chosen = FORMATS.get(name) or JUDGING[name]
-    part = getattr(result, chosen.part)
-    written: str = _load(chosen.function)(part() if chosen.part == "report" else part or ())
-    return written
 
 
 def _load(place: str) -> Callable[[Any], Any]:

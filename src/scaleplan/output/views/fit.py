@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit import BacktestResult
-    from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.fitting.fit_result import FitAnswer, FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.fitting.runs import Finding, Runs
 
@@ -41,17 +41,16 @@ _EXACT = 1e-9  # relative: an error below is rounding, of runs without noise
 _VAGUE = 0.5  # relative: above it the value would be rounded to one digit or none
 
 
-def fit_report(
-    fitted: FitResult, *, written: Sequence[Path] = (), report: bool = False, residuals: bool = False
-) -> Report:
-    """Return the report of one fit, with the checklist and plots of the residuals where asked for."""
+def fit_report(answer: FitAnswer) -> Report:
+    """Return the report of one fit, with the checklist and plots of the residuals where the answer has them."""
+    fitted = answer.fit
     sections = [*_sections(fitted)]
-    if report:
+    if answer.report:
         sections += _checklist(fitted)
-    if residuals:
+    if answer.residuals:
         sections += _residuals(fitted)
-    if written:
-        sections.append(Report(lines=tuple(_written(fitted, written))))
+    if answer.written:
+        sections.append(Report(lines=tuple(_written(fitted, answer.written))))
     has_intervals = any(value.interval for value in fitted.values)
     return Report(
         title=_title(fitted),

@@ -1,10 +1,7 @@
-"""What is a picture, before anything is drawn: named series on two axes, with what must be said beside them.
+"""A picture as data: named series on two axes, with their scales, ticks and how values are written.
 
-A chart is data. :mod:`terminal`, :mod:`figure` and :mod:`inline_svg` draw it; each reads the same numbers, and
-``to_dict`` writes them for programs.
-
-
-Where does a value lie on an axis, which values are marked, and how are they written.
+:mod:`terminal`, :mod:`figure` and :mod:`svg` draw a chart; each reads the same numbers, and ``to_dict``
+writes them for programs.
 """
 
 from __future__ import annotations

@@ -1,12 +1,7 @@
-"""Curves of plans: which budgets they show, and where they leave the range that their law was fitted on.
-
-The pictures of planning: the frontier, isoFLOP curves, loss and money against compute, and laws side by side.
+"""The pictures of plans: the frontier, isoFLOP curves, loss and money against compute, laws side by side, inference.
 
 Each function takes planners and budgets in FLOP and returns the chart as data. Curves are the plans that the
 planner gives for each budget; nothing is smoothed or interpolated.
-
-
-The picture of inference: what training and serving cost together, and from where a smaller model pays back.
 """
 
 from __future__ import annotations

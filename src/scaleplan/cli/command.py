@@ -1,12 +1,9 @@
-"""How a function becomes a command: shared options are expanded, its answer is written, its notices are said.
+"""Make commands of functions: expand shared options, write the result to stdout and notices to stderr.
 
 A command is a function of option groups and options that *returns* an :class:`Answer`; it does not print::
 
     @command(app, examples=["scaleplan loss --params 7B --tokens 2T"])
     def loss(law: LawOptions, *, params: Annotated[str, typer.Option(...)]) -> Answer: ...
-
-
-Who writes what, where: results to standard output, notices to standard error.
 """
 
 from __future__ import annotations

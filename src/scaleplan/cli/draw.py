@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, words
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
+from scaleplan.output.html.page import page
+from scaleplan.output.html.subject import gather
 
 __all__ = ["APPS"]
 
@@ -55,8 +58,6 @@ def plot(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **words(budget, law, bounds, constraints)
     )
     if path is not None:
-        from scaleplan.charts.figure import draw
-
         write_atomic(path, draw(chart, path.suffix[1:].lower()))
         return Answer()
 
@@ -86,9 +87,6 @@ def report(
     path = None if file in (None, "-") else Path(str(file))
     if path is not None:
         require_writable(path)
-    from scaleplan.output.html.page import page
-    from scaleplan.output.html.subject import gather
-
     asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
     subject = gather(asked)
     if path is not None:
@@ -101,8 +99,6 @@ def report(
 
 def _drawable(file: str) -> Path:
     """Return the path of a picture that can be drawn, before the work of drawing it."""
-    from scaleplan.charts.figure import EXTENSIONS, require_matplotlib
-
     path = Path(file)
     extension = path.suffix[1:].lower()
     if not extension:

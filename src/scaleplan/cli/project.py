@@ -13,12 +13,17 @@ from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are rea
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
-from scaleplan.project.project import NewProject
+from scaleplan.notices import Notice
+from scaleplan.project.check import check as judge
+from scaleplan.project.diff import compare, parse_threshold
+from scaleplan.project.project import NewProject, read_project
+from scaleplan.project.saved import read_saved
+from scaleplan.project.snapshot import at_revision, of_file, of_projects
+from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.notices import Notice
     from scaleplan.project.check import Check
     from scaleplan.project.diff import Snapshot
 
@@ -50,17 +55,12 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    from scaleplan.project.check import check as judged
-    from scaleplan.project.project import read_project
-
-    result = judged([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
+    result = judge([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
     return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
 def _notices(result: Check) -> Iterator[Notice]:
     """Yield what the plans warn of: each kind once, of the first run that it concerns; the JSON has them all."""
-    from scaleplan.notices import Notice
-
     said: dict[str, Notice] = {}
     for run in result.runs:
         for notice in run.warnings:
@@ -119,8 +119,6 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
-    from scaleplan.project.diff import compare, parse_threshold
-
     thresholds = [parse_threshold(text) for text in fail_on or ()]
     before, after = _sides(files or [], base)
     result = compare(before, after, thresholds=thresholds)
@@ -128,8 +126,6 @@ def diff(
 
 
 def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
-    from scaleplan.project.snapshot import at_revision, of_file, of_projects
-
     if base is not None:
         paths = project_paths(files)
         return at_revision(base, paths), of_projects(paths)
@@ -157,9 +153,6 @@ def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
-    from scaleplan.project.saved import read_saved
-    from scaleplan.project.source import display_name
-
     if file == "-":
         result = read_saved(sys.stdin.read(_LARGEST), name="standard input")
     else:

@@ -1,21 +1,9 @@
-"""What a command that judges hands to the formats of CI services: one case for each thing that was judged.
+"""Write judgements for CI services: GitHub workflow commands, JUnit XML and SARIF 2.1.0.
 
-Judgements as GitHub workflow commands, which become annotations at the file and line they name.
-
-Documented under "Workflow commands for GitHub Actions": ``::error file=…,line=…,title=…::message``, with ``%``, CR
-and LF escaped in both parts, and ``:`` and ``,`` in the properties.
-
-
-Judgements as JUnit XML, which most CI services show as tests: a suite for each run, a case for each limit.
-
-The elements and attributes are those that Jenkins' and GitLab's readers document: ``testsuites``, ``testsuite``,
-``testcase``, ``failure``, ``error`` and ``system-out``, in this order.
-
-
-Judgements as SARIF 2.1.0, the OASIS format that code scanning reads.
-
-In a message braces are doubled (section 3.11.5), and the brackets of what looks like a link are escaped (3.11.6),
-so that no text can act as a placeholder or a link; a path is a URI reference relative to the repository (3.4.4).
+GitHub documents ``::error file=…,line=…,title=…::message``, with ``%``, CR and LF escaped in both parts, and ``:``
+and ``,`` in the properties. Of JUnit's XML the elements and attributes are those that Jenkins' and GitLab's readers
+document. In a message of SARIF braces are doubled (section 3.11.5) and the brackets of what looks like a link are
+escaped (3.11.6); a path is a URI reference relative to the repository (3.4.4).
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""Results for programs: JSON, one object or one a line, with every digit and never a NaN.
+"""Write results for programs: JSON, one object or one a line; CSV and TSV, nested keys joined by dots.
 
-Results as CSV and TSV: the keys of the JSON, nested ones joined by dots, one record a row.
-
-Many plans a second: JSON lines from columns, by filling a template instead of building objects.
-
-The template is made from the JSON of one plan: what is the same in every plan is encoded once, what varies is
-a slot. The bytes are those that encoding each plan by itself would give.
+Every digit is kept, and there is never a NaN. :class:`Template` writes many alike plans from columns: what is the
+same in every plan is encoded once, and the bytes are those that encoding each by itself would give.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What sections of a page are made of: tables that scroll on their own, lists of facts, values to read back.
-
-The sections of the report: question, answer, warnings, budget, pictures, laws, sensitivity, provenance, values.
-
-The section about sensitivity: what moves the parameters, the loss and the cost, the largest range first.
-"""
+"""The sections of the HTML report: answer, warnings, budget, pictures, sensitivity, laws, provenance, values."""
 
 from __future__ import annotations
 
@@ -16,6 +11,7 @@ from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import flat
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
+from scaleplan.planning.plan import Plans
 from scaleplan.units import (
     format_count,
     format_flops,
@@ -321,8 +317,6 @@ def _chart_table(chart: Chart) -> Markup:
 
 
 def _laws(subject: Subject) -> list[Markup]:
-    from scaleplan.planning.plan import Plans
-
     report = comparison_report(Plans(plans=subject.others))
     assert report.grid is not None
     content = [

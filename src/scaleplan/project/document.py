@@ -1,9 +1,9 @@
 """Read single values, and the lines on which they stand, from a config in TOML, JSON or YAML.
 
 A key path such as ``trainer.max_steps``, ``data.sources[0].tokens`` or ``"a.b".c`` is a tuple of keys and indices.
-The readers of the standard library do not say on which line a key stands: after they have found a text valid, a walk over
-it collects the lines. Of a YAML text only what is looked up is ever constructed: anchors, aliases and merge keys are
-followed, and tags other than YAML's own are never acted on.
+The readers of the standard library do not say on which line a key stands: after they have found a text valid, a walk
+over it collects the lines. Of a YAML text only what is looked up is ever constructed: anchors, aliases and merge keys
+are followed, and tags other than YAML's own are never acted on.
 """
 
 from __future__ import annotations

@@ -31,20 +31,15 @@ if TYPE_CHECKING:
     Floats = NDArray[float64]
 
 __all__ = [
-    "COMPUTE",
-    "NEXT_STEPS",
     "break_even_chart",
     "budgets_around",
     "compare_chart",
-    "compute_axis",
     "curve",
-    "fitted_range",
     "frontier_chart",
     "isoflop_chart",
     "loss_chart",
     "money_chart",
     "next_steps",
-    "plans_of",
 ]
 
 COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
@@ -164,7 +159,7 @@ def curve(
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
-"""How much lower a loss is asked for when the price of progress is told."""
+"""Shares of the loss whose cost the picture of cost shows."""
 
 _SIZES_EACH_WAY = 30
 

@@ -87,8 +87,8 @@ def report(
     path = None if file in (None, "-") else Path(str(file))
     if path is not None:
         require_writable(path)
-    asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
-    subject = gather(asked)
+    given = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
+    subject = gather(given)
     if path is not None:
         write_atomic(path, page(subject))
     if chosen_format(output) == "text" and output.get is None:

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.project.project import Location
 
-__all__ = ["STATUSES", "Judgement", "render_github", "render_junit", "render_sarif"]
-
-STATUSES = ("pass", "warn", "fail", "error")
-"""Kept; not kept, and worth a word; not kept, and an error; and what could not be judged."""
+__all__ = ["Judgement", "render_github", "render_junit", "render_sarif"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,7 @@ class Judgement:
     rule
         A stable id of the kind of judgement, such as the quantity.
     status
-        One of :data:`STATUSES`.
+        ``pass``; ``warn`` or ``fail`` where the limit is not kept; ``error`` where that could not be judged.
     message
         One line that says what was found.
     details

@@ -61,15 +61,15 @@ def gather(words: Mapping[str, Any]) -> Subject:
     """
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
     context = Context()
-    asked = ChartRequest.of(Request.of(words, context), context)
-    plan = asked.plan or plan_budget(asked.planner, asked.request)  # without a budget the latter says so
-    others, left_out = _others(asked.request, plan, context)
+    shown = ChartRequest.of(Request.of(words, context), context)
+    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter says so
+    others, left_out = _others(shown.request, plan, context)
     return Subject(
         words=words,
         command=command_text("report", words),
         plan=plan,
-        preset=asked.planner.preset,
-        charts=tuple(_charts(asked, [other.preset for other in others])),
+        preset=shown.planner.preset,
+        charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
         left_out=left_out,
         swings=sensitivity(words, plan, others, context),
@@ -116,15 +116,15 @@ def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan,
     return tuple(found), tuple(left_out)
 
 
-def _charts(asked: ChartRequest, laws: list[str]) -> Iterator[Chart]:
+def _charts(shown: ChartRequest, laws: list[str]) -> Iterator[Chart]:
     """Yield the pictures that this law can give."""
     for kind in ("isoflop", "loss", "frontier", "cost", "compare"):
         try:
             if kind == "compare":
-                planners = [asked.planner, *asked.other_laws(laws[1:])]
-                yield compare_chart(planners, asked.budgets(), at=asked.flops)
+                planners = [shown.planner, *shown.other_laws(laws[1:])]
+                yield compare_chart(planners, shown.budgets(), at=shown.flops)
             else:
-                yield PICTURES[kind].draw(asked)
+                yield PICTURES[kind].draw(shown)
         except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
             continue
 

@@ -294,7 +294,7 @@ def convert(
     return convert_amount(
         context,
         amounts,
-        request.budget(flops=None),
+        request.paying(None),
         params=None if model_params is None else parse_count(model_params, what="params"),
         grid=grid,
         to=to,

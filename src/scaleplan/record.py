@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import Field
 
-__all__ = ["Record"]
+__all__ = ["Record", "option"]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -67,3 +67,22 @@ class Record:
     def __repr__(self) -> str:
         shown = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self))
         return f"{type(self).__qualname__}({shown})"
+
+
+def option(
+    group: str,
+    kind: str,
+    *,
+    metavar: str = "",
+    help: str = "",  # noqa: A002  the name of the field in the help
+    flags: tuple[str, ...] = (),
+    setting: bool = False,
+    default: object = None,
+) -> Any:  # noqa: ANN401  a field of whatever type it is declared with
+    """Declare a field that is an option of the command line too, and a keyword of Python.
+
+    ``kind`` names what it is read as, and ``group`` the options that commands take together; a ``setting`` may
+    stand in the environment and in settings files.
+    """
+    declared = {"group": group, "kind": kind, "metavar": metavar, "help": help, "flags": flags, "setting": setting}
+    return field(default=default, metadata=declared)

@@ -15,9 +15,10 @@ BATCHES = st.floats(3, 9).map(lambda power: 10.0**power)
 
 def test_the_expected_trade():
     """S_min = 1e4 and E_min = 1e9: at 2e4 steps 2e9 tokens, and the critical batch is 1e5 (arXiv:1812.06162)."""
-    trade = Tradeoff.of(steps_min=1e4, tokens_min=1e9)
-    assert trade.critical == pytest.approx(1e5, rel=1e-9)
-    assert trade.tokens_of_steps(2e4) == pytest.approx(2e9, rel=1e-9)
+    trade = Tradeoff(tokens_min=1e9, critical=1e5)
+    assert trade.steps_min == pytest.approx(1e4, rel=1e-9)
+    assert trade.steps(1e5) == pytest.approx(2e4, rel=1e-9)
+    assert trade.tokens(1e5) == pytest.approx(2e9, rel=1e-9)
 
 
 @given(batch=BATCHES, critical=BATCHES)

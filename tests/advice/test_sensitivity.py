@@ -7,6 +7,7 @@ import pytest
 import scaleplan as sp
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.hardware.prices import Prices
+from scaleplan.planning.context import Context
 
 ASKED = {"gpus": 64, "time": "30d", "gpu": "h100-sxm"}
 
@@ -21,7 +22,7 @@ def _bundled_data_only(tmp_path_factory):
 @pytest.fixture(scope="module")
 def swings():
     """Return the swings of a cluster's plan, by assumption."""
-    found = sensitivity(ASKED, sp.optimal(**ASKED), sp.compare(**ASKED).plans)
+    found = sensitivity(ASKED, sp.optimal(**ASKED), sp.compare(**ASKED).plans, Context())
     return {swing.assumption: swing for swing in found}
 
 
@@ -46,7 +47,7 @@ def test_the_price_ranges_over_the_listed_ones(swings):
 def test_with_a_budget_in_money_the_price_moves_the_model():
     """Dearer hours buy a smaller model."""
     asked = {"cost": "250k", "gpu": "h100-sxm"}
-    found = {s.assumption: s for s in sensitivity(asked, sp.optimal(**asked), ())}
+    found = {s.assumption: s for s in sensitivity(asked, sp.optimal(**asked), (), Context())}
     assert found["the price"].low.params > found["the price"].high.params
     assert found["the price"].factor("cost") == 1
 
@@ -59,14 +60,14 @@ def test_losses_of_other_laws_are_not_among_the_cases(swings):
 
 def test_the_largest_swing_comes_first():
     """In whatever quantity it moves."""
-    found = sensitivity(ASKED, sp.optimal(**ASKED), sp.compare(**ASKED).plans)
+    found = sensitivity(ASKED, sp.optimal(**ASKED), sp.compare(**ASKED).plans, Context())
     sizes = [max(s.factor(name) for name in ("params", "tokens", "loss", "flops", "cost")) for s in found]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_without_hardware_neither_price_nor_utilisation_matters():
     """A budget in FLOP rests on the law alone."""
-    found = sensitivity({"flops": 1e21}, sp.optimal(flops=1e21), sp.compare(flops=1e21).plans)
+    found = sensitivity({"flops": 1e21}, sp.optimal(flops=1e21), sp.compare(flops=1e21).plans, Context())
     assert {swing.assumption for swing in found} == {
         "the law",
         "the law's coefficients, 90 %",

@@ -219,7 +219,9 @@ def test_intervals_cover_at_a_hundred_times_the_compute(tails):
         error = generator.standard_t(3, 42) * 0.004 if tails else generator.normal(size=42) * 0.005
         points = Points.of(params, tokens, EPOCH.loss(params, tokens) * np.exp(error))
         drawn = bootstrap(points, fit_additive(points), samples=300, seed=seed, strata=strata)
-        for k, (low, high) in enumerate((drawn.log_params(1e23), drawn.log_loss(1e23))):
+        log_params = drawn.interval(lambda law: np.log(law.best_split(1e23 / 6)[0]))
+        log_loss = drawn.interval(lambda law: np.log(law.loss(*law.best_split(1e23 / 6))))
+        for k, (low, high) in enumerate((log_params, log_loss)):
             hits[k] += low <= truth[k] <= high
     say("coverage", (hits / 300).tolist())
     assert (hits / 300 >= 0.85).all()

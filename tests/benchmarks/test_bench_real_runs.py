@@ -26,7 +26,7 @@ def predicted_hours(run: dict, catalogue: Catalogue) -> float:
         profile="end-to-end",
     )
     moe = run["params_active"] != run["params_total"]
-    return resolve_budget(request, params=run["params_active"], moe=moe, catalogue=catalogue).budget.gpu_hours
+    return resolve_budget(catalogue, request, params=run["params_active"], moe=moe).budget.gpu_hours
 
 
 def table(runs: list[dict]) -> tuple[list[str], list[float]]:

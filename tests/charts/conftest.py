@@ -6,7 +6,16 @@ import pytest
 
 from scaleplan.charts import planning_plots as curves
 from scaleplan.charts import planning_plots as planning
-from scaleplan.planning import planner as posing
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.request import Request
+
+CONTEXT = Context()
+
+
+def planner_of(**words):
+    """Return the planner of a question in the words of the options."""
+    return Planner.of(Request.of(words, CONTEXT), CONTEXT)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,14 +28,14 @@ def _bundled_data_only(tmp_path_factory):
 @pytest.fixture(scope="session")
 def planner():
     """Return the default law without bounds."""
-    return posing.planner_of(preset="besiroglu-2024")
+    return planner_of(preset="besiroglu-2024")
 
 
 @pytest.fixture(scope="session")
 def charts(planner):
     """Return the pictures of planning for 1e21 FLOP, by kind."""
     budgets = curves.budgets_around(planner.preset, (1e23,))
-    laws = [posing.planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
+    laws = [planner_of(preset=name) for name in ("besiroglu-2024", "hoffmann-2022-a2", "kaplan-2020")]
     drawn = (
         planning.frontier_chart(planner, budgets, at=1e23),
         planning.isoflop_chart(planner, [1e20, 1e21, 1e23]),

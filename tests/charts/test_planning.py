@@ -8,7 +8,17 @@ import scaleplan as sp
 from scaleplan.charts import planning_plots as curves
 from scaleplan.charts import planning_plots as planning
 from scaleplan.errors import UsageError
-from scaleplan.planning import planner as posing
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.request import Request
+
+CONTEXT = Context()
+
+
+def planner_of(**words):
+    """Return the planner of a question in the words of the options."""
+    return Planner.of(Request.of(words, CONTEXT), CONTEXT)
+
 
 PRICE = {"gpu": "h100-sxm", "mfu": 0.4, "price": 2.0}
 
@@ -82,7 +92,7 @@ def test_laws_are_compared_in_total_parameters(charts):
 
 def test_a_law_sized_in_flop_per_token_is_named_and_not_drawn():
     """DeepSeek's M is no number of parameters."""
-    laws = [posing.planner_of(preset=name) for name in ("besiroglu-2024", "deepseek-llm-2024")]
+    laws = [planner_of(preset=name) for name in ("besiroglu-2024", "deepseek-llm-2024")]
     chart = planning.compare_chart(laws, [1e20, 1e21])
     assert list(chart.labels) == ["besiroglu-2024"]
     assert "deepseek-llm-2024" in chart.caption
@@ -108,7 +118,7 @@ def test_money_is_the_money_of_a_plan():
 
 def test_budgets_that_leave_no_model_are_left_out():
     """A frontier of at least 20B parameters starts where such a model can be trained at all."""
-    planner = posing.planner_of(limit=["params >= 20B", "tokens >= 20B"])
+    planner = planner_of(limit=["params >= 20B", "tokens >= 20B"])
     chart = planning.frontier_chart(planner, [1e18, 1e20, 1e22, 1e23, 1e24])
     assert min(chart.values("x")) == 1e22
 
@@ -116,7 +126,7 @@ def test_budgets_that_leave_no_model_are_left_out():
 def test_a_law_without_a_surface_has_no_isoflop_curves():
     """The refusal names a law that has them."""
     with pytest.raises(UsageError, match="no loss for a chosen size"):
-        planning.isoflop_chart(posing.planner_of(preset="llama3-2024"), [1e21])
+        planning.isoflop_chart(planner_of(preset="llama3-2024"), [1e21])
 
 
 def test_an_empty_range_is_refused(planner):

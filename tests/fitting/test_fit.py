@@ -83,8 +83,6 @@ def test_one_ray_is_not_identified_but_predicts_along_itself(ray):
     assert "20 tokens per parameter" in result.refusal
     truth = Additive(E=1.8, A=400.0, B=2000.0, alpha=0.34, beta=0.37)
     assert result.law.loss(1e10, 2e11) == pytest.approx(truth.loss(1e10, 2e11), rel=0.02)
-    assert result.on_ray(1e10, 2e11)
-    assert not result.on_ray(1e10, 1e12)
 
 
 def test_a_public_grid_at_one_ratio_is_not_identified(public):
@@ -143,7 +141,7 @@ def test_simpler_forms_are_compared(public, whole):
 def test_coefficients_carry_errors_and_digits(whole):
     """Text is rounded to what the error justifies."""
     by_name = {item.name: item for item in whole.coefficients()}
-    assert by_name["alpha"].text == "0.349"
+    assert rounded(by_name["alpha"].value, by_name["alpha"].error)[0] == "0.349"
     assert by_name["alpha"].error == pytest.approx(0.017, abs=0.003)
     low, high = by_name["E"].interval
     assert low < whole.law.E < high
@@ -224,16 +222,20 @@ def test_aicc_is_that_of_the_noise_model():
     assert change(blunt, 1.3) == pytest.approx(change(Objective(robust="none"), 1.3), rel=1e-3)
 
 
-def test_the_fit_needs_no_scipy():
-    """A fit with resamples and backtest leaves the library that takes half a second to import alone."""
+@pytest.mark.parametrize(("robust", "modules"), [("huber", []), ("none", []), ("l1", ["scipy.optimize"])])
+def test_scipy_is_imported_for_absolute_deviations_alone(robust, modules):
+    """Its linear programming finishes that fit; the default leaves the library, a fifth of a second, alone."""
     code = (
         "import sys\n"
         "import numpy as np\n"
         "from scaleplan.fitting.additive_fit import fit_points\n"
+        "from scaleplan.fitting.objective import Objective\n"
         "from scaleplan.fitting.runs import Points\n"
         "n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 5), np.geomspace(1e9, 1e11, 5)))\n"
-        "fit_points(Points.of(n, d, 1.8 + 480 / n**0.35 + 2100 / d**0.37), samples=10)\n"
-        "print(sorted(name for name in sys.modules if name.split('.')[0] == 'scipy'))\n"
+        "points = Points.of(n, d, 1.8 + 480 / n**0.35 + 2100 / d**0.37)\n"
+        "fit_points(points, objective=Objective(robust=sys.argv[1]), samples=10)\n"
+        "print(sorted({'.'.join(name.split('.')[:2]) for name in sys.modules if name.split('.')[0] == 'scipy'}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code, robust], capture_output=True, text=True, check=True)
+    assert all(repr(name) in done.stdout for name in modules)
+    assert modules or done.stdout.strip() == "[]"

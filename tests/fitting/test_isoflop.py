@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.approaches import compare_methods, fit_envelope, fit_isoflop, vertex_bias
+from scaleplan.fitting.approaches import compare_methods, fit_envelope, fit_isoflop
 from scaleplan.fitting.runs import Points
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
+
+
+def vertex_bias(*, alpha, beta, spread, count):
+    """Return ln(N̂/N*) of a parabola through ``count`` sizes from N*/spread to N* spread, to third order."""
+    return (alpha - beta) * math.log(spread) ** 2 * (3 * count**2 - 7) / (30 * (count - 1) ** 2)
 
 
 @pytest.mark.parametrize(

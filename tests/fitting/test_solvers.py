@@ -11,7 +11,7 @@ from scipy.optimize import linprog, nnls
 from scaleplan.fitting.curve_fit import Formula, descend
 from scaleplan.fitting.l1 import least_deviations
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, profile
+from scaleplan.fitting.surface_fit import Coordinates, Surface, basins
 
 
 @settings(max_examples=20, deadline=None)
@@ -23,7 +23,10 @@ def test_every_node_is_the_non_negative_least_squares_solution(seed, tied, fixed
     loss = generator.uniform(1.5, 5.0, 15)
     weight = generator.uniform(0.5, 2.0, (2, 15))
     floor = 0.4 if fixed else None
-    rss, nodes = profile(x, y, loss, weight, count=5, tied=tied, floor=floor)
+    coordinates = Coordinates(tied=tied, floor=floor)
+    objective = Objective(residual="linear")
+    surface = Surface(x=x, y=y, loss=loss, objective=objective, coordinates=coordinates, weight=weight)
+    rss, nodes = surface.profile(5)
     for row in range(2):
         root = np.sqrt(weight[row])
         for k in range(rss.shape[1]):
@@ -85,7 +88,7 @@ def test_derivatives_agree_with_differences(seed, residual, delta, tied, weighte
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_least_deviations_agree_with_a_linear_program(seed):
-    """Exchanging points reaches the same sum as the simplex method of another library."""
+    """The dual program reaches the same sum as the primal one, with split residuals."""
     generator = np.random.default_rng(seed)
     count, size = 25, 4
     columns, residual = generator.normal(size=(size, count)), generator.normal(size=count)

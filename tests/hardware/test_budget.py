@@ -15,8 +15,8 @@ from scaleplan.hardware.energy import PowerDraw
 FORMS = {
     "flops": {"flops": 1e21},
     "gpu_hours": {"gpu_hours": 1e4},
-    "cluster": {"gpus": 64, "seconds": 30 * 86400},
-    "cost": {"cost_usd": 1e5},
+    "cluster": {"gpus": 64, "time": 30 * 86400},
+    "cost": {"cost": 1e5},
 }
 OPTIONS = {"flops": "--flops", "gpu_hours": "--gpu-hours", "cluster": "--gpus with --time", "cost": "--cost"}
 
@@ -50,8 +50,8 @@ def test_hardware_forms_need_an_accelerator(form):
         ({}, "there is no budget"),
         ({"gpu": "h100"}, "there is no budget"),
         ({"gpus": 8, "gpu": "h100"}, "--gpus alone is no budget"),
-        ({"seconds": 8, "gpu": "h100"}, "--time alone is no budget"),
-        ({"flops": 1e21, "seconds": 8}, "--flops and --time"),
+        ({"time": 8, "gpu": "h100"}, "--time alone is no budget"),
+        ({"flops": 1e21, "time": 8}, "--flops and --time"),
     ],
 )
 def test_half_a_budget_says_what_is_missing(request_, error):
@@ -79,7 +79,7 @@ def test_no_hardware_option_is_ignored(option):
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["flops", "gpu_hours", "gpus", "seconds", "cost_usd", "price", "mfu", "goodput"])
+@pytest.mark.parametrize("name", ["flops", "gpu_hours", "gpus", "time", "cost", "price", "mfu", "goodput"])
 def test_impossible_figures_are_refused(name, bad):
     """Nothing is zero, negative, infinite or no number."""
     with pytest.raises(UsageError, match=f"{name} is a number above 0"):
@@ -97,7 +97,7 @@ def test_a_percentage_in_place_of_a_fraction_is_refused(name):
 def test_accelerators_are_whole():
     """Half a device is a mistake."""
     with pytest.raises(UsageError, match="whole"):
-        BudgetRequest(gpus=1.5, seconds=60, gpu="h100").source()
+        BudgetRequest(gpus=1.5, time=60, gpu="h100").source()
 
 
 def test_the_keys_of_a_budget_are_pinned():
@@ -127,8 +127,8 @@ def test_plain_flop_read_no_data():
     code = (
         "import sys\n"
         "from scaleplan.hardware.budget import BudgetRequest\n"
-        "from scaleplan.hardware.budget import resolve_consistently\n"
-        "assert resolve_consistently(BudgetRequest(flops=1e21), lambda flops: 1 / 0).flops == 1e21\n"
+        "from scaleplan.hardware.budget import Catalogue, resolve_consistently\n"
+        "assert resolve_consistently(Catalogue(), BudgetRequest(flops=1e21), lambda flops: 1 / 0).flops == 1e21\n"
         "names = ('accelerators', 'prices', 'utilisation')\n"
         "heavy = {'tomllib', 'numpy', *(f'scaleplan.hardware.{name}' for name in names)}\n"
         "loaded = heavy & set(sys.modules)\n"

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.hardware.convert import FLOPS_PER_PF_DAY, QUANTITIES, convert
+from scaleplan.hardware.budget import BudgetRequest, Catalogue
+from scaleplan.hardware.convert import FLOPS_PER_PF_DAY, QUANTITIES
+from scaleplan.hardware.convert import convert as convert_amount
 from scaleplan.hardware.energy import PowerDraw
 
 
@@ -18,6 +20,15 @@ def _bundled_data_only(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCALEPLAN_PRESETS", str(tmp_path_factory.mktemp("presets")))
         yield
+
+
+CATALOGUE = Catalogue()
+
+
+def convert(*, params=None, moe=False, grid=None, to=None, **words):
+    """Convert one amount on some hardware, all by name."""
+    amounts = {name: words.pop(name, None) for name in QUANTITIES}
+    return convert_amount(CATALOGUE, amounts, BudgetRequest(**words), params=params, moe=moe, grid=grid, to=to)
 
 
 FULL = {"gpu": "a100", "gpus": 64, "mfu": 0.4, "price": 2.0, "grid": "FRA"}

@@ -7,14 +7,14 @@ from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models import Experts
 from scaleplan.models.layout import (
-    Wishes,
+    FixedLayout,
     fewest_devices,
     find_layout,
     largest_micro_batch,
     linked_devices,
-    most_devices,
 )
 from scaleplan.models.memory import Parallel, Training, training_memory
+from scaleplan.models.walltime import most_devices
 
 SERVER = {"memory_bytes": 80e9, "linked": 8}
 
@@ -32,10 +32,10 @@ def test_a_405b_is_divided_by_tensor_and_pipeline():
 
 def test_the_published_division_is_kept_when_asked_for():
     """Llama-3.1-405B: t = 8 and p = 16 leave dp = 128 and m = 16 micro-batches of one sequence."""
-    wishes = Wishes(tensor=8, pipeline=16, micro_batch=1)
-    found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, wishes=wishes, **SERVER)
+    fixed = FixedLayout(tensor=8, pipeline=16, micro_batch=1)
+    found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, fixed=fixed, **SERVER)
     assert (found.parallel.data, found.training.accumulation, found.training.micro_batch) == (128, 16, 1)
-    half = find_layout(LLAMA_3_405B, gpus=8192, sequence=8192, batch_tokens=2048 * 8192, wishes=wishes, **SERVER)
+    half = find_layout(LLAMA_3_405B, gpus=8192, sequence=8192, batch_tokens=2048 * 8192, fixed=fixed, **SERVER)
     assert (half.parallel.data, half.training.accumulation) == (64, 32)
 
 
@@ -110,8 +110,8 @@ def test_experts_are_spread_over_data_parallel_devices():
         vocab=32000,
         experts=Experts(count=8, per_token=2, width=14336, layers=32),
     )
-    wishes = Wishes(expert=8, zero=1, tensor=1, pipeline=1)
-    found = find_layout(mixture, gpus=64, sequence=4096, batch_tokens=2**22, wishes=wishes, **SERVER)
+    fixed = FixedLayout(expert=8, zero=1, tensor=1, pipeline=1)
+    found = find_layout(mixture, gpus=64, sequence=4096, batch_tokens=2**22, fixed=fixed, **SERVER)
     assert found.parallel.expert == 8
     whole = training_memory(mixture, found.training, Parallel(data=64, zero=1))
     assert found.memory.states < 0.3 * whole.states

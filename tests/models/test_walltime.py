@@ -4,7 +4,7 @@ import pytest
 from tests.models.examples import LLAMA_3_8B, LLAMA_3_405B
 
 from scaleplan.models.memory import Parallel
-from scaleplan.models.walltime import Latency, Machine, beyond_utilisation, least_time
+from scaleplan.models.walltime import Machine, beyond_utilisation, least_time, step_latency
 
 H100 = Machine(flops_per_second=989.4e12 * 0.41, bandwidth=3.35e12)
 RUN = {"flops": 3.8e25, "tokens": 15.6e12, "sequence": 8192, "batch_tokens": 2048 * 8192}
@@ -29,7 +29,7 @@ def test_more_devices_than_the_batch_feeds_do_not_help():
 
 def test_a_step_of_a_hundred_layers_waits_10_to_20_ms():
     """Collectives and kernels that depend on each other, whatever the bandwidth."""
-    assert 0.010 < Latency().step(100) < 0.020
+    assert 0.010 < step_latency(100) < 0.020
 
 
 def test_small_steps_are_bound_by_latency_or_movement():

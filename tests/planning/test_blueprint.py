@@ -6,7 +6,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.models.styles import STYLES
-from scaleplan.planning.training_run import model_of
+from scaleplan.planning.placement import model_of
 
 CLUSTER = {"gpus": 512, "gpu": "h100-sxm", "time": "30d", "shape": True}
 
@@ -92,11 +92,12 @@ def test_a_run_of_1e28_flop_in_three_months_is_warned_of():
 
 
 def test_a_dense_law_asked_about_a_mixture_says_so():
-    """It counts all parameters; a token uses some."""
+    """It counts the parameters that a token uses, as they make the compute."""
     mixture = sp.shape("47B", style="mixtral").model
     plan = sp.loss(model=mixture, tokens="1T")
-    assert plan.params == mixture.params
-    assert "mixture_by_dense_law" in {notice.code for notice in plan.warnings}
+    assert plan.params == mixture.active_params
+    assert plan.flops == 6 * mixture.active_params * 1e12
+    assert "experts_as_active" in {notice.code for notice in plan.warnings}
     hours = sp.loss(model=mixture, tokens="1T", gpu="h100-sxm").budget
     assert "mixture of experts" in hours.utilisation_source
 

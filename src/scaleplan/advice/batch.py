@@ -1,19 +1,16 @@
-"""Batch and learning rate of a planned run, by every rule of thumb, and how far the rules disagree.
+"""Advise on the batch and learning rate of a planned run by every rule of thumb, and on the time that batches leave.
 
-Each rule is asked in its own conventions: parameters are converted where that is known, and an answer says what
-it was asked with. The rules disagree by large factors; the spread is part of the answer.
+Each rule gets its inputs by its own conventions: parameters are converted where that is known, and each answer
+records its inputs. The rules disagree by large factors; the spread is part of the advice.
 
-
-What the rules of thumb say of a plan, as records: an answer a rule, their spread, the trades of the batch.
-
-The trade between steps and tokens around the critical batch, and the least time it leaves a run.
-
-McCandlish et al. 2018 (arXiv:1812.06162): (S/S_min - 1)(E/E_min - 1) = 1, with E = B*S, so that a batch B takes
-S = S_min (1 + B_crit/B) steps and E = E_min (1 + B/B_crit) tokens, where B_crit = E_min/S_min.
+A rule for the critical batch gives the trade between steps and tokens around it. McCandlish et al. 2018
+(arXiv:1812.06162): (S/S_min - 1)(E/E_min - 1) = 1, with E = B*S, so that a batch B takes S = S_min (1 + B_crit/B)
+steps and E = E_min (1 + B/B_crit) tokens, where B_crit = E_min/S_min.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,18 +27,18 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.rules import Rule
 
-__all__ = [
-    "Advice",
-    "Cluster",
-    "Critical",
-    "Outside",
-    "RuleAnswer",
-    "Spread",
-    "Trade",
-    "Tradeoff",
-    "Tuned",
-    "advise_batch",
-]
+__all__ = ["Advice", "Cluster", "Critical", "Outside", "RuleAnswer", "Trade", "Tradeoff", "advise_batch"]
+
+_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""The batches shown, over the critical one."""
+
+_EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
+
+_LOSS_UNIT = "nats/token"
+
+_LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
+
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +52,9 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleAnswer:
-    """What one rule says about a plan; None where it says nothing, and ``reason`` why it says nothing at all.
+    """The learning rate and the batch in tokens by one rule; None where it has none, and ``reason`` why.
 
-    ``asked_with`` holds the quantities by the rule's own conventions, ``batch_tokens`` is in tokens.
+    ``asked_with`` holds the inputs by the rule's own conventions.
     """
 
     rule: str
@@ -83,7 +80,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
-    """A run with one batch: its steps, its tokens, the extra tokens, and the time where a cluster is known."""
+    """A run with one batch; ``overhead`` is the share of extra tokens, the time is for a known cluster."""
 
     batch_tokens: float
     steps: float
@@ -95,7 +92,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critical:
-    """What one rule for the critical batch allows: the trades, the best on the cluster, the floor of the time."""
+    """The trades around one rule's critical batch, the best on the cluster, and the least time of all."""
 
     rule: str
     batch_tokens: float
@@ -117,7 +114,7 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """Batch and learning rate of a plan by several rules; None where not available or not asked."""
+    """Batch and learning rate of a plan by several rules; None where not available."""
 
     schema: ClassVar[str] = "scaleplan/hyperparameters/1"
 
@@ -144,24 +141,12 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tradeoff:
-    """Steps and tokens of one run as functions of its batch.
-
-    Parameters
-    ----------
-    tokens_min
-        Tokens in the limit of small batches, E_min.
-    critical
-        The critical batch in tokens, B_crit; there both steps and tokens are twice their least.
-
-    """
+    """Steps and tokens of one run as functions of its batch."""
 
     tokens_min: float
+    """Tokens in the limit of small batches, E_min."""
     critical: float
-
-    @classmethod
-    def of(cls, *, steps_min: float, tokens_min: float) -> Tradeoff:
-        """Return the trade from the two limits."""
-        return cls(tokens_min=tokens_min, critical=tokens_min / steps_min)
+    """The critical batch in tokens, B_crit; there both steps and tokens are twice their least."""
 
     @property
     def steps_min(self) -> float:
@@ -176,32 +161,19 @@ class Tradeoff:
         """Return the tokens with a batch in tokens."""
         return self.tokens_min * (1 + batch / self.critical)
 
-    def tokens_of_steps(self, steps: float) -> float:
-        """Return the tokens of a run of ``steps`` (more than the least) by the hyperbola itself."""
-        return self.tokens_min * (1 + 1 / (steps / self.steps_min - 1))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """How a batch becomes time: replicas of the model that each take whole sequences.
-
-    Parameters
-    ----------
-    flops_per_second
-        What one accelerator achieves: peak times utilisation.
-    gpus
-        Accelerators at hand; None for as many as the batch can feed.
-    sequence
-        Tokens of one sequence, the least that a replica takes in a step.
-    gpus_per_replica
-        Accelerators that hold one copy of the model.
-
-    """
+    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time."""
 
     flops_per_second: float
+    """What one accelerator achieves: peak times utilisation."""
     gpus: float | None
+    """Accelerators at hand; None for as many as the batch can feed."""
     sequence: float
+    """Tokens of one sequence, the least that a replica takes in a step."""
     gpus_per_replica: float
+    """Accelerators that hold one copy of the model."""
 
     def fed(self, batch: float) -> float:
         """Return the accelerators that a batch keeps busy, one sequence a replica, none more than there are."""
@@ -230,15 +202,6 @@ class Cluster:
         return max(1.0, self.gpus / self.gpus_per_replica) * self.sequence
 
 
-_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-
-_EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
-
-_LOSS_UNIT = "nats/token"
-
-_LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
-
-
 def advise_batch(
     plan: Plan,
     *,
@@ -247,9 +210,8 @@ def advise_batch(
     experts: float | None = None,
     sequence: float = 4096.0,
     gpus_per_replica: float = 1.0,
-    rules: Sequence[Rule] | None = None,
 ) -> Advice:
-    """Return batch and learning rate for a plan by every rule that speaks about it.
+    """Return batch and learning rate for a plan by every rule that applies to it.
 
     Parameters
     ----------
@@ -263,8 +225,6 @@ def advise_batch(
         Experts of a mixture, the plan's own by default; they bring in the rules for mixtures.
     sequence, gpus_per_replica
         Tokens of a sequence and accelerators of one replica, for the time.
-    rules
-        The rules to ask; all bundled ones by default.
 
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
@@ -275,11 +235,11 @@ def advise_batch(
     for name, amount in {"sequence": sequence, "tuned batch": min(tuned or (1.0,))}.items():
         if amount < 1:
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
-    known = RuleLibrary().all() if rules is None else rules
+    rules = RuleLibrary().all()
     experts = plan.experts if experts is None else experts
     answers = tuple(
         _answer(rule, plan, experts)
-        for rule in known
+        for rule in rules
         if not rule.exponents and (rule.advise == "always" or (rule.advise == "experts" and experts is not None))
     )
     cluster = _cluster(plan, sequence, gpus_per_replica)
@@ -295,13 +255,11 @@ def advise_batch(
         learning_rate=_spread(rates),
         batch_tokens=_spread(optimal),
         critical=tuple(
-            _critical(
-                answer.rule, Tradeoff(tokens_min=plan.tokens, critical=answer.batch_tokens), plan, cluster, batch
-            )
+            _critical(answer.rule, answer.batch_tokens, plan, cluster, batch)
             for answer in answers
             if answer.batch_kind == "critical" and answer.batch_tokens
         ),
-        tuned=None if tuned is None else _tuned(known, plan, *tuned),
+        tuned=None if tuned is None else _tuned(rules, plan, *tuned),
         sequence=sequence,
         gpus_per_replica=gpus_per_replica,
         gpu=plan.budget.gpu,
@@ -312,8 +270,8 @@ def advise_batch(
 
 def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
     given, reason = _inputs(rule, plan, experts)
-    rate = _ask(rule.learning_rate, given)
-    batch = _ask(rule.batch, given)
+    rate = _value(rule.learning_rate, given)
+    batch = _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
     answered = rate is not None or batch is not None
@@ -358,7 +316,7 @@ def _inputs(rule: Rule, plan: Plan, experts: float | None) -> tuple[dict[str, fl
     return given, reason
 
 
-def _ask(curve: Curve | None, given: dict[str, float]) -> float | None:
+def _value(curve: Curve | None, given: dict[str, float]) -> float | None:
     if curve is None or not set(curve.inputs) <= set(given):
         return None
     return curve.value(**{name: given[name] for name in curve.inputs})
@@ -368,10 +326,7 @@ def _outside(rule: Rule, given: dict[str, float]) -> tuple[Outside, ...]:
     found = []
     ratio = {"tokens_per_param": given["tokens"] / given["params"]} if "params" in given else {}
     for name, value in {**given, **ratio}.items():
-        span = getattr(rule.range, name, None)
-        if span is None:
-            continue
-        low, high = span
+        low, high = getattr(rule.range, name, None) or (0.0, math.inf)
         if value > high * _EDGE:
             found.append(Outside(quantity=name, factor=value / high, side="above"))
         elif value < low / _EDGE:
@@ -417,7 +372,8 @@ def _cluster(plan: Plan, sequence: float, gpus_per_replica: float) -> Cluster | 
     )
 
 
-def _critical(rule: str, trade: Tradeoff, plan: Plan, cluster: Cluster | None, batch: float | None) -> Critical:
+def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, batch: float | None) -> Critical:
+    trade = Tradeoff(tokens_min=plan.tokens, critical=critical)
     batches = sorted({share * trade.critical for share in _TRADES} | ({batch} if batch else set()))
     return Critical(
         rule=rule,
@@ -425,7 +381,7 @@ def _critical(rule: str, trade: Tradeoff, plan: Plan, cluster: Cluster | None, b
         steps_min=trade.steps_min,
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),
-        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / 86_400,
+        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / _DAY,
     )
 
 
@@ -436,5 +392,5 @@ def _trade(trade: Tradeoff, flops: float, cluster: Cluster | None, batch: float)
         tokens=trade.tokens(batch),
         overhead=batch / trade.critical,
         gpus=None if cluster is None else cluster.fed(batch),
-        days=None if cluster is None else cluster.seconds(flops, trade, batch) / 86_400,
+        days=None if cluster is None else cluster.seconds(flops, trade, batch) / _DAY,
     )

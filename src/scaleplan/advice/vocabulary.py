@@ -1,4 +1,4 @@
-"""How large should the vocabulary be? Three answers by Tao et al. 2024 (arXiv:2407.13623, authors' code).
+"""The best size of the vocabulary, by the three approaches of Tao et al. 2024 (arXiv:2407.13623, authors' code).
 
 Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width parameters, counted once.
 """
@@ -17,22 +17,15 @@ from scaleplan.units.format import format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "Vocabulary",
-    "advise_vocabulary",
-    "best_by_derivative",
-    "best_by_isoflop",
-    "best_by_loss",
-    "default_width",
-    "optimal_flops",
-]
+__all__ = ["Vocabulary", "advise_vocabulary", "best_by_loss", "default_width", "optimal_flops"]
 
 _ISOFLOP_SIZE = math.exp(-2.4846510161625193)  # N_nv* = this * C^0.5
 
 _ISOFLOP_VOCABULARY = math.exp(-1.589031299255507)  # N_v* = this * C^0.416
 
-_ISOFLOP_EXPONENT = 0.4163622634135234
+_ISOFLOP_EXPONENT = 0.4163622634135234  # approach 1: V = e^-1.589*C^0.416/width
 
+# approach 2, the derivative of the compute: V = 3145728*(N/3.3e7)^0.835/width
 _DERIVATIVE_VOCABULARY, _DERIVATIVE_SIZE, _DERIVATIVE_EXPONENT = 3145728.0, 3.3e7, 0.8353974035228025
 
 # approach 3, in millions of parameters and billions of tokens
@@ -48,7 +41,7 @@ _WIDTHS = ((5e9, 3200.0), (1e10, 4096.0), (2e10, 5120.0), (5e10, 6048.0), (1e11,
 _SMALLEST, _WIDEST = 2e9, 16384.0
 
 # far beyond any model, and within what the three approaches can be computed for
-_ASKED = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9)}
+_BOUNDS = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9)}
 
 _FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
 
@@ -57,8 +50,8 @@ _FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
 class Vocabulary:
     """The best size of the vocabulary by three approaches.
 
-    ``params`` are non-vocabulary parameters, ``flops`` the compute that the first and third approach were asked
-    with, ``spread`` the greatest over the least answer.
+    ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the
+    greatest over the least answer.
     """
 
     schema: ClassVar[str] = "scaleplan/vocabulary/1"
@@ -100,16 +93,6 @@ def optimal_flops(params: float) -> float:
     return (params / _ISOFLOP_SIZE) ** 2
 
 
-def best_by_isoflop(*, flops: float, width: float) -> float:
-    """Return the vocabulary by approach 1, IsoFLOP curves: e^-1.589*C^0.416/width."""
-    return _ISOFLOP_VOCABULARY * flops**_ISOFLOP_EXPONENT / width
-
-
-def best_by_derivative(params: float, *, width: float) -> float:
-    """Return the vocabulary by approach 2, the derivative of the compute: 3145728*(N/3.3e7)^0.835/width."""
-    return _DERIVATIVE_VOCABULARY * (params / _DERIVATIVE_SIZE) ** _DERIVATIVE_EXPONENT / width
-
-
 def best_by_loss(params: float, *, flops: float, width: float) -> float:
     """Return the vocabulary by approach 3: the zero of the parametric loss's derivative at D = C/(6 (N + V*width)).
 
@@ -149,27 +132,25 @@ def advise_vocabulary(params: float, *, flops: float | None = None, width: float
         For a size, compute or width that is none.
 
     """
-    for (name, (low, high)), value in zip(_ASKED.items(), (params, flops, width), strict=True):
+    for (name, (low, high)), value in zip(_BOUNDS.items(), (params, flops, width), strict=True):
         if value is not None and not low <= value <= high:
             raise UsageError(f"a {name} of {value:g} is beyond any model", hint=f"give {low:g} to {high:g}")
     wide = default_width(params) if width is None else width
     compute = optimal_flops(params) if flops is None else flops
-    answers = (
-        best_by_isoflop(flops=compute, width=wide),
-        best_by_derivative(params, width=wide),
-        best_by_loss(params, flops=compute, width=wide),
-    )
-    middle = sorted(answers)[1]
+    isoflop = _ISOFLOP_VOCABULARY * compute**_ISOFLOP_EXPONENT / wide
+    derivative = _DERIVATIVE_VOCABULARY * (params / _DERIVATIVE_SIZE) ** _DERIVATIVE_EXPONENT / wide
+    parametric = best_by_loss(params, flops=compute, width=wide)
+    least, middle, greatest = sorted((isoflop, derivative, parametric))
     return Vocabulary(
         params=params,
         width=wide,
         flops=compute,
-        isoflop=answers[0],
-        derivative=answers[1],
-        parametric=answers[2],
+        isoflop=isoflop,
+        derivative=derivative,
+        parametric=parametric,
         vocabulary=middle,
         vocabulary_params=middle * wide,
-        spread=max(answers) / min(answers),
+        spread=greatest / least,
         warnings=tuple(_outside(params=params, vocabulary=middle)),
     )
 

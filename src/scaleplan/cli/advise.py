@@ -1,9 +1,4 @@
-"""The command that advises on batch and learning rate.
-
-The command that weighs the precisions of an accelerator against each other.
-
-The command that advises on the size of the vocabulary.
-"""
+"""The commands that advise: on batch and learning rate, on the precision, on the size of the vocabulary."""
 
 from __future__ import annotations
 
@@ -72,7 +67,7 @@ def hyperparameters(
 
 
 def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
-    """Return the plan asked about: a model on some tokens when both are given, else the optimum of a budget."""
+    """Return the plan of a model on some tokens when both are given, else the optimum of a budget."""
     asked = words(budget, law, bounds, constraints)
     given = [name for name in ("flops", "gpu_hours", "time", "cost") if asked[name] is not None]
     if given or bounds.params is None or bounds.tokens is None:

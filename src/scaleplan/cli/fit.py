@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,18 +13,16 @@ from scaleplan.cli.options import RUNS, LimitOptions, ObjectiveOptions, ReadingO
 from scaleplan.cli.progress import Progress
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
-from scaleplan.notices import Notice
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scaleplan.fitting.fit_result import FitResult
 
 __all__ = ["APPS"]
 
 APPS = {name: single() for name in ("fit", "backtest", "design")}
 
 _GROUP = "{group}"
+
+Level = Annotated[str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")]
+
+Seed = Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +51,12 @@ class LawFormOptions:
         str | None, typer.Option(metavar="NAME", help="Preset for fresh data, for --form data_constrained.")
     ] = None
     samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
-    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0"
+    seed: Seed = "0"
     jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
     ] = False
-    level: Annotated[
-        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
-    ] = "0.9"
+    level: Level = "0.9"
     target: Annotated[
         str | None,
         typer.Option(
@@ -116,20 +112,24 @@ def fit(
     residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
 ) -> Answer:
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
-    _require_place(output_file, law)
+    _require_path(output_file, law)
     from scaleplan.fitting.fit import fit as fit_runs
     from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    written = () if output_file is None else tuple(_written(fitted, output_file))
-    warnings = tuple(_notices(fitted))
-    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=warnings)
-    return Answer(result=answer, notices=warnings)
+    answer = FitAnswer(
+        fit=fitted,
+        report=report,
+        residuals=residuals,
+        written=() if output_file is None else tuple(fitted.write_all(output_file)),
+        warnings=fitted.warnings,
+    )
+    return Answer(result=answer, notices=fitted.warnings)
 
 
-def _require_place(output: str | None, law: LawFormOptions) -> None:
-    """Refuse a place or a form that cannot be written, before the work."""
+def _require_path(output: str | None, law: LawFormOptions) -> None:
+    """Refuse a path or a form that cannot be written, before the work."""
     if output is None:
         return
     if law.form == "data_constrained":
@@ -137,35 +137,10 @@ def _require_place(output: str | None, law: LawFormOptions) -> None:
     if (law.group is None) == (_GROUP in output):
         hint = "-o 'law-{group}.toml' goes with --group, and only with it"
         raise UsageError(f"output {quote(output)} does not say one file for each law", hint=hint)
-    place = Path(output)
-    if place.suffix != ".toml":
+    path = Path(output)
+    if path.suffix != ".toml":
         raise UsageError(f"output {quote(output)} does not end in .toml", hint="presets are .toml files")
-    require_writable(place)
-
-
-def _written(fitted: FitResult, output: str) -> Iterator[Path]:
-    from scaleplan.fitting.fit_result import name_part
-
-    for member in fitted.members or (fitted,):
-        name = output if member.group is None else output.replace(_GROUP, name_part(member.group))
-        yield member.write(name)
-
-
-def _notices(fitted: FitResult) -> list[Notice]:
-    """Say on standard error what must not be overlooked: what is not identified, and what was flagged."""
-    found = fitted.diagnosis
-    if found is not None:
-        from scaleplan.fitting.runs import row_text
-
-        said = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
-        if found.outliers.rows:
-            rows = row_text(found.outliers.rows)
-            message = f"rows {rows} stand far from the fit of the others and were used; --where leaves rows out"
-            said.append(Notice(code="outliers", message=message))
-        return said
-    return [
-        Notice(code="on_bound", message=remark) for remark in fitted.remarks if fitted.bounds and "bound" in remark
-    ]
+    require_writable(path)
 
 
 @command(

@@ -1,7 +1,4 @@
-"""A fit as a diagnosis: coefficients to the digits they deserve, what is determined, and what to beware of.
-
-From runs to a law with its diagnosis: the one entry point of an additive fit.
-"""
+"""Fit the additive law to runs with its diagnosis: what is determined, to how many digits, and what to beware of."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.backtest import Band, backtest_points, band
+from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
@@ -22,7 +19,7 @@ from scaleplan.fitting.diagnosis import (
     isoflop_budgets,
     leave_one_out,
 )
-from scaleplan.fitting.objective import central_interval, half_width, rounded, typical_deviation
+from scaleplan.fitting.objective import central_interval, half_width, typical_deviation
 from scaleplan.fitting.surface_fit import fit_additive
 
 if TYPE_CHECKING:
@@ -41,22 +38,20 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = ["AdditiveFit", "Alternative", "Coefficient", "Residuals", "fit_points"]
+__all__ = ["AdditiveFit", "Coefficient", "fit_points"]
+
+_EVERY_RUN = 1000  # runs up to which each is left out in turn
+_COEFFICIENTS = {"E": "E", "alpha": "alpha", "beta": "beta", "a": "params_exponent", "A": "A", "B": "B"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coefficient:
-    """A fitted number with its standard error and percentile interval over the resamples; None where unknown."""
+    """A fitted number, its standard error, and its percentile interval over the resamples; None without resamples."""
 
     name: str
     value: float
     error: float | None = None
     interval: tuple[float, float] | None = None
-
-    @property
-    def text(self) -> str:
-        """The value, rounded to what its error justifies."""
-        return f"{self.value:.10g}" if self.error is None else rounded(self.value, self.error)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +85,7 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdditiveFit:
-    """The law fitted to runs, with everything that says how far to trust it.
+    """The additive law fitted to runs, and its diagnosis.
 
     Attributes
     ----------
@@ -109,7 +104,7 @@ class AdditiveFit:
     alternatives
         Simpler nested forms, compared by AICc.
     resamples, tested
-        Bootstrap and backtest; None when not asked for.
+        Bootstrap and backtest; None where they were left out.
 
     """
 
@@ -131,7 +126,7 @@ class AdditiveFit:
 
     @property
     def identified(self) -> bool:
-        """Whether the runs tell the size term from the data term."""
+        """Whether the runs determine the size term apart from the data term."""
         return not any(flag.unidentified for flag in self.flags)
 
     @property
@@ -166,44 +161,18 @@ class AdditiveFit:
 
         A and B are correlated with their exponents to three nines: their own errors say little.
         """
-        law, laws = self.law, None if self.resamples is None else self.resamples.laws()
-        names = {name: name for name in ("E", "alpha", "beta", "a", "A", "B")} | {"a": "params_exponent"}
+        laws = None if self.resamples is None else self.resamples.laws()
         found = []
-        for name, attribute in names.items():
-            value = getattr(law, attribute)
+        for name, field in _COEFFICIENTS.items():
+            value = getattr(self.law, field)
             if laws is None:
                 found.append(Coefficient(name=name, value=value))
                 continue
-            draws = np.asarray(getattr(laws, attribute))
-            interval = central_interval(draws, level)
-            found.append(Coefficient(name=name, value=value, error=_error(draws, name), interval=interval))
+            draws = np.asarray(getattr(laws, field))
+            # the draws of A and B are log-normal
+            error = half_width(draws) if name in {"A", "B"} else float(np.std(draws, ddof=1))
+            found.append(Coefficient(name=name, value=value, error=error, interval=central_interval(draws, level)))
         return tuple(found)
-
-    def on_ray(self, params: float, tokens: float) -> bool:
-        """Whether a fit to one ray of tokens per parameter may predict this run: its ratio is that of the runs."""
-        ratio = self.design.ratio
-        return ratio is None or abs(math.log(tokens / params / ratio)) <= math.log(1.3)
-
-    def predict(self, params: float, tokens: float, *, flops: float | None = None, level: float = 0.9) -> Band | None:
-        """Return the loss with its combined interval; None without resamples and backtest.
-
-        ``flops`` (6ND unless given) sets the factor of extrapolation beyond the largest run.
-        """
-        if self.resamples is None or self.tested is None:
-            return None
-        compute = 6.0 * params * tokens if flops is None else flops
-        factor = compute / self.design.flops[1]
-        return band(self.resamples, self.tested, params=params, tokens=tokens, factor=factor, level=level)
-
-
-def _error(draws: Array, name: str) -> float:
-    """Return the standard error; for A and B from half the central 68 %, because their draws are log-normal."""
-    if name in {"A", "B"}:
-        return half_width(draws)
-    return float(np.std(draws, ddof=1))
-
-
-_EVERY_RUN = 1000  # runs up to which each is left out in turn
 
 
 def fit_points(
@@ -219,7 +188,7 @@ def fit_points(
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> AdditiveFit:
-    """Fit L = E + A/N^alpha + B/D^beta to runs, and say how far to trust it.
+    """Fit L = E + A/N^alpha + B/D^beta to runs, and diagnose the fit.
 
     Parameters
     ----------
@@ -248,9 +217,10 @@ def fit_points(
     """
     solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
     design, known = describe(points), information(points, solution)
-    budgets = isoflop_budgets(points) if clusters is None else None
-    resamples = (
-        bootstrap(
+    resamples = None
+    if samples:
+        budgets = isoflop_budgets(points) if clusters is None else None
+        resamples = bootstrap(
             points,
             solution,
             samples=samples,
@@ -260,9 +230,6 @@ def fit_points(
             jobs=jobs,
             progress=progress,
         )
-        if samples
-        else None
-    )
     return AdditiveFit(
         points=points,
         solution=solution,
@@ -279,19 +246,22 @@ def fit_points(
 
 def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]:
     """Fit the simpler nested forms: tied exponents, no floor, both."""
-    coordinates, objective, runs = solution.coordinates, solution.objective, len(points)
-    own = aicc(solution.score, runs=runs, coefficients=coordinates.count, objective=objective)
-    out = []
+    form, objective = solution.coordinates, solution.objective
+
+    def criterion(fit: Solution) -> float:
+        return aicc(fit.score, runs=len(points), coefficients=fit.coordinates.count, objective=objective)
+
+    own, out = criterion(solution), []
     for name, tied, floor in (
         ("alpha = beta", True, None),
         ("E = 0", False, 0.0),
         ("alpha = beta, E = 0", True, 0.0),
     ):
-        simpler = (tied or not coordinates.tied) and (floor is not None or coordinates.floor is None)
-        if not simpler or (tied, floor) == (coordinates.tied, coordinates.floor):
+        simpler = (tied or not form.tied) and (floor is not None or form.floor is None)
+        if not simpler or (tied, floor) == (form.tied, form.floor):
             continue
         other = fit_additive(points, objective=objective, tied=tied, floor=floor)
-        criterion = aicc(other.score, runs=runs, coefficients=other.coordinates.count, objective=objective)
-        excess = criterion - own if criterion < float("inf") else float("inf")
+        its = criterion(other)
+        excess = its - own if math.isfinite(its) else math.inf
         out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
     return tuple(out)

@@ -1,21 +1,13 @@
-"""Approach 2: a parabola through each budget of an IsoFLOP sweep, and a line through their vertices.
+"""Fit an allocation: parabolas through IsoFLOP budgets, the envelope of the best runs, lines through measured optima.
 
-It measures the split only. A parabola is the wrong curve: on a line of equal compute the loss rises like
+Parabolas measure the split only. A parabola is the wrong curve: on a line of equal compute the loss rises like
 beta e^(-alpha x) + alpha e^(beta x) with x = ln(N/N*), so that the vertex is displaced even without noise. On n sizes
 evenly spaced in ln N from N*/k to N* k the displacement is (alpha - beta) h² (3n² - 7)/(30 (n - 1)²) to third order,
 h = ln k; it changes the constant of the allocation, and on grids that drift off centre its exponent as well
 (arXiv:2603.22339). With exponents from a surface fit it is taken off, computed for the sizes that were trained.
 
-
-Approach 1: the best run of each compute bin, and a line through their sizes.
-
-It needs dense curves and picks favourable noise: the best of many runs is the one with the luckiest error. Use it to
-look at runs, not to plan.
-
-
-The three ways to an allocation side by side, and why they differ.
-
-Fit an allocation alone: lines through measured optima in logarithms.
+The envelope needs dense curves and picks favourable noise: the best of many runs is the one with the luckiest error.
+Use it to look at runs, not to plan.
 """
 
 from __future__ import annotations
@@ -27,12 +19,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.curve_fit import CurveFit, fit_curve
+from scaleplan.fitting.bootstrap import resample_weights
+from scaleplan.fitting.curve_fit import fit_curve
 from scaleplan.fitting.diagnosis import isoflop_budgets
-from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.objective import Objective, central_interval
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.allocation import PowerAllocation
-from scaleplan.laws.curves import Power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,24 +32,14 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
+    from scaleplan.fitting.curve_fit import CurveFit
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.additive import Additive
 
     Array = NDArray[float64]
     Floats = NDArray[float64] | Sequence[float]
 
-__all__ = [
-    "AllocationFit",
-    "Approach",
-    "Envelope",
-    "IsoflopBudget",
-    "MeasuredAllocation",
-    "compare_methods",
-    "fit_allocation",
-    "fit_envelope",
-    "fit_isoflop",
-    "vertex_bias",
-]
+__all__ = ["Approach", "MeasuredAllocation", "compare_methods", "fit_allocation", "fit_envelope", "fit_isoflop"]
 
 Quantity = Literal["params", "tokens"]
 
@@ -68,40 +50,45 @@ _LEAST_RUNS = 4
 class IsoflopBudget:
     """The parabola of one budget.
 
-    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its
-    logarithm, ``bias`` what was taken off the logarithm. ``refused`` says why a budget has no vertex, or is None.
+    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its logarithm.
+    ``refused`` says why a budget has no vertex, or is None.
     """
 
     flops: float
-    runs: int
-    optimum: float
-    error: float
-    bias: float
-    refused: str | None
+    optimum: float = math.nan
+    error: float = math.nan
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredAllocation:
-    """ln(quantity) = exponent * ln C + ln(scale), through the vertices.
+class _Line:
+    """ln(quantity) = exponent * ln C + ln(scale)."""
 
-    ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
-    """
-
-    quantity: Quantity
     exponent: float
     scale: float
-    error: float
-    interval: tuple[float, float] | None
-    budgets: tuple[IsoflopBudget, ...]
 
     def at(self, flops: float) -> float:
         """Return the optimal size or tokens for a budget."""
         return self.scale * flops**self.exponent
 
 
-def vertex_bias(*, alpha: float, beta: float, spread: float, count: int) -> float:
-    """Return ln(N̂/N*) of a parabola through ``count`` sizes from N*/spread to N* spread, to third order."""
-    return (alpha - beta) * math.log(spread) ** 2 * (3 * count**2 - 7) / (30 * (count - 1) ** 2)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredAllocation(_Line):
+    """A line through the vertices of the budgets' parabolas.
+
+    ``interval`` is the 90 % percentile interval of the exponent over resamples within the budgets.
+    """
+
+    error: float
+    interval: tuple[float, float] | None
+    budgets: tuple[IsoflopBudget, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope(_Line):
+    """A line through the sizes of the best runs, ``rows``, of the compute bins."""
+
+    rows: tuple[int, ...]
 
 
 def fit_isoflop(
@@ -138,6 +125,8 @@ def fit_isoflop(
         When the runs are no IsoFLOP sweep, or fewer than two budgets have a usable vertex.
 
     """
+    if window is not None and not window > 1:
+        raise UsageError(f"a window of {window:g} is not a factor above 1")
     labels = isoflop_budgets(points)
     if labels is None:
         raise UsageError(
@@ -146,8 +135,6 @@ def fit_isoflop(
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     budgets, resampled = [], []
-    if window is not None and not window > 1:
-        raise UsageError(f"a window of {window:g} is not a factor above 1")
     groups = [_near_best(points.select(labels == k), quantity, window) for k in range(int(labels.max()) + 1)]
     noise = _noise(groups, quantity)
     for group in groups:
@@ -155,8 +142,7 @@ def fit_isoflop(
         bias = 0.0 if law is None else _bias(group, values, law, quantity)
         budgets.append(_budget(group, values, bias=bias, noise=noise))
         if budgets[-1].refused is None and samples:
-            runs = len(group)
-            weight = generator.multinomial(runs, np.full(runs, 1 / runs), size=samples).astype(np.float64)
+            weight = resample_weights(len(group), samples=samples, generator=generator).astype(np.float64)
             resampled.append(_vertices(values, group.loss, weight) - bias)
     usable = [budget for budget in budgets if budget.refused is None]
     if len(usable) < 2:
@@ -167,7 +153,6 @@ def fit_isoflop(
     weight = np.array([1.0 / max(budget.error, 1e-6) ** 2 if weighted else 1.0 for budget in usable])
     slope, level, error = _line(compute, optimum, weight)
     return MeasuredAllocation(
-        quantity=quantity,
         exponent=slope,
         scale=math.exp(level),
         error=error,
@@ -206,26 +191,22 @@ def _noise(groups: list[Points], quantity: Quantity) -> float:
 
 
 def _budget(group: Points, values: Array, *, bias: float, noise: float) -> IsoflopBudget:
-    refused = f"{len(group)} runs near the best are too few for a parabola" if len(group) < _LEAST_RUNS else None
-    vertex = error = math.nan
-    if refused is None:
-        design = _columns(values)
-        (p, q, _), _ = _parabola(values, group.loss)
-        vertex = -q / (2 * p) if p > 0 else math.nan
-        if p <= 0:
-            refused = "the loss has no minimum over the sizes (the parabola opens downwards)"
-        elif not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
-            refused = "the vertex lies outside the sizes that were trained"
-        else:
-            slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
-            error = math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope))
+    flops = float(np.exp(np.mean(np.log(group.flops))))
+    if len(group) < _LEAST_RUNS:
+        return IsoflopBudget(flops=flops, refused=f"{len(group)} runs near the best are too few for a parabola")
+    design = _columns(values)
+    (p, q, _), _ = _parabola(values, group.loss)
+    if p <= 0:
+        reason = "the loss has no minimum over the sizes (the parabola opens downwards)"
+        return IsoflopBudget(flops=flops, refused=reason)
+    vertex = -q / (2 * p)
+    if not np.min(design[:, 1]) <= vertex <= np.max(design[:, 1]):
+        return IsoflopBudget(flops=flops, refused="the vertex lies outside the sizes that were trained")
+    slope = np.array([q / (2 * p * p), -1 / (2 * p), 0.0])
     return IsoflopBudget(
-        flops=float(np.exp(np.mean(np.log(group.flops)))),
-        runs=len(group),
-        optimum=math.exp(vertex + float(np.mean(values)) - bias) if refused is None else math.nan,
-        error=error if refused is None else math.nan,
-        bias=bias,
-        refused=refused,
+        flops=flops,
+        optimum=math.exp(vertex + float(np.mean(values)) - bias),
+        error=math.sqrt(noise * float(slope @ np.linalg.pinv(design.T @ design) @ slope)),
     )
 
 
@@ -275,22 +256,7 @@ def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, flo
     middle = (counts * compute[:, None]).sum(axis=0) / counts.sum(axis=0)
     offset = compute[:, None] - middle
     slopes = (counts * offset * values).sum(axis=0) / (counts * offset**2).sum(axis=0)
-    low, high = np.quantile(slopes, (0.05, 0.95))
-    return float(low), float(high)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """ln N = exponent * ln C + ln(scale) through the best runs, ``rows``, of the compute bins."""
-
-    exponent: float
-    scale: float
-    rows: tuple[int, ...]
-    bins_per_decade: float
-
-    def at(self, flops: float) -> float:
-        """Return the size of the best run to expect at a budget."""
-        return self.scale * flops**self.exponent
+    return central_interval(slopes, 0.9)
 
 
 def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
@@ -320,22 +286,21 @@ def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
         exponent=float(slope),
         scale=float(np.exp(level)),
         rows=tuple(int(points.rows[i]) for i in best),
-        bins_per_decade=bins_per_decade,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approach:
-    """What one method says: N* = scale * C^exponent, or why it says nothing.
+    """The result of one method, N* = scale * C^exponent, or in ``remark`` why there is none.
 
     ``error`` is the standard error of the exponent where the method gives one; ``params`` is N* at the compute
-    asked for; ``remark`` says what sets the method apart on these runs.
+    where the methods are compared; ``remark`` says what sets the method apart on these runs.
     """
 
     name: str
-    exponent: float | None
-    error: float | None
-    params: float | None
+    exponent: float | None = None
+    error: float | None = None
+    params: float | None = None
     remark: str
 
 
@@ -347,62 +312,45 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
     surface = fit_additive(points, objective=objective)
     law = surface.law
     params = law.best_split(flops / 6)[0]
-    approaches = [
-        Approach(
-            name="surface",
-            exponent=law.params_exponent,
-            error=None,
-            params=params,
-            remark=f"uses all {len(points)} runs and five coefficients; the reference for the others",
-        )
-    ]
+    remark = f"uses all {len(points)} runs and five coefficients; the reference for the others"
+    approaches = [Approach(name="surface", exponent=law.params_exponent, params=params, remark=remark)]
     try:
         corrected = fit_isoflop(points, law=law, samples=0)
         plain = fit_isoflop(points, window=None, weighted=False, samples=0)
     except UsageError as error:
-        approaches.append(
-            Approach(
-                name="parabolas", exponent=None, error=None, params=None, remark=f"not possible: {error.message}"
-            )
-        )
+        approaches.append(Approach(name="parabolas", remark=f"not possible: {error.message}"))
     else:
-        approaches += [_parabolas(corrected, flops, params), _plain(plain, flops, params, corrected)]
+        approaches += _parabolas(corrected, plain, flops, params)
     try:
         envelope = fit_envelope(points)
     except UsageError as error:
-        remark = f"not possible: {error.message}"
-        approaches.append(Approach(name="envelope", exponent=None, error=None, params=None, remark=remark))
+        approaches.append(Approach(name="envelope", remark=f"not possible: {error.message}"))
     else:
+        size = envelope.at(flops)
         share = f"{len(envelope.rows)} of {len(points)} runs"
-        remark = f"uses the luckiest {share}, so that noise chooses the sizes; {_apart(envelope.at(flops), params)}"
-        approaches.append(
-            Approach(
-                name="envelope", exponent=envelope.exponent, error=None, params=envelope.at(flops), remark=remark
-            )
-        )
+        remark = f"uses the luckiest {share}, so that noise chooses the sizes; {_apart(size, params)}"
+        approaches.append(Approach(name="envelope", exponent=envelope.exponent, params=size, remark=remark))
     return tuple(approaches)
 
 
-def _parabolas(fit: MeasuredAllocation, flops: float, params: float) -> Approach:
-    refused = sum(budget.refused is not None for budget in fit.budgets)
-    used = len(fit.budgets) - refused
+def _parabolas(
+    corrected: MeasuredAllocation, plain: MeasuredAllocation, flops: float, params: float
+) -> list[Approach]:
+    refused = sum(budget.refused is not None for budget in corrected.budgets)
     left = f", {refused} refused" if refused else ""
+    size, plain_size = corrected.at(flops), plain.at(flops)
     remark = (
-        f"spends three coefficients on each of {used} budgets{left}; runs far from the best, the bias of a parabola "
-        f"and unequal errors are accounted for; {_apart(fit.at(flops), params)}"
+        f"spends three coefficients on each of {len(corrected.budgets) - refused} budgets{left}; runs far from the "
+        f"best, the bias of a parabola and unequal errors are accounted for; {_apart(size, params)}"
     )
-    return Approach(name="parabolas", exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=remark)
-
-
-def _plain(fit: MeasuredAllocation, flops: float, params: float, corrected: MeasuredAllocation) -> Approach:
-    factor = fit.at(flops) / corrected.at(flops)
-    remark = (
-        f"all runs of each budget alike: far runs and the bias of a parabola multiply N* by {factor:.3g}; "
-        f"{_apart(fit.at(flops), params)}"
+    plain_remark = (
+        f"all runs of each budget alike: far runs and the bias of a parabola multiply N* by "
+        f"{plain_size / size:.3g}; {_apart(plain_size, params)}"
     )
-    return Approach(
-        name="plain parabolas", exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=remark
-    )
+    return [
+        Approach(name=name, exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=text)
+        for name, fit, text in (("parabolas", corrected, remark), ("plain parabolas", plain, plain_remark))
+    ]
 
 
 def _apart(params: float, reference: float) -> str:
@@ -449,32 +397,27 @@ def fit_allocation(
     """
     if params is None and tokens is None:
         raise UsageError("an allocation needs the optimal params or the optimal tokens of each budget")
-    objective = objective or Objective(robust="none")
     weight = None if log_error is None else 1.0 / np.asarray(log_error, dtype=np.float64) ** 2
-    size, data = (
-        None
-        if column is None
-        else fit_curve(
+
+    def power(name: str, column: Floats | None) -> CurveFit | None:
+        if column is None:
+            return None
+        return fit_curve(
             "power",
             flops,
             column,
-            objective=objective,
+            objective=objective or Objective(robust="none"),
             weight=weight,
             quantities=("flops", name),
             samples=samples,
             seed=seed,
         )
-        for name, column in (("params", params), ("tokens", tokens))
-    )
+
+    size, data = power("params", params), power("tokens", tokens)
     law = PowerAllocation(
-        params_scale=_power(size).a if size else None,
-        params_exponent=_power(size).n if size else None,
-        tokens_scale=_power(data).a if data else None,
-        tokens_exponent=_power(data).n if data else None,
+        params_scale=size.coefficients["a"] if size else None,
+        params_exponent=size.coefficients["n"] if size else None,
+        tokens_scale=data.coefficients["a"] if data else None,
+        tokens_exponent=data.coefficients["n"] if data else None,
     )
     return AllocationFit(law=law, params=size, tokens=data)
-
-
-def _power(fit: CurveFit) -> Power:
-    assert isinstance(fit.law, Power)
-    return fit.law

@@ -1,14 +1,9 @@
-"""How well earlier, smaller runs would have predicted the later, larger ones.
+"""Backtest an additive fit: how well earlier, smaller runs would have predicted the later, larger ones.
 
 For a ladder of cuts the law is fitted to the runs at or below the cut and predicts every run above it. Signed errors
 that agree across cuts mean that the law is wrong there, which no resampling of runs can show: on six public sweeps
-the bootstrap interval of a hundredfold extrapolation missed every held-out run. The band below adds
-both.
-
-
-The loss to expect far out, with both kinds of error: too few runs, and a law that is wrong there.
-
-The relative variance of a prediction is the resampling variance plus (backtest rms at a comparable factor)².
+the bootstrap interval of a hundredfold extrapolation missed every held-out run. The band of a prediction has both:
+its relative variance is the resampling variance plus (backtest rms at a comparable factor)².
 """
 
 from __future__ import annotations
@@ -39,14 +34,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = ["Backtest", "Band", "Bin", "Cut", "Holdout", "backtest_points", "band", "hold_out", "ladder"]
+__all__ = ["Backtest", "Cut", "Holdout", "backtest_points", "band", "hold_out", "ladder"]
 
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
-
 _LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
-
 _MOST_CUTS = 8
-
 _ROUNDING = 1e-9  # errors of a fit without noise
 
 
@@ -104,7 +96,7 @@ class Backtest:
     def rms(self) -> tuple[float, ...]:
         """The relative error to expect at each factor, which never falls with distance.
 
-        A bin of few lucky runs must not promise more far out than was kept near by.
+        A bin of few runs with small errors by chance must not promise more far out than near by.
         """
         return tuple(
             float(value) for value in np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)])
@@ -123,9 +115,8 @@ class Backtest:
         return len(means) >= 3 and agree and abs(float(np.mean(means))) > max(self.inside, _ROUNDING)
 
     def expected(self, factor: float) -> tuple[float, bool]:
-        """Return the relative error to expect at a factor, and whether it is a guess beyond what was tested."""
-        known = backtest_rms(self.factors, self.rms, max(factor, 1.0))
-        return known, factor > self.largest_factor
+        """Return the relative error to expect at a factor, and whether it is extrapolated beyond what was tested."""
+        return backtest_rms(self.factors, self.rms, max(factor, 1.0)), factor > self.largest_factor
 
 
 def backtest_points(
@@ -147,9 +138,7 @@ def backtest_points(
     for done, flops in enumerate(ladder(points), start=1):
         below = points.flops <= flops
         kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
-        cuts.append(
-            _cut(points, below, base=base, draw=_Draw(samples=samples, seed=seed, level=level, clusters=kept))
-        )
+        cuts.append(_cut(points, below, base, samples=samples, seed=seed, level=level, clusters=kept))
         if progress is not None:
             progress(done)
     fitted = base.law.loss(points.params, points.tokens)
@@ -165,8 +154,8 @@ def ladder(points: Points) -> tuple[float, ...]:
     values = np.sort(points.flops)
     labels = isoflop_budgets(points)
     if labels is not None:
-        tops = [float(np.max(points.flops[labels == k])) for k in range(labels.max() + 1)]
-        wanted = np.array(tops[_LEAST_BUDGETS - 1 : -1])
+        largest = [float(np.max(points.flops[labels == k])) for k in range(labels.max() + 1)]
+        wanted = np.array(largest[_LEAST_BUDGETS - 1 : -1])
     else:
         least = max(_LEAST_RUNS, math.ceil(_LEAST_SHARE * len(values)))
         if len(values) < least + _LEAST_ABOVE:
@@ -178,28 +167,25 @@ def ladder(points: Points) -> tuple[float, ...]:
     return tuple(float(value) for value in np.unique(wanted[kept]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draw:
-    """How the runs below a cut are resampled."""
-
-    samples: int
-    seed: int
-    level: float
-    clusters: list[object] | None
-
-
-def _cut(points: Points, below: NDArray[bool_], *, base: Solution, draw: _Draw) -> Cut:
+def _cut(
+    points: Points,
+    below: NDArray[bool_],
+    base: Solution,
+    *,
+    samples: int,
+    seed: int,
+    level: float,
+    clusters: list[object] | None,
+) -> Cut:
     lower, upper = points.select(below), points.select(~below)
-    coordinates = base.coordinates
-    fit = fit_additive(lower, objective=base.objective, tied=coordinates.tied, floor=coordinates.floor)
+    fit = base.refit(lower)
     law = fit.law
     covered = None
-    if draw.samples:
-        drawn_laws = bootstrap(lower, fit, samples=draw.samples, seed=draw.seed, clusters=draw.clusters)
-        laws = drawn_laws.draws[:, :, None]
+    if samples:
+        laws = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters).draws[:, :, None]
         floor = laws[:, 2] + np.exp(laws[:, 0] - laws[:, 3] * np.log(upper.params))
         drawn = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
-        low, high = np.quantile(drawn, (0.5 - draw.level / 2, 0.5 + draw.level / 2), axis=0)
+        low, high = np.quantile(drawn, (0.5 - level / 2, 0.5 + level / 2), axis=0)
         off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
         covered = off <= 0.5 * (high - low)
     return Cut(
@@ -216,10 +202,9 @@ def _cut(points: Points, below: NDArray[bool_], *, base: Solution, draw: _Draw) 
 def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
     if not cuts:
         return ()
-    factor, error = (np.concatenate([getattr(cut, name) for cut in cuts]) for name in ("factor", "error"))
-    covered = (
-        None if cuts[0].covered is None else np.concatenate([cut.covered for cut in cuts if cut.covered is not None])
-    )
+    factor, error = np.concatenate([cut.factor for cut in cuts]), np.concatenate([cut.error for cut in cuts])
+    hits = [cut.covered for cut in cuts if cut.covered is not None]
+    covered = np.concatenate(hits) if hits else None
     out = []
     for low, high in pairwise(_EDGES):
         inside = (factor >= low) & (factor < high)
@@ -235,9 +220,6 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
                 )
             )
     return tuple(out)
-
-
-_LEAST_RUNS_BAND = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +286,7 @@ def hold_out(
     seed: int = 0,
     level: float = 0.9,
 ) -> Holdout:
-    """Hold out the top budget (the top fifth of the runs without budgets) and predict it from the rest.
+    """Hold out the largest budget (the largest fifth of the runs without budgets) and predict it from the rest.
 
     Raises
     ------
@@ -313,18 +295,13 @@ def hold_out(
 
     """
     labels = isoflop_budgets(points)
-    top = (
-        points.flops > np.quantile(points.flops, 0.8)
-        if labels is None
-        else points.flops > np.max(points.flops[labels == labels.max() - 1])
-    )
-    rest = points.select(~top)
-    if len(rest) < _LEAST_RUNS_BAND:
+    cut = np.quantile(points.flops, 0.8) if labels is None else np.max(points.flops[labels == labels.max() - 1])
+    rest, held = points.select(points.flops <= cut), points.select(points.flops > cut)
+    if len(rest) < _LEAST_RUNS:
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
     base = fit_additive(rest, objective=objective, tied=tied, floor=floor)
     resamples = bootstrap(rest, base, samples=samples, seed=seed)
     tested = backtest_points(rest, base, samples=0)
-    held = points.select(top)
     largest = float(np.max(rest.flops))
     bands = [
         band(resamples, tested, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)

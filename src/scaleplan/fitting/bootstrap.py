@@ -1,7 +1,7 @@
-"""How far the coefficients would have moved, had other runs of the same kind been trained.
+"""Bootstrap an additive fit: how far its coefficients would have moved, had other runs of the same kind been trained.
 
-The case bootstrap: runs are drawn with replacement, which is a multinomial weight for each, and every reweighted
-set is refitted in one batch. Points of one training run are drawn together (clusters), and an IsoFLOP design keeps
+The case bootstrap draws runs with replacement, which is a multinomial weight for each, and refits every reweighted
+set in one batch. Points of one training run are drawn together (clusters), and an IsoFLOP design keeps
 its number of runs per budget (strata). Resampling knows nothing of a law that is wrong beyond the data: combine it
 with :mod:`scaleplan.fitting.backtest`.
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
-from scaleplan.fitting.surface_fit import Refits, Solution, refit_additive
+from scaleplan.fitting.surface_fit import Solution, refit_additive
 from scaleplan.laws.additive import Additive
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bootstrap", "bootstrap", "resample_weights"]
 
-_LOG_FLOOR = 0.05  # a floor that falls below this share of its estimate in a resample is no quantity for a logarithm
+_LOG_FLOOR = 0.05  # a floor below this share of its estimate in a resample is no quantity for a logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,17 +102,11 @@ class Bootstrap:
 
     def coordinates(self) -> Array:
         """Return the draws (R, p) in the coordinates :attr:`parameters`."""
-        names = self.parameters
-        columns = {
-            "ln A": self.draws[:, 0],
-            "ln B": self.draws[:, 1],
-            "E": self.draws[:, 2],
-            "alpha": self.draws[:, 3],
-            "beta": self.draws[:, 4],
-        }
-        if "ln E" in names:
-            columns["ln E"] = np.log(self.draws[:, 2])
-        return np.stack([columns[name] for name in names], axis=1)
+        log_size, log_data, floor, alpha, beta = self.draws.T
+        columns = {"ln A": log_size, "ln B": log_data, "E": floor, "alpha": alpha, "beta": beta}
+        if "ln E" in self.parameters:
+            columns["ln E"] = np.log(floor)
+        return np.stack([columns[name] for name in self.parameters], axis=1)
 
     def covariance(self) -> Array:
         """Return the covariance (p, p) of :attr:`parameters` over all resamples."""
@@ -122,15 +116,7 @@ class Bootstrap:
     def laws(self) -> Additive:
         """Return one law whose coefficients are arrays, an entry for each resample."""
         log_size, log_data, floor, alpha, beta = self.draws.T
-        return _arrays(np.exp(log_size), np.exp(log_data), floor, alpha, beta)
-
-    def standard_errors(self) -> dict[str, float]:
-        """Return the standard deviations over the resamples of the coefficients and of a = beta/(alpha + beta)."""
-        spread = np.std(self.draws, axis=0, ddof=1)
-        names = ("ln A", "ln B", "E", "alpha", "beta")
-        errors = {name: float(value) for name, value in zip(names, spread, strict=True)}
-        share = self.draws[:, 4] / (self.draws[:, 3] + self.draws[:, 4])
-        return errors | {"a": float(np.std(share, ddof=1))}
+        return Additive(E=floor, A=np.exp(log_size), B=np.exp(log_data), alpha=alpha, beta=beta)
 
     def interval(self, quantity: Callable[[Additive], Array | float], *, level: float = 0.9) -> tuple[float, float]:
         """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
@@ -140,14 +126,6 @@ class Bootstrap:
         low, high = central_interval(np.asarray(quantity(self.laws())), level)
         centre = float(quantity(self.law))
         return centre - 0.5 * (high - low), centre + 0.5 * (high - low)
-
-    def log_params(self, flops: float, *, level: float = 0.9) -> tuple[float, float]:
-        """Return the interval of ln N* at a budget of 6ND."""
-        return self.interval(lambda law: np.log(law.best_split(flops / 6)[0]), level=level)
-
-    def log_loss(self, flops: float, *, level: float = 0.9) -> tuple[float, float]:
-        """Return the interval of ln L at the optimum of a budget of 6ND."""
-        return self.interval(lambda law: np.log(law.loss(*law.best_split(flops / 6))), level=level)
 
 
 def bootstrap(
@@ -192,10 +170,10 @@ def bootstrap(
     layers = _codes(strata, len(points), "strata")
     generator = np.random.Generator(np.random.PCG64(seed))
     weight = resample_weights(len(points), samples=samples, generator=generator, clusters=units, strata=layers)
-    refits: Refits = refit_additive(points, weight, base=base, jobs=jobs, progress=progress)
+    refits = refit_additive(points, weight, base=base, jobs=jobs, progress=progress)
     return Bootstrap(
         law=base.law,
-        draws=refits.raw(),
+        draws=refits.draws,
         converged=refits.converged,
         at_bound=refits.at_bound,
         seed=seed,
@@ -234,8 +212,3 @@ def _codes(labels: Sequence[object] | None, count: int, what: str) -> NDArray[in
         raise UsageError(f"{len(labels)} labels of {what} for {count} runs")
     order = {label: code for code, label in enumerate(dict.fromkeys(labels))}
     return np.array([order[label] for label in labels], dtype=np.intp)
-
-
-def _arrays(A: Array, B: Array, E: Array, alpha: Array, beta: Array) -> Additive:
-    """Put arrays into the fields of a law: its formulas are written for both."""
-    return Additive(E=E, A=A, B=B, alpha=alpha, beta=beta)  # type: ignore[arg-type]

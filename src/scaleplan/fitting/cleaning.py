@@ -79,7 +79,7 @@ class RowFilter:
         self.alive = np.ones(len(self.rows), dtype=bool)
 
     def drop(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> None:
-        """Drop the rows of ``mask`` that are still there; ``detail`` words the particulars of a position."""
+        """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars of a position."""
         if reason in self.keep:
             self.flag(mask, reason, detail)
             return
@@ -88,7 +88,7 @@ class RowFilter:
         self.alive &= ~hit
 
     def flag(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> None:
-        """Remark on the rows of ``mask`` that are still there."""
+        """Flag the rows of ``mask`` that are left."""
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
     def mask(self, positions: Collection[int]) -> NDArray[bool_]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.table import Cell, RawTable
 
-__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "read_mapping", "recognise", "words"]
+__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "normalised", "read_mapping", "recognise"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -130,32 +130,23 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A column that may play a role; the lower ``rank`` wins."""
-
-    name: str
-    rank: int
-
-
-def words(name: str) -> str:
+def normalised(name: str) -> str:
     """Return a column name in lower case with single spaces: ``trainTokens`` and ``train_tokens`` are one name."""
     return _NOT_WORD.sub(" ", _CAMEL.sub(" ", name.rpartition("#")[0] or name).lower()).strip()
 
 
-def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> list[_Candidate]:
-    """Return the columns whose name says that they play ``role``, best rank first, in file order within a rank."""
-    rank = _loss_rank if role == "loss" else _rank
-    key = loss_unit if role == "loss" else role
-    found = [_Candidate(name=name, rank=place) for name in names if (place := rank(key, name)) is not None]
-    return sorted(found, key=lambda candidate: candidate.rank)
+def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> dict[str, int]:
+    """Return the columns whose name says that they play ``role`` with their rank, best first, else in file order."""
+    ranks = {name: _loss_rank(loss_unit, name) if role == "loss" else _rank(role, name) for name in names}
+    known = {name: rank for name, rank in ranks.items() if rank is not None}
+    return dict(sorted(known.items(), key=lambda item: item[1]))
 
 
 def _loss_unit(name: str) -> str | None:
     """Return the unit other than nats that a column name contains, or None."""
-    parts = set(words(name).split())
+    parts = set(normalised(name).split())
     for unit in ("ppl", "bpb", "bits"):
-        if parts & _LOSS_WORDS[unit] or words(name) in _LOSS_NAMES[unit]:
+        if parts & _LOSS_WORDS[unit] or normalised(name) in _LOSS_NAMES[unit]:
             return unit
     return None
 
@@ -175,7 +166,7 @@ def _rank(role: str, name: str) -> int | None:
 
 
 def _loss_rank(unit: str, name: str) -> int | None:
-    full = words(name)
+    full = normalised(name)
     if full in _LOSS_NAMES[unit]:
         return 0
     parts = set(full.split())
@@ -186,11 +177,11 @@ def _loss_rank(unit: str, name: str) -> int | None:
 
 def _forms(name: str) -> Iterator[str]:
     """Yield the name, then the name without brackets, then the ends of its path: a.b.c, b.c, c."""
-    yield words(name)
-    yield words(_BRACKETS.sub(" ", name))
+    yield normalised(name)
+    yield normalised(_BRACKETS.sub(" ", name))
     parts = re.split(r"[./]", name)
     for start in range(1, len(parts)):
-        yield words(".".join(parts[start:]))
+        yield normalised(".".join(parts[start:]))
 
 
 _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
@@ -309,75 +300,53 @@ def recognise(
             raise UnknownNameError("role", role, ROLES)
     columns = {role: read_mapping(text, table, role=role) for role, text in mapping.items()}
     notes: list[str] = []
-    if "loss" not in columns and "loss" in needed:
-        _add(columns, notes, "loss", found=_loss_candidates(table, loss_unit), table=table, needed=True)
-    with_loss = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
-    for role in ("params", "tokens", "flops", "unique_tokens", "weight"):
-        if role not in columns:
-            _add(
-                columns,
-                notes,
-                role,
-                found=candidates(role, table.names),
-                table=table,
-                needed=role in needed,
-                with_loss=with_loss,
-            )
+    for role in ("loss", "params", "tokens", "flops", "unique_tokens", "weight"):
+        if role in columns or (role == "loss" and "loss" not in needed):
+            continue
+        found = candidates(role, table.names, loss_unit=loss_unit) or candidates(role, table.names)
+        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
+        name, note = _choose(role, found, table, needed=role in needed, used=used)
+        if name is not None:
+            columns[role] = ColumnMapping(text=name, column=name)
+        notes += [note] if note else []
     for role in ("name", "state"):
-        found = candidates(role, table.names)
-        if role not in columns and found:
-            columns[role] = ColumnMapping(text=found[0].name, column=found[0].name)
+        for name in candidates(role, table.names):
+            columns.setdefault(role, ColumnMapping(text=name, column=name))
     _apply_log10(columns, log10, table)
     if "group" not in columns:
         notes += [
             f"column {quote(name)} may separate groups: --group {quote(name)}"
             for name in table.names
-            if words(name) == "group"
+            if normalised(name) == "group"
         ]
     _require(columns, needed, table, loss_unit)
     return columns, notes
 
 
-def _loss_candidates(table: RawTable, loss_unit: str) -> list[_Candidate]:
-    found = candidates("loss", table.names, loss_unit=loss_unit)
-    return found or (candidates("loss", table.names) if loss_unit != "nats" else [])
-
-
-def _add(
-    columns: dict[str, ColumnMapping],
-    notes: list[str],
-    role: str,
-    *,
-    found: Sequence[_Candidate],
-    table: RawTable,
-    needed: bool,
-    with_loss: NDArray[bool_] | None = None,
-) -> None:
-    """Bind a role to the best of its candidates that has values in rows with a loss."""
-    distinct: list[tuple[_Candidate, ColumnMapping]] = []
-    seen: list[NDArray[float64]] = []
-    for candidate in found:
-        mapped = ColumnMapping(text=candidate.name, column=candidate.name)
-        numbers = mapped.numbers(table)[0]
-        if with_loss is not None:
-            numbers = np.where(with_loss, numbers, np.nan)
-        if np.isfinite(numbers).any() and not any(np.array_equal(numbers, other, equal_nan=True) for other in seen):
-            distinct.append((candidate, mapped))
-            seen.append(numbers)
+def _choose(
+    role: str, found: Mapping[str, int], table: RawTable, *, needed: bool, used: NDArray[bool_] | None
+) -> tuple[str | None, str | None]:
+    """Return the best of the columns found that has values in the ``used`` rows, if any, and a note on the choice."""
+    distinct: dict[str, NDArray[float64]] = {}
+    for name in found:
+        numbers = to_numbers(table.column(name))[0]
+        if used is not None:
+            numbers = np.where(used, numbers, np.nan)
+        repeated = any(np.array_equal(numbers, other, equal_nan=True) for other in distinct.values())
+        if np.isfinite(numbers).any() and not repeated:
+            distinct[name] = numbers
     if not distinct:
-        return
-    best = [candidate.name for candidate, _ in distinct if candidate.rank == distinct[0][0].rank]
+        return None, None
+    first, *others = distinct
+    best = [name for name in distinct if found[name] == found[first]]
     if len(best) > 1 and not needed:
-        notes.append(f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}")
-        return
+        return None, f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}"
     if len(best) > 1:
-        likely = next((name for name in best if _EVALUATION & set(words(name).split())), best[0])
+        likely = next((name for name in best if _EVALUATION & set(normalised(name).split())), first)
         hint = f"choose with --map '{role}={escape_control(likely)}'"
         raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {_listed(best)}", hint=hint)
-    columns[role] = distinct[0][1]
-    others = [candidate.name for candidate, _ in distinct[1:]]
-    if others:
-        notes.append(f"{role} is column {quote(best[0])}; --map {role}=… chooses {_listed(others)} instead")
+    note = f"{role} is column {quote(first)}; --map {role}=… chooses {_listed(others)} instead" if others else None
+    return first, note
 
 
 def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], table: RawTable) -> None:

@@ -1,27 +1,21 @@
-"""Fit a curve: power laws with and without floor, M1 to M4, broken power laws, products of powers.
+"""Fit any formula, the curves of :mod:`scaleplan.laws.curves` among them: robust Newton descent from many starts.
 
-The curves that can be fitted: how each turns coordinates into its law, and where to start.
-
-Coordinates are logarithms of positive coefficients and plain values of the others. The law of a whole table of
-coordinates has columns as coefficients, so that the formula of :mod:`scaleplan.laws` is the only one.
-
-
-Fit any formula: robust Newton descent from many starts, with derivatives by differences.
-
-The formula is given as a law built from columns of coordinates, so that what is fitted is what plans. Coordinates are
-logarithms of positive coefficients and plain values of the others: all of order one to ten.
+Coordinates are logarithms of positive coefficients and plain values of the others: all of order one to ten.
+Derivatives are differences, so that the formula of a law is written once: the law of a whole table of coordinates has
+columns as coefficients.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.fitting.newton import minimise
+from scaleplan.fitting.bootstrap import resample_weights
+from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, central_interval, huber
 from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
 
@@ -37,25 +31,13 @@ if TYPE_CHECKING:
     Index = NDArray[intp]
     Floats = Array | Sequence[float]
 
-__all__ = [
-    "CURVES",
-    "CurveFit",
-    "CurveForm",
-    "Descent",
-    "Formula",
-    "bnsl_form",
-    "curve_form",
-    "descend",
-    "fit_curve",
-    "fit_product",
-    "resample",
-]
+__all__ = ["CURVES", "CurveFit", "Formula", "FormulaFit", "descend", "fit_curve", "fit_formula", "fit_product"]
 
 _RATES = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)
-
 _FLOORS = (0.0, 0.3, 0.6, 0.85, 0.95, 0.99)
-
 _MOST_LOG, _MOST_RATE = 300.0, 8.0
+_STEP, _CURVATURE_STEP = 6e-6, 1e-4  # cube and fourth root of the rounding error, for first and second differences
+_HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than any that does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,51 +46,34 @@ class CurveForm:
 
     Attributes
     ----------
-    names
-        Names of the coefficients, in the order of the coordinates.
+    template
+        The law of the names of x and y, with coefficients to be replaced.
     logs
-        Which coordinates are logarithms.
-    build
-        The law for coefficients in that order (floats, or columns of them) and the names of x and y.
+        Which coordinates are logarithms, in the order of the coefficients.
     starts, bounds
         Starts (S, p) and the box, in coordinates, for data (x, y).
 
     """
 
-    name: str
-    names: tuple[str, ...]
+    template: Callable[[str, str], Curve]
     logs: tuple[bool, ...]
-    build: Callable[[Sequence[Array | float], str, str], Curve]
     starts: Callable[[Array, Array], Array]
     bounds: Callable[[Array, Array], tuple[Array, Array]]
 
-    def coefficients(self, theta: Array) -> list[Array]:
-        """Return the coefficients (S,) of coordinates (S, p)."""
-        return [np.exp(theta[..., k]) if log else theta[..., k] for k, log in enumerate(self.logs)]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return tuple(self.template("x", "y").coefficients())
 
-    def law(self, theta: Array, x: str, y: str) -> Curve:
-        """Return the law of one row of coordinates."""
-        return self.build([float(value) for value in self.coefficients(theta)], x, y)
+    def coefficients(self, theta: Array) -> Array:
+        """Return the coefficients of coordinates (..., p)."""
+        return np.stack([np.exp(theta[..., k]) if log else theta[..., k] for k, log in enumerate(self.logs)], axis=-1)
 
     def predict(self, theta: Array, x: Array) -> Array:
         """Return y (S, n) of coordinates (S, p)."""
-        columns = [value[:, None] for value in self.coefficients(theta)]
-        return np.asarray(self.build(columns, "x", "y").value(x=x), dtype=np.float64)
-
-
-def curve_form(name: str) -> CurveForm:
-    """Return a form by its name, or by M1, M2, M3, M4, or ``bnsl2`` for the number of breaks.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such form.
-
-    """
-    key = _ALIASES.get(name.casefold(), name.casefold())
-    if key not in CURVES:
-        raise UnknownNameError("form of a curve", name, [*CURVES, *_ALIASES])
-    return CURVES[key]
+        columns = dict(zip(self.names, self.coefficients(theta).T[:, :, None], strict=True))
+        law = self.template("x", "y").with_coefficients(columns)
+        return np.asarray(law.value(x=x), dtype=np.float64)
 
 
 def _power_starts(x: Array, y: Array) -> Array:
@@ -140,24 +105,25 @@ def _shifted_starts(x: Array, y: Array) -> Array:
 
 
 def _chance_starts(x: Array, y: Array) -> Array:
-    top = float(np.max(y))
+    largest = float(np.max(y))
     rows = []
     for _, c, e in _floor_starts(x, y):
         for excess, k in product((1.02, 1.3), (0.3, 1.0, 2.5)):
-            chance = top * excess
+            chance = largest * excess
             at = np.argsort(y)[len(y) // 2]
             level = np.log(max(y[at] - e, 1e-9)) - k * np.log(chance - y[at])
             rows.append([level + c * np.log(x[at]), c, e, np.log(chance), np.log(k)])
     return np.array(rows)
 
 
-def _bnsl_starts(breaks: int) -> Callable[[Array, Array], Array]:
+def _bnsl_form(breaks: int) -> CurveForm:
+    """Return the broken power law with a number of breaks."""
+
     def starts(x: Array, y: Array) -> Array:
-        places = np.quantile(np.log(x), (0.15, 0.35, 0.5, 0.65, 0.85))
+        places = np.quantile(np.log(x), (0.15, 0.35, 0.5, 0.65, 0.85)).tolist()
         least, rows = float(np.min(y)), []
-        chosen = [(places[k],) for k in range(5)] if breaks == 1 else list(product(places, repeat=breaks))
-        for where in chosen:
-            if list(where) != sorted(set(where)):
+        for where in combinations(places, breaks):
+            if len(set(where)) < breaks:
                 continue
             for share, width, change in product((0.0, 0.5, 0.9), (-3.0, -1.5, 0.0), (-0.3, 0.3, 1.5)):
                 for c0 in (0.02, 0.2, 0.6):
@@ -167,21 +133,6 @@ def _bnsl_starts(breaks: int) -> Callable[[Array, Array], Array]:
                         row += [change, at, width]
                     rows.append(row)
         return np.array(rows)
-
-    return starts
-
-
-def _box(lower: Sequence[float], upper: Sequence[float]) -> tuple[Array, Array]:
-    return np.array(lower), np.array(upper)
-
-
-def bnsl_form(breaks: int) -> CurveForm:
-    """Return the broken power law with a number of breaks."""
-    parts = tuple(f"{part}{number}" for number in range(1, breaks + 1) for part in ("c", "d", "f"))
-
-    def build(values: Sequence[Array | float], x: str, y: str) -> Curve:
-        bends = tuple(Break(c=values[k], d=values[k + 1], f=values[k + 2]) for k in range(3, 3 + 3 * breaks, 3))  # type: ignore[arg-type]
-        return BNSL(a=values[0], b=values[1], c0=values[2], breaks=bends, x=x, y=y)  # type: ignore[arg-type]
 
     def bounds(x: Array, y: Array) -> tuple[Array, Array]:
         low, high = float(np.min(np.log(x))), float(np.max(np.log(x)))
@@ -193,37 +144,33 @@ def bnsl_form(breaks: int) -> CurveForm:
         return _box(lower, upper)
 
     return CurveForm(
-        name="bnsl",
-        names=("a", "b", "c0", *parts),
+        template=lambda x, y: BNSL(a=0.0, b=1.0, c0=0.0, breaks=(Break(c=0.0, d=1.0, f=1.0),) * breaks, x=x, y=y),
         logs=(False, True, False, *((False, True, True) * breaks)),
-        build=build,
-        starts=_bnsl_starts(breaks),
+        starts=starts,
         bounds=bounds,
     )
 
 
+def _box(lower: Sequence[float], upper: Sequence[float]) -> tuple[Array, Array]:
+    return np.array(lower), np.array(upper)
+
+
 CURVES = {
     "power": CurveForm(
-        name="power",
-        names=("a", "n"),
+        template=lambda x, y: Power(a=1.0, n=1.0, x=x, y=y),
         logs=(True, False),
-        build=lambda v, x, y: Power(a=v[0], n=v[1], x=x, y=y),  # type: ignore[arg-type]
         starts=_power_starts,
         bounds=lambda _x, _y: _box([-_MOST_LOG, -_MOST_RATE], [_MOST_LOG, _MOST_RATE]),
     ),
     "offset_power": CurveForm(
-        name="offset_power",
-        names=("a", "c", "e"),
+        template=lambda x, y: OffsetPower(a=1.0, c=1.0, e=1.0, x=x, y=y),
         logs=(True, False, False),
-        build=lambda v, x, y: OffsetPower(a=v[0], c=v[1], e=v[2], x=x, y=y),  # type: ignore[arg-type]
         starts=_floor_starts,
         bounds=lambda _x, y: _box([-_MOST_LOG, 1e-4, 0.0], [_MOST_LOG, _MOST_RATE, float(np.min(y))]),
     ),
     "shifted_power": CurveForm(
-        name="shifted_power",
-        names=("a", "g", "c", "e"),
+        template=lambda x, y: ShiftedPower(a=1.0, g=1.0, c=1.0, e=1.0, x=x, y=y),
         logs=(True, True, False, False),
-        build=lambda v, x, y: ShiftedPower(a=v[0], g=v[1], c=v[2], e=v[3], x=x, y=y),  # type: ignore[arg-type]
         starts=_shifted_starts,
         bounds=lambda x, y: _box(
             [-_MOST_LOG, -float(np.max(np.log(x))) - 20.0, 1e-4, 0.0],
@@ -231,25 +178,19 @@ CURVES = {
         ),
     ),
     "chance_power": CurveForm(
-        name="chance_power",
-        names=("a", "c", "e", "y0", "k"),
+        template=lambda x, y: ChancePower(a=1.0, c=1.0, e=1.0, y0=1.0, k=1.0, x=x, y=y),
         logs=(True, False, False, True, True),
-        build=lambda v, x, y: ChancePower(a=v[0], c=v[1], e=v[2], y0=v[3], k=v[4], x=x, y=y),  # type: ignore[arg-type]
         starts=_chance_starts,
         bounds=lambda _x, y: _box(
             [-_MOST_LOG, 1e-4, 0.0, float(np.log(np.max(y))) + 1e-6, -6.0],
             [_MOST_LOG, _MOST_RATE, float(np.min(y)), float(np.log(np.max(y))) + 3.0, 4.0],
         ),
     ),
-    **{"bnsl" if breaks == 1 else f"bnsl{breaks}": bnsl_form(breaks) for breaks in (1, 2, 3)},
+    **{"bnsl" if breaks == 1 else f"bnsl{breaks}": _bnsl_form(breaks) for breaks in (1, 2, 3)},
 }
 """The forms by name; ``bnsl2`` and ``bnsl3`` have two and three breaks."""
 
 _ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
-
-_STEP, _CURVATURE_STEP = 6e-6, 1e-4  # cube and fourth root of the rounding error, for first and second differences
-
-_HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than any that does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -264,11 +205,8 @@ class Formula:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Descent:
-    """The best of all starts.
-
-    ``ends`` (S, p) and ``end_scores`` (S,) are where all polished starts ended.
-    """
+class _Descent:
+    """The best of all starts; ``ends`` (S, p) and ``end_scores`` (S,) are where all refined starts ended."""
 
     theta: Array
     score: float
@@ -277,11 +215,6 @@ class Descent:
     at_bound: NDArray[bool_]
     ends: Array
     end_scores: Array
-
-    @property
-    def rivals(self) -> int:
-        """How many starts ended within 1 % of the best objective; few mean a hard landscape."""
-        return int(np.count_nonzero(self.end_scores <= np.min(self.end_scores) * 1.01))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -298,18 +231,15 @@ class _Problem:
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
         """Differences of the residuals give the gradient; second differences their own curvature."""
         count, size = theta.shape
-        moves = [np.zeros(size)]
-        moves += [sign * _STEP * row for row in np.eye(size) for sign in (1.0, -1.0)]
+        axes = np.eye(size)
         pairs = [(k, l) for k in range(size) for l in range(k, size)] if not majorise else []
-        moves += [_CURVATURE_STEP * (np.eye(size)[k] + np.eye(size)[l]) for k, l in pairs]
-        moves += [_CURVATURE_STEP * row for row in np.eye(size)] if pairs else []
+        moves = [np.zeros(size), *(sign * _STEP * axis for axis in axes for sign in (1.0, -1.0))]
+        moves += [_CURVATURE_STEP * (axes[k] + axes[l]) for k, l in pairs]
+        moves += [_CURVATURE_STEP * axis for axis in axes] if pairs else []
         table = self.residuals((theta[:, None, :] + np.array(moves)).reshape(-1, size)).reshape(count, len(moves), -1)
         residual = table[:, 0]
         jacobian = (table[:, 1 : 2 * size : 2] - table[:, 2 : 2 * size + 1 : 2]) / (2 * _STEP)
-        psi, slope, value = huber(residual, delta, majorise=majorise)
-        if self.weight is not None:
-            weight = self.weight[index if len(self.weight) > 1 else slice(None)]
-            psi, slope, value = psi * weight, slope * weight, value * weight
+        psi, slope, value = huber(residual, delta, majorise=majorise, weight=weights_of(index, self.weight))
         gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
         hessian = np.matmul(jacobian * slope[:, None, :], jacobian.transpose(0, 2, 1))
         first = 2 * size + 1 + len(pairs)
@@ -323,7 +253,7 @@ class _Problem:
         return value.sum(axis=1), gradient, hessian
 
 
-def descend(formula: Formula, starts: Array, *, objective: Objective, polished: int = 12) -> Descent:
+def descend(formula: Formula, starts: Array, *, objective: Objective, refined: int = 12) -> _Descent:
     """Take the best starts, descend from each, and return the best end.
 
     Raises
@@ -340,41 +270,40 @@ def descend(formula: Formula, starts: Array, *, objective: Objective, polished: 
     )
     inside = np.clip(starts, formula.lower, formula.upper)
     scores = objective.score(problem.residuals(inside), formula.weight)
-    chosen = inside[np.argsort(scores, kind="stable")[:polished]]
+    chosen = inside[np.argsort(scores, kind="stable")[:refined]]
     theta, converged = _minimise(problem, chosen)
     scores = objective.score(problem.residuals(theta), formula.weight)
     best = int(np.argmin(scores))
-    again, settled = _minimise(problem, theta[best : best + 1])
+    again, ended = _minimise(problem, theta[best : best + 1])
     after = float(objective.score(problem.residuals(again), formula.weight)[0])
     final = again[0] if after < scores[best] else theta[best]
     width = 1e-9 * (formula.upper - formula.lower)
-    return Descent(
+    return _Descent(
         theta=final,
         score=min(after, float(scores[best])),
         residuals=problem.residuals(final[None])[0],
-        converged=bool(settled[0] or converged[best]),
+        converged=bool(ended[0] or converged[best]),
         at_bound=(final <= formula.lower + width) | (final >= formula.upper - width),
         ends=theta,
         end_scores=scores,
     )
 
 
-def resample(formula: Formula, best: Descent, weight: Array, *, objective: Objective) -> tuple[Array, NDArray[bool_]]:
-    """Refit copies with other weights (R, n), each from the optimum of all rows: coordinates (R, p), converged."""
+def _resample(formula: Formula, best: _Descent, weight: Array, *, objective: Objective) -> Array:
+    """Return the coordinates (R, p) of copies with weights (R, n), each refitted from the optimum of all rows."""
     theta = np.empty((len(weight), len(best.theta)))
-    converged = np.empty(len(weight), dtype=bool)
     block = max(1, 6_000 // len(formula.observed))
     for begin in range(0, len(weight), block):
         part = slice(begin, begin + block)
         rows = weight[part] if formula.weight is None else weight[part] * formula.weight
         problem = _Problem(formula=formula, objective=objective, weight=rows)
-        theta[part], converged[part] = _minimise(problem, np.tile(best.theta, (len(rows), 1)))
-    return theta, converged
+        theta[part] = _minimise(problem, np.tile(best.theta, (len(rows), 1)))[0]
+    return theta
 
 
 def _minimise(problem: _Problem, starts: Array) -> tuple[Array, NDArray[bool_]]:
     spread = 2.0 * float(np.median(np.abs(problem.residuals(starts[:1]))))
-    end = minimise(
+    return minimise(
         problem,
         starts,
         lower=problem.formula.lower,
@@ -382,44 +311,103 @@ def _minimise(problem: _Problem, starts: Array) -> tuple[Array, NDArray[bool_]]:
         deltas=problem.objective.continuation(spread),
         zero=len(problem.formula.observed) * 1e-24,
     )
-    return end.theta, end.converged
+
+
+_Law = TypeVar("_Law")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CurveFit:
-    """A fitted curve.
+class FormulaFit(Generic[_Law]):
+    """A fitted formula.
 
     Attributes
     ----------
     law
-        The curve, ready to predict and to be written to a preset.
-    names, draws
-        The coefficients, and their values in every resample (R, p); no rows without resampling.
+        The law, ready to predict and to be written to a preset.
+    coefficients, draws
+        The coefficients by name, and their values in every resample (R, p); no rows without resampling.
     bounds
         Coefficients that ended on a bound of the search: not identified.
     rivals
-        How many starts ended within 1 % of the best objective.
+        Distinct other minima within 1 % of the best objective, lowest first: their coefficients and their score.
 
     """
 
-    law: Curve
+    law: _Law
+    coefficients: Mapping[str, float]
     score: float
     residuals: Array
     converged: bool
-    names: tuple[str, ...]
     bounds: tuple[str, ...]
-    rivals: int
+    rivals: tuple[tuple[float, ...], ...]
     draws: Array
 
     @property
-    def rms(self) -> float:
-        """The root mean square of the residuals."""
-        return float(np.sqrt(np.mean(self.residuals**2)))
+    def names(self) -> tuple[str, ...]:
+        """The names of the coefficients, in the order of the columns of the draws."""
+        return tuple(self.coefficients)
 
     def interval(self, name: str, *, level: float = 0.9) -> tuple[float, float]:
         """Return the percentile interval of a coefficient over the resamples."""
-        column = self.draws[:, self.names.index(name)]
-        return central_interval(column, level)
+        return central_interval(self.draws[:, self.names.index(name)], level)
+
+
+CurveFit = FormulaFit["Curve"]
+
+
+def fit_formula(
+    formula: Formula,
+    starts: Array,
+    *,
+    names: tuple[str, ...],
+    coefficients: Callable[[Array], Array],
+    law: Callable[[list[float]], _Law],
+    objective: Objective,
+    samples: int = 0,
+    seed: int = 0,
+    refined: int = 12,
+) -> FormulaFit[_Law]:
+    """Fit a formula from the best ``refined`` of the starts, and ``samples`` resamples of its rows.
+
+    ``coefficients`` turns coordinates (S, p) into the coefficients ``names``, and ``law`` one row of these into the
+    law.
+
+    Raises
+    ------
+    UsageError
+        When there are fewer rows than coefficients.
+
+    """
+    best = descend(formula, starts, objective=objective, refined=refined)
+    draws = np.empty((0, len(names)))
+    if samples:
+        generator = np.random.Generator(np.random.PCG64(seed))
+        weight = resample_weights(len(formula.observed), samples=samples, generator=generator).astype(np.float64)
+        draws = coefficients(_resample(formula, best, weight, objective=objective))
+    values = coefficients(best.theta[None])[0].tolist()
+    return FormulaFit(
+        law=law(values),
+        coefficients=dict(zip(names, values, strict=True)),
+        score=best.score,
+        residuals=best.residuals,
+        converged=best.converged,
+        bounds=tuple(name for name, hit in zip(names, best.at_bound, strict=True) if hit),
+        rivals=tuple(
+            (*coefficients(best.ends[k : k + 1])[0].tolist(), float(best.end_scores[k])) for k in _rivals(best)
+        ),
+        draws=draws,
+    )
+
+
+def _rivals(best: _Descent) -> list[int]:
+    """Return which ends are distinct from the best and from each other, and within 1 % of the best objective."""
+    known, found = [best.theta], []
+    for k in np.argsort(best.end_scores, kind="stable").tolist():
+        end = best.ends[k]
+        if best.end_scores[k] <= 1.01 * best.score and all(np.max(np.abs(end - other)) > 0.02 for other in known):
+            known.append(end)
+            found.append(k)
+    return found
 
 
 def fit_curve(
@@ -433,13 +421,12 @@ def fit_curve(
     samples: int = 0,
     seed: int = 0,
 ) -> CurveFit:
-    """Fit a form of one quantity: ``power`` (M1), ``offset_power`` (M2), ``shifted_power`` (M3), ``chance_power``
-    (M4), or ``bnsl`` (``bnsl2``, ``bnsl3`` with more breaks).
+    """Fit a form of one quantity.
 
     Parameters
     ----------
     form
-        Name of the form.
+        One of :data:`CURVES`, or an alias: M1 (power), M2 (offset_power), M3 (shifted_power), M4 (chance_power).
     x, y
         Positive columns of equal length.
     objective
@@ -458,8 +445,12 @@ def fit_curve(
     UsageError
         For columns that are not positive numbers of equal length, or too few rows.
 
-    """  # noqa: D205  the forms do not fit on one line
-    chosen, objective = curve_form(form), objective or Objective()
+    """
+    key = _ALIASES.get(form.casefold(), form.casefold())
+    if key not in CURVES:
+        raise UnknownNameError("form of a curve", form, [*CURVES, *_ALIASES])
+    chosen = CURVES[key]
+    names = chosen.names
     inputs, observed = _positive(x, quantities[0]), _positive(y, quantities[1])
     if len(inputs) != len(observed):
         raise UsageError(f"{len(inputs)} values of {quantities[0]} for {len(observed)} of {quantities[1]}")
@@ -471,20 +462,15 @@ def fit_curve(
         upper=upper,
         weight=None if weight is None else _positive(weight, "weight"),
     )
-    best = descend(formula, chosen.starts(inputs, observed), objective=objective)
-    draws = np.empty((0, len(chosen.names)))
-    if samples:
-        theta, _ = resample(formula, best, _counts(len(observed), samples, seed), objective=objective)
-        draws = np.stack(chosen.coefficients(theta), axis=1)
-    return CurveFit(
-        law=chosen.law(best.theta, *quantities),
-        score=best.score,
-        residuals=best.residuals,
-        converged=best.converged,
-        names=chosen.names,
-        bounds=tuple(name for name, hit in zip(chosen.names, best.at_bound, strict=True) if hit),
-        rivals=best.rivals,
-        draws=draws,
+    return fit_formula(
+        formula,
+        chosen.starts(inputs, observed),
+        names=names,
+        coefficients=chosen.coefficients,
+        law=lambda values: chosen.template(*quantities).with_coefficients(dict(zip(names, values, strict=True))),
+        objective=objective or Objective(),
+        samples=samples,
+        seed=seed,
     )
 
 
@@ -506,8 +492,7 @@ def fit_product(
         For columns that are not positive numbers of equal length, or too few rows.
 
     """
-    objective, observed = objective or Objective(), _positive(y, quantity)
-    names = tuple(inputs)
+    observed = _positive(y, quantity)
     columns = [_positive(column, name) for name, column in inputs.items()]
     if any(len(column) != len(observed) for column in columns):
         raise UsageError(f"columns of different length: {len(observed)} values of {quantity}")
@@ -515,10 +500,11 @@ def fit_product(
     centre = logs.mean(axis=1)
     around = logs - centre[:, None]
 
-    def law(row: Array) -> MultiplicativePower:
-        scale = float(np.exp(row[0] - row[1:] @ centre))
-        exponents = tuple((name, float(value)) for name, value in zip(names, row[1:], strict=True))
-        return MultiplicativePower(a=scale, exponents=exponents, y=quantity)
+    def coefficients(theta: Array) -> Array:
+        return np.column_stack([np.exp(theta[:, 0] - theta[:, 1:] @ centre), theta[:, 1:]])
+
+    def law(values: list[float]) -> Curve:
+        return MultiplicativePower(a=values[0], exponents=tuple(zip(inputs, values[1:], strict=True)), y=quantity)
 
     start = np.linalg.lstsq(np.vstack([np.ones(len(observed)), around]).T, np.log(observed), rcond=None)[0]
     wide = np.full(len(start), 50.0)
@@ -529,20 +515,15 @@ def fit_product(
         upper=start + wide,
         weight=None if weight is None else _positive(weight, "weight"),
     )
-    best = descend(formula, start[None], objective=objective)
-    draws = np.empty((0, len(start)))
-    if samples:
-        draws, _ = resample(formula, best, _counts(len(observed), samples, seed), objective=objective)
-        draws = np.column_stack([np.exp(draws[:, 0] - draws[:, 1:] @ centre), draws[:, 1:]])
-    return CurveFit(
-        law=law(best.theta),
-        score=best.score,
-        residuals=best.residuals,
-        converged=best.converged,
-        names=("a", *(f"exponents.{name}" for name in names)),
-        bounds=(),
-        rivals=best.rivals,
-        draws=draws,
+    return fit_formula(
+        formula,
+        start[None],
+        names=("a", *(f"exponents.{name}" for name in inputs)),
+        coefficients=coefficients,
+        law=law,
+        objective=objective or Objective(),
+        samples=samples,
+        seed=seed,
     )
 
 
@@ -553,8 +534,3 @@ def _positive(values: Floats, name: str) -> Array:
         shown = f"{column[wrong[0]]:g} in row {wrong[0] + 1}" if column.ndim == 1 else "a table"
         raise UsageError(f"{name}: {shown} is not a positive number")
     return column
-
-
-def _counts(rows: int, samples: int, seed: int) -> Array:
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return generator.multinomial(rows, np.full(rows, 1 / rows), size=samples).astype(np.float64)

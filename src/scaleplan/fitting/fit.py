@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BacktestResult", "backtest", "fit"]
 
 
-def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[FitKeywords]) -> FitResult:
+def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
     """Fit a law to training runs, and say how far to trust it.
 
     Parameters
@@ -48,7 +48,7 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
         A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input.
     progress
         Called with the number of resamples done.
-    words
+    keywords
         Reading: ``map`` (``{"loss": "eval/loss"}`` or ``["loss=eval/loss"]``), ``where``, ``loss_unit``,
         ``tokens_per_byte``, ``log10``, ``flops_convention``, ``best``, ``min_flops`` (FLOP), ``keep``. The law:
         ``form``, ``method``, ``group``, ``tied``, ``floor`` (a loss), ``x`` and ``y`` (columns of a curve),
@@ -69,8 +69,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **words: Unpack[F
     >>> fitted.write("my-law.toml")  # doctest: +SKIP
 
     """
-    request = FitRequest.parse(words)
-    read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(words))
+    request = FitRequest.parse(keywords)
+    read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
     return fit_runs(request, read, progress=progress)
 
 
@@ -85,7 +85,7 @@ def backtest(
     seed: Amount = 0,
     level: Amount = 0.9,
     progress: Progress | None = None,
-    **words: Unpack[_BacktestKeywords],
+    **keywords: Unpack[_BacktestKeywords],
 ) -> BacktestResult:
     """Fit the additive law to the smaller runs, predict the larger ones, and say how well that went.
 
@@ -97,7 +97,7 @@ def backtest(
         Resamples at each cut for the coverage of their interval (0 for none), their seed, and its level.
     progress
         Called with the number of cuts done.
-    words
+    keywords
         Reading and objective, as for :func:`fit`.
 
     Raises
@@ -109,8 +109,8 @@ def backtest(
     count = parse_whole(samples)
     if count == 1:
         raise UsageError("1 resample gives no interval", hint="200 are usual, 0 are none")
-    request = FitRequest.parse(words)
-    read = read_runs(runs, **reading_arguments(words))
+    request = FitRequest.parse(keywords)
+    read = read_runs(runs, **reading_arguments(keywords))
     start, share = parse_whole(seed), parse_fraction(level)
     if not 0 < share < 1:
         raise UsageError(f"a confidence level lies between 0 and 1, not at {share:g}", hint="try 0.9")

@@ -12,11 +12,12 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control
 from scaleplan.files import write_atomic
-from scaleplan.fitting.columns import words
+from scaleplan.fitting.columns import normalised
 from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
+from scaleplan.notices import Notice
 from scaleplan.planning.planner import Planner
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.presets.reader import preset_of
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.surface_report import Variation
     from scaleplan.laws.base import Law
-    from scaleplan.notices import Notice
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset, Uncertainty
 
-__all__ = ["FitAnswer", "FitResult", "name_part"]
+__all__ = ["FitAnswer", "FitResult"]
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -129,8 +129,8 @@ class FitResult:
     @property
     def preset_id(self) -> str:
         """The id of the request, or one made from the name of the file; with the group for a member."""
-        made = self.request.id or name_part(Path(self.runs.name).stem) or "fit"
-        group = "" if self.group is None else f"-{name_part(self.group)}"
+        made = self.request.id or _name_part(Path(self.runs.name).stem) or "fit"
+        group = "" if self.group is None else f"-{_name_part(self.group)}"
         return (made + group)[:80]
 
     @property
@@ -140,7 +140,7 @@ class FitResult:
             return self.request.params_convention
         if self.runs.flops_convention == "MD":
             return "flops_per_token"
-        column = words(self.runs.columns.get("params", ""))
+        column = normalised(self.runs.columns.get("params", ""))
         if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
             return "non_embedding"
         return "active" if "active" in column.split() else "total"
@@ -202,6 +202,30 @@ class FitResult:
         write_atomic(place, self.to_toml())
         return place
 
+    def write_all(self, path: str) -> list[Path]:
+        """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
+        return [
+            member.write(path if member.group is None else path.replace("{group}", _name_part(member.group)))
+            for member in self.members or (self,)
+        ]
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What must not be overlooked: what is not identified, what was flagged, what ended on a bound."""
+        found = self.diagnosis
+        if found is None:
+            remarks = [remark for remark in self.remarks if self.bounds and "bound" in remark]
+            return tuple(Notice(code="on_bound", message=remark) for remark in remarks)
+        notices = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
+        if found.outliers.rows:
+            message = f"{self._outliers()}; --where leaves rows out"
+            notices.append(Notice(code="outliers", message=message))
+        return tuple(notices)
+
+    def _outliers(self) -> str:
+        assert self.diagnosis is not None
+        return f"rows {row_text(self.diagnosis.outliers.rows)} stand far from the fit of the others and were used"
+
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs
         if law is None:
@@ -242,8 +266,7 @@ class FitResult:
             {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
         ]
         if found.outliers.rows:
-            rows = row_text(found.outliers.rows)
-            notes.append({"text": f"rows {rows} stand far from the fit of the others and were used"})
+            notes.append({"text": self._outliers()})
         return notes
 
     def _provenance(self) -> dict[str, object]:
@@ -430,7 +453,7 @@ class FitResult:
         return parts
 
 
-def name_part(text: str) -> str:
+def _name_part(text: str) -> str:
     """Return a text as part of an id or of a file's name."""
     return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
 

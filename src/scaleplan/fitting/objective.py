@@ -1,16 +1,8 @@
-"""What a fit minimises: which residuals, how outliers count, and how the score is reported.
+"""What a fit minimises, and the robust statistics of its residuals and resamples.
 
 The default is Hoffmann et al. 2022 (arXiv:2203.15556, section 3.3): the sum of Huber terms with delta = 1e-3 on
 differences of log loss. Log residuals of real sweeps are 2e-3 to 1e-2, so that most points sit in the linear part
 and the estimator is close to least absolute deviations.
-
-
-Widths of samples that a few wild values, or heavy tails, cannot spoil.
-
-How many digits of a number its error justifies: the rule of the Particle Data Group.
-
-The error keeps two digits when its three leading ones are 100 to 354, one digit from 355 to 949, and is rounded up to
-1000 above; the value is rounded to the same place (Review of Particle Physics, section 5.3).
 """
 
 from __future__ import annotations
@@ -29,19 +21,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = [
-    "Objective",
-    "Residual",
-    "Robust",
-    "central_interval",
-    "half_width",
-    "huber",
-    "rounded",
-    "typical_deviation",
-]
+__all__ = ["Objective", "central_interval", "half_width", "huber", "rounded", "typical_deviation"]
 
 Residual = Literal["log", "linear"]
-
 Robust = Literal["huber", "l1", "none"]
 
 _L1_DELTA = 1e-2  # where the continuation towards absolute deviations stops, as a multiple of a usual residual
@@ -79,13 +61,9 @@ class Objective:
         """Whether residuals are differences of log loss."""
         return self.residual == "log"
 
-    def target(self, loss: Array) -> Array:
-        """Return what the residuals are measured against: log loss, or loss."""
-        return np.log(loss) if self.is_log else loss
-
     def residuals(self, predicted: Array, loss: Array) -> Array:
         """Return predicted minus observed, in log loss or loss."""
-        return self.target(predicted) - self.target(loss)
+        return np.log(predicted) - np.log(loss) if self.is_log else predicted - loss
 
     def score(self, residuals: Array, weight: Array | None = None) -> Array:
         """Return the reported objective, summed over the last axis.
@@ -121,19 +99,22 @@ class Objective:
         return tuple(reversed(stages))
 
 
-def huber(residual: Array, delta: float, *, majorise: bool) -> tuple[Array, Array, Array]:
-    """Return psi, its slope (or the majoriser's weight) and the value of Huber's function over delta."""
-    if not np.isfinite(delta):
-        return residual, np.ones_like(residual), 0.5 * residual * residual
-    psi = np.minimum(np.maximum(residual, -delta), delta)
-    size = np.abs(residual)
-    value = psi * (residual - 0.5 * psi) / delta
-    slope = 1.0 / np.maximum(size, delta) if majorise else (size <= delta) / delta
-    return psi / delta, slope, value
+def huber(
+    residual: Array, delta: float, *, majorise: bool, weight: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """Return psi, its slope (or the majoriser's weight) and the value of Huber's function over delta, weighted."""
+    if np.isfinite(delta):
+        psi = np.minimum(np.maximum(residual, -delta), delta)
+        size = np.abs(residual)
+        value = psi * (residual - 0.5 * psi) / delta
+        slope = 1.0 / np.maximum(size, delta) if majorise else (size <= delta) / delta
+        psi = psi / delta
+    else:
+        psi, slope, value = residual, np.ones_like(residual), 0.5 * residual * residual
+    return (psi, slope, value) if weight is None else (psi * weight, slope * weight, value * weight)
 
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
-
 _ONE_SIGMA = (0.1587, 0.8413)
 
 
@@ -155,7 +136,11 @@ def typical_deviation(residuals: Array) -> float:
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
-    """Return value and error as text.
+    """Return value and error as text, with the digits that the error justifies.
+
+    The rule of the Particle Data Group (Review of Particle Physics, section 5.3): the error keeps two digits when its
+    three leading ones are 100 to 354, one digit from 355 to 949, and is rounded up to 1000 above; the value is
+    rounded to the same place.
 
     >>> rounded(0.347310, 0.0149)
     ('0.347', '0.015')
@@ -169,15 +154,14 @@ def rounded(value: float, error: float) -> tuple[str, str]:
     leading = round(error / 10.0 ** (exponent - 2))
     if leading >= 1000:  # 9.996 rounds into the next decade
         exponent, leading = exponent + 1, leading // 10
-    place = exponent - 1 if leading <= 354 or leading >= 950 else exponent
+    place = exponent - 1 if leading <= 354 else exponent
     if leading >= 950:
-        place = exponent
         error = 10.0 ** (exponent + 1)
     return _at(value, place), _at(error, place)
 
 
 def _at(number: float, place: int) -> str:
-    """Round to a power of ten and write no digit below it."""
+    """Return a number rounded to a power of ten, without digits below it."""
     shown = round(number, -place)
     if -6 <= place <= 0:
         return f"{shown:.{-place}f}"

@@ -1,12 +1,7 @@
-"""Fit several groups of runs together: shared exponents, own levels.
+"""Fit other surfaces: groups of runs with shared exponents, the worth of repetition, and Kaplan's L(N, D).
 
 Families of models (other data, another optimizer) often share alpha and beta and differ in A, B and E. Each then
-needs only a few runs. The profile grid is the sum of the groups' grids; the polish couples them by the exponents.
-
-
-Fit what repeated data and surplus parameters are worth: R_D* and R_N* over a base law (arXiv:2305.16264).
-
-Fit Kaplan's L(N, D) = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D to runs.
+needs only a few runs. The profile grid is the sum of the groups' grids; the refinement couples them by the exponents.
 """
 
 from __future__ import annotations
@@ -18,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.curve_fit import Descent, Formula, descend, resample
+from scaleplan.fitting.curve_fit import Formula, FormulaFit, fit_formula
 from scaleplan.fitting.diagnosis import aicc
 from scaleplan.fitting.newton import minimise
-from scaleplan.fitting.objective import Objective, central_interval
-from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at, profile
+from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
 from scaleplan.laws.kaplan import KaplanSurface
 from scaleplan.planning.constraints.repetition import worth
 
@@ -37,9 +32,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = ["GroupedFit", "KaplanFit", "RepetitionFit", "fit_grouped", "fit_kaplan", "fit_repetition"]
+__all__ = ["GroupedFit", "fit_grouped", "fit_kaplan", "fit_repetition"]
 
 _NODES = 28
+_REPETITION_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 300.0)
+_REPETITION_BOUNDS = (1e-2, 1e9)  # at 1e9 repetitions lose no value within any number of epochs
+_KAPLAN_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
+_KAPLAN_BOUNDS = (1e-3, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,16 +111,14 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
         raise UsageError(f"group '{short}' has {counts.min()} runs; its A, B and E need three or more")
     member = (code == np.arange(len(names))[:, None]).astype(np.float64)
     weight = member if points.weight is None else member * points.weight
-    x, y = points.logs
-    surface = Surface(x=x, y=y, loss=points.loss, objective=objective, coordinates=Coordinates(), weight=weight)
+    surface = Surface.of(points, objective, Coordinates(), weight=weight)
     coupled = _Coupled(surface=surface, groups=len(names))
-    rows = weight / points.loss**2 if objective.is_log else weight
-    rss, nodes = profile(x, y, points.loss, rows, count=_NODES)
+    rss, nodes = surface.profile(_NODES)
     start = nodes[:, int(np.argmin(rss.sum(axis=0)))]
     lower, upper = (_joint(bound, len(names)) for bound in Coordinates().bounds(points.loss))
     theta = np.concatenate([start[0, [1, 3]], start[:, [0, 2, 4]].ravel()])
     spread = 2.0 * float(np.median(np.abs(_residuals(surface, coupled.full(theta), code))))
-    end = minimise(
+    ends, converged = minimise(
         coupled,
         theta[None],
         lower=lower,
@@ -129,14 +126,14 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
         deltas=objective.continuation(spread),
         zero=len(points) * 1e-31,
     )
-    full = coupled.full(end.theta[0])
+    full = coupled.full(ends[0])
     residuals = _residuals(surface, full, code)
     score = float(objective.score(residuals, points.weight))
     return GroupedFit(
         laws={name: law_at(full[g], points.centre) for g, name in enumerate(names)},
         score=score,
         residuals=residuals,
-        converged=bool(end.converged[0]),
+        converged=bool(converged[0]),
         aicc_excess=_excess(points, code, score, objective),
     )
 
@@ -162,35 +159,6 @@ def _excess(points: Points, code: NDArray[intp], score: float, objective: Object
     return shared - own
 
 
-_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 300.0)
-
-_BOUNDS = (1e-2, 1e9)  # at 1e9 repetitions lose no value within any number of epochs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RepetitionFit:
-    """R_D* for repeated tokens and R_N* for surplus parameters.
-
-    ``rivals`` lists other minima within 1 % of the best objective as (tokens_decay, params_decay, score).
-    ``draws`` (R, 2) holds both for every resample. Their intervals are wide, often open to infinity: report
-    them and not the digits of the estimate.
-    """
-
-    tokens_decay: float
-    params_decay: float
-    score: float
-    residuals: Array
-    converged: bool
-    bounds: tuple[str, ...]
-    rivals: tuple[tuple[float, float, float], ...]
-    draws: Array
-
-    def interval(self, name: str, *, level: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval of ``tokens_decay`` or ``params_decay``."""
-        column = self.draws[:, ("tokens_decay", "params_decay").index(name)]
-        return central_interval(column, level)
-
-
 def fit_repetition(
     points: Points,
     unique_tokens: Array,
@@ -199,8 +167,11 @@ def fit_repetition(
     objective: Objective | None = None,
     samples: int = 0,
     seed: int = 0,
-) -> RepetitionFit:
-    """Fit both decays, with the base law kept.
+) -> FormulaFit[None]:
+    """Fit R_D* of repeated tokens and R_N* of surplus parameters over a base law (arXiv:2305.16264).
+
+    The coefficients are ``tokens_decay`` and ``params_decay``. Their intervals are wide, often open to infinity:
+    report them and not the digits of the estimate.
 
     Parameters
     ----------
@@ -221,7 +192,6 @@ def fit_repetition(
         When the columns differ in length or the unique tokens are not positive numbers.
 
     """
-    objective = objective or Objective()
     unique = np.asarray(unique_tokens, dtype=np.float64)
     if unique.shape != points.tokens.shape or not np.all(np.isfinite(unique) & (unique > 0)):
         raise UsageError("unique_tokens needs one positive number for each run")
@@ -235,7 +205,7 @@ def fit_repetition(
         params = usable * worth(surplus, np.exp(theta[:, 1:]))
         return base.loss(params, tokens)
 
-    low, high = np.log(_BOUNDS)
+    low, high = np.log(_REPETITION_BOUNDS)
     formula = Formula(
         predict=predict,
         observed=points.loss,
@@ -243,57 +213,21 @@ def fit_repetition(
         upper=np.array([high, high]),
         weight=points.weight,
     )
-    best = descend(formula, np.log(np.array(list(product(_STARTS, repeat=2)))), objective=objective, polished=36)
-    draws = np.empty((0, 2))
-    if samples:
-        generator = np.random.Generator(np.random.PCG64(seed))
-        count = len(points)
-        weight = generator.multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)
-        draws = np.exp(resample(formula, best, weight, objective=objective)[0])
-    names = ("tokens_decay", "params_decay")
-    return RepetitionFit(
-        tokens_decay=float(np.exp(best.theta[0])),
-        params_decay=float(np.exp(best.theta[1])),
-        score=best.score,
-        residuals=best.residuals,
-        converged=best.converged,
-        bounds=tuple(name for name, hit in zip(names, best.at_bound, strict=True) if hit),
-        rivals=_rivals(best),
-        draws=draws,
+    return fit_formula(
+        formula,
+        np.log(np.array(list(product(_REPETITION_STARTS, repeat=2)))),
+        names=("tokens_decay", "params_decay"),
+        coefficients=np.exp,
+        law=lambda _: None,
+        objective=objective or Objective(),
+        samples=samples,
+        seed=seed,
+        refined=36,
     )
 
 
-def _rivals(best: Descent) -> tuple[tuple[float, float, float], ...]:
-    """Return the distinct other ends within 1 % of the best objective, lowest first."""
-    known, out = [best.theta], []
-    for k in np.argsort(best.end_scores, kind="stable"):
-        end = best.ends[k]
-        if best.end_scores[k] <= 1.01 * best.score and all(np.max(np.abs(end - other)) > 0.02 for other in known):
-            known.append(end)
-            out.append((float(np.exp(end[0])), float(np.exp(end[1])), float(best.end_scores[k])))
-    return tuple(out)
-
-
-_NAMES = ("N_c", "alpha_N", "D_c", "alpha_D")
-
-_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
-
-_BOUNDS_KAPLAN = (1e-3, 4.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KaplanFit:
-    """The fitted surface; ``bounds`` names coefficients that ended on a bound of the search."""
-
-    law: KaplanSurface
-    score: float
-    residuals: Array
-    converged: bool
-    bounds: tuple[str, ...]
-
-
-def fit_kaplan(points: Points, *, objective: Objective | None = None) -> KaplanFit:
-    """Fit the four coefficients; the law has no floor, so compare its AICc with an additive fit.
+def fit_kaplan(points: Points, *, objective: Objective | None = None) -> FormulaFit[KaplanSurface]:
+    """Fit L(N, D) = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D, which has no floor.
 
     The coordinates are the logarithms of both terms at the centre of the data and the exponents, because N_c and
     D_c lie far outside it.
@@ -304,32 +238,33 @@ def fit_kaplan(points: Points, *, objective: Objective | None = None) -> KaplanF
         For fewer than four runs.
 
     """
-    objective = objective or Objective()
     (x, y), level = points.centre, float(np.log(np.mean(points.loss)))
 
-    def law(theta: Array) -> KaplanSurface:
-        size, alpha_n, data, alpha_d = theta
-        return KaplanSurface(
-            N_c=np.exp(x + size / alpha_n), alpha_N=alpha_n, D_c=np.exp(y + data / alpha_d), alpha_D=alpha_d
-        )
+    def coefficients(theta: Array) -> Array:
+        size, alpha_n, data, alpha_d = theta.T
+        return np.stack([np.exp(x + size / alpha_n), alpha_n, np.exp(y + data / alpha_d), alpha_d], axis=-1)
+
+    def law(values: Sequence[Array] | list[float]) -> KaplanSurface:
+        n_c, alpha_n, d_c, alpha_d = values
+        return KaplanSurface(N_c=n_c, alpha_N=alpha_n, D_c=d_c, alpha_D=alpha_d)  # type: ignore[arg-type]
 
     starts = [
         [level + a, alpha_n, level + b, alpha_d]
-        for a, alpha_n, b, alpha_d in product((-1.5, -0.3), _EXPONENTS, (-1.5, -0.3), _EXPONENTS)
+        for a, alpha_n, b, alpha_d in product((-1.5, -0.3), _KAPLAN_EXPONENTS, (-1.5, -0.3), _KAPLAN_EXPONENTS)
     ]
-    low, high = _BOUNDS_KAPLAN
+    low, high = _KAPLAN_BOUNDS
     formula = Formula(
-        predict=lambda theta: law(theta.T[:, :, None]).loss(points.params, points.tokens),
+        predict=lambda theta: law(list(coefficients(theta).T[:, :, None])).loss(points.params, points.tokens),
         observed=points.loss,
         lower=np.array([level - 25.0, low, level - 25.0, low]),
         upper=np.array([level + 5.0, high, level + 5.0, high]),
         weight=points.weight,
     )
-    best = descend(formula, np.array(starts), objective=objective)
-    return KaplanFit(
-        law=KaplanSurface(**{name: float(value) for name, value in law(best.theta).coefficients().items()}),
-        score=best.score,
-        residuals=best.residuals,
-        converged=best.converged,
-        bounds=tuple(name for name, hit in zip(_NAMES, best.at_bound, strict=True) if hit),
+    return fit_formula(
+        formula,
+        np.array(starts),
+        names=("N_c", "alpha_N", "D_c", "alpha_D"),
+        coefficients=coefficients,
+        law=law,
+        objective=objective or Objective(),
     )

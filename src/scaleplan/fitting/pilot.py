@@ -367,7 +367,7 @@ def design(
     schedule: str = "cosine",
     cooldown: Amount = 0.2,
     limit: Sequence[str] | None = None,
-    **words: Unpack[_Keywords],
+    **keywords: Unpack[_Keywords],
 ) -> PilotDesign:
     """Choose the pilot runs that determine the optimum of a target budget best.
 
@@ -393,7 +393,7 @@ def design(
     Raises
     ------
     UsageError
-        When a word is wrong, or the law is not an additive one.
+        When a keyword is wrong, or the law is not an additive one.
     UnreachableError
         When no run is inside the limits and the budget.
 
@@ -402,14 +402,17 @@ def design(
     repeats = int(parse_integer(seeds))
     if repeats > _MOST_SEEDS:
         raise UsageError(f"{repeats} seeds", hint=f"{_MOST_SEEDS} are the most, 3 are usual")
-    plan = _schedule(schedule, cooldown)
-    law, name, cost, known, rows = _guess(runs, preset, noise, words)
+    if schedule not in _SCHEDULES:
+        raise UnknownNameError("schedule", schedule, _SCHEDULES)
+    share = parse_fraction(cooldown)
+    costs = Schedule(cooldown=share if schedule == "wsd" else None)
+    law, name, cost, known, rows = _guess(runs, preset, noise, keywords)
     k = cost.per_param_token
     aim = Target.of(law, goal / k)
     pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
     have = known.with_runs(rows)
     chosen, after, spent = _choose_runs(
-        law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=plan
+        law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=costs
     )
     return PilotDesign(
         law=name,
@@ -418,7 +421,7 @@ def design(
         noise=known.noise,
         seeds=repeats,
         schedule=schedule,
-        cooldown=plan.cooldown,
+        cooldown=costs.cooldown,
         runs=chosen,
         spent=spent,
         before=have.precision(aim) if len(rows) else None,
@@ -427,20 +430,13 @@ def design(
     )
 
 
-def _schedule(name: str, cooldown: Amount) -> Schedule:
-    if name not in _SCHEDULES:
-        raise UnknownNameError("schedule", name, _SCHEDULES)
-    share = parse_fraction(cooldown)
-    return Schedule(cooldown=share if name == "wsd" else None)
-
-
 def _guess(
-    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, words: Mapping[str, object]
+    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
 ) -> tuple[Additive, str, Cost, PilotInformation, Array]:
     """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
-        used = [name for name, value in words.items() if value and name in ("map", "where", "min_flops", "keep")]
+        used = [name for name, value in keywords.items() if value and name in ("map", "where", "min_flops", "keep")]
         if used:
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
         wanted = DEFAULT_PRESET if preset is None else preset
@@ -454,14 +450,14 @@ def _guess(
         return found.law, found.id, found.cost, known, np.empty((0, 5))
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
-    return _from_runs(runs, given, words)
+    return _from_runs(runs, given, keywords)
 
 
 def _from_runs(
-    source: str | Path, noise: float | None, words: Mapping[str, object]
+    source: str | Path, noise: float | None, keywords: Mapping[str, object]
 ) -> tuple[Additive, str, Cost, PilotInformation, Array]:
-    request = FitRequest.parse(words)
-    runs = read_runs(source, **reading_arguments(words))
+    request = FitRequest.parse(keywords)
+    runs = read_runs(source, **reading_arguments(keywords))
     points = runs.points()
     solution = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
     cost = Cost.from_convention(runs.flops_convention)

@@ -147,7 +147,7 @@ def read_runs(
         },
         size_columns={
             *(column.column for role in _SIZES if (column := columns.get(role)) is not None and column.column),
-            *(candidate.name for role in _SIZES for candidate in candidates(role, table.names)),
+            *(name for role in _SIZES for name in candidates(role, table.names)),
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),

@@ -1,25 +1,15 @@
-"""Fit L = E + A/N^alpha + B/D^beta: profile grid for the basin, robust polish for the optimum.
+"""Fit L = E + A/N^alpha + B/D^beta: a profile grid finds the basin, robust Newton steps refine the optimum.
 
-The method of the grid is variable projection, that of the polish damped Newton with continuation in delta; see
-:mod:`scaleplan.fitting.surface_fit` and :mod:`scaleplan.fitting.newton`. :func:`fit_additive` fits once,
-:func:`refit_additive` fits thousands of reweighted copies of the same runs.
-
-
-The objective of an additive law and its derivatives, for many resamples at once.
+:func:`fit_additive` fits once, :func:`refit_additive` fits thousands of reweighted copies of the same runs.
 
 With x, y the centred logs of parameters and tokens the law is L = E + e^(a - alpha x) + e^(b - beta y). In
 (a, alpha, b, beta, E) the Gauss-Newton matrix has a condition number of thousands, where A, B at N = D = 1 give
 1e14. E itself and not its logarithm is a coordinate, so that a floor of zero is a bound that can be reached.
 
-
-Find the basin of an additive fit: every pair of exponents on a grid, solved for E, A and B at once.
-
-Variable projection: for fixed (alpha, beta) the law is linear in (E, A, B), and the weighted normal equations of a
-whole grid are a few matrix products. Weights 1/L² make linear residuals approximate log residuals. The
-non-negative solution of each three-variable problem is the best feasible one of its active sets.
-
-
-From a start near the optimum to the optimum of the robust objective of an additive law.
+The grid is variable projection: for fixed (alpha, beta) the law is linear in (E, A, B), and the weighted normal
+equations of a whole grid are a few matrix products. Weights 1/L² make linear residuals approximate log residuals. The
+non-negative solution of each three-variable problem is the best feasible one of its active sets: 784 nodes take
+1.4 ms, one call of ``scipy.optimize.nnls`` for each 5.8 ms, and every resample has a grid of its own.
 """
 
 from __future__ import annotations
@@ -27,13 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.l1 import refine_l1
-from scaleplan.fitting.newton import minimise
+from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, huber
 from scaleplan.laws.additive import Additive
 
@@ -49,21 +39,23 @@ if TYPE_CHECKING:
     Index = NDArray[intp]
 
 __all__ = [
-    "EXPONENTS",
     "Coordinates",
     "Refits",
     "Solution",
     "Surface",
     "basins",
     "fit_additive",
-    "neighbours",
-    "pass_through",
-    "polish",
-    "profile",
+    "law_at",
     "refit_additive",
 ]
 
+_NAMES = ("A", "alpha", "B", "beta", "E")
 _EXPONENT_BOUNDS = (1e-3, 4.0)
+_GRID_EXPONENTS = (0.02, 1.25)  # published laws lie between 0.05 and 0.8
+_NODES, _RESAMPLE_NODES, _BASINS = 28, 16, 3
+_SINGULAR = 1e-13
+_EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
+_BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +66,24 @@ class Coordinates:
     floor: float | None = None
 
     @property
+    def _kept(self) -> list[int]:
+        return [0, 1, 2] + ([] if self.tied else [3]) + ([4] if self.floor is None else [])
+
+    @property
     def count(self) -> int:
         """The number of free coefficients."""
-        return 5 - self.tied - (self.floor is not None)
+        return len(self._kept)
 
     def matrix(self) -> Array:
         """Return M (5, count) with full = M free, plus the fixed floor."""
-        columns = {"a": [0], "alpha": [1, 3] if self.tied else [1], "b": [2]}
-        if not self.tied:
-            columns["beta"] = [3]
-        if self.floor is None:
-            columns["E"] = [4]
-        matrix = np.zeros((5, len(columns)))
-        for k, rows in enumerate(columns.values()):
-            matrix[rows, k] = 1.0
+        matrix: Array = np.eye(5)[:, self._kept]
+        if self.tied:
+            matrix[3, 1] = 1.0
         return matrix
 
     def free(self, full: Array) -> Array:
         """Return the free coordinates of full ones (..., 5)."""
-        keep = [0, 1, 2] + ([] if self.tied else [3]) + ([4] if self.floor is None else [])
-        return full[..., keep]
+        return full[..., self._kept]
 
     def full(self, free: Array) -> Array:
         """Return (a, alpha, b, beta, E) of free coordinates."""
@@ -110,10 +100,21 @@ class Coordinates:
         upper = np.array([level + 12.0, high, level + 12.0, high, float(np.max(loss))])
         return self.free(lower), self.free(upper)
 
+    def at_bound(self, full: Array, loss: Array) -> NDArray[bool_]:
+        """Return which of full coordinates (R, 5) lie on the box."""
+        free, (lower, upper) = self.free(full), self.bounds(loss)
+        width = 1e-9 * (upper - lower)
+        hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
+        out: NDArray[bool_] = (hit @ self.matrix().T) > 0
+        return out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
-    """One data set, a row of weights for each resample (or None), and what is minimised."""
+    """The objective of an additive law and its derivatives, for many resamples of one data set at once.
+
+    ``weight`` has a row for each resample, or is None for one row of ones.
+    """
 
     x: Array
     y: Array
@@ -121,6 +122,15 @@ class Surface:
     objective: Objective
     coordinates: Coordinates
     weight: Array | None = None
+
+    @classmethod
+    def of(
+        cls, points: Points, objective: Objective, coordinates: Coordinates, *, weight: Array | None = None
+    ) -> Self:
+        """Return the surface of runs with rows of weights, which are the runs' own weights unless given."""
+        (x, y), own = points.logs, None if points.weight is None else points.weight[None]
+        rows = own if weight is None else weight
+        return cls(x=x, y=y, loss=points.loss, objective=objective, coordinates=coordinates, weight=rows)
 
     def terms(self, full: Array) -> tuple[Array, Array, Array]:
         """Return the size term, the data term and the law's loss at every run, (R, n) each."""
@@ -132,18 +142,21 @@ class Surface:
         """Return the residuals (R, n) of coordinates (R, 5)."""
         return self.objective.residuals(self.terms(full)[2], self.loss)
 
+    def score(self, full: Array) -> Array:
+        """Return the objective (R,) of coordinates (R, 5)."""
+        return self.objective.score(self.residuals(full), self.weight)
+
     def jacobian(self, full: Array) -> Array:
         """Return the derivatives (R, 5, n) of the residuals by (a, alpha, b, beta, E)."""
-        size, data, law = self.terms(full)
-        return self._jacobian(size, data, 1.0 / law if self.objective.is_log else np.ones_like(law))
+        return self._jacobian(*self.terms(full))
 
-    def _jacobian(self, size: Array, data: Array, scale: Array) -> Array:
+    def _jacobian(self, size: Array, data: Array, law: Array) -> Array:
         out = np.empty((len(size), 5, len(self.x)))
-        np.multiply(size, scale, out=out[:, 0])
+        out[:, 4] = 1.0 / law if self.objective.is_log else 1.0
+        np.multiply(size, out[:, 4], out=out[:, 0])
         np.multiply(out[:, 0], -self.x, out=out[:, 1])
-        np.multiply(data, scale, out=out[:, 2])
+        np.multiply(data, out[:, 4], out=out[:, 2])
         np.multiply(out[:, 2], -self.y, out=out[:, 3])
-        out[:, 4] = scale
         return out
 
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
@@ -155,11 +168,8 @@ class Surface:
         matrix = self.coordinates.matrix()
         size, data, law = self.terms(self.coordinates.full(theta))
         residual = self.objective.residuals(law, self.loss)
-        jacobian = self._jacobian(size, data, 1.0 / law if self.objective.is_log else np.ones_like(law))
-        weight = None if self.weight is None else self.weight[index if len(self.weight) > 1 else slice(None)]
-        psi, slope, value = huber(residual, delta, majorise=majorise)
-        if weight is not None:
-            psi, slope, value = psi * weight, slope * weight, value * weight
+        jacobian = self._jacobian(size, data, law)
+        psi, slope, value = huber(residual, delta, majorise=majorise, weight=weights_of(index, self.weight))
         gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
         if not majorise and self.objective.is_log:
             slope = slope - psi
@@ -177,77 +187,47 @@ class Surface:
             hessian = matrix.T @ hessian @ matrix
         return value.sum(axis=1), gradient, hessian
 
+    def profile(self, count: int) -> tuple[Array, Array]:
+        """Solve for (E, A, B) at ``count`` x ``count`` exponents (alpha = beta when tied), for every row of weights.
 
-EXPONENTS: tuple[float, float] = (0.02, 1.25)
-"""The range of exponents that the grid covers; published laws lie between 0.05 and 0.8."""
-
-_SINGULAR = 1e-13
-
-
-def exponent_grid(count: int) -> Array:
-    """Return ``count`` log-spaced exponents over :data:`EXPONENTS`."""
-    return np.geomspace(*EXPONENTS, count)
-
-
-def profile(
-    x: Array, y: Array, loss: Array, weight: Array, *, count: int, tied: bool = False, floor: float | None = None
-) -> tuple[Array, Array]:
-    """Return the residual sums and the solutions of every node of the grid, for every row of weights.
-
-    Parameters
-    ----------
-    x, y
-        Centred logs of parameters and tokens (n,).
-    loss
-        Losses (n,).
-    weight
-        Weights (R, n): one row for each resample.
-    count
-        Values per exponent.
-    tied
-        Only the diagonal alpha = beta.
-    floor
-        E when it is given; None when it is fitted.
-
-    Returns
-    -------
-    tuple
-        Sums (R, K) and solutions (R, K, 5) in the order ln A', alpha, ln B', beta, E, with A' and B' the terms at
-        the centre of the logs.
-
-    """
-    exponents = exponent_grid(count)
-    u, v = np.exp(-np.outer(exponents, x)), np.exp(-np.outer(exponents, y))
-    target = loss if floor is None else loss - floor
-    if tied:
-        alpha = beta = exponents
-        product = u * v
-        pick_u = pick_v = np.arange(count)
-    else:
-        pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
-        alpha, beta = exponents[pick_u], exponents[pick_v]
-        product = u[pick_u] * v[pick_v]
-    weighted = weight * target
-    ones = weight.sum(axis=1)[:, None]
-    gram = {
-        (0, 0): ones,
-        (0, 1): (weight @ u.T)[:, pick_u],
-        (0, 2): (weight @ v.T)[:, pick_v],
-        (1, 1): (weight @ (u * u).T)[:, pick_u],
-        (1, 2): weight @ product.T,
-        (2, 2): (weight @ (v * v).T)[:, pick_v],
-    }
-    moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
-    total = (weighted * target).sum(axis=1)[:, None]
-    rss, level = _non_negative(gram, moment, total, free=(0, 1, 2) if floor is None else (1, 2))
-    nodes = np.empty((*rss.shape, 5))
-    tiny = 1e-6 * np.mean(loss)  # a term that the grid drops starts the polish small, not at minus infinity
-    nodes[..., 0] = np.log(np.maximum(level[1], tiny))
-    nodes[..., 1] = alpha
-    nodes[..., 2] = np.log(np.maximum(level[2], tiny))
-    nodes[..., 3] = beta
-    nodes[..., 4] = level[0] if floor is None else floor
-    return rss, nodes
+        Returns the residual sums (R, K) and the solutions (R, K, 5) in the order of the coordinates.
+        """
+        x, y, loss, tied, floor = self.x, self.y, self.loss, self.coordinates.tied, self.coordinates.floor
+        weight = np.ones((1, len(loss))) if self.weight is None else self.weight
+        if self.objective.is_log:
+            weight = weight / loss**2
+        exponents = np.geomspace(*_GRID_EXPONENTS, count)
+        u, v = np.exp(-np.outer(exponents, x)), np.exp(-np.outer(exponents, y))
+        target = loss if floor is None else loss - floor
+        if tied:
+            alpha = beta = exponents
+            product = u * v
+            pick_u = pick_v = np.arange(count)
+        else:
+            pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
+            alpha, beta = exponents[pick_u], exponents[pick_v]
+            product = u[pick_u] * v[pick_v]
+        weighted = weight * target
+        ones = weight.sum(axis=1)[:, None]
+        gram = {
+            (0, 0): ones,
+            (0, 1): (weight @ u.T)[:, pick_u],
+            (0, 2): (weight @ v.T)[:, pick_v],
+            (1, 1): (weight @ (u * u).T)[:, pick_u],
+            (1, 2): weight @ product.T,
+            (2, 2): (weight @ (v * v).T)[:, pick_v],
+        }
+        moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
+        total = (weighted * target).sum(axis=1)[:, None]
+        rss, level = _non_negative(gram, moment, total, free=(0, 1, 2) if floor is None else (1, 2))
+        nodes = np.empty((*rss.shape, 5))
+        tiny = 1e-6 * np.mean(loss)  # a term that the grid drops starts the refinement small, not at minus infinity
+        nodes[..., 0] = np.log(np.maximum(level[1], tiny))
+        nodes[..., 1] = alpha
+        nodes[..., 2] = np.log(np.maximum(level[2], tiny))
+        nodes[..., 3] = beta
+        nodes[..., 4] = level[0] if floor is None else floor
+        return rss, nodes
 
 
 def basins(rss: Array, nodes: Array, *, count: int, tied: bool, most: int) -> Array:
@@ -321,12 +301,12 @@ def _regular(determinant: Array, product: Array) -> Array:
     return np.where(determinant > _SINGULAR * product, determinant, np.nan)
 
 
-def polish(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, NDArray[bool_]]:
+def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, NDArray[bool_]]:
     """Descend from each start, through all stages of delta or the last few."""
     spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
     lower, upper = surface.coordinates.bounds(surface.loss)
     deltas = surface.objective.continuation(spread)
-    minimum = minimise(
+    theta, converged = minimise(
         surface,
         surface.coordinates.free(start),
         lower=lower,
@@ -334,10 +314,10 @@ def polish(surface: Surface, start: Array, *, stages: int | None = None) -> tupl
         deltas=deltas if stages is None else deltas[-stages:],
         zero=len(surface.loss) * 1e-31,
     )
-    return surface.coordinates.full(minimum.theta), minimum.converged
+    return surface.coordinates.full(theta), converged
 
 
-def neighbours(surface: Surface, theta: Array) -> Array:
+def _neighbours(surface: Surface, theta: Array) -> Array:
     """Return starts one and two standard errors away along the two least determined directions.
 
     A sum of nearly absolute deviations has many shallow minima along a flat valley of few runs.
@@ -358,37 +338,25 @@ def neighbours(surface: Surface, theta: Array) -> Array:
     return coordinates.full(starts)
 
 
-def pass_through(surface: Surface, theta: Array, lower: Array, upper: Array) -> Array:
+def _least_deviations(surface: Surface, theta: Array) -> Array:
     """Finish least absolute deviations exactly, in the coordinates that are not on a bound."""
     coordinates = surface.coordinates
+    lower, upper = coordinates.bounds(surface.loss)
     start = coordinates.free(theta)
     loose = (start > lower) & (start < upper)
 
-    def place(part: Array) -> Array:
+    def full(part: Array) -> Array:
         free = start.copy()
         free[loose] = np.clip(part, lower[loose], upper[loose])
         return coordinates.full(free[None])
 
     part = refine_l1(
         start[loose],
-        residuals=lambda part: surface.residuals(place(part))[0],
-        jacobian=lambda part: (coordinates.matrix().T @ surface.jacobian(place(part))[0])[loose],
+        residuals=lambda part: surface.residuals(full(part))[0],
+        jacobian=lambda part: (coordinates.matrix().T @ surface.jacobian(full(part))[0])[loose],
         weight=np.ones(len(surface.loss)) if surface.weight is None else surface.weight[0],
     )
-    return place(part)[0]
-
-
-_NODES, _BASINS = 28, 3
-
-_EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
-
-_RESAMPLE_NODES = 16
-
-_BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
-
-_Part = TypeVar("_Part")
-
-_Done = TypeVar("_Done")
+    return full(part)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -407,10 +375,8 @@ class Solution:
         Whether the descent ended at a stationary point.
     bounds
         The coefficients that ended on a bound of the search: ``"alpha"``, ``"E"``, ...
-    start_score
-        The objective at the best node of the grid, never below ``score``.
     basins
-        How many local minima of the grid were polished.
+        How many local minima of the grid were refined.
 
     """
 
@@ -420,7 +386,6 @@ class Solution:
     residuals: Array
     converged: bool
     bounds: tuple[str, ...]
-    start_score: float
     basins: int
     objective: Objective
     coordinates: Coordinates
@@ -430,25 +395,24 @@ class Solution:
         """The fitted law in raw units."""
         return law_at(self.theta, self.centre)
 
+    def refit(self, points: Points) -> Solution:
+        """Fit other runs with the same objective and form."""
+        form = self.coordinates
+        return fit_additive(points, objective=self.objective, tied=form.tied, floor=form.floor)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Refits:
     """The optima of many reweighted copies of the same runs: one row each.
 
-    ``theta`` (R, 5) is in the coordinates of :class:`Solution`; ``at_bound`` (R, 5) marks coefficients on a
-    bound; ``converged`` (R,) the descents that ended at a stationary point.
+    ``draws`` (R, 5) are ln A, ln B, E, alpha and beta in raw units; ``at_bound`` (R, 5) marks A, alpha, B, beta and E
+    on a bound; ``converged`` (R,) the descents that ended at a stationary point.
     """
 
-    theta: Array
-    centre: tuple[float, float]
+    draws: Array
     score: Array
     converged: NDArray[bool_]
     at_bound: NDArray[bool_]
-
-    def raw(self) -> Array:
-        """Return rows of (ln A, ln B, E, alpha, beta) in raw units."""
-        a, alpha, b, beta, floor = self.theta.T
-        return np.stack([a + alpha * self.centre[0], b + beta * self.centre[1], floor, alpha, beta], axis=1)
 
 
 def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
@@ -497,29 +461,25 @@ def fit_additive(
     objective = objective or Objective()
     coordinates = Coordinates(tied=tied, floor=floor)
     _check(points, coordinates)
-    surface = _surface(points, objective, coordinates)
-    rss, nodes = _profile(points, objective, coordinates, points.weight, count=_NODES)
+    surface = Surface.of(points, objective, coordinates)
+    rss, nodes = surface.profile(_NODES)
     start = basins(rss[0], nodes[0], count=_NODES, tied=tied, most=_BASINS)
-    first = objective.score(surface.residuals(start), points.weight)
-    theta, converged = polish(surface, start)
+    theta, converged = _refine(surface, start)
     if len(points) <= _EXPLORED:
-        best = int(np.argmin(objective.score(surface.residuals(theta), points.weight)))
-        again, settled = polish(surface, neighbours(surface, theta[best]), stages=2)
-        theta, converged = np.concatenate([theta, again]), np.concatenate([converged, settled])
-    scores = objective.score(surface.residuals(theta), points.weight)
-    best = int(np.argmin(scores))
-    lower, upper = coordinates.bounds(points.loss)
-    if objective.robust == "l1":
-        theta[best] = pass_through(surface, theta[best], lower, upper)
-        scores[best] = objective.score(surface.residuals(theta[best : best + 1])[0], points.weight)
+        best = int(np.argmin(surface.score(theta)))
+        again, ended = _refine(surface, _neighbours(surface, theta[best]), stages=2)
+        theta, converged = np.concatenate([theta, again]), np.concatenate([converged, ended])
+    best = int(np.argmin(surface.score(theta)))
+    optimum = theta[best] if objective.robust != "l1" else _least_deviations(surface, theta[best])
+    residuals = surface.residuals(optimum[None])[0]
+    at_bound = coordinates.at_bound(optimum[None], points.loss)[0]
     return Solution(
-        theta=theta[best],
+        theta=optimum,
         centre=points.centre,
-        score=float(scores[best]),
-        residuals=surface.residuals(theta[best : best + 1])[0],
+        score=float(objective.score(residuals, points.weight)),
+        residuals=residuals,
         converged=bool(converged[best]),
-        bounds=_names(_on_bound(theta[best : best + 1], coordinates, lower, upper)[0]),
-        start_score=float(np.min(first)),
+        bounds=tuple(name for name, hit in zip(_NAMES, at_bound, strict=True) if hit),
         basins=len(start),
         objective=objective,
         coordinates=coordinates,
@@ -548,14 +508,18 @@ def refit_additive(
         if progress is not None:
             progress(min(len(found) * block, len(weight)))
     theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
-    coordinates = base.coordinates
+    a, alpha, b, beta, floor = theta.T
+    x, y = points.centre
     return Refits(
-        theta=theta,
-        centre=points.centre,
+        draws=np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1),
         score=score,
         converged=converged,
-        at_bound=_on_bound(theta, coordinates, *coordinates.bounds(points.loss)),
+        at_bound=base.coordinates.at_bound(theta, points.loss),
     )
+
+
+_Part = TypeVar("_Part")
+_Done = TypeVar("_Done")
 
 
 def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) -> Iterator[_Done]:
@@ -578,20 +542,18 @@ def _refit_block(
     points: Points, base: Solution, weight: Array | NDArray[uint16]
 ) -> tuple[Array, NDArray[bool_], Array]:
     """Return the parameters, whether they converged, and the scores of a block of copies."""
-    objective, coordinates = base.objective, base.coordinates
-    lower, upper = coordinates.bounds(points.loss)
+    coordinates = base.coordinates
     rows = np.asarray(weight, dtype=np.float64)  # a block at a time: all of them as floats are 8 times larger
     rows = rows if points.weight is None else rows * points.weight
-    surface = _surface(points, objective, coordinates, weight=rows)
-    rss, nodes = _profile(points, objective, coordinates, rows, count=_RESAMPLE_NODES)
+    surface = Surface.of(points, base.objective, coordinates, weight=rows)
+    rss, nodes = surface.profile(_RESAMPLE_NODES)
     best = np.argmin(rss, axis=1)
-    own = coordinates.full(np.clip(coordinates.free(nodes[np.arange(len(best)), best]), lower, upper))
+    own = coordinates.free(nodes[np.arange(len(best)), best])
+    own = coordinates.full(np.clip(own, *coordinates.bounds(points.loss)))
     common = np.broadcast_to(base.theta, own.shape)
-    own_score = objective.score(surface.residuals(own), rows)
-    common_score = objective.score(surface.residuals(common), rows)
-    start = np.where((common_score <= own_score)[:, None], common, own)
-    theta, converged = polish(surface, start)
-    return theta, converged, objective.score(surface.residuals(theta), rows)
+    start = np.where((surface.score(common) <= surface.score(own))[:, None], common, own)
+    theta, converged = _refine(surface, start)
+    return theta, converged, surface.score(theta)
 
 
 def _check(points: Points, coordinates: Coordinates) -> None:
@@ -603,33 +565,3 @@ def _check(points: Points, coordinates: Coordinates) -> None:
     floor = coordinates.floor
     if floor is not None and not 0 <= floor < float(np.min(points.loss)):
         raise UsageError(f"a floor of {floor:g} is not between 0 and the smallest loss {np.min(points.loss):g}")
-
-
-def _surface(
-    points: Points, objective: Objective, coordinates: Coordinates, *, weight: Array | None = None
-) -> Surface:
-    x, y = points.logs
-    rows = weight if weight is not None else None if points.weight is None else points.weight[None]
-    return Surface(x=x, y=y, loss=points.loss, objective=objective, coordinates=coordinates, weight=rows)
-
-
-def _profile(
-    points: Points, objective: Objective, coordinates: Coordinates, weight: Array | None, *, count: int
-) -> tuple[Array, Array]:
-    x, y = points.logs
-    rows = np.ones((1, len(points))) if weight is None else np.atleast_2d(weight)
-    if objective.is_log:
-        rows = rows / points.loss**2
-    return profile(x, y, points.loss, rows, count=count, tied=coordinates.tied, floor=coordinates.floor)
-
-
-def _on_bound(theta: Array, coordinates: Coordinates, lower: Array, upper: Array) -> NDArray[bool_]:
-    free = coordinates.free(theta)
-    width = 1e-9 * (upper - lower)
-    hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
-    out: NDArray[bool_] = (hit @ coordinates.matrix().T) > 0
-    return out
-
-
-def _names(at_bound: NDArray[bool_]) -> tuple[str, ...]:
-    return tuple(name for name, hit in zip(("A", "alpha", "B", "beta", "E"), at_bound, strict=True) if hit)

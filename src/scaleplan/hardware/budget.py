@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
-from scaleplan.record import Record
+from scaleplan.record import Record, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,17 +63,53 @@ class BudgetRequest(Record):
 
     """
 
-    flops: float | None = None
-    gpu_hours: float | None = None
-    gpus: float | None = None
-    time: float | None = None
-    cost: float | None = None
-    price: float | str | None = None
-    gpu: str | None = None
-    mfu: float | None = None
-    precision: str | None = None
-    profile: str | None = None
-    goodput: float | None = None
+    gpu: str | None = option(
+        "hardware", "text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.", setting=True
+    )
+    mfu: float | None = option(
+        "hardware",
+        "fraction",
+        metavar="F",
+        help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
+        setting=True,
+    )
+    goodput: float | None = option(
+        "hardware", "fraction", metavar="F", help="Share of the paid time that trains.", setting=True
+    )
+    precision: str | None = option(
+        "hardware",
+        "text",
+        metavar="NAME",
+        help="Precision of the matrix products: bf16, fp16, fp8, …",
+        setting=True,
+    )
+    profile: str | None = option(
+        "hardware",
+        "text",
+        metavar="NAME",
+        help="Utilisation to assume: benchmark, typical or end-to-end.",
+        setting=True,
+    )
+    price: float | str | None = option(
+        "hardware",
+        "usd_per_hour",
+        metavar="USD/H",
+        help="Price of one accelerator-hour, or the name of a price preset.",
+        setting=True,
+    )
+    flops: float | None = option(
+        "budget", "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
+    )
+    gpu_hours: float | None = option(
+        "budget", "hours", metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'."
+    )
+    gpus: float | None = option(
+        "budget", "integer", metavar="N", help="Number of accelerators; a budget together with --time."
+    )
+    time: float | None = option(
+        "budget", "seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h."
+    )
+    cost: float | None = option("budget", "usd", metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")
     power: PowerDraw | None = None
 
     def source(self) -> str:

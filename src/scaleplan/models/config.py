@@ -25,11 +25,8 @@ MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
 def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, object], str]:
     """Return the configuration and the name to show for it.
 
-    Parameters
-    ----------
-    source
-        A path to a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``),
-        or a mapping that was read already.
+    ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), or a
+    mapping that was read already.
 
     Raises
     ------
@@ -117,15 +114,8 @@ class Windows(TypedDict):
 class Fields:
     """A model config with typed getters; a null counts as absent.
 
-    Parameters
-    ----------
-    data
-        The JSON object.
-    source
-        Its name in errors.
-    defaults
-        What the reference implementation assumes for fields that published configs leave out.
-
+    ``source`` is its name in errors; ``defaults`` are what the reference implementation assumes for fields that
+    published configs leave out.
     """
 
     __slots__ = ("_table", "data", "source")

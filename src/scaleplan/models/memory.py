@@ -70,16 +70,13 @@ STATES_SHARE = 0.8
 need at least 16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class States:
-    """Bytes per parameter of one way to train, and their source."""
+    """Bytes per parameter of one way to train."""
 
-    name: str
     weights: float
     gradients: float
     optimizer: float
-    title: str
-    source: str
 
     @property
     def total(self) -> float:
@@ -104,23 +101,18 @@ class States:
         )
 
 
-_MEGATRON = "Megatron-LM, distributed optimizer"
-
 STATES = {
-    name: States(name=name, weights=weights, gradients=gradients, optimizer=optimizer, title=title, source=source)
-    for name, weights, gradients, optimizer, title, source in (
-        ("mixed", 2, 2, 12, "16-bit weights and gradients, fp32 master and Adam", "ZeRO, arXiv:1910.02054, 3.1"),
-        ("mixed-fp32-grads", 2, 4, 12, "16-bit weights, fp32 gradients, master and Adam", _MEGATRON),
-        ("mixed-fp16-megatron", 2, 2, 16, "fp16 weights and gradients with fp32 copies of both", _MEGATRON),
-        ("fp32", 4, 4, 8, "all in fp32, Adam", "two fp32 moments beside fp32 weights and gradients"),
-        ("bf16", 2, 2, 4, "all in bf16, Adam without a master copy", "two bf16 moments"),
-        ("8bit-adam", 2, 2, 6, "as mixed, with 8-bit moments", "Dettmers et al. 2021, arXiv:2110.02861"),
-        ("momentum", 2, 2, 8, "as mixed, with one fp32 moment: SGD or Muon", "one moment instead of Adam's two"),
-        ("fp8", 1, 4, 8, "fp8 weights, fp32 gradients and master, bf16 moments", "arXiv:2412.19437, 3.3"),
-        ("offload", 2, 2, 0, "as mixed, optimizer in host memory (slow)", "ZeRO-Offload, arXiv:2101.06840"),
-    )
+    "mixed": States(2, 2, 12),  # 16-bit weights and gradients, fp32 master and Adam; ZeRO, arXiv:1910.02054, 3.1
+    "mixed-fp32-grads": States(2, 4, 12),  # 16-bit weights, the rest in fp32; Megatron-LM, distributed optimizer
+    "mixed-fp16-megatron": States(2, 2, 16),  # fp16 weights and gradients with fp32 copies of both; Megatron-LM
+    "fp32": States(4, 4, 8),  # two fp32 moments of Adam beside fp32 weights and gradients
+    "bf16": States(2, 2, 4),  # all in bf16, Adam without a master copy
+    "8bit-adam": States(2, 2, 6),  # as mixed, with 8-bit moments; Dettmers et al. 2021, arXiv:2110.02861
+    "momentum": States(2, 2, 8),  # as mixed, with one fp32 moment instead of Adam's two: SGD or Muon
+    "fp8": States(1, 4, 8),  # fp8 weights, fp32 gradients and master, bf16 moments; arXiv:2412.19437, 3.3
+    "offload": States(2, 2, 0),  # as mixed, the optimizer in host memory (slow); ZeRO-Offload, arXiv:2101.06840
 }
-"""The ways to train, by name."""
+"""The ways to train, by name, with the sources of their bytes."""
 
 
 def states_of(name: str) -> States:
@@ -157,22 +149,8 @@ def layer_activations(
 ) -> Activations:
     """Return the bytes of activations per token in one layer, on one of ``tensor`` devices that share it.
 
-    Parameters
-    ----------
-    architecture
-        The model.
-    sequence
-        Tokens of the whole sequence, which standard attention has scores with.
-    recompute
-        ``none``, ``selective`` or ``full``.
-    tensor
-        Tensor-parallel devices.
-    sequence_parallel
-        Whether they split the norms and the residual stream too, along the sequence.
-    flash
-        Whether attention is fused, so that its scores are never stored.
-    dropout
-        Whether dropout masks are kept.
+    With ``sequence_parallel`` they split the norms and the residual stream too, along the sequence. Without ``flash``
+    (fused attention) the scores with all tokens of the ``sequence`` are stored; with ``dropout`` its masks are.
 
     Raises
     ------
@@ -333,18 +311,11 @@ def _stage(a: Architecture, training: Training, parallel: Parallel, *, last: boo
     held = [
         plain * dense + routed * expert
         for dense, expert in zip(
-            states.shared(parallel.zero, share),
-            states.shared(parallel.zero, share / parallel.expert),
-            strict=True,
+            states.shared(parallel.zero, share), states.shared(parallel.zero, share / parallel.expert), strict=True
         )
     ]
     tokens = training.micro_batch * training.sequence / parallel.context
-    layer = layer_activations(
-        a,
-        sequence=training.sequence,
-        recompute=training.recompute,
-        tensor=parallel.tensor,
-    )
+    layer = layer_activations(a, sequence=training.sequence, recompute=training.recompute, tensor=parallel.tensor)
     activations = tokens * (layer.kept * _layers_in_flight(a, training, parallel, last=last) + layer.working)
     return Memory.of(
         weights=held[0],
@@ -405,22 +376,10 @@ def serving_memory(
     weight_bytes: float = 2.0,
     cache_bytes: float = 2.0,
 ) -> Memory:
-    """Return the memory of each of ``devices`` tensor-parallel devices that serve a model.
+    """Return the memory of each of ``devices`` tensor-parallel devices that serve ``sequences`` of a model at once.
 
-    Parameters
-    ----------
-    architecture
-        The model.
-    context
-        Tokens that each sequence may grow to.
-    sequences
-        Sequences at once.
-    devices
-        Devices that share the weights; the cache is shared by as many as there are key-value heads, and a latent
-        cache by none.
-    weight_bytes, cache_bytes
-        Bytes of a weight (2 for 16 bits, 1 for 8, 0.5 for 4) and of a cached value.
-
+    Each sequence may grow to ``context`` tokens. The devices share the weights; the cache is shared by as many as
+    there are key-value heads, and a latent cache by none.
     """
     a = architecture
     ways = 1 if a.latent else min(devices, a.kv_heads)
@@ -462,14 +421,14 @@ def typical(params: float) -> Architecture:
     )
 
 
-def device_bytes(params: float, *, gpus: int, sequence: int, linked: int = 1, states: str = DEFAULT_STATES) -> float:
+def device_bytes(params: float, *, gpus: int, sequence: int, linked: int = 1) -> float:
     """Return the least memory of each of ``gpus`` devices that train so many parameters.
 
     All states are shared, everything is recomputed, one sequence is in work; of ``linked`` devices 1, 2, 4 or 8 may
     share each layer.
     """
     model = typical(params)
-    training = Training(sequence=sequence, states=states, recompute="full")
+    training = Training(sequence=sequence, recompute="full")
     return min(
         training_memory(model, training, Parallel(data=gpus // ways, tensor=ways, zero=3 if gpus > ways else 0)).total
         for ways in (1, 2, 4, 8)
@@ -477,16 +436,14 @@ def device_bytes(params: float, *, gpus: int, sequence: int, linked: int = 1, st
     )
 
 
-def largest_params(
-    memory_bytes: float, *, gpus: int, sequence: int, linked: int = 1, states: str = DEFAULT_STATES
-) -> float:
+def largest_params(memory_bytes: float, *, gpus: int, sequence: int, linked: int = 1) -> float:
     """Return the largest size whose memory on each device is at most ``memory_bytes``; 0 for none.
 
     The other arguments are those of :func:`device_bytes`.
     """
 
     def needed(log_params: float) -> float:
-        return device_bytes(math.exp(log_params), gpus=gpus, sequence=sequence, linked=linked, states=states)
+        return device_bytes(math.exp(log_params), gpus=gpus, sequence=sequence, linked=linked)
 
     low, high = math.log(1e5), math.log(1e15)
     if needed(low) > memory_bytes:

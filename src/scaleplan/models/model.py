@@ -130,10 +130,7 @@ class Model:
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""
         return ModelSummary(
-            source=self.source,
-            **self.sizes(),
-            notes=self.notes,
-            windowed_layers=self.architecture.windowed_layers,
+            source=self.source, **self.sizes(), notes=self.notes, windowed_layers=self.architecture.windowed_layers
         )
 
     def to_dict(self) -> dict[str, object]:

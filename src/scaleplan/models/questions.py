@@ -1,4 +1,7 @@
-"""The Python API of models: a config or a size in the words of the options → what it amounts to."""
+"""Answer questions about a model in the options of the command line: its counts, a shape of a size, its memory.
+
+The functions are the Python API; amounts are texts or numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import QuantityError, UsageError, quote
-from scaleplan.models.layout import Wishes, serving_needs, training_needs
-from scaleplan.models.model import Model, read_model
+from scaleplan.hardware.accelerators import Accelerators
+from scaleplan.models.layout import FixedLayout, MemorySummary, fewest_devices, find_layout, linked_devices
+from scaleplan.models.memory import DEFAULT_STATES, USABLE, Training, serving_memory, training_memory
+from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
@@ -15,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scaleplan.models.layout import MemorySummary
+    from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.shape import Shape
 
 __all__ = ["Amount", "memory", "model", "shape", "whole"]
 
 Amount = str | float
-"""An amount as a person gives it: ``"7B"``, ``"8k"``, or a number."""
+"""An amount: ``"7B"``, ``"8k"``, or a number."""
 
 
 def whole(amount: Amount | None, *, what: str) -> int | None:
@@ -35,16 +40,18 @@ def whole(amount: Amount | None, *, what: str) -> int | None:
     """
     if amount is None:
         return None
-    value = parse_count(amount, what="tokens") if what == "context" else parse_integer(amount)
-    if value % 1 or value < 1:
+    if what != "context":
+        return parse_integer(amount)
+    tokens = parse_count(amount, what="tokens")
+    if tokens % 1:
         raise UsageError(f"{what} {quote(amount)} is not a whole number of at least 1")
-    return int(value)
+    return int(tokens)
 
 
 def model(
     source: str | Path | Mapping[str, object], *, arch: str | None = None, context: Amount | None = None
 ) -> Model:
-    """Return what a model config amounts to: exact parameters, training FLOP per token, cache.
+    """Read a model config: exact parameters, training FLOP per token, cache.
 
     Parameters
     ----------
@@ -142,7 +149,7 @@ def memory(
     context, batch, micro_batch
         Tokens of a sequence and of a step, and sequences that a device takes at once.
     states, recompute, zero, tensor, pipeline, context_parallel, expert
-        What of the layout must be as given.
+        The parts of the layout that must be as given.
     serve, sequences, weight_bits, cache_bits
         For serving: sequences at once, bits of a weight and of a cached value (16).
 
@@ -158,8 +165,6 @@ def memory(
     2
 
     """
-    from scaleplan.hardware.accelerators import Accelerators
-
     found = source if isinstance(source, Model) else _sized(source)
     device = None if gpu is None else Accelerators().get(gpu)
     devices, length = whole(gpus, what="gpus"), whole(context, what="context")
@@ -167,24 +172,24 @@ def memory(
         layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
         if any(value is not None for value in layout):
             raise UsageError("serving has no training layout", hint="give --gpus, --sequences and bits only")
-        return serving_needs(
+        return _serving(
             found,
-            accelerator=device,
-            gpus=devices,
-            sequence=length,
+            device,
+            gpus=devices or 1,
+            sequence=length or found.architecture.context or DEFAULT_CONTEXT,
             sequences=whole(sequences, what="sequences") or 1,
             weight_bits=16.0 if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
-    return training_needs(
+    return _training(
         found,
-        accelerator=device,
+        device,
         gpus=devices,
-        sequence=length,
+        sequence=length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
         batch_tokens=None if batch is None else parse_count(batch, what="tokens"),
-        wishes=Wishes(
+        fixed=FixedLayout(
             states=states,
             recompute=recompute,
             tensor=whole(tensor, what="tensor"),
@@ -194,6 +199,97 @@ def memory(
             zero=_stage(zero),
             micro_batch=whole(micro_batch, what="micro_batch"),
         ),
+    )
+
+
+def _serving(
+    model: Model,
+    device: Accelerator | None,
+    *,
+    gpus: int,
+    sequence: int,
+    sequences: int,
+    weight_bits: float,
+    cache_bits: float,
+) -> MemorySummary:
+    held = serving_memory(
+        model.architecture,
+        context=sequence,
+        sequences=sequences,
+        devices=gpus,
+        weight_bytes=weight_bits / 8,
+        cache_bytes=cache_bits / 8,
+    )
+    return MemorySummary(
+        model=model.source,
+        params=model.params,
+        purpose="serving",
+        gpu=device.id if device else None,
+        gpus=gpus,
+        memory_bytes=device.memory_bytes if device else None,
+        fits=held.total <= USABLE * device.memory_bytes if device else None,
+        memory=held,
+        sequence=sequence,
+        sequences=sequences,
+    )
+
+
+def _training(
+    model: Model,
+    device: Accelerator | None,
+    *,
+    gpus: int | None,
+    sequence: int,
+    batch_tokens: float | None,
+    fixed: FixedLayout,
+) -> MemorySummary:
+    """Lay the model out on known devices, one sequence each by default; else divide it as the fixed parts say."""
+    largest = fewest = None
+    if device is None:
+        parallel = fixed.parallel(gpus)
+        training = Training(
+            sequence=sequence,
+            micro_batch=fixed.micro_batch or 1,
+            accumulation=parallel.pipeline,
+            states=fixed.states or DEFAULT_STATES,
+            recompute=fixed.recompute or "none",
+        )
+    else:
+        memory, linked = device.memory_bytes, linked_devices(device)
+        try:
+            fewest = fewest_devices(model.architecture, memory_bytes=memory, linked=linked, sequence=sequence)
+        except UsageError:  # one sequence is too long for any number of them
+            if gpus is None:
+                raise
+        devices = gpus or fewest or 1
+        layout = find_layout(
+            model.architecture,
+            gpus=devices,
+            memory_bytes=memory,
+            linked=linked,
+            sequence=sequence,
+            batch_tokens=batch_tokens or devices * sequence,
+            fixed=fixed,
+        )
+        training, parallel, largest = layout.training, layout.parallel, layout.largest_micro_batch
+    held = training_memory(model.architecture, training, parallel)
+    return MemorySummary(
+        model=model.source,
+        params=model.params,
+        purpose="training",
+        gpu=device.id if device else None,
+        gpus=parallel.devices,
+        memory_bytes=device.memory_bytes if device else None,
+        fits=held.fits(device.memory_bytes) if device else None,
+        memory=held,
+        sequence=sequence,
+        parallel=parallel,
+        states=training.states,
+        recompute=training.recompute,
+        micro_batch=training.micro_batch,
+        largest_micro_batch=largest,
+        accumulation=training.accumulation,
+        fewest_devices=fewest,
     )
 
 
@@ -209,13 +305,12 @@ def _stage(zero: Amount | None) -> int | None:
 
 def _sized(source: Amount | Path | Mapping[str, object]) -> Model:
     """Return the model of a config, or of a size: a text that reads as a count is one."""
-    if isinstance(source, str | int | float):
-        try:
-            params = parse_count(source, what="params")
-        except QuantityError:
-            if not isinstance(source, str):
-                raise
-        else:
-            return replace(find_shape(params).model, source=f"{source} in the llama style")
+    if not isinstance(source, str | int | float):
         return read_model(source)
-    return read_model(source)
+    try:
+        params = parse_count(source, what="params")
+    except QuantityError:
+        if not isinstance(source, str):
+            raise
+        return read_model(source)
+    return replace(find_shape(params).model, source=f"{source} in the llama style")

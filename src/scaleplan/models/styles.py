@@ -1,6 +1,6 @@
 """How families shape their models: their styles, the usual proportions, and the shapes of published models.
 
-A :class:`Style` holds a family's habits (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
+A :class:`Style` holds a family's choices (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
 sizes by that family's field names. A new style is one entry of :data:`STYLES`.
 """
 
@@ -57,7 +57,7 @@ def usual_width(params: float, *, aspect: float, per_square: float, tables: floa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleSizes:
-    """The numbers that make a model of a style."""
+    """The dimensions of a model of a style."""
 
     width: int
     layers: int
@@ -72,49 +72,34 @@ class StyleSizes:
     experts_per_token: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Style:
-    """The habits of a family.
-
-    Parameters
-    ----------
-    model_type, model_class
-        The names in the config.
-    vocab, context
-        Defaults for the token table and the longest context.
-    tied
-        Whether the head is the token table; ``small`` below 3e9 parameters.
-    kv
-        ``full`` heads, groups of 8 heads (``eight``), ``half`` of the heads, or ``large``: groups from
-        7e9 parameters.
-    heads
-        ``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma);
-        ``free`` has at least 16 heads of 128 whatever the width (Qwen 3).
-    matrices
-        Matrices in a feed-forward block.
-    experts, experts_per_token
-        For mixtures; 0 for dense models.
-    extra
-        Further fields of the config.
-
-    """
+    """How a family shapes its models: the names in its configs, its defaults, and how it chooses the rest."""
 
     model_type: str
     model_class: str
     vocab: int
     context: int
     tied: Literal["always", "never", "small"] = "small"
+    """Whether the head is the token table; ``small`` below 3e9 parameters."""
     kv: Literal["full", "eight", "half", "large"] = "large"
+    """``full`` heads, groups of 8 heads, ``half`` of the heads, or ``large``: groups from 7e9 parameters."""
     heads: Literal["split", "wide", "free"] = "split"
+    """``split`` shares the width in heads of 64 or 128; ``wide`` has heads of 256 in wide models (Gemma); ``free``
+    has at least 16 heads of 128 whatever the width (Qwen 3)."""
     matrices: int = 3
+    """Matrices in a feed-forward block."""
     experts: int = 0
     experts_per_token: int = 0
     extra: Mapping[str, object] = field(default_factory=dict)
+    """Further fields of the config."""
 
     def ties(self, params: float) -> bool:
         """Return whether a model of this size has one token table."""
         return self.tied == "always" or (self.tied == "small" and params < _TIED_BELOW)
 
+
+_SILU = {"hidden_act": "silu", "attention_bias": False}
 
 # Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
 STYLES: dict[str, Style] = {
@@ -138,21 +123,8 @@ STYLES: dict[str, Style] = {
         matrices=2,
         extra={"hidden_act": "gelu", "use_parallel_residual": True},
     ),
-    "llama": Style(
-        model_type="llama",
-        model_class="LlamaForCausalLM",
-        vocab=32000,
-        context=4096,
-        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
-    ),
-    "llama3": Style(
-        model_type="llama",
-        model_class="LlamaForCausalLM",
-        vocab=128256,
-        context=8192,
-        kv="eight",
-        extra={"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
-    ),
+    "llama": Style("llama", "LlamaForCausalLM", 32000, 4096, extra={**_SILU, "mlp_bias": False}),
+    "llama3": Style("llama", "LlamaForCausalLM", 128256, 8192, kv="eight", extra={**_SILU, "mlp_bias": False}),
     "mistral": Style(
         model_type="mistral",
         model_class="MistralForCausalLM",
@@ -162,23 +134,8 @@ STYLES: dict[str, Style] = {
         kv="eight",
         extra={"hidden_act": "silu", "sliding_window": None},
     ),
-    "qwen2": Style(
-        model_type="qwen2",
-        model_class="Qwen2ForCausalLM",
-        vocab=151936,
-        context=32768,
-        kv="eight",
-        extra={"hidden_act": "silu"},
-    ),
-    "qwen3": Style(
-        model_type="qwen3",
-        model_class="Qwen3ForCausalLM",
-        vocab=151936,
-        context=32768,
-        kv="eight",
-        heads="free",
-        extra={"hidden_act": "silu", "attention_bias": False},
-    ),
+    "qwen2": Style("qwen2", "Qwen2ForCausalLM", 151936, 32768, kv="eight", extra={"hidden_act": "silu"}),
+    "qwen3": Style("qwen3", "Qwen3ForCausalLM", 151936, 32768, kv="eight", heads="free", extra=_SILU),
     "gemma2": Style(
         model_type="gemma2",
         model_class="Gemma2ForCausalLM",
@@ -189,15 +146,7 @@ STYLES: dict[str, Style] = {
         heads="wide",
         extra={"hidden_activation": "gelu_pytorch_tanh", "sliding_window": 4096},
     ),
-    "olmo2": Style(
-        model_type="olmo2",
-        model_class="Olmo2ForCausalLM",
-        vocab=100352,
-        context=4096,
-        tied="never",
-        kv="full",
-        extra={"hidden_act": "silu", "attention_bias": False},
-    ),
+    "olmo2": Style("olmo2", "Olmo2ForCausalLM", 100352, 4096, tied="never", kv="full", extra=_SILU),
     "mixtral": Style(
         model_type="mixtral",
         model_class="MixtralForCausalLM",
@@ -218,7 +167,7 @@ STYLES: dict[str, Style] = {
         kv="full",
         experts=64,
         experts_per_token=8,
-        extra={"hidden_act": "silu", "attention_bias": False},
+        extra=_SILU,
     ),
     "qwen3_moe": Style(
         model_type="qwen3_moe",
@@ -230,7 +179,7 @@ STYLES: dict[str, Style] = {
         heads="free",
         experts=128,
         experts_per_token=8,
-        extra={"hidden_act": "silu", "attention_bias": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+        extra={**_SILU, "decoder_sparse_step": 1, "mlp_only_layers": []},
     ),
 }
 
@@ -285,7 +234,7 @@ def head_counts(style: Style, width: int, *, smallest: int) -> tuple[int, int] |
 
 
 def kv_head_count(style: Style, heads: int, params: float, *, tensor_parallel: int) -> int:
-    """Return the key and value heads by the style's habit, a divisor of the heads that the ranks share evenly."""
+    """Return the key and value heads of the style, a divisor of the heads that the ranks share evenly."""
     kind = style.kv
     if kind == "large":
         kind = "eight" if params >= _GROUPED_FROM else "full"

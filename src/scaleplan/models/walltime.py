@@ -1,4 +1,4 @@
-"""How fast could a run be at all? The least wall-clock time of a model, a batch and a device, and what sets it.
+"""Estimate the least wall-clock time of a run by its model, batch and device, and what limits it.
 
 A step cannot be shorter than its compute on as many devices as the batch feeds, than the chain of kernels and
 collectives that depend on each other, or than the movement of weights, states and gradients. Erdil and
@@ -11,57 +11,46 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.models.count import count
-from scaleplan.models.layout import most_devices
 from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.memory import Parallel
 
-__all__ = ["Latency", "LeastTime", "Machine", "beyond_utilisation", "least_time"]
+__all__ = ["LeastTime", "Machine", "beyond_utilisation", "least_time", "most_devices", "step_latency"]
 
 _DAY = 86_400.0
 
 _LIMIT_FLOPS, _LIMIT_DAYS = 1e28, 90.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Seconds that no bandwidth shortens.
+_COLLECTIVE, _KERNEL, _KERNELS, _UPDATE = 15e-6, 4.5e-6, 8, 3e-3
 
-    A step has ``2 L (2 collective + kernels * kernel) + optimizer`` of them in a row: forward and backward, two
-    tensor-parallel collectives a layer (10 to 20 us in a server), 6 to 10 kernels of 4 to 5 us, and 1 to 5 ms for
-    the update; 10 to 20 ms for 100 layers.
+
+def step_latency(layers: int) -> float:
+    """Return the seconds of a step that no bandwidth shortens: ``2 L (2 collective + kernels * kernel) + update``.
+
+    Forward and backward, two tensor-parallel collectives a layer (10 to 20 us in a server), 6 to 10 kernels of 4 to
+    5 us, and 1 to 5 ms for the update; 10 to 20 ms for 100 layers.
     """
+    return 2 * layers * (2 * _COLLECTIVE + _KERNELS * _KERNEL) + _UPDATE
 
-    collective: float = 15e-6
-    kernel: float = 4.5e-6
-    kernels: int = 8
-    optimizer: float = 3e-3
 
-    def step(self, layers: int) -> float:
-        """Return the least seconds of a step of a model of so many layers."""
-        return 2 * layers * (2 * self.collective + self.kernels * self.kernel) + self.optimizer
+def most_devices(*, batch_tokens: float, sequence: int, replica: int, micro_batches: int = 1) -> float:
+    """Return the devices that a batch can feed: ``t p c * B / (T m)`` with m micro-batches of one sequence."""
+    return replica * batch_tokens / sequence / micro_batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One device, and its share of the network.
-
-    Parameters
-    ----------
-    flops_per_second
-        What it achieves: peak times utilisation while training.
-    bandwidth
-        Bytes per second of its memory.
-    network
-        Bytes per second between servers, each way; 50 GB/s is a 400 Gb/s port for each device.
-
-    """
+    """One device, and its share of the network."""
 
     flops_per_second: float
+    """What it achieves: peak times utilisation while training."""
     bandwidth: float
+    """Bytes per second of its memory."""
     network: float = 50e9
+    """Bytes per second between servers, each way; 50 GB/s is a 400 Gb/s port for each device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,22 +81,11 @@ def least_time(
     sequence: int,
     parallel: Parallel,
     gpus: float | None = None,
-    latency: Latency | None = None,
 ) -> LeastTime:
-    """Return the least time of a run.
+    """Return the least time of a run of ``flops`` on ``tokens``, in steps of ``batch_tokens``.
 
-    Parameters
-    ----------
-    architecture, machine
-        The model and the device.
-    flops, tokens, batch_tokens, sequence
-        Compute and tokens of the run, tokens of a step and of a sequence.
-    parallel
-        How a replica is divided; its ``data`` plays no part, a replica takes at least one sequence.
-    gpus
-        Devices at hand; None for as many as the batch feeds.
-    latency
-        Seconds that no bandwidth shortens.
+    A replica takes at least one sequence; the ``data`` of ``parallel`` plays no part. ``gpus`` are the devices at
+    hand, None for as many as the batch feeds.
 
     """
     steps = tokens / batch_tokens
@@ -115,7 +93,7 @@ def least_time(
     most = max(most, float(parallel.replica))
     devices = most if gpus is None else min(gpus, most)
     compute = flops / steps / (devices * machine.flops_per_second)
-    waits = (latency or Latency()).step(architecture.layers)
+    waits = step_latency(architecture.layers)
     moved = _movement(architecture, machine, parallel, devices)
     slowest = max(compute, waits, moved)
     if slowest == compute:

@@ -61,6 +61,11 @@ class Frontier(ABC):
     def overhead_of_size(self, flops: float, factor: float) -> float | None:
         """Return the compute that a model of ``factor`` times the optimal size wastes at this budget."""
 
+    def overhead_of_loss(self, flops: float, loss: float) -> float | None:
+        """Return what ``flops`` waste on a loss: their ratio to the least budget that reaches it, minus 1."""
+        needed = self.least_flops(loss)
+        return None if needed is None else max(0.0, flops / needed - 1)
+
     def flops_where(self, index: int, goal: float) -> float | None:
         """Return the least budget whose best split reaches ``goal`` params (index 0) or tokens (index 1)."""
 

@@ -556,8 +556,7 @@ class Planner:
         plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
         if plan.loss is None or loss is None:
             return plan
-        needed = frontier.least_flops(plan.loss)
-        overhead = None if needed is None else max(0.0, plan.flops / needed - 1)
+        overhead = frontier.overhead_of_loss(plan.flops, plan.loss)
         return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
 
 
@@ -565,7 +564,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
     """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
     found = resolve_consistently(
         planner.context,
-        request.budget(),
+        request,
         lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
         moe=planner.mixture,
         by_hardware=planner.by_hardware,
@@ -613,12 +612,12 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
     """
     found = None
     if planner.by_hardware:
-        found = resolve_budget(planner.context, request.budget(flops=1.0), moe=planner.mixture)
+        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture)
     for _ in range(_ROUNDS):
         plan = goal(planner if found is None else planner.on(found.budget))
         paid = resolve_budget(
             planner.context,
-            request.budget(flops=plan.flops),
+            request.paying(plan.flops),
             params=planner.working_params(plan.params),
             moe=planner.mixture,
         )
@@ -632,7 +631,7 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
     """Return what some compute takes, for a model of ``params``, on the hardware of a request."""
     size = planner.working_params(params)
-    return resolve_budget(planner.context, request.budget(flops=flops), params=size, moe=planner.mixture).budget
+    return resolve_budget(planner.context, request.paying(flops), params=size, moe=planner.mixture).budget
 
 
 def _drawn_out(plan: Plan, planner: Planner, request: Request) -> Plan:

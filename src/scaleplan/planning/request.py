@@ -13,12 +13,12 @@ from scaleplan.errors import UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.planning.constraints import options as constraint_options
 from scaleplan.planning.problem import RULES
-from scaleplan.record import Record
+from scaleplan.record import option
 from scaleplan.units import exact, parse, parse_hours, parse_usd_per_hour
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from scaleplan.models import Model
@@ -46,75 +46,14 @@ SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd
 """The forms of a budget, which ``sweep`` can range over, each with its kind of quantity."""
 
 
-def _option(
-    group: str,
-    kind: str,
-    *,
-    metavar: str = "",
-    help: str = "",  # noqa: A002  the name of the field in the help
-    flags: tuple[str, ...] = (),
-    setting: bool = False,
-    default: object = None,
-) -> Any:  # noqa: ANN401  a field of whatever type it is declared with
-    """Declare an option: ``kind`` names its parser; a ``setting`` may stand in the environment and settings files."""
-    declared = {"group": group, "kind": kind, "metavar": metavar, "help": help, "flags": flags, "setting": setting}
-    return field(default=default, metadata=declared)
-
-
-class Request(Record):
+class Request(BudgetRequest):
     """Everything that a question about a run can say; None where the default decides.
 
-    Amounts are in base units. ``constraints`` has the texts of the options that registered constraints declare.
+    The budget and its hardware come first. Amounts are in base units. ``constraints`` has the texts of the options that
+    registered constraints declare.
     """
 
-    gpu: str | None = _option(
-        "hardware", "text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.", setting=True
-    )
-    mfu: float | None = _option(
-        "hardware",
-        "fraction",
-        metavar="F",
-        help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
-        setting=True,
-    )
-    goodput: float | None = _option(
-        "hardware", "fraction", metavar="F", help="Share of the paid time that trains.", setting=True
-    )
-    precision: str | None = _option(
-        "hardware",
-        "text",
-        metavar="NAME",
-        help="Precision of the matrix products: bf16, fp16, fp8, …",
-        setting=True,
-    )
-    profile: str | None = _option(
-        "hardware",
-        "text",
-        metavar="NAME",
-        help="Utilisation to assume: benchmark, typical or end-to-end.",
-        setting=True,
-    )
-    price: float | str | None = _option(
-        "hardware",
-        "usd_per_hour",
-        metavar="USD/H",
-        help="Price of one accelerator-hour, or the name of a price preset.",
-        setting=True,
-    )
-    flops: float | None = _option(
-        "budget", "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
-    )
-    gpu_hours: float | None = _option(
-        "budget", "hours", metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'."
-    )
-    gpus: float | None = _option(
-        "budget", "integer", metavar="N", help="Number of accelerators; a budget together with --time."
-    )
-    time: float | None = _option(
-        "budget", "seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h."
-    )
-    cost: float | None = _option("budget", "usd", metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")
-    preset: str | Preset | None = _option(
+    preset: str | Preset | None = option(
         "law",
         "text",
         metavar="NAME",
@@ -122,10 +61,10 @@ class Request(Record):
         flags=("--preset", "-p"),
         setting=True,
     )
-    level: float = _option(
+    level: float = option(
         "law", "fraction", metavar="F", help="Confidence level of the intervals.", setting=True, default=0.9
     )
-    overhead: float = _option(
+    overhead: float = option(
         "law",
         "ratio",
         metavar="F",
@@ -133,38 +72,36 @@ class Request(Record):
         setting=True,
         default=0.05,
     )
-    batch_regime: str | None = _option("python", "text")
-    count: str | None = _option("python", "text")
-    limit: tuple[str, ...] = _option(
+    batch_regime: str | None = option("python", "text")
+    count: str | None = option("python", "text")
+    limit: tuple[str, ...] = option(
         "limits",
         "texts",
         metavar="LIMIT",
         help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
         default=(),
     )
-    params: float | None = _option("sides", "params", metavar="N", help="Fix the model size: 7B.")
-    tokens: float | None = _option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.")
-    model: Model | str | Path | Mapping[str, object] | None = _option(
+    params: float | None = option("sides", "params", metavar="N", help="Fix the model size: 7B.")
+    tokens: float | None = option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.")
+    model: Model | str | Path | Mapping[str, object] | None = option(
         "run",
         "text",
         metavar="CONFIG",
         help="Fix the size by a config.json or its folder, counted as the law does.",
     )
-    shape: bool = _option(
+    shape: bool = option(
         "run",
         "flag",
         help="Draw the plan out: architecture, layout, steps, days, money, energy.",
         flags=("--shape",),
         default=False,
     )
-    style: str | None = _option(
-        "run", "text", metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …"
-    )
-    context: Amount | None = _option("run", "raw", metavar="T", help="Tokens in a training sequence.")
-    batch: float | None = _option(
+    style: str | None = option("run", "text", metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
+    context: Amount | None = option("run", "raw", metavar="T", help="Tokens in a training sequence.")
+    batch: float | None = option(
         "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
     )
-    region: str | None = _option(
+    region: str | None = option(
         "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run."
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
@@ -183,16 +120,18 @@ class Request(Record):
             When the accelerator-hours name another accelerator than ``gpu``.
 
         """
-        known = {option.name for option in constraint_options()}
+        known = {each.name for each in constraint_options()}
         unknown = words.keys() - _DECLARED.keys() - known
         if unknown:
             msg = f"unexpected keyword argument '{min(unknown)}'"
             raise TypeError(msg)
-        values: dict[str, Any] = {
-            name: _READ.get(_DECLARED[name]["kind"], _amount)(name, words[name]) for name in _given(words)
-        }
-        if isinstance(words.get("gpu_hours"), str):
-            named = parse_hours(words["gpu_hours"])[1]
+        values: dict[str, Any] = {}
+        for name, declared in _DECLARED.items():
+            if words.get(name) is not None:
+                read = _READ.get(declared["kind"])
+                values[name] = parse(declared["kind"], words[name]) if read is None else read(words[name])
+        if "gpu_hours" in values:
+            values["gpu_hours"], named = values["gpu_hours"]
             if named is not None:
                 _require_one_accelerator(words["gpu_hours"], named, values.get("gpu"), context)
                 values["gpu"] = values.get("gpu") or named
@@ -202,10 +141,9 @@ class Request(Record):
         """Return the request with some of its values, already read, replaced."""
         return replace(self, **values)
 
-    def budget(self, **other: float | None) -> BudgetRequest:
-        """Return the budget and its hardware; with ``other``, that form of budget in place of the one given."""
-        forms = dict.fromkeys(SWEPT) | other if other else {}
-        return BudgetRequest(**({name: getattr(self, name) for name in _BUDGET} | forms))
+    def paying(self, flops: float | None) -> Request:
+        """Return the request with a budget in FLOP, or with none, in place of the one given."""
+        return self.changed(**dict.fromkeys(SWEPT) | {"flops": flops})
 
     def limits(self) -> tuple[Limit, ...]:
         """Return the limits on a plan; a fixed quantity is an equality.
@@ -236,32 +174,24 @@ class Request(Record):
 
 
 _DECLARED: dict[str, Mapping[str, Any]] = {item.name: item.metadata for item in fields(Request) if item.metadata}
-_BUDGET = tuple(name for name, option in _DECLARED.items() if option["group"] in ("hardware", "budget"))
 
 
 def option_names(*groups: str) -> tuple[str, ...]:
     """Return the names of the options of some groups, in the order of their declaration."""
-    return tuple(name for name, option in _DECLARED.items() if option["group"] in groups)
+    return tuple(name for name, declared in _DECLARED.items() if declared["group"] in groups)
 
 
-def _given(words: Mapping[str, Any]) -> list[str]:
-    return [name for name in _DECLARED if words.get(name) is not None]
-
-
-def _amount(name: str, value: Amount) -> float:
-    return parse(_DECLARED[name]["kind"], value)
-
-
-def _price(_: str, value: Amount) -> float | str:
+def _price(value: Amount) -> float | str:
     """Return a price per hour, or the name of one: a text that starts with a letter names a price preset."""
     return value if isinstance(value, str) and value.strip()[:1].isalpha() else parse_usd_per_hour(value)
 
 
-_READ = {
-    "text": lambda _, value: value,
-    "raw": lambda _, value: value,
-    "flag": lambda _, value: bool(value),
-    "texts": lambda _, value: tuple(value),
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "text": lambda value: value,
+    "raw": lambda value: value,
+    "flag": bool,
+    "texts": tuple,
+    "hours": parse_hours,
     "usd_per_hour": _price,
 }
 """How an option whose text is not simply an amount is read, by kind."""

@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnreachableError
-from scaleplan.planning.planner import planner_of
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.request import Request
 from scaleplan.planning.solver_array import best_array
+
+CONTEXT = Context()
+
+
+def planner_of(**words):
+    """Return the planner of a question in the words of the options."""
+    return Planner.of(Request.of(words, CONTEXT), CONTEXT)
+
 
 amount = {
     "params": st.floats(7, 12),

@@ -56,16 +56,8 @@ def family(
 def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
     """Return the architecture that a config describes.
 
-    The text part of a multimodal config is read, the rest of it is left out.
-
-    Parameters
-    ----------
-    data
-        The JSON object.
-    source
-        Its name in errors.
-    arch
-        The family to read it as, in place of the ``model_type`` it states.
+    The text part of a multimodal config is read, the rest of it is left out. ``source`` is its name in errors;
+    ``arch`` is the family to read it as, in place of the ``model_type`` it states.
 
     Raises
     ------
@@ -137,7 +129,7 @@ def biases(fields: Fields, name: str = "attention_bias", *, default: bool = Fals
 def decoder(fields: Fields, *, tied: bool = False, **choices: object) -> Architecture:
     """Return a decoder from the fields that all families share; ``choices`` are what this family sets itself.
 
-    The head is the token table where ``tie_word_embeddings`` says so, by default where the family is ``tied``.
+    The head is the token table by ``tie_word_embeddings``, which defaults to ``tied``.
     Heads share the width unless ``head_dim`` is stated; keys and values have as many heads as the queries
     unless stated; the feed-forward width must be stated unless chosen.
     """

@@ -109,12 +109,7 @@ def opt(fields: Fields) -> Architecture:
 @family("bloom", classes=("Bloom",))
 def bloom(fields: Fields) -> Architecture:
     """BLOOM: ALiBi positions, a norm after the token table."""
-    return _biased(
-        fields,
-        ffn_width=_four_widths(fields),
-        embedding_norm=True,
-        tied=True,
-    )
+    return _biased(fields, ffn_width=_four_widths(fields), embedding_norm=True, tied=True)
 
 
 @family("mpt", classes=("MPT", "Mpt"), defaults={"expansion_ratio": 4})
@@ -122,11 +117,7 @@ def mpt(fields: Fields) -> Architecture:
     """MPT: ALiBi positions and no bias anywhere, also not in the norms."""
     fields.require("width")
     return _biased(
-        fields,
-        on=False,
-        ffn_width=fields.size("expansion_ratio") * fields.size("width"),
-        norm_weights=1,
-        tied=True,
+        fields, on=False, ffn_width=fields.size("expansion_ratio") * fields.size("width"), norm_weights=1, tied=True
     )
 
 
@@ -165,12 +156,7 @@ def phi(fields: Fields) -> Architecture:
 @family("starcoder2", classes=("Starcoder2",))
 def starcoder2(fields: Fields) -> Architecture:
     """StarCoder 2: rotary positions, grouped keys and values, local attention, tied head."""
-    return _biased(
-        fields,
-        on=fields.flag("use_bias", default=True),
-        tied=True,
-        **fields.windows(),
-    )
+    return _biased(fields, on=fields.flag("use_bias", default=True), tied=True, **fields.windows())
 
 
 @family("nemotron", classes=("NemotronFor", "NemotronModel"))

@@ -166,8 +166,7 @@ def _latent(fields: Fields) -> Latent:
     fields.require("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     if "q_lora_rank" not in fields.data:
         raise FileError(
-            f"{fields.source}: missing field q_lora_rank",
-            hint="null states a query projection without a low rank",
+            f"{fields.source}: missing field q_lora_rank", hint="null states a query projection without a low rank"
         )
     return Latent(
         query_rank=fields.optional("q_lora_rank"),

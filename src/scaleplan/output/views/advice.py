@@ -1,9 +1,4 @@
-"""Batch and learning rate for people: a row a rule, the spread, and what the critical batch allows.
-
-The best vocabulary for people: three approaches and the middle one.
-
-The precisions of an accelerator for people: speed on one side, worth of a parameter on the other.
-"""
+"""Show advice: batch and learning rate by every rule, the size of the vocabulary, the choice of a precision."""
 
 from __future__ import annotations
 
@@ -38,7 +33,7 @@ def hyperparameters_report(advice: Advice) -> Report:
         f"{format_flops(advice.flops)}, {advice.preset}",
         grid=ReportTable(
             columns=("rule", "rate", "batch", "kind", "asked with", "beyond range"),
-            rows=tuple(_row(answer) for answer in advice.rules if answer.reason is None or _said(answer)),
+            rows=tuple(_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)),
             text=frozenset({"rule", "kind", "asked with", "beyond range"}),
         ),
         remarks=tuple(_remarks(advice)),
@@ -46,7 +41,7 @@ def hyperparameters_report(advice: Advice) -> Report:
     )
 
 
-def _said(answer: RuleAnswer) -> bool:
+def _answered(answer: RuleAnswer) -> bool:
     return answer.learning_rate is not None or answer.batch_tokens is not None
 
 
@@ -88,7 +83,7 @@ def _remarks(advice: Advice) -> Iterator[str]:
             f"{format_count(tuned.batch_from)} tuned on {format_count(tuned.tokens_from)} tokens "
             f"→ {format_count(tuned.batch_tokens)} by the exponents of {tuned.rule}"
         )
-    if any(_mark(answer) and _said(answer) for answer in advice.rules):
+    if any(_mark(answer) and _answered(answer) for answer in advice.rules):
         yield "* known from a single source"
     for answer in advice.rules:
         if answer.reason is not None:
@@ -172,7 +167,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
                 "loss",
                 f"vs {choice.reference}",
             ),
-            rows=tuple(_row_precisions(row) for row in choice.rows),
+            rows=tuple(_precision_row(row) for row in choice.rows),
             text=frozenset({"precision"}),
         ),
         remarks=(
@@ -182,7 +177,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
     )
 
 
-def _row_precisions(row: PrecisionRow) -> tuple[str, ...]:
+def _precision_row(row: PrecisionRow) -> tuple[str, ...]:
     return (
         row.precision,
         f"{format_number(row.speed)}x",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitAnswer, FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.fitting.runs import Finding, Runs
+    from scaleplan.fitting.surface_report import Variation
+    from scaleplan.laws.additive import Additive
 
     Array = NDArray[float64]
 
@@ -39,6 +41,15 @@ _MOST_DROPPED, _MOST_PULLS = 12, 3
 _EXACT = 1e-9  # relative: an error below is rounding, of runs without noise
 
 _VAGUE = 0.5  # relative: above it the value would be rounded to one digit or none
+
+
+_WIDTH, _HEIGHT = 64, 11
+
+_DENSITY = " .:+*#@"  # 0, 1, 2, 3, up to 5, up to 9, more
+
+_STEPS = (1, 2, 3, 4, 6, 10)
+
+_REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 
 def fit_report(answer: FitAnswer) -> Report:
@@ -189,9 +200,7 @@ def _alternatives(found: AdditiveFit) -> Report:
     rows = tuple(
         (
             item.name,
-            f"{item.law.E:.4g}",
-            f"{item.law.alpha:.4g}",
-            f"{item.law.beta:.4g}",
+            *_law_cells(item.law),
             format_number(item.aicc_excess) if math.isfinite(item.aicc_excess) else "–",
         )
         for item in found.alternatives
@@ -226,6 +235,10 @@ def _approaches(approaches: Sequence[Approach]) -> Report:
     )
 
 
+def _law_cells(law: Additive | Variation) -> tuple[str, str, str]:
+    return f"{law.E:.4g}", f"{law.alpha:.4g}", f"{law.beta:.4g}"
+
+
 def _by_reason(findings: Sequence[Finding]) -> Iterator[str]:
     for reason in dict.fromkeys(finding.reason for finding in findings):
         of_reason = [finding for finding in findings if finding.reason == reason]
@@ -244,9 +257,7 @@ def backtest_report(tested: BacktestResult) -> Report:
             str(len(cut.rows)),
             f"{float(np.mean(cut.error)):+.2%}",
             f"{float(np.sqrt(np.mean(cut.error**2))):.2%}",
-            f"{cut.law.E:.4g}",
-            f"{cut.law.alpha:.4g}",
-            f"{cut.law.beta:.4g}",
+            *_law_cells(cut.law),
         )
         for cut in ladder.cuts
     )
@@ -288,14 +299,7 @@ def _checklist(fitted: FitResult) -> list[Report]:
     found = fitted.variations()
     if found:
         rows = tuple(
-            (
-                item.name,
-                f"{item.E:.4g}",
-                f"{item.alpha:.4g}",
-                f"{item.beta:.4g}",
-                format_count(item.params),
-                format_number(item.loss, digits=4),
-            )
+            (item.name, *_law_cells(item), format_count(item.params), format_number(item.loss, digits=4))
             for item in found
         )
         flops = fitted.target_flops
@@ -369,15 +373,6 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
             f"{format_fraction(design.cooldown)}; from scratch they would cost {format_flops(full)}"
         )
         yield "branches of one trunk share its noise, so that the errors are somewhat larger than predicted"
-
-
-_WIDTH, _HEIGHT = 64, 11
-
-_DENSITY = " .:+*#@"  # 0, 1, 2, 3, up to 5, up to 9, more
-
-_STEPS = (1, 2, 3, 4, 6, 10)
-
-_REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 
 def _residuals(fitted: FitResult) -> list[Report]:

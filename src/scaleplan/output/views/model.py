@@ -120,7 +120,7 @@ def memory_facts(memory: Memory) -> Iterator[Fact]:
 
 
 def parallel_text(parallel: Parallel) -> str:
-    """Return how devices divide a model, in words."""
+    """Return how devices divide a model, in one line."""
     if parallel.devices == 1:
         return "one device"
     ways = {name: getattr(parallel, name) for name in ("tensor", "pipeline", "context", "expert")}

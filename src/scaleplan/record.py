@@ -65,8 +65,8 @@ class Record:
         return hash(tuple(getattr(self, name) for name in self._compared))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self))
-        return f"{type(self).__qualname__}({told})"
+        shown = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self))
+        return f"{type(self).__qualname__}({shown})"
 
 
 def option(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.charts.terminal import chart_lines
-from scaleplan.output import Rendering, render
-from scaleplan.output.views.chart import chart_report
+from scaleplan.output import Rendering
 
 SMALL = Chart(
     kind="test",
@@ -69,6 +68,6 @@ def test_markdown_keeps_the_columns():
         y=SMALL.y,
         series=(Series(label="s", x=(1.0, 10.0), y=(1.0, 2.0)),),
     )
-    text = render(Rendering(hostile.to_dict(), report=lambda: chart_report(hostile)), "markdown")
+    text = Rendering(hostile).write("markdown")
     assert text.count("```") == 2
     assert "<script>" not in text

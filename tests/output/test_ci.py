@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from scaleplan.output.ci import CodeLocation, Judgement, render_github, render_junit, render_sarif
+from scaleplan.output.ci import Judgement, render_github, render_junit, render_sarif
+from scaleplan.project.project import Location
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -37,8 +38,8 @@ def cases_of(text):
             message=text,
             details=(text,),
             locations=(
-                CodeLocation(file=f"{text}.toml", line=3, what=text),
-                CodeLocation(file="b.yaml", line=None, what=text),
+                Location(file=f"{text}.toml", line=3, key=text),
+                Location(file="b.yaml", line=None, key=text),
             ),
         )
         for status in ("pass", "warn", "fail", "error")

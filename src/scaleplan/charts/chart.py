@@ -1,10 +1,7 @@
-"""What is a picture, before anything is drawn: named series on two axes, with what must be said beside them.
+"""A picture as data: named series on two axes, with their scales, ticks and how values are written.
 
-A chart is data. :mod:`terminal`, :mod:`figure` and :mod:`inline_svg` draw it; each reads the same numbers, and
-``to_dict`` writes them for programs.
-
-
-Where does a value lie on an axis, which values are marked, and how are they written.
+:mod:`terminal`, :mod:`figure` and :mod:`svg` draw a chart; each reads the same numbers, and ``to_dict``
+writes them for programs.
 """
 
 from __future__ import annotations
@@ -155,8 +152,9 @@ class Chart:
             yield from (mark.y for mark in self.marks)
         yield from (rule.at for rule in self.rules if rule.axis == axis)
 
-    def records(self) -> list[dict[str, object]]:
-        """Return one record a point: its series, style, x, y and band."""
+    @property
+    def points(self) -> list[dict[str, object]]:
+        """One record a point: its series, style, x, y and band."""
         return [
             {
                 "series": series.label,
@@ -177,6 +175,8 @@ class Chart:
 
 _ROOM = 0.04  # of the length, left free at both ends
 
+_SAME = 1e-12  # relative; values that differ by less have no round values between them
+
 _MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
@@ -196,7 +196,8 @@ class Scale:
         if axis.scale == "log":
             room = max(_ROOM * math.log(high / low), 0.02)
             return cls(axis=axis, low=low * math.exp(-room), high=high * math.exp(room))
-        room = _ROOM * (high - low) or max(abs(high), 1.0) * 0.01
+        apart = high - low > _SAME * max(abs(low), abs(high))
+        room = _ROOM * (high - low) if apart else max(abs(high), 1.0) * 0.01
         return cls(axis=axis, low=low - room, high=high + room)
 
     def place(self, value: float) -> float:

@@ -1,12 +1,7 @@
-"""Curves of plans: which budgets they show, and where they leave the range that their law was fitted on.
-
-The pictures of planning: the frontier, isoFLOP curves, loss and money against compute, and laws side by side.
+"""The pictures of plans: the frontier, isoFLOP curves, loss and money against compute, laws side by side, inference.
 
 Each function takes planners and budgets in FLOP and returns the chart as data. Curves are the plans that the
 planner gives for each budget; nothing is smoothed or interpolated.
-
-
-The picture of inference: what training and serving cost together, and from where a smaller model pays back.
 """
 
 from __future__ import annotations
@@ -36,20 +31,15 @@ if TYPE_CHECKING:
     Floats = NDArray[float64]
 
 __all__ = [
-    "COMPUTE",
-    "NEXT_STEPS",
     "break_even_chart",
     "budgets_around",
     "compare_chart",
-    "compute_axis",
     "curve",
-    "fitted_range",
     "frontier_chart",
     "isoflop_chart",
     "loss_chart",
     "money_chart",
     "next_steps",
-    "plans_of",
 ]
 
 COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
@@ -169,7 +159,7 @@ def curve(
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
-"""How much lower a loss is asked for when the price of progress is told."""
+"""Shares of the loss whose cost the picture of cost shows."""
 
 _SIZES_EACH_WAY = 30
 

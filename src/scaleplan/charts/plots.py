@@ -1,26 +1,37 @@
-"""A question in the words of the options → a chart: which pictures there are, and what each needs.
-
-The pictures of a fitted law: what it leaves unexplained, and how well it would have predicted larger runs.
-"""
+"""Which pictures there are, and how each is drawn from a request or from a file of runs."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 
 from scaleplan.api import COMPARED
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.charts.planning_plots import (
+    break_even_chart,
+    budgets_around,
+    compare_chart,
+    frontier_chart,
+    isoflop_chart,
+    loss_chart,
+    money_chart,
+    next_steps,
+)
 from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.backtest import backtest_points
+from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.runs import Points
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import SWEPT, BudgetWords, Request, option_names
 from scaleplan.units import format_flops, format_fraction, parse_flops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
@@ -28,30 +39,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
 
-__all__ = [
-    "PICTURES",
-    "ChartRequest",
-    "Need",
-    "backtest_chart",
-    "cost_chart",
-    "isoflop_budgets",
-    "plot",
-    "residuals_chart",
-]
-
-Need = Literal["range", "budget", "runs"]
-
-PICTURES: dict[str, tuple[Need, str]] = {
-    "frontier": ("range", "optimal parameters and tokens against compute"),
-    "isoflop": ("range", "loss of each size at fixed compute, with the optimum and near-optimal sizes"),
-    "loss": ("range", "least loss against compute, with its interval"),
-    "compare": ("range", "optimal size against compute by several laws"),
-    "cost": ("budget", "loss against money or compute: what the next percent costs"),
-    "break-even": ("budget", "whole cost against the tokens served: when the smaller model pays back"),
-    "residuals": ("runs", "what a law fitted to runs leaves unexplained"),
-    "backtest": ("runs", "how well smaller runs predicted larger ones"),
-}
-"""Every picture: whether it needs a budget, a file of runs, or shows a range of budgets; and what it shows."""
+__all__ = ["PICTURES", "ChartRequest", "Picture", "backtest_chart", "plot", "residuals_chart"]
 
 _CURVES = 4
 
@@ -66,10 +54,17 @@ class ChartRequest:
     plan: Plan | None = None
     start: float | None = None
     stop: float | None = None
+    laws: Sequence[str | Preset] = ()
 
     @classmethod
     def of(
-        cls, request: Request, context: Context, *, start: float | None = None, stop: float | None = None
+        cls,
+        request: Request,
+        context: Context,
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        laws: Sequence[str | Preset] = (),
     ) -> ChartRequest:
         """Plan the budget of a request, which may be missing."""
         planner, plan, flops = Planner.of(request, context), None, None
@@ -77,12 +72,10 @@ class ChartRequest:
             plan = plan_budget(planner, request)
             planner = planner.on(plan.budget)
             flops = planner.cost.flops(plan.params, plan.tokens) if planner.constraints.terms else plan.flops
-        return cls(request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop)
+        return cls(request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop, laws=laws)
 
     def budgets(self) -> list[float]:
         """Return the budgets of a curve."""
-        from scaleplan.charts.planning_plots import budgets_around
-
         at = () if self.flops is None else (self.flops,)
         return budgets_around(self.planner.preset, at, low=self.start, high=self.stop)
 
@@ -110,137 +103,37 @@ class ChartRequest:
         return list(found.values())
 
 
-def plot(
-    kind: str,
-    *,
-    start: Amount | None = None,
-    stop: Amount | None = None,
-    laws: Sequence[str | Preset] = (),
-    runs: str | None = None,
-    **words: Unpack[BudgetWords],
-) -> Chart:
-    """Return a picture as data.
-
-    Parameters
-    ----------
-    kind
-        One of :data:`PICTURES`.
-    start, stop
-        The range of compute to show, for pictures of a range; around the law's own range by default.
-    laws
-        The laws of ``compare``, beside ``preset``.
-    runs
-        The file of runs for ``residuals`` and ``backtest``.
-    words
-        As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
-
-    Raises
-    ------
-    UsageError
-        For an unknown picture, or one that lacks what it needs.
-
-    """
-    if kind not in PICTURES:
-        raise UnknownNameError("picture", kind, PICTURES)
-    need = PICTURES[kind][0]
-    if (runs is not None) != (need == "runs"):
-        raise UsageError(
-            f"{kind} needs a file of runs" if need == "runs" else f"{kind} takes no file of runs",
-            hint=f"scaleplan plot {kind} runs.csv" if need == "runs" else "leave it out",
-        )
-    if laws and kind != "compare":
-        raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
-    if runs is not None:
-        return _of_runs(kind, runs)
-    context = Context()
-    request = ChartRequest.of(
-        Request.of(words, context),
-        context,
-        start=None if start is None else parse_flops(start),
-        stop=None if stop is None else parse_flops(stop),
-    )
-    return _DRAWN[kind](request) if kind != "compare" else _compare(request, laws)
-
-
-def cost_chart(asked: ChartRequest) -> Chart:
+def _cost(request: ChartRequest) -> Chart:
     """Return the picture of what the next percent costs, from a thirtieth of the budget on."""
-    from scaleplan.charts.planning_plots import budgets_around, money_chart, next_steps
-
-    if asked.flops is None:
+    if request.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")
-    steps = [flops for _, flops, _ in next_steps(asked.planner, asked.flops)]
-    low = asked.start or asked.flops / 30
-    high = asked.stop or 3 * max([asked.flops, *steps])
-    budgets = budgets_around(asked.planner.preset, (asked.flops,), low=low, high=high)
-    return money_chart(asked.planner, budgets, at=asked.flops, price=asked.price)
+    steps = [flops for _, flops, _ in next_steps(request.planner, request.flops)]
+    low = request.start or request.flops / 30
+    high = request.stop or 3 * max([request.flops, *steps])
+    budgets = budgets_around(request.planner.preset, (request.flops,), low=low, high=high)
+    return money_chart(request.planner, budgets, at=request.flops, price=request.price)
 
 
-def isoflop_budgets(asked: ChartRequest) -> list[float]:
+def _isoflop_budgets(request: ChartRequest) -> list[float]:
     """Return the budgets of isoFLOP curves: around the one asked about, or spread over the range."""
-    if asked.start is None and asked.stop is None and asked.flops is not None:
-        return [asked.flops / 10, asked.flops, asked.flops * 10]
-    shown = asked.budgets()
+    if request.start is None and request.stop is None and request.flops is not None:
+        return [request.flops / 10, request.flops, request.flops * 10]
+    shown = request.budgets()
     step = math.log(shown[-1] / shown[0]) / (_CURVES - 1)
     spread = [shown[0] * math.exp(step * i) for i in range(_CURVES)]
-    return spread if asked.flops is None else sorted({*spread, asked.flops})
+    return spread if request.flops is None else sorted({*spread, request.flops})
 
 
-def _frontier(asked: ChartRequest) -> Chart:
-    from scaleplan.charts.planning_plots import frontier_chart
-
-    return frontier_chart(asked.planner, asked.budgets(), at=asked.flops)
-
-
-def _isoflop(asked: ChartRequest) -> Chart:
-    from scaleplan.charts.planning_plots import isoflop_chart
-
-    return isoflop_chart(asked.planner, isoflop_budgets(asked))
-
-
-def _loss(asked: ChartRequest) -> Chart:
-    from scaleplan.charts.planning_plots import loss_chart
-
-    return loss_chart(asked.planner, asked.budgets(), at=asked.flops)
-
-
-def _break_even(asked: ChartRequest) -> Chart:
-    from scaleplan.charts.planning_plots import break_even_chart
-
-    if asked.plan is None:
-        raise UsageError("break-even needs a budget", hint="give one, such as --flops 1e21")
-    return break_even_chart(asked.planner, asked.plan)
-
-
-_DRAWN: dict[str, Callable[[ChartRequest], Chart]] = {
-    "frontier": _frontier,
-    "isoflop": _isoflop,
-    "loss": _loss,
-    "cost": cost_chart,
-    "break-even": _break_even,
-}
-
-
-def _compare(request: ChartRequest, laws: Sequence[str | Preset]) -> Chart:
-    from scaleplan.charts.planning_plots import compare_chart
-
+def _compare(request: ChartRequest) -> Chart:
     own = request.request.preset
-    planners = request.other_laws([*([own] if own else []), *(laws or COMPARED)])
+    planners = request.other_laws([*([own] if own else []), *(request.laws or COMPARED)])
     return compare_chart(planners, request.budgets(), at=request.flops)
 
 
-def _of_runs(kind: str, path: str) -> Chart:
-    from scaleplan.fitting.additive_fit import fit_points
-    from scaleplan.fitting.reading import read_runs
-    from scaleplan.fitting.runs import Points
-
-    runs = read_runs(path)
-    points = Points.of(runs.params, runs.tokens, runs.loss, flops=runs.flops, weight=runs.weight, rows=runs.rows)
-    result = fit_points(points, samples=0, test_cuts=False)
-    if kind == "residuals":
-        return residuals_chart(result)
-    from scaleplan.fitting.backtest import backtest_points
-
-    return backtest_chart(backtest_points(points, result.solution, samples=0))
+def _break_even(request: ChartRequest) -> Chart:
+    if request.plan is None:
+        raise UsageError("break-even needs a budget", hint="give one, such as --flops 1e21")
+    return break_even_chart(request.planner, request.plan)
 
 
 _ZERO = GuideLine(axis="y", at=0.0, label="")
@@ -318,3 +211,104 @@ def backtest_chart(tested: Backtest) -> Chart:
             "wrong there."
         ),
     )
+
+
+class Picture(NamedTuple):
+    """A picture: whether it needs a budget, a file of runs, or shows a range of budgets; what it shows; who draws it.
+
+    ``draw`` takes the fit to the runs where the picture needs runs, and a :class:`ChartRequest` otherwise.
+    """
+
+    need: Literal["range", "budget", "runs"]
+    shows: str
+    draw: Callable[[Any], Chart]
+
+
+PICTURES: Mapping[str, Picture] = {
+    "frontier": Picture(
+        "range",
+        "optimal parameters and tokens against compute",
+        lambda request: frontier_chart(request.planner, request.budgets(), at=request.flops),
+    ),
+    "isoflop": Picture(
+        "range",
+        "loss of each size at fixed compute, with the optimum and near-optimal sizes",
+        lambda request: isoflop_chart(request.planner, _isoflop_budgets(request)),
+    ),
+    "loss": Picture(
+        "range",
+        "least loss against compute, with its interval",
+        lambda request: loss_chart(request.planner, request.budgets(), at=request.flops),
+    ),
+    "compare": Picture("range", "optimal size against compute by several laws", _compare),
+    "cost": Picture("budget", "loss against money or compute: what the next percent costs", _cost),
+    "break-even": Picture(
+        "budget", "whole cost against the tokens served: when the smaller model pays back", _break_even
+    ),
+    "residuals": Picture("runs", "what a law fitted to runs leaves unexplained", residuals_chart),
+    "backtest": Picture(
+        "runs",
+        "how well smaller runs predicted larger ones",
+        lambda fit: backtest_chart(backtest_points(fit.points, fit.solution, samples=0)),
+    ),
+}
+"""Every picture, by the name that ``scaleplan plot`` takes."""
+
+
+def plot(
+    kind: str,
+    *,
+    start: Amount | None = None,
+    stop: Amount | None = None,
+    laws: Sequence[str | Preset] = (),
+    runs: str | None = None,
+    **words: Unpack[BudgetWords],
+) -> Chart:
+    """Return a picture as data.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`PICTURES`.
+    start, stop
+        The range of compute to show, for pictures of a range; around the law's own range by default.
+    laws
+        The laws of ``compare``, beside ``preset``.
+    runs
+        The file of runs for ``residuals`` and ``backtest``.
+    words
+        As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
+
+    Raises
+    ------
+    UsageError
+        For an unknown picture, or one that lacks what it needs.
+
+    """
+    if kind not in PICTURES:
+        raise UnknownNameError("picture", kind, PICTURES)
+    need = PICTURES[kind].need
+    if (runs is not None) != (need == "runs"):
+        raise UsageError(
+            f"{kind} needs a file of runs" if need == "runs" else f"{kind} takes no file of runs",
+            hint=f"scaleplan plot {kind} runs.csv" if need == "runs" else "leave it out",
+        )
+    if laws and kind != "compare":
+        raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
+    if runs is not None:
+        return PICTURES[kind].draw(_fitted(runs))
+    context = Context()
+    request = ChartRequest.of(
+        Request.of(words, context),
+        context,
+        start=None if start is None else parse_flops(start),
+        stop=None if stop is None else parse_flops(stop),
+        laws=laws,
+    )
+    return PICTURES[kind].draw(request)
+
+
+def _fitted(path: str) -> AdditiveFit:
+    runs = read_runs(path)
+    points = Points.of(runs.params, runs.tokens, runs.loss, flops=runs.flops, weight=runs.weight, rows=runs.rows)
+    return fit_points(points, samples=0, test_cuts=False)

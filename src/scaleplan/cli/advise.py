@@ -12,11 +12,9 @@ from scaleplan.advice.vocabulary import advise_vocabulary
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
 from scaleplan.errors import UsageError
-from scaleplan.output import Rendering
 from scaleplan.units import parse_count, parse_flops, parse_integer, parse_positive
 
 if TYPE_CHECKING:
-    from scaleplan.output.report import Report
     from scaleplan.planning.plan import Plan
 
 __all__ = ["APPS"]
@@ -65,12 +63,7 @@ def hyperparameters(
         gpus_per_replica=parse_integer(gpus_per_replica),
     )
 
-    def report() -> Report:
-        from scaleplan.output.views.advice import hyperparameters_report
-
-        return hyperparameters_report(advice)
-
-    return Answer(rendering=Rendering(advice.to_dict(), report=report), notices=advice.warnings)
+    return Answer(result=advice, notices=advice.warnings)
 
 
 def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
@@ -110,12 +103,7 @@ def precisions(
             )
     result = compare_precisions(**asked)
 
-    def report() -> Report:
-        from scaleplan.output.views.advice import precisions_report
-
-        return precisions_report(result)
-
-    return Answer(rendering=Rendering(result.to_dict(), report=report), notices=result.warnings)
+    return Answer(result=result, notices=result.warnings)
 
 
 @command(
@@ -143,9 +131,4 @@ def vocab(
         width=None if width is None else parse_positive(width),
     )
 
-    def report() -> Report:
-        from scaleplan.output.views.advice import vocabulary_report
-
-        return vocabulary_report(answer)
-
-    return Answer(rendering=Rendering(answer.to_dict(), report=report), notices=answer.warnings)
+    return Answer(result=answer, notices=answer.warnings)

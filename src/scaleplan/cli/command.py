@@ -1,12 +1,9 @@
-"""How a function becomes a command: shared options are expanded, its answer is written, its notices are said.
+"""Make commands of functions: expand shared options, write the result to stdout and notices to stderr.
 
 A command is a function of option groups and options that *returns* an :class:`Answer`; it does not print::
 
     @command(app, examples=["scaleplan loss --params 7B --tokens 2T"])
     def loss(law: LawOptions, *, params: Annotated[str, typer.Option(...)]) -> Answer: ...
-
-
-Who writes what, where: results to standard output, notices to standard error.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ import typer
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
-from scaleplan.output import FORMATS, JUDGING, render
+from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from scaleplan.notices import Notice
-    from scaleplan.output import Rendering
+    from scaleplan.project.saved import ResultRecord
 
 __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
 
@@ -74,7 +71,8 @@ def require_known(output: OutputOptions, *, judges: bool) -> None:
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in the format asked for, and its notices unless quiet was asked for."""
-    name = chosen_format(output, judges=answer.rendering is not None and answer.rendering.cases is not None)
+    rendering = None if answer.result is None else Rendering(answer.result)
+    name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
         _tell_settings(ctx)
@@ -82,14 +80,14 @@ def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         for chunk in answer.chunks:
             sys.stdout.write(chunk)
             sys.stdout.flush()
-    elif answer.rendering is not None:
+    elif rendering is not None:
         if output.get is not None:
-            records = _holding(output.get, answer.rendering)
+            records = _holding(output.get, rendering)
             sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
         elif name == "text" and colour:
-            _write_styled(answer.rendering)
+            _write_styled(rendering)
         else:
-            sys.stdout.write(render(answer.rendering, name))
+            sys.stdout.write(rendering.write(name))
     sys.stdout.flush()
     if not output.quiet:
         for notice in answer.notices:
@@ -188,11 +186,11 @@ def _tell_settings(ctx: typer.Context) -> None:
 class Answer(Record):
     """What a command returns.
 
-    ``rendering`` is the result; a command that streams gives ``chunks`` of finished text instead.
+    ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
     ``exit_status`` is 1 where the answer is "no".
     """
 
-    rendering: Rendering | None = None
+    result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, words
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
-from scaleplan.output import Rendering
-
-if TYPE_CHECKING:
-    from scaleplan.output.report import Report
+from scaleplan.output.html.page import page
+from scaleplan.output.html.subject import gather
 
 __all__ = ["APPS"]
 
@@ -59,17 +58,10 @@ def plot(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **words(budget, law, bounds, constraints)
     )
     if path is not None:
-        from scaleplan.charts.figure import draw
-
         write_atomic(path, draw(chart, path.suffix[1:].lower()))
         return Answer()
 
-    def report() -> Report:
-        from scaleplan.output.views.chart import chart_report
-
-        return chart_report(chart)
-
-    return Answer(rendering=Rendering(chart.to_dict(), records=chart.records(), report=report))
+    return Answer(result=chart)
 
 
 @command(
@@ -95,25 +87,18 @@ def report(
     path = None if file in (None, "-") else Path(str(file))
     if path is not None:
         require_writable(path)
-    from scaleplan.output.html.page import page
-    from scaleplan.output.html.subject import gather
-    from scaleplan.output.views.plan import plan_report
-
-    asked = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
-    subject = gather(asked)
+    given = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
+    subject = gather(given)
     if path is not None:
         write_atomic(path, page(subject))
     if chosen_format(output) == "text" and output.get is None:
         chunks = iter([page(subject)] if path is None else [])
         return Answer(chunks=chunks, notices=subject.plan.warnings)
-    data = Rendering(subject.plan.to_dict(), report=lambda: plan_report(subject.plan))
-    return Answer(rendering=data, notices=subject.plan.warnings)
+    return Answer(result=subject.plan, notices=subject.plan.warnings)
 
 
 def _drawable(file: str) -> Path:
     """Return the path of a picture that can be drawn, before the work of drawing it."""
-    from scaleplan.charts.figure import EXTENSIONS, require_matplotlib
-
     path = Path(file)
     extension = path.suffix[1:].lower()
     if not extension:

@@ -8,8 +8,6 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.errors import UsageError, quote
-from scaleplan.output import Rendering
-from scaleplan.output.views.evaluation import evaluation_report
 from scaleplan.planning import evaluation
 
 APPS = {"evaluate": single()}
@@ -49,5 +47,4 @@ def evaluate(
     if clash := given.keys() & {"quantity", "level"}:
         raise UsageError(f"{clash.pop()} is an option", hint="write it with two dashes")
     result = evaluation.evaluate(preset, quantity=quantity, level=level, **given)
-    rendering = Rendering(result.to_dict(), report=lambda: evaluation_report(result))
-    return Answer(rendering=rendering, notices=result.warnings)
+    return Answer(result=result, notices=result.warnings)

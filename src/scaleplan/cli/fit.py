@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,11 +13,6 @@ from scaleplan.cli.options import RUNS, LimitOptions, ObjectiveOptions, ReadingO
 from scaleplan.cli.progress import Progress
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
-from scaleplan.output import Rendering
-from scaleplan.toml_table import as_mapping
-
-if TYPE_CHECKING:
-    from scaleplan.output.report import Report
 
 __all__ = ["APPS"]
 
@@ -119,20 +114,18 @@ def fit(
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
     _require_path(output_file, law)
     from scaleplan.fitting.fit import fit as fit_runs
+    from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    written = [] if output_file is None else fitted.write_all(output_file)
-    data = fitted.to_dict(report=report, residuals=residuals)
-    data["written"] = [str(path) for path in written]
-    data["warnings"] = as_mapping(fitted.warnings)
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import fit_report
-
-        return fit_report(fitted, written=written, report=report, residuals=residuals)
-
-    return Answer(rendering=Rendering(data, report=view), notices=fitted.warnings)
+    answer = FitAnswer(
+        fit=fitted,
+        report=report,
+        residuals=residuals,
+        written=() if output_file is None else tuple(fitted.write_all(output_file)),
+        warnings=fitted.warnings,
+    )
+    return Answer(result=answer, notices=fitted.warnings)
 
 
 def _require_path(output: str | None, law: LawFormOptions) -> None:
@@ -174,13 +167,7 @@ def backtest(
         tested = run_backtest(
             runs, samples=samples, seed=seed, level=level, progress=progress, **words(reading, objective)
         )
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import backtest_report
-
-        return backtest_report(tested)
-
-    return Answer(rendering=Rendering(tested.to_dict(), report=view))
+    return Answer(result=tested)
 
 
 @command(
@@ -229,13 +216,4 @@ def design(
         cooldown=cooldown,
         **words(reading, objective, limits),
     )
-    records: list[dict[str, object]] = [
-        {"params": run.params, "tokens": run.tokens, "flops": run.flops, "seeds": run.seeds} for run in found.runs
-    ]
-
-    def view() -> Report:
-        from scaleplan.output.views.fit import design_report
-
-        return design_report(found)
-
-    return Answer(rendering=Rendering(found.to_dict(), records=records, report=view))
+    return Answer(result=found)

@@ -12,11 +12,9 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.errors import FileError, UsageError, quote
-from scaleplan.output import Rendering
 
 if TYPE_CHECKING:
     from scaleplan.models.model import Model
-    from scaleplan.output.report import Report
 
 __all__ = ["APPS", "CONTEXT", "read_argument"]
 
@@ -61,12 +59,7 @@ def model(
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
     found = read_argument(source, arch=arch, context=context).summary()
 
-    def report() -> Report:
-        from scaleplan.output.views.model import model_report
-
-        return model_report(found)
-
-    return Answer(rendering=Rendering(found.to_dict(), report=report))
+    return Answer(result=found)
 
 
 @command(
@@ -121,14 +114,7 @@ def shape(
     )
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
-    summary = found.summary()
-
-    def report() -> Report:
-        from scaleplan.output.views.model import shape_report
-
-        return shape_report(summary)
-
-    return Answer(rendering=Rendering(summary.to_dict(), report=report))
+    return Answer(result=found.summary())
 
 
 @command(
@@ -186,9 +172,4 @@ def memory(
         cache_bits=cache_bits,
     )
 
-    def report() -> Report:
-        from scaleplan.output.views.model import memory_report
-
-        return memory_report(found)
-
-    return Answer(rendering=Rendering(found.to_dict(), report=report), exit_status=1 if found.fits is False else 0)
+    return Answer(result=found, exit_status=1 if found.fits is False else 0)

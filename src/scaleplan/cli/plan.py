@@ -29,20 +29,16 @@ from scaleplan.cli.options import (
 )
 from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
 from scaleplan.errors import UsageError, quote
-from scaleplan.output import Rendering
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import of_several
 from scaleplan.planning.planner import Planner, plan_budget
 from scaleplan.planning.request import SWEPT, Request, option_names
-from scaleplan.toml_table import as_mapping
 from scaleplan.units import parse
 
 if TYPE_CHECKING:
-    from scaleplan.advice.marginal import Marginal
-    from scaleplan.output.report import Report
-    from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.planning.plan import Plan
 
-__all__ = ["APPS", "marginal_rendering"]
+__all__ = ["APPS"]
 
 APPS = {
     name: single() for name in ("optimal", "loss", "target", "sweep", "compare", "break-even", "marginal", "convert")
@@ -155,7 +151,7 @@ def sweep(
         if chunks is not None:
             return Answer(chunks=chunks)
     result = api.sweep(start=start, stop=stop, points=points, by=by, **asked)
-    return _many(result, f"{len(result)} budgets, {result.plans[0].preset}")
+    return Answer(result=result, notices=of_several(result))
 
 
 @command(
@@ -178,15 +174,7 @@ def compare(
     """Show what several laws answer to one budget, side by side; their losses are not comparable."""
     result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds, constraints))
 
-    def report() -> Report:
-        from scaleplan.output.views.plan import comparison_report
-
-        return comparison_report(result)
-
-    return Answer(
-        rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
-        notices=of_several(result),
-    )
+    return Answer(result=result, notices=of_several(result))
 
 
 def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
@@ -245,28 +233,7 @@ def _run(run: RunOptions) -> dict[str, Any]:
 
 
 def _one(plan: Plan) -> Answer:
-    def report() -> Report:
-        from scaleplan.output.views.plan import plan_report
-
-        if plan.blueprint is None:
-            return plan_report(plan)
-        from scaleplan.output.views.plan import with_blueprint
-
-        return with_blueprint(plan_report(plan), plan)
-
-    return Answer(rendering=Rendering(plan.to_dict(), report=report), notices=plan.warnings)
-
-
-def _many(plans: Plans, title: str) -> Answer:
-    def report() -> Report:
-        from scaleplan.output.views.plan import plans_report
-
-        return plans_report(plans.plans, title=title)
-
-    return Answer(
-        rendering=Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report),
-        notices=of_several(plans),
-    )
+    return Answer(result=plan, notices=plan.warnings)
 
 
 @command(
@@ -297,16 +264,7 @@ def break_even(
     if asked.pop("inference_tokens") is not None:
         raise UsageError("the demand is what this table ranges over", hint="give --from and --to")
     result = ask(loss=loss, params=params, start=start, stop=stop, points=points, **asked)
-
-    def report() -> Report:
-        from scaleplan.output.views.plan import demand_report
-
-        return demand_report(result)
-
-    return Answer(
-        rendering=Rendering(result.to_dict(), records=[plan.to_dict() for plan in result], report=report),
-        notices=result.warnings,
-    )
+    return Answer(result=result, notices=result.warnings)
 
 
 @command(
@@ -327,20 +285,7 @@ def marginal(
     from scaleplan.advice.marginal import marginal as asked
 
     result = asked(doublings=doublings, **words(budget, law, bounds))
-    return Answer(rendering=marginal_rendering(result), notices=result.warnings)
-
-
-def marginal_rendering(result: Marginal) -> Rendering:
-    """Return the result on its way to a format; a row is a doubling of the budget."""
-
-    def report() -> Report:
-        from scaleplan.output.views.plan import marginal_report
-
-        return marginal_report(result)
-
-    steps = as_mapping(result.steps)
-    assert isinstance(steps, list)
-    return Rendering(result.to_dict(), records=steps, report=report)
+    return Answer(result=result, notices=result.warnings)
 
 
 @command(
@@ -364,11 +309,7 @@ def convert(
     ] = None,
 ) -> Answer:
     """Convert between FLOPs, PF-days, accelerator-hours, days on a cluster, money, energy and carbon."""
-    from scaleplan import api
-    from scaleplan.output.views.plan import conversion_report
-
     result = api.convert(
         pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, grid=grid, to=to, **words(budget)
     )
-    rendering = Rendering(result.to_dict(), report=lambda: conversion_report(result))
-    return Answer(rendering=rendering, notices=result.warnings)
+    return Answer(result=result, notices=result.warnings)

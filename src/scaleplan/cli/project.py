@@ -1,11 +1,4 @@
-"""The command that judges: check.
-
-The command that compares: diff.
-
-The command that shows a saved result again: show.
-
-The command that writes a project's file to start from: init.
-"""
+"""The commands about a project and its results: check, diff, show, init."""
 
 from __future__ import annotations
 
@@ -20,19 +13,21 @@ from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are rea
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
-from scaleplan.output import Rendering
-from scaleplan.output.report import Report
+from scaleplan.notices import Notice
+from scaleplan.project.check import check as judge
+from scaleplan.project.diff import compare, parse_threshold
+from scaleplan.project.project import NewProject, read_project
+from scaleplan.project.saved import read_saved
+from scaleplan.project.snapshot import at_revision, of_file, of_projects
+from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.notices import Notice
-    from scaleplan.planning.plan import Plan, Plans
     from scaleplan.project.check import Check
-    from scaleplan.project.diff import Difference, Snapshot
-    from scaleplan.project.saved import Result
+    from scaleplan.project.diff import Snapshot
 
-__all__ = ["APPS", "check_rendering", "diff_rendering", "project_paths", "starter"]
+__all__ = ["APPS", "project_paths", "starter"]
 
 APPS = {name: single() for name in ("check", "diff", "show", "init")}
 
@@ -60,17 +55,12 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    from scaleplan.project.check import check as judged
-    from scaleplan.project.project import read_project
-
-    result = judged([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
-    return Answer(rendering=check_rendering(result), notices=_notices(result), exit_status=result.exit_status)
+    result = judge([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
+    return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
 def _notices(result: Check) -> Iterator[Notice]:
     """Yield what the plans warn of: each kind once, of the first run that it concerns; the JSON has them all."""
-    from scaleplan.notices import Notice
-
     said: dict[str, Notice] = {}
     for run in result.runs:
         for notice in run.warnings:
@@ -103,23 +93,6 @@ def project_paths(names: Sequence[str]) -> list[Path]:
     return paths
 
 
-def check_rendering(result: Check) -> Rendering:
-    """Return a check on its way to a format."""
-    from scaleplan.output.views.check import check_cases
-
-    def report() -> Report:
-        from scaleplan.output.views.check import check_report
-
-        return check_report(result)
-
-    return Rendering(
-        result.to_dict(),
-        records=[verdict.to_dict() for verdict in result.verdicts],
-        report=report,
-        cases=check_cases(result),
-    )
-
-
 @command(
     APPS["diff"],
     examples=[
@@ -146,17 +119,13 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
-    from scaleplan.project.diff import compare, parse_threshold
-
     thresholds = [parse_threshold(text) for text in fail_on or ()]
     before, after = _sides(files or [], base)
     result = compare(before, after, thresholds=thresholds)
-    return Answer(rendering=diff_rendering(result), notices=result.warnings, exit_status=result.exit_status)
+    return Answer(result=result, notices=result.warnings, exit_status=result.exit_status)
 
 
 def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
-    from scaleplan.project.snapshot import at_revision, of_file, of_projects
-
     if base is not None:
         paths = project_paths(files)
         return at_revision(base, paths), of_projects(paths)
@@ -166,21 +135,6 @@ def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
             hint="name what was before and after, or give --base REVISION",
         )
     return of_file(files[0]), of_file(files[1])
-
-
-def diff_rendering(result: Difference) -> Rendering:
-    """Return a comparison on its way to a format."""
-    from scaleplan.output.views.check import diff_cases
-    from scaleplan.toml_table import as_mapping
-
-    def report() -> Report:
-        from scaleplan.output.views.check import diff_report
-
-        return diff_report(result)
-
-    rows = as_mapping(result.changes)
-    assert isinstance(rows, list)
-    return Rendering(result.to_dict(), records=rows, report=report, cases=diff_cases(result))
 
 
 _LARGEST = 64_000_000
@@ -199,57 +153,12 @@ def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
-    from scaleplan.files import read_text
-    from scaleplan.project.saved import read_saved
-    from scaleplan.project.source import display_name
-
     if file == "-":
         result = read_saved(sys.stdin.read(_LARGEST), name="standard input")
     else:
         path = Path(file)
         result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=display_name(path))
-    return Answer(rendering=_rendering(result))
-
-
-def _rendering(result: Result) -> Rendering:
-    from scaleplan.advice.marginal import Marginal
-    from scaleplan.planning.plan import Plan, Plans
-    from scaleplan.project.check import Check
-    from scaleplan.project.diff import Difference
-
-    if isinstance(result, Check):
-        return check_rendering(result)
-    if isinstance(result, Difference):
-        return diff_rendering(result)
-    if isinstance(result, Marginal):
-        from scaleplan.cli.plan import marginal_rendering
-
-        return marginal_rendering(result)
-    if isinstance(result, Plans):
-        return _plans(result)
-    assert isinstance(result, Plan)
-    return _plan(result)
-
-
-def _plan(plan: Plan) -> Rendering:
-    def report() -> Report:
-        from scaleplan.output.views.plan import plan_report
-
-        return plan_report(plan)
-
-    return Rendering(plan.to_dict(), report=report)
-
-
-def _plans(plans: Plans) -> Rendering:
-    def report() -> Report:
-        from scaleplan.output.views.plan import comparison_report, plans_report
-
-        laws = {plan.preset for plan in plans}
-        if len(laws) > 1 and all(plan.converted is not None for plan in plans):
-            return comparison_report(plans)
-        return plans_report(plans.plans, title=f"{len(plans)} budgets, {', '.join(sorted(laws))}")
-
-    return Rendering(plans.to_dict(), records=[plan.to_dict() for plan in plans], report=report)
+    return Answer(result=result)
 
 
 def starter() -> str:
@@ -272,7 +181,4 @@ def init(
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
     write_atomic(target, starter())
 
-    def report() -> Report:
-        return Report(title=f"{target} written", remarks=("describe your runs in it, then: scaleplan check",))
-
-    return Answer(rendering=Rendering({"schema": "scaleplan/init/1", "file": str(target)}, report=report))
+    return Answer(result=NewProject(file=str(target)))

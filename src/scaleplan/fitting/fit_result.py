@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset, Uncertainty
 
-__all__ = ["FitResult"]
+__all__ = ["FitAnswer", "FitResult"]
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -463,3 +463,25 @@ def _present(value: object) -> object:
     if isinstance(value, dict):
         return {key: _present(item) for key, item in value.items() if item is not None}
     return [_present(item) for item in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitAnswer:
+    """A fit as the command shows it: with what was asked for beside it, the files written and the warnings.
+
+    ``report`` adds the checklist and the fit by other choices, ``residuals`` every residual.
+    """
+
+    schema: ClassVar[str] = "scaleplan/fit/1"
+
+    fit: FitResult
+    report: bool
+    residuals: bool
+    written: tuple[Path, ...]
+    warnings: tuple[Notice, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        data = self.fit.to_dict(report=self.report, residuals=self.residuals)
+        written = [str(path) for path in self.written]
+        return data | {"written": written, "warnings": as_mapping(self.warnings)}

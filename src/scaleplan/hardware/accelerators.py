@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.prices import Price
     from scaleplan.toml_table import Table
 
-__all__ = ["Accelerator", "Accelerators"]
+__all__ = ["Accelerator", "AcceleratorList", "Accelerators", "PricedAccelerator"]
 
 _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
@@ -112,9 +112,34 @@ class Accelerator:
         """Return the dense peak in FLOP/s of a precision, chosen as :meth:`precision` says."""
         return self.peaks[self.precision(precision)]
 
-    def to_dict(self, *, price: Price | None) -> dict[str, object]:
-        """Return the flat mapping that ``--json`` prints, with its default price; rates in FLOP/s, sizes in bytes."""
-        return as_record(self) | {"default_usd_per_hour": None if price is None else price.usd_per_hour}
+    def priced(self, price: Price | None) -> PricedAccelerator:
+        """Return the device with its default price."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        return PricedAccelerator(**own, default_usd_per_hour=None if price is None else price.usd_per_hour)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedAccelerator(Accelerator):
+    """A device with its default price in USD for an hour; None where there is none."""
+
+    default_usd_per_hour: float | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the flat mapping that ``--json`` prints; rates in FLOP/s, sizes in bytes."""
+        return as_record(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorList:
+    """Several devices."""
+
+    schema: ClassVar[str] = "scaleplan/gpus/1"
+
+    gpus: tuple[PricedAccelerator, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints; each device with its schema."""
+        return {"schema": self.schema, "gpus": [gpu.to_dict() for gpu in self.gpus]}
 
 
 class Accelerators:

@@ -1,8 +1,14 @@
-"""Output formats: one result in, text out; a new format is one function and its line in :data:`FORMATS`."""
+"""Output: one result in, text out. A new format is a function and its line in :data:`FORMATS` or :data:`JUDGING`.
+
+How a result is shown stands in :data:`REPORTS`; results, formats and views are imported when they are used.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -10,109 +16,117 @@ if TYPE_CHECKING:
     from scaleplan.output.ci import Judgement
     from scaleplan.output.report import Report
 
-__all__ = ["FORMATS", "JUDGING", "Rendering", "render"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "Format", "Rendering", "View"]
+
+
+class View(NamedTuple):
+    """How a result is shown, each part as ``"module:function"`` below this package.
+
+    ``report`` makes the report that people read. ``rows`` names the attribute whose items are the rows of a table;
+    the result itself is the only row by default. ``judgements`` makes what CI services show of a result that judges.
+    """
+
+    report: str
+    rows: str | None = None
+    judgements: str | None = None
+
+
+REPORTS: Mapping[str, View] = {
+    "Plan": View("views.plan:plan_report"),
+    "Plans": View("views.plan:several_report", rows="plans"),
+    "Marginal": View("views.plan:marginal_report", rows="steps"),
+    "Conversion": View("views.plan:conversion_report"),
+    "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
+    "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
+    "Evaluation": View("views.evaluation:evaluation_report"),
+    "FitAnswer": View("views.fit:fit_report"),
+    "BacktestResult": View("views.fit:backtest_report"),
+    "SavedResult": View("views.check:saved_report"),
+    "NewProject": View("views.check:new_project_report"),
+    "Chart": View("views.chart:chart_report", rows="points"),
+    "ModelSummary": View("views.model:model_report"),
+    "ShapeSummary": View("views.model:shape_report"),
+    "MemorySummary": View("views.model:memory_report"),
+    "PilotDesign": View("views.fit:design_report", rows="runs"),
+    "Advice": View("views.advice:hyperparameters_report"),
+    "PrecisionChoice": View("views.advice:precisions_report"),
+    "Vocabulary": View("views.advice:vocabulary_report"),
+    "PresetSummary": View("views.lists:preset_report"),
+    "PresetList": View("views.lists:presets_report", rows="presets"),
+    "Validation": View("views.lists:validation_report", rows="files"),
+    "PresetPaths": View("views.lists:paths_report", rows="rows"),
+    "PricedAccelerator": View("views.lists:gpu_report"),
+    "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
+}
+"""The view of every result, by the name of its class."""
 
 
 class Rendering:
-    """A result on its way to a format: the machine's view and the person's view of the same thing.
+    """A result on its way to a format.
 
-    Parameters
-    ----------
-    data
-        The JSON object.
-    records
-        What a row, or a line of jsonl, is made of; the object itself by default.
-    report
-        Makes the view for people; called only by formats that need it.
-    cases
-        What was judged, for the formats of CI services; None where nothing is.
-
+    ``data`` is the JSON object, ``records`` the rows of a table or the lines of jsonl, ``judges`` whether the formats
+    of CI services have it.
     """
 
-    __slots__ = ("cases", "data", "records", "report")
+    __slots__ = ("_result", "_view", "data", "judges", "records")
 
-    def __init__(
-        self,
-        data: dict[str, object],
-        *,
-        report: Callable[[], Report],
-        records: Sequence[dict[str, object]] | None = None,
-        cases: Sequence[Judgement] | None = None,
-    ) -> None:
-        self.data = data
-        self.report = report
-        self.records = [data] if records is None else records
-        self.cases = cases
+    def __init__(self, result: Any) -> None:  # noqa: ANN401  whatever has a view
+        view = REPORTS[type(result).__name__]
+        self._result, self._view = result, view
+        self.data: dict[str, Any] = result.to_dict()
+        self.records = [self.data] if view.rows is None else [_row(item) for item in getattr(result, view.rows)]
+        self.judges = view.judgements is not None
 
+    def report(self) -> Report:
+        """Return the report that people read."""
+        found: Report = _load(self._view.report)(self._result)
+        return found
 
-def _text(result: Rendering) -> str:
-    from scaleplan.output.text import render_text
+    def cases(self) -> Sequence[Judgement]:
+        """Return the judgements, for the formats of CI services."""
+        return () if self._view.judgements is None else _load(self._view.judgements)(self._result)
 
-    return render_text(result.report())
-
-
-def _markdown(result: Rendering) -> str:
-    from scaleplan.output.markdown import render_markdown
-
-    return render_markdown(result.report())
+    def write(self, name: str) -> str:
+        """Return the result in the named format."""
+        chosen = FORMATS.get(name) or JUDGING[name]
+        part = getattr(self, chosen.part)
+        written: str = _load(chosen.function)(part() if callable(part) else part)
+        return written
 
 
-def _json(result: Rendering) -> str:
-    from scaleplan.output.data import render_json
-
-    return render_json(result.data)
-
-
-def _jsonl(result: Rendering) -> str:
-    from scaleplan.output.data import render_jsonl
-
-    return render_jsonl(result.records)
+def _row(item: Any) -> dict[str, Any]:  # noqa: ANN401  a record, or a mapping already
+    row = item.to_dict() if hasattr(item, "to_dict") else as_mapping(item)
+    assert isinstance(row, dict)
+    return row
 
 
-def _csv(result: Rendering) -> str:
-    from scaleplan.output.data import render_delimited
+class Format(NamedTuple):
+    """A format: which part of a rendering it writes, and the function that does."""
 
-    return render_delimited(result.records, delimiter=",")
-
-
-def _tsv(result: Rendering) -> str:
-    from scaleplan.output.data import render_delimited
-
-    return render_delimited(result.records, delimiter="\t")
+    part: str
+    function: str
 
 
-def _github(result: Rendering) -> str:
-    from scaleplan.output.ci import render_github
-
-    return render_github(result.cases or ())
-
-
-def _junit(result: Rendering) -> str:
-    from scaleplan.output.ci import render_junit
-
-    return render_junit(result.cases or ())
-
-
-def _sarif(result: Rendering) -> str:
-    from scaleplan.output.ci import render_sarif
-
-    return render_sarif(result.cases or ())
-
-
-FORMATS: Mapping[str, Callable[[Rendering], str]] = {
-    "text": _text,
-    "json": _json,
-    "jsonl": _jsonl,
-    "csv": _csv,
-    "tsv": _tsv,
-    "markdown": _markdown,
+FORMATS: Mapping[str, Format] = {
+    "text": Format("report", "text:render_text"),
+    "json": Format("data", "data:render_json"),
+    "jsonl": Format("records", "data:render_jsonl"),
+    "csv": Format("records", "data:render_csv"),
+    "tsv": Format("records", "data:render_tsv"),
+    "markdown": Format("report", "markdown:render_markdown"),
 }
-"""Every format by the name that ``--format`` takes; each imports what it needs when it is used."""
+"""Every format by the name that ``--format`` takes."""
 
-JUDGING: Mapping[str, Callable[[Rendering], str]] = {"github": _github, "junit": _junit, "sarif": _sarif}
-"""The further formats of a result that has been judged: annotations, tests, and code scanning."""
+JUDGING: Mapping[str, Format] = {
+    "github": Format("cases", "ci:render_github"),
+    "junit": Format("cases", "ci:render_junit"),
+    "sarif": Format("cases", "ci:render_sarif"),
+}
+"""The further formats of a result that judges: annotations, tests, and code scanning."""
 
 
-def render(result: Rendering, name: str) -> str:
-    """Return the result in the named format."""
-    return {**FORMATS, **JUDGING}[name](result)
+def _load(place: str) -> Callable[[Any], Any]:
+    """Import a function of this package by ``"module:function"``."""
+    module, _, name = place.partition(":")
+    found: Callable[[Any], Any] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found

@@ -1,21 +1,9 @@
-"""What a command that judges hands to the formats of CI services: one case for each thing that was judged.
+"""Write judgements for CI services: GitHub workflow commands, JUnit XML and SARIF 2.1.0.
 
-Judgements as GitHub workflow commands, which become annotations at the file and line they name.
-
-Documented under "Workflow commands for GitHub Actions": ``::error file=…,line=…,title=…::message``, with ``%``, CR
-and LF escaped in both parts, and ``:`` and ``,`` in the properties.
-
-
-Judgements as JUnit XML, which most CI services show as tests: a suite for each run, a case for each limit.
-
-The elements and attributes are those that Jenkins' and GitLab's readers document: ``testsuites``, ``testsuite``,
-``testcase``, ``failure``, ``error`` and ``system-out``, in this order.
-
-
-Judgements as SARIF 2.1.0, the OASIS format that code scanning reads.
-
-In a message braces are doubled (section 3.11.5), and the brackets of what looks like a link are escaped (3.11.6),
-so that no text can act as a placeholder or a link; a path is a URI reference relative to the repository (3.4.4).
+GitHub documents ``::error file=…,line=…,title=…::message``, with ``%``, CR and LF escaped in both parts, and ``:``
+and ``,`` in the properties. Of JUnit's XML the elements and attributes are those that Jenkins' and GitLab's readers
+document. In a message of SARIF braces are doubled (section 3.11.5) and the brackets of what looks like a link are
+escaped (3.11.6); a path is a URI reference relative to the repository (3.4.4).
 """
 
 from __future__ import annotations
@@ -30,19 +18,9 @@ from scaleplan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["STATUSES", "CodeLocation", "Judgement", "render_github", "render_junit", "render_sarif"]
+    from scaleplan.project.project import Location
 
-STATUSES = ("pass", "warn", "fail", "error")
-"""Kept; not kept, and worth a word; not kept, and an error; and what could not be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeLocation:
-    """A place in a file, as its path is shown to people; the line is None where it is not known."""
-
-    file: str
-    line: int | None
-    what: str = ""
+__all__ = ["Judgement", "render_github", "render_junit", "render_sarif"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +36,7 @@ class Judgement:
     rule
         A stable id of the kind of judgement, such as the quantity.
     status
-        One of :data:`STATUSES`.
+        ``pass``; ``warn`` or ``fail`` where the limit is not kept; ``error`` where that could not be judged.
     message
         One line that says what was found.
     details
@@ -74,7 +52,7 @@ class Judgement:
     status: str
     message: str
     details: tuple[str, ...] = ()
-    locations: tuple[CodeLocation, ...] = ()
+    locations: tuple[Location, ...] = ()
 
 
 _COMMANDS = {"warn": "warning", "fail": "error", "error": "error"}
@@ -198,13 +176,13 @@ def _result(case: Judgement, rules: list[str]) -> dict[str, object]:
         result["locations"] = [_location(case.locations[0])]
     if case.locations[1:]:
         result["relatedLocations"] = [
-            {"id": number, **_location(place), **({"message": {"text": _message(place.what)}} if place.what else {})}
+            {"id": number, **_location(place), **({"message": {"text": _message(place.key)}} if place.key else {})}
             for number, place in enumerate(case.locations[1:], start=1)
         ]
     return result
 
 
-def _location(place: CodeLocation) -> dict[str, object]:
+def _location(place: Location) -> dict[str, object]:
     from urllib.parse import quote
 
     physical: dict[str, object] = {

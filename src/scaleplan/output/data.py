@@ -1,11 +1,7 @@
-"""Results for programs: JSON, one object or one a line, with every digit and never a NaN.
+"""Write results for programs: JSON, one object or one a line; CSV and TSV, nested keys joined by dots.
 
-Results as CSV and TSV: the keys of the JSON, nested ones joined by dots, one record a row.
-
-Many plans a second: JSON lines from columns, by filling a template instead of building objects.
-
-The template is made from the JSON of one plan: what is the same in every plan is encoded once, what varies is
-a slot. The bytes are those that encoding each plan by itself would give.
+Every digit is kept, and there is never a NaN. :class:`Template` writes many alike plans from columns: what is the
+same in every plan is encoded once, and the bytes are those that encoding each by itself would give.
 """
 
 from __future__ import annotations
@@ -20,7 +16,17 @@ from scaleplan.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Template", "cell", "encode", "flat", "render_delimited", "render_json", "render_jsonl"]
+__all__ = [
+    "Template",
+    "cell",
+    "encode",
+    "flat",
+    "render_csv",
+    "render_delimited",
+    "render_json",
+    "render_jsonl",
+    "render_tsv",
+]
 
 _LINE = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
@@ -40,6 +46,16 @@ def render_json(result: dict[str, object]) -> str:
 def render_jsonl(records: Iterable[dict[str, object]]) -> str:
     """Return one compact JSON object a line."""
     return "".join(encode(record) + "\n" for record in records)
+
+
+def render_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a header and one row a record, separated by commas."""
+    return render_delimited(records, delimiter=",")
+
+
+def render_tsv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return a header and one row a record, separated by tabs."""
+    return render_delimited(records, delimiter="\t")
 
 
 _ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadsheets, commands of CI runners

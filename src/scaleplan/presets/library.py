@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import FileError, UnknownNameError, quote
+from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
 from scaleplan.files import DATA_FILES, data_folder, read_text, user_folder
 from scaleplan.presets.reader import read_preset
+from scaleplan.record import Record
+from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.presets.preset import Preset
 
-__all__ = ["DEFAULT_PRESET", "Library"]
+__all__ = ["DEFAULT_PRESET", "Library", "PresetPaths", "ValidatedFile", "Validation", "validate"]
 
 DEFAULT_PRESET = "besiroglu-2024"
 
@@ -115,3 +117,54 @@ def _filed(path: Path) -> Preset:
             hint="rename the file or change the id",
         )
     return preset
+
+
+class PresetPaths(Record):
+    """The file of a preset, or the folders that are searched."""
+
+    schema: ClassVar[str] = "scaleplan/paths/1"
+
+    paths: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        """One row a path."""
+        return [{"path": path} for path in self.paths]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+class ValidatedFile(Record):
+    """A file that should be a preset: its id, or why it is none."""
+
+    file: str
+    valid: bool
+    id: str | None
+    problem: str | None
+
+
+class Validation(Record):
+    """Files that should be presets, and how many are not."""
+
+    schema: ClassVar[str] = "scaleplan/validation/1"
+
+    invalid: int
+    files: tuple[ValidatedFile, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+def validate(files: Sequence[str]) -> Validation:
+    """Read each file as a preset, and return what is wrong with those that are none."""
+    found = []
+    for file in files:
+        try:
+            preset = read_preset(Path(file))
+            found.append(ValidatedFile(file=file, valid=True, id=preset.id, problem=None))
+        except ScaleplanError as error:
+            found.append(ValidatedFile(file=file, valid=False, id=None, problem=error.message))
+    return Validation(invalid=sum(not each.valid for each in found), files=tuple(found))

@@ -7,13 +7,13 @@ A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.presets.read
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.mixtures import VariableSurface
 from scaleplan.record import Record
-from scaleplan.toml_table import as_mapping
+from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,8 @@ __all__ = [
     "Conventions",
     "FitRange",
     "Preset",
+    "PresetList",
+    "PresetSummary",
     "Uncertainty",
 ]
 
@@ -86,6 +88,46 @@ class FitRange(Record):
     tokens_per_param: tuple[float, float] | None = None
 
 
+class PresetSummary(Record):
+    """What is shown of a preset: what its file says, as plain values; ``coefficients`` are in ``units``."""
+
+    schema: ClassVar[str] = "scaleplan/preset/1"
+
+    id: str
+    aliases: tuple[str, ...]
+    title: str
+    form: str
+    formula: str
+    source: str
+    status: str
+    coefficients: Mapping[str, object]
+    units: Units
+    uncertainty: Uncertainty | None
+    conventions: Conventions
+    range: FitRange
+    allocates: bool
+    refusal: str | None
+    notes: tuple[str, ...]
+    fit: Mapping[str, object] | None
+    origin: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
+
+
+class PresetList(Record):
+    """Several presets."""
+
+    schema: ClassVar[str] = "scaleplan/presets/1"
+
+    presets: tuple[PresetSummary, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints; each preset with its schema."""
+        return {"schema": self.schema, "presets": [preset.to_dict() for preset in self.presets]}
+
+
 class Preset(Record):
     """A published or fitted law, ready to plan with.
 
@@ -123,28 +165,14 @@ class Preset(Record):
         """Whether the law speaks of mixtures of experts: its parameters are the activated ones."""
         return self.conventions.params == "active"
 
+    def summary(self) -> PresetSummary:
+        """Return what is shown of this preset."""
+        known = {item.name: getattr(self, item.name) for item in fields(PresetSummary) if hasattr(self, item.name)}
+        return PresetSummary(**known, formula=self.law.formula, coefficients=self.published.coefficients())
+
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {
-            "schema": "scaleplan/preset/1",
-            "id": self.id,
-            "aliases": list(self.aliases),
-            "title": self.title,
-            "form": self.form,
-            "formula": self.law.formula,
-            "source": self.source,
-            "status": self.status,
-            "coefficients": as_mapping(self.published.coefficients()),
-            "units": as_mapping(self.units),
-            "uncertainty": as_mapping(self.uncertainty),
-            "conventions": as_mapping(self.conventions),
-            "range": as_mapping(self.range),
-            "allocates": self.allocates,
-            "refusal": self.refusal,
-            "notes": list(self.notes),
-            "fit": as_mapping(self.fit),
-            "origin": self.origin,
-        }
+        return self.summary().to_dict()
 
     def with_regime(self, regime: str) -> Preset:
         """Return the preset for another batch regime; raises UsageError where the law knows no such regime."""

@@ -1,18 +1,9 @@
-"""A config that exists already - TOML, JSON or YAML - asked for single values and the lines they stand on.
+"""Read single values, and the lines on which they stand, from a config in TOML, JSON or YAML.
 
-Where in a config: ``trainer.max_steps``, ``data.sources[0].tokens``, ``"a.b".c`` ↔ a tuple of keys and indices.
-
-On which line does each key of a JSON text stand? The standard library's reader does not say.
-
-On which line does each key of a TOML text stand? The standard library's reader does not say.
-
-The text has been read by :mod:`tomllib` before, so it is valid; this walks over it once and keeps places, not
-values.
-
-
-A YAML text as a document that is asked for single values; only what is asked for is ever constructed.
-
-Anchors, aliases and merge keys are followed. Tags other than YAML's own are never acted on.
+A key path such as ``trainer.max_steps``, ``data.sources[0].tokens`` or ``"a.b".c`` is a tuple of keys and indices.
+The readers of the standard library do not say on which line a key stands: after they have found a text valid, a walk
+over it collects the lines. Of a YAML text only what is looked up is ever constructed: anchors, aliases and merge keys
+are followed, and tags other than YAML's own are never acted on.
 """
 
 from __future__ import annotations
@@ -123,7 +114,6 @@ def _toml(text: str, name: str) -> DataDocument:
 
 
 def _json(text: str, name: str) -> DataDocument:
-
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:

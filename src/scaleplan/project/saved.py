@@ -6,47 +6,100 @@ does not know are left out: a newer version may write more.
 
 from __future__ import annotations
 
-import ast
+import builtins
 import json
 import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from inspect import getsource
-from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from scaleplan.advice.marginal import Marginal
 from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.planning.constraints import keys
-from scaleplan.planning.plan import Plan, Plans
-from scaleplan.project.check import Check
-from scaleplan.project.diff import Difference
 
-__all__ = ["KINDS", "Result", "read_saved"]
+__all__ = ["RESULTS", "ResultRecord", "read_saved"]
 
 
-class Result(Protocol):
+class ResultRecord(Protocol):
     """Any result: a record with a schema and a JSON form."""
 
-    schema: ClassVar[str]
+    @property
+    def schema(self) -> str:
+        """The schema of the JSON form."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
 
 
-KINDS: Mapping[str, type[Result]] = {kind.schema: kind for kind in (Plan, Plans, Check, Difference, Marginal)}
-"""The results that can be read back, by their schema."""
+class SavedResult:
+    """A result that is kept as its JSON, because its own record needs more than that, such as the runs of a fit."""
+
+    def __init__(self, data: dict[str, object]) -> None:
+        self.data = data
+
+    @property
+    def schema(self) -> str:
+        """The schema that the result names."""
+        return str(self.data["schema"])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that was read."""
+        return self.data
 
 
-def read_saved(text: str, *, name: str) -> Result:
+RESULTS: Mapping[str, str | None] = {
+    "scaleplan/plan/1": "scaleplan.planning.plan:Plan",
+    "scaleplan/plans/1": "scaleplan.planning.plan:Plans",
+    "scaleplan/check/1": "scaleplan.project.check:Check",
+    "scaleplan/diff/1": "scaleplan.project.diff:Difference",
+    "scaleplan/marginal/1": "scaleplan.advice.marginal:Marginal",
+    "scaleplan/conversion/1": "scaleplan.hardware.convert:Conversion",
+    "scaleplan/memory/1": "scaleplan.models.layout:MemorySummary",
+    "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
+    "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
+    "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",
+    "scaleplan/vocabulary/1": "scaleplan.advice.vocabulary:Vocabulary",
+    "scaleplan/chart/1": "scaleplan.charts.chart:Chart",
+    "scaleplan/preset/1": "scaleplan.presets.preset:PresetSummary",
+    "scaleplan/presets/1": "scaleplan.presets.preset:PresetList",
+    "scaleplan/gpu/1": "scaleplan.hardware.accelerators:PricedAccelerator",
+    "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
+    "scaleplan/validation/1": "scaleplan.presets.library:Validation",
+    "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
+    "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
+    "scaleplan/init/1": "scaleplan.project.project:NewProject",
+    "scaleplan/fit/1": None,
+    "scaleplan/backtest/1": None,
+    "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
+    "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+}
+"""The class of every result, by its schema, imported when one is read; None where it is kept as its JSON."""
+
+_PARTS = (
+    "collections.abc",
+    "scaleplan.notices",
+    "scaleplan.hardware.budget",
+    "scaleplan.laws.base",
+    "scaleplan.models.memory",
+    "scaleplan.models.walltime",
+    "scaleplan.planning.conflicts",
+    "scaleplan.planning.training_run",
+    "scaleplan.planning.uncertainty",
+    "scaleplan.project.project",
+)
+"""Modules of further records that results hold, whose names annotations use without importing them."""
+
+
+def read_saved(text: str, *, name: str) -> ResultRecord:
     """Return the result in a JSON text.
 
     Parameters
     ----------
     text
-        What ``--json`` printed.
+        What ``--json`` printed, or the plans that ``--format jsonl`` printed, one a line.
     name
         Where it comes from, for errors.
 
@@ -57,7 +110,7 @@ def read_saved(text: str, *, name: str) -> Result:
 
     """
     try:
-        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        data = _parse(text)
     except json.JSONDecodeError as error:
         raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
     except (ValueError, RecursionError):
@@ -65,11 +118,32 @@ def read_saved(text: str, *, name: str) -> Result:
             f"{name}: not valid JSON: a number that is not finite or too long, or nested too deeply"
         ) from None
     schema = data.get("schema") if isinstance(data, dict) else None
-    if not isinstance(schema, str) or schema not in KINDS:
+    if not isinstance(data, dict) or not isinstance(schema, str) or schema not in RESULTS:
         found = f"schema {quote(schema)}" if isinstance(schema, str) else "no schema"
-        raise FileError(f"{name}: {found} that can be read", hint=f"saved results have one of {', '.join(KINDS)}")
-    result: Result = _decode(KINDS[schema], data, name, "")
+        known = ", ".join(each.split("/")[1] for each in RESULTS)
+        raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
+    place = RESULTS[schema]
+    if place is None:
+        return SavedResult(data)
+    result: ResultRecord = _Decoder(name).value(_load(place), data, "")
     return result
+
+
+def _load(place: str) -> Any:  # noqa: ANN401  a class
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _parse(text: str) -> object:
+    """Read JSON; several objects, one a line, are the plans of several budgets."""
+    decoder = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if error.msg != "Extra data" or not all(line.startswith('{"schema": "scaleplan/plan/1"') for line in lines):
+            raise
+        return {"schema": "scaleplan/plans/1", "plans": [decoder.decode(line) for line in lines], "warnings": []}
 
 
 def _finite(text: str) -> float:
@@ -84,78 +158,102 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _decode(kind: Any, value: object, name: str, path: str) -> Any:  # noqa: ANN401  any type there is in a record
-    """Return a JSON value as the type that a record declares."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in inner:
+class _Decoder:
+    """Turns JSON values into what records declare; ``name`` is the file, for errors."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def value(self, kind: Any, value: object, path: str) -> Any:  # noqa: ANN401  any type there is in a record
+        """Return a JSON value as the type that a record declares."""
+        origin, inner = get_origin(kind), get_args(kind)
+        record = origin or kind
+        if origin in (Union, types.UnionType):
+            return self._union(inner, value, path)
+        if origin is tuple:
+            return self._tuple(inner, value, path)
+        if isinstance(record, type) and is_dataclass(record):
+            return self._record(record, value, path)
+        if record in (dict, Mapping):
+            if isinstance(value, dict):
+                held = inner[1] if inner else object
+                return {key: self.value(held, item, f"{path}.{key}") for key, item in value.items()}
+        elif isinstance(kind, TypeVar) or kind is float:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+        elif kind is object or (value in inner if origin is Literal else type(value) is kind):
+            return value
+        raise FileError(f"{self.name}: {path}: not a value that this key can have: {quote(value)}")
+
+    def _union(self, inner: tuple[Any, ...], value: object, path: str) -> Any:  # noqa: ANN401
+        """Return a value of the first alternative that it can be; the error is that of the last."""
+        *others, last = [kind for kind in inner if kind is not type(None)]
+        if value is None and len(others) + 1 < len(inner):
             return None
-        return _decode(next(each for each in inner if each is not type(None)), value, name, path)
-    if origin is tuple:
-        return _decode_tuple(inner, value, name, path)
-    record = origin if origin is not None and is_dataclass(origin) else kind
-    if isinstance(record, type) and is_dataclass(record):
-        return _decode_record(record, value, name, path)
-    if origin in (dict, Mapping) or kind in (dict, Mapping):
-        if isinstance(value, dict):
-            return value
-    elif isinstance(kind, TypeVar) or kind is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-    elif isinstance(kind, type) and type(value) is kind:
-        return value
-    raise FileError(f"{name}: {path}: not a value that this key can have: {quote(value)}")
+        for kind in others:
+            try:
+                return self.value(kind, value, path)
+            except FileError:
+                continue
+        return self.value(last, value, path)
 
+    def _tuple(self, inner: tuple[Any, ...], value: object, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise FileError(f"{self.name}: {path}: expected a list, found {quote(value)}")
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) != len(value):
+            raise FileError(f"{self.name}: {path}: expected {len(kinds)} values, found {len(value)}")
+        pairs = enumerate(zip(kinds, value, strict=True))
+        return tuple(self.value(kind, item, f"{path}[{i}]") for i, (kind, item) in pairs)
 
-def _decode_tuple(inner: tuple[Any, ...], value: object, name: str, path: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise FileError(f"{name}: {path}: expected a list, found {quote(value)}")
-    kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
-    if len(kinds) != len(value):
-        raise FileError(f"{name}: {path}: expected {len(kinds)} values, found {len(value)}")
-    return tuple(
-        _decode(kind, item, name, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    )
+    def _record(self, record: type, value: object, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(value, dict):
+            raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}")
+        hints = _hints(record)
+        values = {}
+        for field in fields(record):
+            where = f"{path}.{field.name}" if path else field.name
+            if not field.init:  # computed from the others
+                continue
+            if field.name in value:
+                values[field.name] = self.value(hints[field.name], value[field.name], where)
+            elif field.default is MISSING and field.default_factory is MISSING:
+                raise FileError(f"{self.name}: {escape_control(where)}: this key is missing")
+        if "constraints" in hints and "constraints" not in value:  # a plan writes these among its own keys
+            values["constraints"] = self._constraints(value, set(hints), path)
+        return record(**values)
 
-
-def _decode_record(record: type, value: object, name: str, path: str) -> Any:  # noqa: ANN401
-    if not isinstance(value, dict):
-        raise FileError(f"{name}: {path}: expected an object, found {quote(value)}")
-    hints = get_type_hints(record, localns=_annotated_by(record.__module__))
-    values = {}
-    for field in fields(record):
-        where = f"{path}.{field.name}" if path else field.name
-        if field.name in value:
-            values[field.name] = _decode(hints[field.name], value[field.name], name, where)
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise FileError(f"{name}: {escape_control(where)}: this key is missing")
-    if "constraints" in hints and "constraints" not in value:  # a plan writes these among its own keys
-        values["constraints"] = _decode_constraints(value, set(hints), name, path)
-    return record(**values)
-
-
-def _decode_constraints(plan: dict[str, object], own: set[str], name: str, path: str) -> dict[str, object]:
-    known = {item.name: item for item in keys()}
-    found = {}
-    for key, value in plan.items():
-        if key in own:
-            continue
-        kind: object = None
-        if key in known and value is not None:
-            module, _, record = known[key].record.partition(":")
-            kind = getattr(import_module(module), record) if record else str if known[key].kind == "text" else float
-        found[key] = value if kind is None else _decode(kind, value, name, f"{path}.{key}" if path else key)
-    return found
+    def _constraints(self, plan: dict[str, object], own: set[str], path: str) -> dict[str, object]:
+        known = {item.name: item for item in keys()}
+        found = {}
+        for key, value in plan.items():
+            if key in own:
+                continue
+            kind: object = None
+            if key in known and value is not None:
+                place = known[key].record
+                kind = _load(place) if place else str if known[key].kind == "text" else float
+            where = f"{path}.{key}" if path else key
+            found[key] = value if kind is None else self.value(kind, value, where)
+        return found
 
 
 @cache
-def _annotated_by(module: str) -> dict[str, object]:
-    """Return the names that a module imports for its annotations alone, which exist only for type checkers."""
-    names: dict[str, object] = {}
-    for block in ast.walk(ast.parse(getsource(import_module(module)))):
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
-            for line in block.body:
-                if isinstance(line, ast.ImportFrom) and line.module is not None:
-                    found = import_module(line.module)
-                    names |= {alias.asname or alias.name: getattr(found, alias.name) for alias in line.names}
-    return names
+def _hints(record: type) -> dict[str, Any]:
+    """Return the types of a record's fields, with the names that its module imports for type checkers alone."""
+    return get_type_hints(record, localns=_Names(vars(sys.modules[record.__module__])))
+
+
+class _Names(dict[str, object]):
+    """Names of annotations that a module lacks at run time: those of the records' modules, whose names are unique."""
+
+    def __init__(self, own: Mapping[str, object]) -> None:
+        super().__init__()
+        self._own = own
+
+    def __missing__(self, name: str) -> object:
+        if name not in self._own and not hasattr(builtins, name):
+            for module in (*_PARTS, *(place.partition(":")[0] for place in RESULTS.values() if place)):
+                if hasattr(found := import_module(module), name):
+                    return getattr(found, name)
+        raise KeyError(name)

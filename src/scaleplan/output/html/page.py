@@ -1,10 +1,7 @@
-"""The whole page: one HTML file that needs nothing else, and runs nothing.
+"""The HTML report as one file that needs nothing else, and runs nothing.
 
 There is no script. The policy forbids everything but the one style sheet, by its hash; the data is JSON that no
 browser executes. All text passes through :mod:`scaleplan.markup`, which escapes it.
-
-
-A question in the words of the options → one self-contained HTML page to read and pass on.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from scaleplan.files import read_text
 from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import encode
 from scaleplan.output.html.sections import headline, sections
+from scaleplan.output.html.subject import gather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +84,4 @@ def report(**words: Unpack[BudgetWords]) -> str:
         When the request is wrong, or no model satisfies it.
 
     """
-    from scaleplan.output.html.subject import gather
-
     return page(gather({name: value for name, value in words.items() if value is not None}))

@@ -1,9 +1,4 @@
-"""What sections of a page are made of: tables that scroll on their own, lists of facts, values to read back.
-
-The sections of the report: question, answer, warnings, budget, pictures, laws, sensitivity, provenance, values.
-
-The section about sensitivity: what moves the parameters, the loss and the cost, the largest range first.
-"""
+"""The sections of the HTML report: answer, warnings, budget, pictures, sensitivity, laws, provenance, values."""
 
 from __future__ import annotations
 
@@ -16,6 +11,7 @@ from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import flat
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
+from scaleplan.planning.plan import Plans
 from scaleplan.units import (
     format_count,
     format_flops,
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.output.html.subject import Subject
     from scaleplan.planning.plan import Plan
 
-__all__ = ["exact_value", "headline", "section", "sections", "sensitivity_tables", "spoken", "table"]
+__all__ = ["definitions", "exact_value", "headline", "section", "sections", "sensitivity_tables", "table"]
 
 
 def section(ident: str, heading: str, *content: str | None) -> Markup:
@@ -93,9 +89,9 @@ def table(
     )
 
 
-def spoken(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
-    """Return a list of names and what there is to say of each."""
-    return element("dl", *(joined(element("dt", name), element("dd", said)) for name, said in pairs), class_="told")
+def definitions(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
+    """Return a definition list."""
+    return element("dl", *(joined(element("dt", name), element("dd", text)) for name, text in pairs), class_="told")
 
 
 _WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -115,8 +111,8 @@ def sensitivity_tables(subject: Subject) -> list[Markup]:
             most.append(f"the {_WRITTEN[quantity][0]} with {_ranked(subject, quantity)[0].assumption}")
     if not tables:
         return []
-    said = f"The plan again, with one assumption changed at a time. What moves most: {'; '.join(most)}."
-    return [element("p", said), *tables]
+    sentence = f"The plan again, with one assumption changed at a time. What moves most: {'; '.join(most)}."
+    return [element("p", sentence), *tables]
 
 
 def _ranked(subject: Subject, quantity: str) -> list[Swing]:
@@ -232,15 +228,15 @@ def _answer(subject: Subject) -> list[Markup]:
     return [
         element("dl", *tiles, class_="tiles"),
         *(element("p", _sentence(remark)) for remark in report.remarks),
-        element("details", element("summary", "The question in full"), spoken(asked)),
+        element("details", element("summary", "The question in full"), definitions(asked)),
     ]
 
 
 def _warnings(subject: Subject) -> list[Markup]:
     if not subject.plan.warnings:
         return []
-    said = [element("li", _sentence(notice.message)) for notice in subject.plan.warnings]
-    return [element("div", element("ul", *said), class_="warnings", role="note")]
+    items = [element("li", _sentence(notice.message)) for notice in subject.plan.warnings]
+    return [element("div", element("ul", *items), class_="warnings", role="note")]
 
 
 def _budget(subject: Subject) -> list[Markup]:
@@ -265,7 +261,7 @@ def _budget(subject: Subject) -> list[Markup]:
     facts += [(name, exact_value(value, show(value))) for name, value, show in written if value is not None]
     if budget.gpu is not None:
         facts.insert(1, ("accelerator", joined(f"{budget.gpu}, {budget.precision}")))
-    return [*_formula(plan), spoken(facts)]
+    return [*_formula(plan), definitions(facts)]
 
 
 def _formula(plan: Plan) -> Iterator[Markup]:
@@ -321,8 +317,6 @@ def _chart_table(chart: Chart) -> Markup:
 
 
 def _laws(subject: Subject) -> list[Markup]:
-    from scaleplan.planning.plan import Plans
-
     report = comparison_report(Plans(plans=subject.others))
     assert report.grid is not None
     content = [
@@ -330,18 +324,18 @@ def _laws(subject: Subject) -> list[Markup]:
         *(element("p", _sentence(remark), class_="soft") for remark in report.remarks),
     ]
     if subject.left_out:
-        said = [element("li", _sentence(f"{name}: {reason}")) for name, reason in subject.left_out]
-        content.append(element("details", element("summary", "Laws that cannot answer"), element("ul", *said)))
+        items = [element("li", _sentence(f"{name}: {reason}")) for name, reason in subject.left_out]
+        content.append(element("details", element("summary", "Laws that cannot answer"), element("ul", *items)))
     return content
 
 
 def _provenance(subject: Subject) -> list[Markup]:
-    law = preset_report(subject.preset)
+    law = preset_report(subject.preset.summary())
     pairs: list[tuple[str, str]] = [("law", law.title)]
     pairs += [(fact.label.strip(), fact.value) for fact in law.facts]
     pairs += [*subject.sources, ("computed by", subject.versions)]
     notes = [element("li", note) for note in subject.preset.notes]
-    return [spoken(pairs), *([element("h3", "Notes of the law"), element("ul", *notes)] if notes else [])]
+    return [definitions(pairs), *([element("h3", "Notes of the law"), element("ul", *notes)] if notes else [])]
 
 
 def _reproduce(subject: Subject) -> list[Markup]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.advice.sensitivity import sensitivity
 from scaleplan.api import COMPARED
-from scaleplan.charts.plots import ChartRequest, cost_chart, isoflop_budgets
+from scaleplan.charts.planning_plots import compare_chart
+from scaleplan.charts.plots import PICTURES, ChartRequest
 from scaleplan.errors import ScaleplanError
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, plan_budget
@@ -17,7 +18,7 @@ from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from scaleplan.advice.sensitivity import Swing
     from scaleplan.charts.chart import Chart
@@ -60,15 +61,15 @@ def gather(words: Mapping[str, Any]) -> Subject:
     """
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
     context = Context()
-    asked = ChartRequest.of(Request.of(words, context), context)
-    plan = asked.plan or plan_budget(asked.planner, asked.request)  # without a budget the latter says so
-    others, left_out = _others(asked.request, plan, context)
+    shown = ChartRequest.of(Request.of(words, context), context)
+    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter says so
+    others, left_out = _others(shown.request, plan, context)
     return Subject(
         words=words,
         command=command_text("report", words),
         plan=plan,
-        preset=asked.planner.preset,
-        charts=tuple(_charts(asked, [other.preset for other in others])),
+        preset=shown.planner.preset,
+        charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
         left_out=left_out,
         swings=sensitivity(words, plan, others, context),
@@ -115,23 +116,15 @@ def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan,
     return tuple(found), tuple(left_out)
 
 
-def _charts(asked: ChartRequest, laws: list[str]) -> Iterator[Chart]:
+def _charts(shown: ChartRequest, laws: list[str]) -> Iterator[Chart]:
     """Yield the pictures that this law can give."""
-    from scaleplan.charts import planning_plots as planning
-
-    assert asked.flops is not None
-    budgets, flops = asked.budgets(), asked.flops
-    planners = [asked.planner, *asked.other_laws(laws[1:])]
-    drawn: tuple[Callable[[], Chart], ...] = (
-        lambda: planning.isoflop_chart(asked.planner, isoflop_budgets(asked)),
-        lambda: planning.loss_chart(asked.planner, budgets, at=flops),
-        lambda: planning.frontier_chart(asked.planner, budgets, at=flops),
-        lambda: cost_chart(asked),
-        lambda: planning.compare_chart(planners, budgets, at=flops),
-    )
-    for draw in drawn:
+    for kind in ("isoflop", "loss", "frontier", "cost", "compare"):
         try:
-            yield draw()
+            if kind == "compare":
+                planners = [shown.planner, *shown.other_laws(laws[1:])]
+                yield compare_chart(planners, shown.budgets(), at=shown.flops)
+            else:
+                yield PICTURES[kind].draw(shown)
         except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
             continue
 

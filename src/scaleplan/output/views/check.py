@@ -1,15 +1,14 @@
-"""A check for people and for CI services: what is not kept first, where it comes from, and what is kept.
-
-What a change did to the bill, for people and for CI services: the total first, then each run that changed.
-"""
+"""Reports and CI judgements of a project: its check, the difference between two states of it, and a new file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output.ci import CodeLocation, Judgement
-from scaleplan.output.report import Report, ReportTable
+from scaleplan.output.ci import Judgement
+from scaleplan.output.data import cell, flat
+from scaleplan.output.report import Fact, Report, ReportTable
 from scaleplan.project.check import amount, bound
+from scaleplan.project.project import Location
 from scaleplan.units import format_number
 from scaleplan.units.limits import parse_limit
 
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference
+    from scaleplan.project.project import NewProject
+    from scaleplan.project.saved import SavedResult
 
-__all__ = ["check_cases", "check_report", "diff_cases", "diff_report"]
+__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report", "saved_report"]
 
 _MOST_ROWS = 40
 
@@ -124,7 +125,6 @@ def _case(verdict: Verdict) -> Judgement:
         details.append(f"hint: {verdict.hint}")
     if verdict.policy_line is not None:
         details.append(f"limit at {verdict.policy_file}:{verdict.policy_line}")
-    also = (CodeLocation(file=at.file, line=at.line, what=at.key) for at in verdict.also)
     return Judgement(
         suite=verdict.run,
         name=verdict.limit or "plan",
@@ -132,7 +132,7 @@ def _case(verdict: Verdict) -> Judgement:
         status=verdict.status,
         message=verdict.message,
         details=tuple(details),
-        locations=(CodeLocation(file=verdict.file, line=verdict.line, what=verdict.key), *also),
+        locations=(Location(file=verdict.file, line=verdict.line, key=verdict.key), *verdict.also),
     )
 
 
@@ -239,7 +239,19 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
             rule=f"{breach.quantity}-change",
             status=breach.status,
             message=breach.message,
-            locations=tuple(CodeLocation(file=at.file, line=at.line, what=at.key) for at in breach.places),
+            locations=breach.places,
         )
         for breach in result.judged
     )
+
+
+def new_project_report(result: NewProject) -> Report:
+    """Return where the file was written, and what to do with it."""
+    return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
+
+
+def saved_report(result: SavedResult) -> Report:
+    """Return every key that has a value, as a table of CSV has them."""
+    values = {key: str(cell(value)) for key, value in flat(result.data)}
+    facts = (Fact(label=key, value=text, prose=True) for key, text in values.items() if text and key != "schema")
+    return Report(title=result.schema, facts=tuple(facts))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit import BacktestResult
-    from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.fitting.fit_result import FitAnswer, FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.fitting.runs import Finding, Runs
     from scaleplan.fitting.surface_report import Variation
@@ -52,17 +52,16 @@ _STEPS = (1, 2, 3, 4, 6, 10)
 _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 
-def fit_report(
-    fitted: FitResult, *, written: Sequence[Path] = (), report: bool = False, residuals: bool = False
-) -> Report:
-    """Return the report of one fit, with the checklist and plots of the residuals where asked for."""
+def fit_report(answer: FitAnswer) -> Report:
+    """Return the report of one fit, with the checklist and plots of the residuals where the answer has them."""
+    fitted = answer.fit
     sections = [*_sections(fitted)]
-    if report:
+    if answer.report:
         sections += _checklist(fitted)
-    if residuals:
+    if answer.residuals:
         sections += _residuals(fitted)
-    if written:
-        sections.append(Report(lines=tuple(_written(fitted, written))))
+    if answer.written:
+        sections.append(Report(lines=tuple(_written(fitted, answer.written))))
     has_intervals = any(value.interval for value in fitted.values)
     return Report(
         title=_title(fitted),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.hardware.prices import Prices
 from scaleplan.output.report import Fact, Report, ReportTable
 from scaleplan.units import format_count, format_gigabytes, format_number, format_usd_per_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
+    from scaleplan.presets.library import PresetPaths, Validation
+    from scaleplan.presets.preset import PresetList, PresetSummary
 
-    from scaleplan.hardware.accelerators import Accelerator
-    from scaleplan.hardware.prices import Price
-    from scaleplan.presets.preset import Preset
-
-__all__ = ["gpu_report", "gpus_report", "preset_report", "presets_report"]
+__all__ = ["gpu_report", "gpus_report", "paths_report", "preset_report", "presets_report", "validation_report"]
 
 
-def presets_report(presets: Sequence[Preset]) -> Report:
+def presets_report(result: PresetList) -> Report:
     """Return the table of presets."""
     columns = ("id", "form", "status", "plans", "intervals", "counts")
     rows = tuple(
@@ -29,7 +28,7 @@ def presets_report(presets: Sequence[Preset]) -> Report:
             "yes" if preset.uncertainty else "no",
             preset.conventions.params.replace("_", " "),
         )
-        for preset in presets
+        for preset in result.presets
     )
     return Report(
         title=f"{len(rows)} scaling laws",
@@ -44,13 +43,28 @@ def presets_report(presets: Sequence[Preset]) -> Report:
     )
 
 
-def preset_report(preset: Preset) -> Report:
-    """Return one law: source, coefficients, conventions, range, uncertainty and notes."""
+def validation_report(result: Validation) -> Report:
+    """Return a verdict for each file."""
+    rows = tuple(
+        (each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files
+    )
+    columns = ("file", "verdict", "id or problem")
+    title = f"{len(rows)} files, {result.invalid} invalid"
+    return Report(title=title, grid=ReportTable(columns=columns, rows=rows, text=frozenset(columns)))
+
+
+def paths_report(result: PresetPaths) -> Report:
+    """Return one path a line."""
+    return Report(lines=result.paths)
+
+
+def preset_report(preset: PresetSummary) -> Report:
+    """Return everything a person should know of one law."""
     entries = {
         "source": preset.source,
         "status": preset.status,
-        "form": preset.law.formula,
-        **{f"  {name}": f"{value:.10g}" for name, value in preset.published.coefficients().items()},
+        "form": preset.formula,
+        **{f"  {name}": f"{value:.10g}" for name, value in preset.coefficients.items()},
         "parameters": preset.conventions.params.replace("_", " "),
         "compute": preset.conventions.flops,
         "loss": preset.conventions.loss,
@@ -76,20 +90,18 @@ def preset_report(preset: Preset) -> Report:
 _SHOWN = ("bf16", "fp16", "fp8")
 
 
-def gpus_report(gpus: Sequence[Accelerator], prices: Mapping[str, Price | None]) -> Report:
+def gpus_report(result: AcceleratorList) -> Report:
     """Return the table of accelerators, dense TFLOP/s."""
-    rows = []
-    for gpu in gpus:
-        price = prices[gpu.id]
-        rows.append(
-            (
-                gpu.id,
-                str(gpu.year),
-                format_gigabytes(gpu.memory_bytes / 1e9),
-                *(_tera(gpu.peaks.get(name)) for name in _SHOWN),
-                "" if price is None else format_usd_per_hour(price.usd_per_hour),
-            )
+    rows = [
+        (
+            gpu.id,
+            str(gpu.year),
+            format_gigabytes(gpu.memory_bytes / 1e9),
+            *(_tera(gpu.peaks.get(name)) for name in _SHOWN),
+            "" if gpu.default_usd_per_hour is None else format_usd_per_hour(gpu.default_usd_per_hour),
         )
+        for gpu in result.gpus
+    ]
     return Report(
         title=f"{len(rows)} accelerators, dense TFLOP/s with fp32 accumulation",
         grid=ReportTable(
@@ -99,8 +111,10 @@ def gpus_report(gpus: Sequence[Accelerator], prices: Mapping[str, Price | None])
     )
 
 
-def gpu_report(gpu: Accelerator, prices: Sequence[Price], default: Price | None) -> Report:
-    """Return one accelerator: peaks, memory, power, prices and sources."""
+def gpu_report(gpu: PricedAccelerator) -> Report:
+    """Return the figures of one accelerator, and the prices that are listed for it."""
+    catalogue = Prices()
+    prices, default = catalogue.listed(gpu.id), catalogue.default(gpu.id)
     facts = [
         Fact(label="memory", value=format_gigabytes(gpu.memory_bytes / 1e9)),
         Fact(label="memory bandwidth", value=format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
@@ -109,8 +123,10 @@ def gpu_report(gpu: Accelerator, prices: Sequence[Price], default: Price | None)
     ]
     if gpu.link_bandwidth is not None:
         facts.append(Fact(label=gpu.link, value=format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
-    if default is not None:
-        facts.append(Fact(label="default price", value=format_usd_per_hour(default.usd_per_hour), unit=default.date))
+    if gpu.default_usd_per_hour is not None:
+        dated = default is not None and default.usd_per_hour == gpu.default_usd_per_hour
+        date = default.date if default is not None and dated else ""
+        facts.append(Fact(label="default price", value=format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
     remarks = [gpu.note] if gpu.note else []
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
     if gpu.aliases:

@@ -11,7 +11,6 @@ The table of inference demands for people.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.output.report import Fact, Report, ReportTable
@@ -50,8 +49,8 @@ __all__ = [
     "marginal_report",
     "plan_report",
     "plans_report",
+    "several_report",
     "size_label",
-    "with_blueprint",
 ]
 
 _ROUNDING = 1e-9
@@ -86,7 +85,7 @@ def format_loss(value: float) -> str:
 
 
 def plan_report(plan: Plan) -> Report:
-    """Return the report of one plan."""
+    """Return the report of one plan, with the sections of its run where it has one."""
     sure = plan.interval
     size = size_label(plan.params_convention)
     facts = [
@@ -110,6 +109,7 @@ def plan_report(plan: Plan) -> Report:
         facts=tuple(facts),
         level=format_fraction(sure.level) if sure else "",
         remarks=tuple(_remarks(plan)),
+        sections=() if plan.blueprint is None else tuple(_run_sections(plan.blueprint, plan.budget)),
     )
 
 
@@ -189,6 +189,16 @@ def _derivation(budget: Budget) -> str:
     return "; ".join(parts)
 
 
+def several_report(plans: Plans) -> Report:
+    """Return the table that suits several plans: of inference demands, of laws side by side, or of budgets."""
+    laws = sorted({plan.preset for plan in plans})
+    if all(plan.training_only for plan in plans) and len({plan.inference_tokens for plan in plans}) == len(plans) > 1:
+        return demand_report(plans)
+    if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or len(plans) == 1):
+        return comparison_report(plans)
+    return plans_report(plans.plans, title=f"{len(plans)} budgets, {', '.join(laws)}")
+
+
 def plans_report(plans: Sequence[Plan], *, title: str) -> Report:
     """Return a table of plans, one a row, with the columns that any of them fills."""
     columns: dict[str, Callable[[Plan], str]] = {
@@ -258,20 +268,17 @@ def comparison_report(comparison: Plans) -> Report:
 _GIGA = 1e9
 
 
-def with_blueprint(report: Report, plan: Plan) -> Report:
-    """Return the report of a plan with the sections of its run."""
-    blueprint = plan.blueprint
-    assert blueprint is not None
-    sections = [Report(title="the run", facts=tuple(_schedule(blueprint)))]
+def _run_sections(blueprint: TrainingRun, budget: Budget) -> Iterator[Report]:
+    """Yield the sections of a run: its schedule, the memory of a device, the bill."""
+    yield Report(title="the run", facts=tuple(_schedule(blueprint)))
     if blueprint.layout is not None:
         layout = blueprint.layout
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
-        sections.append(Report(title=f"each device holds {use}", facts=tuple(memory_facts(layout.memory))))
+        yield Report(title=f"each device holds {use}", facts=tuple(memory_facts(layout.memory)))
     if blueprint.bill is not None:
-        facts = tuple(_bill(plan.budget, blueprint.bill))
+        facts = tuple(_bill(budget, blueprint.bill))
         band = f" (x/÷ {blueprint.bill.factor:g})" if blueprint.bill.factor else ""
-        sections.append(Report(title=f"the bill{band}", facts=facts, remarks=tuple(_dates(blueprint.bill))))
-    return replace(report, sections=(*report.sections, *sections))
+        yield Report(title=f"the bill{band}", facts=facts, remarks=tuple(_dates(blueprint.bill)))
 
 
 def _schedule(blueprint: TrainingRun) -> Iterator[Fact]:

@@ -1,13 +1,23 @@
-"""What tests of several modules share."""
+"""What tests of several modules share.
+
+Properties are tried on the same examples in every run; ``SCALEPLAN_FUZZ=long`` tries
+fifty times as many where a test does not say how many, other ones each time.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from hypothesis import settings
 
 from scaleplan.laws.base import LossSurface
+
+settings.register_profile("usual", deadline=None, derandomize=True, database=None, max_examples=100)
+settings.register_profile("long", deadline=None, derandomize=False, database=None, max_examples=5000, print_blob=True)
+settings.load_profile("long" if os.environ.get("SCALEPLAN_FUZZ") == "long" else "usual")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,15 +19,8 @@ from scaleplan.__main__ import run
 from scaleplan.cli.app import build
 from scaleplan.files import data_folder
 
-LONG = os.environ.get("SCALEPLAN_FUZZ") == "long"
-TIMES = 50 if LONG else 1
-FUZZ = settings(
-    deadline=None,
-    database=None,
-    derandomize=not LONG,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[*HealthCheck],
-)
+TIMES = settings.default.max_examples // 100  # 50 with SCALEPLAN_FUZZ=long
+FUZZ = settings(phases=[Phase.explicit, Phase.generate, Phase.shrink], suppress_health_check=[*HealthCheck])
 
 LAWS = data_folder() / "laws"
 PRESETS = sorted(path.stem for path in LAWS.glob("*.toml"))

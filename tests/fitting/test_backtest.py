@@ -24,12 +24,12 @@ HELD_OUT = [
 ]
 
 
-@pytest.mark.parametrize(("name", "where"), HELD_OUT)
-def test_the_combined_band_covers_the_held_out_top(public, name, where):
-    """At least 80 % of the largest runs lie in the 90 % band that the smaller ones give."""
-    result = hold_out(public(name, where=where), samples=100)
-    assert result.coverage >= 0.8
-    assert 0 < result.width < 0.5
+def test_the_combined_band_covers_the_held_out_top(public):
+    """At least 80 % of the largest runs of each set lie in the 90 % band that its smaller ones give."""
+    for name, where in HELD_OUT:
+        result = hold_out(public(name, where=where), samples=100)
+        assert result.coverage >= 0.8, (name, where)
+        assert 0 < result.width < 0.5, (name, where)
 
 
 def test_resampling_alone_covers_little(chinchilla_240):

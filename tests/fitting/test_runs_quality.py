@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, UsageError
@@ -195,7 +195,6 @@ sizes = st.sampled_from([1.0, 1.003, 2.0, 4.0, 4.01, 8.0])
 points = st.lists(st.tuples(sizes, sizes, st.floats(1.0, 9.0)), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(points)
 def test_rules_agree_with_their_plain_definitions(runs):
     """Cells, best of cell and 'beaten by smaller' equal what a double loop over all pairs finds."""

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError, UsageError
@@ -232,7 +232,6 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(document=trees | st.lists(rows, max_size=8), best=st.booleans())
 def test_any_json_gives_positive_runs_or_one_printable_error(tmp_path_factory, document, best):
     """Whatever a document holds, what is read can be fitted, and what is refused is said in printable text."""

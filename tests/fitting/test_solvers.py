@@ -14,7 +14,7 @@ from scaleplan.fitting.objective import Objective, huber
 from scaleplan.fitting.surface_fit import Coordinates, Surface, basins
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), tied=st.booleans(), fixed=st.booleans())
 def test_every_node_is_the_non_negative_least_squares_solution(seed, tied, fixed):
     """The active sets agree with Lawson and Hanson's algorithm at each pair of exponents."""
@@ -46,7 +46,7 @@ def test_basins_are_local_minima_in_order():
     assert found[:, 0].tolist() == [28.0, 7.0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     residual=st.sampled_from(["log", "linear"]),
@@ -85,7 +85,7 @@ def test_derivatives_agree_with_differences(seed, residual, delta, tied, weighte
             assert (above[1] - below[1])[0] / (2 * step) == pytest.approx(hessian[0, k], rel=1e-4, abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_least_deviations_agree_with_a_linear_program(seed):
     """The dual program reaches the same sum as the primal one, with split residuals."""

@@ -58,7 +58,7 @@ def test_one_hour_in_every_unit():
     assert (found.grid, found.grid_g_co2_per_kwh, found.grid_year) == ("FRA", 56.0, 2023)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(log_flops=st.floats(12, 30), start=st.sampled_from(QUANTITIES))
 def test_every_quantity_leads_back_to_all_others(log_flops, start):
     """Convert to one quantity and from it: all seven agree to rounding."""

@@ -181,7 +181,7 @@ def test_a_step_down_at_the_best_size_is_said():
     assert codes(found) == ["utilisation_step"]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     log_hours=st.floats(0, 9),
     gpu=st.sampled_from(["a100", "h100", "v100", "rtx-4090", "tpu-v5e", "mi250x"]),

@@ -41,7 +41,7 @@ def test_a_two_cycle_takes_the_lower_of_its_two():
     assert found.params == 30e9 * 0.40 / 0.42
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     values=st.lists(st.sampled_from([0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5]), min_size=5, max_size=5),
     reference=st.floats(1e7, 1e12),

@@ -39,7 +39,7 @@ def test_coefficients_of_breaks_have_numbers():
     assert changed.inputs == ("x",)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     fall=st.tuples(st.floats(1e-6, 1e12), st.floats(0.05, 3.0)),
     ends=st.tuples(st.floats(0.0, 1.0), st.floats(0.1, 5.0)),

@@ -14,7 +14,7 @@ from scaleplan.models.styles import STYLES, aspect_for
 SIZES = (2e6, 1e7, 1.24e8, 1e9, 7e9, 7e10, 4e11, 1e12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     exponent=st.floats(6.302, 12),
     style=st.sampled_from(sorted(STYLES)),
@@ -35,7 +35,7 @@ def test_every_size_has_a_shape(exponent, style, convention):
     assert a.layers >= 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(exponent=st.floats(8.5, 12), style=st.sampled_from([s for s in sorted(STYLES) if not STYLES[s].experts]))
 def test_models_of_a_useful_size_are_aligned(exponent, style):
     """Above 300M parameters widths, inner widths and heads are multiples of what matrix units want."""

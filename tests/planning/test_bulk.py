@@ -20,7 +20,7 @@ from scaleplan.presets.library import Library
 
 EPOCH = Additive(A=482.01, B=2085.43, E=1.8172, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
 BUDGETS = np.geomspace(1e14, 1e29, 61)
-FEW = settings(deadline=None, max_examples=30)
+FEW = settings(max_examples=30)
 
 SAME_PLACE = 1e-6  # in ln N: near a kink a flat minimum is known to half of the digits; the loss agrees to rounding
 SAME_LOSS = 1e-13

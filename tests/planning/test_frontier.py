@@ -16,7 +16,7 @@ from scaleplan.presets.library import Library
 EPOCH = Additive(A=482.01, B=2085.43, E=1.8172, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
 HOFFMANN = Additive(A=406.4, B=410.7, E=1.69, alpha=0.3392, beta=0.2849)  # Hoffmann et al. 2022, the script's digits
 BUDGETS = st.floats(14, 28).map(lambda power: 10.0**power)
-FEW = settings(deadline=None, max_examples=25)
+FEW = settings(max_examples=25)
 
 
 def frontier(law, bounds=UNBOUNDED, cost=None):

@@ -19,7 +19,7 @@ CHOOSING = [preset for preset in PRESETS if preset.allocates]
 SURFACES = [preset for preset in CHOOSING if not isinstance(preset.law, Allocation)]
 REFUSING = [preset for preset in PRESETS if not preset.allocates]
 BUDGETS = st.floats(12, 30).map(lambda power: 10.0**power)
-FEW = settings(deadline=None, max_examples=5, derandomize=True)
+FEW = settings(max_examples=5)
 
 by_id = pytest.mark.parametrize("preset", CHOOSING, ids=lambda preset: preset.id)
 surface_by_id = pytest.mark.parametrize("preset", SURFACES, ids=lambda preset: preset.id)

@@ -29,7 +29,7 @@ LAWS = st.builds(
     beta=st.floats(0.1, 0.8),
 )
 BUDGETS = st.floats(12, 30).map(lambda power: 10.0**power)
-FEW = settings(deadline=None, max_examples=60)
+FEW = settings(max_examples=60)
 
 SAME_PLACE = 1e-8  # in ln N: a minimum this flat is known only through its first-order condition
 NEAR_A_BOUND = 1e-6  # where there is no room for that condition, the loss itself knows half of the digits

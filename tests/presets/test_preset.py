@@ -372,7 +372,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers() | st.bo
 
 
 @given(data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_numbers_give_a_preset_or_one_error(tmp_path_factory, data):
     """Whatever the values of a bundled preset are replaced by, the reader answers or refuses, and never fails."""
     preset = data.draw(st.sampled_from(PRESETS))

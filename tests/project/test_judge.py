@@ -51,7 +51,7 @@ def test_the_message_has_the_digits_it_takes(cli, params, limit, message):
         assert verdict["message"] == message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(set(QUANTITIES) - {"gpus", "memory_gb"})),
     st.sampled_from(["<=", ">=", "<", ">", "="]),

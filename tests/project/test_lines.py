@@ -90,7 +90,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(NESTED)
 def test_every_json_key_has_the_line_it_is_printed_on(value):
     """Printed one item a line, each key's line starts with that key; no text inside confuses the count."""

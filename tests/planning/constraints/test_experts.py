@@ -73,7 +73,7 @@ def test_a_memory_that_binds_is_named_with_what_it_costs():
     assert plan.memory_gb == pytest.approx(24, rel=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(19, 24), st.floats(16, 1000), st.sampled_from([None, 1e12]))
 def test_no_number_of_experts_beats_the_best(power, memory, served):
     """Auto is the least loss over its choices, inference demand included."""
@@ -132,7 +132,6 @@ def test_granularity_has_an_optimum_because_routing_costs():
     assert api.optimal(flops=1.93e20, granularity=64).loss > plan.loss
 
 
-@settings(deadline=None)
 @given(st.floats(7, 12), st.floats(8, 13))
 def test_a_cost_with_routing_is_undone(size, data):
     """Tokens for a size, size for tokens, and size at a ratio invert the cost, routing included."""

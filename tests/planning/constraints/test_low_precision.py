@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan import api
@@ -83,7 +83,6 @@ def test_quantisation_adds_to_the_loss():
     assert Quantisation(bits=3.0).increase(3e7, 2e10) == pytest.approx(0.51283178, rel=1e-7)
 
 
-@settings(deadline=None)
 @given(bits=st.floats(3, 8), power=st.floats(7, 11))
 def test_the_critical_tokens_are_those_of_the_closed_form(bits, power):
     """(b B N^g_N exp(P/g - b)/(g_D C_T))^(1/(g_D + b)) for the additive law."""

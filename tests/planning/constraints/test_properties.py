@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnreachableError
@@ -48,7 +48,6 @@ questions = st.fixed_dictionaries(
     }
 )
 budgets = st.floats(18, 26).map(lambda power: 10**power)
-many = settings(max_examples=100, deadline=None)
 
 
 def asked(question):
@@ -73,7 +72,6 @@ def feasible(planner, params, tokens, flops, *, room=0.0):
     return within
 
 
-@many
 @given(question=questions, flops=budgets)
 def test_no_point_of_a_grid_is_feasible_and_better(question, flops):
     """The plan keeps its limits, and no feasible point of a dense grid has a loss lower by 1e-9 of itself."""
@@ -95,7 +93,6 @@ def test_no_point_of_a_grid_is_feasible_and_better(question, flops):
             assert loss <= problem.loss(sizes[kept], counts[kept]).min() * (1 + 1e-9)
 
 
-@many
 @given(question=questions, flops=budgets, name=st.sampled_from(sorted(amount)), data=st.data())
 def test_a_further_limit_never_lowers_the_loss(question, flops, name, data):
     """Whatever else is asked, one limit more gives the same loss, a higher one, or no plan."""
@@ -111,7 +108,6 @@ def test_a_further_limit_never_lowers_the_loss(question, flops, name, data):
     assert loss >= planner_of(**(question | {"limit": kept})).best(flops)[2] * (1 - 1e-12)
 
 
-@many
 @given(question=questions, flops=budgets, factor=st.floats(1, 10))
 def test_more_budget_never_raises_the_loss(question, flops, factor):
     """Nothing forces a plan to spend what harms it."""
@@ -124,7 +120,6 @@ def test_more_budget_never_raises_the_loss(question, flops, factor):
     assert more <= loss * (1 + 1e-12)
 
 
-@many
 @given(flops=budgets, preset=st.sampled_from(["besiroglu-2024", "muennighoff-2023", "hoffmann-2022-a3"]))
 def test_slack_constraints_change_nothing(flops, preset):
     """With limits that leave room, data enough and a multiplier of 1, the answer is the free one, to rounding."""
@@ -136,7 +131,6 @@ def test_slack_constraints_change_nothing(flops, preset):
     )
 
 
-@many
 @given(question=questions, log_flops=st.lists(st.floats(18, 26), min_size=1, max_size=5))
 def test_an_array_of_budgets_gives_what_each_gives(question, log_flops):
     """The array path refuses what one budget refuses, and reaches the same loss elsewhere."""
@@ -152,7 +146,6 @@ def test_an_array_of_budgets_gives_what_each_gives(question, log_flops):
     assert best_array(planner.frontier, np.array(flops))[2] == pytest.approx(np.array(single), rel=1e-8)
 
 
-@many
 @given(question=questions, loss=st.floats(1.95, 4))
 def test_a_target_is_the_least_budget(question, loss):
     """The budget for a loss reaches it, and a little less does not."""

@@ -73,7 +73,7 @@ def break_even(
     if loss is None:
         kept = {name: words.get(name) for name in ("preset", "batch_regime", "count")}
         if kept["preset"] is None:
-            kept["preset"] = home_preset(words)
+            kept["preset"] = (home_preset(words) or (None,))[0]
         reference = Planner.of(Request.of(kept, context), context)
         assert params is not None
         loss = reference.target_params(reference.law_params(parse_count(params, what="params"))).loss

@@ -16,7 +16,7 @@ from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
 from scaleplan.hardware.budget import Budget, resolve_budget, resolve_consistently
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.conflicts import binding_limits, conflict
-from scaleplan.planning.constraints import NONE, VARIANTS, Constraints, constraints_of, home_preset
+from scaleplan.planning.constraints import NONE, Constraints, constraints_of, home_preset
 from scaleplan.planning.constraints.base import Point
 from scaleplan.planning.context import Context
 from scaleplan.planning.frontier import SolvedFrontier, frontier_of
@@ -129,10 +129,10 @@ class Planner:
         notices: tuple[Notice, ...] = ()
         name = request.preset
         if name is None:
-            home = home_preset(request.constraints)
-            portable = all(entry.preset != home for entry in VARIANTS.values())
-            notices = () if home is None else (preset_switched(home, DEFAULT_PRESET if portable else None),)
-            name = home or DEFAULT_PRESET
+            name, home = DEFAULT_PRESET, home_preset(request.constraints)
+            if home is not None:
+                name, portable = home
+                notices = (preset_switched(name, DEFAULT_PRESET if portable else None),)
         preset = context.preset(name)
         if request.batch_regime is not None:
             preset = preset.with_regime(request.batch_regime)
@@ -157,7 +157,8 @@ class Planner:
             model=model,
             context=context,
         )
-        return planner.varied(*constraints.variants) if constraints.variants else planner
+        variant = constraints.variant
+        return planner if variant is None else planner.varied(variant)
 
     def varied(self, variant: Variant) -> Self:
         """Return the planner for the values that a law's open quantity may take, each with the limit it implies."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import scaleplan as sp
-from scaleplan.planning.constraints import entries, keys, options
+from scaleplan.planning.constraints import CONSTRAINTS, keys, options
 
 FILE = '''
 """An effective quantity for a test: tokens of a given quality."""
@@ -47,8 +47,8 @@ class Quality(EffectiveQuantity):
 MAIN = """
 import sys
 from scaleplan.planning.constraints.base import Entry, Key, Option
-from scaleplan.planning.constraints import EFFECTIVE
-EFFECTIVE["quality"] = Entry(
+from scaleplan.planning.constraints import CONSTRAINTS
+CONSTRAINTS["quality"] = Entry(
     where="quality:Quality",
     options=(Option("data_quality", "F", "What a token is worth."),),
     keys=(Key("data_quality", "data quality"),),
@@ -115,7 +115,7 @@ def test_names_are_unique():
     """No two constraints declare the same option or key, and every class can be loaded."""
     for names in ([option.name for option in options()], [key.name for key in keys()]):
         assert len(set(names)) == len(names)
-    assert all(entry.load().remarks for entry in entries())
+    assert all(entry.load().remarks for entry in CONSTRAINTS.values())
 
 
 def test_an_unknown_word_is_refused():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.output.report import Fact, Report, ReportTable
 from scaleplan.output.views.model import memory_facts, parallel_text
-from scaleplan.planning.constraints import entries
+from scaleplan.planning.constraints import CONSTRAINTS
 from scaleplan.planning.constraints import keys as constraint_keys
 from scaleplan.units import (
     format_count,
@@ -157,7 +157,7 @@ def _remarks(plan: Plan) -> Iterator[str]:
 
 def _constrained(plan: Plan) -> Iterator[str]:
     """Say what the constraints and the limits of a plan do to it."""
-    for entry in entries():
+    for entry in CONSTRAINTS.values():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
     for each in plan.binding:

@@ -1,10 +1,7 @@
-"""Effective quantities: what a nominal size and nominal tokens are worth to a law. One file and one entry each.
+"""Constraints between a law and a plan: one registry, one file a constraint.
 
-Terms of the cost: what a budget pays for beside training. One file and one entry each.
-
-Quantities of a law that a plan chooses: experts, granularity. One file and one entry each, by the law's name.
-
-Which constraints a question asks for: the words of their options → constraints, by the registries.
+An entry is all that the command line, the Python API and the output know of a constraint; its class is imported when
+one of its options is given. A quantity that a law leaves open (``chooses``) is registered by the law's name for it.
 """
 
 from __future__ import annotations
@@ -13,29 +10,18 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
-from scaleplan.planning.constraints.base import Entry, Key, Option
+from scaleplan.planning.constraints.base import EffectiveQuantity, Entry, Key, Option, Term, Variant
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scaleplan.planning.constraints.base import Constraint, EffectiveQuantity, Term, Variant
+    from scaleplan.planning.constraints.base import Constraint
     from scaleplan.presets.preset import Preset
 
-__all__ = [
-    "EFFECTIVE",
-    "NONE",
-    "TERMS",
-    "VARIANTS",
-    "Constraints",
-    "constraints_of",
-    "entries",
-    "home_preset",
-    "keys",
-    "options",
-]
+__all__ = ["CONSTRAINTS", "NONE", "Constraints", "constraints_of", "home_preset", "keys", "options"]
 
-EFFECTIVE: dict[str, Entry] = {
+CONSTRAINTS: dict[str, Entry] = {
     "repetition": Entry(
         where="scaleplan.planning.constraints.repetition:Repetition",
         options=(Option("unique_tokens", "D", "Distinct tokens there are; beyond them data repeats: 300B."),),
@@ -99,10 +85,6 @@ EFFECTIVE: dict[str, Entry] = {
             Key("fp_critical_tokens", "format's critical tokens", "tokens"),
         ),
     ),
-}
-"""Every effective quantity, in the order in which they apply to nominal quantities."""
-
-TERMS: dict[str, Entry] = {
     "inference": Entry(
         where="scaleplan.planning.constraints.inference:Inference",
         options=(
@@ -123,10 +105,6 @@ TERMS: dict[str, Entry] = {
             Key("training_only", record="scaleplan.planning.constraints.inference:TrainingOnly"),
         ),
     ),
-}
-"""Every term, by name."""
-
-VARIANTS: dict[str, Entry] = {
     "experts": Entry(
         where="scaleplan.planning.constraints.experts:ExpertCount",
         options=(
@@ -140,28 +118,41 @@ VARIANTS: dict[str, Entry] = {
             Key("memory_gb", "memory (GB)"),
         ),
         preset="joint-moe-2025",
+        chooses=True,
     ),
     "granularity": Entry(
         where="scaleplan.planning.constraints.experts:Granularity",
         options=(Option("granularity", "G", "Granularity of a mixture, 4*width/(width of an expert), or auto."),),
         keys=(Key("granularity", "granularity"),),
         preset="fine-grained-moe-2024",
+        chooses=True,
     ),
 }
-"""Every such quantity by the name that laws have for it."""
+"""Every constraint: effective quantities in the order in which they apply, terms of the cost, and choices."""
 
 
 class Constraints(Record):
-    """The effective quantities in front of a law, the terms beside its cost, and what a plan chooses in the law."""
+    """The constraints of a plan, in the order of the registry."""
 
-    effective: tuple[EffectiveQuantity, ...] = ()
-    terms: tuple[Term, ...] = ()
-    variants: tuple[Variant, ...] = ()
+    items: tuple[Constraint, ...] = ()
 
     def __iter__(self) -> Iterator[Constraint]:
-        yield from self.effective
-        yield from self.terms
-        yield from self.variants
+        return iter(self.items)
+
+    @property
+    def effective(self) -> tuple[EffectiveQuantity, ...]:
+        """The maps from nominal to effective quantities, in the order in which they apply."""
+        return tuple(item for item in self.items if isinstance(item, EffectiveQuantity))
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What the budget pays for beside training."""
+        return tuple(item for item in self.items if isinstance(item, Term))
+
+    @property
+    def variant(self) -> Variant | None:
+        """The quantity of the law that the plan chooses."""
+        return next((item for item in self.items if isinstance(item, Variant)), None)
 
     @property
     def scarce(self) -> tuple[EffectiveQuantity, ...]:
@@ -175,23 +166,17 @@ class Constraints(Record):
 
     def changed(self, old: Constraint, new: Constraint | None) -> Constraints:
         """Return them with one replaced, or removed for None."""
-        kept = [new if item is old else item for item in self]
-        first, second = len(self.effective), len(self.effective) + len(self.terms)
-        return Constraints(
-            effective=tuple(item for item in kept[:first] if item is not None),  # type: ignore[misc]
-            terms=tuple(item for item in kept[first:second] if item is not None),  # type: ignore[misc]
-            variants=self.variants,
-        )
+        kept = (new if item is old else item for item in self.items)
+        return Constraints(items=tuple(item for item in kept if item is not None))
 
     def stacked(self) -> Notice | None:
-        """Return what to say about a combination that nobody validated."""
+        """Warn of a combination that nobody validated."""
         effective = [item for item in self.effective if not item.advice]
         # a variant is part of its law, which was measured with it, and reckons with inference
-        stack = [*effective, *self.terms, *(self.variants if effective else ())]
-        names = [_name_of(item) for item in stack]
-        if len(names) < 2:
+        stack = [item for item in self.items if not item.advice and (effective or not isinstance(item, Variant))]
+        if len(stack) < 2:
             return None
-        message = f"{' and '.join(names)} together were never validated: each was measured alone"
+        message = f"{' and '.join(map(_name_of, stack))} together were never validated: each was measured alone"
         return Notice(code="stacked_assumptions", message=message)
 
 
@@ -200,69 +185,47 @@ NONE = Constraints()
 
 
 def constraints_of(words: Mapping[str, str | float | None], preset: Preset) -> Constraints:
-    """Return the constraints that some words ask for, and what the law leaves to be chosen.
+    """Return the constraints that options ask for, and the quantity that the law leaves open.
 
-    Raises
-    ------
-    TypeError
-        For a word that no constraint knows.
-    UsageError
-        For an amount that cannot be read, or words that do not go together.
-
+    Raises UsageError for an amount that cannot be read, or options that do not go together.
     """
-    unknown = set(words) - {option.name for option in options()}
-    if unknown:
-        msg = f"unexpected keyword argument '{min(unknown)}'"
-        raise TypeError(msg)
-    variant = _variant_of(words, preset)
-    if variant is None and not any(value is not None for value in words.values()):
-        return NONE
-    made = [
-        tuple(entry.load().from_words(words).beside(preset) for entry in registry.values() if entry.asked(words))
-        for registry in (EFFECTIVE, TERMS)
-    ]
-    return Constraints(
-        effective=made[0],  # type: ignore[arg-type]
-        terms=made[1],  # type: ignore[arg-type]
-        variants=() if variant is None else (variant,),
-    )
-
-
-def _variant_of(words: Mapping[str, str | float | None], preset: Preset) -> Variant | None:
-    """Return the choice of the quantity that the law leaves open; None for a law that leaves none."""
     own = getattr(preset.law, "variable", None)
-    for name, entry in VARIANTS.items():
-        if name != own and entry.asked(words):
+    if own is None and all(value is None for value in words.values()):
+        return NONE
+    items = []
+    for name, entry in CONSTRAINTS.items():
+        if not entry.chooses and entry.given(words):
+            items.append(entry.load().from_words(words).beside(preset))
+        elif entry.chooses and name == own:
+            items.append(entry.load().from_words(words))
+        elif entry.chooses and entry.given(words):
             option = next(option.name for option in entry.options if words.get(option.name) is not None)
             raise UsageError(
                 f"--{option.replace('_', '-')} says nothing to preset '{preset.id}', which knows no {name}",
                 hint=f"choose a law of mixtures, such as {entry.preset}",
             )
-    return None if own is None else VARIANTS[own].load().from_words(words)  # type: ignore[return-value]
+    return Constraints(items=tuple(items))
 
 
 def _name_of(constraint: Constraint) -> str:
     """Return the name by which a constraint is registered."""
     where = f"{type(constraint).__module__}:{type(constraint).__name__}"
-    registered = {**EFFECTIVE, **TERMS, **VARIANTS}
-    return next(name for name, entry in registered.items() if entry.where == where)
-
-
-def entries() -> tuple[Entry, ...]:
-    """Return every registered constraint."""
-    return (*EFFECTIVE.values(), *TERMS.values(), *VARIANTS.values())
+    return next(name for name, entry in CONSTRAINTS.items() if entry.where == where)
 
 
 def options() -> tuple[Option, ...]:
     """Return the options of every constraint."""
-    return tuple(option for entry in entries() for option in entry.options)
+    return tuple(option for entry in CONSTRAINTS.values() for option in entry.options)
 
 
 def keys() -> tuple[Key, ...]:
     """Return the keys that constraints add to every plan."""
-    return tuple(key for entry in entries() for key in entry.keys)
+    return tuple(key for entry in CONSTRAINTS.values() for key in entry.keys)
 
 
-def home_preset(words: Mapping[str, object]) -> str | None:
-    """Return the law that a constraint asked for was measured on; None where none says."""
-    return next((entry.preset for entry in entries() if entry.preset is not None and entry.asked(words)), None)
+def home_preset(words: Mapping[str, object]) -> tuple[str, bool] | None:
+    """Return the law that a constraint was measured on, and whether it can be carried over to another law."""
+    for entry in CONSTRAINTS.values():
+        if entry.preset is not None and entry.given(words):
+            return entry.preset, not entry.chooses
+    return None

@@ -1,16 +1,4 @@
-"""How a constraint presents itself: its options, the keys it adds to a plan, and where its class lives.
-
-An :class:`Entry` in a registry is all that the command line, the Python API and the output know of a constraint:
-in :mod:`scaleplan.planning.constraints`, ``EFFECTIVE`` has effective quantities, ``TERMS`` terms of the cost and
-``VARIANTS`` laws with a further variable to choose. The class is imported when one of its options is given.
-
-
-What an effective quantity is: a map (N, D) → (effective N, effective D) in front of any loss surface.
-
-What a term of the cost is: something else that the budget pays for.
-
-What a quantity of a law is that a plan chooses: given, assumed, or the best of several.
-"""
+"""Constraints: effective quantities in front of a law, terms of the cost, and choices that a law leaves open."""
 
 from __future__ import annotations
 
@@ -73,25 +61,18 @@ class Key:
 
 
 class Entry(Record):
-    """A constraint as registered.
+    """A constraint as registered: ``where`` is the ``module:class`` of a :class:`Constraint`.
 
-    Parameters
-    ----------
-    where
-        ``module:class`` of a :class:`Constraint`.
-    options
-        What asks for it; giving any of them does.
-    keys
-        What it adds to a plan; None in plans without it. The first is never None in plans with it.
-    preset
-        The law it was measured on, which is used when the person names none.
-
+    Giving any of its ``options`` asks for it. Its ``keys`` are None in plans without it; the first is never None in
+    plans with it. ``preset`` is the law that it was measured on, the default for it. ``chooses`` marks a quantity that
+    some laws leave open.
     """
 
     where: str
     options: tuple[Option, ...]
     keys: tuple[Key, ...]
     preset: str | None = None
+    chooses: bool = False
 
     def load(self) -> type[Constraint]:
         """Import and return the class."""
@@ -99,7 +80,7 @@ class Entry(Record):
         found: type[Constraint] = getattr(import_module(module), name)
         return found
 
-    def asked(self, words: Mapping[str, object]) -> bool:
+    def given(self, words: Mapping[str, object]) -> bool:
         """Whether any of its options is given."""
         return any(words.get(option.name) is not None for option in self.options)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.planning.plan import Plan
+
 SWEEP = ("sweep", "--from", "1e18", "--to", "1e24")
 
 
@@ -230,3 +232,11 @@ def test_a_table_says_once_how_many_plans_are_extrapolated(cli):
     assert cli("sweep", "--from", "1e20", "--to", "1e25", "--points", "3").err.count("warning:") == 1
     assert "2 of 3 plans" in cli("sweep", "--from", "1e20", "--to", "1e25", "--points", "3").err
     assert cli("sweep", "--from", "1e19", "--to", "1e21", "--points", "3").err == ""
+
+
+def test_a_key_that_varies_and_has_no_column_is_an_error(cli, monkeypatch):
+    """The value of the first plan is never repeated for the others."""
+    monkeypatch.setattr(Plan, "to_dict", lambda plan, whole=Plan.to_dict: whole(plan) | {"new_key": plan.flops})
+    done = cli("sweep", "--from", "1e18", "--to", "1e24", "--points", "10000", "--format", "csv")
+    assert (done.status, done.out) == (70, "")
+    assert "plans differ in 'new_key', which has no column" in done.err

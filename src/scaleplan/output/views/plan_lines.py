@@ -15,7 +15,7 @@ from scaleplan.planning import plan as notices
 from scaleplan.planning.constraints import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scaleplan.planning.planner import Planner
     from scaleplan.planning.solver_array import PlanArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["csv_rows", "json_lines", "supports"]
 
 _ENDS = {"0": "low", "1": "high"}
+_OTHER = 2.7  # another budget, as a factor: any will do
+_LARGE = 1e40  # FLOP; from here on the other budget is the smaller
 
 
 def supports(planner: Planner) -> bool:
@@ -39,14 +41,15 @@ def json_lines(plans: PlanArray) -> Iterator[str]:
         f"[{', '.join(found)}]"
         for found in _warnings(plans, lambda code, text: encode({"code": code, "message": text}))
     ]
-    return Template(_sample(plans), kinds).lines(list(columns.values()))
+    return Template(_sample(plans, columns), kinds).lines(list(columns.values()))
 
 
 def csv_rows(plans: PlanArray, *, delimiter: str, header: bool) -> str:
     """Return the plans as rows of CSV, with or without the header."""
-    columns: dict[str, Sequence[object]] = {_flat_key(key): values for key, values in _numbers(plans)}
+    numbers = dict(_numbers(plans))
+    columns: dict[str, Sequence[object]] = {_flat_key(key): values for key, values in numbers.items()}
     columns["warnings"] = [" ".join(found) for found in _warnings(plans, lambda code, _: code)]
-    record = dict(flat(_sample(plans)))
+    record = dict(flat(_sample(plans, numbers)))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     if header:
@@ -56,8 +59,22 @@ def csv_rows(plans: PlanArray, *, delimiter: str, header: bool) -> str:
     return out.getvalue()
 
 
-def _sample(plans: PlanArray) -> dict[str, object]:
-    return plans.planner.optimal(float(plans.flops[0]), budget=Budget(source="flops")).to_dict()
+def _sample(plans: PlanArray, columns: Iterable[str]) -> dict[str, object]:
+    """Return the record of the first plan; every key that differs in another one must have a column.
+
+    Raises AssertionError for a key without one, whose first value would be repeated for all plans.
+    """
+    first = float(plans.flops[0])
+    second = first * _OTHER if first < _LARGE else first / _OTHER
+    record, other = (
+        plans.planner.optimal(flops, budget=Budget(source="flops")).to_dict() for flops in (first, second)
+    )
+    varies = {key for (key, value), (_, again) in zip(flat(record), flat(other), strict=True) if value != again}
+    forgotten = varies - {_flat_key(key) for key in columns} - {"warnings"}
+    if forgotten:
+        msg = f"plans differ in '{min(forgotten)}', which has no column"
+        raise AssertionError(msg)
+    return record
 
 
 def _flat_key(key: str) -> str:

@@ -64,8 +64,8 @@ class Entry(Record):
     """A constraint as registered: ``where`` is the ``module:class`` of a :class:`Constraint`.
 
     Giving any of its ``options`` asks for it. Its ``keys`` are None in plans without it; the first is never None in
-    plans with it. ``preset`` is the law that it was measured on, the default for it. ``chooses`` marks a quantity that
-    some laws leave open.
+    plans with it. ``preset`` is the law that it was measured on, the default for it. ``chooses`` marks a quantity
+    that some laws leave open.
     """
 
     where: str

@@ -84,14 +84,7 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
 
 
 def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
-    """Return a plan with its training run.
-
-    Raises
-    ------
-    UsageError
-        For an option of the run where none is drawn out.
-
-    """
+    """Return a plan with its training run; raises UsageError for an option of the run where none is drawn out."""
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         given["context"] = request.context if request.model is None else None
@@ -119,13 +112,8 @@ def draw_out(
     context
         The data files.
 
-    Raises
-    ------
-    UsageError
-        For a style, batch or sequence out of its domain.
-    UnreachableError
-        When no shape of the style has the size of the plan.
-
+    Raises UsageError for a style, batch or sequence out of its domain; UnreachableError when no shape of the style
+    has the size of the plan.
     """
     config = None
     sequence = whole(request.context, what="context")
@@ -287,11 +275,7 @@ def sizes_in_memory(
 
     Memory holds all parameters, whatever the law counts: of a concrete model the size in memory is known.
 
-    Raises
-    ------
-    UsageError
-        By the result, for a law whose count does not determine memory.
-
+    Raises UsageError by the result, for a law whose count does not determine memory.
     """
     assert budget.gpu is not None
     assert budget.gpus is not None

@@ -120,11 +120,8 @@ class Planner:
 
         Without a preset the law is the default one, or the one that a constraint was measured on.
 
-        Raises
-        ------
-        ScaleplanError
-            For an unknown preset, bounds that exclude each other, or a constraint that the law cannot have.
-
+        Raises ScaleplanError for an unknown preset, bounds that exclude each other, or a constraint that the law
+        cannot have.
         """
         notices: tuple[Notice, ...] = ()
         name = request.preset
@@ -211,11 +208,7 @@ class Planner:
     def law_params(self, params: float) -> float:
         """Return a size given in the convention of ``count`` in the law's own.
 
-        Raises
-        ------
-        UsageError
-            When the two cannot be converted.
-
+        Raises UsageError when the two cannot be converted.
         """
         own = self.preset.conventions.params
         return params if self.count is None else convert_params(params, source=self.count, target=own)
@@ -255,11 +248,8 @@ class Planner:
     def frontier(self) -> Frontier:
         """The compute-optimal frontier of the law within the bounds.
 
-        Raises
-        ------
-        UsageError
-            When a quantity of the law is left open, so that there is one frontier for each of its values.
-
+        Raises UsageError when a quantity of the law is left open, so that there is one frontier for each of its
+        values.
         """
         if self.choices:
             raise UsageError(
@@ -290,13 +280,8 @@ class Planner:
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the split with the least loss within ``flops``, and that loss.
 
-        Raises
-        ------
-        UsageError
-            For a budget that is beyond any run.
-        UnreachableError
-            When no model keeps the limits; it names those that conflict, and the least budget that would do.
-
+        Raises UsageError for a budget that is beyond any run; UnreachableError when no model keeps the limits; it
+        names those that conflict, and the least budget that would do.
         """
         if self.choices:
             return self._least(lambda option: option.best(flops), lambda found: found[2])
@@ -316,13 +301,8 @@ class Planner:
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.
 
-        Raises
-        ------
-        UsageError
-            When this law must not choose how to split a budget.
-        UnreachableError
-            When no model satisfies the bounds.
-
+        Raises UsageError when this law must not choose how to split a budget; UnreachableError when no model
+        satisfies the bounds.
         """
         if self.choices:
             option, _ = self._least(lambda option: (option, option.best(flops)), lambda found: found[1][2])
@@ -365,11 +345,7 @@ class Planner:
     def loss(self, params: float, tokens: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan for a given model and data: its loss, and its distance from the optimum.
 
-        Raises
-        ------
-        UsageError
-            When the law has no loss for a chosen size.
-
+        Raises UsageError when the law has no loss for a chosen size.
         """
         if self.choices:
             return self._least(lambda option: option.loss(params, tokens, budget=budget), lambda plan: plan.loss)
@@ -397,11 +373,7 @@ class Planner:
     def target_loss(self, loss: float) -> Plan:
         """Return the plan with the least budget that reaches ``loss``.
 
-        Raises
-        ------
-        UnreachableError
-            When no budget reaches it.
-
+        Raises UnreachableError when no budget reaches it.
         """
         if self.choices:
             return self._least(lambda option: option.target_loss(loss), lambda plan: plan.flops)
@@ -577,11 +549,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
 def plan_run(request: Request, context: Context) -> Plan:
     """Return the plan of training the size or the model of a request on its tokens.
 
-    Raises
-    ------
-    UsageError
-        Without tokens, or without exactly one of a size and a model.
-
+    Raises UsageError without tokens, or without exactly one of a size and a model.
     """
     if (request.params is None) == (request.model is None):
         what = "there is no model size" if request.params is None else "the size is given twice: --params and --model"

@@ -213,11 +213,7 @@ class Problem(Record):
     def sizes(self, flops: float) -> tuple[float, float]:
         """Return the interval of sizes for which the bounds and the budget leave some number of tokens.
 
-        Raises
-        ------
-        UnreachableError
-            When it is empty.
-
+        Raises UnreachableError when it is empty.
         """
         min_params, max_params = self.min_params(), self.max_params(flops)
         if not min_params <= max_params * (1 + EDGE):
@@ -460,11 +456,7 @@ RULES: Mapping[str, Callable[[Limit, Situation], tuple[str, Span]]] = {
 def bounds_of_limits(limits: Sequence[Limit], situation: Situation) -> Bounds:
     """Return the bounds that limits set.
 
-    Raises
-    ------
-    UsageError
-        For a limit on a quantity that cannot bound a plan, or that lacks what it depends on.
-
+    Raises UsageError for a limit on a quantity that cannot bound a plan, or that lacks what it depends on.
     """
     parts = []
     for limit in limits:

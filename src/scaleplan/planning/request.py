@@ -110,15 +110,8 @@ class Request(BudgetRequest):
     def of(cls, words: Mapping[str, Any], context: Context) -> Request:
         """Read the texts of a question's options.
 
-        Raises
-        ------
-        TypeError
-            For a word that is no option.
-        QuantityError
-            For an amount that cannot be read.
-        UsageError
-            When the accelerator-hours name another accelerator than ``gpu``.
-
+        Raises TypeError for a word that is no option; QuantityError for an amount that cannot be read; UsageError
+        when the accelerator-hours name another accelerator than ``gpu``.
         """
         known = {each.name for each in constraint_options()}
         unknown = words.keys() - _DECLARED.keys() - known
@@ -148,11 +141,7 @@ class Request(BudgetRequest):
     def limits(self) -> tuple[Limit, ...]:
         """Return the limits on a plan; a fixed quantity is an equality.
 
-        Raises
-        ------
-        UsageError
-            For a limit on a quantity that cannot bound a plan, or at a confidence.
-
+        Raises UsageError for a limit on a quantity that cannot bound a plan, or at a confidence.
         """
         found = [
             Limit(name, "=", value, None, f"{name} = {exact(name, value)}")

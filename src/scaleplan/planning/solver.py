@@ -37,11 +37,7 @@ def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple
 
     ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley.
 
-    Raises
-    ------
-    UnreachableError
-        When no model satisfies the bounds within the budget.
-
+    Raises UnreachableError when no model satisfies the bounds within the budget.
     """
     split = problem.closed_form(flops)
     if split is not None and problem.holds(*split) and (not problem.effective or problem.undiminished(*split)):

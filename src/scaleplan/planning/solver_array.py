@@ -62,11 +62,7 @@ _SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred t
 def best_array(frontier: Frontier, flops: Floats) -> tuple[Floats, Floats, Floats | None]:
     """Return (params, tokens, loss or None) of each budget, as :meth:`Frontier.best` does for one.
 
-    Raises
-    ------
-    UnreachableError
-        When a budget leaves no model within the bounds.
-
+    Raises UnreachableError when a budget leaves no model within the bounds.
     """
     if isinstance(frontier, SolvedFrontier):
         params, tokens = solve_array(frontier.problem, flops)
@@ -84,11 +80,7 @@ def best_array(frontier: Frontier, flops: Floats) -> tuple[Floats, Floats, Float
 def solve_array(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
     """Return (params, tokens) with the least loss within each budget; the array form of :func:`solver.solve`.
 
-    Raises
-    ------
-    UnreachableError
-        When a budget leaves no model within the bounds.
-
+    Raises UnreachableError when a budget leaves no model within the bounds.
     """
     split = problem.closed_form(flops)
     if split is not None and problem.free:
@@ -299,11 +291,8 @@ class PlanArray:
 def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     """Return the optimal plans of an array of FLOP budgets.
 
-    Raises
-    ------
-    UsageError
-        When the budgets are not a one-dimensional array of numbers from 1 to 1e60, or overflow by this law.
-
+    Raises UsageError when the budgets are not a one-dimensional array of numbers from 1 to 1e60, or overflow by this
+    law.
     """
     planner.require_choice()
     try:

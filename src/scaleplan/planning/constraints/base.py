@@ -117,11 +117,7 @@ class Constraint(ABC):
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
         """Read the texts of its options.
 
-        Raises
-        ------
-        UsageError
-            For an amount that cannot be read, or options that do not go together.
-
+        Raises UsageError for an amount that cannot be read, or options that do not go together.
         """
 
     def beside(self, preset: Preset) -> Self:
@@ -172,11 +168,7 @@ class Term(Constraint):
     def on(self, cost: Cost, budget: Budget | None) -> Cost:
         """Return the cost with this term, in FLOP of training that cost as much; ``budget`` has the rates.
 
-        Raises
-        ------
-        UsageError
-            When it needs rates that are not there.
-
+        Raises UsageError when it needs rates that are not there.
         """
 
 
@@ -209,11 +201,7 @@ class Variant(Constraint):
 def choice_of(name: str, words: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
     """Return the value of a word and whether it is ``auto``; None for no value.
 
-    Raises
-    ------
-    UsageError
-        For a value below 1, or that cannot be read.
-
+    Raises UsageError for a value below 1, or that cannot be read.
     """
     word = words.get(name)
     if word is None:

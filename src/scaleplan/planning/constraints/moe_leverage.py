@@ -39,11 +39,7 @@ class MixtureLeverage(EffectiveQuantity):
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
         """Read ``A,G``: the share of active experts and the granularity.
 
-        Raises
-        ------
-        UsageError
-            For anything but two numbers that can be.
-
+        Raises UsageError for anything but two numbers that can be.
         """
         text = str(words["moe_leverage"])
         first, comma, second = text.partition(",")

@@ -65,11 +65,7 @@ class TrainingPrecision(EffectiveQuantity):
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
         """Read bits for all parts or for each.
 
-        Raises
-        ------
-        UsageError
-            For bits beyond 16, and for so few that training diverged.
-
+        Raises UsageError for bits beyond 16, and for so few that training diverged.
         """
         every = words.get("train_bits")
         bits = {}

@@ -45,14 +45,7 @@ class Quantisation(EffectiveQuantity):
 
     @classmethod
     def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
-        """Read the bits.
-
-        Raises
-        ------
-        UsageError
-            For bits outside 3 to 16.
-
-        """
+        """Read the bits; raises UsageError for bits outside 3 to 16."""
         amount = words["ptq_bits"]
         assert amount is not None
         bits = parse_positive(amount)

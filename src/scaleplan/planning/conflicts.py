@@ -110,7 +110,7 @@ def conflict(build: Callable[[Bounds], Problem], bounds: Bounds, flops: float) -
                 hint = f"the least budget that would do is {format_flops(least, digits=6)}"
                 if len(chosen) > 1:
                     hint += "; or relax one of them"
-            return UnreachableError(_said(chosen, flops), hint=hint)
+            return UnreachableError(_sentence(chosen, flops), hint=hint)
     return UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
 
 
@@ -138,7 +138,7 @@ def _possible(
     return split is None or problem.loss(*split) <= kept.loss.high * (1 + 1e-12)
 
 
-def _said(chosen: Sequence[Bound | None], flops: float) -> str:
+def _sentence(chosen: Sequence[Bound | None], flops: float) -> str:
     words = [f"'{part.text}'" for part in chosen if part is not None]
     if None in chosen:
         words.append(f"the budget of {format_flops(flops)}")

@@ -1,7 +1,7 @@
 """The compute-optimal frontier of a law: for each budget the best split, and back from a goal to the budget.
 
-A law with a loss surface is optimised; a law that measured the split directly is asked. Both answer the same
-questions, with None where a law cannot know (a split-only law has no loss).
+A law with a loss surface is optimised; a law that measured the split directly is read. Both have the same interface,
+with None where a law has no answer (a split-only law has no loss).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def read_model_of(request: Request) -> Model:
 
 
 def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
-    """Return the size of a model as a law counts it, and what to say about using this law.
+    """Return the size of a model as a law counts it, with a warning where the law is of another kind.
 
     A law of dense models sees of a mixture of experts the parameters that a token uses, as they make its compute. For
     laws in FLOP per token the size is M of the architecture at its context.
@@ -99,7 +99,7 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
 def draw_out(
     plan: Plan, request: Request, model: Model | None, context: Context
 ) -> tuple[TrainingRun, tuple[Notice, ...]]:
-    """Return the run of a plan, and what to say about it.
+    """Return the run of a plan, and the warnings about it.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""The answer: one plan, or several, as frozen records whose fields are the JSON keys.
-
-What a plan warns about: one function a kind, with its numbers and what to do about it.
-"""
+"""Plans as frozen records whose fields are the JSON keys, and the warnings that they carry."""
 
 from __future__ import annotations
 
@@ -62,7 +59,7 @@ class Reference(Record):
 
 
 class Converted(Record):
-    """The size by another convention than the law's; None where that is not known, and ``method`` says why."""
+    """The size by another convention than the law's; None where it is unknown, for the reason in ``method``."""
 
     convention: str
     params: float | None
@@ -74,7 +71,7 @@ class Plan(Record):
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
-    None means: not available, or not asked. ``constraints`` holds the keys that constraints add, which are keys of
+    None means: not available, or not part of the question. ``constraints`` holds the keys that constraints add, which are keys of
     the JSON form and attributes like the others.
     """
 
@@ -104,7 +101,7 @@ class Plan(Record):
     warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
-        """Return the key of a constraint, such as ``epochs``; None where that constraint was not asked for."""
+        """Return the key of a constraint, such as ``epochs``; None without that constraint."""
         if not name.startswith("_") and name != "constraints" and name in _constraint_keys():
             return self.constraints.get(name)
         msg = f"a plan has no attribute '{name}'"
@@ -128,7 +125,7 @@ def _constraint_keys() -> tuple[str, ...]:
 
 
 class Plans(Record):
-    """Several plans, in the order they were asked for."""
+    """Several plans, in the order of the request."""
 
     schema: ClassVar[str] = "scaleplan/plans/1"
 
@@ -155,7 +152,7 @@ _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "token
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One end of the range a law was fitted on, and what is said of a plan beyond it."""
+    """One end of the range a law was fitted on, and the warning about a plan beyond it."""
 
     name: str
     value: float
@@ -199,17 +196,18 @@ def edges(preset: Preset) -> list[Edge]:
 
 
 def plan_notices(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
-    """Return what must be said about a plan by this preset, given its quantities by the names of their keys."""
+    """Return the warnings about a plan by this preset, given its quantities by the names of their keys."""
     notices = []
-    for edge in edges(preset):
-        value = values[edge.name]
-        if value is not None and (value > edge.value if edge.above else value < edge.value):
+    for name in _NAMES:
+        span, value = getattr(preset.range, name), values[name]
+        if span is not None and value is not None and not span[0] <= value <= span[1]:
+            edge = Edge(name, span[value > span[1]], above=value > span[1])
             notices.append(Notice(code=edge.code, message=edge.template % edge.slots(value)))
     return (*notices, *always(preset, has_loss=values["loss"] is not None))
 
 
 def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
-    """Return what must be said about every plan by this preset."""
+    """Return the warnings about every plan by this preset."""
     notices = [Notice(code="caveat", message=caveat) for caveat in preset.caveats]
     if not has_loss:
         message = f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one"
@@ -218,7 +216,7 @@ def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
 
 
 def of_several(plans: Plans) -> tuple[Notice, ...]:
-    """Return what must be said about several plans together: once, how many of them leave the fitted range."""
+    """Return the warnings about several plans together: once, how many of them leave the fitted range."""
     beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
     if not beyond:
         return plans.warnings
@@ -227,7 +225,7 @@ def of_several(plans: Plans) -> tuple[Notice, ...]:
 
 
 def budget_left(flops: float, used: float) -> Notice:
-    """Say that the limits keep the plan from spending its budget."""
+    """Warn that the limits keep the plan from spending its budget."""
     return Notice(
         code="budget_left",
         message=f"the limits leave {1 - used / flops:.1%} of the budget unspent; relax them or lower the budget",
@@ -235,12 +233,12 @@ def budget_left(flops: float, used: float) -> Notice:
 
 
 def left_out(preset: str, reason: str) -> Notice:
-    """Say that a law is not among those compared."""
+    """Warn that a law is not among those compared."""
     return Notice(code="left_out", message=f"{preset} is left out: {reason}")
 
 
 def preset_switched(preset: str, default: str | None) -> Notice:
-    """Say that a constraint brought its own law, and that it can be carried over to the default one, if it can."""
+    """Warn that a constraint brought its own law, and how to carry it over to the default one where that works."""
     message = f"the law is {preset}, on which this was measured"
     if default is not None:
         message += f"; --preset {default} carries it over to the default"

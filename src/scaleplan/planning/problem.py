@@ -1,14 +1,11 @@
-"""The problem of planning: what is minimised, at which cost, within which bounds; and where its breakpoints are.
+"""The optimisation problem of a plan: objective, cost and bounds, and the breakpoints between them.
 
 Minimise ``reducible(effective(N, D))`` subject to ``cost(N, D) <= C`` and bounds on N, D, D/N and the training part
 of the cost. In (ln N, ln D) every bound is a line, so the sizes that leave room for tokens form an interval whose
 ends are known in closed form, and so are the breakpoints where one bound takes over from another. The same
 lines serve one budget and an array of them.
 
-
-What a plan must stay within: limits by the one grammar → bounds of the problem.
-
-:data:`RULES` says of each quantity of a limit which span of the problem it bounds, and how. Days, hours, money and
+Limits become bounds by :data:`RULES`: which span of the problem each quantity bounds, and how. Days, hours, money and
 energy bound the training compute at the rates of the hardware.
 """
 
@@ -144,7 +141,7 @@ class Problem(Record):
     def closed_form(self, flops: Number) -> tuple[Number, Number] | None:
         """Return the unbounded optimum in closed form, where the law has it and all effective quantities at most.
 
-        With effective quantities it is the optimum only where :meth:`undiminished` says so.
+        With effective quantities it is the optimum only where :meth:`undiminished` holds.
         """
         if not self.cost.is_product:
             return None

@@ -264,10 +264,10 @@ class PlanArray:
 
         beyond = self.flops / fitted[1] if fitted else np.ones_like(self.flops)
         with np.errstate(all="ignore"):  # what overflows is refused below
-            sure = interval(planner.preset, solve, level=planner.level, factor=beyond)
-        if sure is not None:
-            _require_finite(planner, *sure.params, *sure.tokens, *sure.tokens_per_param, *(sure.loss or ()))
-        return sure
+            found = interval(planner.preset, solve, level=planner.level, factor=beyond)
+        if found is not None:
+            _require_finite(planner, *found.params, *found.tokens, *found.tokens_per_param, *(found.loss or ()))
+        return found
 
     @cached_property
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:

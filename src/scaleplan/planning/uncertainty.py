@@ -1,4 +1,4 @@
-"""How sure is a plan: from the covariance (or draws) of a law's coefficients to intervals on N, D, D/N and loss.
+"""Propagate the covariance (or draws) of a law's coefficients to intervals on N, D, D/N and loss.
 
 The coefficients of a law are correlated to three nines, so the full matrix is used, never its diagonal: with
 the diagonal alone the interval on N would be twelve times too wide. A plan is re-solved with the coefficients

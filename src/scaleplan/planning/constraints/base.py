@@ -49,7 +49,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that a constraint adds to a plan; one with a label is shown to people as a fact of its kind.
+    """A key that a constraint adds to a plan; one with a label is a fact of the text report, of its kind.
 
     A value that is not a plain one is a ``record``, named as ``module:class``, so that a saved plan can be read back.
     """
@@ -86,9 +86,9 @@ class Entry(Record):
 
 
 class Point(Record):
-    """A plan as its constraints see it, before they say what they have to say about it.
+    """A plan as its constraints see it, before they add their keys and warnings.
 
-    ``flops`` is training compute; ``budget`` says what it costs on hardware, where that is known.
+    ``flops`` is training compute; ``budget`` is its cost on hardware, where that is known.
     ``changed(old, new)`` is the frontier of the same question with one constraint replaced, or removed for None;
     ``spent`` is the budget of that frontier (training and everything else), and None for a chosen size.
     """
@@ -110,7 +110,7 @@ class Constraint(ABC):
     __slots__ = ()
 
     advice: ClassVar[bool] = False
-    """Whether it only says something about a plan and changes none."""
+    """Whether it only informs about a plan and changes none."""
 
     @classmethod
     @abstractmethod
@@ -129,17 +129,17 @@ class Constraint(ABC):
         """Return the values of the keys it adds to the plan."""
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Return what must be said about the plan."""
+        """Return its warnings about the plan."""
         return ()
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:  # noqa: ARG004  most have none
-        """Return sentences about its facts, for people."""
+        """Return sentences about its facts, for the text report."""
         return ()
 
 
 class EffectiveQuantity(Constraint):
-    """An effective quantity as asked for; :meth:`on` fits it to a law.
+    """An effective quantity with its parameters; :meth:`on` adapts it to a law.
 
     Both effective quantities must rise with both nominal ones.
     """
@@ -155,7 +155,7 @@ class EffectiveQuantity(Constraint):
 
 
 class Term(Constraint):
-    """A term of the cost as asked for."""
+    """A term of the cost with its parameters."""
 
     __slots__ = ()
 
@@ -176,7 +176,7 @@ AUTO = "auto"
 
 
 class Variant(Constraint):
-    """A quantity of a law as asked for."""
+    """A quantity that a law leaves open, with its value or the wish for the best."""
 
     __slots__ = ()
 

@@ -77,7 +77,7 @@ class MixtureLeverage(EffectiveQuantity):
         return {"moe_leverage": point.flops / compute, "moe_flops": compute}
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Refuse mixtures as the base, and say where the fit ends."""
+        """Refuse mixtures as the base, and warn where the fit ends."""
         if point.preset.is_moe:
             raise UsageError(
                 f"--moe-leverage compares with a dense model, and {point.preset.id} is a law of mixtures",

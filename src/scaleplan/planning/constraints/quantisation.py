@@ -82,7 +82,7 @@ class Quantisation(EffectiveQuantity):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Warn of training that hurts, and say where the constants come from."""
+        """Warn of training that hurts, and name the source of the constants."""
         found = []
         critical = self.critical_tokens(point.surface, point.params)
         if point.tokens > critical:

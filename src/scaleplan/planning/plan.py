@@ -71,8 +71,8 @@ class Plan(Record):
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
-    None means: not available, or not part of the question. ``constraints`` holds the keys that constraints add, which are keys of
-    the JSON form and attributes like the others.
+    None means: not available, or not part of the question. ``constraints`` holds the keys that constraints add, which
+    are keys of the JSON form and attributes like the others.
     """
 
     schema: ClassVar[str] = "scaleplan/plan/1"

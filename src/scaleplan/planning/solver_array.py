@@ -1,11 +1,7 @@
 """Many budgets at once: the solver's problem on NumPy arrays, and plans as columns.
 
 The same formulas as :mod:`scaleplan.planning.solver` and the same three steps (scan, refine, first-order
-condition), on a whole array of budgets. Columns that cost more than the split itself are computed when they are
-asked for.
-
-
-Plans for an array of budgets, as columns.
+condition), on a whole array of budgets. Columns that cost more than the split itself are computed when first read.
 """
 
 from __future__ import annotations

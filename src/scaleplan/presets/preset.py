@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.laws.mixtures import VariableSurface
+from scaleplan.laws.base import VariableSurface
 from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 

@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.laws.mixtures import VariableSurface
+from scaleplan.laws.base import VariableSurface
 from scaleplan.record import Record
 from scaleplan.units import parse_positive
 

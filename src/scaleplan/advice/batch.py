@@ -14,8 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
 from scaleplan.toml_table import as_record

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import Notice, UsageError
 from scaleplan.laws.base import LossSurface
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
@@ -21,7 +21,6 @@ from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
-    from scaleplan.notices import Notice
     from scaleplan.planning.request import Amount, BudgetWords
 
 __all__ = ["Marginal", "Step", "marginal"]

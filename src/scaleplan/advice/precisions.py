@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.api import optimal, target
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
 from scaleplan.toml_table import as_record

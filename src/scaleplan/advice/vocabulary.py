@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.toml_table import as_record
 from scaleplan.units.format import format_count
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UsageError, did_you_mean, quote
+from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
 from scaleplan.hardware.energy import PowerDraw
 from scaleplan.toml_table import as_record
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.budget import Catalogue
     from scaleplan.hardware.energy import PowerGrid
-    from scaleplan.notices import Notice
 
 __all__ = ["FLOPS_PER_PF_DAY", "QUANTITIES", "Conversion", "convert"]
 

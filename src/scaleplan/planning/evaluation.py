@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
 from scaleplan.planning.uncertainty import interval
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import SupportsFloat
 
     from scaleplan.laws.base import Law, Relation
-    from scaleplan.notices import Notice
     from scaleplan.presets.preset import Preset
 
     Given = str | SupportsFloat | Sequence[str | SupportsFloat]

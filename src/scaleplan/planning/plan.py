@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice
 from scaleplan.record import Record
 from scaleplan.toml_table import as_mapping
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, quote
+from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
 from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
 from scaleplan.project.project import PolicyRule
 from scaleplan.project.source import WorkTree
@@ -35,7 +35,6 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from scaleplan.notices import Notice
     from scaleplan.project.project import Location, Project, Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit

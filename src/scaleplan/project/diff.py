@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.project.check import EXIT_STATUSES, amount, outcome
 from scaleplan.project.estimate import ADDITIVE
 from scaleplan.toml_table import as_record

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import Entry, Key, Option
 from scaleplan.record import Record
 

@@ -18,8 +18,8 @@ from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
+from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
-from scaleplan.presets.reader import preset_of
 from scaleplan.toml_table import Table, as_mapping, toml_text
 from scaleplan.units import format_count, format_flops, format_number
 from scaleplan.version import __version__

@@ -1,7 +1,6 @@
 """What a preset says: a law with its source, conventions, uncertainty and the range it was fitted on.
 
-A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.presets.reader` turns one file into a checked
-:class:`Preset`; :mod:`scaleplan.presets.library` finds the file for a name.
+A preset is a TOML file (``presets/laws/ID.toml``), which :mod:`scaleplan.presets.library` finds and reads.
 """
 
 from __future__ import annotations

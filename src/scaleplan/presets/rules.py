@@ -13,8 +13,8 @@ from scaleplan.errors import UnknownNameError
 from scaleplan.files import data_folder, read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Curve
+from scaleplan.presets.library import range_of, units_of
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES
-from scaleplan.presets.reader import range_of, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -133,12 +133,12 @@ class Law(ABC):
         msg = f"form {self.form} has no batch regime {regime}"
         raise NotImplementedError(msg)
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Return the same law for quantities in raw units, given the units of its coefficients.
+    def in_raw_units(self, units: Units | None) -> Self:
+        """Return the same law for quantities in raw units, given the units of its coefficients; None means raw ones.
 
         Raises NotImplementedError when the form declares no coefficient that depends on units.
         """
-        if units == Units():
+        if units is None or units == Units():
             return self
         rules = {item.name: raw for item in fields(self) if (raw := item.metadata.get("raw"))}
         if not rules:

@@ -235,8 +235,10 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
     return conventions, cost
 
 
-def units_of(table: Table) -> Units:
-    """Read the units of the coefficients."""
+def units_of(table: Table) -> Units | None:
+    """Read the units of the coefficients; None where the file states none, so that they are raw."""
+    if not table.data:
+        return None
     units = Units(**{item.name: table.number(item.name, 1.0, above=0) for item in fields(Units)})
     table.done()
     return units

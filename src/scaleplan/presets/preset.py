@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.laws.base import VariableSurface
+from scaleplan.laws.base import Units, VariableSurface
 from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law, Units
+    from scaleplan.laws.base import Law
 
 __all__ = [
     "LN",
@@ -131,8 +131,8 @@ class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units``. ``refusal`` says why the law must not choose D/N; it is None where it may. ``caveats`` are the
-    notes that every plan must repeat. ``origin`` is the file.
+    ``units`` (None for raw ones). ``refusal`` says why the law must not choose D/N; it is None where it may.
+    ``caveats`` are the notes that every plan must repeat. ``origin`` is the file.
     """
 
     id: str
@@ -143,7 +143,7 @@ class Preset(Record):
     status: str
     law: Law
     published: Law
-    units: Units
+    units: Units | None
     uncertainty: Uncertainty | None
     conventions: Conventions
     cost: Cost
@@ -167,7 +167,8 @@ class Preset(Record):
     def summary(self) -> PresetSummary:
         """Return what is shown of this preset."""
         known = {item.name: getattr(self, item.name) for item in fields(PresetSummary) if hasattr(self, item.name)}
-        return PresetSummary(**known, formula=self.law.formula, coefficients=self.published.coefficients())
+        known |= {"units": self.units or Units(), "formula": self.law.formula}
+        return PresetSummary(**known, coefficients=self.published.coefficients())
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""

@@ -142,7 +142,7 @@ def read_rule(path: Path) -> Rule:
     return rule
 
 
-def _curve(table: Table, units: Units, known: tuple[str, ...] = ()) -> Curve:
+def _curve(table: Table, units: Units | None, known: tuple[str, ...] = ()) -> Curve:
     """Read a curve whose form and coefficients share one table with the ``known`` keys."""
     kind = law_class(table.choice("form", LAWS))
     if not issubclass(kind, Curve):

@@ -20,7 +20,8 @@ from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
 from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
-from scaleplan.toml_table import Table, as_mapping, toml_text
+from scaleplan.record import as_mapping
+from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import format_count, format_flops, format_number
 from scaleplan.version import __version__
 

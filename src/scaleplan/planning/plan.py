@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import Notice
-from scaleplan.record import Record
-from scaleplan.toml_table import as_mapping
+from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

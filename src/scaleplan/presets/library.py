@@ -25,8 +25,7 @@ from scaleplan.presets.preset import (
     Preset,
     Uncertainty,
 )
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -394,7 +393,7 @@ def _answers(law: Law, flops: float) -> tuple[float, ...]:
     return (1.0,) if all(math.isfinite(value) for value in law.coefficients().values()) else (math.nan,)
 
 
-class PresetPaths(Record):
+class PresetPaths(Result, Record):
     """The file of a preset, or the folders that are searched."""
 
     schema: ClassVar[str] = "scaleplan/paths/1"
@@ -406,10 +405,6 @@ class PresetPaths(Record):
         """One row a path."""
         return [{"path": path} for path in self.paths]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
-
 
 class ValidatedFile(Record):
     """A file that should be a preset: its id, or why it is none."""
@@ -420,17 +415,13 @@ class ValidatedFile(Record):
     problem: str | None
 
 
-class Validation(Record):
+class Validation(Result, Record):
     """Files that should be presets, and how many are not."""
 
     schema: ClassVar[str] = "scaleplan/validation/1"
 
     invalid: int
     files: tuple[ValidatedFile, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def validate(files: Sequence[str]) -> Validation:

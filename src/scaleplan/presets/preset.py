@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +86,7 @@ class FitRange(Record):
     tokens_per_param: tuple[float, float] | None = None
 
 
-class PresetSummary(Record):
+class PresetSummary(Result, Record):
     """What is shown of a preset: what its file says, as plain values; ``coefficients`` are in ``units``."""
 
     schema: ClassVar[str] = "scaleplan/preset/1"
@@ -109,10 +108,6 @@ class PresetSummary(Record):
     notes: tuple[str, ...]
     fit: Mapping[str, object] | None
     origin: str
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 class PresetList(Record):

@@ -16,7 +16,7 @@ from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, q
 from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
 from scaleplan.project.project import PolicyRule
 from scaleplan.project.source import WorkTree
-from scaleplan.toml_table import as_mapping, as_record
+from scaleplan.record import Result, as_mapping
 from scaleplan.units import (
     exact,
     format_count,
@@ -114,7 +114,7 @@ class CheckedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Result):
     """Runs, and whether they keep their policy.
 
     ``status`` is ``within``, ``violated``, or ``unreadable`` where a run could not be judged.
@@ -133,10 +133,6 @@ class Check:
     def exit_status(self) -> int:
         """The exit status: 0 within, 1 violated, 2 unreadable."""
         return EXIT_STATUSES[self.status]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "≠"}

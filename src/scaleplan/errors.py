@@ -1,4 +1,4 @@
-"""The errors that a user can cause or meet, each with a message, a hint and a code.
+"""What goes wrong, and what to warn of: errors with a message, a hint and a code, and warnings in results.
 
 ::
 
@@ -9,18 +9,21 @@
     ├── FileError               a file is unreadable or invalid; names the file and the key
     └── UnreachableError        the request is right and the answer is "no" (exit status 1)
 
-The command line is the only place that prints them.
+The command line is the only place that prints them, and the warnings, each a :class:`Notice`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.record import Record
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
     "FileError",
+    "Notice",
     "QuantityError",
     "ScaleplanError",
     "UnknownNameError",
@@ -134,3 +137,10 @@ class UnreachableError(ScaleplanError):
 
     code = "unreachable"
     exit_status = 1
+
+
+class Notice(Record):
+    """A warning that belongs to a result: a code for scripts and a sentence for readers."""
+
+    code: str
+    message: str

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+import math
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import Field
 
-__all__ = ["Record", "option"]
+__all__ = ["Record", "Result", "as_mapping", "option"]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -86,3 +87,31 @@ def option(
     """
     declared = {"group": group, "kind": kind, "metavar": metavar, "help": help, "flags": flags, "setting": setting}
     return field(default=default, metadata=declared)
+
+
+class Result:
+    """A dataclass with a JSON form: its schema, then its fields."""
+
+    __slots__ = ()
+
+    schema: ClassVar[str]
+
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+
+
+def as_mapping(value: object) -> object:
+    """Return a result as plain mappings, lists and scalars; numbers that are not finite become None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_mapping(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): as_mapping(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_mapping(item) for item in value]
+    return value

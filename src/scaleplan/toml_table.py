@@ -1,6 +1,6 @@
 """A TOML table: read by typed getters whose errors name the key, written so that equal tables give equal bytes.
 
-Results become the same plain mappings for JSON. A getter checks the type and the domain of one key and names the
+A getter checks the type and the domain of one key and names the
 whole key path when it refuses: ``law.toml: coefficients.alpha: expected a number above 0``.
 """
 
@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scaleplan.errors import FileError, did_you_mean, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from dataclasses import Field
 
-__all__ = ["Result", "Table", "as_mapping", "as_record", "toml_text"]
+__all__ = ["Table", "toml_text"]
 
 _T = TypeVar("_T")
 
@@ -192,31 +190,6 @@ def _finite(value: object) -> float | None:
 def _all_finite(value: object) -> tuple[float, ...] | None:
     numbers = [_finite(item) for item in value] if isinstance(value, list) else [None]
     return None if None in numbers else tuple(item for item in numbers if item is not None)
-
-
-class Result(Protocol):
-    """A dataclass that names the schema of its JSON form."""
-
-    schema: ClassVar[str]
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-def as_record(result: Result) -> dict[str, object]:
-    """Return a result as the mapping that ``--json`` prints: its schema, then its fields."""
-    return {"schema": result.schema, **{item.name: as_mapping(getattr(result, item.name)) for item in fields(result)}}
-
-
-def as_mapping(value: object) -> object:
-    """Return a result as plain mappings, lists and scalars; numbers that are not finite become None."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_mapping(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): as_mapping(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_mapping(item) for item in value]
-    return value
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

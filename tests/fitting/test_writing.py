@@ -9,7 +9,7 @@ import scaleplan as sp
 from scaleplan.errors import FileError, UsageError
 from scaleplan.fitting.runs import Points, row_text
 from scaleplan.laws.additive import Additive
-from scaleplan.presets.reader import read_preset
+from scaleplan.presets.library import read_preset
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.files import data_folder
 from scaleplan.laws.base import Allocation, Curve, LossSurface
-from scaleplan.presets.library import DEFAULT_PRESET, Library
-from scaleplan.presets.reader import read_preset
+from scaleplan.presets.library import DEFAULT_PRESET, Library, read_preset
 
 LIBRARY = Library([data_folder() / "laws"])
 PRESETS = LIBRARY.all()
@@ -164,7 +163,7 @@ def test_units_are_applied_after_the_coefficients_move(tmp_path):
 def test_an_id_is_read_from_one_file_without_heavy_imports():
     """Loading the default imports neither NumPy nor SciPy nor a form it does not use, and opens one preset."""
     code = (
-        "import sys, scaleplan.presets.reader as reader\n"
+        "import sys, scaleplan.presets.library as reader\n"
         "opened = []\n"
         "true = reader.read_table\n"
         "reader.read_table = lambda path, what: opened.append(path) or true(path, what=what)\n"

@@ -10,18 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import Notice, UsageError
 from scaleplan.laws.base import LossSurface
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
-    from scaleplan.notices import Notice
     from scaleplan.planning.request import Amount, BudgetWords
 
 __all__ = ["Marginal", "Step", "marginal"]
@@ -54,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marginal:
+class Marginal(Result):
     """What more compute buys from a budget on.
 
     Parameters
@@ -99,10 +98,6 @@ class Marginal:
     currency: str | None
     steps: tuple[Step, ...]
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:

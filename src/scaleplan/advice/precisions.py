@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.api import optimal, target
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class PrecisionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionChoice:
+class PrecisionChoice(Result):
     """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
 
     schema: ClassVar[str] = "scaleplan/precisions/1"
@@ -68,10 +67,6 @@ class PrecisionChoice:
     loss_unit: str
     rows: tuple[PrecisionRow, ...]
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal

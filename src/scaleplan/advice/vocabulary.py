@@ -9,9 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
-from scaleplan.toml_table import as_record
+from scaleplan.errors import Notice, UsageError
+from scaleplan.record import Result
 from scaleplan.units.format import format_count
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ _FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
+class Vocabulary(Result):
     """The best size of the vocabulary by three approaches.
 
     ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the
@@ -66,10 +65,6 @@ class Vocabulary:
     vocabulary_params: float
     spread: float
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def default_width(params: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 from scaleplan.units import format_count, format_flops, format_fraction, format_hours, format_number, format_usd
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class GuideLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class Chart(Result):
     """A picture as data.
 
     Parameters
@@ -167,10 +167,6 @@ class Chart:
             for series in self.series
             for i in range(len(series.x))
         ]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the chart as the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 _ROOM = 0.04  # of the length, left free at both ends

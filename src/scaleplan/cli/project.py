@@ -11,9 +11,8 @@ import typer
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
-from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
-from scaleplan.notices import Notice
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, parse_threshold
 from scaleplan.project.project import NewProject, read_project

@@ -21,7 +21,7 @@ from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.fitting.surface_report import backtest_rows
-from scaleplan.toml_table import as_mapping
+from scaleplan.record import as_mapping
 from scaleplan.units import parse_fraction
 
 if TYPE_CHECKING:

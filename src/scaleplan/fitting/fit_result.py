@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from scaleplan.errors import FileError, UsageError, escape_control
+from scaleplan.errors import FileError, Notice, UsageError, escape_control
 from scaleplan.files import write_atomic
 from scaleplan.fitting.columns import normalised
 from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
-from scaleplan.notices import Notice
 from scaleplan.planning.planner import Planner
+from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
-from scaleplan.presets.reader import preset_of
-from scaleplan.toml_table import Table, as_mapping, toml_text
+from scaleplan.record import as_mapping
+from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import format_count, format_flops, format_number
 from scaleplan.version import __version__
 

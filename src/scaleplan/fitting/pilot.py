@@ -25,7 +25,7 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
@@ -312,7 +312,7 @@ _MOST_SEEDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PilotDesign:
+class PilotDesign(Result):
     """The runs to buy for a target.
 
     Attributes
@@ -346,10 +346,6 @@ class PilotDesign:
     before: StandardErrors | None
     after: StandardErrors
     rivals: tuple[Rival, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 class _Keywords(ReadingKeywords, ObjectiveKeywords, total=False):

@@ -13,7 +13,7 @@ from scaleplan.fitting.diagnosis import isoflop_budgets
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.planner import Planner
-from scaleplan.toml_table import as_mapping
+from scaleplan.record import as_mapping
 
 if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import read_data
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,14 +119,10 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PricedAccelerator(Accelerator):
+class PricedAccelerator(Result, Accelerator):
     """A device with its default price in USD for an hour; None where there is none."""
 
     default_usd_per_hour: float | None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the flat mapping that ``--json`` prints; rates in FLOP/s, sizes in bytes."""
-        return as_record(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

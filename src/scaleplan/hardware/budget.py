@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, option
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
     from scaleplan.hardware.prices import Prices
     from scaleplan.hardware.utilisation import Utilisation, UtilisationTable
-    from scaleplan.notices import Notice
 
 __all__ = [
     "Bill",
@@ -311,7 +310,6 @@ def resolve_consistently(
         anyhow = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
         return resolve_budget(catalogue, request, params=best_params(anyhow), moe=moe)
     from scaleplan.hardware.utilisation import Utilisation
-    from scaleplan.notices import Notice
 
     def funded(utilisation: float) -> ResolvedBudget:
         return site.fund(Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None))
@@ -422,7 +420,6 @@ def _price(
     """Return the price per hour; None with the reason where nobody gave one and there is no default."""
     if isinstance(request.price, int | float):
         return float(request.price), ()
-    from scaleplan.notices import Notice
 
     prices = catalogue.prices
     if request.price is not None:

@@ -10,17 +10,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UsageError, did_you_mean, quote
+from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
 from scaleplan.hardware.energy import PowerDraw
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.hardware.budget import Catalogue
     from scaleplan.hardware.energy import PowerGrid
-    from scaleplan.notices import Notice
 
 __all__ = ["FLOPS_PER_PF_DAY", "QUANTITIES", "Conversion", "convert"]
 
@@ -41,7 +40,7 @@ _NEEDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversion:
+class Conversion(Result):
     """One amount of compute in every unit; None where what was given does not determine it.
 
     Units: FLOP, PF-days (8.64e19 FLOP), hours of one accelerator, days on all ``gpus``, ``currency``, kWh from the
@@ -72,10 +71,6 @@ class Conversion:
     grid_g_co2_per_kwh: float | None
     grid_year: int | None
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the flat mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def convert(

@@ -10,9 +10,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UsageError, did_you_mean, quote
+from scaleplan.errors import FileError, Notice, UsageError, did_you_mean, quote
 from scaleplan.files import read_data
-from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

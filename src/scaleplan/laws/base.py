@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["Allocation", "Curve", "Law", "LossSurface", "Number", "Relation", "Units", "coefficient"]
+__all__ = [
+    "Allocation",
+    "Curve",
+    "Law",
+    "LossSurface",
+    "Number",
+    "Relation",
+    "Units",
+    "VariableSurface",
+    "coefficient",
+]
 
 
 def coefficient(
@@ -123,12 +133,12 @@ class Law(ABC):
         msg = f"form {self.form} has no batch regime {regime}"
         raise NotImplementedError(msg)
 
-    def in_raw_units(self, units: Units) -> Self:
-        """Return the same law for quantities in raw units, given the units of its coefficients.
+    def in_raw_units(self, units: Units | None) -> Self:
+        """Return the same law for quantities in raw units, given the units of its coefficients; None means raw ones.
 
         Raises NotImplementedError when the form declares no coefficient that depends on units.
         """
-        if units == Units():
+        if units is None or units == Units():
             return self
         rules = {item.name: raw for item in fields(self) if (raw := item.metadata.get("raw"))}
         if not rules:
@@ -186,6 +196,45 @@ class LossSurface(Law):
     def params_for(self, loss: Number, tokens: Number) -> Number | None:
         """Return the parameters with which ``tokens`` reach ``loss``; NaN or infinity when they never do."""
         return None
+
+
+class VariableSurface(LossSurface):
+    """A law of mixtures of experts with one more quantity, which is chosen and not fitted; sizes are active ones."""
+
+    __slots__ = ()
+
+    variable: ClassVar[str]
+    """The name of the quantity, which is an attribute of the law."""
+    choices: ClassVar[tuple[float, ...]]
+    """The values it may be chosen among."""
+
+    def choose(self, value: float) -> Self:
+        """Return the law for another value of the quantity."""
+        return replace(self, **{self.variable: value})
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss and the parameters of all experts, each also at another value of the quantity."""
+
+        def loss(*, params: float, tokens: float, **chosen: float) -> float:
+            return self.choose(chosen[self.variable]).loss(params, tokens)
+
+        def total(*, params: float, **chosen: float) -> float:
+            return self.choose(chosen[self.variable]).total_params(params)
+
+        default = {self.variable: float(getattr(self, self.variable))}
+        return (
+            Relation("loss", ("params", "tokens", self.variable), loss, default),
+            Relation("total_params", ("params", self.variable), total, default),
+        )
+
+    @abstractmethod
+    def total_params(self, params: float) -> float:
+        """Return the parameters of all experts together, for ``params`` active ones."""
+
+    @property
+    def routing_flops(self) -> float:
+        """FLOP per token of the routers of a model of one active parameter; they grow with N^(2/3)."""
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,8 +169,10 @@ class MultiplicativePower(PerInput):
             product = product * inputs[name] ** power
         return product
 
-    def in_raw_units(self, units: Units) -> Self:
+    def in_raw_units(self, units: Units | None) -> Self:
         """Rescale a by the unit of each input to its exponent."""
+        if units is None:
+            return self
         a = self.a * units.of(self.y)
         for name, exponent in self.exponents:
             a *= units.of(name) ** -exponent

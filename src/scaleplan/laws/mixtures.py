@@ -7,14 +7,13 @@ parameters, because compute and plans are about those, except where a form says 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.arrays import cubic_root, log
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive, ReducedSurface
-from scaleplan.laws.base import Curve, Number, Relation, coefficient
+from scaleplan.laws.base import Curve, Number, Relation, VariableSurface, coefficient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,48 +28,8 @@ __all__ = [
     "ExpertShape",
     "FineGrainedMoE",
     "JointMoE",
-    "VariableSurface",
     "efficiency_leverage",
 ]
-
-
-class VariableSurface(ReducedSurface):
-    """A law of mixtures of experts that is additive once the further quantity is chosen; sizes are active ones."""
-
-    __slots__ = ()
-
-    variable: ClassVar[str]
-    """The name of the quantity, which is an attribute of the law."""
-    choices: ClassVar[tuple[float, ...]]
-    """The values it may be chosen among."""
-
-    def choose(self, value: float) -> Self:
-        """Return the law for another value of the quantity."""
-        return replace(self, **{self.variable: value})
-
-    def relations(self) -> tuple[Relation, ...]:
-        """Return the loss and the parameters of all experts, each also at another value of the quantity."""
-
-        def loss(*, params: float, tokens: float, **chosen: float) -> float:
-            return self.choose(chosen[self.variable]).loss(params, tokens)
-
-        def total(*, params: float, **chosen: float) -> float:
-            return self.choose(chosen[self.variable]).total_params(params)
-
-        default = {self.variable: float(getattr(self, self.variable))}
-        return (
-            Relation("loss", ("params", "tokens", self.variable), loss, default),
-            Relation("total_params", ("params", self.variable), total, default),
-        )
-
-    @abstractmethod
-    def total_params(self, params: float) -> float:
-        """Return the parameters of all experts together, for ``params`` active ones."""
-
-    @property
-    def routing_flops(self) -> float:
-        """FLOP per token of the routers of a model of one active parameter; they grow with N^(2/3)."""
-        return 0.0
 
 
 _LAYER = 12.0  # parameters of a dense layer in units of width^2: 4 of attention, 8 of the feed-forward network
@@ -81,7 +40,7 @@ _ASPECT = 64.0  # width over layers in the models of both papers, and the width 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FineGrainedMoE(VariableSurface):
+class FineGrainedMoE(VariableSurface, ReducedSurface):
     """L = c + (g/G^gamma + a)/N_total^alpha + b/D^beta at granularity G = 4*width/(width of an expert).
 
     Krajewski et al. 2024 (arXiv:2402.07871). N_total counts all experts without embeddings, 43 times the active
@@ -145,7 +104,7 @@ _EXPERT = 9.0  # SwiGLU of width 3*d: three matrices of 3*d^2 parameters a layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JointMoE(VariableSurface):
+class JointMoE(VariableSurface, ReducedSurface):
     """L = a*X^delta*N^(alpha + gamma*ln X) + b*X^omega*D^(beta + zeta*ln X) + c at a saturating count X of experts.
 
     Ludziejewski et al. 2025 (arXiv:2502.05172): N is the active parameters, embeddings included; logarithms are

@@ -23,7 +23,7 @@ from scaleplan.models.memory import (
     states_of,
     training_memory,
 )
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,7 +313,7 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySummary:
+class MemorySummary(Result):
     """The memory of each device in bytes, by what it holds; None where it does not apply or is not known."""
 
     schema: ClassVar[str] = "scaleplan/memory/1"
@@ -335,7 +335,3 @@ class MemorySummary:
     largest_micro_batch: int | None = None
     accumulation: int | None = None
     fewest_devices: int | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)

@@ -9,7 +9,7 @@ from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
 from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
 from scaleplan.models.families import architecture_of, text_part
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,7 +181,7 @@ class ModelSizes(Count, _Family):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSummary(ModelSizes, _Source):
+class ModelSummary(Result, ModelSizes, _Source):
     """A model in flat form: the fields are the keys of the JSON, but for ``windowed_layers``.
 
     ``windowed_layers`` is for the text only, and None in a record that was read back.
@@ -194,7 +194,7 @@ class ModelSummary(ModelSizes, _Source):
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        record = as_record(self)
+        record = Result.to_dict(self)
         del record["windowed_layers"]
         return record
 

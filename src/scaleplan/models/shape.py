@@ -28,7 +28,7 @@ from scaleplan.models.styles import (
     nearest,
     usual_width,
 )
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ class ShapeSizes(ModelSizes, _Origin):  # the fields of the last base come first
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapeSummary(ShapeSizes):
+class ShapeSummary(Result, ShapeSizes):
     """A shape in flat form: the fields are the keys of the JSON, but for ``windowed_layers``.
 
     ``windowed_layers`` is for the text only, and None in a record that was read back.
@@ -141,7 +141,7 @@ class ShapeSummary(ShapeSizes):
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        record = as_record(self)
+        record = Result.to_dict(self)
         del record["windowed_layers"]
         return record
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scaleplan.errors import Notice
 from scaleplan.models.count import count
-from scaleplan.notices import Notice
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.toml_table import as_mapping
+from scaleplan.record import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,12 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
 from scaleplan.planning.uncertainty import interval
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.record import Record, Result
 from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from typing import SupportsFloat
 
     from scaleplan.laws.base import Law, Relation
-    from scaleplan.notices import Notice
     from scaleplan.presets.preset import Preset
 
     Given = str | SupportsFloat | Sequence[str | SupportsFloat]
@@ -37,7 +35,7 @@ class ValueInterval(Record):
     value: tuple[float, float]
 
 
-class Evaluation(Record):
+class Evaluation(Result, Record):
     """One quantity of a law at the given inputs, in base units, by the law's own conventions.
 
     ``unit`` is None for a pure number; ``others`` names what else the law gives of the same inputs.
@@ -57,10 +55,6 @@ class Evaluation(Record):
     others: tuple[str, ...]
     interval: ValueInterval | None
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def evaluate(

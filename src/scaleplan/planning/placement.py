@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import bill_of
 from scaleplan.models.layout import fewest_devices, find_layout, linked_devices
 from scaleplan.models.memory import DEFAULT_STATES, STATES_SHARE, USABLE, device_bytes, largest_params, states_of
@@ -17,7 +17,6 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.questions import whole
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
-from scaleplan.notices import Notice
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params, unconvertible
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaleplan.notices import Notice
-from scaleplan.record import Record
-from scaleplan.toml_table import as_mapping
+from scaleplan.errors import Notice
+from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from scaleplan.errors import UnknownNameError, UnreachableError, UsageError
+from scaleplan.errors import Notice, UnknownNameError, UnreachableError, UsageError
 from scaleplan.hardware.budget import Budget, resolve_budget, resolve_consistently
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.conflicts import binding_limits, conflict
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from scaleplan.cost import Cost
     from scaleplan.laws.base import Law
     from scaleplan.models import Model
-    from scaleplan.notices import Notice
     from scaleplan.planning.constraints.base import Constraint, Variant
     from scaleplan.planning.frontier import Frontier
     from scaleplan.planning.problem import Bounds, Problem

@@ -1,25 +1,54 @@
-"""Which presets there are, and which file a name means."""
+"""Which file the name of a preset means, and reading it; whatever is wrong in it is named by its key."""
 
 from __future__ import annotations
 
+import math
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.cost import Cost
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
-from scaleplan.files import DATA_FILES, data_folder, read_text, user_folder
-from scaleplan.presets.reader import read_preset
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.files import DATA_FILES, data_folder, read_table, read_text, user_folder
+from scaleplan.laws import LAWS, law_class
+from scaleplan.laws.base import Allocation, LossSurface, Units
+from scaleplan.presets.preset import (
+    LN,
+    PARAMS_CONVENTIONS,
+    SCHEMA,
+    STATUSES,
+    BacktestRms,
+    Conventions,
+    FitRange,
+    Preset,
+    Uncertainty,
+)
+from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from scaleplan.presets.preset import Preset
+    from scaleplan.laws.base import Law
+    from scaleplan.toml_table import Table
 
-__all__ = ["DEFAULT_PRESET", "Library", "PresetPaths", "ValidatedFile", "Validation", "validate"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "Library",
+    "PresetPaths",
+    "ValidatedFile",
+    "Validation",
+    "preset_of",
+    "range_of",
+    "read_preset",
+    "units_of",
+    "validate",
+]
 
 DEFAULT_PRESET = "besiroglu-2024"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 class Library:
@@ -119,7 +148,252 @@ def _filed(path: Path) -> Preset:
     return preset
 
 
-class PresetPaths(Record):
+def read_preset(path: Path) -> Preset:
+    """Read and check one preset file; raises FileError that names the key."""
+    return preset_of(read_table(path, what="preset"))
+
+
+def preset_of(top: Table) -> Preset:
+    """Check the table of a preset file that has been read already; raises as :func:`read_preset` does."""
+    schema = top.integer("schema")
+    if schema != SCHEMA:
+        raise top.error("schema", f"expected {SCHEMA}", hint="a newer scaleplan may be needed to read this file")
+    form = top.choice("form", LAWS)
+    conventions, cost = _conventions(top.table("conventions"))
+    units = units_of(top.table("units"))
+    published = law_class(form).from_table(top.table("coefficients"))
+    if isinstance(published, Allocation):
+        published = published.with_cost(cost)
+    try:
+        law = published.in_raw_units(units)
+    except NotImplementedError as error:
+        raise top.error("units", str(error)) from None
+    except ArithmeticError:
+        raise top.error("units", "with these the coefficients are out of range") from None
+    uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
+    notes, caveats = _notes(top)
+    name = top.text("id")
+    if not _NAME.fullmatch(name):
+        raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
+    preset = Preset(
+        id=name,
+        aliases=_aliases(top),
+        title=_line(top, "title"),
+        form=form,
+        source=_line(top, "source"),
+        status=top.choice("status", STATUSES),
+        law=law,
+        published=published,
+        units=units,
+        uncertainty=uncertainty,
+        conventions=conventions,
+        cost=cost,
+        range=range_of(top.table("range")),
+        refusal=_refusal(top.table("use")),
+        notes=notes,
+        caveats=caveats,
+        fit=_fit(top) if "fit" in top else None,
+        origin=top.source,
+    )
+    top.done()
+    _require_usable(preset, top)
+    return preset
+
+
+def _line(table: Table, key: str, default: str | None = None) -> str:
+    """Return one line of text that is safe to print."""
+    text = table.text(key, default)
+    if not text.strip() or not text.isprintable():
+        raise table.error(key, "expected one line of printable text")
+    return text
+
+
+def _aliases(top: Table) -> tuple[str, ...]:
+    aliases = top.texts("aliases", ())
+    if not all(_NAME.fullmatch(alias) for alias in aliases):
+        raise top.error("aliases", "expected names of letters, digits, '.', '_' and '-' only")
+    return aliases
+
+
+def _conventions(table: Table) -> tuple[Conventions, Cost]:
+    params = table.choice("params", PARAMS_CONVENTIONS)
+    flops = table.text("flops", "6ND")
+    cost = Cost.from_convention(flops)
+    if cost is None or cost.per_param_token <= 0:
+        raise table.error("flops", "expected a compute convention such as 6ND, MD or 9.59ND + 2.3e8D")
+    if (params == "flops_per_token") != (flops == "MD"):
+        raise table.error("flops", f"does not go with params = '{params}'", hint="MD goes with flops_per_token only")
+    conventions = Conventions(
+        params=params,
+        flops=flops,
+        loss=_line(table, "loss", "not stated"),
+        tokenizer=_line(table, "tokenizer", "not stated"),
+        corpus=_line(table, "corpus", "not stated"),
+    )
+    table.done()
+    return conventions, cost
+
+
+def units_of(table: Table) -> Units | None:
+    """Read the units of the coefficients; None where the file states none, so that they are raw."""
+    if not table.data:
+        return None
+    units = Units(**{item.name: table.number(item.name, 1.0, above=0) for item in fields(Units)})
+    table.done()
+    return units
+
+
+def range_of(table: Table) -> FitRange:
+    """Read the range that a law was fitted on."""
+    found = FitRange(**{item.name: table.interval(item.name) for item in fields(FitRange)})
+    table.done()
+    return found
+
+
+def _refusal(table: Table) -> str | None:
+    allocate = table.boolean("allocate", default=True)
+    reason = _line(table, "reason", "-")
+    if not allocate and "reason" not in table:
+        raise table.error(
+            "reason", "this key is missing", hint="say why the law must not choose tokens per parameter"
+        )
+    table.done()
+    return None if allocate else reason
+
+
+def _notes(top: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return all notes, and those among them that every plan must repeat (``warn = true``)."""
+    notes, caveats = [], []
+    for table in top.tables("notes"):
+        notes.append(_line(table, "text"))
+        if table.boolean("warn", default=False):
+            caveats.append(notes[-1])
+        table.done()
+    return tuple(notes), tuple(caveats)
+
+
+def _fit(top: Table) -> Mapping[str, object]:
+    provenance = top.table("fit")
+    if not _printable(provenance.data):
+        raise top.error("fit", "expected printable texts only")
+    return provenance.data
+
+
+def _printable(value: object) -> bool:
+    if isinstance(value, dict):
+        return _printable([*value, *value.values()])
+    if isinstance(value, list):
+        return all(map(_printable, value))
+    return not isinstance(value, str) or value.isprintable()
+
+
+def _uncertainty(table: Table, law: Law) -> Uncertainty:
+    parameters = table.texts("parameters")
+    known = law.coefficients()
+    for name in parameters:
+        coefficient = name.removeprefix(LN)
+        if coefficient not in known:
+            raise table.error("parameters", f"expected coefficients of form {law.form}: {', '.join(known)}")
+        if name != coefficient and known[coefficient] <= 0:
+            raise table.error("parameters", f"'{name}' is not defined: {coefficient} is not positive")
+    if not parameters or len({name.removeprefix(LN) for name in parameters}) < len(parameters):
+        raise table.error("parameters", "expected each uncertain coefficient once")
+    if ("covariance" in table) == ("draws" in table):
+        raise table.error("covariance", "expected either covariance or draws")
+    key = "covariance" if "covariance" in table else "draws"
+    rows = table.matrix(key)
+    if not rows or len(rows[0]) != len(parameters):
+        raise table.error(key, f"expected rows of {len(parameters)} numbers")
+    if key == "covariance" and not _is_covariance(rows):
+        raise table.error(key, "expected a square, symmetric, positive semidefinite matrix")
+    centre = table.numbers("centre", ())
+    if len(centre) not in (0, len(parameters)):
+        raise table.error("centre", f"expected {len(parameters)} numbers")
+    found = Uncertainty(
+        parameters=parameters,
+        covariance=rows if key == "covariance" else (),
+        draws=rows if key == "draws" else (),
+        centre=centre,
+        method=_line(table, "method", "not stated"),
+        samples=table.integer("samples", at_least=1) if "samples" in table else None,
+        backtest=_backtest(table.table("backtest")) if "backtest" in table else None,
+    )
+    table.done()
+    return found
+
+
+def _backtest(table: Table) -> BacktestRms:
+    found = BacktestRms(factors=table.numbers("factors"), rms=table.numbers("rms"))
+    if not found.factors or len(found.factors) != len(found.rms):
+        raise table.error("rms", "expected one error for each factor")
+    if min(found.factors) < 1 or len(set(found.factors)) < len(found.factors):
+        raise table.error("factors", "expected different numbers of at least 1")
+    if min(found.rms) < 0:
+        raise table.error("rms", "expected numbers of at least 0")
+    table.done()
+    return found
+
+
+def _is_covariance(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether the matrix is square, symmetric and positive semidefinite, by an LDL factorisation."""
+    size = len(rows)
+    if len(rows[0]) != size:
+        return False
+    scale = [math.sqrt(abs(rows[i][i])) for i in range(size)]
+    rest = [list(row) for row in rows]
+    for i in range(size):
+        if rows[i][i] < 0 or any(abs(rows[i][j] - rows[j][i]) > 1e-12 * scale[i] * scale[j] for j in range(i)):
+            return False
+    for k in range(size):
+        pivot = rest[k][k]
+        if pivot < -1e-12 * rows[k][k]:
+            return False
+        if pivot <= 1e-14 * rows[k][k]:  # nothing is left to vary, so nothing may covary
+            if any(abs(rest[i][k]) > 1e-6 * scale[i] * scale[k] for i in range(k + 1, size)):
+                return False
+            continue
+        for i in range(k + 1, size):
+            for j in range(k + 1, size):
+                rest[i][j] -= rest[i][k] * rest[k][j] / pivot
+    return True
+
+
+def _require_usable(preset: Preset, top: Table) -> None:
+    """Refuse coefficients inside their domains that still give no finite answer between 1e12 and 1e30 FLOP."""
+    laws = [preset.law]
+    if preset.uncertainty:
+        laws += [_moved(preset, draw, top) for draw in preset.uncertainty.draws]
+    for law in laws:
+        try:
+            values = [value for flops in (1e12, 1e30) for value in _answers(law, flops)]
+        except ArithmeticError:
+            values = [math.nan]
+        if not all(math.isfinite(value) and value > 0 for value in values):
+            raise top.error("coefficients", "these give no finite answer between 1e12 and 1e30 FLOP")
+
+
+def _moved(preset: Preset, draw: Sequence[float], top: Table) -> Law:
+    try:
+        law = preset.law_at(draw)
+    except ArithmeticError:
+        raise top.error("uncertainty", "a draw is out of range") from None
+    for item in fields(law):
+        value, low, least = getattr(law, item.name), item.metadata.get("above"), item.metadata.get("at_least")
+        if (low is not None and value <= low) or (least is not None and value < least):
+            raise top.error("uncertainty", f"a draw takes {item.name} outside its domain")
+    return law
+
+
+def _answers(law: Law, flops: float) -> tuple[float, ...]:
+    if isinstance(law, Allocation):
+        return law.split(flops)
+    if isinstance(law, LossSurface):
+        side = math.sqrt(flops / 6)
+        return (law.loss(side, side), *(law.best_split(flops / 6) or ()))
+    return (1.0,) if all(math.isfinite(value) for value in law.coefficients().values()) else (math.nan,)
+
+
+class PresetPaths(Result, Record):
     """The file of a preset, or the folders that are searched."""
 
     schema: ClassVar[str] = "scaleplan/paths/1"
@@ -131,10 +405,6 @@ class PresetPaths(Record):
         """One row a path."""
         return [{"path": path} for path in self.paths]
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
-
 
 class ValidatedFile(Record):
     """A file that should be a preset: its id, or why it is none."""
@@ -145,17 +415,13 @@ class ValidatedFile(Record):
     problem: str | None
 
 
-class Validation(Record):
+class Validation(Result, Record):
     """Files that should be presets, and how many are not."""
 
     schema: ClassVar[str] = "scaleplan/validation/1"
 
     invalid: int
     files: tuple[ValidatedFile, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def validate(files: Sequence[str]) -> Validation:

@@ -1,7 +1,6 @@
 """What a preset says: a law with its source, conventions, uncertainty and the range it was fitted on.
 
-A preset is a TOML file (``presets/laws/ID.toml``). :mod:`scaleplan.presets.reader` turns one file into a checked
-:class:`Preset`; :mod:`scaleplan.presets.library` finds the file for a name.
+A preset is a TOML file (``presets/laws/ID.toml``), which :mod:`scaleplan.presets.library` finds and reads.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.laws.mixtures import VariableSurface
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.laws.base import Units, VariableSurface
+from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law, Units
+    from scaleplan.laws.base import Law
 
 __all__ = [
     "LN",
@@ -88,7 +86,7 @@ class FitRange(Record):
     tokens_per_param: tuple[float, float] | None = None
 
 
-class PresetSummary(Record):
+class PresetSummary(Result, Record):
     """What is shown of a preset: what its file says, as plain values; ``coefficients`` are in ``units``."""
 
     schema: ClassVar[str] = "scaleplan/preset/1"
@@ -111,10 +109,6 @@ class PresetSummary(Record):
     fit: Mapping[str, object] | None
     origin: str
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
-
 
 class PresetList(Record):
     """Several presets."""
@@ -132,8 +126,8 @@ class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units``. ``refusal`` says why the law must not choose D/N; it is None where it may. ``caveats`` are the
-    notes that every plan must repeat. ``origin`` is the file.
+    ``units`` (None for raw ones). ``refusal`` says why the law must not choose D/N; it is None where it may.
+    ``caveats`` are the notes that every plan must repeat. ``origin`` is the file.
     """
 
     id: str
@@ -144,7 +138,7 @@ class Preset(Record):
     status: str
     law: Law
     published: Law
-    units: Units
+    units: Units | None
     uncertainty: Uncertainty | None
     conventions: Conventions
     cost: Cost
@@ -168,7 +162,8 @@ class Preset(Record):
     def summary(self) -> PresetSummary:
         """Return what is shown of this preset."""
         known = {item.name: getattr(self, item.name) for item in fields(PresetSummary) if hasattr(self, item.name)}
-        return PresetSummary(**known, formula=self.law.formula, coefficients=self.published.coefficients())
+        known |= {"units": self.units or Units(), "formula": self.law.formula}
+        return PresetSummary(**known, coefficients=self.published.coefficients())
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""

@@ -13,8 +13,8 @@ from scaleplan.errors import UnknownNameError
 from scaleplan.files import data_folder, read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Curve
+from scaleplan.presets.library import range_of, units_of
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES
-from scaleplan.presets.reader import range_of, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,7 @@ def read_rule(path: Path) -> Rule:
     return rule
 
 
-def _curve(table: Table, units: Units, known: tuple[str, ...] = ()) -> Curve:
+def _curve(table: Table, units: Units | None, known: tuple[str, ...] = ()) -> Curve:
     """Read a curve whose form and coefficients share one table with the ``known`` keys."""
     kind = law_class(table.choice("form", LAWS))
     if not issubclass(kind, Curve):

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, quote
+from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
 from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
 from scaleplan.project.project import PolicyRule
 from scaleplan.project.source import WorkTree
-from scaleplan.toml_table import as_mapping, as_record
+from scaleplan.record import Result, as_mapping
 from scaleplan.units import (
     exact,
     format_count,
@@ -35,7 +35,6 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from scaleplan.notices import Notice
     from scaleplan.project.project import Location, Project, Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
@@ -115,7 +114,7 @@ class CheckedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Result):
     """Runs, and whether they keep their policy.
 
     ``status`` is ``within``, ``violated``, or ``unreadable`` where a run could not be judged.
@@ -134,10 +133,6 @@ class Check:
     def exit_status(self) -> int:
         """The exit status: 0 within, 1 violated, 2 unreadable."""
         return EXIT_STATUSES[self.status]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "≠"}

@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.project.check import EXIT_STATUSES, amount, outcome
 from scaleplan.project.estimate import ADDITIVE
-from scaleplan.toml_table import as_record
+from scaleplan.record import Result
 from scaleplan.units import exact, format_fraction, parse
 from scaleplan.units.limits import QUANTITIES
 
@@ -74,7 +73,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Result):
     """Two sets of runs, compared.
 
     ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged.
@@ -93,10 +92,6 @@ class Difference:
     def exit_status(self) -> int:
         """The exit status: 0 within, 1 violated, 2 unreadable."""
         return EXIT_STATUSES[self.status]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold] = ()) -> Difference:

@@ -36,8 +36,8 @@ from scaleplan.planning.constraints import options
 from scaleplan.planning.request import option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
-from scaleplan.record import Record
-from scaleplan.toml_table import Table, as_record
+from scaleplan.record import Record, Result
+from scaleplan.toml_table import Table
 from scaleplan.units import parse_count
 from scaleplan.units.limits import Limit, parse_limit
 
@@ -80,16 +80,12 @@ _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
 _TOKENS = "expected an amount, { key = … }, { batch = …, sequence = …, steps = … } or { batch_tokens = …, steps = … }"
 
 
-class NewProject(Record):
+class NewProject(Result, Record):
     """A project's file that was written to start from."""
 
     schema: ClassVar[str] = "scaleplan/init/1"
 
     file: str
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ RESULTS: Mapping[str, str | None] = {
 
 _PARTS = (
     "collections.abc",
-    "scaleplan.notices",
+    "scaleplan.errors",
     "scaleplan.hardware.budget",
     "scaleplan.laws.base",
     "scaleplan.models.memory",

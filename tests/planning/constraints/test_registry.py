@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

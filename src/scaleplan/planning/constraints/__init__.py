@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity, Entry, Key, Option, Term, Variant
 from scaleplan.record import Record
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.errors import UsageError, quote
-from scaleplan.laws.mixtures import VariableSurface
+from scaleplan.errors import Notice, UsageError, quote
+from scaleplan.laws.base import VariableSurface
 from scaleplan.record import Record
 from scaleplan.units import parse_positive
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from scaleplan.cost import Cost
     from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import LossSurface
-    from scaleplan.notices import Notice
     from scaleplan.planning.frontier import SolvedFrontier
     from scaleplan.planning.problem import Effective
     from scaleplan.presets.preset import Preset

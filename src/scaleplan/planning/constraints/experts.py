@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import Notice, UsageError
 from scaleplan.laws.mixtures import FineGrainedMoE, JointMoE
-from scaleplan.notices import Notice
 from scaleplan.planning.constraints.base import Variant, choice_of
 from scaleplan.units import format_gigabytes, format_number, parse_count, parse_gigabytes
 from scaleplan.units.limits import Limit

@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.errors import UsageError, quote
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.units import format_count, parse_integer

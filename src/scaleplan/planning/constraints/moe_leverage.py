@@ -9,9 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.laws.mixtures import FITTED_FLOPS, efficiency_leverage
-from scaleplan.notices import Notice
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.units import format_flops, format_number, parse_fraction, parse_positive

@@ -11,8 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.errors import UsageError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.solver import minimum

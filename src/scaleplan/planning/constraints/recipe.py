@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.units import parse_positive
 

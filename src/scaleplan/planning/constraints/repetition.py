@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from scaleplan.arrays import exp, minimum
-from scaleplan.errors import UnreachableError
-from scaleplan.notices import Notice
+from scaleplan.errors import Notice, UnreachableError
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.units import format_number, parse_count
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
 from scaleplan.files import config_folder, read_table
-from scaleplan.project.project import SETTINGS
+from scaleplan.planning.request import SETTINGS
 
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import options
-from scaleplan.planning.request import option_names
+from scaleplan.planning.request import SETTINGS, option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
 from scaleplan.record import Record
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AMOUNTS",
-    "SETTINGS",
     "SEVERITIES",
     "TEXTS",
     "Configs",
@@ -65,9 +64,6 @@ __all__ = [
 
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
-
-SETTINGS = ("preset", *_HARDWARE, "level", "format", "color")
-"""The options that ``[defaults]`` may set, by their long names."""
 
 AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
 """What a run gives as an amount, beside the options of constraints."""

@@ -71,11 +71,7 @@ def _notices(result: Check) -> Iterator[Notice]:
 def project_paths(names: Sequence[str]) -> list[Path]:
     """Return the project files of some paths; of a folder the one inside; by default the nearest upwards.
 
-    Raises
-    ------
-    FileError
-        When there is none.
-
+    Raises FileError when there is none.
     """
     if not names:
         found = project_file(Path.cwd())

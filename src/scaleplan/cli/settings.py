@@ -38,11 +38,7 @@ def from_environment() -> dict[str, str]:
 def load_defaults() -> dict[str, str]:
     """Return the settings of the project's and the user's files, as the texts of the options they stand for.
 
-    Raises
-    ------
-    FileError
-        For a settings file that cannot be read, or names an unknown setting.
-
+    Raises FileError for a settings file that cannot be read, or names an unknown setting.
     """
     found: dict[str, str] = {}
     user = config_folder() / "config.toml"

@@ -220,6 +220,8 @@ def rules_of(limits: Iterable[str]) -> tuple[PolicyRule, ...]:
 def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree | None = None) -> Check:
     """Judge every run of some projects by its policy.
 
+    Raises FileError when there is no run to judge; QuantityError, UnknownNameError for a limit that cannot be read.
+
     Parameters
     ----------
     projects
@@ -228,13 +230,6 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
         Limits on every run, beside the policies.
     tree
         Where the files that runs point into are read from, the work tree by default.
-
-    Raises
-    ------
-    FileError
-        When there is no run to judge.
-    QuantityError, UnknownNameError
-        For a limit that cannot be read.
 
     """
     if not any(project.runs for project in projects):

@@ -308,19 +308,15 @@ class Threshold:
 def parse_threshold(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> Threshold:
     """Read what may not change by so much.
 
+    Raises UsageError for a text of another shape, an amount that cannot be read, and totals that mean nothing;
+    UnknownNameError for a quantity that does not exist.
+
     Parameters
     ----------
     text
         ``[total] QUANTITY increase|decrease|change > AMOUNT``, or ``>=``; an amount in percent is relative.
     quantities
         The names that exist, each with its kind.
-
-    Raises
-    ------
-    UsageError
-        For a text of another shape, an amount that cannot be read, and totals that mean nothing.
-    UnknownNameError
-        For a quantity that does not exist.
 
     Examples
     --------

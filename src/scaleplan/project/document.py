@@ -84,11 +84,7 @@ class DataDocument:
 def parse_document(text: str, *, name: str) -> Document:
     """Return the document of a text, by the ending of its file's name.
 
-    Raises
-    ------
-    FileError
-        When the ending is unknown, or the text is not of that format.
-
+    Raises FileError when the ending is unknown, or the text is not of that format.
     """
     ending = PurePath(name).suffix.casefold()
     if ending == ".toml":
@@ -138,10 +134,7 @@ _PLAIN = re.compile(_BARE)
 def parse_key(text: str) -> Key:
     """Read a dotted key path; a key that holds dots or brackets is quoted, an index stands in brackets.
 
-    Raises
-    ------
-    UsageError
-        For a text that is no key path.
+    Raises UsageError for a text that is no key path.
 
     Examples
     --------
@@ -365,17 +358,14 @@ _DEEPEST_MERGE = 20
 class YamlDocument:
     """A parsed YAML text.
 
+    Raises FileError when PyYAML is not installed, or the text is not YAML.
+
     Parameters
     ----------
     text
         The text of one document.
     name
         The file it came from, as shown to the user.
-
-    Raises
-    ------
-    FileError
-        When PyYAML is not installed, or the text is not YAML.
 
     """
 

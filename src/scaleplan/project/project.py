@@ -135,11 +135,7 @@ class Run:
     def read(self, configs: Configs) -> dict[str, Given]:
         """Return what the run is described by, each value with its places.
 
-        Raises
-        ------
-        FileError
-            When a file cannot be read, has no such key, or holds no such value.
-
+        Raises FileError when a file cannot be read, has no such key, or holds no such value.
         """
         return {word: configs.given(source, folder=self.folder) for word, source in self.sources.items()}
 
@@ -222,6 +218,8 @@ def _alternative(document: Document, key: Key) -> str | None:
 def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mapping[str, object], folder: Path) -> Run:
     """Return the run of a ``[[run]]`` table.
 
+    Raises FileError for keys that are unknown, missing, or of the wrong shape.
+
     Parameters
     ----------
     table
@@ -234,11 +232,6 @@ def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappin
         Settings that the run takes over where it has none of its own.
     folder
         The folder that its file names start from.
-
-    Raises
-    ------
-    FileError
-        For keys that are unknown, missing, or of the wrong shape.
 
     """
     reader = _RunReader(table, document, key)
@@ -370,17 +363,14 @@ class Project:
 def read_project(path: Path, *, tree: Tree | None = None) -> Project:
     """Return what a project's file says; the files that its runs point into are not read yet.
 
+    Raises FileError when the file cannot be read, or says something that is not understood.
+
     Parameters
     ----------
     path
         A ``scaleplan.toml``, a ``pyproject.toml``, or any TOML file with the tables of the former.
     tree
         Where files are read from, the work tree by default.
-
-    Raises
-    ------
-    FileError
-        When the file cannot be read, or says something that is not understood.
 
     """
     name = display_name(path)

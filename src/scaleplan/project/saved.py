@@ -96,17 +96,14 @@ _PARTS = (
 def read_saved(text: str, *, name: str) -> ResultRecord:
     """Return the result in a JSON text.
 
+    Raises FileError when it is not JSON, of no schema that can be read, or lacks a key.
+
     Parameters
     ----------
     text
         What ``--json`` printed, or the plans that ``--format jsonl`` printed, one a line.
     name
         Where it comes from, for errors.
-
-    Raises
-    ------
-    FileError
-        When it is not JSON, of no schema that can be read, or lacks a key.
 
     """
     try:

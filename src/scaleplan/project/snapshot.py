@@ -28,11 +28,7 @@ _LARGEST = 64_000_000  # a check of a thousand runs is 3 MB
 def of_file(name: str) -> Snapshot:
     """Return the snapshot of a saved JSON result or of a project's TOML file.
 
-    Raises
-    ------
-    ScaleplanError
-        When it cannot be read, or a run in it cannot be planned.
-
+    Raises ScaleplanError when it cannot be read, or a run in it cannot be planned.
     """
     path = Path(name)
     if path.suffix.casefold() == ".toml":
@@ -61,11 +57,7 @@ def at_revision(name: str, paths: Iterable[Path]) -> Snapshot:
 def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str | None = None) -> Snapshot:
     """Return the snapshot of the runs of some projects.
 
-    Raises
-    ------
-    ScaleplanError
-        When a file cannot be read, a run cannot be planned, or two runs share a name.
-
+    Raises ScaleplanError when a file cannot be read, a run cannot be planned, or two runs share a name.
     """
     estimator = Estimator(tree or WorkTree())
     runs: dict[str, State] = {}

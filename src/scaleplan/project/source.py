@@ -34,19 +34,15 @@ class WorkTree:
 class Revision:
     """The files as a commit of their git repository has them.
 
+    Raises UsageError for a name that git could take for an option, or does not know; FileError when there is no git,
+    or no repository.
+
     Parameters
     ----------
     name
         A branch, a tag or a commit.
     folder
         A folder inside the repository.
-
-    Raises
-    ------
-    UsageError
-        For a name that git could take for an option, or does not know.
-    FileError
-        When there is no git, or no repository.
 
     """
 

@@ -15,10 +15,9 @@ from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.notices import Notice
 from scaleplan.project.check import check as judge
-from scaleplan.project.diff import compare, parse_threshold
+from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
 from scaleplan.project.project import NewProject, read_project
 from scaleplan.project.saved import read_saved
-from scaleplan.project.snapshot import at_revision, of_file, of_projects
 from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:

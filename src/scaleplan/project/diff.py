@@ -1,28 +1,46 @@
-"""What did a change do to the bill: two sets of runs, compared quantity by quantity, and judged where asked.
+"""Compare two sets of runs quantity by quantity: saved results, project files, or a git revision of them.
 
-What may change: ``cost increase > 10%``, ``total gpu_hours increase > 5000``, ``params change >= 1B``.
+Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``total gpu_hours increase > 5000``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
+from scaleplan.files import read_text
 from scaleplan.notices import Notice
-from scaleplan.project.check import EXIT_STATUSES, amount, outcome
-from scaleplan.project.estimate import ADDITIVE
+from scaleplan.planning.plan import Plan, Plans
+from scaleplan.project.check import EXIT_STATUSES, Check, amount, outcome
+from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
+from scaleplan.project.project import read_project
+from scaleplan.project.saved import read_saved
+from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.toml_table import as_record
 from scaleplan.units import exact, format_fraction, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.project.project import Location
+    from scaleplan.project.source import Tree
 
-__all__ = ["Breach", "Change", "Difference", "Snapshot", "State", "Threshold", "compare", "parse_threshold"]
+__all__ = [
+    "Breach",
+    "Change",
+    "Difference",
+    "Snapshot",
+    "State",
+    "at_revision",
+    "compare",
+    "of_file",
+    "of_projects",
+    "parse_threshold",
+]
 
 _STANDARDS = ("loss", "excess_loss")  # measured on a law's own text: those of two laws are never subtracted
 
@@ -42,6 +60,71 @@ class Snapshot:
 
     label: str
     runs: Mapping[str, State]
+
+
+_LARGEST = 64_000_000  # a check of a thousand runs is 3 MB
+
+
+def of_file(name: str) -> Snapshot:
+    """Return the snapshot of a saved JSON result or of a project's TOML file.
+
+    Raises ScaleplanError when it cannot be read, or a run in it cannot be planned.
+    """
+    path = Path(name)
+    if path.suffix.casefold() == ".toml":
+        return of_projects([path])
+    shown = display_name(path)
+    result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=shown)
+    if isinstance(result, Plan):
+        return Snapshot(label=shown, runs={"plan": _state(result)})
+    if isinstance(result, Plans):
+        return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
+    if isinstance(result, Check):
+        runs = {
+            run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset is not None
+        }
+        return Snapshot(label=shown, runs=runs)
+    raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
+
+
+def at_revision(name: str, paths: Iterable[Path]) -> Snapshot:
+    """Return the snapshot of projects' files as a git revision has them; a file that it lacks has no runs."""
+    paths = list(paths)
+    revision = Revision(name, folder=paths[0].parent)
+    return of_projects([path for path in paths if revision.has(path)], tree=revision, label=name)
+
+
+def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str | None = None) -> Snapshot:
+    """Return the snapshot of the runs of some projects.
+
+    Raises ScaleplanError when a file cannot be read, a run cannot be planned, or two runs share a name.
+    """
+    estimator = Estimator(tree or WorkTree())
+    runs: dict[str, State] = {}
+    names = []
+    for path in paths:
+        project = read_project(path, tree=estimator.tree)
+        names.append(project.file)
+        for run in project.runs:
+            if run.name in runs:
+                raise FileError(f"{project.file}: run {quote(run.name)} is in another file too", hint="rename one")
+            try:
+                estimate = estimator.estimate(run)
+            except ScaleplanError as error:
+                side = f" at {quote(label)}" if label else ""
+                raise FileError(
+                    f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
+                ) from None
+            runs[run.name] = State(
+                values=measures(estimate),
+                preset=estimate.plan.preset,
+                places=sources(estimate, "flops"),
+            )
+    return Snapshot(label=label or ", ".join(names), runs=runs)
+
+
+def _state(plan: Plan) -> State:
+    return State(values=measures_of(plan), preset=plan.preset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

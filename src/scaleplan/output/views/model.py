@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.units import (
     format_count,
     format_fraction,

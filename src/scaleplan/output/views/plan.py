@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.planning.constraints import entries
 from scaleplan.planning.constraints import keys as constraint_keys
 from scaleplan.units import (

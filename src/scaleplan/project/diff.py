@@ -131,7 +131,7 @@ def _state(plan: Plan) -> State:
 class Change:
     """One quantity of one run, before and after; ``run`` is None for the total over all runs.
 
-    ``status`` says what became of the run: ``changed``, ``same``, ``added`` or ``removed``. ``change`` is after minus
+    ``status`` is that of the run: ``changed``, ``same``, ``added`` or ``removed``. ``change`` is after minus
     before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
     """
 
@@ -146,7 +146,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What a threshold found about one run (None: the total): ``pass``, ``fail``, or ``error`` if it cannot tell."""
+    """The judgement of one run (None: the total) by a threshold: ``pass``, ``fail``, or ``error`` if unknown."""
 
     run: str | None
     threshold: str
@@ -185,14 +185,9 @@ class Difference:
 def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold] = ()) -> Difference:
     """Return what changed from one side to the other; runs are matched by name.
 
-    Parameters
-    ----------
-    before, after
-        The two sides. If each has a single run, these two are compared whatever they are called.
-    thresholds
-        Changes that are too much; those of a single run are judged for every run that both sides have, and for
-        quantities that have a sum, also for runs that were added (from nothing) or removed.
-
+    If each side has a single run, these two are compared whatever their names. ``thresholds`` of a single run are
+    judged for every run that both sides have, and for quantities that have a sum, also for runs that were added
+    (from nothing) or removed.
     """
     pairs = list(_pairs(before, after))
     changes = [change for name, old, new in pairs for change in _changes(name, old, new)]
@@ -322,25 +317,10 @@ _MOST_DIGITS = 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A change that is too much.
+    """A change that is too much: ``way`` is ``increase``, ``decrease`` or ``change``, ``op`` is ``>`` or ``>=``.
 
-    Parameters
-    ----------
-    quantity
-        The name of the quantity.
-    way
-        ``increase``, ``decrease``, or ``change`` for either.
-    op
-        ``>`` or ``>=``.
-    value
-        The amount in the base unit of the quantity, or the fraction of what was before if ``relative``.
-    relative
-        Whether it is a fraction.
-    total
-        Whether the sum over all runs is meant, rather than each run.
-    text
-        The canonical form.
-
+    ``value`` is in the base unit of the quantity, or a fraction of the value before if ``relative``; a ``total``
+    concerns the sum over all runs rather than each run. ``text`` is the canonical form.
     """
 
     quantity: str
@@ -388,21 +368,12 @@ class Threshold:
             return None
 
 
-def parse_threshold(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> Threshold:
-    """Read what may not change by so much.
+def parse_threshold(text: str) -> Threshold:
+    """Read ``[total] QUANTITY increase|decrease|change > AMOUNT``, or ``>=``; an amount in percent is relative.
 
     Raises UsageError for a text of another shape, an amount that cannot be read, and totals that mean nothing;
     UnknownNameError for a quantity that does not exist.
 
-    Parameters
-    ----------
-    text
-        ``[total] QUANTITY increase|decrease|change > AMOUNT``, or ``>=``; an amount in percent is relative.
-    quantities
-        The names that exist, each with its kind.
-
-    Examples
-    --------
     >>> parse_threshold("cost increase > 10%").value
     0.1
 
@@ -411,22 +382,14 @@ def parse_threshold(text: str, *, quantities: Mapping[str, str] = QUANTITIES) ->
     if match is None:
         raise UsageError(f"{quote(text)} is not a limit on a change", hint=_EXAMPLE)
     quantity, total = match["quantity"], match["total"] is not None
-    if quantity not in quantities:
-        raise UnknownNameError("quantity", quantity, quantities)
+    if quantity not in QUANTITIES:
+        raise UnknownNameError("quantity", quantity, QUANTITIES)
     if total and quantity not in ADDITIVE:
         raise UsageError(f"the {quantity} of several runs has no total", hint=f"totals: {', '.join(ADDITIVE)}")
     relative = match["amount"].endswith("%")
-    kind = "ratio" if relative else quantities[quantity]
+    kind = "ratio" if relative else QUANTITIES[quantity]
     value = 0.0 if _NOTHING.fullmatch(match["amount"]) else parse(kind, match["amount"])
-    shown = (
-        "0%"
-        if relative and not value
-        else f"{value * 100:.12g}%"
-        if relative
-        else exact(kind, value)
-        if value
-        else "0"
-    )
+    shown = f"{value * 100:.12g}%" if relative else exact(kind, value) if value else "0"
     prefix = "total " if total else ""
     return Threshold(
         quantity=quantity,

@@ -38,7 +38,7 @@ _LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The plan of a run, what a plan does not hold, and where the values came from that lead to it."""
+    """The plan of a run, its carbon and memory, and where the values stand that lead to it."""
 
     plan: Plan
     carbon_kg: float | None
@@ -56,14 +56,7 @@ class Estimate:
 
 
 class Estimator:
-    """Plans the runs of projects that share a tree of files; presets, configs and price lists are read once each.
-
-    Parameters
-    ----------
-    tree
-        Where files are read from.
-
-    """
+    """Plans the runs of projects that share a tree of files; presets, configs and price lists are read once each."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from scaleplan.cli.progress import Progress
+from scaleplan.cli.fit import Progress
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch):
     """Return a list whose only entry is the time that progress sees."""
     now = [100.0]
-    monkeypatch.setattr("scaleplan.cli.progress.monotonic", lambda: now[0])
+    monkeypatch.setattr("scaleplan.cli.fit.monotonic", lambda: now[0])
     return now
 
 

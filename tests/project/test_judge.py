@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scaleplan.api as sp
-from scaleplan.project.check import NEGATED, bound, telling
+from scaleplan.project.check import NEGATED, bound, decisive_amount
 from scaleplan.units import parse
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
@@ -65,7 +65,7 @@ def test_what_is_shown_compares_as_what_was_judged(quantity, op, edge, off):
     (limit,) = parse_limit(f"{quantity} {op} {edge * scale!r}" + (" FLOP" if kind == "flops" else ""))
     value = limit.value * (1 + off)
     assert parse(kind, bound(limit)) == limit.value
-    text = telling(limit, value)
+    text = decisive_amount(limit, value)
     assert limit.holds(parse(kind, text)) == limit.holds(value)
     if not limit.holds(value) and op in ("<=", ">=", "="):
         assert text != bound(limit)

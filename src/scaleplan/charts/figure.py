@@ -53,11 +53,7 @@ _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationD
 def require_matplotlib() -> None:
     """Refuse to draw a file without matplotlib, before any work is done.
 
-    Raises
-    ------
-    UsageError
-        When it is not installed.
-
+    Raises UsageError when it is not installed.
     """
     from importlib.util import find_spec
 

@@ -57,6 +57,8 @@ def budgets_around(
 ) -> list[float]:
     """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
 
+    Raises UsageError when the ends are in the wrong order.
+
     Parameters
     ----------
     preset
@@ -65,11 +67,6 @@ def budgets_around(
         The budgets asked about, which the curve must reach beyond.
     low, high
         The ends, where they are given.
-
-    Raises
-    ------
-    UsageError
-        When the ends are in the wrong order.
 
     """
     known = preset.range.flops
@@ -196,11 +193,7 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
 def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
     """Return the loss of every size at fixed compute: one curve a budget, its optimum and its near-optimal sizes.
 
-    Raises
-    ------
-    UsageError
-        When the law has no loss for sizes away from the optimum.
-
+    Raises UsageError when the law has no loss for sizes away from the optimum.
     """
     line = planner.frontier
     if not isinstance(line, SolvedFrontier):
@@ -412,13 +405,8 @@ _SECONDS_PER_HOUR = 3600.0
 def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     """Return the whole bill against the tokens served: of this plan, and of the optimum for training alone.
 
-    Both reach the same loss. The bill is in money where inference is counted in money, in FLOP otherwise.
-
-    Raises
-    ------
-    UsageError
-        When the question names no demand, or the plan has nothing to be compared with.
-
+    Both reach the same loss. The bill is in money where inference is counted in money, in FLOP otherwise. Raises
+    UsageError when the question names no demand, or the plan has nothing to be compared with.
     """
     other, served = plan.constraints.get("training_only"), plan.constraints.get("inference_tokens")
     if not isinstance(served, float):

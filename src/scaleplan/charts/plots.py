@@ -171,11 +171,7 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
 def backtest_chart(tested: Backtest) -> Chart:
     """Return the relative error of predictions against how far beyond the fitted runs they reach.
 
-    Raises
-    ------
-    UsageError
-        When the runs were too few to test on.
-
+    Raises UsageError when the runs were too few to test on.
     """
     if not tested.cuts:
         raise UsageError(

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hyperparameters": ("advise", "this plan → batch and learning rate by every rule, and their spread"),
     "precisions": ("advise", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
     "vocab": ("advise", "this size → how large the vocabulary should be"),
-    "evaluate": ("evaluation", "any law at given values → its value, with interval"),
+    "evaluate": ("lists", "any law at given values → its value, with interval"),
     "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "model": ("model", "a config.json → exact parameters, FLOP per token, cache"),
     "shape": ("model", "a size → a concrete architecture, as a config.json"),

@@ -37,13 +37,7 @@ __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_k
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
     """Return the format asked for; one that ``judges`` has those of CI services too.
 
-    Raises
-    ------
-    UnknownNameError
-        When there is none of that name.
-    UsageError
-        When it is for results that have been judged.
-
+    Raises UnknownNameError when there is none of that name; UsageError when it is for results that have been judged.
     """
     name = "json" if output.json else output.format
     if name in JUDGING and not judges:
@@ -56,13 +50,8 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
 def require_known(output: OutputOptions, *, judges: bool) -> None:
     """Refuse an unknown format or choice of colour, before the work and before a file is written.
 
-    Raises
-    ------
-    UnknownNameError
-        When there is none of that name.
-    UsageError
-        When the format is for results that have been judged.
-
+    Raises UnknownNameError when there is none of that name; UsageError when the format is for results that have been
+    judged.
     """
     chosen_format(output, judges=judges)
     _colour(output)
@@ -103,15 +92,8 @@ def _holding(field: str, rendering: Rendering) -> Sequence[dict[str, object]]:
 def pick(record: dict[str, object], field: str) -> str:
     """Return one bare value of a record by dotted key.
 
-    Raises
-    ------
-    UnknownNameError
-        When the record has no such field.
-    UsageError
-        When the field holds several values.
-    UnreachableError
-        When the field is null: a script must not go on with an empty number.
-
+    Raises UnknownNameError when the record has no such field; UsageError when the field holds several values;
+    UnreachableError when the field is null: a script must not go on with an empty number.
     """
     from scaleplan.output.data import flat
 

@@ -1,4 +1,4 @@
-"""The commands that show what ships with the program: scaling laws and accelerators."""
+"""The commands about scaling laws and accelerators: list them, show one, evaluate a law at given values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from scaleplan.cli.command import Answer, command, group
-from scaleplan.errors import UnknownNameError
+from scaleplan.cli.command import Answer, command, group, single
+from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import AcceleratorList, Accelerators
 from scaleplan.hardware.prices import Prices
 from scaleplan.laws import LAWS
+from scaleplan.planning import evaluation
 from scaleplan.presets.library import Library, PresetPaths
 from scaleplan.presets.library import validate as validate_files
 from scaleplan.presets.preset import PresetList
@@ -20,7 +21,9 @@ __all__ = ["APPS"]
 _presets = group("The scaling laws: list, show, validate, path.")
 _gpus = group("The accelerators: list, show.")
 
-APPS = {"presets": _presets, "gpus": _gpus}
+_evaluate = single()
+
+APPS = {"presets": _presets, "gpus": _gpus, "evaluate": _evaluate}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -82,3 +85,40 @@ def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id 
     """Show one accelerator: peaks, memory, power, prices, sources."""
     gpu = Accelerators().get(name)
     return Answer(result=gpu.priced(Prices().default(gpu.id)))
+
+
+@command(
+    _evaluate,
+    examples=[
+        "scaleplan evaluate besiroglu-2024 params=7B tokens=2T",
+        "scaleplan evaluate gadre-2024-c4-error17 loss=2.9",
+        "scaleplan evaluate kaplan flops=1e21 --quantity batch_tokens --get value",
+        "scaleplan evaluate my-curve.toml flops=1e22",
+    ],
+)
+def evaluate(
+    *,
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="An id, an alias or a .toml file.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="The inputs: params=7B tokens=2T, loss=2.9.")
+    ] = None,
+    quantity: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to evaluate, where these inputs give several quantities.")
+    ] = None,
+    level: Annotated[
+        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the interval.")
+    ] = "0.9",
+) -> Answer:
+    """Evaluate a law or a curve at given values: its loss, optimal size, accuracy or whatever it gives."""
+    given: dict[str, str] = {}
+    for word in values or ():
+        name, sign, value = word.partition("=")
+        if not (name and sign and value):
+            raise UsageError(f"{quote(word)} is not name=value", hint="for example params=7B")
+        if name in given:
+            raise UsageError(f"{quote(name)} is given twice")
+        given[name] = value
+    if clash := given.keys() & {"quantity", "level"}:
+        raise UsageError(f"{clash.pop()} is an option", hint="write it with two dashes")
+    result = evaluation.evaluate(preset, quantity=quantity, level=level, **given)
+    return Answer(result=result, notices=result.warnings)

@@ -14,10 +14,9 @@ from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.project.check import check as judge
-from scaleplan.project.diff import compare, parse_threshold
+from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
 from scaleplan.project.project import NewProject, read_project
 from scaleplan.project.saved import read_saved
-from scaleplan.project.snapshot import at_revision, of_file, of_projects
 from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
@@ -70,11 +69,7 @@ def _notices(result: Check) -> Iterator[Notice]:
 def project_paths(names: Sequence[str]) -> list[Path]:
     """Return the project files of some paths; of a folder the one inside; by default the nearest upwards.
 
-    Raises
-    ------
-    FileError
-        When there is none.
-
+    Raises FileError when there is none.
     """
     if not names:
         found = project_file(Path.cwd())

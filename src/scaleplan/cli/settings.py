@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
 from scaleplan.files import config_folder, read_table
-from scaleplan.project.project import SETTINGS
+from scaleplan.planning.request import SETTINGS
 
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table
@@ -38,11 +38,7 @@ def from_environment() -> dict[str, str]:
 def load_defaults() -> dict[str, str]:
     """Return the settings of the project's and the user's files, as the texts of the options they stand for.
 
-    Raises
-    ------
-    FileError
-        For a settings file that cannot be read, or names an unknown setting.
-
+    Raises FileError for a settings file that cannot be read, or names an unknown setting.
     """
     found: dict[str, str] = {}
     user = config_folder() / "config.toml"

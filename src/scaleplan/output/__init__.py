@@ -5,6 +5,7 @@ How a result is shown stands in :data:`REPORTS`; results, formats and views are 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,9 +15,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scaleplan.output.ci import Judgement
-    from scaleplan.output.report import Report
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Format", "Rendering", "View"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One line of an answer: what, how much, its interval and its unit, all written for people.
+
+    A fact whose value is ``prose`` and not an amount is set to the left.
+    """
+
+    label: str
+    value: str
+    low: str = ""
+    high: str = ""
+    unit: str = ""
+    prose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTable:
+    """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A result for people: a headline, facts and a table, then remarks about where it comes from.
+
+    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, for what is
+    a list by nature, and so does a ``drawing``, whose lines belong together; a report without a title has no
+    headline.
+    """
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    drawing: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    level: str = ""
+    grid: ReportTable | None = None
+    remarks: tuple[str, ...] = ()
+    sections: tuple[Report, ...] = ()
 
 
 class View(NamedTuple):
@@ -38,12 +81,12 @@ REPORTS: Mapping[str, View] = {
     "Conversion": View("views.plan:conversion_report"),
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
-    "Evaluation": View("views.evaluation:evaluation_report"),
+    "Evaluation": View("views.lists:evaluation_report"),
     "FitAnswer": View("views.fit:fit_report"),
     "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.check:saved_report"),
     "NewProject": View("views.check:new_project_report"),
-    "Chart": View("views.chart:chart_report", rows="points"),
+    "Chart": View("views.lists:chart_report", rows="points"),
     "ModelSummary": View("views.model:model_report"),
     "ShapeSummary": View("views.model:shape_report"),
     "MemorySummary": View("views.model:memory_report"),

@@ -9,7 +9,7 @@ from scaleplan.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.output.report import Report
+    from scaleplan.output import Report
 
 __all__ = ["render_markdown"]
 

@@ -9,7 +9,7 @@ from scaleplan.errors import escape_control
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.output.report import Fact, Report, ReportTable
+    from scaleplan.output import Fact, Report, ReportTable
 
 __all__ = ["render_text", "styled_lines"]
 

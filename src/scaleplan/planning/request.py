@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
 
 __all__ = [
+    "SETTINGS",
     "SWEPT",
     "Amount",
     "ArrayWords",
@@ -168,6 +169,10 @@ _DECLARED: dict[str, Mapping[str, Any]] = {item.name: item.metadata for item in 
 def option_names(*groups: str) -> tuple[str, ...]:
     """Return the names of the options of some groups, in the order of their declaration."""
     return tuple(name for name, declared in _DECLARED.items() if declared["group"] in groups)
+
+
+SETTINGS = ("preset", *option_names("hardware"), "level", "format", "color")
+"""The options that ``[defaults]`` of a settings file may set, by their long names."""
 
 
 def _price(value: Amount) -> float | str:

@@ -1,22 +1,19 @@
-"""Does every run of a project keep its policy? One predicate on unrounded numbers decides status and message.
+"""Judge the runs of a project by its policy: one verdict for each run and limit, and the outcome of all.
 
-The outcome of a check: one verdict for each run and limit, and what they come to.
-
-What single judgements come to: within the policy, in violation of it, or not to be judged.
-
-How a judged amount is written: three digits where they tell the truth, as many as it takes where they do not.
+One predicate on unrounded numbers decides status and message. Amounts are written with three digits where these
+show the comparison, and with as many as it takes where they do not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
 from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
-from scaleplan.project.project import PolicyRule
+from scaleplan.project.project import Location, PolicyRule
 from scaleplan.project.source import WorkTree
-from scaleplan.record import Result, as_mapping
+from scaleplan.record import Result
 from scaleplan.units import (
     exact,
     format_count,
@@ -35,7 +32,7 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from scaleplan.project.project import Location, Project, Run
+    from scaleplan.project.project import Project, Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
 
@@ -48,9 +45,8 @@ __all__ = [
     "amount",
     "bound",
     "check",
+    "decisive_amount",
     "outcome",
-    "rules_of",
-    "telling",
 ]
 
 EXIT_STATUSES: Mapping[str, int] = {"within": 0, "violated": 1, "unreadable": 2}
@@ -69,35 +65,30 @@ class Verdict:
 
     ``status`` is ``pass``, ``warn`` or ``fail`` for a limit that is not kept by its severity, or ``error`` where
     it could not be judged. ``value`` is the estimate, ``low`` and ``high`` its interval at ``level`` where the
-    limit asks for a confidence; ``bound`` is in the base unit of ``quantity``. ``file`` and ``line`` say where
-    the value comes from, ``also`` what else it follows from. A run that could not be planned has one verdict
-    without a limit.
+    limit has a confidence; ``bound`` is in the base unit of ``quantity``. ``file`` and ``line`` are where the
+    value stands, ``also`` what else it follows from. A run that could not be planned has one verdict without a limit.
     """
 
     run: str
     status: str
-    severity: str
-    limit: str | None
-    quantity: str | None
-    value: float | None
-    op: str | None
-    bound: float | None
-    level: float | None
-    low: float | None
-    high: float | None
+    severity: str = "error"
+    limit: str | None = None
+    quantity: str | None = None
+    value: float | None = None
+    op: str | None = None
+    bound: float | None = None
+    level: float | None = None
+    low: float | None = None
+    high: float | None = None
     message: str
-    note: str
+    note: str = ""
     hint: str | None
     file: str
     line: int | None
-    key: str
+    key: str = ""
     also: tuple[Location, ...] = ()
     policy_file: str | None = None
     policy_line: int | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the verdict as a flat mapping."""
-        return {item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +98,9 @@ class CheckedRun:
     name: str
     file: str
     line: int | None
-    preset: str | None
-    loss_unit: str | None
-    values: Mapping[str, float | None]
+    preset: str | None = None
+    loss_unit: str | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
 
@@ -138,11 +129,7 @@ class Check(Result):
 NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "≠"}
 """What holds instead where a comparison does not."""
 
-_MOST_DIGITS = 17  # enough for any float to be told from its neighbours
-
-
-def _whole(value: float, *, digits: int) -> str:  # noqa: ARG001  a whole number is written whole
-    return f"{value:,.0f}"
+_MOST_DIGITS = 17  # enough to distinguish any float from its neighbours
 
 
 _WRITERS: Mapping[str, Callable[..., str]] = {
@@ -151,7 +138,7 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "flops": format_flops,
     "number": format_number,
     "ratio": format_fraction,
-    "integer": _whole,
+    "integer": lambda value, **_: f"{value:,.0f}",
     "hours": format_hours,
     "days": format_number,
     "usd": format_usd,
@@ -162,7 +149,7 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
 
 
 def amount(quantity: str, value: float, *, digits: int = 3) -> str:
-    """Write a value of a quantity for people; losses with a fourth digit, as every plan shows them."""
+    """Write a value of a quantity; losses with a fourth digit, as every plan shows them."""
     kind = QUANTITIES[quantity]
     least = 4 if quantity == "loss" else 3
     return _WRITERS[kind](value, digits=max(digits, least))
@@ -178,8 +165,8 @@ def bound(limit: Limit) -> str:
     return exact(kind, limit.value)
 
 
-def telling(limit: Limit, value: float) -> str:
-    """Write a value with the digits it takes for the comparison to be seen: ``70.0001B`` beside a limit of 70B."""
+def decisive_amount(limit: Limit, value: float) -> str:
+    """Write a value with the digits that show the comparison: ``70.0001B`` beside a limit of 70B."""
     kind = QUANTITIES[limit.quantity]
     holds = limit.holds(value)
     shown_bound = bound(limit)
@@ -188,7 +175,7 @@ def telling(limit: Limit, value: float) -> str:
         seen = _reads_as(kind, text)
         if seen is not None and limit.holds(seen) == holds and (holds or text != shown_bound):
             return text
-        if seen is None:  # zero and below have no form to be read back: nothing to be told apart
+        if seen is None:  # zero and below have no form to be read back
             return text
     return exact(kind, value)
 
@@ -200,36 +187,13 @@ def _reads_as(kind: str, text: str) -> float | None:
         return None
 
 
-_ASKED = "--limit"
-
-
-def rules_of(limits: Iterable[str]) -> tuple[PolicyRule, ...]:
-    """Return the rules of limits that were asked for directly; not keeping one is an error."""
-    return tuple(
-        PolicyRule(limit=limit, severity="error", message="", file=_ASKED, line=None)
-        for text in limits
-        for limit in parse_limit(text)
-    )
-
-
 def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree | None = None) -> Check:
     """Judge every run of some projects by its policy.
 
-    Parameters
-    ----------
-    projects
-        What the projects' files say.
-    limits
-        Limits on every run, beside the policies.
-    tree
-        Where the files that runs point into are read from, the work tree by default.
+    Raises FileError when there is no run to judge; QuantityError, UnknownNameError for a limit that cannot be read.
 
-    Raises
-    ------
-    FileError
-        When there is no run to judge.
-    QuantityError, UnknownNameError
-        For a limit that cannot be read.
+    ``limits`` are limits on every run, beside the policies; not keeping one is an error. ``tree`` is where the files
+    that runs point into are read from, the work tree by default.
 
     """
     if not any(project.runs for project in projects):
@@ -237,7 +201,11 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
         raise FileError(
             f"{files}: there is no run to check", hint="describe one in [[run]]; 'scaleplan init' shows how"
         )
-    asked = rules_of(limits)
+    extra = tuple(
+        PolicyRule(limit=limit, severity="error", message="", file="--limit", line=None)
+        for text in limits
+        for limit in parse_limit(text)
+    )
     estimator = Estimator(tree or WorkTree())
     verdicts: list[Verdict] = []
     runs: list[CheckedRun] = []
@@ -246,11 +214,16 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
             try:
                 estimate = estimator.estimate(run)
             except ScaleplanError as error:
-                verdicts.append(_unplanned(run, error))
-                runs.append(_checked(run, None))
+                message = f"run {quote(run.name)} cannot be planned: {error.message}"
+                verdicts.append(
+                    Verdict(
+                        run=run.name, status="error", message=message, hint=error.hint, file=run.file, line=run.line
+                    )
+                )
+                runs.append(CheckedRun(name=run.name, file=run.file, line=run.line))
                 continue
             runs.append(_checked(run, estimate))
-            verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *asked)]
+            verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *extra)]
     counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("fail", "warn", "error")}
     return Check(
         status=outcome(verdict.status for verdict in verdicts),
@@ -262,44 +235,23 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
     )
 
 
-def _checked(run: Run, estimate: Estimate | None) -> CheckedRun:
-    plan = estimate.plan if estimate else None
+def _checked(run: Run, estimate: Estimate) -> CheckedRun:
+    plan = estimate.plan
     return CheckedRun(
         name=run.name,
         file=run.file,
         line=run.line,
-        preset=plan.preset if plan else None,
-        loss_unit=plan.loss_unit if plan else None,
-        values=measures(estimate) if estimate else {},
-        warnings=plan.warnings if plan else (),
-    )
-
-
-def _unplanned(run: Run, error: ScaleplanError) -> Verdict:
-    return Verdict(
-        run=run.name,
-        status="error",
-        severity="error",
-        limit=None,
-        quantity=None,
-        value=None,
-        op=None,
-        bound=None,
-        level=None,
-        low=None,
-        high=None,
-        message=f"run {quote(run.name)} cannot be planned: {error.message}",
-        note="",
-        hint=error.hint,
-        file=run.file,
-        line=run.line,
-        key="",
+        preset=plan.preset,
+        loss_unit=plan.loss_unit,
+        values=measures(estimate),
+        warnings=plan.warnings,
     )
 
 
 def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
     limit = rule.limit
-    place, also = _places(run, sources(estimate, limit.quantity))
+    # points at the first value that the quantity follows from, else at the run itself
+    place, *also = sources(estimate, limit.quantity) or (Location(file=run.file, line=run.line, key=""),)
     value: float | None = None
     span: tuple[float, float] | None = None
     hint: str | None = None
@@ -327,24 +279,17 @@ def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
         message=message,
         note=rule.message,
         hint=hint,
-        file=place[0],
-        line=place[1],
-        key=place[2],
-        also=also,
+        file=place.file,
+        line=place.line,
+        key=place.key,
+        also=tuple(also),
         policy_file=rule.file,
         policy_line=rule.line,
     )
 
 
-def _places(run: Run, found: tuple[Location, ...]) -> tuple[tuple[str, int | None, str], tuple[Location, ...]]:
-    """Return where to point: at the first value that the quantity follows from, else at the run itself."""
-    if not found:
-        return (run.file, run.line, ""), ()
-    return (found[0].file, found[0].line, found[0].key), found[1:]
-
-
 def _ends(limit: Limit, value: float, span: tuple[float, float] | None) -> tuple[float, ...]:
-    """Return the values that must keep the limit: the estimate, or the end of the interval that is at stake."""
+    """Return the values that must keep the limit: the estimate, or the end of the interval that decides."""
     if span is None:
         return (value,)
     if limit.op == "=":
@@ -353,12 +298,13 @@ def _ends(limit: Limit, value: float, span: tuple[float, float] | None) -> tuple
 
 
 def _message(limit: Limit, value: float, span: tuple[float, float] | None, breach: float | None) -> str:
-    name, beyond = limit.quantity, bound(limit)
+    name = limit.quantity
+    decisive = _ends(limit, value, span)[0] if breach is None else breach
+    sign = limit.op if breach is None else NEGATED[limit.op]
+    comparison = f"{decisive_amount(limit, decisive)} {sign} {bound(limit)}"
     if span is None:
-        return f"{name} {telling(limit, value)} {limit.op if breach is None else NEGATED[limit.op]} {beyond}"
+        return f"{name} {comparison}"
     assert limit.level is not None
-    at_stake = _ends(limit, value, span)[0] if breach is None else breach
-    end = "upper" if at_stake == span[1] else "lower"
-    comparison = f"{telling(limit, at_stake)} {limit.op if breach is None else NEGATED[limit.op]} {beyond}"
+    end = "upper" if decisive == span[1] else "lower"
     level = format_fraction(limit.level).replace(" ", "")
     return f"{name} {end} end at {level} {comparison} (estimate {amount(name, value)})"

@@ -1,27 +1,45 @@
-"""What did a change do to the bill: two sets of runs, compared quantity by quantity, and judged where asked.
+"""Compare two sets of runs quantity by quantity: saved results, project files, or a git revision of them.
 
-What may change: ``cost increase > 10%``, ``total gpu_hours increase > 5000``, ``params change >= 1B``.
+Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``total gpu_hours increase > 5000``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import Notice, QuantityError, UnknownNameError, UsageError, quote
-from scaleplan.project.check import EXIT_STATUSES, amount, outcome
-from scaleplan.project.estimate import ADDITIVE
+from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
+from scaleplan.files import read_text
+from scaleplan.planning.plan import Plan, Plans
+from scaleplan.project.check import EXIT_STATUSES, Check, amount, outcome
+from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
+from scaleplan.project.project import read_project
+from scaleplan.project.saved import read_saved
+from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.record import Result
 from scaleplan.units import exact, format_fraction, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.project.project import Location
+    from scaleplan.project.source import Tree
 
-__all__ = ["Breach", "Change", "Difference", "Snapshot", "State", "Threshold", "compare", "parse_threshold"]
+__all__ = [
+    "Breach",
+    "Change",
+    "Difference",
+    "Snapshot",
+    "State",
+    "at_revision",
+    "compare",
+    "of_file",
+    "of_projects",
+    "parse_threshold",
+]
 
 _STANDARDS = ("loss", "excess_loss")  # measured on a law's own text: those of two laws are never subtracted
 
@@ -43,11 +61,76 @@ class Snapshot:
     runs: Mapping[str, State]
 
 
+_LARGEST = 64_000_000  # a check of a thousand runs is 3 MB
+
+
+def of_file(name: str) -> Snapshot:
+    """Return the snapshot of a saved JSON result or of a project's TOML file.
+
+    Raises ScaleplanError when it cannot be read, or a run in it cannot be planned.
+    """
+    path = Path(name)
+    if path.suffix.casefold() == ".toml":
+        return of_projects([path])
+    shown = display_name(path)
+    result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=shown)
+    if isinstance(result, Plan):
+        return Snapshot(label=shown, runs={"plan": _state(result)})
+    if isinstance(result, Plans):
+        return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
+    if isinstance(result, Check):
+        runs = {
+            run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset is not None
+        }
+        return Snapshot(label=shown, runs=runs)
+    raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
+
+
+def at_revision(name: str, paths: Iterable[Path]) -> Snapshot:
+    """Return the snapshot of projects' files as a git revision has them; a file that it lacks has no runs."""
+    paths = list(paths)
+    revision = Revision(name, folder=paths[0].parent)
+    return of_projects([path for path in paths if revision.has(path)], tree=revision, label=name)
+
+
+def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str | None = None) -> Snapshot:
+    """Return the snapshot of the runs of some projects.
+
+    Raises ScaleplanError when a file cannot be read, a run cannot be planned, or two runs share a name.
+    """
+    estimator = Estimator(tree or WorkTree())
+    runs: dict[str, State] = {}
+    names = []
+    for path in paths:
+        project = read_project(path, tree=estimator.tree)
+        names.append(project.file)
+        for run in project.runs:
+            if run.name in runs:
+                raise FileError(f"{project.file}: run {quote(run.name)} is in another file too", hint="rename one")
+            try:
+                estimate = estimator.estimate(run)
+            except ScaleplanError as error:
+                side = f" at {quote(label)}" if label else ""
+                raise FileError(
+                    f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
+                ) from None
+            runs[run.name] = State(
+                values=measures(estimate),
+                preset=estimate.plan.preset,
+                places=sources(estimate, "flops"),
+            )
+    return Snapshot(label=label or ", ".join(names), runs=runs)
+
+
+def _state(plan: Plan) -> State:
+    return State(values=measures_of(plan), preset=plan.preset)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One quantity of one run, before and after; ``run`` is None for the total over all runs.
 
-    ``status`` says what became of the run: ``changed``, ``same``, ``added`` or ``removed``. ``change`` is after minus
+    ``status`` is that of the run: ``changed``, ``same``, ``added`` or ``removed``. ``change`` is after minus
     before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
     """
 
@@ -62,7 +145,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What a threshold found about one run (None: the total): ``pass``, ``fail``, or ``error`` if it cannot tell."""
+    """The judgement of one run (None: the total) by a threshold: ``pass``, ``fail``, or ``error`` if unknown."""
 
     run: str | None
     threshold: str
@@ -97,14 +180,9 @@ class Difference(Result):
 def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold] = ()) -> Difference:
     """Return what changed from one side to the other; runs are matched by name.
 
-    Parameters
-    ----------
-    before, after
-        The two sides. If each has a single run, these two are compared whatever they are called.
-    thresholds
-        Changes that are too much; those of a single run are judged for every run that both sides have, and for
-        quantities that have a sum, also for runs that were added (from nothing) or removed.
-
+    If each side has a single run, these two are compared whatever their names. ``thresholds`` of a single run are
+    judged for every run that both sides have, and for quantities that have a sum, also for runs that were added
+    (from nothing) or removed.
     """
     pairs = list(_pairs(before, after))
     changes = [change for name, old, new in pairs for change in _changes(name, old, new)]
@@ -234,25 +312,10 @@ _MOST_DIGITS = 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A change that is too much.
+    """A change that is too much: ``way`` is ``increase``, ``decrease`` or ``change``, ``op`` is ``>`` or ``>=``.
 
-    Parameters
-    ----------
-    quantity
-        The name of the quantity.
-    way
-        ``increase``, ``decrease``, or ``change`` for either.
-    op
-        ``>`` or ``>=``.
-    value
-        The amount in the base unit of the quantity, or the fraction of what was before if ``relative``.
-    relative
-        Whether it is a fraction.
-    total
-        Whether the sum over all runs is meant, rather than each run.
-    text
-        The canonical form.
-
+    ``value`` is in the base unit of the quantity, or a fraction of the value before if ``relative``; a ``total``
+    concerns the sum over all runs rather than each run. ``text`` is the canonical form.
     """
 
     quantity: str
@@ -300,25 +363,12 @@ class Threshold:
             return None
 
 
-def parse_threshold(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> Threshold:
-    """Read what may not change by so much.
+def parse_threshold(text: str) -> Threshold:
+    """Read ``[total] QUANTITY increase|decrease|change > AMOUNT``, or ``>=``; an amount in percent is relative.
 
-    Parameters
-    ----------
-    text
-        ``[total] QUANTITY increase|decrease|change > AMOUNT``, or ``>=``; an amount in percent is relative.
-    quantities
-        The names that exist, each with its kind.
+    Raises UsageError for a text of another shape, an amount that cannot be read, and totals that mean nothing;
+    UnknownNameError for a quantity that does not exist.
 
-    Raises
-    ------
-    UsageError
-        For a text of another shape, an amount that cannot be read, and totals that mean nothing.
-    UnknownNameError
-        For a quantity that does not exist.
-
-    Examples
-    --------
     >>> parse_threshold("cost increase > 10%").value
     0.1
 
@@ -327,22 +377,14 @@ def parse_threshold(text: str, *, quantities: Mapping[str, str] = QUANTITIES) ->
     if match is None:
         raise UsageError(f"{quote(text)} is not a limit on a change", hint=_EXAMPLE)
     quantity, total = match["quantity"], match["total"] is not None
-    if quantity not in quantities:
-        raise UnknownNameError("quantity", quantity, quantities)
+    if quantity not in QUANTITIES:
+        raise UnknownNameError("quantity", quantity, QUANTITIES)
     if total and quantity not in ADDITIVE:
         raise UsageError(f"the {quantity} of several runs has no total", hint=f"totals: {', '.join(ADDITIVE)}")
     relative = match["amount"].endswith("%")
-    kind = "ratio" if relative else quantities[quantity]
+    kind = "ratio" if relative else QUANTITIES[quantity]
     value = 0.0 if _NOTHING.fullmatch(match["amount"]) else parse(kind, match["amount"])
-    shown = (
-        "0%"
-        if relative and not value
-        else f"{value * 100:.12g}%"
-        if relative
-        else exact(kind, value)
-        if value
-        else "0"
-    )
+    shown = f"{value * 100:.12g}%" if relative else exact(kind, value) if value else "0"
     prefix = "total " if total else ""
     return Threshold(
         quantity=quantity,

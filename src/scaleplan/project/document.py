@@ -1,15 +1,16 @@
 """Read single values, and the lines on which they stand, from a config in TOML, JSON or YAML.
 
 A key path such as ``trainer.max_steps``, ``data.sources[0].tokens`` or ``"a.b".c`` is a tuple of keys and indices.
-The readers of the standard library do not say on which line a key stands: after they have found a text valid, a walk
-over it collects the lines. Of a YAML text only what is looked up is ever constructed: anchors, aliases and merge keys
-are followed, and tags other than YAML's own are never acted on.
+The readers of the standard library give no lines: after they have found a text valid, a walk over it collects them.
+Of a YAML text only what is looked up is constructed: anchors, aliases and merge keys are followed, and tags other
+than YAML's own are never acted on.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,43 +85,27 @@ class DataDocument:
 def parse_document(text: str, *, name: str) -> Document:
     """Return the document of a text, by the ending of its file's name.
 
-    Raises
-    ------
-    FileError
-        When the ending is unknown, or the text is not of that format.
-
+    Raises FileError when the ending is unknown, or the text is not of that format.
     """
     ending = PurePath(name).suffix.casefold()
     if ending == ".toml":
-        return _toml(text, name)
+        try:
+            return DataDocument(tomllib.loads(text), toml_lines(text), name=name)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else escape_control(str(error))
+            raise FileError(f"{name}: not valid TOML: {reason}") from None
     if ending == ".json":
-        return _json(text, name)
+        try:
+            return DataDocument(json.loads(text), json_lines(text), name=name)
+        except json.JSONDecodeError as error:
+            raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
+        except (ValueError, RecursionError):
+            raise FileError(f"{name}: not valid JSON: a number too long, or nested too deeply") from None
     if ending in (".yaml", ".yml"):
         return YamlDocument(text, name=name)
     raise FileError(
         f"{name}: not a config that can be read", hint="values come from .toml, .json, .yaml or .yml files"
     )
-
-
-def _toml(text: str, name: str) -> DataDocument:
-    import tomllib
-
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else escape_control(str(error))
-        raise FileError(f"{name}: not valid TOML: {reason}") from None
-    return DataDocument(data, toml_lines(text), name=name)
-
-
-def _json(text: str, name: str) -> DataDocument:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
-    except (ValueError, RecursionError):
-        raise FileError(f"{name}: not valid JSON: a number too long, or nested too deeply") from None
-    return DataDocument(data, json_lines(text), name=name)
 
 
 Key = tuple[str | int, ...]
@@ -138,13 +123,8 @@ _PLAIN = re.compile(_BARE)
 def parse_key(text: str) -> Key:
     """Read a dotted key path; a key that holds dots or brackets is quoted, an index stands in brackets.
 
-    Raises
-    ------
-    UsageError
-        For a text that is no key path.
+    Raises UsageError for a text that is no key path.
 
-    Examples
-    --------
     >>> parse_key('data.sources[0]."train.size"')
     ('data', 'sources', 0, 'train.size')
 
@@ -208,7 +188,7 @@ class _Walker:
         self._pending: str | None = None  # a text that may turn out to be a name
 
     def value(self, text: str | None, line: int) -> None:
-        """Take a scalar, or a name: the colon after it will tell."""
+        """Take a scalar, or a name, which a colon follows."""
         self._pending = text
         if self._open and self._open[-1][1]:
             self.lines[self._here()] = line
@@ -354,8 +334,6 @@ def _unescaped(text: str) -> str:
     """Read the escapes of a basic string; TOML's own reader does it, in the few keys that have any."""
     if "\\" not in text:
         return text
-    import tomllib
-
     return str(tomllib.loads(f'key = "{text}"')["key"])
 
 
@@ -363,20 +341,9 @@ _DEEPEST_MERGE = 20
 
 
 class YamlDocument:
-    """A parsed YAML text.
+    """A parsed YAML text of one document; ``name`` is its file as shown to the user.
 
-    Parameters
-    ----------
-    text
-        The text of one document.
-    name
-        The file it came from, as shown to the user.
-
-    Raises
-    ------
-    FileError
-        When PyYAML is not installed, or the text is not YAML.
-
+    Raises FileError when PyYAML is not installed, or the text is not YAML.
     """
 
     def __init__(self, text: str, *, name: str) -> None:
@@ -403,12 +370,7 @@ class YamlDocument:
 
     def find(self, key: Key) -> Found | None:
         """Return the value at a key path and its line, None when there is no such key."""
-        node, line = self._root, None
-        for part in key:
-            step = self._step(node, part)
-            if step is None:
-                return None
-            node, line = step
+        node, line = self._node(key)
         if node is None:
             return None
         if node.id != "scalar":
@@ -420,30 +382,25 @@ class YamlDocument:
 
     def names(self, key: Key) -> list[str]:
         """Return the keys of the mapping at a key path, for hints."""
-        node = self._root
-        for part in key:
-            step = self._step(node, part)
-            if step is None:
-                return []
-            node = step[0]
-        if node is None or node.id != "mapping":
-            return []
-        return [str(name.value) for name, _ in _pairs(node)]
+        node, _ = self._node(key)
+        return [str(name.value) for name, _ in _pairs(node)] if node is not None and node.id == "mapping" else []
 
-    @staticmethod
-    def _step(node: Any, part: str | int) -> tuple[Any, int] | None:  # noqa: ANN401  a node of an optional library
-        if node is None:
-            return None
-        if node.id == "sequence" and isinstance(part, int) and part < len(node.value):
-            item = node.value[part]
-            return item, item.start_mark.line + 1
-        if node.id == "mapping":
-            found = None
-            for name, value in _pairs(node):
-                if name.value == str(part):
-                    found = value, name.start_mark.line + 1  # of a key given twice the last counts
-            return found
-        return None
+    def _node(self, key: Key) -> tuple[Any, int | None]:
+        """Return the node at a key path and its line; (None, None) when there is none."""
+        node, line = self._root, None
+        for part in key:
+            if node is None:
+                break
+            kind, parent = node.id, node
+            node = line = None
+            if kind == "sequence" and isinstance(part, int) and part < len(parent.value):
+                node = parent.value[part]
+                line = node.start_mark.line + 1
+            elif kind == "mapping":
+                for name, value in _pairs(parent):
+                    if name.value == str(part):  # of a key given twice the last counts
+                        node, line = value, name.start_mark.line + 1
+        return node, line
 
 
 def _pairs(node: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401

@@ -38,7 +38,7 @@ _LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The plan of a run, what a plan does not hold, and where the values came from that lead to it."""
+    """The plan of a run, its carbon and memory, and where the values stand that lead to it."""
 
     plan: Plan
     carbon_kg: float | None
@@ -56,14 +56,7 @@ class Estimate:
 
 
 class Estimator:
-    """Plans the runs of projects that share a tree of files; presets, configs and price lists are read once each.
-
-    Parameters
-    ----------
-    tree
-        Where files are read from.
-
-    """
+    """Plans the runs of projects that share a tree of files; presets, configs and price lists are read once each."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -74,11 +67,8 @@ class Estimator:
     def estimate(self, run: Run, *, level: float = _LEVEL) -> Estimate:
         """Return the plan of a run, with intervals at ``level``.
 
-        Raises
-        ------
-        ScaleplanError
-            When the run, or a file that it points into, cannot be understood, or no model satisfies it.
-
+        Raises ScaleplanError when the run, or a file that it points into, cannot be understood, or no model satisfies
+        it.
         """
         given = run.read(self._configs)
         words: dict[str, Any] = {word: item.value for word, item in given.items()}
@@ -216,11 +206,7 @@ def measures_of(
 def measure(estimate: Estimate, quantity: str) -> float:
     """Return one quantity of a run's plan, in its base unit.
 
-    Raises
-    ------
-    UsageError
-        When it is not known, with what to add to the run.
-
+    Raises UsageError when it is not known, with what to add to the run.
     """
     value = measures(estimate)[quantity]
     if value is None:
@@ -231,11 +217,7 @@ def measure(estimate: Estimate, quantity: str) -> float:
 def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float, float]:
     """Return the interval of a quantity at a level, as the plan shows it.
 
-    Raises
-    ------
-    UsageError
-        When the law's source gives no uncertainty, or none that reaches this quantity.
-
+    Raises UsageError when the law's source gives no uncertainty, or none that reaches this quantity.
     """
     measure(estimate, quantity)
     intervals = estimate.interval(level)

@@ -1,26 +1,17 @@
-"""What a project's ``scaleplan.toml`` (or ``[tool.scaleplan]``) says: which runs are planned, what is allowed.
+"""Read ``scaleplan.toml`` (or ``[tool.scaleplan]``): the runs of a project and the policy that they are to keep.
 
 ::
 
-    [defaults]                      # settings of every command
-    [[run]]                         # a training run; :mod:`scaleplan.project.project` says what it may hold
-    [policy]                        # limits on every run, and on one in [run.policy]
-    error = ["cost <= 250k USD"]
-    warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
-
-
-The names that a project's file may use: settings for every command, and what a run is described by.
-
-What is a run: a name, a size (or model config), tokens, hardware and law - given, or read from a training config.
-
-::
-
+    [defaults]                           # settings of every command
     [[run]]
     name = "base"
-    from = "configs/train.yaml"          # where the key paths below lead
+    from = "configs/train.yaml"          # the file that the key paths below lead into
     model = "configs/model.json"         # or params = "7B", or a budget: flops, gpu_hours, time, cost
     tokens = { batch = "data.batch", sequence = "data.length", steps = "trainer.steps" }
     gpus = { key = ["cluster.nodes", "cluster.devices"] }    # several keys are multiplied
+    [policy]                             # limits on every run, and on one in [run.policy]
+    error = ["cost <= 250k USD"]
+    warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
 
 Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
 number is itself; each factor may be a list, which is multiplied.
@@ -33,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import options
-from scaleplan.planning.request import option_names
+from scaleplan.planning.request import SETTINGS, option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
 from scaleplan.record import Record, Result
@@ -50,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AMOUNTS",
-    "SETTINGS",
     "SEVERITIES",
     "TEXTS",
     "Configs",
@@ -60,14 +50,10 @@ __all__ = [
     "Project",
     "Run",
     "read_project",
-    "read_run",
 ]
 
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
-
-SETTINGS = ("preset", *_HARDWARE, "level", "format", "color")
-"""The options that ``[defaults]`` may set, by their long names."""
 
 AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
 """What a run gives as an amount, beside the options of constraints."""
@@ -115,7 +101,7 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """A value, or several to be multiplied, and where the run says so."""
+    """A value, or several to be multiplied, and where the run gives it."""
 
     factors: tuple[str | float | _Lookup, ...]
     place: Location
@@ -135,24 +121,13 @@ class Run:
     def read(self, configs: Configs) -> dict[str, Given]:
         """Return what the run is described by, each value with its places.
 
-        Raises
-        ------
-        FileError
-            When a file cannot be read, has no such key, or holds no such value.
-
+        Raises FileError when a file cannot be read, has no such key, or holds no such value.
         """
         return {word: configs.given(source, folder=self.folder) for word, source in self.sources.items()}
 
 
 class Configs:
-    """The training configs that runs point into, each read once.
-
-    Parameters
-    ----------
-    tree
-        Where files are read from.
-
-    """
+    """The training configs that runs point into, each read once from a tree of files."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -162,21 +137,21 @@ class Configs:
         """Return the value of a source; several factors are multiplied."""
         if len(source.factors) == 1 and not isinstance(source.factors[0], _Lookup):
             return Given(value=source.factors[0], places=(source.place,))
-        values, places = [], []
-        for factor in source.factors:
-            value, place = self._look(factor, folder) if isinstance(factor, _Lookup) else (factor, source.place)
-            values.append((value, place))
-            if place not in places:
-                places.append(place)
+        values = [
+            self._look(factor, folder) if isinstance(factor, _Lookup) else (factor, source.place)
+            for factor in source.factors
+        ]
+        places = tuple(dict.fromkeys(place for _, place in values))
         if len(values) == 1:
-            return Given(value=values[0][0], places=tuple(places))
+            return Given(value=values[0][0], places=places)
         product = 1.0
         for value, place in values:
             try:
                 product *= parse_count(value, what="tokens")
             except QuantityError as error:
-                raise FileError(f"{_where(place)}: {error.message}", hint=error.hint) from None
-        return Given(value=product, places=tuple(places))
+                where = f"{place.file}:{place.line}" if place.line else place.file
+                raise FileError(f"{where}: {place.key}: {error.message}", hint=error.hint) from None
+        return Given(value=product, places=places)
 
     def _look(self, lookup: _Lookup, folder: Path) -> tuple[str | float, Location]:
         path = folder / lookup.file
@@ -202,10 +177,6 @@ def _kind(value: object) -> str:
     return kinds.get(type(value)) or quote(value)
 
 
-def _where(place: Location) -> str:
-    return f"{place.file}:{place.line}: {place.key}" if place.line else f"{place.file}: {place.key}"
-
-
 def _alternative(document: Document, key: Key) -> str | None:
     """Return a hint on the first part of a key path that the document does not have."""
     for length in range(len(key)):
@@ -219,27 +190,10 @@ def _alternative(document: Document, key: Key) -> str | None:
     return None
 
 
-def read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mapping[str, object], folder: Path) -> Run:
-    """Return the run of a ``[[run]]`` table.
+def _read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mapping[str, object], folder: Path) -> Run:
+    """Return the run of a ``[[run]]`` table at a key path of a document, with the defaults that it takes over.
 
-    Parameters
-    ----------
-    table
-        The table.
-    document
-        The file that it stands in, for the lines of its keys.
-    key
-        The key path of the table in that file.
-    defaults
-        Settings that the run takes over where it has none of its own.
-    folder
-        The folder that its file names start from.
-
-    Raises
-    ------
-    FileError
-        For keys that are unknown, missing, or of the wrong shape.
-
+    Raises FileError for keys that are unknown, missing, or of the wrong shape.
     """
     reader = _RunReader(table, document, key)
     sources = {}
@@ -268,83 +222,69 @@ class _RunReader:
         self.document = document
         self.key = key
 
-    def place(self, *more: str) -> Location:
-        path = (*self.key, *more)
-        return Location(
-            file=self.table.source, line=self.document.lines.get(path), key=escape_control(format_key(path))
-        )
+    def _place(self, path: Key) -> Location:
+        line = self.document.lines.get(path)
+        return Location(file=self.table.source, line=line, key=escape_control(format_key(path)))
 
     def default(self, word: str, value: object) -> _Source:
         """Return a setting of the file, which stands in its table of defaults."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise FileError(f"{self.table.source}: defaults.{word}: expected a text or a number")
-        path = (*self.key[:-2], "defaults", word)
-        place = Location(
-            file=self.table.source, line=self.document.lines.get(path), key=escape_control(format_key(path))
-        )
-        return _Source(factors=(value,), place=place)
+        return _Source(factors=(value,), place=self._place((*self.key[:-2], "defaults", word)))
 
     def source(self, word: str, value: object) -> _Source:
-        """Return what a run says about one word."""
+        """Return the source of the value of one key."""
         if isinstance(value, dict):
             return self._from_config(word, value)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
         if word in TEXTS and not isinstance(value, str):
             raise self.table.error(word, "expected text in quotes")
-        return _Source(factors=(value,), place=self.place(word))
+        return _Source(factors=(value,), place=self._place((*self.key, word)))
 
     def _from_config(self, word: str, data: dict[str, object]) -> _Source:
         names = set(data) - {"from"}
-        shapes = [{"key"}, *(_SHAPES if word == "tokens" else ())]
-        if names not in shapes:
+        if names not in ({"key"}, *(_SHAPES if word == "tokens" else ())):
             raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
         file = data.get("from", self.table.raw("from"))
-        order = ("key",) if names == {"key"} else ("batch", "batch_tokens", "sequence", "steps")
         factors: list[str | float | _Lookup] = []
-        for name in order:
-            item = data.get(name)
-            if item is not None:
-                factors += self._factors(f"{word}.{name}", item, file)
+        for name in ("key", "batch", "batch_tokens", "sequence", "steps"):
+            if data.get(name) is not None:
+                factors += self._factors(f"{word}.{name}", data[name], file)
         if word in TEXTS and len(factors) != 1:
             raise self.table.error(word, "expected one key path")
-        return _Source(factors=tuple(factors), place=self.place(word))
+        return _Source(factors=tuple(factors), place=self._place((*self.key, word)))
 
     def _factors(self, where: str, item: object, file: object) -> list[str | float | _Lookup]:
         factors: list[str | float | _Lookup] = []
-        source, path = self.table.source, self.table.path
+        place = f"{self.table.source}: {self.table.path}.{escape_control(where)}"
         for part in item if isinstance(item, list) else [item]:
             if isinstance(part, int | float) and not isinstance(part, bool):
                 factors.append(part)
                 continue
             if not isinstance(part, str):
-                raise FileError(
-                    f"{source}: {path}.{escape_control(where)}: expected a key path, a number, or a list of them"
-                )
+                raise FileError(f"{place}: expected a key path, a number, or a list of them")
             if not isinstance(file, str):
                 raise FileError(
-                    f"{source}: {path}.{escape_control(where)}: no file is named that {quote(part)} "
-                    "could be read from",
+                    f"{place}: no file is named that {quote(part)} could be read from",
                     hint='name it: from = "train.yaml"',
                 )
             try:
                 factors.append(_Lookup(file=file, key=parse_key(part)))
             except UsageError as error:
-                raise FileError(
-                    f"{source}: {path}.{escape_control(where)}: {error.message}", hint=error.hint
-                ) from None
+                raise FileError(f"{place}: {error.message}", hint=error.hint) from None
         if not factors:
-            raise FileError(f"{source}: {path}.{escape_control(where)}: expected at least one key path")
+            raise FileError(f"{place}: expected at least one key path")
         return factors
 
 
 SEVERITIES = ("error", "warn")
-"""What becomes of a limit that is not kept: the check fails, or it says so."""
+"""The effect of a limit that is not kept: the check fails, or warns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRule:
-    """A limit of a policy, where it stands, and what to say when it is not kept."""
+    """A limit of a policy, where it stands, and the message when it is not kept."""
 
     limit: Limit
     severity: str
@@ -368,20 +308,10 @@ class Project:
 
 
 def read_project(path: Path, *, tree: Tree | None = None) -> Project:
-    """Return what a project's file says; the files that its runs point into are not read yet.
+    """Return the project of a ``scaleplan.toml``, a ``pyproject.toml``, or any file with the tables of the former.
 
-    Parameters
-    ----------
-    path
-        A ``scaleplan.toml``, a ``pyproject.toml``, or any TOML file with the tables of the former.
-    tree
-        Where files are read from, the work tree by default.
-
-    Raises
-    ------
-    FileError
-        When the file cannot be read, or says something that is not understood.
-
+    The files that its runs point into are not read yet. ``tree`` is where files are read from, the work tree by
+    default. Raises FileError when the file cannot be read or understood.
     """
     name = display_name(path)
     text = (tree or WorkTree()).text(path, what="project file")
@@ -392,8 +322,7 @@ def read_project(path: Path, *, tree: Tree | None = None) -> Project:
     prefix: Key = ()
     if path.name == "pyproject.toml":
         top, prefix = top.table("tool").table("scaleplan"), ("tool", "scaleplan")
-    reader = _Reader(top, document, prefix, folder=path.parent)
-    return reader.project()
+    return _Reader(top, document, prefix, folder=path.parent).project()
 
 
 class _Reader:
@@ -406,19 +335,16 @@ class _Reader:
     def project(self) -> Project:
         defaults = self._defaults()
         tables = self.top.tables("run")
-        runs = []
-        for position, table in enumerate(tables):
-            key = (*self.prefix, "run", position)
-            runs.append(read_run(table, self.document, key, defaults=defaults, folder=self.folder))
+        runs = [
+            _read_run(table, self.document, (*self.prefix, "run", i), defaults=defaults, folder=self.folder)
+            for i, table in enumerate(tables)
+        ]
         names = [run.name for run in runs]
         for position, run in enumerate(runs):
             if run.name in names[:position]:
                 raise tables[position].error("name", "expected a name that no other run has")
-        own = tuple(
-            self._rules(table.table("policy"), (*self.prefix, "run", position, "policy")) if "policy" in table else ()
-            for position, table in enumerate(tables)
-        )
-        rules = self._rules(self.top.table("policy"), (*self.prefix, "policy")) if "policy" in self.top else ()
+        own = tuple(self._rules(table, (*self.prefix, "run", i)) for i, table in enumerate(tables))
+        rules = self._rules(self.top, self.prefix)
         for table in tables:
             table.done()
         self.top.done()
@@ -432,14 +358,16 @@ class _Reader:
                 raise FileError(f"{table.source}: defaults.{escape_control(key)}: unknown setting", hint=hint)
         return {key: table.data[key] for key in table.data if key in (*AMOUNTS, *TEXTS)}
 
-    def _rules(self, table: Table, key: Key) -> tuple[PolicyRule, ...]:
+    def _rules(self, owner: Table, key: Key) -> tuple[PolicyRule, ...]:
+        """Return the rules in the policy of a table, which may have none."""
+        table = owner.table("policy")
         rules: list[PolicyRule] = []
         for severity in SEVERITIES:
             items = table.raw(severity) if severity in table else []
             if not isinstance(items, list):
                 raise table.error(severity, "expected a list of limits")
             for position, item in enumerate(items):
-                place = (*key, severity, position)
+                place = (*key, "policy", severity, position)
                 rules += self._rule(item, severity, table.path, position, self.document.lines.get(place))
         table.done()
         return tuple(rules)

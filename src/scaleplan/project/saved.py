@@ -1,4 +1,4 @@
-"""A saved JSON result → the result that it was, to be shown in another format or compared with a newer one.
+"""Read a saved JSON result back as its record, to show it in another format or compare it with a newer one.
 
 Every result is a frozen record whose fields are its keys, so one reader serves all of them. Keys that this version
 does not know are left out: a newer version may write more.
@@ -94,20 +94,9 @@ _PARTS = (
 
 
 def read_saved(text: str, *, name: str) -> ResultRecord:
-    """Return the result in a JSON text.
+    """Return the result in a JSON text, or the plans in JSON Lines, one a line; ``name`` is the file, for errors.
 
-    Parameters
-    ----------
-    text
-        What ``--json`` printed, or the plans that ``--format jsonl`` printed, one a line.
-    name
-        Where it comes from, for errors.
-
-    Raises
-    ------
-    FileError
-        When it is not JSON, of no schema that can be read, or lacks a key.
-
+    Raises FileError when it is not JSON, of no schema that can be read, or lacks a key.
     """
     try:
         data = _parse(text)
@@ -123,9 +112,7 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
         known = ", ".join(each.split("/")[1] for each in RESULTS)
         raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
     place = RESULTS[schema]
-    if place is None:
-        return SavedResult(data)
-    result: ResultRecord = _Decoder(name).value(_load(place), data, "")
+    result: ResultRecord = SavedResult(data) if place is None else _Decoder(name).value(_load(place), data, "")
     return result
 
 

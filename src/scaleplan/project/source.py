@@ -32,22 +32,10 @@ class WorkTree:
 
 
 class Revision:
-    """The files as a commit of their git repository has them.
+    """The files as a commit of their git repository, which holds ``folder``, has them.
 
-    Parameters
-    ----------
-    name
-        A branch, a tag or a commit.
-    folder
-        A folder inside the repository.
-
-    Raises
-    ------
-    UsageError
-        For a name that git could take for an option, or does not know.
-    FileError
-        When there is no git, or no repository.
-
+    Raises UsageError for a name that git could take for an option, or does not know; FileError when there is no git,
+    or no repository.
     """
 
     def __init__(self, name: str, *, folder: Path) -> None:
@@ -94,7 +82,7 @@ class Revision:
 
 
 def display_name(path: Path) -> str:
-    """Return a path as shown to people and to CI services: relative to the working folder where it lies inside."""
+    """Return a path as it is shown: relative to the working folder where it lies inside."""
     here = os.path.relpath(path)
     return escape_control(str(path) if here.startswith("..") else here.replace(os.sep, "/"))
 

@@ -1,1 +1,1 @@
-"""The report as one HTML page: what it gathers, its sections, its style; import from the modules."""
+"""The report as one HTML page: what it gathers, and how the page shows it."""

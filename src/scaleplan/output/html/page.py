@@ -8,19 +8,38 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from scaleplan.charts.chart import value_text
+from scaleplan.charts.svg import inline_svg
 from scaleplan.files import read_text
 from scaleplan.markup import Markup, element, joined
-from scaleplan.output.data import encode
-from scaleplan.output.html.sections import headline, sections
+from scaleplan.output.data import encode, flat
 from scaleplan.output.html.subject import gather
+from scaleplan.output.views.lists import preset_report
+from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
+from scaleplan.planning.plan import Plans
+from scaleplan.units import (
+    format_count,
+    format_flops,
+    format_fraction,
+    format_hours,
+    format_kwh,
+    format_number,
+    format_pf_days,
+    format_usd,
+    format_usd_per_hour,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from scaleplan.advice.sensitivity import Scenario, Swing
+    from scaleplan.charts.chart import Chart
     from scaleplan.output.html.subject import Subject
+    from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import BudgetWords
 
 __all__ = ["page", "report"]
@@ -33,9 +52,9 @@ def page(subject: Subject) -> str:
     style = read_text(Path(__file__).with_name("style.css"), what="style sheet")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    parts = list(sections(subject))
+    parts = list(_sections(subject))
     links = [element("li", element("a", name, href=f"#{ident}")) for ident, name, _ in parts]
-    title = headline(subject.plan)
+    title = _headline(subject.plan)
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -85,3 +104,336 @@ def report(**words: Unpack[BudgetWords]) -> str:
 
     """
     return page(gather({name: value for name, value in words.items() if value is not None}))
+
+
+def _section(ident: str, heading: str, *content: str | None) -> Markup:
+    """Return a section with its heading, to which the navigation can point."""
+    return element(
+        "section",
+        element("h2", heading, id=f"{ident}-heading"),
+        *content,
+        id=ident,
+        aria_labelledby=f"{ident}-heading",
+    )
+
+
+def _exact_value(value: float | str, text: str, *, key: str | None = None) -> Markup:
+    """Return a value written for people that keeps every digit for programs; ``key`` names it among the page's."""
+    return element("data", text, value=value if isinstance(value, str) else repr(value), data_key=key)
+
+
+def _table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    words: frozenset[str] = frozenset(),
+) -> Markup:
+    """Return a table whose first column names its rows; columns in ``words`` are text and not numbers."""
+
+    def style(name: str) -> str | None:
+        return "words" if name in words else None
+
+    first, *rest = columns
+    head = [element("th", first, scope="col", class_="words")]
+    head += [element("th", name, scope="col", class_=style(name)) for name in rest]
+    body = [
+        element(
+            "tr",
+            element("th", row[0], scope="row"),
+            *(element("td", cell, class_=style(name)) for name, cell in zip(rest, row[1:], strict=True)),
+        )
+        for row in rows
+    ]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", element("span", caption)),
+            element("thead", element("tr", *head)),
+            element("tbody", *body),
+        ),
+        class_="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )
+
+
+def _definitions(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
+    """Return a definition list."""
+    return element("dl", *(joined(element("dt", name), element("dd", text)) for name, text in pairs), class_="told")
+
+
+_WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "params": ("parameters", format_count),
+    "loss": ("loss", format_loss),
+    "cost": ("cost", format_usd),
+}
+
+
+def _sensitivity_tables(subject: Subject) -> list[Markup]:
+    """Return what moves the answer: a sentence, and a table with bars for each quantity that moves."""
+    tables, most = [], []
+    for quantity in _WRITTEN:
+        found = _swing_table(subject, quantity)
+        if found is not None:
+            tables.append(found)
+            most.append(f"the {_WRITTEN[quantity][0]} with {_ranked(subject, quantity)[0].assumption}")
+    if not tables:
+        return []
+    sentence = f"The plan again, with one assumption changed at a time. What moves most: {'; '.join(most)}."
+    return [element("p", sentence), *tables]
+
+
+def _ranked(subject: Subject, quantity: str) -> list[Swing]:
+    """Return the assumptions that move a quantity, the largest first."""
+    moving = (swing for swing in subject.swings if swing.factor(quantity) > 1)
+    return sorted(moving, key=lambda swing: -swing.factor(quantity))
+
+
+def _swing_table(subject: Subject, quantity: str) -> Markup | None:
+    """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
+    swings = _ranked(subject, quantity)
+    if not swings:
+        return None
+    label, show = _WRITTEN[quantity]
+    own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
+    if own is None:
+        return None
+    values = [getattr(case, quantity) for swing in swings for case in (swing.low, swing.high)]
+    ends = min([own, *values]), max([own, *values])
+    rows = [
+        (
+            joined(swing.assumption, _bar(swing, quantity, own, ends), element("span", swing.why, class_="why")),
+            _end(swing.low, quantity, show),
+            _end(swing.high, quantity, show),
+        )
+        for swing in swings
+    ]
+    return _table(
+        f"What moves the {label}, {show(own)} as planned",
+        ("assumption", "one end", "other end"),
+        rows,
+        words=frozenset({"one end", "other end"}),
+    )
+
+
+def _end(case: Scenario, quantity: str, show: Callable[[float], str]) -> Markup:
+    value = getattr(case, quantity)
+    return joined(_exact_value(value, show(value)), element("span", case.assumed, class_="why"))
+
+
+def _bar(swing: Swing, quantity: str, own: float, ends: tuple[float, float]) -> Markup:
+    """Draw the range of a swing on the scale of all of them, with a line at the plan."""
+
+    def place(value: float) -> float:
+        return 2 + 196 * math.log(value / ends[0]) / (math.log(ends[1] / ends[0]) or 1.0)
+
+    low, high = sorted((getattr(swing.low, quantity), getattr(swing.high, quantity)))
+    return element(
+        "svg",
+        element("rect", x=place(low), y=3, width=max(place(high) - place(low), 1.0), height=14),
+        element("line", x1=place(own), x2=place(own), y1=0, y2=20),
+        class_="bar",
+        viewBox="0 0 200 20",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=f"times {format_number(swing.factor(quantity))} from end to end",
+    )
+
+
+def _headline(plan: Plan) -> str:
+    """Return the question as one sentence."""
+    budget = plan.budget
+    if budget.source == "gpu_hours" and budget.gpu_hours is not None:
+        means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
+    elif budget.source == "cluster" and budget.days is not None:
+        means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
+    elif budget.source == "cost" and budget.cost is not None:
+        means = f"{format_usd(budget.cost)} of {budget.gpu}"
+    else:
+        means = format_flops(plan.flops)
+    return f"{means}: how large a model, on how many tokens?"
+
+
+def _sections(subject: Subject) -> Iterator[tuple[str, str, Markup]]:
+    """Yield (id, name, section) in the order of the page."""
+    for ident, name, build in (
+        ("answer", "Answer", _answer),
+        ("warnings", "Warnings", _warnings),
+        ("budget", "Budget", _budget),
+        ("pictures", "Pictures", _pictures),
+        ("sensitivity", "What moves the answer", _sensitivity_tables),
+        ("laws", "Other laws", _laws),
+        ("provenance", "Where it comes from", _provenance),
+        ("reproduce", "Reproduce it", _reproduce),
+        ("values", "Every value", _values),
+    ):
+        content = build(subject)
+        if content:
+            yield ident, name, _section(ident, name, *content)
+
+
+def _answer(subject: Subject) -> list[Markup]:
+    report = plan_report(subject.plan)
+    tiles = [
+        element(
+            "div",
+            element("dt", fact.label),
+            element(
+                "dd",
+                element("span", fact.value, class_="value"),
+                element("span", f" {fact.unit}", class_="unit") if fact.unit else None,
+                element("br"),
+                element("span", f"{report.level}: {fact.low} – {fact.high}", class_="range") if fact.low else None,
+            ),
+        )
+        for fact in report.facts
+    ]
+    asked = [
+        (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in subject.words.items()
+        if value not in (None, [], ())
+    ]
+    return [
+        element("dl", *tiles, class_="tiles"),
+        *(element("p", _sentence(remark)) for remark in report.remarks),
+        element("details", element("summary", "The question in full"), _definitions(asked)),
+    ]
+
+
+def _warnings(subject: Subject) -> list[Markup]:
+    if not subject.plan.warnings:
+        return []
+    items = [element("li", _sentence(notice.message)) for notice in subject.plan.warnings]
+    return [element("div", element("ul", *items), class_="warnings", role="note")]
+
+
+def _budget(subject: Subject) -> list[Markup]:
+    plan, budget = subject.plan, subject.plan.budget
+    facts: list[tuple[str, Markup]] = [
+        (
+            "training compute",
+            joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}"),
+        )
+    ]
+    written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
+        ("accelerator-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
+        ("accelerators", budget.gpus, lambda value: f"{value:,.0f}"),
+        ("days", budget.days, format_number),
+        ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
+        ("model FLOP utilisation", budget.mfu, format_fraction),
+        ("share of paid time that trains", budget.goodput, format_fraction),
+        ("price of an hour", budget.price_per_hour, format_usd_per_hour),
+        ("cost", budget.cost, format_usd),
+        ("energy", budget.energy_kwh, format_kwh),
+    )
+    facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
+    if budget.gpu is not None:
+        facts.insert(1, ("accelerator", joined(f"{budget.gpu}, {budget.precision}")))
+    return [*_formula(plan), _definitions(facts)]
+
+
+def _formula(plan: Plan) -> Iterator[Markup]:
+    budget = plan.budget
+    if budget.gpu_hours is None or budget.peak_flops_per_s is None or budget.utilisation is None:
+        counted = plan.flops_convention
+        yield element("p", f"The budget is given in compute. The law counts it as C = {counted}.")
+        return
+    yield element(
+        "p",
+        f"{format_hours(budget.gpu_hours, unit='h')} × 3,600 s/h × "
+        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s × "
+        f"{format_fraction(budget.utilisation)} = {format_flops(plan.flops)}",
+    )
+
+
+def _pictures(subject: Subject) -> list[Markup]:
+    return [element("div", *(_figure(chart) for chart in subject.charts), class_="figures")]
+
+
+def _figure(chart: Chart) -> Markup:
+    ident = f"picture-{chart.kind}"
+    return element(
+        "figure",
+        element("h3", chart.title),
+        inline_svg(chart, ident=f"{ident}-wide", width=600, height=400, class_="wide"),
+        inline_svg(chart, ident=f"{ident}-narrow", width=340, height=340, class_="narrow"),
+        element("figcaption", chart.caption),
+        element("details", element("summary", f"Values of this picture ({chart.kind})"), _chart_table(chart)),
+    )
+
+
+def _chart_table(chart: Chart) -> Markup:
+    """Return every third point of the curves: enough to read, and the JSON of ``plot`` has all."""
+    bands = any(series.low for series in chart.series)
+    rows = []
+    for series in chart.series:
+        for i in range(0, len(series.x), 3):
+            band = [
+                value_text(chart.y, side[i]) if side else "" for side in ((series.low, series.high) if bands else ())
+            ]
+            rows.append(
+                (
+                    series.label,
+                    value_text(chart.x, series.x[i]),
+                    value_text(chart.y, series.y[i]),
+                    *band,
+                    series.style.replace("_", "-"),
+                )
+            )
+    columns = ("series", chart.x.label, chart.y.label, *(("low", "high") if bands else ()), "kind")
+    return _table(f"{chart.title}: values", columns, rows, words=frozenset({"kind"}))
+
+
+def _laws(subject: Subject) -> list[Markup]:
+    report = comparison_report(Plans(plans=subject.others))
+    assert report.grid is not None
+    content = [
+        _table("The same budget by other laws", report.grid.columns, report.grid.rows, words=report.grid.text),
+        *(element("p", _sentence(remark), class_="soft") for remark in report.remarks),
+    ]
+    if subject.left_out:
+        items = [element("li", _sentence(f"{name}: {reason}")) for name, reason in subject.left_out]
+        content.append(element("details", element("summary", "Laws that cannot answer"), element("ul", *items)))
+    return content
+
+
+def _provenance(subject: Subject) -> list[Markup]:
+    law = preset_report(subject.preset.summary())
+    pairs: list[tuple[str, str]] = [("law", law.title)]
+    pairs += [(fact.label.strip(), fact.value) for fact in law.facts]
+    pairs += [*subject.sources, ("computed by", subject.versions)]
+    notes = [element("li", note) for note in subject.preset.notes]
+    return [_definitions(pairs), *([element("h3", "Notes of the law"), element("ul", *notes)] if notes else [])]
+
+
+def _reproduce(subject: Subject) -> list[Markup]:
+    return [
+        element("p", "This page, byte for byte, with the same version and the same files of laws and prices:"),
+        element("pre", element("code", subject.command), tabindex="0", aria_label="command"),
+    ]
+
+
+def _values(subject: Subject) -> list[Markup]:
+    rows = [
+        (key, "" if value is None else _exact_value(_plain(value), _plain(value), key=key))
+        for key, value in flat(subject.plan.to_dict())
+    ]
+    return [
+        element(
+            "details",
+            element("summary", "The plan, every key and digit"),
+            _table("The plan as its JSON has it", ("key", "value"), rows, words=frozenset({"value"})),
+        )
+    ]
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
+
+
+def _sentence(text: str) -> str:
+    """Return a message as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text

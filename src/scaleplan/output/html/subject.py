@@ -53,11 +53,7 @@ class Subject:
 def gather(words: Mapping[str, Any]) -> Subject:
     """Answer a question in the words of :func:`scaleplan.api.optimal`, and everything that a report adds.
 
-    Raises
-    ------
-    ScaleplanError
-        When the question has no answer.
-
+    Raises ScaleplanError when the question has no answer.
     """
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
     context = Context()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.data import cell, flat
-from scaleplan.output.report import Fact, Report, ReportTable
 from scaleplan.project.check import amount, bound
 from scaleplan.project.project import Location
 from scaleplan.units import format_number

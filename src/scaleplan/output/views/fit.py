@@ -10,7 +10,7 @@ import numpy as np
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
-from scaleplan.output.report import Fact, Report, ReportTable
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 

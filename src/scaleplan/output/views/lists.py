@@ -1,19 +1,38 @@
-"""Reports of what ships with the program: lists of scaling laws and of accelerators, and one of each in full."""
+"""Reports of laws and accelerators: lists, one in full, the value of a law at given inputs, and a picture."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.charts.terminal import chart_lines
 from scaleplan.hardware.prices import Prices
-from scaleplan.output.report import Fact, Report, ReportTable
-from scaleplan.units import format_count, format_gigabytes, format_number, format_usd_per_hour
+from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.units import (
+    format_count,
+    format_flops,
+    format_fraction,
+    format_gigabytes,
+    format_number,
+    format_usd_per_hour,
+)
 
 if TYPE_CHECKING:
+    from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
+    from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
 
-__all__ = ["gpu_report", "gpus_report", "paths_report", "preset_report", "presets_report", "validation_report"]
+__all__ = [
+    "chart_report",
+    "evaluation_report",
+    "gpu_report",
+    "gpus_report",
+    "paths_report",
+    "preset_report",
+    "presets_report",
+    "validation_report",
+]
 
 
 def presets_report(result: PresetList) -> Report:
@@ -151,3 +170,58 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
 
 def _tera(rate: float | None) -> str:
     return "" if rate is None else format_number(rate / 1e12, digits=4)
+
+
+_WHOLE = 1e4  # counts such as experts are written without decimals
+
+
+def evaluation_report(result: Evaluation) -> Report:
+    """Return the report of one evaluation."""
+    inputs = ", ".join(
+        _written(name, value) if name == "flops" else f"{_words(name)} {_written(name, value)}"
+        for name, value in result.inputs.items()
+    )
+    low, high = ("", "")
+    interval = result.interval
+    if interval is not None and interval.value[0] < interval.value[1]:
+        low, high = (_written(result.quantity, end) for end in interval.value)
+    fact = Fact(
+        label=_words(result.quantity),
+        value=_written(result.quantity, result.value),
+        low=low,
+        high=high,
+        unit=result.unit or "",
+    )
+    named = {*result.inputs, result.quantity}
+    remarks = [result.formula]
+    if any(name.endswith("params") for name in named):
+        remarks.append(f"parameters: {result.params_convention.replace('_', ' ')}")
+    if "flops" in named:
+        remarks.append(f"compute: {result.flops_convention}")
+    if result.others:
+        remarks.append(f"also of these inputs, by --quantity: {', '.join(result.others)}")
+    return Report(
+        title=f"{result.preset} at {inputs}",
+        facts=(fact,),
+        level=format_fraction(interval.level) if interval else "",
+        remarks=tuple(remarks),
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _written(name: str, value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"of {len(value):,} steps"
+    if name.endswith(("params", "tokens")):
+        return format_count(value)
+    if name == "flops":
+        return format_flops(value)
+    return f"{value:g}" if value.is_integer() and value < _WHOLE else format_number(value, digits=4)
+
+
+def chart_report(chart: Chart) -> Report:
+    """Return the report of a chart."""
+    return Report(title=chart.title, drawing=("", *chart_lines(chart)), remarks=(chart.caption,))

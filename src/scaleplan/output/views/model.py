@@ -1,22 +1,34 @@
-"""Show a model, a shape, or the memory of a device, from the records that ``--json`` prints."""
+"""Show a model, a shape, the memory of a device, and the training run that a plan is drawn out to."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from scaleplan.output.report import Fact, Report, ReportTable
-from scaleplan.units import format_count, format_fraction, format_gigabytes, format_number
+from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.units import (
+    format_count,
+    format_fraction,
+    format_gigabytes,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_seconds,
+    format_usd,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from scaleplan.hardware.budget import Bill, Budget
     from scaleplan.models.layout import MemorySummary
     from scaleplan.models.memory import Memory, Parallel
     from scaleplan.models.model import ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
+    from scaleplan.planning.training_run import TrainingRun
 
-__all__ = ["memory_facts", "memory_report", "model_report", "parallel_text", "shape_report"]
+__all__ = ["memory_report", "model_report", "run_sections", "shape_report"]
 
 _GIGA = 1e9
 
@@ -107,7 +119,7 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
     )
 
 
-def memory_facts(memory: Memory) -> Iterator[Fact]:
+def _memory_facts(memory: Memory) -> Iterator[Fact]:
     """Yield what a device holds, part by part."""
     for item in fields(memory):
         value = getattr(memory, item.name)
@@ -119,7 +131,7 @@ def memory_facts(memory: Memory) -> Iterator[Fact]:
             )
 
 
-def parallel_text(parallel: Parallel) -> str:
+def _parallel_text(parallel: Parallel) -> str:
     """Return how devices divide a model, in one line."""
     if parallel.devices == 1:
         return "one device"
@@ -135,7 +147,7 @@ def memory_report(needs: MemorySummary) -> Report:
     """Return what training, or serving, a model needs of each device."""
     remarks = []
     if needs.parallel is not None:
-        remarks.append(parallel_text(needs.parallel))
+        remarks.append(_parallel_text(needs.parallel))
     if needs.micro_batch is not None:
         most = f", up to {needs.largest_micro_batch} would fit" if needs.largest_micro_batch else ""
         remarks.append(
@@ -149,6 +161,76 @@ def memory_report(needs: MemorySummary) -> Report:
     what = "to train" if needs.parallel is not None else "to serve"
     return Report(
         title=f"{needs.model} {what}: {format_gigabytes(needs.memory.total / _GIGA)}{of} on each device{fits}",
-        facts=tuple(memory_facts(needs.memory)),
+        facts=tuple(_memory_facts(needs.memory)),
         remarks=tuple(remarks),
     )
+
+
+def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
+    """Yield the sections of a run: its schedule, the memory of a device, the bill."""
+    yield Report(title="the run", facts=tuple(_schedule(run)))
+    if run.layout is not None:
+        layout = run.layout
+        use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
+        yield Report(title=f"each device holds {use}", facts=tuple(_memory_facts(layout.memory)))
+    if run.bill is not None:
+        facts = tuple(_bill(budget, run.bill))
+        band = f" (x/÷ {run.bill.factor:g})" if run.bill.factor else ""
+        yield Report(title=f"the bill{band}", facts=facts, remarks=tuple(_dates(run.bill)))
+
+
+def _schedule(run: TrainingRun) -> Iterator[Fact]:
+    a = run.architecture
+    groups = f", {a['kv_heads']} kv heads" if a["kv_heads"] != a["heads"] else ""
+    sizes = f"{a['family']}, {a['layers']} layers of {a['width']}, {a['heads']} heads{groups}"
+    yield Fact(label="architecture", value=f"{sizes}, inner width {a['expert_width'] or a['ffn_width']}", prose=True)
+    params = a["params"]
+    assert isinstance(params, int)
+    yield Fact(label="parameters", value=f"{params:,}, vocabulary {a['vocab']}", prose=True)
+    if run.layout is not None:
+        layout = run.layout
+        yield Fact(label="layout", value=_parallel_text(layout.parallel), prose=True)
+        micro = f"{layout.micro_batch} of {run.sequence:,} tokens, {layout.accumulation} a step"
+        yield Fact(label="micro-batch", value=f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
+        yield Fact(label="recomputation", value=f"{layout.recompute}; states: {layout.states}", prose=True)
+    elif run.fits is False and run.fewest_devices is not None:
+        yield Fact(label="layout", value=f"none fits; {run.fewest_devices:,} devices would do", prose=True)
+    elif run.fewest_devices is not None:
+        yield Fact(label="devices", value=f"{run.fewest_devices:,} or more", prose=True)
+    step = f" of {format_seconds(run.step_seconds)}" if run.step_seconds is not None else ""
+    per_step = format_count(run.tokens_per_step)
+    yield Fact(label="steps", value=f"{run.steps:,}{step}, {per_step} tokens each", prose=True)
+    yield Fact(label="", value=f"batch: {run.batch_source}", prose=True)
+    least = run.least_time
+    if least is not None:
+        devices = f"; the batch feeds {least.most_devices:,.0f} devices"
+        yield Fact(
+            label="least time", value=f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True
+        )
+
+
+def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
+    rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
+        ("accelerator-hours", budget.gpu_hours, bill.gpu_hours, format_hours),
+        ("days", budget.days, bill.days, format_number),
+        ("money", budget.cost, bill.cost, format_usd),
+        ("energy", budget.energy_kwh, bill.energy_kwh, format_kwh),
+    ]
+    for label, value, span, written in rows:
+        if value is not None:
+            low, high = (written(end) for end in span) if span and bill.factor else ("", "")
+            yield Fact(label=label, value=written(value), low=low, high=high)
+    if bill.carbon_kg is not None:
+        yield Fact(label="carbon", value=format_kilograms(bill.carbon_kg))
+    if budget.utilisation is not None and budget.goodput is not None and budget.mfu is not None:
+        shares = f"{format_fraction(budget.mfu)} while training, {format_fraction(budget.goodput)} of the time"
+        yield Fact(label="utilisation", value=format_fraction(budget.utilisation), unit=shares)
+
+
+def _dates(bill: Bill) -> Iterator[str]:
+    if bill.utilisation_date is not None:
+        yield f"utilisation: defaults of {bill.utilisation_date}"
+    if bill.price_date is not None:
+        yield f"price: default of {bill.price_date}"
+    if bill.grid is not None:
+        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"

@@ -1,18 +1,25 @@
-"""Elementary functions of a Python float or a NumPy array alike, and the type of both."""
+"""Elementary functions of a Python float or a NumPy array alike, and the types of arrays."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from numpy import float64
+    from collections.abc import Sequence
+
+    from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
-__all__ = ["Number", "cubic_root", "exp", "log", "maximum", "minimum", "softplus"]
+__all__ = ["Array", "Floats", "Index", "Mask", "Number", "cubic_root", "exp", "log", "maximum", "minimum", "softplus"]
 
 Number = TypeVar("Number", float, "NDArray[float64]")
 """A Python float or a NumPy array of floats: what every formula accepts and returns."""
+
+Array: TypeAlias = "NDArray[float64]"
+Index: TypeAlias = "NDArray[intp]"
+Mask: TypeAlias = "NDArray[bool_]"
+Floats: TypeAlias = "NDArray[float64] | Sequence[float]"
 
 
 def log(value: Number) -> Number:

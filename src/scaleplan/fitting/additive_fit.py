@@ -25,9 +25,6 @@ from scaleplan.fitting.surface_fit import fit_additive
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy import float64
-    from numpy.typing import NDArray
-
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.diagnosis import Design, Flag, Influence, Information, Outliers
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
-
-    Array = NDArray[float64]
 
 __all__ = ["AdditiveFit", "Coefficient", "fit_points"]
 

@@ -27,17 +27,10 @@ from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.allocation import PowerAllocation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy import float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Floats
     from scaleplan.fitting.curve_fit import CurveFit
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.additive import Additive
-
-    Array = NDArray[float64]
-    Floats = NDArray[float64] | Sequence[float]
 
 __all__ = ["Approach", "MeasuredAllocation", "compare_methods", "fit_allocation", "fit_envelope", "fit_isoflop"]
 

@@ -24,15 +24,11 @@ from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy import bool_, float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
-
-    Array = NDArray[float64]
 
 __all__ = ["Backtest", "Cut", "Holdout", "backtest_points", "band", "hold_out", "ladder"]
 
@@ -56,7 +52,7 @@ class Cut:
     rows: tuple[int, ...]
     factor: Array
     error: Array
-    covered: NDArray[bool_] | None
+    covered: Mask | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +165,7 @@ def ladder(points: Points) -> tuple[float, ...]:
 
 def _cut(
     points: Points,
-    below: NDArray[bool_],
+    below: Mask,
     base: Solution,
     *,
     samples: int,

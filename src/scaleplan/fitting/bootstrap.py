@@ -27,12 +27,10 @@ from scaleplan.laws.additive import Additive
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
-
-    Array = NDArray[float64]
 
 __all__ = ["Bootstrap", "bootstrap", "resample_weights"]
 
@@ -62,8 +60,8 @@ class Bootstrap:
 
     law: Additive
     draws: Array
-    converged: NDArray[bool_]
-    at_bound: NDArray[bool_]
+    converged: Mask
+    at_bound: Mask
     seed: int
     unit: str
     strata: int
@@ -187,8 +185,8 @@ def resample_weights(
     *,
     samples: int,
     generator: np.random.Generator,
-    clusters: NDArray[intp] | None = None,
-    strata: NDArray[intp] | None = None,
+    clusters: Index | None = None,
+    strata: Index | None = None,
 ) -> NDArray[np.uint16]:
     """Return how often each point is drawn, (samples, count), as integers of two bytes.
 
@@ -205,7 +203,7 @@ def resample_weights(
     return drawn if clusters is None else drawn[:, member]
 
 
-def _codes(labels: Sequence[object] | None, count: int, what: str) -> NDArray[intp] | None:
+def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | None:
     if labels is None:
         return None
     if len(labels) != count:

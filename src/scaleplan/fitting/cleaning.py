@@ -27,9 +27,7 @@ from scaleplan.fitting.table import is_missing, to_number, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
-    from numpy import bool_, float64, int64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import Cell, RawTable
 
@@ -71,14 +69,14 @@ class RowFilter:
 
     rows: Sequence[int]
     keep: Collection[str] = ()
-    alive: NDArray[bool_] = field(init=False)
+    alive: Mask = field(init=False)
     dropped: list[Finding] = field(default_factory=list)
     flagged: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.alive = np.ones(len(self.rows), dtype=bool)
 
-    def drop(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> None:
+    def drop(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
         """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars of a position."""
         if reason in self.keep:
             self.flag(mask, reason, detail)
@@ -87,22 +85,22 @@ class RowFilter:
         self.dropped += self._findings(hit, reason, detail)
         self.alive &= ~hit
 
-    def flag(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> None:
+    def flag(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
         """Flag the rows of ``mask`` that are left."""
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
-    def mask(self, positions: Collection[int]) -> NDArray[bool_]:
+    def mask(self, positions: Collection[int]) -> Mask:
         """Return positions as a mask over the rows."""
         mask = np.zeros(len(self.rows), dtype=bool)
         mask[list(positions)] = True
         return mask
 
-    def _findings(self, mask: NDArray[bool_], reason: str, detail: Callable[[int], str]) -> list[Finding]:
+    def _findings(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> list[Finding]:
         positions = np.flatnonzero(mask).tolist()
         return [Finding(row=self.rows[i], reason=reason, detail=detail(i)) for i in positions]
 
 
-def repeats(records: Sequence[Hashable], alive: NDArray[bool_]) -> dict[int, int]:
+def repeats(records: Sequence[Hashable], alive: Mask) -> dict[int, int]:
     """Return for each repeated record the position of the first one like it."""
     first: dict[Hashable, int] = {}
     found = {}
@@ -113,14 +111,14 @@ def repeats(records: Sequence[Hashable], alive: NDArray[bool_]) -> dict[int, int
     return found
 
 
-def cells_of(codes: NDArray[int64], *sizes: NDArray[float64], width: float = _CELL_WIDTH) -> NDArray[int64]:
+def cells_of(codes: Index, *sizes: Array, width: float = _CELL_WIDTH) -> Index:
     """Return a number for each run's cell: same code, and every log size within ``width`` of the cell's smallest."""
     cells = codes
     for values in sizes:
         with np.errstate(all="ignore"):
             logs = np.nan_to_num(np.log(values), nan=-1.0, posinf=-1.0, neginf=-1.0)
         order = np.lexsort((logs, cells))
-        finer = np.empty(len(logs), dtype=np.int64)
+        finer = np.empty(len(logs), dtype=np.intp)
         start, code, number = -math.inf, None, -1
         for position, log, cell in zip(order.tolist(), logs[order].tolist(), cells[order].tolist(), strict=True):
             if cell != code or log > start + width:
@@ -130,9 +128,7 @@ def cells_of(codes: NDArray[int64], *sizes: NDArray[float64], width: float = _CE
     return cells
 
 
-def far_above_cell(
-    loss: NDArray[float64], cells: NDArray[int64], alive: NDArray[bool_]
-) -> dict[int, tuple[float, int]]:
+def far_above_cell(loss: Array, cells: Index, alive: Mask) -> dict[int, tuple[float, int]]:
     """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell.
 
     A run stands apart when its log loss is more than ``_DIVERGED_Z`` robust deviations (1.4826 times the median
@@ -150,7 +146,7 @@ def far_above_cell(
     return found
 
 
-def best_of_cells(loss: NDArray[float64], cells: NDArray[int64], alive: NDArray[bool_]) -> dict[int, int]:
+def best_of_cells(loss: Array, cells: Index, alive: Mask) -> dict[int, int]:
     """Return for each run that is not the best of its cell the position of the best; the first of equals is best."""
     found = {}
     for members in _members(cells, alive):
@@ -160,11 +156,11 @@ def best_of_cells(loss: NDArray[float64], cells: NDArray[int64], alive: NDArray[
 
 
 def beaten_by_smaller(
-    params: NDArray[float64],
-    tokens: NDArray[float64],
-    loss: NDArray[float64],
-    codes: NDArray[int64],
-    alive: NDArray[bool_],
+    params: Array,
+    tokens: Array,
+    loss: Array,
+    codes: Index,
+    alive: Mask,
 ) -> dict[int, int] | None:
     """Return ``{position: witnesses}`` for runs that at least three smaller or equal runs beat by a factor of 1.5.
 
@@ -184,9 +180,7 @@ def beaten_by_smaller(
     return found
 
 
-def _suspects(
-    members: NDArray[int64], params: NDArray[float64], tokens: NDArray[float64], loss: NDArray[float64]
-) -> list[int]:
+def _suspects(members: Index, params: Array, tokens: Array, loss: Array) -> list[int]:
     """Return the runs that at least one run no larger beats: one pass with the frontier of (tokens, least loss)."""
     suspects = []
     frontier_tokens: list[float] = []
@@ -206,7 +200,7 @@ def _suspects(
     return suspects
 
 
-def _members(cells: NDArray[int64], alive: NDArray[bool_]) -> list[NDArray[int64]]:
+def _members(cells: Index, alive: Mask) -> list[Index]:
     """Return the positions of the living runs of each cell, in file order."""
     positions = np.flatnonzero(alive)
     order = positions[np.argsort(cells[positions], kind="stable")]
@@ -233,7 +227,7 @@ def clean(
     unreadable: Mapping[int, str],
     size_columns: Collection[str],
     states: Sequence[Cell] | None,
-    conditions: Mapping[str, NDArray[bool_]],
+    conditions: Mapping[str, Mask],
     min_flops: float | None,
     best: bool,
     keep: Collection[str],
@@ -286,11 +280,11 @@ def clean(
     return rows, notes
 
 
-def _codes(runs: Runs) -> NDArray[int64]:
+def _codes(runs: Runs) -> Index:
     """Return a number for the group of each run."""
     groups = runs.group or ("",) * len(runs)
     codes = {name: code for code, name in enumerate(dict.fromkeys(groups))}
-    return np.array([codes[name] for name in groups], dtype=np.int64)
+    return np.array([codes[name] for name in groups], dtype=np.intp)
 
 
 def _drop_unmeasured(
@@ -298,7 +292,7 @@ def _drop_unmeasured(
     table: RawTable,
     runs: Runs,
     *,
-    sizes: Mapping[str, NDArray[float64]],
+    sizes: Mapping[str, Array],
     with_loss: bool,
     unreadable: Mapping[int, str],
 ) -> None:
@@ -333,7 +327,7 @@ def _always(text: str) -> Callable[[int], str]:
     return lambda _: text
 
 
-def _value_of(name: str, values: NDArray[float64]) -> Callable[[int], str]:
+def _value_of(name: str, values: Array) -> Callable[[int], str]:
     return lambda i: f"{name} is {values[i]:g}"
 
 
@@ -379,11 +373,11 @@ def _drop_unfinished(rows: RowFilter, states: Sequence[Cell]) -> list[str]:
 
 def _compare(
     rows: RowFilter,
-    loss: NDArray[float64],
+    loss: Array,
     *,
-    params: NDArray[float64],
-    tokens: NDArray[float64],
-    codes: NDArray[int64],
+    params: Array,
+    tokens: Array,
+    codes: Index,
     best: bool,
 ) -> list[str]:
     """Compare runs of the same size, then larger runs with smaller ones."""

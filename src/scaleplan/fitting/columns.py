@@ -32,9 +32,7 @@ from scaleplan.fitting.table import to_number, to_numbers, to_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from numpy import bool_, float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.table import Cell, RawTable
 
 __all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "normalised", "read_mapping", "recognise"]
@@ -208,7 +206,7 @@ class ColumnMapping:
         matches = [self.pattern.search(to_text(cell)) for cell in cells]
         return [match[1] if match is not None else None for match in matches]
 
-    def numbers(self, table: RawTable) -> tuple[NDArray[float64], Mapping[int, str]]:
+    def numbers(self, table: RawTable) -> tuple[Array, Mapping[int, str]]:
         """Return one number a row, NaN where there is none, and the text of the cells that cannot be read."""
         numbers, unreadable = to_numbers(self.cells(table))
         with np.errstate(over="ignore"):
@@ -324,10 +322,10 @@ def recognise(
 
 
 def _choose(
-    role: str, found: Mapping[str, int], table: RawTable, *, needed: bool, used: NDArray[bool_] | None
+    role: str, found: Mapping[str, int], table: RawTable, *, needed: bool, used: Mask | None
 ) -> tuple[str | None, str | None]:
     """Return the best of the columns found that has values in the ``used`` rows, if any, and a note on the choice."""
-    distinct: dict[str, NDArray[float64]] = {}
+    distinct: dict[str, Array] = {}
     for name in found:
         numbers = to_numbers(table.column(name))[0]
         if used is not None:

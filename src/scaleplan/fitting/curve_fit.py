@@ -22,14 +22,8 @@ from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy import bool_, float64, intp
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.laws.base import Curve
-
-    Array = NDArray[float64]
-    Index = NDArray[intp]
-    Floats = Array | Sequence[float]
 
 __all__ = ["CURVES", "CurveFit", "Formula", "FormulaFit", "descend", "fit_curve", "fit_formula", "fit_product"]
 
@@ -212,7 +206,7 @@ class _Descent:
     score: float
     residuals: Array
     converged: bool
-    at_bound: NDArray[bool_]
+    at_bound: Mask
     ends: Array
     end_scores: Array
 
@@ -301,7 +295,7 @@ def _resample(formula: Formula, best: _Descent, weight: Array, *, objective: Obj
     return theta
 
 
-def _minimise(problem: _Problem, starts: Array) -> tuple[Array, NDArray[bool_]]:
+def _minimise(problem: _Problem, starts: Array) -> tuple[Array, Mask]:
     spread = 2.0 * float(np.median(np.abs(problem.residuals(starts[:1]))))
     return minimise(
         problem,

@@ -17,15 +17,11 @@ from scaleplan.fitting.objective import central_interval, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_additive
 
 if TYPE_CHECKING:
-    from numpy import bool_, float64, intp
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
-
-    Array = NDArray[float64]
 
 __all__ = [
     "Design",
@@ -237,7 +233,7 @@ class Influence:
     ``shift`` (n, 5) is the change of (ln A, ln B, E, alpha, beta) without the run.
     """
 
-    rows: NDArray[intp]
+    rows: Index
     shift: Array
 
     def strongest(self, coefficient: str, *, most: int = 5) -> tuple[tuple[int, float], ...]:
@@ -254,7 +250,7 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
     residuals of the full fit is not enough.
     """
     without: Solution | None = None
-    out: NDArray[bool_] = np.zeros(len(points), dtype=bool)
+    out: Mask = np.zeros(len(points), dtype=bool)
 
     def deviations() -> Array:
         law = (base if without is None else without).law
@@ -378,7 +374,7 @@ def describe(points: Points) -> Design:
     )
 
 
-def isoflop_budgets(points: Points) -> NDArray[intp] | None:
+def isoflop_budgets(points: Points) -> Index | None:
     """Return the budget of each run, numbered from the smallest with -1 for runs of none, or None.
 
     A budget is a set of at least four sizes with nearly equal compute; a sweep has at least two budgets that

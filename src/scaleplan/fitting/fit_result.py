@@ -28,9 +28,7 @@ from scaleplan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy import float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
@@ -86,7 +84,7 @@ class FitResult:
     law: Law | None = None
     values: tuple[Coefficient, ...] = ()
     score: float | None = None
-    residuals: NDArray[float64] | None = None
+    residuals: Array | None = None
     converged: bool = True
     bounds: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -13,10 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy import float64
-    from numpy.typing import NDArray
-
-    Array = NDArray[float64]
+    from scaleplan.arrays import Array
 
 __all__ = ["least_deviations", "refine_l1"]
 

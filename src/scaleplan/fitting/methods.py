@@ -22,14 +22,11 @@ from scaleplan.laws.allocation import PowerAllocation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy import float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array
     from scaleplan.fitting.curve_fit import CurveFit, FormulaFit
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
 
-    Array = NDArray[float64]
     Progress = Callable[[int], None]
 
 __all__ = ["fit_runs"]

@@ -19,11 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy import float64, intp
-    from numpy.typing import NDArray
-
-    Array = NDArray[float64]
-    Index = NDArray[intp]
+    from scaleplan.arrays import Array, Index, Mask
 
 __all__ = ["SmoothProblem", "minimise", "weights_of"]
 
@@ -50,7 +46,7 @@ def weights_of(index: Index, weight: Array | None) -> Array | None:
 
 def minimise(
     problem: SmoothProblem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Mask]:
     """Return the minimum inside the box from each row of ``start``, and whether the last stage converged.
 
     The descent goes through the stages ``deltas``. ``zero`` is the objective at which a fit is exact in floating
@@ -82,7 +78,7 @@ def _descend(
     steps: int,
     tolerance: float,
     zero: float,
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Mask]:
     lower, upper = box
     count = len(start)
     best = start.copy()

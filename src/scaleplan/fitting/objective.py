@@ -16,10 +16,7 @@ import numpy as np
 from scaleplan.errors import UsageError, quote
 
 if TYPE_CHECKING:
-    from numpy import float64
-    from numpy.typing import NDArray
-
-    Array = NDArray[float64]
+    from scaleplan.arrays import Array
 
 __all__ = ["Objective", "central_interval", "half_width", "huber", "rounded", "typical_deviation"]
 

@@ -24,13 +24,9 @@ from scaleplan.planning.constraints.repetition import worth
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy import float64, intp
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Index
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.additive import Additive
-
-    Array = NDArray[float64]
 
 __all__ = ["GroupedFit", "fit_grouped", "fit_kaplan", "fit_repetition"]
 
@@ -75,9 +71,7 @@ class _Coupled:
         full: Array = np.einsum("gkp,p->gk", self.matrices(), theta)
         return full
 
-    def derivatives(
-        self, theta: Array, index: NDArray[intp], *, delta: float, majorise: bool
-    ) -> tuple[Array, Array, Array]:
+    def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
         matrices = self.matrices()
         every = np.arange(self.groups)
         value, gradient, hessian = [], [], []
@@ -142,12 +136,12 @@ def _joint(bound: Array, groups: int) -> Array:
     return np.concatenate([bound[[1, 3]], np.tile(bound[[0, 2, 4]], groups)])
 
 
-def _residuals(surface: Surface, full: Array, code: NDArray[intp]) -> Array:
+def _residuals(surface: Surface, full: Array, code: Index) -> Array:
     rows: Array = surface.residuals(full)[code, np.arange(len(code))]
     return rows
 
 
-def _excess(points: Points, code: NDArray[intp], score: float, objective: Objective) -> float | None:
+def _excess(points: Points, code: Index, score: float, objective: Objective) -> float | None:
     """Return AICc(shared) - AICc(separate), both with one scale of the noise."""
     groups = int(code.max()) + 1
     if np.bincount(code).min() < 5:

@@ -33,13 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy import float64, intp
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Index
     from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
-
-    Array = NDArray[float64]
 
 __all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Target", "design", "jacobian"]
 
@@ -180,7 +176,7 @@ class _Pool:
 
     params: Array
     tokens: Array
-    size: NDArray[intp]
+    size: Index
 
     @classmethod
     def of(

@@ -19,15 +19,11 @@ from scaleplan.presets.preset import LN, BacktestRms, Uncertainty
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy import bool_, float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.runs import Finding
     from scaleplan.laws.base import Law
-
-    Array = NDArray[float64]
 
 __all__ = ["coefficients_table", "curve_uncertainty", "findings_tables", "surface_uncertainty", "uncertainty_table"]
 
@@ -132,7 +128,7 @@ def curve_uncertainty(law: Law, columns: Mapping[str, Array]) -> Uncertainty | N
     )
 
 
-def _lost(usable: NDArray[bool_]) -> str:
+def _lost(usable: Mask) -> str:
     lost = int(np.count_nonzero(~usable))
     return f" that give finite answers ({lost} do not)" if lost else ""
 
@@ -147,7 +143,7 @@ def _method(fit: AdditiveFit, resamples: Bootstrap) -> str:
     )
 
 
-def _usable(resamples: Bootstrap) -> NDArray[bool_]:
+def _usable(resamples: Bootstrap) -> Mask:
     """Return which resamples a preset may hold: finite, positive answers over all budgets."""
     with np.errstate(all="ignore"):
         laws = resamples.laws()

@@ -25,15 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from numpy import bool_, float64
-    from numpy.typing import NDArray
-
+    from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.columns import ColumnMapping
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.planning.request import Amount
-
-    Array = NDArray[float64]
 
 __all__ = ["read_runs"]
 
@@ -126,7 +122,7 @@ def read_runs(
         tokens=sizes["tokens"],
         flops=sizes["flops"],
         loss=np.full(len(table.rows), np.nan) if loss is None else loss,
-        rows=np.array(table.rows, dtype=np.int64),
+        rows=np.array(table.rows, dtype=np.intp),
         loss_unit=unit,
         flops_convention=flops_convention,
         weight=given.get("weight"),
@@ -229,7 +225,7 @@ def _complete(
     return full, notes
 
 
-def _require_raw_units(given: Mapping[str, NDArray[float64]], *, columns: Mapping[str, str], source: str) -> None:
+def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, str], source: str) -> None:
     """Refuse sizes whose median is below what any training run has: logarithms, billions, PF-days."""
     for role, least in _LEAST.items():
         values = given.get(role)
@@ -245,7 +241,7 @@ def _require_raw_units(given: Mapping[str, NDArray[float64]], *, columns: Mappin
             )
 
 
-def _first(*values: NDArray[float64]) -> NDArray[float64]:
+def _first(*values: Array) -> Array:
     """Return, row by row, the first value that is not NaN."""
     result = values[0]
     for other in values[1:]:
@@ -253,7 +249,7 @@ def _first(*values: NDArray[float64]) -> NDArray[float64]:
     return result
 
 
-def _conditions(where: Sequence[str], table: RawTable, runs: Runs, *, with_loss: bool) -> dict[str, NDArray[bool_]]:
+def _conditions(where: Sequence[str], table: RawTable, runs: Runs, *, with_loss: bool) -> dict[str, Mask]:
     """Return for each condition the rows that meet it; a column of the file goes before a role of the same name."""
     with np.errstate(all="ignore"):
         ratio = runs.tokens / runs.params

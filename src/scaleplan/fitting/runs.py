@@ -15,12 +15,7 @@ from scaleplan.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy import bool_, float64, int64, intp
-    from numpy.typing import NDArray
-
-    Array = NDArray[float64]
-    Floats = Array | Sequence[float]
-    Selection = NDArray[bool_] | NDArray[intp]
+    from scaleplan.arrays import Array, Floats, Index, Mask
 
 __all__ = ["REASONS", "Finding", "Points", "Runs", "row_text"]
 
@@ -91,7 +86,7 @@ class Runs:
     tokens: Array
     flops: Array
     loss: Array
-    rows: NDArray[int64]
+    rows: Index
     loss_unit: str = "nats/token"
     flops_convention: str = "6ND"
     weight: Array | None = None
@@ -107,7 +102,7 @@ class Runs:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def select(self, where: NDArray[bool_] | NDArray[int64]) -> Runs:
+    def select(self, where: Mask | Index) -> Runs:
         """Return the runs at the positions of a mask or an index; the account of the file stays as it is."""
         at = np.arange(len(self))[where]
 
@@ -172,7 +167,7 @@ class Points:
     loss: Array
     flops: Array
     weight: Array | None
-    rows: NDArray[intp]
+    rows: Index
 
     @classmethod
     def of(
@@ -183,7 +178,7 @@ class Points:
         *,
         flops: Floats | None = None,
         weight: Floats | None = None,
-        rows: Sequence[int] | NDArray[intp] | None = None,
+        rows: Sequence[int] | Index | None = None,
     ) -> Self:
         """Check the columns and put them together.
 
@@ -220,7 +215,7 @@ class Points:
         """Ln params and ln tokens less their means."""
         return np.log(self.params) - self.centre[0], np.log(self.tokens) - self.centre[1]
 
-    def select(self, chosen: Selection) -> Self:
+    def select(self, chosen: Mask | Index) -> Self:
         """Return some of the runs."""
         return type(self)(
             params=self.params[chosen],

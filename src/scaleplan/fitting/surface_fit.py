@@ -30,13 +30,11 @@ from scaleplan.laws.additive import Additive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy import bool_, float64, intp, uint16
+    from numpy import uint16
     from numpy.typing import NDArray
 
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
-
-    Array = NDArray[float64]
-    Index = NDArray[intp]
 
 __all__ = [
     "Coordinates",
@@ -100,12 +98,12 @@ class Coordinates:
         upper = np.array([level + 12.0, high, level + 12.0, high, float(np.max(loss))])
         return self.free(lower), self.free(upper)
 
-    def at_bound(self, full: Array, loss: Array) -> NDArray[bool_]:
+    def at_bound(self, full: Array, loss: Array) -> Mask:
         """Return which of full coordinates (R, 5) lie on the box."""
         free, (lower, upper) = self.free(full), self.bounds(loss)
         width = 1e-9 * (upper - lower)
         hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
-        out: NDArray[bool_] = (hit @ self.matrix().T) > 0
+        out: Mask = (hit @ self.matrix().T) > 0
         return out
 
 
@@ -301,7 +299,7 @@ def _regular(determinant: Array, product: Array) -> Array:
     return np.where(determinant > _SINGULAR * product, determinant, np.nan)
 
 
-def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, NDArray[bool_]]:
+def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, Mask]:
     """Descend from each start, through all stages of delta or the last few."""
     spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
     lower, upper = surface.coordinates.bounds(surface.loss)
@@ -411,8 +409,8 @@ class Refits:
 
     draws: Array
     score: Array
-    converged: NDArray[bool_]
-    at_bound: NDArray[bool_]
+    converged: Mask
+    at_bound: Mask
 
 
 def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
@@ -502,7 +500,7 @@ def refit_additive(
     """
     block = max(1, min(150, _BLOCK // max(1, len(points))))
     parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
-    found: list[tuple[Array, NDArray[bool_], Array]] = []
+    found: list[tuple[Array, Mask, Array]] = []
     for result in _each(partial(_refit_block, points, base), parts, jobs=jobs):
         found.append(result)
         if progress is not None:
@@ -538,9 +536,7 @@ def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) 
         pool.shutdown(cancel_futures=True)
 
 
-def _refit_block(
-    points: Points, base: Solution, weight: Array | NDArray[uint16]
-) -> tuple[Array, NDArray[bool_], Array]:
+def _refit_block(points: Points, base: Solution, weight: Array | NDArray[uint16]) -> tuple[Array, Mask, Array]:
     """Return the parameters, whether they converged, and the scores of a block of copies."""
     coordinates = base.coordinates
     rows = np.asarray(weight, dtype=np.float64)  # a block at a time: all of them as floats are 8 times larger

@@ -30,8 +30,7 @@ from scaleplan.files import read_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy import float64
-    from numpy.typing import NDArray
+    from scaleplan.arrays import Array
 
 __all__ = ["MAX_BYTES", "Cell", "RawTable", "is_missing", "read_table", "to_number", "to_numbers", "to_text"]
 
@@ -96,7 +95,7 @@ def to_number(cell: Cell) -> float:
         return float("inf") if cell > 0 else float("-inf")
 
 
-def to_numbers(cells: Sequence[Cell]) -> tuple[NDArray[float64], Mapping[int, str]]:
+def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
     """Return the numbers of a column, and the text of each cell that holds none, by position.
 
     A cell that cannot be read is NaN in the array.

@@ -182,6 +182,12 @@ CASES = {
         "loss --model mixtral.json --tokens 2T --gpus 512 --gpu h100-sxm --quiet",
         "loss --params 7B",
     ),
+    "evaluate": (
+        "",
+        "evaluate besiroglu-2024 params=7B tokens=2T",
+        "evaluate kaplan-2020 flops=1e21 --json",
+        "evaluate own.toml params=1B",
+    ),
     "target": ("", "target --loss 2.1 --quiet", "target --loss 2.1 --format tsv --quiet", "target --loss 1.5"),
     "sweep": (
         "",

@@ -9,7 +9,6 @@ The command that converts amounts of compute.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,18 +26,17 @@ from scaleplan.cli.options import (
     RunOptions,
     words,
 )
-from scaleplan.cli.streaming import BATCH, amounts, batches_of, fast_chunks, input_lines, plan_chunks
 from scaleplan.errors import UsageError, quote
-from scaleplan.planning.context import Context
 from scaleplan.planning.plan import of_several
-from scaleplan.planning.planner import Planner, plan_budget
-from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.planning.request import SWEPT
 from scaleplan.units import parse
 
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
 __all__ = ["APPS"]
+
+_MANY = 8192  # points from which a sweep is written as it is computed
 
 APPS = {
     name: single() for name in ("optimal", "loss", "target", "sweep", "compare", "break-even", "marginal", "convert")
@@ -75,7 +73,10 @@ def optimal(
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    return _stream(streamed, words(budget, law, bounds, constraints), output)
+    from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
+
+    chunks = answer_lines(streamed, words(budget, law, bounds, constraints), chosen_format(output), get=output.get)
+    return Answer(chunks=chunks)
 
 
 @command(
@@ -144,13 +145,15 @@ def sweep(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
-    asked = words(law, bounds, constraints, hardware) | {"gpus": gpus}
-    if not output.get and by == "flops" and parse("integer", points) > BATCH and not _of_hardware(asked):
-        budgets = batches_of(api.spaced(start, stop, points=points, by=by))
-        chunks = fast_chunks(_planner(asked), budgets, chosen_format(output))
+    question = words(law, bounds, constraints, hardware) | {"gpus": gpus}
+    if not output.get and by == "flops" and parse("integer", points) > _MANY:
+        from scaleplan.cli.streaming import sweep_lines
+
+        budgets = api.spaced(start, stop, points=points, by=by)
+        chunks = sweep_lines(budgets, question, chosen_format(output))
         if chunks is not None:
             return Answer(chunks=chunks)
-    result = api.sweep(start=start, stop=stop, points=points, by=by, **asked)
+    result = api.sweep(start=start, stop=stop, points=points, by=by, **question)
     return Answer(result=result, notices=of_several(result))
 
 
@@ -194,36 +197,8 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     return forms[0] if forms else None
 
 
-def _stream(form: str, asked: dict[str, Any], output: OutputOptions) -> Answer:
-    """Answer each line of standard input with one line."""
-    others = [name for name in SWEPT if name != form and asked[name] is not None]
-    if others:
-        raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
-    name, get = chosen_format(output), output.get
-    lines = amounts(input_lines(), partial(parse, SWEPT[form]))
-    context = Context()
-    request = Request.of({**asked, form: None}, context)
-    planner = Planner.of(request, context)
-    if form == "flops" and get is None and not _of_hardware(asked):
-        chunks = fast_chunks(planner, lines, name)
-        if chunks is not None:
-            return Answer(chunks=chunks)
-    plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
-    return Answer(chunks=plan_chunks(plans, name, get=get))
-
-
-def _of_hardware(asked: dict[str, Any]) -> bool:
-    """Return whether hardware is involved, so that plans differ in more than their numbers."""
-    return any(asked.get(name) for name in (*option_names("hardware"), "gpus"))
-
-
-def _planner(asked: dict[str, Any]) -> Planner:
-    context = Context()
-    return Planner.of(Request.of(asked, context), context)
-
-
 def _run(run: RunOptions) -> dict[str, Any]:
-    """Return the words about a run, with the model read where one is named."""
+    """Return the options of a training run, with the model read where one is named."""
     given = words(run)
     if given["model"] is not None:
         from scaleplan.cli.model import read_argument

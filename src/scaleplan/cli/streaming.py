@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import os
 import sys
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.units import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.planner import Planner
 
-__all__ = ["BATCH", "amounts", "batches_of", "fast_chunks", "input_lines", "plan_chunks"]
+__all__ = ["amounts", "answer_lines", "input_lines", "sweep_lines"]
 
-BATCH = 8192
-"""Plans written together by the fast path; larger batches only cost memory."""
-
+_BATCH = 8192  # plans written together by the fast path; larger batches only cost memory
 _BLOCK = 1 << 16
 
 _PLAIN = b"0123456789.eE+-\n\r\t "
@@ -82,12 +84,6 @@ def _plain_numbers(lines: Sequence[str]) -> list[float] | None:
     return values if all(0 < value < math.inf for value in values) else None
 
 
-def batches_of(values: Iterator[float]) -> Iterator[list[float]]:
-    """Yield values in batches."""
-    while batch := list(islice(values, BATCH)):
-        yield batch
-
-
 def line_format(name: str) -> str:
     """Return the format that lines of plans are written in when ``name`` is asked for.
 
@@ -102,13 +98,47 @@ def line_format(name: str) -> str:
     return _LINE_FORMATS[name]
 
 
-def fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str] | None:
-    """Return the plans of batches of FLOP budgets as text, computed as arrays; None where plans differ in kind."""
+def answer_lines(form: str, words: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
+    """Return the answers to the budgets on standard input, one a line.
+
+    Parameters
+    ----------
+    form
+        The form of the budgets: ``flops``, ``gpu_hours``, ``time`` or ``cost``.
+    words
+        The rest of the question, as options.
+    name, get
+        The format, or the one field that is written bare.
+
+    """
+    others = [other for other in SWEPT if other != form and words[other] is not None]
+    if others:
+        raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
+    lines = amounts(input_lines(), partial(parse, SWEPT[form]))
+    context = Context()
+    request = Request.of({**words, form: None}, context)
+    planner = Planner.of(request, context)
+    if form == "flops" and get is None and _alike(planner, words):
+        return _fast_chunks(planner, lines, line_format(name))
+    plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
+    return plan_chunks(plans, name, get=get)
+
+
+def sweep_lines(budgets: Iterator[float], words: dict[str, Any], name: str) -> Iterator[str] | None:
+    """Return the plans of many budgets in FLOP, one a line; None where they are not of one kind."""
+    context = Context()
+    planner = Planner.of(Request.of(words, context), context)
+    if not _alike(planner, words):
+        return None
+    batches = iter(lambda: list(islice(budgets, _BATCH)), [])
+    return _fast_chunks(planner, batches, line_format(name))
+
+
+def _alike(planner: Planner, words: dict[str, Any]) -> bool:
+    """Return whether plans differ in their numbers only, so that they can be computed as arrays."""
     from scaleplan.output.views.plan_lines import supports
 
-    if not supports(planner):
-        return None
-    return _fast_chunks(planner, batches, line_format(name))
+    return not any(words.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
 
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:
@@ -117,8 +147,8 @@ def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) ->
 
     header = True
     for batch in batches:
-        for start in range(0, len(batch), BATCH):
-            plans = plan_array(planner, batch[start : start + BATCH])
+        for start in range(0, len(batch), _BATCH):
+            plans = plan_array(planner, batch[start : start + _BATCH])
             if name == "jsonl":
                 yield "".join(json_lines(plans))
             else:

@@ -183,7 +183,7 @@ CASES = {
         "loss --params 7B",
     ),
     "evaluate": (
-        "",
+        "own.toml",
         "evaluate besiroglu-2024 params=7B tokens=2T",
         "evaluate kaplan-2020 flops=1e21 --json",
         "evaluate own.toml params=1B",

@@ -109,3 +109,13 @@ def test_shapes_have_the_size_by_the_convention_of_the_law(convention):
     model, config = model_of(wanted, convention, style="llama")
     assert model.params_as(convention) == pytest.approx(wanted, rel=0.01)
     assert config["model_type"] == STYLES["llama"].model_type
+
+
+@pytest.mark.parametrize("words", [{"experts": 8}, {"preset": "fine-grained-moe-2024", "granularity": 8}], ids=str)
+def test_a_plan_by_a_law_of_mixtures_is_drawn_as_a_mixture(words):
+    """All experts are in the architecture, so that memory holds them; a token uses what the law counts, within 15 %."""
+    plan = sp.optimal(flops="1e21", shape=True, **words)
+    drawn = plan.blueprint.architecture
+    assert drawn["params"] == pytest.approx(plan.total_params, rel=0.01)
+    assert drawn["active_params"] == pytest.approx(plan.params, rel=0.15)
+    assert plan.blueprint.config["model_type"] == "mixtral"

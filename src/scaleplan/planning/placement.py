@@ -50,7 +50,7 @@ _SECONDS_PER_DAY = 86_400.0
 _ROUNDING = 1.05  # steps are whole, and times are estimates
 _ROUNDS = 4
 _ROUNDED = 0.01  # a step of whole sequences may differ that much from the wanted one
-_STYLE = "llama"
+_STYLE, _MIXTURE_STYLE = "llama", "mixtral"
 
 
 def read_model_of(request: Request) -> Model:
@@ -117,7 +117,8 @@ def draw_out(
     config = None
     sequence = whole(request.context, what="context")
     if model is None:
-        model, config = model_of(plan.params, plan.params_convention, style=request.style or _STYLE)
+        found = _mixture_of(plan, request.style) if plan.total_params else None
+        model, config = found or model_of(plan.params, plan.params_convention, style=request.style or _STYLE)
     sequence = sequence or min(model.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     batch, batch_source = _batch(plan, request.batch, context)
     placed = _place(plan.budget, model, sequence, batch, context)
@@ -155,6 +156,21 @@ def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict
     for _ in range(_ROUNDS):  # the count by the law's convention is nearly in proportion to the total
         found = shape(target, style=style)
         target *= params / found.model.params_as(convention)
+    return found.model, found.config
+
+
+def _mixture_of(plan: Plan, style: str | None) -> tuple[Model, dict[str, object]]:
+    """Return a mixture with all the parameters of a plan, and its ``config.json``.
+
+    A law of granularity G has G experts to a token, of G times as many (arXiv:2402.07871, section 3); others one.
+    """
+    granularity = round(plan.granularity or 1)
+    found = shape(
+        plan.total_params,
+        style=style or _MIXTURE_STYLE,
+        experts=round(plan.experts) * granularity,
+        experts_per_token=granularity,
+    )
     return found.model, found.config
 
 

@@ -113,7 +113,7 @@ def test_shapes_have_the_size_by_the_convention_of_the_law(convention):
 
 @pytest.mark.parametrize("words", [{"experts": 8}, {"preset": "fine-grained-moe-2024", "granularity": 8}], ids=str)
 def test_a_plan_by_a_law_of_mixtures_is_drawn_as_a_mixture(words):
-    """All experts are in the architecture, so that memory holds them; a token uses what the law counts, within 15 %."""
+    """All experts are in the architecture, so that memory holds them; a token uses what the law counts, to 15 %."""
     plan = sp.optimal(flops="1e21", shape=True, **words)
     drawn = plan.blueprint.architecture
     assert drawn["params"] == pytest.approx(plan.total_params, rel=0.01)

@@ -71,7 +71,7 @@ class RuleAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """The least and the greatest answer, and their ratio."""
+    """The smallest and the largest answer, and their ratio."""
 
     low: float
     high: float
@@ -141,12 +141,14 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tradeoff:
-    """Steps and tokens of one run as functions of its batch."""
+    """Steps and tokens of one run as functions of its batch.
+
+    ``tokens_min`` is E_min, the tokens in the limit of small batches; ``critical`` is B_crit, the batch in tokens at
+    which both steps and tokens are twice their minimum.
+    """
 
     tokens_min: float
-    """Tokens in the limit of small batches, E_min."""
     critical: float
-    """The critical batch in tokens, B_crit; there both steps and tokens are twice their least."""
 
     @property
     def steps_min(self) -> float:
@@ -164,19 +166,19 @@ class Tradeoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time."""
+    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time.
+
+    ``flops_per_second`` is the peak of one accelerator times utilisation; ``gpus`` is None for as many as the batch
+    can feed; ``sequence`` is the tokens of one sequence, and ``gpus_per_replica`` hold one copy of the model.
+    """
 
     flops_per_second: float
-    """What one accelerator achieves: peak times utilisation."""
     gpus: float | None
-    """Accelerators at hand; None for as many as the batch can feed."""
     sequence: float
-    """Tokens of one sequence, the least that a replica takes in a step."""
     gpus_per_replica: float
-    """Accelerators that hold one copy of the model."""
 
     def fed(self, batch: float) -> float:
-        """Return the accelerators that a batch keeps busy, one sequence a replica, none more than there are."""
+        """Return the number of accelerators that a batch keeps busy, with one sequence or more a replica."""
         feedable = max(1.0, batch / self.sequence) * self.gpus_per_replica
         return feedable if self.gpus is None else min(self.gpus, feedable)
 
@@ -213,19 +215,10 @@ def advise_batch(
 ) -> Advice:
     """Return batch and learning rate for a plan by every rule that applies to it.
 
-    Parameters
-    ----------
-    plan
-        The run. Its budget's accelerator, if any, turns batches into time.
-    batch
-        A batch in tokens to add to the trades.
-    tuned
-        A batch tuned by experiment and the tokens it was tuned on, to be carried to the plan's tokens.
-    experts
-        Experts of a mixture, the plan's own by default; they bring in the rules for mixtures.
-    sequence, gpus_per_replica
-        Tokens of a sequence and accelerators of one replica, for the time.
-
+    ``batch`` in tokens is added to the trades; ``tuned`` is a batch tuned by experiment and the tokens it was tuned
+    on, to be carried to the plan's tokens. ``experts``, the plan's own by default, bring in the rules for mixtures.
+    The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
+    ``gpus_per_replica``.
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
         raise UsageError(
@@ -237,11 +230,8 @@ def advise_batch(
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
     rules = RuleLibrary().all()
     experts = plan.experts if experts is None else experts
-    answers = tuple(
-        _answer(rule, plan, experts)
-        for rule in rules
-        if not rule.exponents and (rule.advise == "always" or (rule.advise == "experts" and experts is not None))
-    )
+    when = {"always"} if experts is None else {"always", "experts"}
+    answers = tuple(_answer(rule, plan, experts) for rule in rules if not rule.exponents and rule.advise in when)
     cluster = _cluster(plan, sequence, gpus_per_replica)
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
@@ -270,8 +260,7 @@ def advise_batch(
 
 def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
     given, reason = _inputs(rule, plan, experts)
-    rate = _value(rule.learning_rate, given)
-    batch = _value(rule.batch, given)
+    rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
     answered = rate is not None or batch is not None
@@ -341,15 +330,12 @@ def _spread(values: Sequence[float]) -> Spread | None:
 
 
 def _disagreement(rates: Sequence[float], batches: Sequence[float]) -> tuple[Notice, ...]:
-    named = {"learning rate": _spread(rates), "batch": _spread(batches)}
-    wide = [
-        f"the {name} by {spread.factor:.1f}x"
-        for name, spread in named.items()
-        if spread and spread.factor > _LARGE_SPREAD
-    ]
-    if not wide:
-        return ()
-    return (Notice(code="rules_disagree", message=f"the rules disagree: {' and '.join(wide)}; tune at small scale"),)
+    factors = {
+        name: max(values) / min(values) for name, values in (("learning rate", rates), ("batch", batches)) if values
+    }
+    wide = " and ".join(f"the {name} by {factor:.1f}x" for name, factor in factors.items() if factor > _LARGE_SPREAD)
+    message = f"the rules disagree: {wide}; tune at small scale"
+    return (Notice(code="rules_disagree", message=message),) if wide else ()
 
 
 def _tuned(rules: Sequence[Rule], plan: Plan, batch: float, tokens: float) -> Tuned | None:
@@ -377,7 +363,7 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
     batches = sorted({share * trade.critical for share in _TRADES} | ({batch} if batch else set()))
     return Critical(
         rule=rule,
-        batch_tokens=trade.critical,
+        batch_tokens=critical,
         steps_min=trade.steps_min,
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),

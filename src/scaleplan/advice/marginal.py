@@ -35,10 +35,9 @@ _MOST_DOUBLINGS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The optimal plan at a multiple of the budget, and what the last doubling gained and cost.
+    """The optimal plan at a multiple of the budget, with the gain in loss and the cost of the last doubling.
 
-    ``gain`` is the loss gained since the step before and ``gain_interval`` its interval at the level of the answer;
-    ``extra_cost`` is what that took. Units as in a plan.
+    ``gain_interval`` is at the confidence level of the plan. Units as in a plan.
     """
 
     factor: float
@@ -55,26 +54,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marginal:
-    """What more compute buys from a budget on.
+    """The loss that more compute gains from a budget on; ``steps`` are the budget and its doublings.
 
-    Parameters
-    ----------
-    floor
-        The loss that no compute goes below; None where the law has none.
-    exponent
-        How fast the loss above the floor falls: doubling the compute multiplies it by ``2 ** -exponent``.
-    gain_per_doubling
-        The loss that the next doubling gains.
-    gain_of_next_percent
-        The loss that one more percent of compute gains, and in ``cost_of_next_percent`` what that costs.
-    flops_per_hundredth
-        The compute that a loss lower by 0.01 takes beyond the budget, None where no compute reaches it; in
-        ``cost_per_hundredth`` what that costs.
-    halving_factor
-        By how much the compute must grow to halve the loss above the floor.
-    steps
-        The budget and its doublings.
-
+    ``floor`` is the loss that no compute goes below, None where the law has none; doubling the compute multiplies the
+    loss above it by ``2 ** -exponent``, and ``halving_factor`` times the compute halves it. ``gain_per_doubling`` and
+    ``gain_of_next_percent`` are gains in loss; ``flops_per_hundredth`` is the compute that a loss lower by 0.01 takes
+    beyond the budget, None where no compute reaches it.
     """
 
     schema: ClassVar[str] = "scaleplan/marginal/1"
@@ -106,22 +91,10 @@ class Marginal:
 
 
 def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:
-    """Return what more compute buys beyond a budget.
+    """Return the gain of more compute beyond a budget, over a number of doublings.
 
-    Parameters
-    ----------
-    doublings
-        How many doublings to show.
-    words
-        The budget, the law, its bounds and the hardware, as for :func:`scaleplan.api.optimal`.
-
-    Raises
-    ------
-    UsageError
-        When the law has no loss, must not choose a size, or the doublings are too many or too few.
-    UnreachableError
-        When no model satisfies the bounds.
-
+    The keywords are those of :func:`scaleplan.api.optimal`. Raises UsageError when the law has no loss, must not
+    choose a size, or the doublings are too many or too few, UnreachableError when no model satisfies the bounds.
     """
     number = int(parse_integer(doublings))
     if not 1 <= number <= _MOST_DOUBLINGS:
@@ -142,6 +115,7 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     above = _loss(planner, flops * (1 + _PERCENT))
     slope = (_loss(planner, flops * (1 - _PERCENT)) - above) / (2 * _PERCENT)  # -dL/d ln C to second order
     hundredth = planner.frontier.least_flops(start.loss - _GAIN)
+    extra_cost = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params).cost
     halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     return Marginal(
         preset=plan.preset,
@@ -157,9 +131,7 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
         gain_of_next_percent=start.loss - above,
         cost_of_next_percent=budget_at(planner, request, _PERCENT * flops, start.params).cost,
         flops_per_hundredth=None if hundredth is None else hundredth - flops,
-        cost_per_hundredth=None
-        if hundredth is None
-        else budget_at(planner, request, hundredth - flops, start.params).cost,
+        cost_per_hundredth=extra_cost,
         halving_factor=None if halved is None else halved / flops,
         gpu=plan.budget.gpu,
         cost=start.cost,

@@ -21,9 +21,9 @@ from scaleplan.units import format_count
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
-__all__ = ["BITS", "PrecisionChoice", "PrecisionRow", "compare_precisions"]
+__all__ = ["PrecisionChoice", "PrecisionRow", "compare_precisions"]
 
-BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
+_BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
 """The bits of the matrix products in each precision that models are trained in."""
 
 _FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
@@ -77,16 +77,9 @@ class PrecisionChoice:
 def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal
     """Return the best plan of a budget in device time or money for each precision of the accelerator.
 
-    Parameters
-    ----------
-    words
-        As for :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
-
-    Raises
-    ------
-    UsageError
-        When the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit peak.
-
+    The keywords are those of :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
+    Raises UsageError when the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit
+    peak.
     """
     if words.get("flops") is not None:
         raise UsageError(
@@ -105,7 +98,7 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
     base = plans[reference]
     rows = tuple(_row(name, plan, base, words, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)
-    # what is said of the best plan, and once what is said of few bits
+    # the warnings of the best plan, and once those of few bits
     carried = {notice.code: notice for plan in plans.values() for notice in plan.warnings}.get("carried_over")
     shown = [] if carried is None else [carried]
     shown += [notice for notice in plans[best.precision].warnings if notice.code != "carried_over"]
@@ -132,7 +125,7 @@ def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], li
         )
     plans, left_out = {}, []
     peaks = context.accelerators.get(first.budget.gpu).peaks
-    for name, bits in BITS.items():
+    for name, bits in _BITS.items():
         if name not in peaks or (name == "fp16" and "bf16" in peaks):
             continue
         try:
@@ -154,7 +147,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Cont
     needed = target(loss=plan.loss, data=context, **law).flops if plan is not base else plan.flops
     return PrecisionRow(
         precision=name,
-        bits=BITS[name],
+        bits=_BITS[name],
         peak_flops_per_s=budget.peak_flops_per_s,
         utilisation=budget.utilisation,
         speed=rate / (other.peak_flops_per_s * other.utilisation),
@@ -169,7 +162,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Cont
 
 
 def _beyond(row: PrecisionRow) -> Notice | None:
-    """Return what to say of tokens beyond those a format trains on, by Sun et al. 2025."""
+    """Return the warning about more tokens than a format trains on, by Sun et al. 2025."""
     if row.fp_critical_tokens is None or row.tokens <= row.fp_critical_tokens:
         return None
     message = (

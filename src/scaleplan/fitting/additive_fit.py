@@ -82,25 +82,8 @@ class Residuals:
 class AdditiveFit:
     """The additive law fitted to runs, and its diagnosis.
 
-    Attributes
-    ----------
-    points
-        The runs that were fitted.
-    solution
-        The optimum of the objective.
-    design
-        What the runs cover.
-    known
-        The scaled information: what the runs determine.
-    flags
-        Reservations, gravest first; empty for none.
-    outliers, influence
-        Runs far from the others, and what leaving out each run changes (None above 1,000 runs).
-    alternatives
-        Simpler nested forms, compared by AICc.
-    resamples, tested
-        Bootstrap and backtest; None where they were left out.
-
+    ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``tested``,
+    the bootstrap and the backtest, are None where they were left out.
     """
 
     points: Points
@@ -154,7 +137,7 @@ class AdditiveFit:
     def coefficients(self, *, level: float = 0.9) -> tuple[Coefficient, ...]:
         """Return E, alpha, beta, a = beta/(alpha + beta), A and B, with errors where there are resamples.
 
-        A and B are correlated with their exponents to three nines: their own errors say little.
+        A and B are correlated with their exponents to three nines: their own errors mean little.
         """
         laws = None if self.resamples is None else self.resamples.laws()
         found = []
@@ -185,30 +168,9 @@ def fit_points(
 ) -> AdditiveFit:
     """Fit L = E + A/N^alpha + B/D^beta to runs, and diagnose the fit.
 
-    Parameters
-    ----------
-    points
-        The runs.
-    objective
-        Huber 1e-3 on log loss unless given.
-    tied, floor
-        alpha = beta; E kept at a value.
-    samples, seed
-        Bootstrap resamples (0 for none) and their seed. The number of runs per budget of an IsoFLOP sweep is kept.
-    clusters
-        A label for each point; points of one training run are drawn together.
-    jobs
-        How many processes work on the resamples; the result does not depend on it.
-    test_cuts
-        Whether to backtest.
-    progress
-        Called with the number of resamples done.
-
-    Raises
-    ------
-    UsageError
-        For too few runs, or a floor outside the losses.
-
+    The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_additive`, the resamples (0 for
+    none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
+    IsoFLOP sweep. ``test_cuts`` adds the backtest.
     """
     solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
     design, known = describe(points), information(points, solution)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import Cell, RawTable
 
+    Detail = str | Callable[[int], str]
+
 __all__ = [
-    "RowFilter",
     "beaten_by_smaller",
     "best_of_cells",
     "cells_of",
@@ -54,7 +55,7 @@ _DIVERGED_Z = 8.0
 _DIVERGED_RATIO = 1.5
 """Loss over the median of its cell above which a run that stands apart counts as diverged."""
 
-_LEAST_IN_CELL = 4  # runs below which a median says little about the others
+_LEAST_IN_CELL = 4  # with fewer runs a median is no measure of the others
 
 _LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so a smaller spread is luck
 
@@ -76,8 +77,8 @@ class RowFilter:
     def __post_init__(self) -> None:
         self.alive = np.ones(len(self.rows), dtype=bool)
 
-    def drop(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
-        """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars of a position."""
+    def drop(self, mask: Mask, reason: str, detail: Detail) -> None:
+        """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars, or those of a position."""
         if reason in self.keep:
             self.flag(mask, reason, detail)
             return
@@ -85,7 +86,7 @@ class RowFilter:
         self.dropped += self._findings(hit, reason, detail)
         self.alive &= ~hit
 
-    def flag(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
+    def flag(self, mask: Mask, reason: str, detail: Detail) -> None:
         """Flag the rows of ``mask`` that are left."""
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
@@ -95,9 +96,11 @@ class RowFilter:
         mask[list(positions)] = True
         return mask
 
-    def _findings(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> list[Finding]:
-        positions = np.flatnonzero(mask).tolist()
-        return [Finding(row=self.rows[i], reason=reason, detail=detail(i)) for i in positions]
+    def _findings(self, mask: Mask, reason: str, detail: Detail) -> list[Finding]:
+        return [
+            Finding(row=self.rows[i], reason=reason, detail=detail if isinstance(detail, str) else detail(i))
+            for i in np.flatnonzero(mask).tolist()
+        ]
 
 
 def repeats(records: Sequence[Hashable], alive: Mask) -> dict[int, int]:
@@ -129,11 +132,7 @@ def cells_of(codes: Index, *sizes: Array, width: float = _CELL_WIDTH) -> Index:
 
 
 def far_above_cell(loss: Array, cells: Index, alive: Mask) -> dict[int, tuple[float, int]]:
-    """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell.
-
-    A run stands apart when its log loss is more than ``_DIVERGED_Z`` robust deviations (1.4826 times the median
-    absolute deviation, at least 1 %) above the median of a cell of at least four runs.
-    """
+    """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell."""
     found = {}
     for members in _members(cells, alive):
         if len(members) < _LEAST_IN_CELL:
@@ -234,31 +233,19 @@ def clean(
 ) -> tuple[RowFilter, list[str]]:
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
-    Parameters
-    ----------
-    table, runs
-        The file, and what its columns hold for each row: NaN where a cell has no number.
-    needed
-        What every run must have, of params, tokens, flops and loss.
-    unreadable
-        What is wrong with the rows that hold a text for a number, by position.
-    size_columns
-        Columns that hold a size in any count, written with any number of digits.
-    states
-        The state of each run, where the file has it.
-    conditions
-        The rows that meet each condition of the user.
-    min_flops, best, keep
-        As for :func:`scaleplan.fitting.reading.read_runs`.
-
+    ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` is what is wrong
+    with rows that hold a text for a number, by position; ``size_columns`` hold a size in any count, written with any
+    number of digits; ``conditions`` are the rows that meet each condition of the user. The other keywords are those
+    of :func:`scaleplan.fitting.reading.read_runs`.
     """
     rows = RowFilter(rows=table.rows, keep=keep)
     sizes = {role: getattr(runs, role) for role in ("params", "tokens", "flops") if role in needed}
     for text, meets in conditions.items():
-        rows.drop(~meets, "filtered", _always(f"not {escape_control(text)}"))
+        rows.drop(~meets, "filtered", f"not {escape_control(text)}")
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
     notes = [] if states is None else _drop_unfinished(rows, states)
-    codes = _codes(runs)
+    groups = runs.group or ("",) * len(runs)
+    codes = np.unique(groups, return_inverse=True)[1]
     width = 0.0 if runs.labels is None else _ROUNDING  # exports write a run of one name in two ways
     records = zip(
         cells_of(codes, *sizes.values(), width=width).tolist(),
@@ -280,13 +267,6 @@ def clean(
     return rows, notes
 
 
-def _codes(runs: Runs) -> Index:
-    """Return a number for the group of each run."""
-    groups = runs.group or ("",) * len(runs)
-    codes = {name: code for code, name in enumerate(dict.fromkeys(groups))}
-    return np.array([codes[name] for name in groups], dtype=np.intp)
-
-
 def _drop_unmeasured(
     rows: RowFilter,
     table: RawTable,
@@ -298,7 +278,7 @@ def _drop_unmeasured(
 ) -> None:
     names = set(table.names)
     header = [not names.isdisjoint(record) and _repeats_header(record, table.names) for record in table.records]
-    rows.drop(np.array(header, dtype=bool), "heading", lambda _: "the column names again")
+    rows.drop(np.array(header, dtype=bool), "heading", "the column names again")
     rows.drop(rows.mask(unreadable), "unreadable", unreadable.__getitem__)
     loss = runs.loss if with_loss else np.ones(len(runs))
     no_loss = np.isnan(loss)
@@ -309,7 +289,7 @@ def _drop_unmeasured(
         return ", ".join(role for role, mask in unknown.items() if mask[position]) + " not given"
 
     rows.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
-    rows.drop(no_loss, "missing_loss", lambda _: "the loss is empty or NaN")
+    rows.drop(no_loss, "missing_loss", "the loss is empty or NaN")
     rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
     weights = {} if runs.weight is None else {"weight": runs.weight}
     for name, values in {**sizes, **weights}.items():
@@ -319,12 +299,8 @@ def _drop_unmeasured(
         rows.drop(wrong, "bad_value", _value_of(name, values))
     rows.drop(no_size, "missing_size", lacking)
     for name, values in {**runs.extra, **weights}.items():
-        rows.drop(np.isnan(values), "missing_value", _always(f"no value in '{escape_control(name)}'"))
-    rows.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
-
-
-def _always(text: str) -> Callable[[int], str]:
-    return lambda _: text
+        rows.drop(np.isnan(values), "missing_value", f"no value in '{escape_control(name)}'")
+    rows.drop(np.isinf(loss), "diverged", "the loss is infinite")
 
 
 def _value_of(name: str, values: Array) -> Callable[[int], str]:
@@ -438,25 +414,16 @@ class Condition:
         if self.operator in _COMPARE:
             compare = _COMPARE[self.operator]
             return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
-        equal = [self._equals(cell, wanted) for cell in cells]
+        number = math.nan if wanted is None else wanted  # equal to no cell
+        equal = [to_text(cell) == self.value or _number(cell) == number for cell in cells]
         return [not item for item in equal] if self.operator == "!=" else equal
-
-    def _equals(self, cell: Cell, wanted: float | None) -> bool:
-        if to_text(cell) == self.value:
-            return True
-        return wanted is not None and _number(cell) == wanted
 
 
 def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     """Read a condition whose left side is one of ``columns``.
 
-    Raises
-    ------
-    UsageError
-        When there is no operator, a text is compared by order, or a regular expression is invalid.
-    UnknownNameError
-        When the left side is no column.
-
+    Raises UsageError when there is no operator, a text is compared by order, or a regular expression is invalid,
+    UnknownNameError when the left side is no column.
     """
     matches = list(_OPERATORS.finditer(text))
     if not matches:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,13 +216,8 @@ class ColumnMapping:
 def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
     """Read what the user wrote for a role.
 
-    Raises
-    ------
-    UnknownNameError
-        When the text names no column of the file and is no number.
-    UsageError
-        When the regular expression is invalid or has no group.
-
+    Raises UnknownNameError for a text that is no column of the file and no number, UsageError for a regular
+    expression that is invalid or has no group.
     """
     if text in table.names:
         return ColumnMapping(text=text, column=text)
@@ -285,13 +280,8 @@ def recognise(
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
     """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
 
-    Raises
-    ------
-    UsageError
-        For a role that does not exist, or a logarithm of a column that plays no role.
-    FileError
-        When several columns could play a role, or none plays one that is needed and cannot be derived.
-
+    Raises UsageError for a role that does not exist or a logarithm of a column that plays no role, FileError when
+    several columns could play a role or none plays one that is needed and cannot be derived.
     """
     for role in mapping:
         if role not in ROLES:
@@ -358,10 +348,7 @@ def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], tabl
                 f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
             )
         for role in roles:
-            old = columns[role]
-            columns[role] = ColumnMapping(
-                text=f"log10({old.text})", column=old.column, pattern=old.pattern, log10=True
-            )
+            columns[role] = replace(columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0)
 
 
 def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:

@@ -12,15 +12,14 @@ from scaleplan.fitting.backtest import backtest_points, hold_out
 from scaleplan.fitting.fit_request import (
     FitKeywords,
     FitRequest,
-    ObjectiveKeywords,
-    ReadingKeywords,
+    RunsKeywords,
     parse_whole,
     reading_arguments,
 )
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.fitting.surface_report import backtest_rows
+from scaleplan.fitting.surface_report import backtest_data
 from scaleplan.toml_table import as_mapping
 from scaleplan.units import parse_fraction
 
@@ -74,10 +73,6 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     return fit_runs(request, read, progress=progress)
 
 
-class _BacktestKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
-    pass
-
-
 def backtest(
     runs: str | Path,
     *,
@@ -85,7 +80,7 @@ def backtest(
     seed: Amount = 0,
     level: Amount = 0.9,
     progress: Progress | None = None,
-    **keywords: Unpack[_BacktestKeywords],
+    **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
     """Fit the additive law to the smaller runs, predict the larger ones, and say how well that went.
 
@@ -122,15 +117,7 @@ def backtest(
             f"{len(points)} runs are too few to hold any out", hint="a backtest needs 12 runs below a cut, 3 above"
         )
     try:
-        held = hold_out(
-            points,
-            objective=request.objective,
-            tied=request.tied,
-            floor=request.floor,
-            samples=max(count, 200),
-            seed=start,
-            level=share,
-        )
+        held = hold_out(points, base, samples=max(count, 200), seed=start, level=share)
     except UsageError:  # the cuts were possible, and the rest below the largest budget is too small
         held = None
     return BacktestResult(runs=read, law=base.law, ladder=ladder, holdout=held, seed=start, samples=count)
@@ -138,19 +125,9 @@ def backtest(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BacktestResult:
-    """The ladder of cuts, its errors by factor of extrapolation, and the largest budget held out.
+    """The law fitted to all runs, the ladder of cuts with their errors, and the largest budget held out.
 
-    Attributes
-    ----------
-    runs
-        The runs that were read.
-    law
-        The fit to all of them.
-    ladder
-        The cuts and their errors.
-    holdout
-        The largest budget predicted with the combined band from the rest, or None where too few runs remain.
-
+    ``holdout`` is None where too few runs remain below the largest budget.
     """
 
     schema: ClassVar[str] = "scaleplan/backtest/1"
@@ -176,10 +153,7 @@ class BacktestResult:
             "level": tested.level,
             "samples": self.samples,
             "seed": self.seed,
-            "rms_inside": tested.inside,
-            "one_sided": tested.one_sided,
-            "largest_factor": tested.largest_factor,
-            "by_factor": as_mapping(backtest_rows(tested)),
+            **backtest_data(tested),
             "cuts": [_cut(cut) for cut in tested.cuts],
             "holdout": as_mapping(self.holdout),
         }

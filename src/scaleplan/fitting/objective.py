@@ -32,13 +32,8 @@ class Objective:
 
     ``residual`` is ``"log"`` (differences of log loss: multiplicative noise) or ``"linear"`` (differences of loss:
     additive noise). ``robust`` is ``"huber"``, ``"l1"`` or ``"none"`` (least squares); ``delta`` is where Huber's
-    function turns from quadratic to linear, in the unit of the residuals.
-
-    Raises
-    ------
-    UsageError
-        For an unknown choice or a delta that is not a positive number.
-
+    function turns from quadratic to linear, in the unit of the residuals. Raises UsageError for an unknown choice or
+    a delta that is not a positive number.
     """
 
     residual: Residual = "log"

@@ -7,7 +7,7 @@ there the resamples themselves are written, thinned to what gives a 90 % interva
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +43,7 @@ def coefficients_table(law: Law) -> dict[str, object]:
 
 
 def uncertainty_table(known: Uncertainty | None) -> dict[str, object] | None:
-    """Return what is known of the errors of the coefficients."""
+    """Return the uncertainty as a preset file writes it."""
     if known is None:
         return None
     tested = known.backtest
@@ -73,48 +73,43 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
     resamples, tested = fit.resamples, fit.tested
     if resamples is None:
         return None
-    backtest = None if tested is None else BacktestRms(factors=tested.factors, rms=tested.rms)
-    method = _method(fit, resamples)
+    known = Uncertainty(
+        parameters=resamples.parameters,
+        method=_method(fit, resamples),
+        samples=resamples.samples,
+        backtest=None if tested is None else BacktestRms(factors=tested.factors, rms=tested.rms),
+    )
     piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
     if fit.identified and not piled_up:
         covariance = resamples.covariance()
-        return Uncertainty(
-            parameters=resamples.parameters,
-            covariance=_rows(0.5 * (covariance + covariance.T)),
-            method=method,
-            samples=resamples.samples,
-            backtest=backtest,
-        )
+        return replace(known, covariance=_rows(0.5 * (covariance + covariance.T)))
     usable = _usable(resamples)
     if not usable.any():
         return None
     kept = resamples.draws[usable][:_DRAWS]
-    return Uncertainty(
+    return replace(
+        known,
         parameters=("ln A", "ln B", "E", "alpha", "beta"),
         draws=_rows(kept),
-        method=f"{method}; the first {len(kept)} of them{_lost(usable)}",
-        samples=resamples.samples,
-        backtest=backtest,
+        method=f"{known.method}; the first {len(kept)} of them{_lost(usable)}",
     )
 
 
 def curve_uncertainty(law: Law, columns: Mapping[str, Array]) -> Uncertainty | None:
-    """Return the draws of coefficients that were resampled together, or None without resamples.
+    """Return the uncertainty of the coefficients of ``law`` from their draws by name, or None without resamples.
 
-    ``columns`` holds the draws of each coefficient of ``law`` by its name in the law. A draw outside the domain of
-    the law, such as an exponent of the wrong sign, is left out, and ``method`` says how many were.
+    A draw outside the domain of the law, such as an exponent of the wrong sign, is left out and counted in
+    ``method``.
     """
     if not columns or not all(len(column) for column in columns.values()):
         return None
     domains: dict[str, Mapping[str, float | None]] = {item.name: item.metadata for item in fields(law)}
-    usable = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    usable: Mask = np.all(np.isfinite(list(columns.values())), axis=0)
     written: dict[str, Array] = {}
     for name, column in columns.items():
         domain = domains.get(name, {})
         above, least = domain.get("above"), domain.get("at_least")
-        usable &= np.isfinite(column)
-        usable &= (column > above) if above is not None else True
-        usable &= (column >= least) if least is not None else True
+        usable &= (column > (-np.inf if above is None else above)) & (column >= (-np.inf if least is None else least))
         logarithmic = above == 0 and bool(np.all(column > 0))
         written[f"{LN}{name}" if logarithmic else name] = np.log(column) if logarithmic else column
     kept = np.stack(list(written.values()), axis=1)[usable][:_DRAWS]
@@ -134,12 +129,12 @@ def _lost(usable: Mask) -> str:
 
 
 def _method(fit: AdditiveFit, resamples: Bootstrap) -> str:
-    drawn = "training runs (all points of one together)" if resamples.unit == "cluster" else "runs"
+    units = "training runs (all points of one together)" if resamples.unit == "cluster" else "runs"
     layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
     objective = fit.solution.objective
     delta = f" {objective.delta:g}" if objective.robust == "huber" else ""
     return (
-        f"bootstrap of {drawn}{layers}, {objective.robust}{delta} on {objective.residual} loss, seed {resamples.seed}"
+        f"bootstrap of {units}{layers}, {objective.robust}{delta} on {objective.residual} loss, seed {resamples.seed}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.backtest import below_largest_budget
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.planner import Planner
@@ -18,10 +18,9 @@ from scaleplan.toml_table import as_mapping
 if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
-    from scaleplan.laws.additive import Additive
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Variation", "backtest_rows", "diagnosis_data", "residuals_data", "scores", "variations"]
+__all__ = ["Variation", "backtest_data", "diagnosis_data", "residuals_data", "scores", "variations"]
 
 _PULLS = 5  # the strongest runs that are named for each coefficient
 
@@ -62,13 +61,18 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
         names = ("samples", "seed", "unit", "strata", "failed", "floor_at_zero", "exponents_at_bound")
         data["resampling"] = {name: getattr(resamples, name) for name in names}
     if tested is not None:
-        data["backtest"] = {
-            "rms_inside": tested.inside,
-            "one_sided": tested.one_sided,
-            "largest_factor": tested.largest_factor,
-            "by_factor": as_mapping(backtest_rows(tested)),
-        }
+        data["backtest"] = backtest_data(tested)
     return data
+
+
+def backtest_data(tested: Backtest) -> dict[str, object]:
+    """Return what ``--json`` prints of a backtest, beside its cuts."""
+    return {
+        "rms_inside": tested.inside,
+        "one_sided": tested.one_sided,
+        "largest_factor": tested.largest_factor,
+        "by_factor": as_mapping(_by_factor(tested)),
+    }
 
 
 def residuals_data(found: AdditiveFit) -> dict[str, object]:
@@ -90,21 +94,15 @@ def scores(found: AdditiveFit) -> dict[str, object]:
         "spread": residuals.spread,
         "share_inside_delta": residuals.inside,
         "aicc_excess": {item.name: item.aicc_excess for item in found.alternatives if np.isfinite(item.aicc_excess)},
-        "backtest": [] if found.tested is None else backtest_rows(found.tested),
+        "backtest": [] if found.tested is None else _by_factor(found.tested),
     }
 
 
-def backtest_rows(tested: Backtest) -> list[dict[str, object]]:
+def _by_factor(tested: Backtest) -> list[dict[str, object]]:
     """Return the errors by factor of extrapolation as plain mappings."""
+    names = ("runs", "bias", "rms", "coverage")
     return [
-        {
-            "factor": item.middle,
-            "factors": list(item.factors),
-            "runs": item.runs,
-            "bias": item.bias,
-            "rms": item.rms,
-            "coverage": item.coverage,
-        }
+        {"factor": item.middle, "factors": list(item.factors), **{name: getattr(item, name) for name in names}}
         for item in tested.bins
     ]
 
@@ -142,16 +140,14 @@ def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Var
     )
     name = "raw-loss residuals" if objective.is_log else "log-loss residuals"
     solutions[name] = refit(points, objective=other)
-    labels = isoflop_budgets(points)
-    largest = np.quantile(points.flops, 0.8) if labels is None else points.flops[labels == labels.max() - 1].max()
-    rest = points.select(points.flops <= largest)
+    rest = points.select(below_largest_budget(points))
     if len(rest) >= coordinates.count:
         solutions["without the largest budget"] = refit(rest)
     planner = Planner(preset=preset)
-    return tuple(_variation(name, solution.law, planner, flops) for name, solution in solutions.items())
-
-
-def _variation(name: str, law: Additive, planner: Planner, flops: float) -> Variation:
-    params, _, loss = planner.frontier_for(law).best(flops)
-    assert loss is not None  # a surface has one
-    return Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss)
+    found_by = []
+    for name, solution in solutions.items():
+        law = solution.law
+        params, _, loss = planner.frontier_for(law).best(flops)
+        assert loss is not None  # a surface has one
+        found_by.append(Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss))
+    return tuple(found_by)

@@ -58,7 +58,7 @@ _PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell stands for no value."""
     if isinstance(cell, str):
         return cell.strip().casefold() in _MISSING
     return cell is None or cell != cell  # noqa: PLR0124  NaN is the value that differs from itself
@@ -72,14 +72,7 @@ def to_text(cell: Cell) -> str:
 
 
 def to_number(cell: Cell) -> float:
-    """Return the number in a cell, NaN when it says that there is none.
-
-    Raises
-    ------
-    ValueError
-        When the cell holds anything else.
-
-    """
+    """Return the number in a cell, NaN for one without a value; raise ValueError for anything else."""
     if isinstance(cell, str):
         try:
             return float(cell)
@@ -96,10 +89,7 @@ def to_number(cell: Cell) -> float:
 
 
 def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
-    """Return the numbers of a column, and the text of each cell that holds none, by position.
-
-    A cell that cannot be read is NaN in the array.
-    """
+    """Return the numbers of a column, NaN where a cell cannot be read, and the text of such cells by position."""
     numbers = np.full(len(cells), np.nan)
     unreadable: dict[int, str] = {}
     known: dict[Cell, float] = {}
@@ -214,8 +204,7 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        longest = max(lengths, key=lambda name: lengths[name])
-        shortest = min(lengths, key=lambda name: lengths[name])
+        longest, shortest = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
         sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
         raise FileError(f"{source}: the columns differ in length: {sizes}")
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -282,11 +271,7 @@ class RawTable:
 def read_table(source: Path | str) -> RawTable:
     """Read the table in a file, or on standard input when ``source`` is ``-``.
 
-    Raises
-    ------
-    FileError
-        When there is no such file, it is too large, no text, or no table; with the row where one is to blame.
-
+    Raises FileError for a file that is missing, too large, no text, or no table, with the row where one is to blame.
     """
     name, data = _read(source)
     text = _decode(data, name)

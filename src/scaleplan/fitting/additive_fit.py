@@ -1,14 +1,15 @@
-"""Fit the additive law to runs with its diagnosis: what is determined, to how many digits, and what to beware of."""
+"""Fit the additive law to runs with its diagnosis: what the runs determine, how precisely, and by other choices."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.backtest import backtest_points
+from scaleplan.fitting.backtest import backtest_points, below_largest_budget
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
@@ -20,7 +21,9 @@ from scaleplan.fitting.diagnosis import (
     leave_one_out,
 )
 from scaleplan.fitting.objective import central_interval, half_width, typical_deviation
+from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.planning.planner import Planner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
+    from scaleplan.presets.preset import Preset
 
-__all__ = ["AdditiveFit", "Coefficient", "fit_points"]
+__all__ = ["AdditiveFit", "Coefficient", "Variation", "fit_points", "variations"]
 
 _EVERY_RUN = 1000  # runs up to which each is left out in turn
 _COEFFICIENTS = {"E": "E", "alpha": "alpha", "beta": "beta", "a": "params_exponent", "A": "A", "B": "B"}
@@ -222,3 +226,49 @@ def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]
         excess = its - own if math.isfinite(its) else math.inf
         out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
     return tuple(out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """The fit by another choice; ``params`` and ``loss`` are the optimum's at the target budget."""
+
+    name: str
+    E: float
+    alpha: float
+    beta: float
+    params: float
+    loss: float
+
+
+def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Variation, ...]:
+    """Fit without outliers, with tied exponents, to the other kind of residuals, and without the largest budget.
+
+    ``flops`` is the budget of the optima, and ``preset`` the fit's own, whose cost they take.
+    """
+    points, base = found.points, found.solution
+    objective, coordinates = base.objective, base.coordinates
+    refit = partial(fit_additive, objective=objective, tied=coordinates.tied, floor=coordinates.floor)
+    solutions = {"as fitted": base}
+    if found.outliers.without is not None:
+        solutions[f"without rows {row_text(found.outliers.rows)}"] = found.outliers.without
+    if not coordinates.tied:
+        solutions["alpha = beta"] = refit(points, tied=True)
+    middle = float(np.median(points.loss))  # a step of log loss is a step of loss over the loss
+    other = replace(
+        objective,
+        residual="linear" if objective.is_log else "log",
+        delta=objective.delta * middle if objective.is_log else objective.delta / middle,
+    )
+    name = "raw-loss residuals" if objective.is_log else "log-loss residuals"
+    solutions[name] = refit(points, objective=other)
+    rest = points.select(below_largest_budget(points))
+    if len(rest) >= coordinates.count:
+        solutions["without the largest budget"] = refit(rest)
+    planner = Planner(preset=preset)
+    found_by = []
+    for name, solution in solutions.items():
+        law = solution.law
+        params, _, loss = planner.frontier_for(law).best(flops)
+        assert loss is not None  # a surface has one
+        found_by.append(Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss))
+    return tuple(found_by)

@@ -15,8 +15,8 @@ import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
-from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, central_interval, huber
+from scaleplan.fitting.solvers import minimise, weights_of
 from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
 
 if TYPE_CHECKING:

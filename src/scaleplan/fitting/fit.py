@@ -16,10 +16,10 @@ from scaleplan.fitting.fit_request import (
     parse_whole,
     reading_arguments,
 )
+from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.fitting.surface_report import backtest_data
 from scaleplan.toml_table import as_mapping
 from scaleplan.units import parse_fraction
 

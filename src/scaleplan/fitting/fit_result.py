@@ -12,10 +12,17 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control
 from scaleplan.files import write_atomic
+from scaleplan.fitting.additive_fit import variations
 from scaleplan.fitting.columns import normalised
-from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
+from scaleplan.fitting.fit_tables import (
+    coefficients_table,
+    diagnosis_data,
+    findings_tables,
+    residuals_data,
+    scores,
+    uncertainty_table,
+)
 from scaleplan.fitting.runs import row_text
-from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
 from scaleplan.notices import Notice
 from scaleplan.planning.planner import Planner
@@ -29,11 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.arrays import Array
-    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
+    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.surface_report import Variation
     from scaleplan.laws.base import Law
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset, Uncertainty

@@ -12,9 +12,9 @@ from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.fit_result import FitResult
+from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
-from scaleplan.fitting.preset_file import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.allocation import PowerAllocation

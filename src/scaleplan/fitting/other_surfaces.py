@@ -15,8 +15,8 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.curve_fit import Formula, FormulaFit, fit_formula
 from scaleplan.fitting.diagnosis import aicc
-from scaleplan.fitting.newton import minimise
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
 from scaleplan.laws.kaplan import KaplanSurface
 from scaleplan.planning.constraints.repetition import worth

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.l1 import refine_l1
-from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, huber
+from scaleplan.fitting.solvers import minimise, refine_l1, weights_of
 from scaleplan.laws.additive import Additive
 
 if TYPE_CHECKING:

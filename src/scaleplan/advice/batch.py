@@ -11,13 +11,13 @@ steps and E = E_min (1 + B/B_crit) tokens, where B_crit = E_min/S_min.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
+from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ _LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
 _DAY = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Outside(Record):
     """By what factor a quantity leaves the range a rule was fitted on; ``side`` is ``above`` or ``below``."""
 
     quantity: str
@@ -50,8 +49,7 @@ class Outside:
     side: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleAnswer:
+class RuleAnswer(Record):
     """The learning rate and the batch in tokens by one rule; None where it has none, and ``reason`` why.
 
     ``asked_with`` holds the inputs by the rule's own conventions.
@@ -69,8 +67,7 @@ class RuleAnswer:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Spread(Record):
     """The smallest and the largest answer, and their ratio."""
 
     low: float
@@ -78,8 +75,7 @@ class Spread:
     factor: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
+class Trade(Record):
     """A run with one batch; ``overhead`` is the share of extra tokens, the time is for a known cluster."""
 
     batch_tokens: float
@@ -90,8 +86,7 @@ class Trade:
     days: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Critical:
+class Critical(Record):
     """The trades around one rule's critical batch, the best on the cluster, and the least time of all."""
 
     rule: str
@@ -102,8 +97,7 @@ class Critical:
     floor_days: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
+class Tuned(Record):
     """A batch tuned on fewer tokens, carried to the plan's by published exponents; batches in tokens."""
 
     tokens_from: float
@@ -112,8 +106,7 @@ class Tuned:
     rule: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
+class Advice(Record):
     """Batch and learning rate of a plan by several rules; None where not available."""
 
     schema: ClassVar[str] = "scaleplan/hyperparameters/1"
@@ -139,8 +132,7 @@ class Advice:
         return as_record(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tradeoff:
+class Tradeoff(Record):
     """Steps and tokens of one run as functions of its batch.
 
     ``tokens_min`` is E_min, the tokens in the limit of small batches; ``critical`` is B_crit, the batch in tokens at
@@ -164,8 +156,7 @@ class Tradeoff:
         return self.tokens_min * (1 + batch / self.critical)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(Record):
     """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time.
 
     ``flops_per_second`` is the peak of one accelerator times utilisation; ``gpus`` is None for as many as the batch

@@ -7,7 +7,6 @@ reaches ``L(C) - g``, less ``C``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import UsageError
@@ -16,6 +15,7 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
+from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 from scaleplan.units import parse_integer
 
@@ -33,8 +33,7 @@ _GAIN = 0.01
 _MOST_DOUBLINGS = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Record):
     """The optimal plan at a multiple of the budget, with the gain in loss and the cost of the last doubling.
 
     ``gain_interval`` is at the confidence level of the plan. Units as in a plan.
@@ -52,8 +51,7 @@ class Step:
     extra_cost: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marginal:
+class Marginal(Record):
     """The loss that more compute gains from a budget on; ``steps`` are the budget and its doublings.
 
     ``floor`` is the loss that no compute goes below, None where the law has none; doubling the compute multiplies the

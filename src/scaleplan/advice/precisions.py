@@ -7,7 +7,6 @@ plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.api import optimal, target
@@ -15,6 +14,7 @@ from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
+from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 from scaleplan.units import format_count
 
@@ -33,8 +33,7 @@ _REFERENCES = ("bf16", "fp16")
 _LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionRow:
+class PrecisionRow(Record):
     """The best plan in one precision.
 
     ``speed`` is its rate of FLOP over the reference's; ``advantage`` is the reference compute that its loss would
@@ -55,8 +54,7 @@ class PrecisionRow:
     fp_critical_tokens: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionChoice:
+class PrecisionChoice(Record):
     """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
 
     schema: ClassVar[str] = "scaleplan/precisions/1"

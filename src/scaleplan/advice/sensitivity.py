@@ -7,11 +7,11 @@ be had is the one range without a source; half of the plan's tokens is shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.api import optimal
 from scaleplan.errors import ScaleplanError
+from scaleplan.record import Record
 from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ _WIDE = 0.99
 _NOTHING = 1e-6  # relative: rounding of the solver
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(Record):
     """One end of an assumption's range: what it assumes, and the plan's quantities; None where not comparable."""
 
     assumed: str
@@ -42,8 +41,7 @@ class Scenario:
     cost: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swing:
+class Swing(Record):
     """An assumption, the plan's own case, and the two ends of its range; ``why`` says where the range comes from."""
 
     assumption: str

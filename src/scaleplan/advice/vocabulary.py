@@ -6,12 +6,12 @@ Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.planning.solver import bisect
+from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 from scaleplan.units.format import format_count
 
@@ -42,8 +42,7 @@ _BOUNDS = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9
 _FITTED = {"params": ("model size", 3.3e7, 3e9), "vocabulary": ("vocabulary", 4e3, 9.6e4)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
+class Vocabulary(Record):
     """The best size of the vocabulary by three approaches.
 
     ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from scaleplan.fitting.objective import central_interval, half_width, typical_de
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.planner import Planner
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +44,7 @@ _EVERY_RUN = 1000  # runs up to which each is left out in turn
 _COEFFICIENTS = {"E": "E", "alpha": "alpha", "beta": "beta", "a": "params_exponent", "A": "A", "B": "B"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficient:
+class Coefficient(Record):
     """A fitted number, its standard error, and its percentile interval over the resamples; None without resamples."""
 
     name: str
@@ -53,8 +53,7 @@ class Coefficient:
     interval: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative:
+class Alternative(Record):
     """A simpler form fitted to the same runs; ``aicc_excess`` is its AICc less that of the fit.
 
     Negative: the simpler form explains the runs as well and should be preferred. Differences under 2 are noise.
@@ -66,8 +65,7 @@ class Alternative:
     aicc_excess: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Residuals:
+class Residuals(Record):
     """Residuals in the unit of the objective (log loss, or loss): fitted minus observed.
 
     ``spread`` is the robust standard deviation (1.4826 times the median of |r|); ``inside`` the share within delta
@@ -82,8 +80,7 @@ class Residuals:
     largest: tuple[int, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AdditiveFit:
+class AdditiveFit(Record, eq=False):
     """The additive law fitted to runs, and its diagnosis.
 
     ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``tested``,
@@ -228,8 +225,7 @@ def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]
     return tuple(out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variation:
+class Variation(Record):
     """The fit by another choice; ``params`` and ``loss`` are the optimum's at the target budget."""
 
     name: str

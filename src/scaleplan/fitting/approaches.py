@@ -13,7 +13,6 @@ Use it to look at runs, not to plan.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from scaleplan.fitting.diagnosis import isoflop_budgets
 from scaleplan.fitting.objective import Objective, central_interval
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.allocation import PowerAllocation
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats
@@ -39,8 +39,7 @@ Quantity = Literal["params", "tokens"]
 _LEAST_RUNS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsoflopBudget:
+class IsoflopBudget(Record):
     """The parabola of one budget.
 
     ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its logarithm,
@@ -53,8 +52,7 @@ class IsoflopBudget:
     refused: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Line(Record):
     """ln(quantity) = exponent * ln C + ln(scale)."""
 
     exponent: float
@@ -65,7 +63,6 @@ class _Line:
         return self.scale * flops**self.exponent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredAllocation(_Line):
     """A line through the vertices of the budgets' parabolas.
 
@@ -77,7 +74,6 @@ class MeasuredAllocation(_Line):
     budgets: tuple[IsoflopBudget, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(_Line):
     """A line through the sizes of the best runs, ``rows``, of the compute bins."""
 
@@ -262,8 +258,7 @@ def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approach:
+class Approach(Record):
     """The result of one method, N* = scale * C^exponent, or in ``remark`` why there is none.
 
     ``error`` is the standard error of the exponent where the method gives one; ``params`` is N* at the compute
@@ -330,8 +325,7 @@ def _apart(params: float, reference: float) -> str:
     return f"{params / reference:.3g} times the size that the surface gives"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AllocationFit:
+class AllocationFit(Record, eq=False):
     """N and/or D as powers of the compute; each side with its own fit, None where it was not given."""
 
     law: PowerAllocation

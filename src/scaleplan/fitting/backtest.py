@@ -9,7 +9,6 @@ its relative variance is the resampling variance plus (backtest rms at a compara
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
 from scaleplan.fitting.diagnosis import isoflop_budgets
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,7 @@ _MOST_CUTS = 8
 _ROUNDING = 1e-9  # errors of a fit without noise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Cut:
+class Cut(Record, eq=False):
     """A fit to the runs at or below ``flops``, and its errors on those above.
 
     ``error`` is the relative error (predicted - observed)/observed of each run above, ``factor`` its compute
@@ -54,8 +53,7 @@ class Cut:
     covered: Mask | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
+class Bin(Record):
     """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest)."""
 
     factors: tuple[float, float]
@@ -70,8 +68,7 @@ class Bin:
         return text if self.coverage is None else f"{text}, coverage {round(self.coverage * self.runs)}/{self.runs}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Backtest:
+class Backtest(Record, eq=False):
     """The ladder of cuts, and its errors by factor of extrapolation.
 
     ``inside`` is the root mean square of the relative residuals of the fit to all runs: the error at factor 1.
@@ -213,8 +210,7 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
+class Band(Record):
     """A predicted loss with both kinds of error; ``guess`` when the factor exceeds what was backtested."""
 
     loss: float
@@ -225,8 +221,7 @@ class Band:
     guess: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holdout:
+class Holdout(Record):
     """The largest runs held out, predicted with bands from the smaller ones alone.
 
     ``coverage`` is the share of held-out runs inside the combined band, ``resampling_coverage`` that inside the

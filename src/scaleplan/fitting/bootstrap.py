@@ -14,7 +14,6 @@ estimator close to absolute deviations has skewed, slightly too wide resampling 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
 from scaleplan.fitting.surface_fit import Solution, refit_additive
 from scaleplan.laws.additive import Additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,7 @@ __all__ = ["Bootstrap", "bootstrap", "resample_weights"]
 _LOG_FLOOR = 0.05  # a floor below this share of its estimate in a resample is no quantity for a logarithm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bootstrap:
+class Bootstrap(Record, eq=False):
     """The coefficients of every resample, beside the ``law`` of the unweighted runs.
 
     ``draws`` (R, 5) are ln A, ln B, E, alpha, beta in raw units; ``converged`` (R,) marks refits that ended at a

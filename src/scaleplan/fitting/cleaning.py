@@ -23,6 +23,7 @@ from scaleplan.errors import UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import Finding
 from scaleplan.fitting.table import is_missing, to_number, to_text
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -393,8 +394,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Record):
     """A condition on a column or a role: ``lr <= 1e-3``, ``group = rw``, ``State != crashed``, ``name ~ ^rw_``.
 
     Two numbers are compared as numbers, anything else as text. A row without a value in the column meets ``!=`` and

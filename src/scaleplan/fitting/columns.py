@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.table import to_number, to_numbers, to_text
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -185,8 +186,7 @@ def _forms(name: str) -> Iterator[str]:
 _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnMapping:
+class ColumnMapping(Record):
     """Where the values of one role come from; ``text`` is how the user would write it."""
 
     text: str

@@ -7,7 +7,6 @@ columns as coefficients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from scaleplan.fitting.bootstrap import resample_weights
 from scaleplan.fitting.objective import Objective, central_interval, huber
 from scaleplan.fitting.solvers import minimise, weights_of
 from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +34,7 @@ _STEP, _CURVATURE_STEP = 6e-6, 1e-4  # cube and fourth root of the rounding erro
 _HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than any that does not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurveForm:
+class CurveForm(Record):
     """One form of a curve of one quantity.
 
     ``template`` makes a law from the names of x and y, with coefficients to be replaced; ``logs`` marks the
@@ -181,8 +180,7 @@ CURVES = {
 ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Formula:
+class Formula(Record, eq=False):
     """Predictions (S, n) of coordinates (S, p), the observed values (n,), and the box of the coordinates."""
 
     predict: Callable[[Array], Array]
@@ -192,8 +190,7 @@ class Formula:
     weight: Array | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Descent:
+class _Descent(Record, eq=False):
     """The best minimum; ``ends`` (S, p) and ``end_scores`` (S,) are where all refined starts ended."""
 
     theta: Array
@@ -205,8 +202,7 @@ class _Descent:
     end_scores: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Problem:
+class _Problem(Record, eq=False):
     formula: Formula
     objective: Objective
     weight: Array | None
@@ -297,8 +293,7 @@ def _minimise(problem: _Problem, starts: Array) -> tuple[Array, Mask]:
 _Law = TypeVar("_Law")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FormulaFit(Generic[_Law]):
+class FormulaFit(Record, Generic[_Law], eq=False):
     """A fitted formula with its law, its coefficients, and their values ``draws`` (R, p) in every resample.
 
     ``bounds`` are coefficients that ended on a bound of the search and so are not identified; ``rivals`` are distinct

@@ -8,13 +8,13 @@ absolute deviations, and for Huber's function the density proportional to exp(-h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.fitting.objective import central_interval, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
@@ -54,8 +54,7 @@ _BUDGET_WIDTH = 0.35
 _RUNS_PER_BUDGET, _SHARE_IN_BUDGETS = 4, 0.8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(Record):
     """A reservation about a fit; ``code`` is stable for scripts.
 
     ``unidentified`` means that the split between size and data is not determined: the law must not choose D/N.
@@ -66,8 +65,7 @@ class Flag:
     unidentified: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Information:
+class Information(Record, eq=False):
     """The information matrix of the free coefficients, each column scaled to length one.
 
     ``eigenvalues`` ascend and sum to the number of coefficients; one near zero belongs to a combination of
@@ -207,8 +205,7 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outliers:
+class Outliers(Record, eq=False):
     """Runs far from the fit of the others, by row, and the fit ``without`` all of them; None when there are none.
 
     ``deviations`` are residuals (fitted minus observed) in robust standard deviations of the runs that stay.
@@ -219,8 +216,7 @@ class Outliers:
     without: Solution | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Influence:
+class Influence(Record, eq=False):
     """The change ``shift`` (n, 5) of (ln A, ln B, E, alpha, beta) without each single run."""
 
     rows: Index
@@ -309,8 +305,7 @@ def _huber_deviance(score: float, runs: int, delta: float) -> float:
     return value(0.5 * (low + high))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
+class Design(Record):
     """Ranges (low, high) over the runs, and the shape of the sweep.
 
     ``sizes`` and ``token_counts`` count values that differ by more than 1 %, ``budgets`` those of an IsoFLOP sweep.

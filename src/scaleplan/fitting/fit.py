@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 import numpy as np
@@ -20,6 +19,7 @@ from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.record import Record
 from scaleplan.toml_table import as_mapping
 from scaleplan.units import parse_fraction
 
@@ -123,8 +123,7 @@ def backtest(
     return BacktestResult(runs=read, law=base.law, ladder=ladder, holdout=held, seed=start, samples=count)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BacktestResult:
+class BacktestResult(Record, eq=False):
     """The law fitted to all runs, the ladder of cuts with their errors, and the largest budget held out.
 
     ``holdout`` is None where too few runs remain below the largest budget.

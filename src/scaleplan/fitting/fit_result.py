@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +27,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.planner import Planner
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.presets.reader import preset_of
+from scaleplan.record import Record
 from scaleplan.toml_table import Table, as_mapping, toml_text
 from scaleplan.units import format_count, format_flops, format_number
 from scaleplan.version import __version__
@@ -53,8 +53,7 @@ _NOT_IN_FILE = "not in the file; state it with the law"
 _SURFACE_KEYS = ("flags", "information", "outliers", "influence", "alternatives", "resampling", "backtest")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FitResult:
+class FitResult(Record, eq=False):
     """The result of :func:`scaleplan.fit`.
 
     Attributes
@@ -457,8 +456,7 @@ def _present(value: object) -> object:
     return [_present(item) for item in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitAnswer:
+class FitAnswer(Record):
     """A fit as the command shows it, with the files written and the warnings.
 
     ``report`` adds the checklist and the fit by other choices, ``residuals`` every residual.

@@ -6,7 +6,6 @@ needs only a few runs. The profile grid is the sum of the groups' grids; the ref
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
 from scaleplan.laws.kaplan import KaplanSurface
 from scaleplan.planning.constraints.repetition import worth
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +37,7 @@ _KAPLAN_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
 _KAPLAN_BOUNDS = (1e-3, 4.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GroupedFit:
+class GroupedFit(Record, eq=False):
     """One law for each group, all with the same exponents.
 
     ``aicc_excess`` is the AICc of the shared fit less that of separate fits: negative supports sharing, and None is
@@ -52,8 +51,7 @@ class GroupedFit:
     aicc_excess: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Coupled:
+class _Coupled(Record, eq=False):
     """The sum of the groups' objectives in (alpha, beta, then a, b, E of each group)."""
 
     surface: Surface

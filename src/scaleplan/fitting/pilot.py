@@ -12,7 +12,6 @@ parameter, where a law is trusted least, so the pool is bounded.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import numpy as np
@@ -25,6 +24,7 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
+from scaleplan.record import Record
 from scaleplan.toml_table import as_record
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
@@ -60,8 +60,7 @@ _KINDS = {"params": "params", "tokens": "tokens", "tokens_per_param": "number"}
 _SCHEDULES = ("cosine", "wsd")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardErrors:
+class StandardErrors(Record):
     """Standard errors of ln N* and ln L at the target, and of a in N* ∝ C^a."""
 
     log_params: float
@@ -69,8 +68,7 @@ class StandardErrors:
     exponent: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Target:
+class Target(Record, eq=False):
     """The gradients of ln N* and ln L at the optimum of a budget, and of a: the quantities to determine."""
 
     log_params: Array
@@ -93,8 +91,7 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PilotInformation:
+class PilotInformation(Record, eq=False):
     """The covariance (5, 5) of the coordinates of a law, given runs of relative ``noise``."""
 
     covariance: Array
@@ -134,8 +131,7 @@ def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
     return rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PilotRun:
+class PilotRun(Record):
     """A run to train, ``seeds`` times; ``flops`` is the compute of one, without reuse of a trunk."""
 
     params: float
@@ -144,8 +140,7 @@ class PilotRun:
     seeds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
+class Rival(Record):
     """Another design of the same total compute, for comparison."""
 
     name: str
@@ -155,8 +150,7 @@ class Rival:
     precision: StandardErrors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class Schedule(Record):
     """What several token counts of one size cost together.
 
     With ``cooldown`` None every run is trained from scratch. With a constant rate and a cooldown of the last share
@@ -174,8 +168,7 @@ class Schedule:
         return added
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pool:
+class _Pool(Record, eq=False):
     """The runs that may be bought: a grid of sizes and tokens per parameter; ``size`` numbers the sizes."""
 
     params: Array
@@ -295,8 +288,7 @@ def _grid(low: float, high: float) -> Array:
     return np.asarray(low * _STEP ** np.arange(count), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PilotDesign:
+class PilotDesign(Record):
     """The runs to buy for a target, and other designs of the same compute.
 
     ``law`` is where the guess of the law comes from: a preset's id, or the file of runs it was fitted to. ``flops``

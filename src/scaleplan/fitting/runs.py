@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from scaleplan.errors import UsageError
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +41,7 @@ REASONS: dict[str, str] = {
 """Why a row is dropped or flagged, and what that means."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Record):
     """One row that was dropped or deserves a look: its number in the file, a key of ``REASONS``, the particulars."""
 
     row: int
@@ -49,8 +49,7 @@ class Finding:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Runs:
+class Runs(Record, eq=False):
     """Training runs of the file ``name``, one entry of each array per run, in file order.
 
     Sizes are in raw units, NaN throughout for a size that was not needed and is not in the file; ``unique_tokens``
@@ -112,8 +111,7 @@ class Runs:
         return dict(Counter(finding.reason for finding in self.dropped))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
+class Points(Record, eq=False):
     """Runs that a law is fitted to, one entry each; sizes in any consistent unit.
 
     ``flops`` is the training compute, 6*params*tokens unless given: it orders the runs and is not fitted. ``weight``

@@ -14,7 +14,6 @@ non-negative solution of each three-variable problem is the best feasible one of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Self
@@ -25,6 +24,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective, huber
 from scaleplan.fitting.solvers import minimise, refine_l1, weights_of
 from scaleplan.laws.additive import Additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,8 +58,7 @@ _EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searche
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coordinates:
+class Coordinates(Record):
     """Which of (a, alpha, b, beta, E) are fitted: all, with tied exponents, or with a fixed floor."""
 
     tied: bool = False
@@ -109,8 +108,7 @@ class Coordinates:
         return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Surface:
+class Surface(Record, eq=False):
     """The objective of an additive law and its derivatives, for many resamples of one data set at once.
 
     ``weight`` has a row for each resample, or is None for one row of ones.
@@ -358,8 +356,7 @@ def _least_deviations(surface: Surface, theta: Array) -> Array:
     return full(part)[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Solution:
+class Solution(Record, eq=False):
     """The optimum of one objective on one set of runs.
 
     ``theta`` is (a, alpha, b, beta, E) in centred logs: a = ln A - alpha*centre[0], b = ln B - beta*centre[1];
@@ -389,8 +386,7 @@ class Solution:
         return fit_additive(points, objective=self.objective, tied=form.tied, floor=form.floor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Refits:
+class Refits(Record, eq=False):
     """The optima of many reweighted copies of the same runs: one row each.
 
     ``draws`` (R, 5) are ln A, ln B, E, alpha and beta in raw units; ``at_bound`` (R, 5) marks A, alpha, B, beta and E

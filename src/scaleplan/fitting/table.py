@@ -18,7 +18,6 @@ import json
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -252,8 +252,7 @@ _DELIMITERS = (",", "\t", ";", "|")
 _WHAT = "run file"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawTable:
+class RawTable(Record):
     """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``."""
 
     source: str

@@ -13,12 +13,13 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from scaleplan.errors import FileError, did_you_mean, quote
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from dataclasses import Field
 
-__all__ = ["Result", "Table", "as_mapping", "as_record", "toml_text"]
+__all__ = ["Result", "ResultRecord", "Table", "as_mapping", "as_record", "toml_text"]
 
 _T = TypeVar("_T")
 
@@ -204,6 +205,16 @@ class Result(Protocol):
 def as_record(result: Result) -> dict[str, object]:
     """Return a result as the mapping that ``--json`` prints: its schema, then its fields."""
     return {"schema": result.schema, **{item.name: as_mapping(getattr(result, item.name)) for item in fields(result)}}
+
+
+class ResultRecord(Record):
+    """A record that is a result: it names the schema of its JSON form."""
+
+    schema: ClassVar[str]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the mapping that ``--json`` prints."""
+        return as_record(self)
 
 
 def as_mapping(value: object) -> object:

@@ -18,7 +18,7 @@ from scaleplan.notices import Notice
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
 from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.toml_table import ResultRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,15 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Advice", "Cluster", "Critical", "Outside", "RuleAnswer", "Trade", "Tradeoff", "advise_batch"]
 
-_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""The batches shown, over the critical one."""
-
+_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # the batches shown, over the critical one
 _EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
-
 _LOSS_UNIT = "nats/token"
-
-_LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
-
+_LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
 _DAY = 86_400.0
 
 
@@ -106,7 +101,7 @@ class Tuned(Record):
     rule: str
 
 
-class Advice(Record):
+class Advice(ResultRecord):
     """Batch and learning rate of a plan by several rules; None where not available."""
 
     schema: ClassVar[str] = "scaleplan/hyperparameters/1"
@@ -126,10 +121,6 @@ class Advice(Record):
     gpu: str | None
     gpus: float | None
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 class Tradeoff(Record):

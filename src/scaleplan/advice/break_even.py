@@ -1,4 +1,4 @@
-"""From which inference demand does a smaller, longer-trained model pay? A table of demands at one loss."""
+"""Find the inference demand from which a smaller, longer-trained model pays: plans over demands at one loss."""
 
 from __future__ import annotations
 

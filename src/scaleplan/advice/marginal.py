@@ -1,7 +1,7 @@
-"""What does the next bit of compute buy: the loss gained per doubling, and the price of the next hundredth of a nat.
+"""Value more compute at the margin: the loss gained per doubling, and the price of the next hundredth of a nat.
 
 Along the compute-optimal frontier ``L(C)`` of a law: the gain of a doubling is ``L(C) - L(2C)``, the local exponent
-``-d ln(L - floor) / d ln C`` says how fast it shrinks, and the price of a gain ``g`` is the least compute that
+``-d ln(L - floor) / d ln C`` is how fast it shrinks, and the price of a gain ``g`` is the least compute that
 reaches ``L(C) - g``, less ``C``.
 """
 
@@ -16,7 +16,7 @@ from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.toml_table import ResultRecord
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Marginal", "Step", "marginal"]
 
-_PERCENT = 0.01
-
-_GAIN = 0.01
-
+_PERCENT, _GAIN = 0.01, 0.01
 _MOST_DOUBLINGS = 40
 
 
@@ -51,7 +48,7 @@ class Step(Record):
     extra_cost: float | None
 
 
-class Marginal(Record):
+class Marginal(ResultRecord):
     """The loss that more compute gains from a budget on; ``steps`` are the budget and its doublings.
 
     ``floor`` is the loss that no compute goes below, None where the law has none; doubling the compute multiplies the
@@ -82,10 +79,6 @@ class Marginal(Record):
     currency: str | None
     steps: tuple[Step, ...]
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:

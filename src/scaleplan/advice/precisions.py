@@ -1,4 +1,4 @@
-"""fp8 or bf16 for this cluster? The speed that fewer bits buy, against what they cost in effective parameters.
+"""Choose between precisions such as fp8 and bf16: the speed of fewer bits against their cost in effective size.
 
 The same money or time buys more FLOP at fewer bits (peak times utilisation by precision); with them a parameter is
 worth less (Kumar et al. 2024, :mod:`scaleplan.planning.constraints.precision`). Each precision gets its own best
@@ -15,7 +15,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
 from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.toml_table import ResultRecord
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
 _FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
 
 _REFERENCES = ("bf16", "fp16")
-
 _LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
 
 
@@ -54,7 +53,7 @@ class PrecisionRow(Record):
     fp_critical_tokens: float | None
 
 
-class PrecisionChoice(Record):
+class PrecisionChoice(ResultRecord):
     """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
 
     schema: ClassVar[str] = "scaleplan/precisions/1"
@@ -66,10 +65,6 @@ class PrecisionChoice(Record):
     loss_unit: str
     rows: tuple[PrecisionRow, ...]
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal
@@ -114,8 +109,8 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
 
 def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], list[Notice]]:
     """Return the plan in each precision, and why others have none."""
-    question = {name: value for name, value in words.items() if name != "precision"}
-    first = optimal(data=context, **question)
+    options = {name: value for name, value in words.items() if name != "precision"}
+    first = optimal(data=context, **options)
     assert first.budget.gpu is not None
     if first.loss is None:
         raise UsageError(
@@ -127,7 +122,7 @@ def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], li
         if name not in peaks or (name == "fp16" and "bf16" in peaks):
             continue
         try:
-            plans[name] = optimal(data=context, **question, precision=name, train_bits=bits)
+            plans[name] = optimal(data=context, **options, precision=name, train_bits=bits)
         except UsageError as error:
             left_out.append(Notice(code="left_out", message=f"{name} is left out: {error.message}"))
     return plans, left_out

@@ -1,4 +1,4 @@
-"""Which assumption moves the answer most: the plan again, with each assumption varied over its plausible range.
+"""Find the assumption that moves a plan most: plan again with each one varied over its plausible range.
 
 The ranges have sources: the spread of the published laws, the law's own interval, the factor within which real
 device-hours lie (``utilisation.toml``), and the listed prices of the accelerator (``prices.toml``). How much data can
@@ -26,7 +26,6 @@ QUANTITIES = ("params", "tokens", "loss", "flops", "cost")
 """The quantities of a plan that are compared."""
 
 _WIDE = 0.99
-
 _NOTHING = 1e-6  # relative: rounding of the solver
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.planning.solver import bisect
-from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.toml_table import ResultRecord
 from scaleplan.units.format import format_count
 
 if TYPE_CHECKING:
@@ -42,11 +41,11 @@ _BOUNDS = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9
 _FITTED = {"params": ("model size", 3.3e7, 3e9), "vocabulary": ("vocabulary", 4e3, 9.6e4)}
 
 
-class Vocabulary(Record):
+class Vocabulary(ResultRecord):
     """The best size of the vocabulary by three approaches.
 
     ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the
-    greatest over the least answer.
+    largest over the smallest size.
     """
 
     schema: ClassVar[str] = "scaleplan/vocabulary/1"
@@ -61,10 +60,6 @@ class Vocabulary(Record):
     vocabulary_params: float
     spread: float
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def default_width(params: float) -> float:

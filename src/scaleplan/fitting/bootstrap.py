@@ -157,7 +157,7 @@ def resample_weights(
     clusters: Index | None = None,
     strata: Index | None = None,
 ) -> NDArray[np.uint16]:
-    """Return how often each point is drawn, (samples, count), as integers of two bytes.
+    """Return how often each resample takes each point, (samples, count), as integers of two bytes.
 
     ``clusters`` and ``strata`` are codes from 0; a cluster belongs to the stratum of its first point.
     """

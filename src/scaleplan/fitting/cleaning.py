@@ -1,7 +1,7 @@
 """The cleaning of a file of runs: which rows are measurements that a law can be fitted to, and why others are not.
 
-Each rule in turn takes rows out, with a reason and the particulars. The order matters: what is no run is gone before
-duplicates are looked for, and what is no measurement before a run is compared with its neighbours.
+Each rule in turn takes rows out, with a reason and the particulars. The order matters: rows that are no run are gone
+before duplicates are looked for, and failed runs before a run is compared with its neighbours.
 
 A *cell* is a set of runs whose sizes, tokens and distinct tokens agree within 1.5 %: rounding to three digits
 moves a value by up to 0.5 %, and no sweep varies sizes by as little. The rules on loss are deliberately coarse: a
@@ -44,24 +44,13 @@ __all__ = [
     "repeats",
 ]
 
-_CELL_WIDTH = 0.015
-"""Spread of the logarithm of a size inside a cell."""
-
-_ROUNDING = 0.0051
-"""Largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00."""
-
-_DIVERGED_Z = 8.0
-"""Robust z of the log loss inside its cell above which a run stands apart: eight scaled median deviations."""
-
-_DIVERGED_RATIO = 1.5
-"""Loss over the median of its cell above which a run that stands apart counts as diverged."""
-
+_CELL_WIDTH = 0.015  # spread of the logarithm of a size inside a cell
+_ROUNDING = 0.0051  # largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00
+_DIVERGED_Z = 8.0  # a run of a higher log loss, in scaled median deviations from that of its cell, stands apart
+_DIVERGED_RATIO = 1.5  # a run that stands apart with a higher loss, over the median of its cell, has diverged
 _LEAST_IN_CELL = 4  # with fewer runs a median is no measure of the others
-
-_LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so a smaller spread is luck
-
+_LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so a smaller spread is chance
 _WITNESSES = 3
-
 _MOST_BEATEN = 0.1  # of the runs; beyond, the file mixes tasks or metrics and no single run is to blame
 
 
@@ -234,7 +223,7 @@ def clean(
 ) -> tuple[RowFilter, list[str]]:
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
-    ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` is what is wrong
+    ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
     with rows that hold a text for a number, by position; ``size_columns`` hold a size in any count, written with any
     number of digits; ``conditions`` are the rows that meet each condition of the user. The other keywords are those
     of :func:`scaleplan.fitting.reading.read_runs`.

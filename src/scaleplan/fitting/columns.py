@@ -122,10 +122,7 @@ _NOT_A_LOSS = frozenset(
     }
 )
 
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-_NOT_WORD = re.compile(r"[^a-z0-9]+")
-
+_CAMEL, _NOT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[^a-z0-9]+")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 
 
@@ -135,7 +132,7 @@ def normalised(name: str) -> str:
 
 
 def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> dict[str, int]:
-    """Return the columns whose name says that they play ``role`` with their rank, best first, else in file order."""
+    """Return the columns with a name for ``role`` and their rank, best first, else in file order."""
     ranks = {name: _loss_rank(loss_unit, name) if role == "loss" else _rank(role, name) for name in names}
     known = {name: rank for name, rank in ranks.items() if rank is not None}
     return dict(sorted(known.items(), key=lambda item: item[1]))

@@ -111,7 +111,7 @@ def information(points: Points, solution: Solution) -> Information:
 def diagnose(
     points: Points, solution: Solution, *, design: Design, known: Information, resamples: Bootstrap | None = None
 ) -> tuple[Flag, ...]:
-    """Return what is wrong or weak, gravest first; empty for a fit without reservations."""
+    """Return the reservations about a fit, gravest first."""
     flags = [
         Flag(code=code, message=text, unidentified=True)
         for code, text in _unidentified(design, solution, known).items()
@@ -326,7 +326,7 @@ class Design(Record):
 
     @property
     def one_ray(self) -> bool:
-        """Whether all runs have one D/N, so that size and data terms cannot be told apart."""
+        """Whether all runs have one D/N, so that size and data terms cannot be separated."""
         return self.ratio is not None
 
 

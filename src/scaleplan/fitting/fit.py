@@ -39,7 +39,7 @@ __all__ = ["BacktestResult", "backtest", "fit"]
 
 
 def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
-    """Fit a law to training runs, and say how far to trust it.
+    """Fit a law to training runs, with its errors and reservations.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def backtest(
     progress: Progress | None = None,
     **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
-    """Fit the additive law to the smaller runs, predict the larger ones, and say how well that went.
+    """Fit the additive law to the smaller runs, predict the larger ones, and measure the errors.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class ReadingKeywords(TypedDict, total=False):
 
 
 class ObjectiveKeywords(TypedDict, total=False):
-    """What a fit minimises, and what is kept fixed."""
+    """The objective of a fit, and the coefficients that are kept fixed."""
 
     residual: str
     robust: str

@@ -95,12 +95,12 @@ class FitResult(Record, eq=False):
 
     @property
     def identified(self) -> bool | None:
-        """Whether the law may choose how to split a budget; None for a form that has no such question."""
+        """Whether the law may choose how to split a budget; None for a form without a split."""
         return None if self.diagnosis is None else self.diagnosis.identified
 
     @property
     def status(self) -> str | None:
-        """``identified`` or ``not identified``; None for a form that has no such question."""
+        """``identified`` or ``not identified``; None for a form without a split."""
         return None if self.diagnosis is None else self.diagnosis.status
 
     @property
@@ -110,7 +110,7 @@ class FitResult(Record, eq=False):
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """The coefficients of the law, or what was fitted instead, by name."""
+        """The coefficients of the law, or the values that were fitted instead, by name."""
         if self.law is not None:
             return self.law.coefficients()
         return {value.name: value.value for value in self.values}
@@ -144,7 +144,7 @@ class FitResult(Record, eq=False):
 
     @property
     def preset(self) -> Preset:
-        """The law as a preset, ready for every question of the planner and checked like one from a file.
+        """The law as a preset, ready for every function of the planner and checked like one from a file.
 
         Raises
         ------

@@ -25,7 +25,7 @@ from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.record import Record
-from scaleplan.toml_table import as_record
+from scaleplan.toml_table import ResultRecord
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
@@ -151,7 +151,7 @@ class Rival(Record):
 
 
 class Schedule(Record):
-    """What several token counts of one size cost together.
+    """The cost of several token counts of one size together.
 
     With ``cooldown`` None every run is trained from scratch. With a constant rate and a cooldown of the last share
     c of each branch (WSD), one trunk serves all: (1 - c)*D_max + c*sum(D_i) tokens instead of sum(D_i).
@@ -288,7 +288,7 @@ def _grid(low: float, high: float) -> Array:
     return np.asarray(low * _STEP ** np.arange(count), dtype=np.float64)
 
 
-class PilotDesign(Record):
+class PilotDesign(ResultRecord):
     """The runs to buy for a target, and other designs of the same compute.
 
     ``law`` is where the guess of the law comes from: a preset's id, or the file of runs it was fitted to. ``flops``
@@ -311,10 +311,6 @@ class PilotDesign(Record):
     before: StandardErrors | None
     after: StandardErrors
     rivals: tuple[Rival, ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        return as_record(self)
 
 
 def design(

@@ -6,7 +6,7 @@ an object of runs by name, and one object a line; nested keys become dotted path
 
 Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
 value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
-nobody can retype an export; what cannot be read is reported with its text and never guessed.
+an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import re
 import sys
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,10 @@ _MAX_CELLS = 10_000_000
 """The largest table, rows times columns: a few short lines can claim thousands of columns each."""
 
 _LONGEST = 60  # characters of a number with a unit; anything longer is prose
-
+_DEEPEST = 20  # levels of nesting; trackers write four or five
 _MISSING = frozenset(
     {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
 )
-
 _WRITTEN = re.compile(
     r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
     r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT])?\s*(?:params?|parameters|tokens?|toks?)?"
@@ -53,7 +53,6 @@ _WRITTEN = re.compile(
 )
 
 _SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
-
 _PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
 
 
@@ -122,8 +121,6 @@ def _written(text: str) -> float:
     digits = (match["digits"] or "0").replace(",", "")
     return float(f"{match['sign']}{digits}{match['fraction'] or ''}e{power}")  # as text: 2.81B is 2810000000 exactly
 
-
-_DEEPEST = 20  # levels of nesting; trackers write four or five
 
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
 
@@ -245,7 +242,7 @@ def _kind(value: object) -> str:
 
 
 MAX_BYTES = 32_000_000
-"""The largest input, in bytes: 32 MB hold 300,000 runs, and what is larger is a log of training steps."""
+"""The largest input, in bytes: 32 MB hold 300,000 runs, and a larger file is a log of training steps."""
 
 _DELIMITERS = (",", "\t", ";", "|")
 
@@ -377,13 +374,12 @@ def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
 
 
 def _merged(names: Sequence[str], record: Sequence[str]) -> list[str]:
-    """Return ``top/bottom`` for two header rows, where an empty top cell continues the one before it."""
-    merged = []
-    top = ""
-    for position in range(max(len(names), len(record))):
-        top = (names[position].strip() if position < len(names) else "") or top
-        bottom = record[position].strip() if position < len(record) else ""
-        merged.append(f"{top}/{bottom}" if bottom else top)
+    """Return ``first/second`` for two header rows, where an empty cell of the first continues the one before it."""
+    merged: list[str] = []
+    span = ""
+    for first, second in zip_longest(names, record, fillvalue=""):
+        span = first.strip() or span
+        merged.append(f"{span}/{second.strip()}" if second.strip() else span)
     return merged
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from dataclasses import Field
 
-__all__ = ["Result", "ResultRecord", "Table", "as_mapping", "as_record", "toml_text"]
+__all__ = ["JsonRecord", "Result", "Table", "as_mapping", "as_record", "toml_text"]
 
 _T = TypeVar("_T")
 
@@ -207,7 +207,7 @@ def as_record(result: Result) -> dict[str, object]:
     return {"schema": result.schema, **{item.name: as_mapping(getattr(result, item.name)) for item in fields(result)}}
 
 
-class ResultRecord(Record):
+class JsonRecord(Record):
     """A record that is a result: it names the schema of its JSON form."""
 
     schema: ClassVar[str]

@@ -18,7 +18,7 @@ from scaleplan.notices import Notice
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
 from scaleplan.record import Record
-from scaleplan.toml_table import ResultRecord
+from scaleplan.toml_table import JsonRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class Tuned(Record):
     rule: str
 
 
-class Advice(ResultRecord):
+class Advice(JsonRecord):
     """Batch and learning rate of a plan by several rules; None where not available."""
 
     schema: ClassVar[str] = "scaleplan/hyperparameters/1"

@@ -16,7 +16,7 @@ from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record
-from scaleplan.toml_table import ResultRecord
+from scaleplan.toml_table import JsonRecord
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Step(Record):
     extra_cost: float | None
 
 
-class Marginal(ResultRecord):
+class Marginal(JsonRecord):
     """The loss that more compute gains from a budget on; ``steps`` are the budget and its doublings.
 
     ``floor`` is the loss that no compute goes below, None where the law has none; doubling the compute multiplies the

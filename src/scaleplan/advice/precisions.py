@@ -15,7 +15,7 @@ from scaleplan.notices import Notice
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
 from scaleplan.record import Record
-from scaleplan.toml_table import ResultRecord
+from scaleplan.toml_table import JsonRecord
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class PrecisionRow(Record):
     fp_critical_tokens: float | None
 
 
-class PrecisionChoice(ResultRecord):
+class PrecisionChoice(JsonRecord):
     """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
 
     schema: ClassVar[str] = "scaleplan/precisions/1"

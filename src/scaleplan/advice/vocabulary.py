@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import UsageError
 from scaleplan.notices import Notice
 from scaleplan.planning.solver import bisect
-from scaleplan.toml_table import ResultRecord
+from scaleplan.toml_table import JsonRecord
 from scaleplan.units.format import format_count
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _BOUNDS = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9
 _FITTED = {"params": ("model size", 3.3e7, 3e9), "vocabulary": ("vocabulary", 4e3, 9.6e4)}
 
 
-class Vocabulary(ResultRecord):
+class Vocabulary(JsonRecord):
     """The best size of the vocabulary by three approaches.
 
     ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the

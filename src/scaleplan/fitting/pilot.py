@@ -25,7 +25,7 @@ from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.record import Record
-from scaleplan.toml_table import ResultRecord
+from scaleplan.toml_table import JsonRecord
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
@@ -288,7 +288,7 @@ def _grid(low: float, high: float) -> Array:
     return np.asarray(low * _STEP ** np.arange(count), dtype=np.float64)
 
 
-class PilotDesign(ResultRecord):
+class PilotDesign(JsonRecord):
     """The runs to buy for a target, and other designs of the same compute.
 
     ``law`` is where the guess of the law comes from: a preset's id, or the file of runs it was fitted to. ``flops``

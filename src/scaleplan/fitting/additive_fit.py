@@ -20,7 +20,7 @@ from scaleplan.fitting.diagnosis import (
     isoflop_budgets,
     leave_one_out,
 )
-from scaleplan.fitting.objective import central_interval, half_width, typical_deviation
+from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.planner import Planner
@@ -127,7 +127,7 @@ class AdditiveFit(Record, eq=False):
         variance = max(float(np.mean(centred**2)), 1e-300)
         far = int(np.argmax(np.abs(values)))
         return Residuals(
-            rms=float(np.sqrt(np.mean(values**2))),
+            rms=rms(values),
             spread=typical_deviation(values),
             inside=self.solution.objective.share_inside(values),
             kurtosis=float(np.mean(centred**4)) / variance**2,

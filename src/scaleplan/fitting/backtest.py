@@ -17,6 +17,7 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
 from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
 from scaleplan.record import Record
@@ -132,8 +133,7 @@ def backtest_points(
         if progress is not None:
             progress(done)
     fitted = base.law.loss(points.params, points.tokens)
-    inside = float(np.sqrt(np.mean((fitted / points.loss - 1.0) ** 2)))
-    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=inside, level=level)
+    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=rms(fitted / points.loss - 1.0), level=level)
 
 
 def ladder(points: Points) -> tuple[float, ...]:
@@ -202,7 +202,7 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
             middle=float(np.exp(np.mean(np.log(factor[members])))),
             runs=int(np.count_nonzero(members)),
             bias=float(np.mean(error[members])),
-            rms=float(np.sqrt(np.mean(error[members] ** 2))),
+            rms=rms(error[members]),
             coverage=None if covered is None else float(np.mean(covered[members])),
         )
         for members in inside
@@ -297,7 +297,7 @@ def hold_out(
         rows=tuple(held.rows.tolist()),
         factor=float(np.exp(np.mean(np.log(held.flops / largest)))),
         bias=float(np.mean(error)),
-        rms=float(np.sqrt(np.mean(error**2))),
+        rms=rms(error),
         coverage=float(np.mean(off <= reach)),
         resampling_coverage=float(np.mean(off <= narrow)),
         width=float(np.mean(2.0 * reach)),

@@ -375,12 +375,7 @@ def _compare(
 
 _OPERATORS = re.compile(r"==|!=|<=|>=|=|<|>|~")
 
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 class Condition(Record):

@@ -15,7 +15,7 @@ import numpy as np
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
 from scaleplan.fitting.objective import Objective, central_interval, huber
-from scaleplan.fitting.solvers import minimise, weights_of
+from scaleplan.fitting.solvers import at_bound, minimise, weights_of
 from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
 from scaleplan.record import Record
 
@@ -254,13 +254,12 @@ def descend(formula: Formula, starts: Array, *, objective: Objective, refined: i
     again, ended = _minimise(problem, theta[best : best + 1])
     after = float(objective.score(problem.residuals(again), formula.weight)[0])
     final = again[0] if after < scores[best] else theta[best]
-    width = 1e-9 * (formula.upper - formula.lower)
     return _Descent(
         theta=final,
         score=min(after, float(scores[best])),
         residuals=problem.residuals(final[None])[0],
         converged=bool(ended[0] or converged[best]),
-        at_bound=(final <= formula.lower + width) | (final >= formula.upper - width),
+        at_bound=at_bound(final, formula.lower, formula.upper),
         ends=theta,
         end_scores=scores,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.objective import central_interval, typical_deviation
+from scaleplan.fitting.objective import central_interval, rms, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_additive
 from scaleplan.record import Record
 
@@ -183,7 +183,7 @@ def _noise(solution: Solution, runs: int, coefficients: int) -> float:
     """
     small = math.sqrt(runs / max(runs - coefficients, 1))
     if solution.objective.robust == "none":
-        return small * float(np.sqrt(np.mean(solution.residuals**2)))
+        return small * rms(solution.residuals)
     return small * math.sqrt(math.pi / 2) * typical_deviation(solution.residuals)
 
 

@@ -17,6 +17,7 @@ from scaleplan.fitting.fit_request import (
 )
 from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.record import Record
@@ -165,7 +166,7 @@ def _cut(cut: Cut) -> dict[str, object]:
         "predicted": len(cut.rows),
         "largest_factor": float(np.max(cut.factor)),
         "bias": float(np.mean(cut.error)),
-        "rms": float(np.sqrt(np.mean(cut.error**2))),
+        "rms": rms(cut.error),
         "coverage": None if cut.covered is None else float(np.mean(cut.covered)),
         "coefficients": as_mapping(cut.law.coefficients()),
         "rows": list(cut.rows),

@@ -234,20 +234,14 @@ def _floor(amount: Amount) -> float:
     return number
 
 
-def _as_given(value: object) -> object:
-    return value
-
+_TEXTS = ("params_convention", "tokenizer", "corpus", "id", "title", "source")
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "floor": _floor,
     "delta": parse_positive,
-    "residual": _as_given,
-    "robust": _as_given,
     "tied": bool,
     "form": _form,
-    "method": _as_given,
     "x": _columns,
-    "y": _as_given,
     "samples": parse_whole,
     "seed": parse_whole,
     "jobs": parse_whole,
@@ -255,7 +249,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "target": parse_flops,
     "cluster": bool,
     "base": lambda base: Library().load(base) if isinstance(base, str) else base,
-    **dict.fromkeys(("params_convention", "tokenizer", "corpus", "id", "title", "source"), _as_given),
+    **dict.fromkeys(("residual", "robust", "method", "y", *_TEXTS), lambda value: value),
 }
 """How each keyword is read, in the order in which wrong ones are reported."""
 

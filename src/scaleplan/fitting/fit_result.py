@@ -21,6 +21,7 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
 from scaleplan.notices import Notice
@@ -289,7 +290,7 @@ class FitResult(Record, eq=False):
                 "objective": self.score,
                 "converged": self.converged,
                 "on_bound": list(self.bounds) or None,
-                "rms_residual": self._rms(),
+                "rms_residual": None if self.residuals is None else rms(self.residuals),
                 **({} if self.diagnosis is None else scores(self.diagnosis)),
             },
         }
@@ -301,9 +302,6 @@ class FitResult(Record, eq=False):
             "robust": objective.robust,
             "delta": objective.delta if objective.robust == "huber" else None,
         }
-
-    def _rms(self) -> float | None:
-        return None if self.residuals is None else float(np.sqrt(np.mean(self.residuals**2)))
 
     def to_dict(self, *, report: bool = False, residuals: bool = False) -> dict[str, object]:
         """Return the mapping that ``--json`` prints; what does not apply to the form is None.
@@ -362,7 +360,7 @@ class FitResult(Record, eq=False):
 
     def _residuals(self, *, by_row: bool) -> dict[str, object]:
         assert self.residuals is not None
-        data = {"rms": self._rms(), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
+        data = {"rms": rms(self.residuals), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
         if by_row:
             pairs = zip(self.runs.rows.tolist(), self.residuals.tolist(), strict=True)
             data["by_row"] = [{"row": row, "residual": value} for row, value in pairs]

@@ -18,7 +18,7 @@ from scaleplan.errors import UsageError, quote
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
 
-__all__ = ["Objective", "central_interval", "half_width", "huber", "rounded", "typical_deviation"]
+__all__ = ["Objective", "central_interval", "half_width", "huber", "rms", "rounded", "typical_deviation"]
 
 Residual = Literal["log", "linear"]
 Robust = Literal["huber", "l1", "none"]
@@ -108,6 +108,11 @@ def huber(
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
 _ONE_SIGMA = (0.1587, 0.8413)
+
+
+def rms(values: Array) -> float:
+    """Return the root mean square."""
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def central_interval(draws: Array, level: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Index, Mask
 
-__all__ = ["least_deviations", "minimise", "refine_l1", "weights_of"]
+__all__ = ["at_bound", "least_deviations", "minimise", "refine_l1", "weights_of"]
 
 _MAJORISER_STEPS, _STAGE_STEPS, _LAST_STEPS = 3, 4, 120
 _TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
@@ -41,6 +41,12 @@ class SmoothProblem(Protocol):
         With ``majorise`` the Hessian is the positive one of iteratively reweighted least squares.
         """
         ...
+
+
+def at_bound(theta: Array, lower: Array, upper: Array) -> Mask:
+    """Return which coordinates (..., p) lie on the box, up to rounding."""
+    width = 1e-9 * (upper - lower)
+    return np.asarray((theta <= lower + width) | (theta >= upper - width))
 
 
 def weights_of(index: Index, weight: Array | None) -> Array | None:

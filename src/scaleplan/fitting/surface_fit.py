@@ -22,7 +22,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.solvers import minimise, refine_l1, weights_of
+from scaleplan.fitting.solvers import at_bound, minimise, refine_l1, weights_of
 from scaleplan.laws.additive import Additive
 from scaleplan.record import Record
 
@@ -101,9 +101,7 @@ class Coordinates(Record):
 
     def at_bound(self, full: Array, loss: Array) -> Mask:
         """Return which of full coordinates (R, 5) lie on the box."""
-        free, (lower, upper) = self.free(full), self.bounds(loss)
-        width = 1e-9 * (upper - lower)
-        hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
+        hit = at_bound(self.free(full), *self.bounds(loss)).astype(np.float64)
         out: Mask = (hit @ self.matrix().T) > 0
         return out
 
@@ -442,14 +440,14 @@ def fit_additive(
     best = int(np.argmin(surface.score(theta)))
     optimum = theta[best] if objective.robust != "l1" else _least_deviations(surface, theta[best])
     residuals = surface.residuals(optimum[None])[0]
-    at_bound = coordinates.at_bound(optimum[None], points.loss)[0]
+    stuck = coordinates.at_bound(optimum[None], points.loss)[0]
     return Solution(
         theta=optimum,
         centre=points.centre,
         score=float(objective.score(residuals, points.weight)),
         residuals=residuals,
         converged=bool(converged[best]),
-        bounds=tuple(name for name, hit in zip(_NAMES, at_bound, strict=True) if hit),
+        bounds=tuple(name for name, hit in zip(_NAMES, stuck, strict=True) if hit),
         basins=len(start),
         objective=objective,
         coordinates=coordinates,

@@ -277,18 +277,14 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
 
     ``flops`` is the budget at which their sizes are compared.
     """
-    surface = fit_additive(points, objective=objective)
-    law = surface.law
+    law = fit_additive(points, objective=objective).law
     params = law.best_split(flops / 6)[0]
     remark = f"uses all {len(points)} runs and five coefficients; the reference for the others"
     approaches = [Approach(name="surface", exponent=law.params_exponent, params=params, remark=remark)]
     try:
-        corrected = fit_isoflop(points, law=law, samples=0)
-        plain = fit_isoflop(points, window=None, weighted=False, samples=0)
+        approaches += _parabolas(points, law, flops, params)
     except UsageError as error:
         approaches.append(Approach(name="parabolas", remark=f"not possible: {error.message}"))
-    else:
-        approaches += _parabolas(corrected, plain, flops, params)
     try:
         envelope = fit_envelope(points)
     except UsageError as error:
@@ -301,9 +297,9 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
     return tuple(approaches)
 
 
-def _parabolas(
-    corrected: MeasuredAllocation, plain: MeasuredAllocation, flops: float, params: float
-) -> list[Approach]:
+def _parabolas(points: Points, law: Additive, flops: float, params: float) -> list[Approach]:
+    corrected = fit_isoflop(points, law=law, samples=0)
+    plain = fit_isoflop(points, window=None, weighted=False, samples=0)
     refused = sum(budget.refused is not None for budget in corrected.budgets)
     left = f", {refused} refused" if refused else ""
     size, plain_size = corrected.at(flops), plain.at(flops)

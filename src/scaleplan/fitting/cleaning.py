@@ -15,6 +15,7 @@ import operator
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -224,7 +225,7 @@ def clean(
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
     ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
-    with rows that hold a text for a number, by position; ``size_columns`` hold a size in any count, written with any
+    by position which rows hold a text for a number; ``size_columns`` hold a size in any count, written with any
     number of digits; ``conditions`` are the rows that meet each condition of the user. The other keywords are those
     of :func:`scaleplan.fitting.reading.read_runs`.
     """
@@ -299,20 +300,21 @@ def _value_of(name: str, values: Array) -> Callable[[int], str]:
 
 def _comparable(table: RawTable, *, left_out: Collection[str]) -> list[list[float | str | None]]:
     """Return the columns with numbers by value and the rest as text: exports write one run in two ways."""
-    known: dict[Cell, float | str | None] = {}
-    kept = [position for position, name in enumerate(table.names) if name not in left_out]
-    return [[_value(record[position], known) for record in table.records] for position in kept]
 
-
-def _value(cell: Cell, known: dict[Cell, float | str | None]) -> float | str | None:
-    if not isinstance(cell, str):
-        return None if is_missing(cell) else cell
-    if cell not in known:
+    @cache
+    def read(cell: str) -> float | str | None:
         try:
-            known[cell] = None if is_missing(cell) else to_number(cell)
+            return None if is_missing(cell) else to_number(cell)
         except ValueError:
-            known[cell] = to_text(cell)
-    return known[cell]
+            return to_text(cell)
+
+    def value(cell: Cell) -> float | str | None:
+        if isinstance(cell, str):
+            return read(cell)
+        return None if is_missing(cell) else cell
+
+    kept = [position for position, name in enumerate(table.names) if name not in left_out]
+    return [[value(record[position]) for record in table.records] for position in kept]
 
 
 def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:

@@ -213,7 +213,7 @@ class _Problem(Record, eq=False):
         return np.clip(np.where(np.isfinite(residual), residual, _HUGE), -_HUGE, _HUGE)
 
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
-        """Differences of the residuals give the gradient; second differences their own curvature."""
+        """Return value, gradient and Hessian, with the first and second derivatives of residuals by differences."""
         count, size = theta.shape
         axes = np.eye(size)
         pairs = [(k, l) for k in range(size) for l in range(k, size)] if not majorise else []

@@ -1,4 +1,4 @@
-"""From a file of training runs to checked arrays in raw units.
+"""Read a file of training runs into checked arrays in raw units.
 
 :func:`read_runs` recognises columns, reads numbers as they are written, converts the loss, derives the size that is
 missing, and accounts for every row: it is in the arrays, or in ``dropped`` with a reason.

@@ -329,8 +329,7 @@ def _neighbours(surface: Surface, theta: Array) -> Array:
         for size in (1.0, 2.0)
         for sign in (-1.0, 1.0)
     ]
-    starts = np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss))
-    return coordinates.full(starts)
+    return coordinates.full(np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss)))
 
 
 def _least_deviations(surface: Surface, theta: Array) -> Array:

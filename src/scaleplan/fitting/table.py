@@ -18,6 +18,7 @@ import json
 import re
 import sys
 from collections import Counter
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,16 +92,12 @@ def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
     """Return the numbers of a column, NaN where a cell cannot be read, and the text of such cells by position."""
     numbers = np.full(len(cells), np.nan)
     unreadable: dict[int, str] = {}
-    known: dict[Cell, float] = {}
+    read = cache(to_number)  # of texts alone: True equals 1, which is a number
     for position, cell in enumerate(cells):
         try:
-            number = known[cell] if isinstance(cell, str) and cell in known else to_number(cell)
+            numbers[position] = read(cell) if isinstance(cell, str) else to_number(cell)
         except ValueError:
             unreadable[position] = to_text(cell)
-            continue
-        if isinstance(cell, str):
-            known[cell] = number
-        numbers[position] = number
     return numbers, unreadable
 
 

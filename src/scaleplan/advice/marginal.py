@@ -98,13 +98,13 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     planner = planner.on(plan.budget)
 
     flops = plan.flops
-    steps = [_step(planner, request, flops, doubling) for doubling in range(number + 1)]
+    steps = _steps(planner, request, flops, number)
     start = steps[0]
     law = planner.preset.law
     floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
     reducible = start.loss - (floor or 0.0)
-    above = _loss(planner, flops * (1 + _PERCENT))
-    slope = (_loss(planner, flops * (1 - _PERCENT)) - above) / (2 * _PERCENT)  # -dL/d ln C to second order
+    above = _best(planner, flops * (1 + _PERCENT))[2]
+    slope = (_best(planner, flops * (1 - _PERCENT))[2] - above) / (2 * _PERCENT)  # -dL/d ln C to second order
     hundredth = planner.frontier.least_flops(start.loss - _GAIN)
     extra_cost = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params).cost
     halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
@@ -132,39 +132,40 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     )
 
 
-def _loss(planner: Planner, flops: float) -> float:
-    loss = planner.best(flops)[2]
+def _best(planner: Planner, flops: float) -> tuple[float, float, float]:
+    """Return params, tokens and loss of the optimum; UsageError for a law without a loss."""
+    params, tokens, loss = planner.best(flops)
     if loss is None:
         raise UsageError(
             f"preset '{planner.preset.id}' has no loss to gain: it was fitted to optimal sizes only",
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
-    return loss
+    return params, tokens, loss
 
 
-def _step(planner: Planner, request: Request, flops: float, number: int) -> Step:
-    at = flops * 2.0**number
-    params, tokens, _ = planner.best(at)
-    loss = _loss(planner, at)
-    budget = budget_at(planner, request, at, params)
-    gain = span = extra = None
-    if number:
-        gain = _loss(planner, at / 2) - loss
-        span = _gain_interval(planner, at)
-        before = budget_at(planner, request, at / 2, planner.best(at / 2)[0]).cost
-        extra = None if budget.cost is None or before is None else budget.cost - before
-    return Step(
-        factor=2.0**number,
-        flops=at,
-        params=params,
-        tokens=tokens,
-        loss=loss,
-        gain=gain,
-        gain_interval=span,
-        gpu_hours=budget.gpu_hours,
-        cost=budget.cost,
-        extra_cost=extra,
-    )
+def _steps(planner: Planner, request: Request, flops: float, number: int) -> list[Step]:
+    """Return the budget and its doublings, each compared with the one before."""
+    steps: list[Step] = []
+    for factor in (2.0**doubling for doubling in range(number + 1)):
+        params, tokens, loss = _best(planner, flops * factor)
+        budget = budget_at(planner, request, flops * factor, params)
+        before = steps[-1] if steps else None
+        cost_before = before.cost if before else None
+        steps.append(
+            Step(
+                factor=factor,
+                flops=flops * factor,
+                params=params,
+                tokens=tokens,
+                loss=loss,
+                gain=before.loss - loss if before else None,
+                gain_interval=_gain_interval(planner, flops * factor) if before else None,
+                gpu_hours=budget.gpu_hours,
+                cost=budget.cost,
+                extra_cost=None if budget.cost is None or cost_before is None else budget.cost - cost_before,
+            )
+        )
+    return steps
 
 
 def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None:

@@ -42,7 +42,7 @@ class Bootstrap(Record, eq=False):
 
     ``draws`` (R, 5) are ln A, ln B, E, alpha, beta in raw units; ``converged`` (R,) marks refits that ended at a
     stationary point, the others are kept; ``at_bound`` (R, 5) marks A, alpha, B, beta and E on a bound of the search.
-    ``unit`` is ``"run"`` or ``"cluster"``, whichever was resampled; ``strata`` counts those that kept their size.
+    ``unit`` is what was resampled, ``"run"`` or ``"cluster"``; ``strata`` is how many strata kept their size.
     """
 
     law: Additive

@@ -278,13 +278,12 @@ def _resample(formula: Formula, best: _Descent, weight: Array, *, objective: Obj
 
 
 def _minimise(problem: _Problem, starts: Array) -> tuple[Array, Mask]:
-    spread = 2.0 * float(np.median(np.abs(problem.residuals(starts[:1]))))
     return minimise(
         problem,
         starts,
         lower=problem.formula.lower,
         upper=problem.formula.upper,
-        deltas=problem.objective.continuation(spread),
+        deltas=problem.objective.continuation(problem.residuals(starts[:1])),
         zero=len(problem.formula.observed) * 1e-24,
     )
 

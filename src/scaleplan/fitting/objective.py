@@ -77,14 +77,15 @@ class Objective:
         """Return the share of points in the quadratic part, or None where there is no such part."""
         return float(np.mean(np.abs(residuals) <= self.delta)) if self.robust == "huber" else None
 
-    def continuation(self, spread: float) -> tuple[float, ...]:
-        """Return the deltas to minimise through, from the size of the residuals down to the target.
+    def continuation(self, residuals: Array) -> tuple[float, ...]:
+        """Return the deltas to minimise through, from twice the typical residual at the start down to the target.
 
         Each stage starts where the last ended, so that the kinks of the final objective are met only near its
         optimum. Least squares needs no stages: its delta is infinite.
         """
         if self.robust == "none":
             return (math.inf,)
+        spread = 2.0 * float(np.median(np.abs(residuals)))
         stages = [self.delta if self.robust == "huber" else max(_L1_DELTA * spread, 1e-12)]
         while stages[-1] < spread:
             stages.append(stages[-1] * 4.0)

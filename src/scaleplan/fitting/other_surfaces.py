@@ -105,13 +105,12 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
     start = nodes[:, int(np.argmin(rss.sum(axis=0)))]
     lower, upper = (_joint(bound, len(names)) for bound in Coordinates().bounds(points.loss))
     theta = np.concatenate([start[0, [1, 3]], start[:, [0, 2, 4]].ravel()])
-    spread = 2.0 * float(np.median(np.abs(_residuals(surface, coupled.full(theta), code))))
     ends, converged = minimise(
         coupled,
         theta[None],
         lower=lower,
         upper=upper,
-        deltas=objective.continuation(spread),
+        deltas=objective.continuation(_residuals(surface, coupled.full(theta), code)),
         zero=len(points) * 1e-31,
     )
     full = coupled.full(ends[0])

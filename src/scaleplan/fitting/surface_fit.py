@@ -298,9 +298,8 @@ def _regular(determinant: Array, diagonal: Array) -> Array:
 
 def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, Mask]:
     """Descend from each start, through all stages of delta or the last few."""
-    spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
     lower, upper = surface.coordinates.bounds(surface.loss)
-    deltas = surface.objective.continuation(spread)
+    deltas = surface.objective.continuation(surface.residuals(start[:1]))
     theta, converged = minimise(
         surface,
         surface.coordinates.free(start),

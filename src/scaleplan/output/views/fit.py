@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
+    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit import BacktestResult
     from scaleplan.fitting.fit_result import FitAnswer, FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.fitting.runs import Finding, Runs
-    from scaleplan.fitting.surface_report import Variation
     from scaleplan.laws.additive import Additive
 
     Array = NDArray[float64]

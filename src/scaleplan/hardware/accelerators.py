@@ -87,13 +87,8 @@ class Accelerator:
     def precision(self, asked: str | None = None) -> str:
         """Return the precision whose peak counts: bf16 unless asked otherwise, fp16 where there is no bf16.
 
-        Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there.
-
-        Raises
-        ------
-        UsageError
-            When the device does not support what was asked.
-
+        Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there. Raises
+        UsageError when the device does not support what was asked.
         """
         if asked is None:
             for name in ("bf16", "fp16", "fp32"):
@@ -166,11 +161,7 @@ class Accelerators:
     def get(self, name: str) -> Accelerator:
         """Return the accelerator of this id or alias; case, spaces, dashes and the maker's name do not matter.
 
-        Raises
-        ------
-        UnknownNameError
-            When nothing has that name.
-
+        Raises UnknownNameError when nothing has that name.
         """
         found = self._names.get(_squeeze(name))
         if found is None:

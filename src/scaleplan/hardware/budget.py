@@ -114,11 +114,7 @@ class BudgetRequest(Record):
     def source(self) -> str:
         """Return which form this is: ``flops``, ``gpu_hours``, ``cluster`` or ``cost``.
 
-        Raises
-        ------
-        UsageError
-            For no budget, more than one, one that lacks its accelerator, or a figure that cannot be.
-
+        Raises UsageError for no budget, more than one, one that lacks its accelerator, or a figure that cannot be.
         """
         self._check_figures()
         given = {
@@ -263,11 +259,7 @@ def resolve_budget(
     moe
         Whether the model is a mixture of experts.
 
-    Raises
-    ------
-    UsageError
-        When the request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
-
+    Raises UsageError when the request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
     """
     form = request.source()
     if request.gpu is None:

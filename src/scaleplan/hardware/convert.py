@@ -101,11 +101,7 @@ def convert(
     to
         A quantity that must be part of the result.
 
-    Raises
-    ------
-    UsageError
-        For none or several amounts, and for an amount or ``to`` that what was given does not determine.
-
+    Raises UsageError for none or several amounts, and for an amount or ``to`` that what was given does not determine.
     """
     name, amount = _single(amounts)
     if to is not None and to not in QUANTITIES:

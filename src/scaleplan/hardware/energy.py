@@ -123,11 +123,7 @@ class PowerGrids:
     def get(self, name: str) -> PowerGrid:
         """Return the grid of a code (``FRA``, ``gcp:us-central1``, ``us-central1``) or a name (``France``).
 
-        Raises
-        ------
-        UnknownNameError
-            When nothing has that name.
-
+        Raises UnknownNameError when nothing has that name.
         """
         wanted = name.strip().casefold()
         for grid in self._grids.values():

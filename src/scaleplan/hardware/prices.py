@@ -78,16 +78,10 @@ class Prices:
     def named(self, accelerator: str, name: str) -> Price:
         """Return the price of an accelerator id that ``name`` describes.
 
-        ``name`` is ``default``, a commitment, a class of providers, or both (``"spot"``,
-        ``"reserved-1y hyperscaler"``). Of several matching prices the newest counts, and of one date the cheapest.
-
-        Raises
-        ------
-        UnknownNameError
-            When a word is neither a commitment nor a class of providers.
-        UsageError
-            When this accelerator has no such price.
-
+        ``name`` is ``default``, a commitment, a class of providers, or both (``"spot"``, ``"reserved-1y
+        hyperscaler"``). Of several matching prices the newest counts, and of one date the cheapest. Raises
+        UnknownNameError when a word is neither a commitment nor a class of providers and UsageError when this
+        accelerator has no such price.
         """
         words = name.casefold().replace(",", " ").split()
         known = sorted({word for p in self._listed for word in (p.commitment, p.provider_class)})

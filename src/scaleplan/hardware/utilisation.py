@@ -126,11 +126,7 @@ class UtilisationTable:
     def profile(self, name: str | None) -> tuple[str, float, float]:
         """Return (name, factor on the table's value, goodput) of a profile, the default one for None.
 
-        Raises
-        ------
-        UsageError
-            For an unknown profile.
-
+        Raises UsageError for an unknown profile.
         """
         wanted = DEFAULT_PROFILE if name is None else name.strip().casefold()
         if wanted not in self._profiles:
@@ -151,15 +147,10 @@ class UtilisationTable:
     ) -> Utilisation:
         """Return the default utilisation of training ``params`` (active) on ``gpus`` devices.
 
-        The table's value for the device class, the precision and the size, times 0.65 for a mixture of
-        experts, times 0.965 (below 10B parameters, else 0.985) per doubling of the devices above 128, times
-        the profile's factor. An unknown number of devices counts as one, without a loss of scale.
-
-        Raises
-        ------
-        UsageError
-            When the table has no row for this device and precision, or there is no such profile.
-
+        The table's value for the device class, the precision and the size, times 0.65 for a mixture of experts, times
+        0.965 (below 10B parameters, else 0.985) per doubling of the devices above 128, times the profile's factor. An
+        unknown number of devices counts as one, without a loss of scale. Raises UsageError when the table has no row
+        for this device and precision, or there is no such profile.
         """
         precision = accelerator.precision(precision)
         name, factor, goodput = self.profile(profile)

@@ -26,13 +26,8 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     """Return the configuration and the name to show for it.
 
     ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), or a
-    mapping that was read already.
-
-    Raises
-    ------
-    FileError
-        When it cannot be read, is not a JSON object, has a key twice, or is too large or too deeply nested.
-
+    mapping that was read already. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
+    is too large or too deeply nested.
     """
     if not isinstance(source, str | Path):
         return dict(source), "config"
@@ -150,12 +145,8 @@ class Fields:
     def size(self, name: str, default: int | None = None, *, at_least: int = 1) -> int:
         """Return a whole number by the name of the quantity or of a field.
 
-        Raises
-        ------
-        FileError
-            When it is absent without a default, not a whole number, out of bounds, or stated twice with
-            different values.
-
+        Raises FileError when it is absent without a default, not a whole number, out of bounds, or stated twice with
+        different values.
         """
         keys = [key for key in _spellings(name) if key in self._table]
         if not keys:

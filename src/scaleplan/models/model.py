@@ -77,11 +77,7 @@ class Model:
             ``total``, ``active``, ``non_embedding``, ``total_minus_input_embedding`` or ``flops_per_token``
             (DeepSeek's M: non-embedding FLOP per token with full attention at the model's context).
 
-        Raises
-        ------
-        UsageError
-            For any other convention.
-
+        Raises UsageError for any other convention.
         """
         c = self.counts
         known: dict[str, float] = {
@@ -214,13 +210,8 @@ def read_model(
         Tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT`` (or the model's own, if
         that is shorter) when None.
 
-    Raises
-    ------
-    FileError
-        When the config cannot be read, or fields are missing, malformed or contradictory.
-    UsageError
-        For a context that is not at least 1.
-
+    Raises FileError when the config cannot be read, or fields are missing, malformed or contradictory, and UsageError
+    for a context that is not at least 1.
     """
     data, name = read_config(source)
     nested = text_part(data, name)[0] is not data

@@ -183,13 +183,8 @@ def shape(
     experts, experts_per_token
         For the styles with experts; the style's own when None.
 
-    Raises
-    ------
-    UsageError
-        For a size, style or option out of its domain.
-    UnreachableError
-        When no aligned shape of this style and these options has the size.
-
+    Raises UsageError for a size, style or option out of its domain, and UnreachableError when no aligned shape of
+    this style and these options has the size.
     """
     notes: list[str] = []
     search = _checked(

@@ -269,11 +269,7 @@ class _Published(PublishedShape):
 def published_shapes() -> list[_Published]:
     """Return the shapes of the data file ``shapes.toml``, the bundled and the user's own.
 
-    Raises
-    ------
-    FileError
-        When a file is invalid.
-
+    Raises FileError when a file is invalid.
     """
     shapes = []
     for table in read_data("shapes.toml"):

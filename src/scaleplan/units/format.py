@@ -137,18 +137,11 @@ _UNITS = {
 def exact(kind: str, value: SupportsFloat) -> str:
     """Return the short text that ``parse(kind, text)`` reads back as exactly ``value``.
 
-    Raises
-    ------
-    QuantityError
-        When ``value`` is not a finite number above 0.
-    UnknownNameError
-        When there is no such kind.
+    Raises QuantityError when ``value`` is not a finite number above 0 and UnknownNameError when there is no such
+    kind.
 
-    Examples
-    --------
     >>> exact("params", 70e9), exact("flops", 1e21), exact("seconds", 129600)
     ('70B', '1e21 FLOP', '129600 s')
-
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of quantity", kind, KINDS)

@@ -180,15 +180,7 @@ def find_layout(
     fixed = fixed or FixedLayout()
     for states in (fixed.states,) if fixed.states else _FALLBACKS:
         for sequences in (step, max(step, gpus)):  # a larger step only where the wanted one feeds too few devices
-            search = _LayoutSearch(
-                model=architecture,
-                gpus=gpus,
-                memory_bytes=memory_bytes,
-                linked=linked,
-                sequence=sequence,
-                sequences=sequences,
-                fixed=fixed,
-            )
+            search = _LayoutSearch(architecture, gpus, memory_bytes, linked, sequence, sequences, fixed)
             found = search.first(states)
             if found is not None:
                 return found
@@ -199,7 +191,7 @@ def find_layout(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _LayoutSearch:
     """A model, the devices that train it, the length and number of the sequences of a step, and what is fixed."""
 

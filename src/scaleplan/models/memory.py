@@ -84,10 +84,7 @@ class States:
         return self.weights + self.gradients + self.optimizer
 
     def shared(self, stage: int, devices: float) -> tuple[float, float, float]:
-        """Return the bytes of weights, gradients and optimizer states per parameter on each of some devices.
-
-        Raises UsageError for a stage that is not 0, 1, 2 or 3.
-        """
+        """Return the bytes of weights, gradients and optimizer states a parameter on each device at a ZeRO stage."""
         if stage not in {0, 1, 2, 3}:
             raise UsageError(f"there is no ZeRO stage {stage}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
         return (
@@ -216,7 +213,7 @@ class Parallel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What each device does in a step."""
+    """The work of each device in a step."""
 
     sequence: int
     """Tokens of a sequence."""
@@ -262,10 +259,7 @@ class Memory:
 
 
 def training_memory(architecture: Architecture, training: Training, parallel: Parallel) -> Memory:
-    """Return the memory of the fullest device in training.
-
-    Raises UsageError when the parallelism does not suit the model.
-    """
+    """Return the memory of the fullest device in training; raises UsageError for parallelism that does not suit it."""
     _check(architecture, parallel)
     stages = [_stage(architecture, training, parallel, last=False)]
     if parallel.pipeline > 1:

@@ -30,10 +30,7 @@ Amount = str | float
 
 
 def whole(amount: Amount | None, *, what: str) -> int | None:
-    """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None.
-
-    Raises UsageError for a number that is not whole.
-    """
+    """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None; raises UsageError for others."""
     if amount is None:
         return None
     if what != "context":

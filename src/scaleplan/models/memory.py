@@ -259,7 +259,7 @@ class Memory:
 
 
 def training_memory(architecture: Architecture, training: Training, parallel: Parallel) -> Memory:
-    """Return the memory of the fullest device in training; raises UsageError for parallelism that does not suit it."""
+    """Return the memory of the fullest device in training; raises UsageError for unsuitable parallelism."""
     _check(architecture, parallel)
     stages = [_stage(architecture, training, parallel, last=False)]
     if parallel.pipeline > 1:

@@ -1,6 +1,6 @@
-"""Answer questions about a model in the options of the command line: its counts, a shape of a size, its memory.
+"""The public functions about a model: its counts, a shape of a size, its memory.
 
-The functions are the Python API; amounts are texts or numbers.
+They are called by the command line and from Python; amounts are texts or numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plan must keep to: ``params <= 70B``, ``1B <= params <= 7B``, ``loss@90% <= 2.0``.
+"""Limits that a plan must keep: ``params <= 70B``, ``1B <= params <= 7B``, ``loss@90% <= 2.0``.
 
 A limit compares one named quantity with an amount of its kind. Which names exist is a table of the caller,
 name to kind; the grammar is the same on the command line and in files.

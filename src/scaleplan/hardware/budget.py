@@ -59,11 +59,7 @@ class BudgetRequest(Record):
         "hardware", "fraction", metavar="F", help="Share of the paid time that trains.", setting=True
     )
     precision: str | None = option(
-        "hardware",
-        "text",
-        metavar="NAME",
-        help="Precision of the matrix products: bf16, fp16, fp8, …",
-        setting=True,
+        "hardware", "text", metavar="NAME", help="Precision of the matrix products: bf16, fp16, fp8, …", setting=True
     )
     profile: str | None = option(
         "hardware",

@@ -92,7 +92,7 @@ def option(
 
 
 class Result:
-    """A dataclass with a JSON form: its schema, then its fields."""
+    """A dataclass with a JSON form: its schema, then its fields but those with ``metadata={"json": False}``."""
 
     __slots__ = ()
 
@@ -103,7 +103,8 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        shown = (item.name for item in fields(self) if item.metadata.get("json", True))
+        return {"schema": self.schema, **{name: as_mapping(getattr(self, name)) for name in shown}}
 
 
 def as_mapping(value: object) -> object:

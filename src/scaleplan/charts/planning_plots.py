@@ -305,11 +305,7 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
 
 
 def money_chart(
-    planner: Planner,
-    budgets: Sequence[float],
-    *,
-    at: float,
-    price: Callable[[float, float], float] | None = None,
+    planner: Planner, budgets: Sequence[float], *, at: float, price: Callable[[float, float], float] | None = None
 ) -> Chart:
     """Return the loss against what it costs, and what the next percent costs.
 

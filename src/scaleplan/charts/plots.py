@@ -153,10 +153,7 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
         y=Axis(label="fitted over observed loss, minus 1", kind="percent", scale="linear"),
         series=(
             Series(
-                label="runs",
-                x=tuple(points.flops[order].tolist()),
-                y=tuple(wrong[order].tolist()),
-                style="points",
+                label="runs", x=tuple(points.flops[order].tolist()), y=tuple(wrong[order].tolist()), style="points"
             ),
         ),
         marks=(Mark(x=float(points.flops[far]), y=float(wrong[far]), label=f"row {int(points.rows[far])}", tone=1),),

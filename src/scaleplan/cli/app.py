@@ -113,8 +113,7 @@ def _root() -> Any:  # noqa: ANN401
 
     @app.callback(epilog=_EPILOG)
     def scaleplan(
-        *,
-        version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit."),
+        *, version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit.")
     ) -> None:
         """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
 

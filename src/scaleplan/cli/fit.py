@@ -179,10 +179,7 @@ def _require_path(output: str | None, law: LawFormOptions) -> None:
     require_writable(path)
 
 
-@command(
-    APPS["backtest"],
-    examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"],
-)
+@command(APPS["backtest"], examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"])
 def backtest(
     reading: ReadingOptions,
     objective: ObjectiveOptions,
@@ -229,8 +226,7 @@ def design(
         typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
     ] = None,
     noise: Annotated[
-        str | None,
-        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
+        str | None, typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs.")
     ] = None,
     seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
     schedule: Annotated[

@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from scaleplan.output.ci import Judgement
 
 __all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of an answer: what, how much, its interval and its unit, all written for people.
-
-    A fact whose value is ``prose`` and not an amount is set to the left.
-    """
+    """One line of an answer, as text: its label, value, interval and unit; ``prose`` is set to the left."""
 
     label: str
     value: str
@@ -34,39 +31,38 @@ class Fact:
     prose: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReportTable:
     """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    text: frozenset[str] = frozenset()
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A result for people: a headline, facts and a table, then remarks about where it comes from.
+    """A result as text, which every format to be read renders: a title, facts and a table, then remarks.
 
-    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, for what is
-    a list by nature, and so does a ``drawing``, whose lines belong together; a report without a title has no
-    headline.
+    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, and so does a
+    ``drawing``, whose lines belong together.
     """
 
     title: str = ""
-    lines: tuple[str, ...] = ()
-    drawing: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    lines: Sequence[str] = ()
+    drawing: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
     level: str = ""
     grid: ReportTable | None = None
-    remarks: tuple[str, ...] = ()
-    sections: tuple[Report, ...] = ()
+    remarks: Sequence[str] = ()
+    sections: Sequence[Report] = ()
 
 
 class View(NamedTuple):
     """How a result is shown, each part as ``"module:function"`` below this package.
 
-    ``report`` makes the report that people read. ``rows`` names the attribute whose items are the rows of a table;
-    the result itself is the only row by default. ``judgements`` makes what CI services show of a result that judges.
+    ``report`` makes the report, ``judgements`` what CI services show of a result that judges. ``rows`` names the
+    attribute whose items are the rows of a table; the result itself is the only row by default.
     """
 
     report: str
@@ -121,7 +117,7 @@ class Rendering:
         self.judges = view.judgements is not None
 
     def report(self) -> Report:
-        """Return the report that people read."""
+        """Return the report of the result."""
         found: Report = _load(self._view.report)(self._result)
         return found
 

@@ -93,12 +93,7 @@ def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
     from textwrap import wrap
 
     yield from wrap(
-        safe,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
+        safe, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -116,9 +116,7 @@ def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str |
                     f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
                 ) from None
             runs[run.name] = State(
-                values=measures(estimate),
-                preset=estimate.plan.preset,
-                places=sources(estimate, "flops"),
+                values=measures(estimate), preset=estimate.plan.preset, places=sources(estimate, "flops")
             )
     return Snapshot(label=label or ", ".join(names), runs=runs)
 

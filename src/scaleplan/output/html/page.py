@@ -34,7 +34,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.advice.sensitivity import Scenario, Swing
     from scaleplan.charts.chart import Chart
@@ -123,11 +123,7 @@ def _exact_value(value: float | str, text: str, *, key: str | None = None) -> Ma
 
 
 def _table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    words: frozenset[str] = frozenset(),
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: Collection[str] = ()
 ) -> Markup:
     """Return a table whose first column names its rows; columns in ``words`` are text and not numbers."""
 
@@ -215,7 +211,7 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
         f"What moves the {label}, {show(own)} as planned",
         ("assumption", "one end", "other end"),
         rows,
-        words=frozenset({"one end", "other end"}),
+        words={"one end", "other end"},
     )
 
 
@@ -384,7 +380,7 @@ def _chart_table(chart: Chart) -> Markup:
                 )
             )
     columns = ("series", chart.x.label, chart.y.label, *(("low", "high") if bands else ()), "kind")
-    return _table(f"{chart.title}: values", columns, rows, words=frozenset({"kind"}))
+    return _table(f"{chart.title}: values", columns, rows, words={"kind"})
 
 
 def _laws(subject: Subject) -> list[Markup]:
@@ -425,7 +421,7 @@ def _values(subject: Subject) -> list[Markup]:
         element(
             "details",
             element("summary", "The plan, every key and digit"),
-            _table("The plan as its JSON has it", ("key", "value"), rows, words=frozenset({"value"})),
+            _table("The plan as its JSON has it", ("key", "value"), rows, words={"value"}),
         )
     ]
 

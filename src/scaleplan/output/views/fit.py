@@ -61,14 +61,14 @@ def fit_report(answer: FitAnswer) -> Report:
     if answer.residuals:
         sections += _residuals(fitted)
     if answer.written:
-        sections.append(Report(lines=tuple(_written(fitted, answer.written))))
+        sections.append(Report(lines=[*_written(fitted, answer.written)]))
     has_intervals = any(value.interval for value in fitted.values)
     return Report(
         title=_title(fitted),
         facts=_facts(fitted),
         level=format_fraction(fitted.request.level) if has_intervals else "",
-        remarks=tuple(_remarks(fitted)),
-        sections=tuple(sections),
+        remarks=[*_remarks(fitted)],
+        sections=sections,
     )
 
 
@@ -77,7 +77,7 @@ def _reading(runs: Runs) -> Report | None:
     lines = [*runs.notes]
     for verb, findings in (("dropped", runs.dropped), ("flagged, and used", runs.flagged)):
         lines += [f"{verb}: {line}" for line in _by_reason(findings)]
-    return Report(title=f"{runs.name}: {len(runs)} runs used", remarks=tuple(lines)) if lines else None
+    return Report(title=f"{runs.name}: {len(runs)} runs used", remarks=lines) if lines else None
 
 
 def _written(fitted: FitResult, places: Sequence[Path]) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _fact(known: Coefficient, label: str, unit: str) -> Fact:
         precise = error < _VAGUE * abs(value) or value == 0
         text = " ± ".join(rounded(value, error) if precise else (f"{value:.2g}", f"{error:.1g}"))
     low, high = ("", "") if known.interval is None else (f"{end:.4g}" for end in known.interval)
-    return Fact(label=label, value=text, low=low, high=high, unit=unit if known.name == "E" else "")
+    return Fact(label, text, low=low, high=high, unit=unit if known.name == "E" else "")
 
 
 def _remarks(fitted: FitResult) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _sections(fitted: FitResult) -> Iterator[Report]:
         if tested is not None and tested.bins:
             yield Report(
                 title="backtest: fitted to the smaller runs, the larger ones predicted",
-                lines=tuple(f"  {line}" for line in tested.bins),
+                lines=[f"  {line}" for line in tested.bins],
             )
         single = tuple(_single_runs(found))
         if single:
@@ -170,7 +170,7 @@ def _coverage(found: AdditiveFit) -> Report:
     lines = []
     for label, (low, high), written, more in spans:
         lines.append(f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}")
-    return Report(title="the runs cover", lines=tuple(lines))
+    return Report(title="the runs cover", lines=lines)
 
 
 def _single_runs(found: AdditiveFit) -> Iterator[str]:
@@ -213,7 +213,7 @@ def _alternatives(found: AdditiveFit) -> Report:
     )
     return Report(
         title="simpler forms",
-        grid=ReportTable(columns=("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text=frozenset({"form"})),
+        grid=ReportTable(("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text={"form"}),
         remarks=(verdict,),
     )
 
@@ -230,8 +230,8 @@ def _approaches(approaches: Sequence[Approach]) -> Report:
     )
     return Report(
         title="the three approaches to N* ∝ C^a",
-        grid=ReportTable(columns=("approach", "a", "error", "N* at target"), rows=rows, text=frozenset({"approach"})),
-        remarks=tuple(f"{item.name}: {item.remark}" for item in approaches),
+        grid=ReportTable(("approach", "a", "error", "N* at target"), rows=rows, text={"approach"}),
+        remarks=[f"{item.name}: {item.remark}" for item in approaches],
     )
 
 
@@ -262,12 +262,12 @@ def backtest_report(tested: BacktestResult) -> Report:
         for cut in ladder.cuts
     )
     columns = ("fitted up to", "runs", "predicted", "bias", "rms", "E", "alpha", "beta")
-    sections = [Report(title="cuts", grid=ReportTable(columns=columns, rows=rows))]
+    sections = [Report(title="cuts", grid=ReportTable(columns, rows=rows))]
     reading = _reading(tested.runs)
     return Report(
         title=f"{tested.runs.name}: fitted to the smaller of {len(tested.runs)} runs, the larger ones predicted",
-        lines=tuple(f"  {item}" for item in ladder.bins),
-        remarks=tuple(_remarks_backtest(tested)),
+        lines=[f"  {item}" for item in ladder.bins],
+        remarks=[*_remarks_backtest(tested)],
         sections=tuple(sections if reading is None else [*sections, reading]),
     )
 
@@ -294,7 +294,7 @@ def _remarks_backtest(tested: BacktestResult) -> Iterator[str]:
 
 def _checklist(fitted: FitResult) -> list[Report]:
     """Return the checklist, and the table of variations where the form has one."""
-    facts = tuple(Fact(label=item, value=text, prose=True) for item, text in fitted.checklist())
+    facts = tuple(Fact(item, text, prose=True) for item, text in fitted.checklist())
     reports = [Report(title="to repeat this fit", facts=facts)]
     found = fitted.variations()
     if found:
@@ -307,11 +307,7 @@ def _checklist(fitted: FitResult) -> list[Report]:
         reports.append(
             Report(
                 title=f"by other choices, at {format_flops(flops)}",
-                grid=ReportTable(
-                    columns=("choice", "E", "alpha", "beta", "parameters", "loss"),
-                    rows=rows,
-                    text=frozenset({"choice"}),
-                ),
+                grid=ReportTable(("choice", "E", "alpha", "beta", "parameters", "loss"), rows=rows, text={"choice"}),
             )
         )
     return reports
@@ -341,12 +337,12 @@ def design_report(design: PilotDesign) -> Report:
     return Report(
         title=f"{count} pilot runs for {format_flops(design.spent)}, to know the optimum of "
         f"{format_flops(design.target)}",
-        grid=ReportTable(columns=("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
+        grid=ReportTable(("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
         sections=(
             Report(
                 title="predicted standard errors at the target, each design for the same compute",
-                grid=ReportTable(columns=columns, rows=tuple(compared), text=frozenset({"design"})),
-                remarks=tuple(_remarks_design(design)),
+                grid=ReportTable(columns, rows=compared, text={"design"}),
+                remarks=[*_remarks_design(design)],
             ),
         ),
     )

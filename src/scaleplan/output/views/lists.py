@@ -51,11 +51,7 @@ def presets_report(result: PresetList) -> Report:
     )
     return Report(
         title=f"{len(rows)} scaling laws",
-        grid=ReportTable(
-            columns=columns,
-            rows=rows,
-            text=frozenset(columns),
-        ),
+        grid=ReportTable(columns, rows=rows, text=columns),
         remarks=(
             "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
         ),
@@ -69,7 +65,7 @@ def validation_report(result: Validation) -> Report:
     )
     columns = ("file", "verdict", "id or problem")
     title = f"{len(rows)} files, {result.invalid} invalid"
-    return Report(title=title, grid=ReportTable(columns=columns, rows=rows, text=frozenset(columns)))
+    return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
 
 
 def paths_report(result: PresetPaths) -> Report:
@@ -78,7 +74,7 @@ def paths_report(result: PresetPaths) -> Report:
 
 
 def preset_report(preset: PresetSummary) -> Report:
-    """Return everything a person should know of one law."""
+    """Return one law in full: source, formula, coefficients, conventions, range and notes."""
     entries = {
         "source": preset.source,
         "status": preset.status,
@@ -96,14 +92,14 @@ def preset_report(preset: PresetSummary) -> Report:
             written = format_count if name in ("params", "tokens") else format_number
             entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
-    facts = (Fact(label=label, value=value, prose=True) for label, value in entries.items())
+    facts = [Fact(label, value, prose=True) for label, value in entries.items()]
     remarks = [*preset.notes]
     if preset.refusal is not None:
         remarks.insert(0, f"does not choose a model size: {preset.refusal}")
     if preset.aliases:
         remarks.append(f"also known as {', '.join(preset.aliases)}")
     remarks.append(preset.origin)
-    return Report(title=f"{preset.id}: {preset.title}", facts=tuple(facts), remarks=tuple(remarks))
+    return Report(title=f"{preset.id}: {preset.title}", facts=facts, remarks=remarks)
 
 
 _SHOWN = ("bf16", "fp16", "fp8")
@@ -123,9 +119,7 @@ def gpus_report(result: AcceleratorList) -> Report:
     ]
     return Report(
         title=f"{len(rows)} accelerators, dense TFLOP/s with fp32 accumulation",
-        grid=ReportTable(
-            columns=("id", "year", "memory", *_SHOWN, "price"), rows=tuple(rows), text=frozenset({"id"})
-        ),
+        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price"), rows=rows, text={"id"}),
         remarks=("'scaleplan gpus show ID' says where the figures come from; prices are dated defaults",),
     )
 
@@ -135,17 +129,17 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     catalogue = Prices()
     prices, default = catalogue.listed(gpu.id), catalogue.default(gpu.id)
     facts = [
-        Fact(label="memory", value=format_gigabytes(gpu.memory_bytes / 1e9)),
-        Fact(label="memory bandwidth", value=format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
-        Fact(label="design power", value=format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
-        *(Fact(label=f"peak {name}", value=_tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
+        Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9)),
+        Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
+        Fact("design power", format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
+        *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
     ]
     if gpu.link_bandwidth is not None:
-        facts.append(Fact(label=gpu.link, value=format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
+        facts.append(Fact(gpu.link, format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
     if gpu.default_usd_per_hour is not None:
         dated = default is not None and default.usd_per_hour == gpu.default_usd_per_hour
         date = default.date if default is not None and dated else ""
-        facts.append(Fact(label="default price", value=format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
+        facts.append(Fact("default price", format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
     remarks = [gpu.note] if gpu.note else []
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
     if gpu.aliases:
@@ -163,9 +157,9 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
             )
             for p in prices
         )
-        grid = ReportTable(columns=columns, rows=rows, text=frozenset(columns) - {"price"})
+        grid = ReportTable(columns, rows=rows, text={*columns} - {"price"})
     title = f"{gpu.id}: {gpu.name}, {gpu.vendor} {gpu.year}"
-    return Report(title=title, facts=tuple(facts), grid=grid, remarks=tuple(remarks))
+    return Report(title=title, facts=facts, grid=grid, remarks=remarks)
 
 
 def _tera(rate: float | None) -> str:
@@ -186,11 +180,7 @@ def evaluation_report(result: Evaluation) -> Report:
     if interval is not None and interval.value[0] < interval.value[1]:
         low, high = (_written(result.quantity, end) for end in interval.value)
     fact = Fact(
-        label=_words(result.quantity),
-        value=_written(result.quantity, result.value),
-        low=low,
-        high=high,
-        unit=result.unit or "",
+        _words(result.quantity), _written(result.quantity, result.value), low=low, high=high, unit=result.unit or ""
     )
     named = {*result.inputs, result.quantity}
     remarks = [result.formula]
@@ -204,7 +194,7 @@ def evaluation_report(result: Evaluation) -> Report:
         title=f"{result.preset} at {inputs}",
         facts=(fact,),
         level=format_fraction(interval.level) if interval else "",
-        remarks=tuple(remarks),
+        remarks=remarks,
     )
 
 

@@ -1,13 +1,4 @@
-"""A plan, or several, for people: the answer first, its uncertainty beside it, where it comes from below.
-
-The run of a plan for people: architecture, layout, schedule and bill, below the plan itself.
-
-A conversion for people: one amount of compute in every unit that is determined.
-
-What more compute buys, for people: the next doubling, the next percent, and how the returns diminish.
-
-The table of inference demands for people.
-"""
+"""Reports of plans: one plan, several budgets, laws side by side, inference demands, marginal gains, a conversion."""
 
 from __future__ import annotations
 
@@ -50,7 +41,7 @@ __all__ = [
 ]
 
 _ROUNDING = 1e-9
-"""A compute overhead below this is the digits of an inverse, and is not told."""
+"""A compute overhead below this is rounding of an inverse, and is not shown."""
 
 _SIZES = {
     "total": "parameters",
@@ -82,17 +73,17 @@ def format_loss(value: float) -> str:
 
 def plan_report(plan: Plan) -> Report:
     """Return the report of one plan, with the sections of its run where it has one."""
-    sure = plan.interval
+    interval = plan.interval
     size = size_label(plan.params_convention)
     facts = [
-        _fact(size, plan.params, sure.params if sure else None, format_count),
-        _fact("tokens", plan.tokens, sure.tokens if sure else None, format_count),
+        _fact(size, plan.params, interval.params if interval else None, format_count),
+        _fact("tokens", plan.tokens, interval.tokens if interval else None, format_count),
     ]
     if plan.tokens_per_param is not None:
-        ratios = sure.tokens_per_param if sure else None
+        ratios = interval.tokens_per_param if interval else None
         facts.append(_fact("tokens/param", plan.tokens_per_param, ratios, format_number))
     if plan.loss is not None:
-        facts.append(_fact("loss", plan.loss, sure.loss if sure else None, format_loss, unit=plan.loss_unit))
+        facts.append(_fact("loss", plan.loss, interval.loss if interval else None, format_loss, unit=plan.loss_unit))
     facts += [
         _fact(key.label, value, None, _WRITTEN[key.kind])
         for key in constraint_keys()
@@ -107,25 +98,20 @@ def plan_report(plan: Plan) -> Report:
         sections = tuple(run_sections(plan.blueprint, plan.budget))
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
-        facts=tuple(facts),
-        level=format_fraction(sure.level) if sure else "",
-        remarks=tuple(_remarks(plan)),
+        facts=facts,
+        level=format_fraction(interval.level) if interval else "",
+        remarks=[*_remarks(plan)],
         sections=sections,
     )
 
 
 def _fact(
-    label: str,
-    value: float,
-    interval: tuple[float, float] | None,
-    written: Callable[[float], str],
-    *,
-    unit: str = "",
+    label: str, value: float, interval: tuple[float, float] | None, written: Callable[[float], str], *, unit: str = ""
 ) -> Fact:
     low, high = ("", "")
     if interval is not None and interval[0] < interval[1]:
         low, high = written(interval[0]), written(interval[1])
-    return Fact(label=label, value=written(value), low=low, high=high, unit=unit)
+    return Fact(label, written(value), low=low, high=high, unit=unit)
 
 
 def _remarks(plan: Plan) -> Iterator[str]:
@@ -157,7 +143,7 @@ def _remarks(plan: Plan) -> Iterator[str]:
 
 
 def _constrained(plan: Plan) -> Iterator[str]:
-    """Say what the constraints and the limits of a plan do to it."""
+    """Yield the effects of the constraints and the limits of a plan."""
     for entry in entries():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
@@ -221,9 +207,7 @@ def plans_report(plans: Sequence[Plan], *, title: str) -> Report:
     return Report(
         title=title,
         grid=ReportTable(
-            columns=tuple(names[i] for i in keep),
-            rows=tuple(tuple(row[i] for i in keep) for row in rows),
-            text=frozenset({"preset"}),
+            tuple(names[i] for i in keep), rows=[tuple(row[i] for i in keep) for row in rows], text={"preset"}
         ),
     )
 
@@ -255,9 +239,7 @@ def comparison_report(comparison: Plans) -> Report:
     return Report(
         title=" – ".join(format_flops(value) for value in flops[:: max(1, len(flops) - 1)]),
         grid=ReportTable(
-            columns=("law", convention, "own count", "which", "tokens", "loss", "in"),
-            rows=tuple(rows),
-            text=frozenset({"law", "which", "in"}),
+            ("law", convention, "own count", "which", "tokens", "loss", "in"), rows=rows, text={"law", "which", "in"}
         ),
         remarks=(
             f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
@@ -268,15 +250,15 @@ def comparison_report(comparison: Plans) -> Report:
 
 def conversion_report(result: Conversion) -> Report:
     """Return the amounts, and below them what they rest on."""
-    amounts = {
-        "compute": format_flops(result.flops, digits=4),
-        "": format_pf_days(result.flops),
-        "accelerator-hours": None if result.gpu_hours is None else format_hours(result.gpu_hours),
-        "wall clock": None if result.days is None else f"{format_number(result.days)} days",
-        "money": None if result.cost is None else format_usd(result.cost),
-        "energy": None if result.energy_kwh is None else format_kwh(result.energy_kwh),
-        "carbon": None if result.carbon_kg is None else format_kilograms(result.carbon_kg),
-    }
+    amounts: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
+        ("compute", result.flops, lambda flops: format_flops(flops, digits=4)),
+        ("", result.flops, format_pf_days),
+        ("accelerator-hours", result.gpu_hours, format_hours),
+        ("wall clock", result.days, lambda days: f"{format_number(days)} days"),
+        ("money", result.cost, format_usd),
+        ("energy", result.energy_kwh, format_kwh),
+        ("carbon", result.carbon_kg, format_kilograms),
+    )
     remarks = []
     if result.peak_flops_per_s is not None and result.utilisation is not None:
         devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
@@ -293,8 +275,8 @@ def conversion_report(result: Conversion) -> Report:
         )
     return Report(
         title=format_flops(result.flops),
-        facts=tuple(Fact(label=label, value=value) for label, value in amounts.items() if value is not None),
-        remarks=tuple(remarks),
+        facts=[Fact(label, written(value)) for label, value, written in amounts if value is not None],
+        remarks=remarks,
     )
 
 
@@ -302,30 +284,30 @@ def marginal_report(result: Marginal) -> Report:
     """Return the report: what the next bit buys, then the doublings."""
     unit = result.loss_unit
     facts = [
-        Fact(label="loss", value=format_loss(result.loss), unit=unit),
-        Fact(label="the next doubling gains", value=format_number(result.gain_per_doubling), unit=unit),
-        Fact(label="the next 1 % gains", value=format_number(result.gain_of_next_percent), unit=unit),
+        Fact("loss", format_loss(result.loss), unit=unit),
+        Fact("the next doubling gains", format_number(result.gain_per_doubling), unit=unit),
+        Fact("the next 1 % gains", format_number(result.gain_of_next_percent), unit=unit),
     ]
     if result.cost_of_next_percent is not None:
-        facts.append(Fact(label="the next 1 % costs", value=format_usd(result.cost_of_next_percent)))
+        facts.append(Fact("the next 1 % costs", format_usd(result.cost_of_next_percent)))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
-        facts.append(Fact(label="0.01 less loss takes", value=more, unit="more compute"))
+        facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
-        facts.append(Fact(label="0.01 less loss costs", value=format_usd(result.cost_per_hundredth)))
+        facts.append(Fact("0.01 less loss costs", format_usd(result.cost_per_hundredth)))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
-        facts=tuple(facts),
+        facts=facts,
         grid=_grid(result),
-        remarks=tuple(_remarks_marginal(result)),
+        remarks=[*_remarks_marginal(result)],
     )
 
 
 def _grid(result: Marginal) -> ReportTable:
     priced = any(step.cost is not None for step in result.steps)
-    sure = any(step.gain_interval is not None for step in result.steps)
+    has_intervals = any(step.gain_interval is not None for step in result.steps)
     columns = ["compute", "parameters", "tokens", "loss", "gain"]
-    if sure and result.level is not None:
+    if has_intervals and result.level is not None:
         columns.append(format_fraction(result.level))
     if priced:
         columns += ["cost", "the doubling"]
@@ -338,14 +320,14 @@ def _grid(result: Marginal) -> ReportTable:
             format_loss(step.loss),
             "" if step.gain is None else format_number(step.gain),
         ]
-        if sure and result.level is not None:
+        if has_intervals and result.level is not None:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
             row.append("" if step.cost is None else format_usd(step.cost))
             row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
         rows.append(tuple(row))
-    return ReportTable(columns=tuple(columns), rows=tuple(rows))
+    return ReportTable(tuple(columns), rows=rows)
 
 
 def _remarks_marginal(result: Marginal) -> Iterator[str]:
@@ -365,30 +347,17 @@ def demand_report(plans: Plans) -> Report:
     """Return the report: one demand a row, against the optimum for training alone at the same loss."""
     first = plans.plans[0]
     only = first.training_only
-    remarks = (
-        [f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"]
-        if only
-        else []
-    )
-    remarks.append(
-        "training, size and tokens are multiples of that; it pays back where the total falls below its total"
-    )
+    remarks = ["training, size and tokens are multiples of that; it pays back where the total falls below its total"]
+    if only:
+        best = f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"
+        remarks.insert(0, best)
     return Report(
         title=f"loss {format_loss(first.loss) if first.loss is not None else ''}, {first.preset}",
         grid=ReportTable(
-            columns=(
-                "inference tokens",
-                "parameters",
-                "tokens",
-                "size",
-                "training",
-                "total",
-                "saving",
-                "pays back at",
-            ),
-            rows=tuple(_row(plan) for plan in plans),
+            ("inference tokens", "parameters", "tokens", "size", "training", "total", "saving", "pays back at"),
+            rows=[_row(plan) for plan in plans],
         ),
-        remarks=tuple(remarks),
+        remarks=remarks,
     )
 
 

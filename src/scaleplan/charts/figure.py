@@ -73,7 +73,7 @@ def draw(chart: Chart, extension: str) -> bytes:
 
     out = io.BytesIO()
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever the person's own settings are, the picture is the same
+        mpl.rcdefaults()  # the picture must not depend on the user's own settings
         settings: Any = mpl.rcParams
         settings.update(_SETTINGS)
         figure = Figure(figsize=_SIZE, layout="constrained")

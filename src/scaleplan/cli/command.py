@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
-    from _typeshed import DataclassInstance
-
     from scaleplan.notices import Notice
     from scaleplan.project.saved import ResultRecord
 
@@ -36,7 +34,7 @@ __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_k
 
 
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
-    """Return the format asked for; one that ``judges`` has those of CI services too.
+    """Return the name of the format; a result that ``judges`` has those of CI services too.
 
     Raises UnknownNameError when there is none of that name; UsageError when it is for results that have been judged.
     """
@@ -59,12 +57,12 @@ def require_known(output: OutputOptions, *, judges: bool) -> None:
 
 
 def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
-    """Write an answer in the format asked for, and its notices unless quiet was asked for."""
+    """Write an answer in its format to stdout, and its notices to stderr unless quiet."""
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
-        _tell_settings(ctx)
+        _write_settings(ctx)
     if answer.chunks is not None:
         for chunk in answer.chunks:
             sys.stdout.write(chunk)
@@ -96,28 +94,21 @@ def pick(record: dict[str, object], field: str) -> str:
     Raises UnknownNameError when the record has no such field; UsageError when the field holds several values;
     UnreachableError when the field is null: a script must not go on with an empty number.
     """
-    from scaleplan.output.data import flat
+    from scaleplan.output.data import flat, plain
 
     scalars = dict(flat(record))
-    if field in scalars:
-        value = scalars[field]
-        if value is None:
-            raise UnreachableError(
-                f"'{field}' is not available for this answer", hint="--json shows what is, and why"
-            )
-        return (
-            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, str) else repr(value)
-        )
+    if scalars.get(field) is not None:
+        return plain(scalars[field])
     inside = [key for key in scalars if key.startswith(f"{field}.")]
     if inside:
         raise UsageError(f"'{field}' holds several values", hint=f"name one of {', '.join(inside)}")
-    parent = field
-    while "." in parent:  # a field inside something that is null here is not available, rather than unknown
-        parent = parent.rpartition(".")[0]
-        if parent in scalars and scalars[parent] is None:
+    name = field
+    while name:  # a field inside something that is null here is not available, rather than unknown
+        if name in scalars and scalars[name] is None:
             raise UnreachableError(
                 f"'{field}' is not available for this answer", hint="--json shows what is, and why"
             )
+        name = name.rpartition(".")[0]
     raise UnknownNameError("field", field, scalars)
 
 
@@ -141,7 +132,7 @@ def _write_styled(rendering: Rendering) -> None:
 
     from scaleplan.output.text import styled_lines
 
-    # that there is to be colour is decided: neither TERM nor NO_COLOR is asked again
+    # colour is decided: TERM and NO_COLOR must not decide again
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
     )
@@ -149,7 +140,7 @@ def _write_styled(rendering: Rendering) -> None:
         console.print(Text(line, style=_STYLES[style]))
 
 
-def _tell_settings(ctx: typer.Context) -> None:
+def _write_settings(ctx: typer.Context) -> None:
     sources = {
         "COMMANDLINE": "command line",
         "ENVIRONMENT": "environment",
@@ -166,7 +157,7 @@ def _tell_settings(ctx: typer.Context) -> None:
 
 
 class Answer(Record):
-    """What a command returns.
+    """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
     ``exit_status`` is 1 where the answer is "no".
@@ -192,23 +183,19 @@ class Commands(typer.Typer):
         return self
 
 
+_STYLE: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
 def single() -> Commands:
     """Return an application for one command, in this program's style."""
-    return Commands(
-        rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
-    )
+    return Commands(**_STYLE, no_args_is_help=False)
 
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(
-        help=help_text,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    return Commands(**_STYLE, help=help_text, no_args_is_help=True, context_settings=_HELP)
 
 
 def command(
@@ -225,7 +212,8 @@ def command(
         for parameter in (*signature.parameters.values(), *added):
             group = parameter.annotation
             if isinstance(group, type) and is_dataclass(group):
-                members = _members(group)
+                hints = get_type_hints(group, include_extras=True)
+                members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
                 groups[parameter.name] = (group, [member.name for member in members])
                 parameters += members
             else:
@@ -250,7 +238,7 @@ def command(
         run.__doc__ = function.__doc__
         run.__name__ = function.__name__
         epilog = "\n\n".join(["Examples:", *examples]) if examples else None
-        app.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+        app.command(name, epilog=epilog, context_settings=_HELP)(run)
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         app.waiting.append(partial(build, function))
@@ -260,19 +248,14 @@ def command(
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Forget what the environment and settings files say of hardware where no accelerator is asked for.
+    """Drop the hardware of the environment and of settings files where no accelerator is given.
 
-    On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it waits for its turn.
+    On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it has no effect.
     """
     for item in fields(HardwareOptions):
         source = ctx.get_parameter_source(item.name) if item.name in values else None
         if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
             values[item.name] = None
-
-
-def _members(group: type[DataclassInstance]) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -51,7 +51,7 @@ class Progress:
             sys.stderr.flush()
 
     def __call__(self, done: int) -> None:
-        """Show the number done, unless it is too early or nobody watches."""
+        """Show the number done, unless it is too early or no terminal shows it."""
         now = monotonic()
         if now < self._due or not sys.stderr.isatty():
             return
@@ -63,7 +63,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawFormOptions:
-    """What is fitted, and how."""
+    """The form of the law, and the method of the fit."""
 
     form: Annotated[
         str,
@@ -103,7 +103,7 @@ class LawFormOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetOptions:
-    """What the preset says that the runs do not."""
+    """Entries of the preset that the runs do not give."""
 
     id: Annotated[
         str | None, typer.Option(metavar="NAME", help="Id of the preset; the file's name if not given.")
@@ -154,13 +154,8 @@ def fit(
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    answer = FitAnswer(
-        fit=fitted,
-        report=report,
-        residuals=residuals,
-        written=() if output_file is None else tuple(fitted.write_all(output_file)),
-        warnings=fitted.warnings,
-    )
+    written = () if output_file is None else tuple(fitted.write_all(output_file))
+    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=fitted.warnings)
     return Answer(result=answer, notices=fitted.warnings)
 
 
@@ -188,10 +183,8 @@ def backtest(
     samples: Annotated[
         str, typer.Option(metavar="N", help="Resamples at each cut, for the coverage of their interval; 0 for none.")
     ] = "200",
-    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0",
-    level: Annotated[
-        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
-    ] = "0.9",
+    seed: Seed = "0",
+    level: Level = "0.9",
 ) -> Answer:
     """Fit the smaller runs, predict the larger ones, and say how well that would have gone."""
     from scaleplan.fitting.fit import backtest as run_backtest

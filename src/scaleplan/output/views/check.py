@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
@@ -108,8 +107,12 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
 def check_cases(result: Check) -> tuple[Judgement, ...]:
     """Return one case a verdict, and for a run without limits one that passes."""
     judged = {verdict.run for verdict in result.verdicts}
-    free = Judgement(suite="", name="no limits", rule="no-limits", status="pass", message="there are no limits to keep")
-    unlimited = (replace(free, suite=run.name) for run in result.runs if run.name not in judged)
+    message = "there are no limits to keep"
+    unlimited = (
+        Judgement(suite=run.name, name="no limits", rule="no-limits", status="pass", message=message)
+        for run in result.runs
+        if run.name not in judged
+    )
     return (*map(_case, result.verdicts), *unlimited)
 
 

@@ -21,7 +21,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
@@ -31,19 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison_report",
     "conversion_report",
-    "demand_report",
     "format_loss",
     "marginal_report",
     "plan_report",
-    "plans_report",
     "several_report",
-    "size_label",
 ]
 
 _ROUNDING = 1e-9
 """A compute overhead below this is rounding of an inverse, and is not shown."""
 
-_SIZES = {
+_SIZES = {  # what ``params`` counts, by convention
     "total": "parameters",
     "non_embedding": "parameters (non-embedding)",
     "active": "parameters (active)",
@@ -61,11 +58,6 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
 """How the facts of constraints are written, by kind."""
 
 
-def size_label(convention: str) -> str:
-    """Return what ``params`` counts under a convention, in words."""
-    return _SIZES[convention]
-
-
 def format_loss(value: float) -> str:
     """Write a loss with four significant digits, as far as any law of this field can be trusted."""
     return format_number(value, digits=4)
@@ -74,7 +66,7 @@ def format_loss(value: float) -> str:
 def plan_report(plan: Plan) -> Report:
     """Return the report of one plan, with the sections of its run where it has one."""
     interval = plan.interval
-    size = size_label(plan.params_convention)
+    size = _SIZES[plan.params_convention]
     facts = [
         _fact(size, plan.params, interval.params if interval else None, format_count),
         _fact("tokens", plan.tokens, interval.tokens if interval else None, format_count),
@@ -90,7 +82,7 @@ def plan_report(plan: Plan) -> Report:
         if key.label and isinstance(value := plan.constraints.get(key.name), float)
     ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
-        facts.insert(1, _fact(size_label(plan.converted.convention), plan.converted.params, None, format_count))
+        facts.insert(1, _fact(_SIZES[plan.converted.convention], plan.converted.params, None, format_count))
     sections: tuple[Report, ...] = ()
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections
@@ -177,64 +169,51 @@ def _derivation(budget: Budget) -> str:
 
 
 def several_report(plans: Plans) -> Report:
-    """Return the table that suits several plans: of inference demands, of laws side by side, or of budgets."""
+    """Return the table that suits several plans: of inference demands, of laws, or of budgets."""
     laws = sorted({plan.preset for plan in plans})
     if all(plan.training_only for plan in plans) and len({plan.inference_tokens for plan in plans}) == len(plans) > 1:
-        return demand_report(plans)
+        return _demand_report(plans)
     if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or len(plans) == 1):
         return comparison_report(plans)
-    return plans_report(plans.plans, title=f"{len(plans)} budgets, {', '.join(laws)}")
-
-
-def plans_report(plans: Sequence[Plan], *, title: str) -> Report:
-    """Return a table of plans, one a row, with the columns that any of them fills."""
     columns: dict[str, Callable[[Plan], str]] = {
         "compute": lambda plan: format_flops(plan.flops),
-        "preset": lambda plan: plan.preset,
+        "preset": lambda plan: plan.preset if len(laws) > 1 else "",
         "parameters": lambda plan: format_count(plan.params),
         "tokens": lambda plan: format_count(plan.tokens),
-        "tokens/param": lambda plan: "" if plan.tokens_per_param is None else format_number(plan.tokens_per_param),
-        "loss": lambda plan: "" if plan.loss is None else format_loss(plan.loss),
-        "GPU-hours": lambda plan: _hours(plan.budget),
-        "cost": lambda plan: "" if plan.budget.cost is None else format_usd(plan.budget.cost),
+        "tokens/param": lambda plan: _cell(plan.tokens_per_param, format_number),
+        "loss": lambda plan: _cell(plan.loss, format_loss),
+        "GPU-hours": lambda plan: _cell(plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()),
+        "cost": lambda plan: _cell(plan.budget.cost, format_usd),
     }
-    rows = [[written(plan) for written in columns.values()] for plan in plans]
-    same_preset = len({plan.preset for plan in plans}) == 1
-    keep = [
-        i for i, name in enumerate(columns) if any(row[i] for row in rows) and not (name == "preset" and same_preset)
-    ]
-    names = tuple(columns)
+    cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
+    filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
-        title=title,
-        grid=ReportTable(
-            tuple(names[i] for i in keep), rows=[tuple(row[i] for i in keep) for row in rows], text={"preset"}
-        ),
+        title=f"{len(plans)} budgets, {', '.join(laws)}",
+        grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
     )
 
 
-def _hours(budget: Budget) -> str:
-    return "" if budget.gpu_hours is None else format_hours(budget.gpu_hours, unit="").strip()
+def _cell(value: float | None, written: Callable[[float], str]) -> str:
+    """Write a value; a blank where there is none."""
+    return "" if value is None else written(value)
 
 
 def comparison_report(comparison: Plans) -> Report:
     """Return several laws' answers to one budget: sizes in one convention, losses each in its own unit."""
-    convention = (
-        comparison.plans[0].converted.convention if comparison.plans and comparison.plans[0].converted else ""
-    )
-    rows = []
-    for plan in comparison:
-        size = plan.converted.params if plan.converted else None
-        rows.append(
-            (
-                plan.preset,
-                "–" if size is None else format_count(size),
-                format_count(plan.params),
-                plan.params_convention.replace("_", " "),
-                format_count(plan.tokens),
-                "–" if plan.loss is None else format_loss(plan.loss),
-                plan.loss_unit if plan.loss is not None else "",
-            )
+    first = comparison.plans[0].converted if comparison.plans else None
+    convention = first.convention if first else ""
+    rows = [
+        (
+            plan.preset,
+            format_count(plan.converted.params) if plan.converted and plan.converted.params is not None else "–",
+            format_count(plan.params),
+            plan.params_convention.replace("_", " "),
+            format_count(plan.tokens),
+            "–" if plan.loss is None else format_loss(plan.loss),
+            plan.loss_unit if plan.loss is not None else "",
         )
+        for plan in comparison
+    ]
     flops = sorted({plan.flops for plan in comparison})
     return Report(
         title=" – ".join(format_flops(value) for value in flops[:: max(1, len(flops) - 1)]),
@@ -318,16 +297,16 @@ def _grid(result: Marginal) -> ReportTable:
             format_count(step.params),
             format_count(step.tokens),
             format_loss(step.loss),
-            "" if step.gain is None else format_number(step.gain),
+            _cell(step.gain, format_number),
         ]
         if has_intervals and result.level is not None:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
-            row.append("" if step.cost is None else format_usd(step.cost))
+            row.append(_cell(step.cost, format_usd))
             row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
-        rows.append(tuple(row))
-    return ReportTable(tuple(columns), rows=rows)
+        rows.append(row)
+    return ReportTable(columns, rows)
 
 
 def _remarks_marginal(result: Marginal) -> Iterator[str]:
@@ -343,7 +322,7 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
 
 
-def demand_report(plans: Plans) -> Report:
+def _demand_report(plans: Plans) -> Report:
     """Return the report: one demand a row, against the optimum for training alone at the same loss."""
     first = plans.plans[0]
     only = first.training_only
@@ -372,5 +351,5 @@ def _row(plan: Plan) -> tuple[str, ...]:
         "" if only is None else f"{format_number(only.flops_ratio)}x",
         format_flops(plan.total_flops),
         "" if only is None else format_fraction(only.saving),
-        "" if back is None else format_count(back),
+        _cell(back, format_count),
     )

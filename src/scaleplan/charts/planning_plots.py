@@ -77,7 +77,7 @@ def budgets_around(
 
 
 def compute_axis(planner: Planner) -> Axis:
-    """Return the axis of budgets, which pay for more than training where a term of the cost says so."""
+    """Return the axis of budgets, which pay for more than training where the cost has further terms."""
     return COMPUTE if not planner.constraints.terms else Axis(label="whole budget", kind="flops", unit="FLOP")
 
 
@@ -252,10 +252,10 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
 def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the compute-optimal size by several laws, in total parameters where their counts can be converted."""
     series: list[Series] = []
-    drawn = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
-    left_out = [planner.preset.id for planner in planners if planner not in drawn]
-    unknown = [planner.preset.id for planner in drawn if planner.preset.range.flops is None]
-    for tone, planner in enumerate(drawn):
+    shown = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
+    left_out = [planner.preset.id for planner in planners if planner not in shown]
+    unknown = [planner.preset.id for planner in shown if planner.preset.range.flops is None]
+    for tone, planner in enumerate(shown):
         known = planner.preset.range.flops
         ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
         plans = plans_of(planner, sorted({*budgets, *ends}))

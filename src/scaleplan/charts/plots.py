@@ -109,7 +109,7 @@ class ChartRequest:
 
 
 def _cost(request: ChartRequest) -> Chart:
-    """Return the picture of what the next percent costs, from a thirtieth of the budget on."""
+    """Return the picture of the cost of the next percent, from a thirtieth of the budget on."""
     if request.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")
     steps = [flops for _, flops, _ in next_steps(request.planner, request.flops)]

@@ -1,6 +1,6 @@
 """The options that several commands share, in groups that commands take whole.
 
-What a question can say is declared in :class:`scaleplan.planning.request.Request`; only output and runs are here.
+Those of a request are declared in :class:`scaleplan.planning.request.Request`; only output and runs are here.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _TYPES: dict[str, tuple[Any, Any]] = {"texts": (list[str] | None, None), "flag":
 
 
 class HardwareOptions(OptionGroup, groups=("hardware",)):
-    """What the compute runs on."""
+    """The hardware that the compute runs on."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
@@ -93,34 +93,29 @@ class LawOptions(OptionGroup, groups=("law",)):
 
 
 class LimitOptions(OptionGroup, groups=("limits",)):
-    """What the plan must stay within."""
+    """The limits on a plan."""
 
 
 class BoundOptions(LimitOptions, groups=("sides",)):
-    """What the plan must stay within, where one side of it can be fixed."""
+    """The limits on a plan, where params or tokens can be fixed."""
 
 
 class RunOptions(OptionGroup, groups=("run",)):
-    """A concrete model, and the run that a plan is drawn out to."""
+    """A concrete model, and the training run of a plan."""
 
 
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
 
+def _format(names: str) -> Any:  # noqa: ANN401  typer types its options so
+    return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=names)
+
+
 class OutputOptions(Record):
     """How the answer is written."""
 
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            envvar="SCALEPLAN_FORMAT",
-            help="text, json, jsonl, csv, tsv or markdown.",
-        ),
-    ] = "text"
+    format: Annotated[str, _format("text, json, jsonl, csv, tsv or markdown.")] = "text"
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     get: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
@@ -139,16 +134,7 @@ class OutputOptions(Record):
 class JudgingOptions(OutputOptions):
     """How the answer is written."""
 
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            envvar="SCALEPLAN_FORMAT",
-            help="text, json, jsonl, csv, tsv, markdown, github, junit or sarif.",
-        ),
-    ] = "text"
+    format: Annotated[str, _format("text, json, jsonl, csv, tsv, markdown, github, junit or sarif.")] = "text"
 
 
 RUNS = typer.Argument(
@@ -200,7 +186,7 @@ class ReadingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveOptions:
-    """What is minimised, and what is kept fixed."""
+    """The objective, and the coefficients kept fixed."""
 
     residual: Annotated[
         str, typer.Option(metavar="NAME", help="Differences of log loss or of loss: log, linear.")

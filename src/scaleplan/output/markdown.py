@@ -30,22 +30,16 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield ""
         yield from ("```text", *(escape_control(line).replace("```", "'''") for line in report.drawing), "```")
     if report.facts:
-        intervals = any(fact.low for fact in report.facts)
-        header = ["", "value", *([report.level or "interval"] if intervals else []), "unit"]
+        header, rules = ["", "value", report.level or "interval", "unit"], ["---", "---:", "---:", "---"]
+        rows = [
+            [fact.label, fact.value, f"{fact.low} – {fact.high}" if fact.low else "", fact.unit]
+            for fact in report.facts
+        ]
+        if not any(fact.low for fact in report.facts):
+            for cells in (header, rules, *rows):
+                del cells[2]
         yield ""
-        yield from _table(
-            header,
-            [
-                [
-                    fact.label,
-                    fact.value,
-                    *([f"{fact.low} – {fact.high}" if fact.low else ""] if intervals else []),
-                    fact.unit,
-                ]
-                for fact in report.facts
-            ],
-            ["---", "---:", *(["---:"] if intervals else []), "---"],
-        )
+        yield from _table(header, rows, rules)
     if report.grid is not None:
         yield ""
         rules = ["---" if name in report.grid.text else "---:" for name in report.grid.columns]

@@ -76,7 +76,7 @@ def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
                     shown_level.rjust(len(level)),
                     f"{fact.low.rjust(low_width)} – {fact.high.ljust(high_width)}",
                 ]
-                shown_level = ""  # said once, on the first line that has an interval
+                shown_level = ""  # stands once, on the first line that has an interval
             elif fact.unit:
                 parts += [" " * len(level), " " * (low_width + 3 + high_width)]
         if fact.unit:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
-from scaleplan.files import read_text
 from scaleplan.notices import Notice
 from scaleplan.planning.plan import Plan, Plans
 from scaleplan.project.check import EXIT_STATUSES, Check, amount, outcome
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
 from scaleplan.project.project import read_project
-from scaleplan.project.saved import read_saved
+from scaleplan.project.saved import read_saved_file
 from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.toml_table import as_record
 from scaleplan.units import exact, format_fraction, parse
@@ -62,9 +61,6 @@ class Snapshot:
     runs: Mapping[str, State]
 
 
-_LARGEST = 64_000_000  # a check of a thousand runs is 3 MB
-
-
 def of_file(name: str) -> Snapshot:
     """Return the snapshot of a saved JSON result or of a project's TOML file.
 
@@ -74,15 +70,13 @@ def of_file(name: str) -> Snapshot:
     if path.suffix.casefold() == ".toml":
         return of_projects([path])
     shown = display_name(path)
-    result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=shown)
+    result = read_saved_file(path)
     if isinstance(result, Plan):
         return Snapshot(label=shown, runs={"plan": _state(result)})
     if isinstance(result, Plans):
         return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
     if isinstance(result, Check):
-        runs = {
-            run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset is not None
-        }
+        runs = {run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset}
         return Snapshot(label=shown, runs=runs)
     raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
 

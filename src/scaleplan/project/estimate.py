@@ -1,4 +1,4 @@
-"""A run of a project → its plan, and what that amounts to in each quantity that a policy can limit."""
+"""Plan a run of a project, and measure each quantity that a policy can limit."""
 
 from __future__ import annotations
 
@@ -174,14 +174,14 @@ _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 
 def measures(estimate: Estimate) -> dict[str, float | None]:
-    """Return every quantity of a run's plan, in base units; None for what is not known."""
+    """Return every quantity of a run's plan, in base units; None where unknown."""
     return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg, memory_gb=estimate.memory_gb)
 
 
 def measures_of(
     plan: Plan, *, carbon_kg: float | None = None, memory_gb: float | None = None
 ) -> dict[str, float | None]:
-    """Return every quantity of a plan, in base units; None for what is not known."""
+    """Return every quantity of a plan, in base units; None where unknown."""
     budget = plan.budget
     return {
         "params": plan.params,

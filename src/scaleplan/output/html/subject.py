@@ -58,7 +58,7 @@ def gather(words: Mapping[str, Any]) -> Subject:
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
     context = Context()
     shown = ChartRequest.of(Request.of(words, context), context)
-    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter says so
+    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter raises
     others, left_out = _others(shown.request, plan, context)
     return Subject(
         words=words,
@@ -121,7 +121,7 @@ def _charts(shown: ChartRequest, laws: list[str]) -> Iterator[Chart]:
                 yield compare_chart(planners, shown.budgets(), at=shown.flops)
             else:
                 yield PICTURES[kind].draw(shown)
-        except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
+        except ScaleplanError:  # a law without a loss has no curves of it
             continue
 
 

@@ -73,7 +73,7 @@ def fit_report(answer: FitAnswer) -> Report:
 
 
 def _reading(runs: Runs) -> Report | None:
-    """Return which rows were left out or deserve a look, and why; None when there is nothing to say."""
+    """Return the rows that were left out or flagged, with reasons; None where there are none."""
     lines = [*runs.notes]
     for verb, findings in (("dropped", runs.dropped), ("flagged, and used", runs.flagged)):
         lines += [f"{verb}: {line}" for line in _by_reason(findings)]
@@ -167,9 +167,10 @@ def _coverage(found: AdditiveFit) -> Report:
         ("compute", design.flops, format_flops, f"{design.budgets} budgets" if design.budgets else ""),
         ("tokens/param", design.tokens_per_param, format_number, ""),
     )
-    lines = []
-    for label, (low, high), written, more in spans:
-        lines.append(f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}")
+    lines = [
+        f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}"
+        for label, (low, high), written, more in spans
+    ]
     return Report(title="the runs cover", lines=lines)
 
 
@@ -206,11 +207,9 @@ def _alternatives(found: AdditiveFit) -> Report:
         for item in found.alternatives
     )
     best = min(item.aicc_excess for item in found.alternatives)
-    verdict = (
-        "a simpler form explains the runs as well: prefer it"
-        if best < 2
-        else "no simpler form explains the runs as well"
-    )
+    verdict = "a simpler form explains the runs as well: prefer it"
+    if best >= 2:
+        verdict = "no simpler form explains the runs as well"
     return Report(
         title="simpler forms",
         grid=ReportTable(("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text={"form"}),
@@ -268,7 +267,7 @@ def backtest_report(tested: BacktestResult) -> Report:
         title=f"{tested.runs.name}: fitted to the smaller of {len(tested.runs)} runs, the larger ones predicted",
         lines=[f"  {item}" for item in ladder.bins],
         remarks=[*_remarks_backtest(tested)],
-        sections=tuple(sections if reading is None else [*sections, reading]),
+        sections=sections if reading is None else [*sections, reading],
     )
 
 

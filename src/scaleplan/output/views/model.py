@@ -1,4 +1,4 @@
-"""Show a model, a shape, the memory of a device, and the training run that a plan is drawn out to."""
+"""Show a model, a shape, the memory of a device, and the training run of a plan."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
 
 
 def _memory_facts(memory: Memory) -> Iterator[Fact]:
-    """Yield what a device holds, part by part."""
+    """Yield the memory of a device, part by part."""
     for item in fields(memory):
         value = getattr(memory, item.name)
         if value and item.name != "total":

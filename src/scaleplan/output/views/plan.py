@@ -228,7 +228,7 @@ def comparison_report(comparison: Plans) -> Report:
 
 
 def conversion_report(result: Conversion) -> Report:
-    """Return the amounts, and below them what they rest on."""
+    """Return the amounts, and below them their assumptions."""
     amounts: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4)),
         ("", result.flops, format_pf_days),
@@ -260,7 +260,7 @@ def conversion_report(result: Conversion) -> Report:
 
 
 def marginal_report(result: Marginal) -> Report:
-    """Return the report: what the next bit buys, then the doublings."""
+    """Return the gains of slightly more compute, then of doublings."""
     unit = result.loss_unit
     facts = [
         Fact("loss", format_loss(result.loss), unit=unit),

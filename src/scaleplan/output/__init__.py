@@ -80,7 +80,7 @@ REPORTS: Mapping[str, View] = {
     "Evaluation": View("views.lists:evaluation_report"),
     "FitAnswer": View("views.fit:fit_report"),
     "BacktestResult": View("views.fit:backtest_report"),
-    "SavedResult": View("views.check:saved_report"),
+    "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.lists:chart_report", rows="points"),
     "ModelSummary": View("views.model:model_report"),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, Union, get_ar
 from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.files import read_text
 from scaleplan.planning.constraints import keys
+from scaleplan.planning.plan import Plan
 from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class ResultRecord(Protocol):
 
 
 class SavedResult:
-    """A result that is kept as its JSON, because its own record needs more than that, such as the runs of a fit."""
+    """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
-    def __init__(self, data: dict[str, object]) -> None:
-        self.data = data
+    def __init__(self, data: dict[str, object], target: Plan | None) -> None:
+        self.data, self.target = data, target
 
     @property
     def schema(self) -> str:
@@ -119,7 +120,10 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
         known = ", ".join(each.split("/")[1] for each in RESULTS)
         raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
     place = RESULTS[schema]
-    result: ResultRecord = SavedResult(data) if place is None else _Decoder(name).value(_load(place), data, "")
+    decoder = _Decoder(name)
+    if place is None:
+        return SavedResult(data, decoder.value(Plan | None, data.get("target"), "target"))
+    result: ResultRecord = decoder.value(_load(place), data, "")
     return result
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
-from scaleplan.output.data import cell, flat
 from scaleplan.project.check import amount, bound
 from scaleplan.project.project import Location
 from scaleplan.units import format_number
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference
     from scaleplan.project.project import NewProject
-    from scaleplan.project.saved import SavedResult
 
-__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report", "saved_report"]
+__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
 
 _MOST_ROWS = 40
 
@@ -227,10 +225,3 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 def new_project_report(result: NewProject) -> Report:
     """Return where the file was written, and what to do with it."""
     return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
-
-
-def saved_report(result: SavedResult) -> Report:
-    """Return every key that has a value, as a table of CSV has them."""
-    values = {key: str(cell(value)) for key, value in flat(result.data)}
-    facts = [Fact(key, text, prose=True) for key, text in values.items() if text and key != "schema"]
-    return Report(title=result.schema, facts=facts)

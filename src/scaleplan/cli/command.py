@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scaleplan.notices import Notice
     from scaleplan.project.saved import ResultRecord
 
-__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
+__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "pick", "single"]
 
 
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
@@ -46,17 +46,7 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
     return name
 
 
-def require_known(output: OutputOptions, *, judges: bool) -> None:
-    """Refuse an unknown format or choice of colour, before the work and before a file is written.
-
-    Raises UnknownNameError when there is none of that name; UsageError when the format is for results that have been
-    judged.
-    """
-    chosen_format(output, judges=judges)
-    _colour(output)
-
-
-def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
+def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in its format to stdout, and its notices to stderr unless quiet."""
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)
@@ -183,19 +173,19 @@ class Commands(typer.Typer):
         return self
 
 
-_STYLE: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+_APP: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def single() -> Commands:
     """Return an application for one command, in this program's style."""
-    return Commands(**_STYLE, no_args_is_help=False)
+    return Commands(**_APP, no_args_is_help=False)
 
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(**_STYLE, help=help_text, no_args_is_help=True, context_settings=_HELP)
+    return Commands(**_APP, help=help_text, no_args_is_help=True, context_settings=_HELP)
 
 
 def command(
@@ -227,9 +217,10 @@ def command(
                 for group, (kind, members) in groups.items()
             }
             output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
-            require_known(output, judges=isinstance(output, JudgingOptions))  # before a file is written
+            chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
+            _colour(output)
             answer = function(**taken, **values)
-            write(answer, output, ctx)
+            _write(answer, output, ctx)
             raise typer.Exit(answer.exit_status)
 
         context = _parameter("ctx", typer.Context, inspect.Parameter.empty)

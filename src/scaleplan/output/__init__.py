@@ -152,7 +152,7 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": Format("records", "data:render_jsonl"),
     "csv": Format("records", "data:render_csv"),
     "tsv": Format("records", "data:render_tsv"),
-    "markdown": Format("report", "markdown:render_markdown"),
+    "markdown": Format("report", "text:render_markdown"),
 }
 """Every format by the name that ``--format`` takes."""
 

@@ -218,12 +218,16 @@ def _changes(name: str, old: State | None, new: State | None) -> Iterator[Change
         after = new.values.get(quantity) if new else None
         if before is None and after is None:
             continue
-        comparable = not (old and new and old.preset != new.preset and quantity in _STANDARDS)
-        rows.append((quantity, before, after, comparable))
-    moved = any(before != after for _, before, after, _ in rows) or bool(old and new and old.preset != new.preset)
+        rows.append((quantity, before, after))
+    moved = _other_law(old, new) or any(before != after for _, before, after in rows)
     status = "added" if old is None else "removed" if new is None else "changed" if moved else "same"
-    for quantity, before, after, comparable in rows:
+    for quantity, before, after in rows:
+        comparable = not (_other_law(old, new) and quantity in _STANDARDS)
         yield _change(name, status, quantity, before, after, comparable=comparable)
+
+
+def _other_law(old: State | None, new: State | None) -> bool:
+    return old is not None and new is not None and old.preset != new.preset
 
 
 def _change(
@@ -263,7 +267,7 @@ def _judged(threshold: Threshold, pairs: Sequence[_Pair]) -> Iterator[Breach]:
             continue  # a run that came or went has no loss that rose or fell
         before = 0.0 if old is None else old.values.get(quantity)
         after = 0.0 if new is None else new.values.get(quantity)
-        if old and new and old.preset != new.preset and quantity in _STANDARDS:
+        if _other_law(old, new) and quantity in _STANDARDS:
             before = None
         yield _breach(threshold, name, before, after, places=new.places if new else ())
 
@@ -288,10 +292,8 @@ def _breach(
 def _notices(pairs: Sequence[_Pair]) -> Iterator[Notice]:
     for name, old, new in pairs:
         if old and new and old.preset != new.preset:
-            yield Notice(
-                code="other_law",
-                message=f"{name}: the law changed from {old.preset} to {new.preset}: their losses are not comparable",
-            )
+            laws = f"from {old.preset} to {new.preset}: their losses are not comparable"
+            yield Notice(code="other_law", message=f"{name}: the law changed {laws}")
 
 
 _GRAMMAR = re.compile(

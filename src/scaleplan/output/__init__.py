@@ -13,6 +13,7 @@ from scaleplan.toml_table import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Self
 
     from scaleplan.output.ci import Judgement
 
@@ -29,6 +30,20 @@ class Fact:
     high: str = ""
     unit: str = ""
     prose: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        value: float,
+        written: Callable[[float], str],
+        interval: tuple[float, float] | None = None,
+        *,
+        unit: str = "",
+    ) -> Self:
+        """Return the fact of a value, and of its interval unless that is a point."""
+        low, high = map(written, interval) if interval is not None and interval[0] < interval[1] else ("", "")
+        return cls(label, written(value), low=low, high=high, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,7 @@ def page(subject: Subject) -> str:
 
 def _data(ident: str, value: Mapping[str, object]) -> Markup:
     """Return JSON that a program can read from the page, written so that nothing in it can end the element."""
-    text = Markup(encode(value).translate(_HARMLESS))
-    return joined(element("script", text, type_="application/json", id=ident))
+    return element("script", Markup(encode(value).translate(_HARMLESS)), type_="application/json", id=ident)
 
 
 def report(**words: Unpack[BudgetWords]) -> str:

@@ -50,7 +50,7 @@ def _title(result: Check) -> str:
         f"{count:,} {what}"
         for count, what in (
             (result.failures, "violated"),
-            (result.warnings, _number(result.warnings, "warning").split(" ")[1]),
+            (result.warnings, "warning" if result.warnings == 1 else "warnings"),
             (result.errors, "not judged"),
         )
         if count

@@ -339,7 +339,7 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
 def design_report(design: PilotDesign) -> Report:
     """Return the report of one design."""
     count = sum(run.seeds for run in design.runs)
-    rows = tuple(
+    rows = [
         (
             format_count(run.params),
             format_count(run.tokens),
@@ -348,7 +348,7 @@ def design_report(design: PilotDesign) -> Report:
             str(run.seeds),
         )
         for run in design.runs
-    )
+    ]
     ratios = [run.tokens / run.params for run in design.runs]
     compared = [("this design", str(count), _span(min(ratios), max(ratios)), *_errors(design.after))]
     compared += [

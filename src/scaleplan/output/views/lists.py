@@ -38,7 +38,7 @@ __all__ = [
 def presets_report(result: PresetList) -> Report:
     """Return the table of presets."""
     columns = ("id", "form", "status", "plans", "intervals", "counts")
-    rows = tuple(
+    rows = [
         (
             preset.id,
             preset.form,
@@ -48,7 +48,7 @@ def presets_report(result: PresetList) -> Report:
             preset.conventions.params.replace("_", " "),
         )
         for preset in result.presets
-    )
+    ]
     return Report(
         title=f"{len(rows)} scaling laws",
         grid=ReportTable(columns, rows=rows, text=columns),
@@ -60,9 +60,7 @@ def presets_report(result: PresetList) -> Report:
 
 def validation_report(result: Validation) -> Report:
     """Return a verdict for each file."""
-    rows = tuple(
-        (each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files
-    )
+    rows = [(each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files]
     columns = ("file", "verdict", "id or problem")
     title = f"{len(rows)} files, {result.invalid} invalid"
     return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
@@ -147,7 +145,7 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     grid = None
     if prices:
         columns = ("commitment", "from", "date", "price", "source")
-        rows = tuple(
+        rows = [
             (
                 p.commitment,
                 p.provider if p.provider.startswith(p.provider_class) else f"{p.provider_class} {p.provider}".strip(),
@@ -156,7 +154,7 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
                 p.source,
             )
             for p in prices
-        )
+        ]
         grid = ReportTable(columns, rows=rows, text={*columns} - {"price"})
     title = f"{gpu.id}: {gpu.name}, {gpu.vendor} {gpu.year}"
     return Report(title=title, facts=facts, grid=grid, remarks=remarks)
@@ -175,12 +173,13 @@ def evaluation_report(result: Evaluation) -> Report:
         _written(name, value) if name == "flops" else f"{_words(name)} {_written(name, value)}"
         for name, value in result.inputs.items()
     )
-    low, high = ("", "")
-    interval = result.interval
-    if interval is not None and interval.value[0] < interval.value[1]:
-        low, high = (_written(result.quantity, end) for end in interval.value)
-    fact = Fact(
-        _words(result.quantity), _written(result.quantity, result.value), low=low, high=high, unit=result.unit or ""
+    quantity, interval = result.quantity, result.interval
+    fact = Fact.of(
+        _words(quantity),
+        result.value,
+        lambda value: _written(quantity, value),
+        None if interval is None else interval.value,
+        unit=result.unit or "",
     )
     named = {*result.inputs, result.quantity}
     remarks = [result.formula]

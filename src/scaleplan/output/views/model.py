@@ -98,7 +98,7 @@ def shape_report(shape: ShapeSummary) -> Report:
             f"nearest published: {near.name}, {format_count(near.params)}, {near.layers} layers of {near.width}, "
             f"{near.heads} heads ({near.source})"
         )
-    rows = tuple(_row(name, sizes) for name, sizes in shapes.items() if sizes)
+    rows = [_row(name, sizes) for name, sizes in shapes.items() if sizes]
     return Report(
         title=f"{format_count(shape.target)} {shape.params_convention.replace('_', '-')} parameters, "
         f"{shape.style} style",
@@ -174,9 +174,8 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
         yield Report(title=f"each device holds {use}", facts=[*_memory_facts(layout.memory)])
     if run.bill is not None:
-        facts = tuple(_bill(budget, run.bill))
         band = f" (x/÷ {run.bill.factor:g})" if run.bill.factor else ""
-        yield Report(title=f"the bill{band}", facts=facts, remarks=[*_dates(run.bill)])
+        yield Report(title=f"the bill{band}", facts=[*_bill(budget, run.bill)], remarks=[*_dates(run.bill)])
 
 
 def _schedule(run: TrainingRun) -> Iterator[Fact]:
@@ -216,8 +215,7 @@ def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
     ]
     for label, value, span, written in rows:
         if value is not None:
-            low, high = (written(end) for end in span) if span and bill.factor else ("", "")
-            yield Fact(label, written(value), low=low, high=high)
+            yield Fact.of(label, value, written, span if bill.factor else None)
     if bill.carbon_kg is not None:
         yield Fact("carbon", format_kilograms(bill.carbon_kg))
     if budget.utilisation is not None and budget.goodput is not None and budget.mfu is not None:

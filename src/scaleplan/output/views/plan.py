@@ -68,21 +68,23 @@ def plan_report(plan: Plan) -> Report:
     interval = plan.interval
     size = _SIZES[plan.params_convention]
     facts = [
-        _fact(size, plan.params, interval.params if interval else None, format_count),
-        _fact("tokens", plan.tokens, interval.tokens if interval else None, format_count),
+        Fact.of(size, plan.params, format_count, interval.params if interval else None),
+        Fact.of("tokens", plan.tokens, format_count, interval.tokens if interval else None),
     ]
     if plan.tokens_per_param is not None:
         ratios = interval.tokens_per_param if interval else None
-        facts.append(_fact("tokens/param", plan.tokens_per_param, ratios, format_number))
+        facts.append(Fact.of("tokens/param", plan.tokens_per_param, format_number, ratios))
     if plan.loss is not None:
-        facts.append(_fact("loss", plan.loss, interval.loss if interval else None, format_loss, unit=plan.loss_unit))
+        facts.append(
+            Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
+        )
     facts += [
-        _fact(key.label, value, None, _WRITTEN[key.kind])
+        Fact.of(key.label, value, _WRITTEN[key.kind])
         for key in constraint_keys()
         if key.label and isinstance(value := plan.constraints.get(key.name), float)
     ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
-        facts.insert(1, _fact(_SIZES[plan.converted.convention], plan.converted.params, None, format_count))
+        facts.insert(1, Fact.of(_SIZES[plan.converted.convention], plan.converted.params, format_count))
     sections: tuple[Report, ...] = ()
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections
@@ -95,15 +97,6 @@ def plan_report(plan: Plan) -> Report:
         remarks=[*_remarks(plan)],
         sections=sections,
     )
-
-
-def _fact(
-    label: str, value: float, interval: tuple[float, float] | None, written: Callable[[float], str], *, unit: str = ""
-) -> Fact:
-    low, high = ("", "")
-    if interval is not None and interval[0] < interval[1]:
-        low, high = written(interval[0]), written(interval[1])
-    return Fact(label, written(value), low=low, high=high, unit=unit)
 
 
 def _remarks(plan: Plan) -> Iterator[str]:

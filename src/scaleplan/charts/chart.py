@@ -123,10 +123,9 @@ class Chart:
             found.setdefault(series.label, series.tone)
         return found
 
-    @property
-    def extrapolates(self) -> bool:
-        """Whether any part lies outside the range its law was fitted on."""
-        return any(series.style == "extrapolated" for series in self.series)
+    def has(self, style: Style) -> bool:
+        """Return whether any series has a style."""
+        return any(series.style == style for series in self.series)
 
     def values(self, axis: Literal["x", "y"]) -> Iterator[float]:
         """Yield every value that an axis must hold."""

@@ -188,10 +188,10 @@ def _legend(axes: Any, chart: Chart) -> None:  # noqa: ANN401
     from matplotlib.lines import Line2D
 
     handles, labels = axes.get_legend_handles_labels()
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         handles.append(Line2D([], [], color="#444444", linestyle="--", linewidth=1.4))
         labels.append("extrapolated")
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         handles.append(Line2D([], [], color="#888888", linewidth=4.0))
         labels.append("near-optimal")
     if len(labels) > 6:

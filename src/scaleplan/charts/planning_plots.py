@@ -291,10 +291,7 @@ def money_chart(
     """
     plans = plans_of(planner, budgets)
     losses = _losses(planner, plans)
-
-    def priced(params: float, flops: float) -> float:
-        return flops if price is None else price(params, flops)
-
+    priced = price or (lambda _, flops: flops)
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
     series = curve("loss", plans, losses, None, x=spent)
     params, _, start = planner.frontier.best(at)

@@ -168,11 +168,11 @@ def _legend(chart: Chart, width: float) -> tuple[Markup | None, float]:
     """Return the names of the series and of the signs, in rows, and where they end."""
     names: list[tuple[str, str, int | None]] = []
     names += [(f"t{tone % TONES}", label, tone) for label, tone in chart.labels.items()]
-    if len(names) == 1 and not (chart.extrapolates or chart.fitted):
+    if len(names) == 1 and not (chart.has("extrapolated") or chart.fitted):
         return None, 0.0
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         names.append(("line extrapolated ink", "extrapolated", None))
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         names.append(("line near_optimal ink", "near-optimal", None))
     if chart.fitted is not None:
         names.append(("fitted", "fitted range", None))

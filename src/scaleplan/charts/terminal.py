@@ -179,11 +179,11 @@ def _column(place: float, width: int) -> int:
 def _legend(chart: Chart, width: int) -> Iterator[str]:
     names = [f"{_letter(chart, label)} {label}" for label in chart.labels] if len(chart.labels) > 1 else []
     signs = []
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         signs.append("thick: near-optimal")
     if any(series.low for series in chart.series):
         signs.append("sparse dots: interval")
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         signs.append("dotted: extrapolated")
     if chart.fitted is not None:
         signs.append("[ ] range the law was fitted on")

@@ -294,8 +294,12 @@ def _answer(subject: Subject) -> list[Markup]:
 def _warnings(subject: Subject) -> list[Markup]:
     if not subject.plan.warnings:
         return []
-    items = [element("li", _sentence(notice.message)) for notice in subject.plan.warnings]
-    return [element("div", element("ul", *items), class_="warnings", role="note")]
+    messages = _bullets(_sentence(notice.message) for notice in subject.plan.warnings)
+    return [element("div", messages, class_="warnings", role="note")]
+
+
+def _bullets(texts: Iterable[str]) -> Markup:
+    return element("ul", *(element("li", text) for text in texts))
 
 
 def _budget(subject: Subject) -> list[Markup]:
@@ -370,18 +374,17 @@ def _laws(subject: Subject) -> list[Markup]:
         *(element("p", _sentence(remark), class_="soft") for remark in report.remarks),
     ]
     if subject.left_out:
-        items = [element("li", _sentence(f"{name}: {reason}")) for name, reason in subject.left_out]
-        content.append(element("details", element("summary", "Laws that cannot answer"), element("ul", *items)))
+        reasons = _bullets(_sentence(f"{name}: {reason}") for name, reason in subject.left_out)
+        content.append(element("details", element("summary", "Laws that cannot answer"), reasons))
     return content
 
 
 def _provenance(subject: Subject) -> list[Markup]:
     law = preset_report(subject.preset.summary())
-    pairs: list[tuple[str, str]] = [("law", law.title)]
-    pairs += [(fact.label.strip(), fact.value) for fact in law.facts]
-    pairs += [*subject.sources, ("computed by", subject.versions)]
-    notes = [element("li", note) for note in subject.preset.notes]
-    return [_definitions(pairs), *([element("h3", "Notes of the law"), element("ul", *notes)] if notes else [])]
+    facts = [(fact.label.strip(), fact.value) for fact in law.facts]
+    pairs = [("law", law.title), *facts, *subject.sources, ("computed by", subject.versions)]
+    notes = subject.preset.notes
+    return [_definitions(pairs), *([element("h3", "Notes of the law"), _bullets(notes)] if notes else [])]
 
 
 def _reproduce(subject: Subject) -> list[Markup]:

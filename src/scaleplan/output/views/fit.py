@@ -15,8 +15,6 @@ from scaleplan.fitting.additive_fit import Coefficient
 from scaleplan.fitting.backtest import Bin
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
-from scaleplan.laws import law_class
-from scaleplan.laws.base import Curve
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
 from scaleplan.toml_table import as_mapping
@@ -119,7 +117,7 @@ def _reading(data: dict[str, Any], runs: Runs | None = None) -> list[Report]:
 
 def _written(data: dict[str, Any]) -> Iterator[str]:
     yield from (f"wrote {place}" for place in data["written"])
-    if issubclass(law_class(data["form"]), Curve):
+    if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
         return
     question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
     yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"

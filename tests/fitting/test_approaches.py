@@ -70,7 +70,9 @@ def test_a_window_keeps_the_runs_near_the_best(factor):
     for flops, budget in zip(BUDGETS, line.budgets, strict=True):
         inside = np.isclose(points.flops, flops, rtol=1e-6)
         sizes, loss = points.params[inside], points.loss[inside]
-        assert budget.runs == np.count_nonzero(np.abs(np.log(sizes / sizes[loss.argmin()])) <= np.log(5))
+        near = np.abs(np.log(sizes / sizes[loss.argmin()])) <= np.log(5)
+        p, q, _ = np.polyfit(np.log(sizes[near]), loss[near], 2)
+        assert np.log(budget.optimum) == pytest.approx(-q / (2 * p), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -2,29 +2,13 @@
 
 import numpy as np
 import pytest
+from tests.fitting.errors import log_loss, log_params, standard_errors
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import bootstrap, resample_weights
 from scaleplan.fitting.objective import central_interval
 from scaleplan.fitting.surface_fit import fit_additive, refit_additive
 from scaleplan.laws.additive import Additive
-
-
-def standard_errors(drawn):
-    """Return the standard deviations over the resamples of the exponents, E and a = beta/(alpha + beta)."""
-    _, _, floor, alpha, beta = drawn.draws.T
-    columns = {"E": floor, "alpha": alpha, "beta": beta, "a": beta / (alpha + beta)}
-    return {name: np.std(column, ddof=1) for name, column in columns.items()}
-
-
-def log_params(drawn, flops):
-    """Return the 90 % interval of ln N* at a budget of 6ND."""
-    return drawn.interval(lambda law: np.log(law.best_split(flops / 6)[0]))
-
-
-def log_loss(drawn, flops):
-    """Return the 90 % interval of ln L at the optimum of a budget of 6ND."""
-    return drawn.interval(lambda law: np.log(law.loss(*law.best_split(flops / 6))))
 
 
 @pytest.fixture(scope="module")

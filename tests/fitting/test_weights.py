@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.fitting.errors import standard_errors
 
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.objective import Objective
@@ -32,9 +33,9 @@ def test_a_resample_with_weights_is_that_of_the_runs_repeated(mixed):
     base = fit_additive(weighted(points, weight))
     found = refit_additive(weighted(points, weight), drawn.astype(float), base=base)
     expected = refit_additive(points, drawn * weight, base=base)
-    assert found.raw() == pytest.approx(expected.raw(), rel=1e-9)
+    assert found.draws == pytest.approx(expected.draws, rel=1e-9)
     plain = refit_additive(points, drawn.astype(float), base=base)
-    assert np.abs(found.raw() - plain.raw()).max() > 1e-3  # the weights do matter here
+    assert np.abs(found.draws - plain.draws).max() > 1e-3  # the weights do matter here
 
 
 def test_runs_of_little_weight_widen_an_interval_little(mixed):
@@ -46,7 +47,8 @@ def test_runs_of_little_weight_widen_an_interval_little(mixed):
     squares = Objective(robust="none")
 
     def error(runs):
-        return bootstrap(runs, fit_additive(runs, objective=squares), samples=200, seed=2).standard_errors()["alpha"]
+        found = bootstrap(runs, fit_additive(runs, objective=squares), samples=200, seed=2)
+        return standard_errors(found)["alpha"]
 
     alone = error(points.select(half))
     assert error(weighted(points, np.where(half, 1.0, 1e-6))) == pytest.approx(alone, rel=0.35)

@@ -60,7 +60,6 @@ def test_compute_time_and_money_follow_from_the_active_parameters(cli):
     assert cost == pytest.approx(HOURS * PRICE, rel=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="memory is still taken from the active parameters")
 def test_memory_follows_from_all_parameters(cli):
     """Weights, gradients and states of every expert lie on the devices: 16 bytes a parameter, shared by all of them.
 
@@ -74,7 +73,6 @@ def test_memory_follows_from_all_parameters(cli):
     assert memory > alone + 12 * EXPERT / GPUS / 1e9  # the states alone tell the two apart
 
 
-@pytest.mark.xfail(strict=True, reason="loss --model still counts all parameters as active")
 def test_loss_of_the_same_model_takes_the_same_compute(cli):
     """One question, one answer: ``loss --model`` and ``check`` of the same run."""
     flops, hours, cost = checked(cli, "flops", "gpu_hours", "cost")

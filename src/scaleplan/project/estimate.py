@@ -16,7 +16,6 @@ from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import Preset
-from scaleplan.presets.reader import preset_of
 from scaleplan.project.document import DataDocument, parse_document
 from scaleplan.project.project import Configs, Location
 from scaleplan.project.source import display_name

@@ -115,11 +115,11 @@ def test_the_reported_scores_are_their_definitions():
 
 def test_the_continuation_ends_at_the_target():
     """Stages fall from the size of the residuals to delta; least squares has one stage without end."""
-    stages = Objective(delta=1e-3).continuation(0.05)
+    stages = Objective(delta=1e-3).continuation(np.array([-0.025, 0.025]))
     assert stages[-1] == 1e-3
     assert stages[0] >= 0.05
     assert list(stages) == sorted(stages, reverse=True)
-    assert Objective(robust="none").continuation(0.05) == (math.inf,)
+    assert Objective(robust="none").continuation(np.array([-0.025, 0.025])) == (math.inf,)
 
 
 def test_the_majoriser_lies_above():

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.cost import Cost
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.cleaning import clean, read_condition
 from scaleplan.fitting.columns import LOSS_UNITS, candidates, read_mapping, recognise
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.table import read_table, to_text
+from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read_runs(
     log10
         Columns, or roles, that hold logarithms to base 10.
     flops_convention
-        How compute is counted where a size is derived, such as ``6ND`` (:meth:`scaleplan.cost.Cost.from_convention`).
+        How compute is counted where a size is derived, such as ``6ND`` (``Cost.from_convention``).
     best
         Keep the lowest loss of each sweep: of runs of one group with the same sizes within 1.5 %.
     min_flops

@@ -236,7 +236,7 @@ def _training(
     batch_tokens: float | None,
     fixed: FixedLayout,
 ) -> MemorySummary:
-    """Lay the model out on known devices, one sequence each by default; else divide it as the fixed parts say."""
+    """Lay the model out on known devices, one sequence each by default; else divide it by the fixed parts."""
     largest = fewest = None
     if device is None:
         parallel = fixed.parallel(gpus)

@@ -16,8 +16,7 @@ from scaleplan.record import Record, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law
+    from scaleplan.laws.base import Cost, Law
 
 __all__ = [
     "LN",

@@ -153,7 +153,7 @@ class Relation:
     """A quantity that a law gives as a function of named inputs, in raw units.
 
     ``value`` takes the ``inputs`` as keywords. Those with a default may be left out. ``kinds`` names how the text of
-    an input is read where its name does not say: ``share`` (0 to 1) or ``rates`` (a sequence).
+    an input is read where its name is not enough: ``share`` (0 to 1) or ``rates`` (a sequence).
     """
 
     quantity: str
@@ -351,7 +351,7 @@ class Curve(Law):
     quantity: ClassVar[str] = "loss"
     """What the curve gives; a form whose files name it has a field ``y`` instead."""
     kinds: ClassVar[Mapping[str, str]] = {}
-    """How inputs are read whose names do not say; see :class:`Relation`."""
+    """How inputs are read where that does not follow from their names; see :class:`Relation`."""
     defaults: ClassVar[Mapping[str, float]] = {}
     """Inputs that may be left out."""
 

@@ -276,7 +276,7 @@ def _whole(name: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """Sizes that have the target's count, and how good a shape they are (less is better)."""
+    """Sizes that have the target's count, and their score as a shape (less is better)."""
 
     sizes: StyleSizes
     params: int

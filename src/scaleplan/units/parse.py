@@ -2,7 +2,7 @@
 
 Every parser takes a text, or a number in the base unit of its kind (a count, FLOP, seconds, hours, US dollars, kWh,
 kg, GB), and returns a finite number above 0 in that unit. Anything else is a QuantityError that points at the wrong
-part of the text and says what to write. Upper and lower case matter where a letter is a factor.
+part of the text and suggests what to write. Upper and lower case matter where a letter is a factor.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ _ANY_DEVICE = {"gpu", "gpus", "accelerator", "accelerators", "device", "devices"
 def parse_hours(value: str | SupportsFloat) -> tuple[float, str | None]:
     """Return accelerator-hours (``5000``, ``2k H100-hours``, ``10k GPUh``, ``100 A100-days``) and the accelerator.
 
-    The accelerator is as written (``"H100"``); None when the text says ``GPU`` or nothing.
+    The accelerator is as written (``"H100"``); None for ``GPU`` or nothing.
     """
     if not isinstance(value, str):
         return convert(value), None

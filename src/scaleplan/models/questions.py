@@ -282,13 +282,8 @@ def _training(
 
 def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:
     """Return the fields of a summary that describe the model and the device."""
-    memory = device.memory_bytes if device else None
-    return {
-        "model": model.source,
-        "params": model.params,
-        "gpu": device.id if device else None,
-        "memory_bytes": memory,
-    }
+    gpu, memory = (device.id, device.memory_bytes) if device else (None, None)
+    return {"model": model.source, "params": model.params, "gpu": gpu, "memory_bytes": memory}
 
 
 def _stage(zero: Amount | None) -> int | None:

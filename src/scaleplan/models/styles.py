@@ -103,7 +103,7 @@ _SILU = {"hidden_act": "silu", "attention_bias": False}
 
 _LLAMA = {**_SILU, "mlp_bias": False}
 
-_MISTRAL = {"hidden_act": "silu", "sliding_window": None}
+_FULL = {"hidden_act": "silu", "sliding_window": None}
 
 # Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
 STYLES: dict[str, Style] = {
@@ -129,7 +129,7 @@ STYLES: dict[str, Style] = {
     ),
     "llama": Style("llama", "LlamaForCausalLM", 32000, 4096, extra=_LLAMA),
     "llama3": Style("llama", "LlamaForCausalLM", 128256, 8192, kv="eight", extra=_LLAMA),
-    "mistral": Style("mistral", "MistralForCausalLM", 32768, 32768, tied="never", kv="eight", extra=_MISTRAL),
+    "mistral": Style("mistral", "MistralForCausalLM", 32768, 32768, tied="never", kv="eight", extra=_FULL),
     "qwen2": Style("qwen2", "Qwen2ForCausalLM", 151936, 32768, kv="eight", extra={"hidden_act": "silu"}),
     "qwen3": Style("qwen3", "Qwen3ForCausalLM", 151936, 32768, kv="eight", heads="free", extra=_SILU),
     "gemma2": Style(
@@ -152,7 +152,7 @@ STYLES: dict[str, Style] = {
         "eight",
         experts=8,
         experts_per_token=2,
-        extra=_MISTRAL,
+        extra=_FULL,
     ),
     "olmoe": Style(
         "olmoe", "OlmoeForCausalLM", 50304, 4096, "never", "full", experts=64, experts_per_token=8, extra=_SILU

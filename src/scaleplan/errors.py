@@ -63,8 +63,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
 class ScaleplanError(Exception):
     """The root of all errors raised on purpose.
 
-    ``message`` says what is wrong, with the user's own text, in lower case and without a full stop; ``hint`` says
-    what to do about it. Scripts rely on ``code``.
+    ``message`` names the problem in the user's own text, in lower case and without a full stop; ``hint`` is what to
+    do about it. Scripts rely on ``code``.
     """
 
     code: ClassVar[str] = "error"
@@ -127,7 +127,7 @@ class UnknownNameError(UsageError):
 
 
 class FileError(ScaleplanError):
-    """A file cannot be read, or what it says is invalid."""
+    """A file cannot be read, or its content is invalid."""
 
     code = "file"
 

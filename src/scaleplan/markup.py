@@ -21,18 +21,9 @@ class Markup(str):
 
 
 def element(name: str, /, *children: str | None, **attributes: str | float | None) -> Markup:
-    """Return an element; children that are not markup are escaped, and None is left out.
+    """Return an element; children that are not markup are escaped, and children and attributes of None left out.
 
-    Parameters
-    ----------
-    name
-        The tag.
-    children
-        Content, in order.
-    attributes
-        By name, with ``_`` for ``-`` and a trailing ``_`` for Python's own words (``class_``); those that are None
-        are left out.
-
+    Attributes have ``_`` for ``-``, and a trailing ``_`` where they are Python's own words (``class_``).
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(escape_control(_text(value)))}"'

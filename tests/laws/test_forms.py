@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.cost import Cost
 from scaleplan.errors import UnknownNameError
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.allocation import PowerAllocation
-from scaleplan.laws.base import Allocation, Curve, Law, LossSurface, Units
+from scaleplan.laws.base import Allocation, Cost, Curve, Law, LossSurface, Units
 from scaleplan.presets.library import Library
 
 SURFACES = ["besiroglu-2024", "gadre-2024-c4", "minicpm-2024", "kaplan-2020"]

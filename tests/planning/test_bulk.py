@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError
 from scaleplan.laws.additive import Additive
+from scaleplan.laws.base import Cost
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.constraints.repetition import RepeatedData
 from scaleplan.planning.frontier import frontier_of

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.cost import Cost
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive
+from scaleplan.laws.base import Cost
 from scaleplan.planning.frontier import SolvedFrontier, frontier_of
 from scaleplan.planning.problem import UNBOUNDED, Bounds, Span
 from scaleplan.presets.library import Library

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError
 from scaleplan.laws.additive import Additive
-from scaleplan.laws.base import LossSurface
+from scaleplan.laws.base import Cost, LossSurface
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.problem import Problem, Span
 from scaleplan.planning.solver import bisect, crossing, least_budget, least_flops, minimum, solve

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import numpy as np
 
-from scaleplan.cost import Cost
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
 from scaleplan.fitting.fit_request import FitRequest, RunsKeywords, reading_arguments
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
+from scaleplan.laws.base import Cost
 from scaleplan.presets.library import DEFAULT_PRESET, Library
 from scaleplan.record import Record, Result
 from scaleplan.units import parse_flops, parse_fraction, parse_integer

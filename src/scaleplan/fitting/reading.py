@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.cost import Cost
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.cleaning import clean, read_condition
 from scaleplan.fitting.columns import LOSS_UNITS, candidates, read_mapping, recognise
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.table import read_table, to_text
+from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_runs(
     ``where``, such as ``"lr <= 1e-3"``. ``group`` is the column whose values separate runs with laws of their own,
     ``extra`` are further columns to read as numbers, ``log10`` columns or roles that hold logarithms. Bits per byte
     are converted by nats/token = bits/byte * ln 2 / (tokens/byte). ``flops_convention`` is how compute is counted
-    where a size is derived (:meth:`scaleplan.cost.Cost.from_convention`). ``best`` keeps the lowest loss of each
+    where a size is derived (``Cost.from_convention``). ``best`` keeps the lowest loss of each
     sweep: of runs of one group with the same sizes within 1.5 %. Runs below ``min_flops`` are left out; reasons in
     ``keep`` flag instead of drop. ``needed`` is what every run must have, of params, tokens, flops and loss.
 

@@ -85,7 +85,7 @@ class Accelerator:
         return wanted
 
     def peak(self, precision: str | None = None) -> float:
-        """Return the dense peak in FLOP/s of a precision, chosen as :meth:`precision` says."""
+        """Return the dense peak in FLOP/s of a precision, chosen by :meth:`precision`."""
         return self.peaks[self.precision(precision)]
 
     def priced(self, price: Price | None) -> PricedAccelerator:
@@ -159,7 +159,7 @@ class Accelerators:
 
 
 def _squeeze(name: str) -> str:
-    """Reduce a name to what tells devices apart: ``NVIDIA A100-SXM4-80GB`` and ``a100 sxm4 80gb`` are one."""
+    """Reduce a name to what distinguishes devices: ``NVIDIA A100-SXM4-80GB`` and ``a100 sxm4 80gb`` are one."""
     words = "".join(c if c.isalnum() else " " for c in name.casefold()).split()
     return "".join(word for word in words if word not in _MAKERS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, UsageError
@@ -38,6 +38,9 @@ __all__ = [
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
 
+_hardware, _budget = partial(option, "hardware", setting=True), partial(option, "budget")
+
+
 class BudgetRequest(Record):
     """A budget in exactly one of four forms, and the hardware it runs on; None for a default.
 
@@ -45,49 +48,29 @@ class BudgetRequest(Record):
     form ``gpus`` alone adds the days it takes. All but plain FLOP need the accelerator ``gpu``, an id or an alias.
     """
 
-    gpu: str | None = option(
-        "hardware", "text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.", setting=True
+    gpu: str | None = _hardware("text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.")
+    mfu: float | None = _hardware(
+        "fraction", metavar="F", help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given."
     )
-    mfu: float | None = option(
-        "hardware",
-        "fraction",
-        metavar="F",
-        help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
-        setting=True,
+    goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
+    precision: str | None = _hardware(
+        "text", metavar="NAME", help="Precision of the matrix products: bf16, fp16, fp8, …"
     )
-    goodput: float | None = option(
-        "hardware", "fraction", metavar="F", help="Share of the paid time that trains.", setting=True
+    profile: str | None = _hardware(
+        "text", metavar="NAME", help="Utilisation to assume: benchmark, typical or end-to-end."
     )
-    precision: str | None = option(
-        "hardware", "text", metavar="NAME", help="Precision of the matrix products: bf16, fp16, fp8, …", setting=True
+    price: float | str | None = _hardware(
+        "usd_per_hour", metavar="USD/H", help="Price of one accelerator-hour, or the name of a price preset."
     )
-    profile: str | None = option(
-        "hardware",
-        "text",
-        metavar="NAME",
-        help="Utilisation to assume: benchmark, typical or end-to-end.",
-        setting=True,
+    flops: float | None = _budget(
+        "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
     )
-    price: float | str | None = option(
-        "hardware",
-        "usd_per_hour",
-        metavar="USD/H",
-        help="Price of one accelerator-hour, or the name of a price preset.",
-        setting=True,
+    gpu_hours: float | None = _budget("hours", metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'.")
+    gpus: float | None = _budget(
+        "integer", metavar="N", help="Number of accelerators; a budget together with --time."
     )
-    flops: float | None = option(
-        "budget", "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
-    )
-    gpu_hours: float | None = option(
-        "budget", "hours", metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'."
-    )
-    gpus: float | None = option(
-        "budget", "integer", metavar="N", help="Number of accelerators; a budget together with --time."
-    )
-    time: float | None = option(
-        "budget", "seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h."
-    )
-    cost: float | None = option("budget", "usd", metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")
+    time: float | None = _budget("seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
+    cost: float | None = _budget("usd", metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")
     power: PowerDraw | None = None
 
     def source(self) -> str:

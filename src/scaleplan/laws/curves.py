@@ -61,9 +61,6 @@ class OneInput(Curve):
         """The quantity that ``x`` names."""
         return (self.x,)
 
-    def _input(self, inputs: Mapping[str, Number]) -> Number:
-        return inputs[self.x]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power(OneInput):
@@ -77,7 +74,7 @@ class Power(OneInput):
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^n for the input that ``x`` names."""
-        return self.a * self._input(inputs) ** self.n
+        return self.a * inputs[self.x] ** self.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +92,7 @@ class OffsetPower(OneInput):
 
     def value(self, **inputs: Number) -> Number:
         """Return a*x^-c + e for the input that ``x`` names."""
-        return self.a * self._input(inputs) ** -self.c + self.e
+        return self.a * inputs[self.x] ** -self.c + self.e
 
 
 class PerInput(Curve):
@@ -198,7 +195,7 @@ class ShiftedPower(OneInput):
 
     def value(self, **inputs: Number) -> Number:
         """Return a*(1/x + g)^c + e."""
-        return self.a * (1.0 / self._input(inputs) + self.g) ** self.c + self.e
+        return self.a * (1.0 / inputs[self.x] + self.g) ** self.c + self.e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +218,7 @@ class ChancePower(OneInput):
         function. Its left side rises with t and bends one way only, so that the steps converge from anywhere.
         """
         span = self.y0 - self.e
-        wanted = log(self.a) - self.c * log(self._input(inputs)) + (self.k - 1.0) * log(span)
+        wanted = log(self.a) - self.c * log(inputs[self.x]) + (self.k - 1.0) * log(span)
         place = 0.0 * wanted
         for _ in range(_STEPS):
             below, above = softplus(-place), softplus(place)
@@ -292,7 +289,7 @@ class BNSL(OneInput):
 
     def value(self, **inputs: Number) -> Number:
         """Return y, with the breaks computed in logarithms: (x/d)^(1/f) overflows for a sharp one."""
-        place = log(self._input(inputs))
+        place = log(inputs[self.x])
         power = -self.c0 * place
         for bend in self.breaks:
             power = power - bend.c * bend.f * softplus((place - log(bend.d)) / bend.f)
@@ -311,7 +308,7 @@ class Logarithmic(OneInput):
 
     def value(self, **inputs: Number) -> Number:
         """Return a + b*ln x for the input that ``x`` names."""
-        return self.a + self.b * log(self._input(inputs))
+        return self.a + self.b * log(inputs[self.x])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,11 @@ DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
 
 
+_CONVENTIONS = ("full_attention", "causal_attention", "selective_recompute", "full_recompute")
+
+_DIMENSIONS = ("layers", "width", "heads", "kv_heads", "head_size", "ffn_width", "vocab", "window")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model as its configuration describes it, with everything that follows from that exactly."""
@@ -98,23 +103,13 @@ class Model:
             "flops_per_token": self.flops_per_token,
             "flop_params": f.flop_params,
             "context": f.context,
-            "flops_per_token_full_attention": f.full_attention,
-            "flops_per_token_causal_attention": f.causal_attention,
-            "flops_per_token_selective_recompute": f.selective_recompute,
-            "flops_per_token_full_recompute": f.full_recompute,
+            **{f"flops_per_token_{convention}": getattr(f, convention) for convention in _CONVENTIONS},
             "kv_bytes_per_token": self.kv_bytes_per_token,
-            "layers": a.layers,
-            "width": a.width,
-            "heads": a.heads,
-            "kv_heads": a.kv_heads,
-            "head_size": a.head_size,
-            "ffn_width": a.ffn_width,
-            "vocab": a.vocab,
+            **{name: getattr(a, name) for name in _DIMENSIONS},
             "max_context": a.context,
             "experts": a.experts.count if a.experts else None,
             "experts_per_token": a.experts.per_token if a.experts else None,
             "expert_width": a.experts.width if a.experts else None,
-            "window": a.window,
         }
 
     def summary(self) -> ModelSummary:

@@ -6,7 +6,7 @@ They are called by the command line and from Python; amounts are texts or number
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
@@ -214,12 +214,9 @@ def _serving(
         cache_bytes=cache_bits / 8,
     )
     return MemorySummary(
-        model=model.source,
-        params=model.params,
+        **_subject(model, device),
         purpose="serving",
-        gpu=device.id if device else None,
         gpus=gpus,
-        memory_bytes=device.memory_bytes if device else None,
         fits=held.total <= USABLE * device.memory_bytes if device else None,
         memory=held,
         sequence=sequence,
@@ -236,7 +233,7 @@ def _training(
     batch_tokens: float | None,
     fixed: FixedLayout,
 ) -> MemorySummary:
-    """Lay the model out on known devices, one sequence each by default; else divide it as the fixed parts say."""
+    """Lay the model out on known devices, one sequence each by default; else divide it by the fixed parts."""
     largest = fewest = None
     if device is None:
         parallel = fixed.parallel(gpus)
@@ -267,12 +264,9 @@ def _training(
         training, parallel, largest = layout.training, layout.parallel, layout.largest_micro_batch
     held = training_memory(model.architecture, training, parallel)
     return MemorySummary(
-        model=model.source,
-        params=model.params,
+        **_subject(model, device),
         purpose="training",
-        gpu=device.id if device else None,
         gpus=parallel.devices,
-        memory_bytes=device.memory_bytes if device else None,
         fits=held.fits(device.memory_bytes) if device else None,
         memory=held,
         sequence=sequence,
@@ -284,6 +278,12 @@ def _training(
         accumulation=training.accumulation,
         fewest_devices=fewest,
     )
+
+
+def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:
+    """Return the fields of a summary that describe the model and the device."""
+    gpu, memory = (device.id, device.memory_bytes) if device else (None, None)
+    return {"model": model.source, "params": model.params, "gpu": gpu, "memory_bytes": memory}
 
 
 def _stage(zero: Amount | None) -> int | None:

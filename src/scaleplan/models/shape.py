@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
 from scaleplan.models.count import count
@@ -135,18 +135,24 @@ class ShapeSummary(Result, ShapeSizes):
     """For the text only, so that it is None in a record that was read back."""
 
 
+class ShapeOptions(TypedDict, total=False):
+    """The parts of a shape that may be fixed; the style's own choice for None."""
+
+    vocab: int | None
+    tied: bool | None
+    kv_heads: int | None
+    tensor_parallel: int
+    context: int | None
+    experts: int | None
+    experts_per_token: int | None
+
+
 def shape(
     params: float,
     *,
     style: str = "llama",
     convention: str = "total",
-    vocab: int | None = None,
-    tied: bool | None = None,
-    kv_heads: int | None = None,
-    tensor_parallel: int = 1,
-    context: int | None = None,
-    experts: int | None = None,
-    experts_per_token: int | None = None,
+    **options: Unpack[ShapeOptions],
 ) -> Shape:
     """Find a hardware-aligned architecture of ``params`` parameters (1e6 to 2e12), the style's own choice for None.
 
@@ -156,21 +162,11 @@ def shape(
     domain, and UnreachableError when no aligned shape of this style and these options has the size.
     """
     notes: list[str] = []
-    search = _checked(
-        params,
-        name=style,
-        convention=convention,
-        vocab=vocab,
-        tied=tied,
-        kv_heads=kv_heads,
-        tensor_parallel=tensor_parallel,
-        context=context,
-        experts=experts,
-        experts_per_token=experts_per_token,
-        notes=notes,
-    )
+    search = _checked(params, style, convention, options, notes)
+    experts = options.get("experts")
+    free = experts is None and options.get("experts_per_token") is None
     found = _candidates(search)
-    while not found and experts is None and experts_per_token is None and search.experts > _FEWEST_EXPERTS:
+    while not found and free and search.experts > _FEWEST_EXPERTS:
         search = replace(search, experts=search.experts // 2, experts_per_token=max(1, search.experts_per_token // 2))
         found = _candidates(search)
     if not found:
@@ -201,20 +197,7 @@ def shape(
     )
 
 
-def _checked(
-    params: float,
-    *,
-    name: str,
-    convention: str,
-    vocab: int | None,
-    tied: bool | None,
-    kv_heads: int | None,
-    tensor_parallel: int,
-    context: int | None,
-    experts: int | None,
-    experts_per_token: int | None,
-    notes: list[str],
-) -> _Search:
+def _checked(params: float, name: str, convention: str, options: ShapeOptions, notes: list[str]) -> _Search:
     """Check the options and fill them in by the style; append what was changed to ``notes``."""
     if name not in STYLES:
         raise UnknownNameError("style", name, STYLES)
@@ -228,17 +211,20 @@ def _checked(
             hint=f"from {_RANGE[0]:g} to {_RANGE[1]:g}",
         )
     style = STYLES[name]
+    experts, experts_per_token = options.get("experts"), options.get("experts_per_token")
+    kv_heads, context, tied = options.get("kv_heads"), options.get("context"), options.get("tied")
     if (experts is not None or experts_per_token is not None) and not style.experts:
         mixtures = ", ".join(known for known, other in STYLES.items() if other.experts)
         raise UsageError(f"the {name} style has no experts", hint=f"styles with experts: {mixtures}")
     if kv_heads is not None and style.model_type in {"gpt2", "gpt_neox"}:
         raise UsageError(f"the {name} style has as many key-value heads as heads")
-    ranks = _whole("tensor_parallel", tensor_parallel)
+    ranks = _whole("tensor_parallel", options.get("tensor_parallel", 1))
     many = style.experts if experts is None else _whole("experts", experts)
     used = style.experts_per_token if experts_per_token is None else _whole("experts_per_token", experts_per_token)
     if used > many:
         raise UsageError(f"a token cannot use {used} of {many} experts")
     tie = style.ties(params) if tied is None else tied
+    vocab = options.get("vocab")
     rows = _vocabulary(params, name=name, convention=convention, vocab=vocab, tied=tie, ranks=ranks, notes=notes)
     return _Search(
         name=name,
@@ -290,7 +276,7 @@ def _whole(name: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """Sizes that have the target's count, and how good a shape they are (less is better)."""
+    """Sizes that have the target's count, and their score as a shape (less is better)."""
 
     sizes: StyleSizes
     params: int

@@ -101,6 +101,10 @@ class Style:
 
 _SILU = {"hidden_act": "silu", "attention_bias": False}
 
+_LLAMA = {**_SILU, "mlp_bias": False}
+
+_FULL = {"hidden_act": "silu", "sliding_window": None}
+
 # Vocabularies are the families' own, padded to a multiple of 128; contexts are those they were trained with first.
 STYLES: dict[str, Style] = {
     "gpt2": Style(
@@ -123,17 +127,9 @@ STYLES: dict[str, Style] = {
         matrices=2,
         extra={"hidden_act": "gelu", "use_parallel_residual": True},
     ),
-    "llama": Style("llama", "LlamaForCausalLM", 32000, 4096, extra={**_SILU, "mlp_bias": False}),
-    "llama3": Style("llama", "LlamaForCausalLM", 128256, 8192, kv="eight", extra={**_SILU, "mlp_bias": False}),
-    "mistral": Style(
-        model_type="mistral",
-        model_class="MistralForCausalLM",
-        vocab=32768,
-        context=32768,
-        tied="never",
-        kv="eight",
-        extra={"hidden_act": "silu", "sliding_window": None},
-    ),
+    "llama": Style("llama", "LlamaForCausalLM", 32000, 4096, extra=_LLAMA),
+    "llama3": Style("llama", "LlamaForCausalLM", 128256, 8192, kv="eight", extra=_LLAMA),
+    "mistral": Style("mistral", "MistralForCausalLM", 32768, 32768, tied="never", kv="eight", extra=_FULL),
     "qwen2": Style("qwen2", "Qwen2ForCausalLM", 151936, 32768, kv="eight", extra={"hidden_act": "silu"}),
     "qwen3": Style("qwen3", "Qwen3ForCausalLM", 151936, 32768, kv="eight", heads="free", extra=_SILU),
     "gemma2": Style(
@@ -148,26 +144,18 @@ STYLES: dict[str, Style] = {
     ),
     "olmo2": Style("olmo2", "Olmo2ForCausalLM", 100352, 4096, tied="never", kv="full", extra=_SILU),
     "mixtral": Style(
-        model_type="mixtral",
-        model_class="MixtralForCausalLM",
-        vocab=32000,
-        context=32768,
-        tied="never",
-        kv="eight",
+        "mixtral",
+        "MixtralForCausalLM",
+        32000,
+        32768,
+        "never",
+        "eight",
         experts=8,
         experts_per_token=2,
-        extra={"hidden_act": "silu", "sliding_window": None},
+        extra=_FULL,
     ),
     "olmoe": Style(
-        model_type="olmoe",
-        model_class="OlmoeForCausalLM",
-        vocab=50304,
-        context=4096,
-        tied="never",
-        kv="full",
-        experts=64,
-        experts_per_token=8,
-        extra=_SILU,
+        "olmoe", "OlmoeForCausalLM", 50304, 4096, "never", "full", experts=64, experts_per_token=8, extra=_SILU
     ),
     "qwen3_moe": Style(
         model_type="qwen3_moe",

@@ -19,8 +19,7 @@ from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law
+    from scaleplan.laws.base import Cost, Law
     from scaleplan.planning.problem import EffectiveSource
 
 __all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]

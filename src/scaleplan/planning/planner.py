@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
-    from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law
+    from scaleplan.laws.base import Cost, Law
     from scaleplan.models import Model
     from scaleplan.planning.constraints.base import Constraint, Variant
     from scaleplan.planning.frontier import Frontier

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
 from scaleplan.arrays import maximum, minimum
-from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError, UsageError, quote
+from scaleplan.laws.base import Cost
 from scaleplan.record import Record
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Scaling laws as files: what a preset says, how one is read, and where one is found."""
+"""Scaling laws as files: the contents of a preset, reading it, and finding it."""

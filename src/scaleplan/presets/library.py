@@ -10,11 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.cost import Cost
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
 from scaleplan.files import DATA_FILES, data_folder, read_table, read_text, user_folder
 from scaleplan.laws import LAWS, law_class
-from scaleplan.laws.base import Allocation, LossSurface, Units
+from scaleplan.laws.base import Allocation, Cost, LossSurface, Units
 from scaleplan.presets.preset import (
     LN,
     PARAMS_CONVENTIONS,

@@ -16,8 +16,7 @@ from scaleplan.record import Record, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scaleplan.cost import Cost
-    from scaleplan.laws.base import Law
+    from scaleplan.laws.base import Cost, Law
 
 __all__ = [
     "LN",
@@ -126,7 +125,7 @@ class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units`` (None for raw ones). ``refusal`` says why the law must not choose D/N; it is None where it may.
+    ``units`` (None for raw ones). ``refusal`` is why the law must not choose D/N; None where it may.
     ``caveats`` are the notes that every plan must repeat. ``origin`` is the file.
     """
 

@@ -73,10 +73,7 @@ class Rule:
         return None if self.batch is None else self.batch.value(**inputs) * self.tokens_each
 
     def ratio(self, output: str, before: Mapping[str, float], after: Mapping[str, float]) -> float:
-        """Return the factor by which ``output`` changes between two settings, by the rule's exponents.
-
-        Raises UnknownNameError when the rule has no exponents for it.
-        """
+        """Return the factor by which ``output`` changes between two settings; UnknownNameError without exponents."""
         if output not in self.exponents:
             raise UnknownNameError("output", output, self.exponents)
         factor = 1.0

@@ -68,17 +68,13 @@ class Limit:
     def holds(self, value: float) -> bool:
         """Return whether ``value`` keeps the limit, to 1e-9 of the bound for ``<=``, ``>=`` and ``=``."""
         slack = _TOLERANCE * abs(self.value)
-        match self.op:
-            case "<=":
-                return value <= self.value + slack
-            case ">=":
-                return value >= self.value - slack
-            case "<":
-                return value < self.value
-            case ">":
-                return value > self.value
-            case "=":
-                return abs(value - self.value) <= slack
+        return {
+            "<=": value <= self.value + slack,
+            ">=": value >= self.value - slack,
+            "<": value < self.value,
+            ">": value > self.value,
+            "=": abs(value - self.value) <= slack,
+        }[self.op]
 
 
 def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tuple[Limit, ...]:

@@ -93,7 +93,7 @@ def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
     """Read the numeral of ``text`` from ``start`` on.
 
     Accepts ``12``, ``1.5``, ``.5``, ``1e21``, ``1_000`` and ``1,000.5``. A comma for a decimal point, misplaced
-    separators, signs and powers written out are errors that say what to write.
+    separators, signs and powers written out are errors with a suggestion.
     """
     checked(text, example=example)
     begin = start + len(text[start:]) - len(text[start:].lstrip(" "))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from scaleplan import api
 from scaleplan.advice.batch import advise_batch
-from scaleplan.cost import Cost
 from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.laws.base import Cost
 from scaleplan.presets.library import Library
 
 # arXiv:2502.05172, Table 2: memory in GB, and the best experts for 1e21, 1e22, 1e23 and 1e24 FLOP with 16k cached

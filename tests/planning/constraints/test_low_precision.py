@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan import api
-from scaleplan.cost import Cost
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive
+from scaleplan.laws.base import Cost
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.constraints.precision import BEST_TRAIN_BITS, TrainingPrecision, effective_fraction
 from scaleplan.planning.constraints.quantisation import Quantisation

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 def _four_widths(fields: Fields) -> int:
     """Return the feed-forward width, four times the model's unless stated."""
-    fields.require("width")
     return fields.size("ffn_width", 4 * fields.size("width"))
 
 
@@ -124,7 +123,6 @@ def mpt(fields: Fields) -> Architecture:
 @family("falcon", "RefinedWeb", "RefinedWebModel", classes=("Falcon", "RW"))
 def falcon(fields: Fields) -> Architecture:
     """Falcon: 7B shares one key and value head and has one norm a layer, 40B and 180B groups and two norms."""
-    fields.require("heads")
     heads = fields.size("heads")
     grouped = fields.flag("new_decoder_architecture", default=False)
     shared = fields.flag("multi_query", default=True) and not grouped

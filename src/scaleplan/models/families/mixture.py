@@ -21,7 +21,6 @@ def _routed(fields: Fields, *, width: int | None = None, layers: int | None = No
     if per_token > count:
         raise FileError(f"{fields.source}: a token cannot use {per_token} of {count} experts")
     if width is None:
-        fields.require("ffn_width")
         width = fields.size("ffn_width")
     values: dict[str, object] = {
         "count": count,
@@ -54,7 +53,6 @@ def _sparse_layers(fields: Fields) -> int:
 
 def _with_shared(fields: Fields) -> Experts:
     """Return DeepSeek's kind of experts: shared ones of the routed ones' width, after leading dense layers."""
-    fields.require("expert_width")
     width = fields.size("expert_width")
     shared = fields.size("n_shared_experts", 0, at_least=0)
     return _routed(fields, width=width, layers=_after_dense_layers(fields), shared_width=width * shared)
@@ -102,7 +100,6 @@ def qwen2_moe(fields: Fields) -> Architecture:
 @family("qwen3_moe", classes=("Qwen3Moe",))
 def qwen3_moe(fields: Fields) -> Architecture:
     """Qwen 3 MoE: no shared expert, norms on each query and key head."""
-    fields.require("expert_width")
     experts = _routed(fields, width=fields.size("expert_width"), layers=_sparse_layers(fields))
     return gated(
         fields,

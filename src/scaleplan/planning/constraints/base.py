@@ -15,9 +15,8 @@ from scaleplan.units import parse_positive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.cost import Cost
     from scaleplan.hardware.budget import Budget
-    from scaleplan.laws.base import LossSurface
+    from scaleplan.laws.base import Cost, LossSurface
     from scaleplan.planning.frontier import SolvedFrontier
     from scaleplan.planning.problem import Effective
     from scaleplan.presets.preset import Preset

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.arrays import Number
-    from scaleplan.cost import Cost
     from scaleplan.hardware.budget import Budget
+    from scaleplan.laws.base import Cost
     from scaleplan.planning.constraints.base import Point
 
 __all__ = ["FLOPS_PER_PARAM_TOKEN", "Inference", "TrainingOnly"]

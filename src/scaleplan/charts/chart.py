@@ -156,9 +156,7 @@ class Chart:
 
 
 _ROOM = 0.04  # of the length, left free at both ends
-
 _SAME = 1e-12  # relative; values that differ by less have no round values between them
-
 _MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 

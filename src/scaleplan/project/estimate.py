@@ -223,10 +223,9 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
             f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{level:g} from",
             hint=f"ask for the estimate: {quantity} without '@', or choose a preset with uncertainty",
         )
-    known = {name: getattr(intervals, name, None) for name in QUANTITIES}
-    found: tuple[float, float] | None = known[quantity]
+    found: tuple[float, float] | None = getattr(intervals, quantity, None)
     if found is None:
-        names = ", ".join(name for name, span in known.items() if span is not None)
+        names = ", ".join(name for name in QUANTITIES if getattr(intervals, name, None) is not None)
         raise UsageError(f"{quantity} has no interval", hint=f"quantities with one: {names}")
     return found
 

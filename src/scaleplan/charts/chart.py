@@ -233,7 +233,7 @@ def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
 
 def _tick_text(axis: Axis, value: float) -> str:
     if axis.kind == "flops":
-        return format_flops(value, digits=3).removesuffix(" FLOP")
+        return format_flops(value).removesuffix(" FLOP")
     if axis.kind == "factor":
         return f"×{value:g}"
     if axis.kind in ("number", "percent"):

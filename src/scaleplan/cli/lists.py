@@ -18,18 +18,14 @@ from scaleplan.presets.preset import PresetList
 
 __all__ = ["APPS"]
 
-APPS = {
-    "presets": group("The scaling laws: list, show, validate, path."),
-    "gpus": group("The accelerators: list, show."),
-    "evaluate": single(),
-}
+_presets = group("The scaling laws: list, show, validate, path.")
+_gpus = group("The accelerators: list, show.")
+APPS = {"presets": _presets, "gpus": _gpus, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
 
-@command(
-    APPS["presets"], "list", examples=["scaleplan presets list", "scaleplan presets list --form additive --json"]
-)
+@command(_presets, "list", examples=["scaleplan presets list", "scaleplan presets list --form additive --json"])
 def list_presets(
     *, form: Annotated[str | None, typer.Option(metavar="NAME", help="Only laws of this functional form.")] = None
 ) -> Answer:
@@ -40,22 +36,20 @@ def list_presets(
     return Answer(result=PresetList(presets=tuple(presets)))
 
 
-@command(
-    APPS["presets"], "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"]
-)
+@command(_presets, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
     return Answer(result=Library().load(name).summary())
 
 
-@command(APPS["presets"], "validate", examples=["scaleplan presets validate my-law.toml"])
+@command(_presets, "validate", examples=["scaleplan presets validate my-law.toml"])
 def validate(*, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Preset files.")]) -> Answer:
     """Check preset files; the exit status is 2 if any is invalid."""
     result = validate_files(files)
     return Answer(result=result, exit_status=2 if result.invalid else 0)
 
 
-@command(APPS["presets"], "path", examples=["scaleplan presets path", "scaleplan presets path kaplan"])
+@command(_presets, "path", examples=["scaleplan presets path", "scaleplan presets path kaplan"])
 def path(
     *,
     name: Annotated[
@@ -68,7 +62,7 @@ def path(
     return Answer(result=PresetPaths(paths=tuple(found)))
 
 
-@command(APPS["gpus"], "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
+@command(_gpus, "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
 def list_gpus(
     *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only accelerators of this vendor.")] = None
 ) -> Answer:
@@ -83,7 +77,7 @@ def list_gpus(
     return Answer(result=AcceleratorList(gpus=tuple(gpu.priced(prices.default(gpu.id)) for gpu in gpus)))
 
 
-@command(APPS["gpus"], "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
+@command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
 def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one accelerator: peaks, memory, power, prices, sources."""
     gpu = Accelerators().get(name)

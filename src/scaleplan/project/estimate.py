@@ -172,11 +172,11 @@ _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 def measures(estimate: Estimate) -> dict[str, float | None]:
     """Return every quantity of a run's plan, in base units; None where unknown."""
-    return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg, memory_gb=estimate.memory_gb)
+    return measures_of(estimate.plan, estimate.carbon_kg, estimate.memory_gb)
 
 
 def measures_of(
-    plan: Plan, *, carbon_kg: float | None = None, memory_gb: float | None = None
+    plan: Plan, carbon_kg: float | None = None, memory_gb: float | None = None
 ) -> dict[str, float | None]:
     """Return every quantity of a plan, in base units; None where unknown."""
     budget = plan.budget

@@ -136,7 +136,6 @@ NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "
 
 _MOST_DIGITS = 17  # enough to distinguish any float from its neighbours
 
-
 _WRITERS: Mapping[str, Callable[..., str]] = {
     "params": format_count,
     "tokens": format_count,

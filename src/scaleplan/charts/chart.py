@@ -152,9 +152,7 @@ class Chart(Result):
 
 
 _ROOM = 0.04  # of the length, left free at both ends
-
 _SAME = 1e-12  # relative; values that differ by less have no round values between them
-
 _MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
@@ -231,7 +229,7 @@ def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
 
 def _tick_text(axis: Axis, value: float) -> str:
     if axis.kind == "flops":
-        return format_flops(value, digits=3).removesuffix(" FLOP")
+        return format_flops(value).removesuffix(" FLOP")
     if axis.kind == "factor":
         return f"×{value:g}"
     if axis.kind in ("number", "percent"):

@@ -26,9 +26,7 @@ makes nine."""
 
 _MARKERS = "os^DvpPX>"
 
-_SIZE = (7.0, 4.6)
-
-_DPI = 200
+_INCHES = (7.0, 4.6)
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -44,7 +42,7 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "scaleplan",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
-    "savefig.dpi": _DPI,
+    "savefig.dpi": 200,
 }
 
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -76,7 +74,7 @@ def draw(chart: Chart, extension: str) -> bytes:
         mpl.rcdefaults()  # the picture must not depend on the user's own settings
         settings: Any = mpl.rcParams
         settings.update(_SETTINGS)
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
         _fill(figure.add_subplot(), chart)
         figure.savefig(out, format=extension, metadata=_NO_DATE[extension])

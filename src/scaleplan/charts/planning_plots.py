@@ -191,6 +191,7 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
     planner.require_choice()
+    known = planner.preset.range.flops
     series, marks = [], []
     for tone, flops in enumerate(sorted(budgets)):
         best, _, least = line.best(flops)
@@ -199,7 +200,7 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
         low, high = line.problem.sizes(flops)
         sizes = sorted({best, *near, *_sizes(best, low, high)})
         losses = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
-        style: Style = "measured" if _inside(planner.preset, flops) else "extrapolated"
+        style: Style = "measured" if known is None or known[0] <= flops <= known[1] else "extrapolated"
         kept = [i for i, size in enumerate(sizes) if near[0] <= size <= near[1]]
         near_x, near_y = tuple(sizes[i] for i in kept), tuple(losses[i] for i in kept)
         label = format_flops(flops)
@@ -342,11 +343,6 @@ def _sizes(best: float, low: float, high: float) -> Iterator[float]:
         size = best * math.exp(_REACH * each / _SIZES_EACH_WAY)
         if low <= size <= high:
             yield size
-
-
-def _inside(preset: Preset, flops: float) -> bool:
-    known = preset.range.flops
-    return known is None or known[0] <= flops <= known[1]
 
 
 def _size_text(preset: Preset) -> str:

@@ -280,14 +280,15 @@ def plot(
         raise UnknownNameError("picture", kind, PICTURES)
     need = PICTURES[kind].need
     if (runs is not None) != (need == "runs"):
-        raise UsageError(
-            f"{kind} needs a file of runs" if need == "runs" else f"{kind} takes no file of runs",
-            hint=f"scaleplan plot {kind} runs.csv" if need == "runs" else "leave it out",
-        )
+        if need == "runs":
+            raise UsageError(f"{kind} needs a file of runs", hint=f"scaleplan plot {kind} runs.csv")
+        raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
     if runs is not None:
-        return PICTURES[kind].draw(_fitted(runs))
+        read = read_runs(runs)
+        points = Points.of(read.params, read.tokens, read.loss, flops=read.flops, weight=read.weight, rows=read.rows)
+        return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
     context = Context()
     request = ChartRequest.of(
         Request.of(words, context),
@@ -297,9 +298,3 @@ def plot(
         laws=laws,
     )
     return PICTURES[kind].draw(request)
-
-
-def _fitted(path: str) -> AdditiveFit:
-    runs = read_runs(path)
-    points = Points.of(runs.params, runs.tokens, runs.loss, flops=runs.flops, weight=runs.weight, rows=runs.rows)
-    return fit_points(points, samples=0, test_cuts=False)

@@ -25,11 +25,8 @@ TONES = 9
 _Item = TypeVar("_Item")
 
 _CHARACTER, _BOLD = 6.4, 7.4  # mean widths of a character at 12 px, generously
-
 _LINE = 18.0
-
 _HITS = 24  # values under the pointer along a curve
-
 _SHAPES = 6  # markers along a curve
 
 

@@ -59,7 +59,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
             sys.stdout.flush()
     elif rendering is not None:
         if output.get is not None:
-            records = _holding(output.get, rendering)
+            name = output.get.partition(".")[0]
+            in_rows = any(name in record for record in rendering.records[:1])
+            records = [rendering.data] if name in rendering.data and not in_rows else rendering.records
             sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
         elif name == "text" and colour:
             _write_styled(rendering)
@@ -69,13 +71,6 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     if not output.quiet:
         for notice in answer.notices:
             sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
-
-
-def _holding(field: str, rendering: Rendering) -> Sequence[dict[str, object]]:
-    """Return the records to pick a field from: the result itself where only that has it, else its rows."""
-    name = field.partition(".")[0]
-    only_whole = name in rendering.data and not any(name in record for record in rendering.records[:1])
-    return [rendering.data] if only_whole else rendering.records
 
 
 def pick(record: dict[str, object], field: str) -> str:

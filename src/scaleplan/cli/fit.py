@@ -33,7 +33,6 @@ Level = Annotated[str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help=
 
 Seed = Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")]
 
-
 _QUIET_SECONDS, _BETWEEN_SECONDS = 1.0, 0.1
 
 

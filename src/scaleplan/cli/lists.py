@@ -20,10 +20,7 @@ __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
 _gpus = group("The accelerators: list, show.")
-
-_evaluate = single()
-
-APPS = {"presets": _presets, "gpus": _gpus, "evaluate": _evaluate}
+APPS = {"presets": _presets, "gpus": _gpus, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -88,7 +85,7 @@ def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id 
 
 
 @command(
-    _evaluate,
+    APPS["evaluate"],
     examples=[
         "scaleplan evaluate besiroglu-2024 params=7B tokens=2T",
         "scaleplan evaluate gadre-2024-c4-error17 loss=2.9",

@@ -20,11 +20,9 @@ from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 if TYPE_CHECKING:
     from scaleplan.models.model import Model
 
-__all__ = ["APPS", "CONTEXT", "read_argument"]
+__all__ = ["APPS", "read_argument"]
 
 APPS = {name: single() for name in ("model", "shape", "memory")}
-
-CONTEXT = typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k.")
 
 
 def read_argument(source: str, *, arch: str | None, context: str | None) -> Model:
@@ -55,7 +53,10 @@ def model(
     arch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
     ] = None,
-    context: Annotated[str | None, CONTEXT] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k."),
+    ] = None,
 ) -> Answer:
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
     return Answer(result=read_argument(source, arch=arch, context=context).summary())

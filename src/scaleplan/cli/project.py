@@ -81,9 +81,8 @@ def project_paths(names: Sequence[str]) -> list[Path]:
         if is_folder(path):
             inside = [path / "scaleplan.toml", path / "pyproject.toml"]
             path = next((file for file in inside if file.is_file()), inside[0])
-        if path not in paths:
-            paths.append(path)
-    return paths
+        paths.append(path)
+    return list(dict.fromkeys(paths))
 
 
 @command(

@@ -45,7 +45,6 @@ class Judgement:
 _LEVELS = {"warn": "warning", "fail": "error", "error": "error"}
 
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
-
 _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
@@ -116,7 +115,6 @@ def _escape(text: str) -> str:
 
 
 _PLACEHOLDER = str.maketrans({"{": "{{", "}": "}}"})
-
 _LINK = str.maketrans({"[": "\\[", "]": "\\]"})
 
 

@@ -131,7 +131,6 @@ NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "
 
 _MOST_DIGITS = 17  # enough to distinguish any float from its neighbours
 
-
 _WRITERS: Mapping[str, Callable[..., str]] = {
     "params": format_count,
     "tokens": format_count,
@@ -224,12 +223,12 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
                 continue
             runs.append(_checked(run, estimate))
             verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *extra)]
-    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("fail", "warn", "error")}
+    statuses = [verdict.status for verdict in verdicts]
     return Check(
-        status=outcome(verdict.status for verdict in verdicts),
-        failures=counts["fail"],
-        warnings=counts["warn"],
-        errors=counts["error"],
+        status=outcome(statuses),
+        failures=statuses.count("fail"),
+        warnings=statuses.count("warn"),
+        errors=statuses.count("error"),
         verdicts=tuple(verdicts),
         runs=tuple(runs),
     )

@@ -300,7 +300,6 @@ _NOTHING = re.compile(r"0+(?:\.0*)?\s*%?")
 _EXAMPLE = "for example 'cost increase > 10%' or 'total gpu_hours increase > 5000'"
 
 _TOLERANCE = 1e-9  # relative; a tenth more is 1.1 times as much only to the last place
-
 _MOST_DIGITS = 17
 
 

@@ -112,9 +112,7 @@ Key = tuple[str | int, ...]
 """Keys of mappings and indices of lists, from the top of a document."""
 
 _BARE = r"[^.\[\]\"'\s]+(?: +[^.\[\]\"'\s]+)*"
-
 _PART = re.compile(rf"\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>{_BARE})")
-
 _INDEX = re.compile(r"\[(?P<index>\d{1,6})\]")
 
 _PLAIN = re.compile(_BARE)
@@ -214,13 +212,11 @@ class _Walker:
 
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-
 _KEY = re.compile(
     r"[ \t]*(?:\"(?P<basic>(?:[^\"\\\n]|\\.)*)\"|'(?P<literal>[^'\n]*)'|(?P<bare>[A-Za-z0-9_-]+))[ \t]*"
 )
 
 _TEXT = re.compile(r"\"\"\"(?:[^\\]|\\.)*?\"{3,5}|'''.*?'{3,5}|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'", re.DOTALL)
-
 _SCALAR = re.compile(r"[^,\]}\n#]*")
 
 

@@ -173,11 +173,11 @@ _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 def measures(estimate: Estimate) -> dict[str, float | None]:
     """Return every quantity of a run's plan, in base units; None where unknown."""
-    return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg, memory_gb=estimate.memory_gb)
+    return measures_of(estimate.plan, estimate.carbon_kg, estimate.memory_gb)
 
 
 def measures_of(
-    plan: Plan, *, carbon_kg: float | None = None, memory_gb: float | None = None
+    plan: Plan, carbon_kg: float | None = None, memory_gb: float | None = None
 ) -> dict[str, float | None]:
     """Return every quantity of a plan, in base units; None where unknown."""
     budget = plan.budget
@@ -224,10 +224,9 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
             f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{level:g} from",
             hint=f"ask for the estimate: {quantity} without '@', or choose a preset with uncertainty",
         )
-    known = {name: getattr(intervals, name, None) for name in QUANTITIES}
-    found: tuple[float, float] | None = known[quantity]
+    found: tuple[float, float] | None = getattr(intervals, quantity, None)
     if found is None:
-        names = ", ".join(name for name, span in known.items() if span is not None)
+        names = ", ".join(name for name in QUANTITIES if getattr(intervals, name, None) is not None)
         raise UsageError(f"{quantity} has no interval", hint=f"quantities with one: {names}")
     return found
 

@@ -360,6 +360,8 @@ class _Reader:
 
     def _rules(self, owner: Table, key: Key) -> tuple[PolicyRule, ...]:
         """Return the rules in the policy of a table, which may have none."""
+        if "policy" not in owner:
+            return ()
         table = owner.table("policy")
         rules: list[PolicyRule] = []
         for severity in SEVERITIES:

@@ -111,9 +111,8 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
     except json.JSONDecodeError as error:
         raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
     except (ValueError, RecursionError):
-        raise FileError(
-            f"{name}: not valid JSON: a number that is not finite or too long, or nested too deeply"
-        ) from None
+        reason = "a number that is not finite or too long, or nested too deeply"
+        raise FileError(f"{name}: not valid JSON: {reason}") from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(schema, str) or schema not in RESULTS:
         found = f"schema {quote(schema)}" if isinstance(schema, str) else "no schema"

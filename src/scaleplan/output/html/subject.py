@@ -81,10 +81,8 @@ _DEFAULTS = {"level": "0.9", "overhead": "0.05"}
 def _order(item: tuple[str, object]) -> tuple[int, str]:
     """Put the budget first, then the hardware, then the rest, whatever the order of the options."""
     name = item[0]
-    for place, group in enumerate((*((each,) for each in SWEPT), _HARDWARE, ("preset",))):
-        if name in group:
-            return place, name
-    return len(SWEPT) + 2, name
+    groups = (*((each,) for each in SWEPT), _HARDWARE, ("preset",))
+    return next((place for place, group in enumerate(groups) if name in group), len(groups)), name
 
 
 def command_text(name: str, words: Mapping[str, Any]) -> str:
@@ -102,9 +100,7 @@ def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan,
     """Return the plans of the laws that ``compare`` shows, this one first, and why others are not among them."""
     counted = request.changed(count="total")
     found, left_out = [plan_budget(Planner.of(counted, context), counted)], []
-    for preset in COMPARED:
-        if preset == plan.preset:
-            continue
+    for preset in (each for each in COMPARED if each != plan.preset):
         try:
             found.append(plan_budget(Planner.of(counted.changed(preset=preset), context), counted))
         except ScaleplanError as error:

@@ -43,18 +43,18 @@ def _mark(answer: RuleAnswer) -> str:
 
 
 def _row(answer: RuleAnswer) -> tuple[str, ...]:
+    inputs = (
+        f"{_SYMBOLS[name]}={format_count(value) if name in ('params', 'tokens') else format_number(value)}"
+        for name, value in answer.asked_with.items()
+    )
     return (
         answer.rule + _mark(answer),
         "–" if answer.learning_rate is None else f"{answer.learning_rate:.2e}",
         "–" if answer.batch_tokens is None else format_count(answer.batch_tokens),
         answer.batch_kind or "",
-        " ".join(f"{_SYMBOLS[name]}={_amount(name, value)}" for name, value in answer.asked_with.items()),
+        " ".join(inputs),
         " ".join(_outside(item) for item in answer.outside),
     )
-
-
-def _amount(name: str, value: float) -> str:
-    return format_count(value) if name in ("params", "tokens") else format_number(value)
 
 
 def _outside(item: Outside) -> str:
@@ -95,12 +95,8 @@ def _section(critical: Critical, advice: Advice) -> Report:
 
 
 def _trade(trade: Trade, *, timed: bool) -> tuple[str, ...]:
-    row = (
-        format_count(trade.batch_tokens),
-        format_count(trade.steps),
-        format_count(trade.tokens),
-        format_fraction(trade.overhead),
-    )
+    counts = map(format_count, (trade.batch_tokens, trade.steps, trade.tokens))
+    row = (*counts, format_fraction(trade.overhead))
     if not timed or trade.gpus is None or trade.days is None:
         return row
     return (*row, f"{trade.gpus:,.0f}", format_number(trade.days))

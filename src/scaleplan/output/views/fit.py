@@ -42,16 +42,11 @@ _LABELS = {"a": "a = β/(α + β)"}
 _MOST_DROPPED, _MOST_PULLS = 12, 3
 
 _EXACT = 1e-9  # relative: an error below is rounding, of runs without noise
-
 _VAGUE = 0.5  # relative: above it the value would be rounded to one digit or none
 
-
 _WIDTH, _HEIGHT = 64, 11
-
 _DENSITY = " .:+*#@"  # 0, 1, 2, 3, up to 5, up to 9, more
-
 _STEPS = (1, 2, 3, 4, 6, 10)
-
 _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 

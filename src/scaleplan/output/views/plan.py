@@ -316,33 +316,31 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
 
 
 def _demand_report(plans: Plans) -> Report:
-    """Return the report: one demand a row, against the optimum for training alone at the same loss."""
+    """Return one inference demand a row, against the optimum for training alone at the same loss."""
     first = plans.plans[0]
     only = first.training_only
-    remarks = ["training, size and tokens are multiples of that; it pays back where the total falls below its total"]
-    if only:
-        best = f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"
-        remarks.insert(0, best)
+    assert only is not None  # each of these plans has it
+    columns = ("inference tokens", "parameters", "tokens", "size", "training", "total", "saving", "pays back at")
     return Report(
-        title=f"loss {format_loss(first.loss) if first.loss is not None else ''}, {first.preset}",
-        grid=ReportTable(
-            ("inference tokens", "parameters", "tokens", "size", "training", "total", "saving", "pays back at"),
-            rows=[_row(plan) for plan in plans],
+        title=f"loss {_cell(first.loss, format_loss)}, {first.preset}",
+        grid=ReportTable(columns, rows=[_demand_row(plan) for plan in plans]),
+        remarks=(
+            f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens",
+            "training, size and tokens are multiples of that; it pays back where the total falls below its total",
         ),
-        remarks=remarks,
     )
 
 
-def _row(plan: Plan) -> tuple[str, ...]:
+def _demand_row(plan: Plan) -> tuple[str, ...]:
     only = plan.training_only
-    back = None if only is None else only.pays_back_at_tokens
+    assert only is not None
     return (
         format_count(plan.inference_tokens),
         format_count(plan.params),
         format_count(plan.tokens),
-        "" if only is None else f"{format_number(only.params_ratio)}x",
-        "" if only is None else f"{format_number(only.flops_ratio)}x",
+        f"{format_number(only.params_ratio)}x",
+        f"{format_number(only.flops_ratio)}x",
         format_flops(plan.total_flops),
-        "" if only is None else format_fraction(only.saving),
-        _cell(back, format_count),
+        format_fraction(only.saving),
+        _cell(only.pays_back_at_tokens, format_count),
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass, replace
 
+import numpy as np
 import pytest
 
 from scaleplan.record import Record
@@ -54,6 +55,18 @@ def test_records_of_hashable_values_are_hashable():
 
     assert hash(Pair(left=1)) == hash(Pair(left=1, right=2))
     assert len({Pair(left=1), Pair(left=1), Pair(left=3)}) == 2
+
+
+def test_records_of_arrays_are_compared_by_identity():
+    """An array has no single truth value, so that equality of the fields would raise."""
+
+    class Column(Record, eq=False):
+        values: np.ndarray
+
+    column = Column(values=np.arange(3))
+    assert column == column  # noqa: PLR0124
+    assert column != Column(values=np.arange(3))
+    assert len({column, replace(column)}) == 2
 
 
 @pytest.mark.parametrize("values", [{}, {"size": 1, "colour": "red"}])

@@ -1,4 +1,4 @@
-"""What a run costs in FLOP: the compute convention of a law, plus terms for other demands.
+"""The cost of a run in FLOP: the compute convention of a law, plus terms for other demands.
 
 Every cost here has the shape ``per_token(params) * tokens + fixed(params)``: linear in the tokens, so that the
 tokens a budget buys follow in closed form for each model size.

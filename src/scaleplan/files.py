@@ -28,11 +28,7 @@ def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
 def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
     """Return the content of a file of at most ``limit`` bytes.
 
-    Raises
-    ------
-    FileError
-        When there is no such file, it is not a regular file (or pipe), or too large.
-
+    Raises FileError when there is no such file, it is not a regular file (or pipe), or too large.
     """
     try:
         mode = path.stat().st_mode

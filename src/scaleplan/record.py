@@ -29,7 +29,7 @@ class Record:
         _required: ClassVar[frozenset[str]]
         _compared: ClassVar[tuple[str, ...]]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, eq: bool = True) -> None:
         super().__init_subclass__()
         dataclass(init=False, repr=False, eq=False, match_args=False, kw_only=True)(cls)
         own = fields(cls)
@@ -37,6 +37,8 @@ class Record:
         cls._factories = {item.name: item.default_factory for item in own if item.default_factory is not MISSING}
         cls._required = frozenset(item.name for item in own) - cls._defaults.keys() - cls._factories.keys()
         cls._compared = tuple(item.name for item in own if item.compare)
+        if not eq:  # arrays have no single truth value: such records are compared by identity
+            cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
 
     def __init__(self, **values: object) -> None:
         missing, unknown = self._required - values.keys(), values.keys() - self.__dataclass_fields__.keys()
@@ -90,7 +92,7 @@ def option(
 
 
 class Result:
-    """A dataclass with a JSON form: its schema, then its fields."""
+    """A dataclass with a JSON form: its schema, then its fields but those with ``metadata={"json": False}``."""
 
     __slots__ = ()
 
@@ -101,7 +103,8 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
+        shown = (item.name for item in fields(self) if item.metadata.get("json", True))
+        return {"schema": self.schema, **{name: as_mapping(getattr(self, name)) for name in shown}}
 
 
 def as_mapping(value: object) -> object:

@@ -95,7 +95,7 @@ def test_lines_of_plans_are_read_as_several_plans(cli):
 
 
 def test_a_fit_is_kept_as_its_json(cli, folder):
-    """Its text needs the runs; its values are there."""
+    """Its JSON is unchanged; its text has the coefficients, but not the prediction, which is not in the JSON."""
     rows = [f"{n:g},{20 * n:g},{1.7 + 400 / n**0.34 + 2000 / (20 * n) ** 0.36}" for n in (1e7, 3e7, 1e8, 3e8, 1e9)]
     Path("runs.csv").write_text(
         "\n".join(["flops,loss,x", *(f"{6e18 * 4**i:g},{row.split(',')[2]},1" for i, row in enumerate(rows))])
@@ -104,7 +104,38 @@ def test_a_fit_is_kept_as_its_json(cli, folder):
     assert saved.status == 0, saved.err
     Path("saved.json").write_text(saved.out)
     assert cli("show", "saved.json", "--json").out == saved.out
-    assert "coefficients.n" in cli("show", "saved.json").out
+    direct = cli("fit", "runs.csv", "--form", "power", "--samples", "0").out.splitlines()
+    shown = cli("show", "saved.json").out.splitlines()
+    assert shown[0] == direct[0]
+    assert [line.split() for line in shown if line.startswith("  ")] == [
+        line.split() for line in direct if line.startswith("  ") and "FLOP " not in line
+    ]
+
+
+@pytest.mark.parametrize("command", ["fit", "backtest"])
+def test_a_saved_fit_or_backtest_of_a_surface_reads_like_a_new_one(cli, folder, command):
+    """Coefficients, the plan at the target, the runs, the errors of the cuts: all of it is in the JSON."""
+    sizes = [1e7 * 2**i for i in range(6)]
+    rows = [
+        f"{n},{r * n},{6 * n * r * n},{1.7 + 400 / n**0.34 + 2000 / (r * n) ** 0.36}"
+        for n in sizes
+        for r in (5, 20, 80)
+    ]
+    Path("runs.csv").write_text("\n".join(["params,tokens,flops,loss", *rows]))
+    asked = (command, "runs.csv", "--samples", "0")
+    direct = cli(*asked)
+    assert direct.status == 0, direct.err
+    Path("saved.json").write_text(cli(*asked, "--json").out)
+    assert cli("show", "saved.json").out == direct.out
+
+
+@pytest.mark.parametrize("schema", ["fit", "backtest"])
+def test_a_saved_fit_that_lacks_keys_is_refused(cli, folder, schema):
+    """An error of the user, and no traceback."""
+    Path("saved.json").write_text(json.dumps({"schema": f"scaleplan/{schema}/1"}))
+    shown = cli("show", "saved.json")
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err == f"error: a saved result of scaleplan/{schema}/1 has missing or wrong values\n"
 
 
 def test_every_result_that_is_read_has_a_view():

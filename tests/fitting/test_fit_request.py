@@ -4,8 +4,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from scaleplan.cli.fit import LawFormOptions, PresetOptions
-from scaleplan.cli.options import ObjectiveOptions, ReadingOptions
+from scaleplan.cli.fit import LawFormOptions, ObjectiveOptions, PresetOptions, ReadingOptions
 from scaleplan.errors import UsageError
 from scaleplan.fitting.fit_request import (
     FitKeywords,

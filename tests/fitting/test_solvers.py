@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, nnls
 
 from scaleplan.fitting.curve_fit import Formula, descend
-from scaleplan.fitting.l1 import least_deviations
 from scaleplan.fitting.objective import Objective, huber
+from scaleplan.fitting.solvers import least_deviations
 from scaleplan.fitting.surface_fit import Coordinates, Surface, basins
 
 

@@ -1,1 +1,1 @@
-"""What goes with a plan: batch, learning rate, vocabulary, precision, demand, and what the next doubling buys."""
+"""Advice beside a plan: batch, learning rate, vocabulary, precision, demand, and the gain of the next doubling."""

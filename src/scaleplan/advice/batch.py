@@ -11,13 +11,12 @@ steps and E = E_min (1 + B/B_crit) tokens, where B_crit = E_min/S_min.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.rules import RuleLibrary
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,20 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Advice", "Cluster", "Critical", "Outside", "RuleAnswer", "Trade", "Tradeoff", "advise_batch"]
 
-_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""The batches shown, over the critical one."""
-
+_TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # the batches shown, over the critical one
 _EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
-
 _LOSS_UNIT = "nats/token"
-
-_LARGE_SPREAD = 2.0  # beyond a factor of two a single rule is not an answer
-
+_LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
 _DAY = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Outside(Record):
     """By what factor a quantity leaves the range a rule was fitted on; ``side`` is ``above`` or ``below``."""
 
     quantity: str
@@ -49,8 +42,7 @@ class Outside:
     side: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleAnswer:
+class RuleAnswer(Record):
     """The learning rate and the batch in tokens by one rule; None where it has none, and ``reason`` why.
 
     ``asked_with`` holds the inputs by the rule's own conventions.
@@ -68,17 +60,15 @@ class RuleAnswer:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """The least and the greatest answer, and their ratio."""
+class Spread(Record):
+    """The smallest and the largest answer, and their ratio."""
 
     low: float
     high: float
     factor: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
+class Trade(Record):
     """A run with one batch; ``overhead`` is the share of extra tokens, the time is for a known cluster."""
 
     batch_tokens: float
@@ -89,8 +79,7 @@ class Trade:
     days: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Critical:
+class Critical(Record):
     """The trades around one rule's critical batch, the best on the cluster, and the least time of all."""
 
     rule: str
@@ -101,8 +90,7 @@ class Critical:
     floor_days: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
+class Tuned(Record):
     """A batch tuned on fewer tokens, carried to the plan's by published exponents; batches in tokens."""
 
     tokens_from: float
@@ -111,8 +99,7 @@ class Tuned:
     rule: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice(Result):
+class Advice(Record, Result):
     """Batch and learning rate of a plan by several rules; None where not available."""
 
     schema: ClassVar[str] = "scaleplan/hyperparameters/1"
@@ -134,14 +121,15 @@ class Advice(Result):
     warnings: tuple[Notice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tradeoff:
-    """Steps and tokens of one run as functions of its batch."""
+class Tradeoff(Record):
+    """Steps and tokens of one run as functions of its batch.
+
+    ``tokens_min`` is E_min, the tokens in the limit of small batches; ``critical`` is B_crit, the batch in tokens at
+    which both steps and tokens are twice their minimum.
+    """
 
     tokens_min: float
-    """Tokens in the limit of small batches, E_min."""
     critical: float
-    """The critical batch in tokens, B_crit; there both steps and tokens are twice their least."""
 
     @property
     def steps_min(self) -> float:
@@ -157,21 +145,20 @@ class Tradeoff:
         return self.tokens_min * (1 + batch / self.critical)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time."""
+class Cluster(Record):
+    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time.
+
+    ``flops_per_second`` is the peak of one accelerator times utilisation; ``gpus`` is None for as many as the batch
+    can feed; ``sequence`` is the tokens of one sequence, and ``gpus_per_replica`` hold one copy of the model.
+    """
 
     flops_per_second: float
-    """What one accelerator achieves: peak times utilisation."""
     gpus: float | None
-    """Accelerators at hand; None for as many as the batch can feed."""
     sequence: float
-    """Tokens of one sequence, the least that a replica takes in a step."""
     gpus_per_replica: float
-    """Accelerators that hold one copy of the model."""
 
     def fed(self, batch: float) -> float:
-        """Return the accelerators that a batch keeps busy, one sequence a replica, none more than there are."""
+        """Return the number of accelerators that a batch keeps busy, with one sequence or more a replica."""
         feedable = max(1.0, batch / self.sequence) * self.gpus_per_replica
         return feedable if self.gpus is None else min(self.gpus, feedable)
 
@@ -208,19 +195,10 @@ def advise_batch(
 ) -> Advice:
     """Return batch and learning rate for a plan by every rule that applies to it.
 
-    Parameters
-    ----------
-    plan
-        The run. Its budget's accelerator, if any, turns batches into time.
-    batch
-        A batch in tokens to add to the trades.
-    tuned
-        A batch tuned by experiment and the tokens it was tuned on, to be carried to the plan's tokens.
-    experts
-        Experts of a mixture, the plan's own by default; they bring in the rules for mixtures.
-    sequence, gpus_per_replica
-        Tokens of a sequence and accelerators of one replica, for the time.
-
+    ``batch`` in tokens is added to the trades; ``tuned`` is a batch tuned by experiment and the tokens it was tuned
+    on, to be carried to the plan's tokens. ``experts``, the plan's own by default, bring in the rules for mixtures.
+    The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
+    ``gpus_per_replica``.
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
         raise UsageError(
@@ -232,11 +210,8 @@ def advise_batch(
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
     rules = RuleLibrary().all()
     experts = plan.experts if experts is None else experts
-    answers = tuple(
-        _answer(rule, plan, experts)
-        for rule in rules
-        if not rule.exponents and (rule.advise == "always" or (rule.advise == "experts" and experts is not None))
-    )
+    when = {"always"} if experts is None else {"always", "experts"}
+    answers = tuple(_answer(rule, plan, experts) for rule in rules if not rule.exponents and rule.advise in when)
     cluster = _cluster(plan, sequence, gpus_per_replica)
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
@@ -265,8 +240,7 @@ def advise_batch(
 
 def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
     given, reason = _inputs(rule, plan, experts)
-    rate = _value(rule.learning_rate, given)
-    batch = _value(rule.batch, given)
+    rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
     answered = rate is not None or batch is not None
@@ -336,15 +310,12 @@ def _spread(values: Sequence[float]) -> Spread | None:
 
 
 def _disagreement(rates: Sequence[float], batches: Sequence[float]) -> tuple[Notice, ...]:
-    named = {"learning rate": _spread(rates), "batch": _spread(batches)}
-    wide = [
-        f"the {name} by {spread.factor:.1f}x"
-        for name, spread in named.items()
-        if spread and spread.factor > _LARGE_SPREAD
-    ]
-    if not wide:
-        return ()
-    return (Notice(code="rules_disagree", message=f"the rules disagree: {' and '.join(wide)}; tune at small scale"),)
+    factors = {
+        name: max(values) / min(values) for name, values in (("learning rate", rates), ("batch", batches)) if values
+    }
+    wide = " and ".join(f"the {name} by {factor:.1f}x" for name, factor in factors.items() if factor > _LARGE_SPREAD)
+    message = f"the rules disagree: {wide}; tune at small scale"
+    return (Notice(code="rules_disagree", message=message),) if wide else ()
 
 
 def _tuned(rules: Sequence[Rule], plan: Plan, batch: float, tokens: float) -> Tuned | None:
@@ -372,7 +343,7 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
     batches = sorted({share * trade.critical for share in _TRADES} | ({batch} if batch else set()))
     return Critical(
         rule=rule,
-        batch_tokens=trade.critical,
+        batch_tokens=critical,
         steps_min=trade.steps_min,
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),

@@ -1,4 +1,4 @@
-"""From which inference demand does a smaller, longer-trained model pay? A table of demands at one loss."""
+"""Find the inference demand from which a smaller, longer-trained model pays: plans over demands at one loss."""
 
 from __future__ import annotations
 
@@ -59,11 +59,8 @@ def break_even(
         raise UsageError(
             "the loss to compare at is missing or given twice", hint="give --loss, or --params for its loss"
         )
-    low, high, number = (
-        parse_count(start, what="tokens"),
-        parse_count(stop, what="tokens"),
-        int(parse_integer(points)),
-    )
+    low, high = (parse_count(end, what="tokens") for end in (start, stop))
+    number = int(parse_integer(points))
     if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
         raise UsageError(
             f"{number:,} demands from {low:g} to {high:g} are no range",

@@ -1,13 +1,12 @@
-"""What does the next bit of compute buy: the loss gained per doubling, and the price of the next hundredth of a nat.
+"""Value more compute at the margin: the loss gained per doubling, and the price of the next hundredth of a nat.
 
 Along the compute-optimal frontier ``L(C)`` of a law: the gain of a doubling is ``L(C) - L(2C)``, the local exponent
-``-d ln(L - floor) / d ln C`` says how fast it shrinks, and the price of a gain ``g`` is the least compute that
+``-d ln(L - floor) / d ln C`` is how fast it shrinks, and the price of a gain ``g`` is the least compute that
 reaches ``L(C) - g``, less ``C``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import Notice, UsageError
@@ -16,7 +15,7 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
@@ -25,19 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Marginal", "Step", "marginal"]
 
-_PERCENT = 0.01
-
-_GAIN = 0.01
-
+_PERCENT, _GAIN = 0.01, 0.01
 _MOST_DOUBLINGS = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The optimal plan at a multiple of the budget, and what the last doubling gained and cost.
+class Step(Record):
+    """The optimal plan at a multiple of the budget, with the gain in loss and the cost of the last doubling.
 
-    ``gain`` is the loss gained since the step before and ``gain_interval`` its interval at the level of the answer;
-    ``extra_cost`` is what that took. Units as in a plan.
+    ``gain_interval`` is at the confidence level of the plan. Units as in a plan.
     """
 
     factor: float
@@ -52,28 +46,13 @@ class Step:
     extra_cost: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marginal(Result):
-    """What more compute buys from a budget on.
+class Marginal(Record, Result):
+    """The loss that more compute gains from a budget on; ``steps`` are the budget and its doublings.
 
-    Parameters
-    ----------
-    floor
-        The loss that no compute goes below; None where the law has none.
-    exponent
-        How fast the loss above the floor falls: doubling the compute multiplies it by ``2 ** -exponent``.
-    gain_per_doubling
-        The loss that the next doubling gains.
-    gain_of_next_percent
-        The loss that one more percent of compute gains, and in ``cost_of_next_percent`` what that costs.
-    flops_per_hundredth
-        The compute that a loss lower by 0.01 takes beyond the budget, None where no compute reaches it; in
-        ``cost_per_hundredth`` what that costs.
-    halving_factor
-        By how much the compute must grow to halve the loss above the floor.
-    steps
-        The budget and its doublings.
-
+    ``floor`` is the loss that no compute goes below, None where the law has none; doubling the compute multiplies the
+    loss above it by ``2 ** -exponent``, and ``halving_factor`` times the compute halves it. ``gain_per_doubling`` and
+    ``gain_of_next_percent`` are gains in loss; ``flops_per_hundredth`` is the compute that a loss lower by 0.01 takes
+    beyond the budget, None where no compute reaches it.
     """
 
     schema: ClassVar[str] = "scaleplan/marginal/1"
@@ -101,22 +80,10 @@ class Marginal(Result):
 
 
 def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:
-    """Return what more compute buys beyond a budget.
+    """Return the gain of more compute beyond a budget, over a number of doublings.
 
-    Parameters
-    ----------
-    doublings
-        How many doublings to show.
-    words
-        The budget, the law, its bounds and the hardware, as for :func:`scaleplan.api.optimal`.
-
-    Raises
-    ------
-    UsageError
-        When the law has no loss, must not choose a size, or the doublings are too many or too few.
-    UnreachableError
-        When no model satisfies the bounds.
-
+    The keywords are those of :func:`scaleplan.api.optimal`. Raises UsageError when the law has no loss, must not
+    choose a size, or the doublings are too many or too few, UnreachableError when no model satisfies the bounds.
     """
     number = int(parse_integer(doublings))
     if not 1 <= number <= _MOST_DOUBLINGS:
@@ -129,14 +96,15 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     planner = planner.on(plan.budget)
 
     flops = plan.flops
-    steps = [_step(planner, request, flops, doubling) for doubling in range(number + 1)]
+    steps = _steps(planner, request, flops, number)
     start = steps[0]
     law = planner.preset.law
     floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
     reducible = start.loss - (floor or 0.0)
-    above = _loss(planner, flops * (1 + _PERCENT))
-    slope = (_loss(planner, flops * (1 - _PERCENT)) - above) / (2 * _PERCENT)  # -dL/d ln C to second order
+    above = _best(planner, flops * (1 + _PERCENT))[2]
+    slope = (_best(planner, flops * (1 - _PERCENT))[2] - above) / (2 * _PERCENT)  # -dL/d ln C to second order
     hundredth = planner.frontier.least_flops(start.loss - _GAIN)
+    extra_cost = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params).cost
     halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     return Marginal(
         preset=plan.preset,
@@ -152,9 +120,7 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
         gain_of_next_percent=start.loss - above,
         cost_of_next_percent=budget_at(planner, request, _PERCENT * flops, start.params).cost,
         flops_per_hundredth=None if hundredth is None else hundredth - flops,
-        cost_per_hundredth=None
-        if hundredth is None
-        else budget_at(planner, request, hundredth - flops, start.params).cost,
+        cost_per_hundredth=extra_cost,
         halving_factor=None if halved is None else halved / flops,
         gpu=plan.budget.gpu,
         cost=start.cost,
@@ -164,39 +130,40 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     )
 
 
-def _loss(planner: Planner, flops: float) -> float:
-    loss = planner.best(flops)[2]
+def _best(planner: Planner, flops: float) -> tuple[float, float, float]:
+    """Return params, tokens and loss of the optimum; UsageError for a law without a loss."""
+    params, tokens, loss = planner.best(flops)
     if loss is None:
         raise UsageError(
             f"preset '{planner.preset.id}' has no loss to gain: it was fitted to optimal sizes only",
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
-    return loss
+    return params, tokens, loss
 
 
-def _step(planner: Planner, request: Request, flops: float, number: int) -> Step:
-    at = flops * 2.0**number
-    params, tokens, _ = planner.best(at)
-    loss = _loss(planner, at)
-    budget = budget_at(planner, request, at, params)
-    gain = span = extra = None
-    if number:
-        gain = _loss(planner, at / 2) - loss
-        span = _gain_interval(planner, at)
-        before = budget_at(planner, request, at / 2, planner.best(at / 2)[0]).cost
-        extra = None if budget.cost is None or before is None else budget.cost - before
-    return Step(
-        factor=2.0**number,
-        flops=at,
-        params=params,
-        tokens=tokens,
-        loss=loss,
-        gain=gain,
-        gain_interval=span,
-        gpu_hours=budget.gpu_hours,
-        cost=budget.cost,
-        extra_cost=extra,
-    )
+def _steps(planner: Planner, request: Request, flops: float, number: int) -> list[Step]:
+    """Return the budget and its doublings, each compared with the one before."""
+    steps: list[Step] = []
+    for factor in (2.0**doubling for doubling in range(number + 1)):
+        params, tokens, loss = _best(planner, flops * factor)
+        budget = budget_at(planner, request, flops * factor, params)
+        before = steps[-1] if steps else None
+        cost_before = before.cost if before else None
+        steps.append(
+            Step(
+                factor=factor,
+                flops=flops * factor,
+                params=params,
+                tokens=tokens,
+                loss=loss,
+                gain=before.loss - loss if before else None,
+                gain_interval=_gain_interval(planner, flops * factor) if before else None,
+                gpu_hours=budget.gpu_hours,
+                cost=budget.cost,
+                extra_cost=None if budget.cost is None or cost_before is None else budget.cost - cost_before,
+            )
+        )
+    return steps
 
 
 def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None:

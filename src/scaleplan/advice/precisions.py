@@ -1,4 +1,4 @@
-"""fp8 or bf16 for this cluster? The speed that fewer bits buy, against what they cost in effective parameters.
+"""Choose between precisions such as fp8 and bf16: the speed of fewer bits against their cost in effective size.
 
 The same money or time buys more FLOP at fewer bits (peak times utilisation by precision); with them a parameter is
 worth less (Kumar et al. 2024, :mod:`scaleplan.planning.constraints.precision`). Each precision gets its own best
@@ -7,33 +7,30 @@ plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.api import optimal, target
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
-__all__ = ["BITS", "PrecisionChoice", "PrecisionRow", "compare_precisions"]
+__all__ = ["PrecisionChoice", "PrecisionRow", "compare_precisions"]
 
-BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
+_BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
 """The bits of the matrix products in each precision that models are trained in."""
 
 _FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
 
 _REFERENCES = ("bf16", "fp16")
-
 _LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionRow:
+class PrecisionRow(Record):
     """The best plan in one precision.
 
     ``speed`` is its rate of FLOP over the reference's; ``advantage`` is the reference compute that its loss would
@@ -54,8 +51,7 @@ class PrecisionRow:
     fp_critical_tokens: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionChoice(Result):
+class PrecisionChoice(Record, Result):
     """The plans of one budget in each precision of an accelerator, and the precision of the least loss."""
 
     schema: ClassVar[str] = "scaleplan/precisions/1"
@@ -72,16 +68,9 @@ class PrecisionChoice(Result):
 def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal
     """Return the best plan of a budget in device time or money for each precision of the accelerator.
 
-    Parameters
-    ----------
-    words
-        As for :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
-
-    Raises
-    ------
-    UsageError
-        When the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit peak.
-
+    The keywords are those of :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
+    Raises UsageError when the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit
+    peak.
     """
     if words.get("flops") is not None:
         raise UsageError(
@@ -100,7 +89,7 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
     base = plans[reference]
     rows = tuple(_row(name, plan, base, words, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)
-    # what is said of the best plan, and once what is said of few bits
+    # the warnings of the best plan, and once those of few bits
     carried = {notice.code: notice for plan in plans.values() for notice in plan.warnings}.get("carried_over")
     shown = [] if carried is None else [carried]
     shown += [notice for notice in plans[best.precision].warnings if notice.code != "carried_over"]
@@ -118,8 +107,8 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
 
 def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], list[Notice]]:
     """Return the plan in each precision, and why others have none."""
-    question = {name: value for name, value in words.items() if name != "precision"}
-    first = optimal(data=context, **question)
+    options = {name: value for name, value in words.items() if name != "precision"}
+    first = optimal(data=context, **options)
     assert first.budget.gpu is not None
     if first.loss is None:
         raise UsageError(
@@ -127,11 +116,11 @@ def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], li
         )
     plans, left_out = {}, []
     peaks = context.accelerators.get(first.budget.gpu).peaks
-    for name, bits in BITS.items():
+    for name, bits in _BITS.items():
         if name not in peaks or (name == "fp16" and "bf16" in peaks):
             continue
         try:
-            plans[name] = optimal(data=context, **question, precision=name, train_bits=bits)
+            plans[name] = optimal(data=context, **options, precision=name, train_bits=bits)
         except UsageError as error:
             left_out.append(Notice(code="left_out", message=f"{name} is left out: {error.message}"))
     return plans, left_out
@@ -149,7 +138,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Cont
     needed = target(loss=plan.loss, data=context, **law).flops if plan is not base else plan.flops
     return PrecisionRow(
         precision=name,
-        bits=BITS[name],
+        bits=_BITS[name],
         peak_flops_per_s=budget.peak_flops_per_s,
         utilisation=budget.utilisation,
         speed=rate / (other.peak_flops_per_s * other.utilisation),
@@ -164,7 +153,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Cont
 
 
 def _beyond(row: PrecisionRow) -> Notice | None:
-    """Return what to say of tokens beyond those a format trains on, by Sun et al. 2025."""
+    """Return the warning about more tokens than a format trains on, by Sun et al. 2025."""
     if row.fp_critical_tokens is None or row.tokens <= row.fp_critical_tokens:
         return None
     message = (

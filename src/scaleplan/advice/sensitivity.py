@@ -1,17 +1,17 @@
-"""Which assumption moves the answer most: the plan again, with each assumption varied over its plausible range.
+"""Find the assumption that moves a plan most: plan again with each one varied over its plausible range.
 
 The ranges have sources: the spread of the published laws, the law's own interval, the factor within which real
 device-hours lie (``utilisation.toml``), and the listed prices of the accelerator (``prices.toml``). How much data can
-be had is the one range that nobody published; half of what the plan asks for is shown.
+be had is the one range without a source; half of the plan's tokens is shown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.api import optimal
 from scaleplan.errors import ScaleplanError
+from scaleplan.record import Record
 from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
 
 if TYPE_CHECKING:
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["QUANTITIES", "Scenario", "Swing", "sensitivity"]
 
 QUANTITIES = ("params", "tokens", "loss", "flops", "cost")
-"""What a case tells of its plan."""
+"""The quantities of a plan that are compared."""
 
 _WIDE = 0.99
-
 _NOTHING = 1e-6  # relative: rounding of the solver
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(Record):
     """One end of an assumption's range: what it assumes, and the plan's quantities; None where not comparable."""
 
     assumed: str
@@ -42,8 +40,7 @@ class Scenario:
     cost: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swing:
+class Swing(Record):
     """An assumption, the plan's own case, and the two ends of its range; ``why`` says where the range comes from."""
 
     assumption: str
@@ -61,19 +58,9 @@ class Swing:
 
 
 def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan], context: Context) -> tuple[Swing, ...]:
-    """Return how far each assumption moves a plan, the largest first.
+    """Return how far each assumption moves the plan that ``optimal(**words)`` gives, the largest first.
 
-    Parameters
-    ----------
-    words
-        The question, in the words of :func:`scaleplan.api.optimal`.
-    plan
-        Its answer.
-    others
-        The answers of other laws, whose sizes are converted to the convention that the plan's is.
-    context
-        The data files.
-
+    ``others`` are the plans of other laws, with sizes converted to the same convention.
     """
     words = {**words, "data": context}
     found = [
@@ -102,7 +89,7 @@ def _case(assumed: str, plan: Plan) -> Scenario:
 
 
 def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Scenario | None:
-    """Return the case of the same question with some words changed; None where it has no answer."""
+    """Return the scenario of the plan with some options changed; None where there is no such plan."""
     try:
         return _case(assumed, optimal(**{**words, **changed}))
     except ScaleplanError:
@@ -132,23 +119,20 @@ def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
     plans = [plan]
     if plan.interval is not None and plan.interval.level < _WIDE:
         plans.append(optimal(**{**words, "level": _WIDE}))
-    for each in plans:
-        sure = each.interval
-        if sure is None:
+    for interval in (each.interval for each in plans):
+        if interval is None:
             continue
-        level = format_fraction(sure.level)
-        ends = (
+        low, high = (
             Scenario(
-                assumed=("low", "high")[i],
-                params=sure.params[i],
-                tokens=sure.tokens[i],
-                loss=None if sure.loss is None else sure.loss[i],
+                assumed=assumed,
+                params=interval.params[i],
+                tokens=interval.tokens[i],
+                loss=None if interval.loss is None else interval.loss[i],
             )
-            for i in (0, 1)
+            for i, assumed in enumerate(("low", "high"))
         )
-        low, high = ends
         yield Swing(
-            assumption=f"the law's coefficients, {level}",
+            assumption=f"the law's coefficients, {format_fraction(interval.level)}",
             why="the uncertainty that comes with the law, at this level",
             low=low,
             high=high,
@@ -170,15 +154,11 @@ def _price(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | No
     listed = context.prices.listed(plan.budget.gpu)
     if not listed:
         return None
-    cheap, dear = (choose(listed, key=lambda price: price.usd_per_hour) for choose in (min, max))
-    ends = [
-        _again(
-            words,
-            f"{format_usd_per_hour(price.usd_per_hour)}, {price.commitment} {price.date}",
-            price=price.usd_per_hour,
-        )
-        for price in (cheap, dear)
-    ]
+    ends = []
+    for choose in (min, max):
+        price = choose(listed, key=lambda price: price.usd_per_hour)
+        assumed = f"{format_usd_per_hour(price.usd_per_hour)}, {price.commitment} {price.date}"
+        ends.append(_again(words, assumed, price=price.usd_per_hour))
     return _swing("the price", f"the cheapest and the dearest of {len(listed)} listed prices", ends)
 
 

@@ -6,11 +6,11 @@ Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError
-from scaleplan.record import Result
+from scaleplan.planning.solver import bisect
+from scaleplan.record import Record, Result
 from scaleplan.units.format import format_count
 
 if TYPE_CHECKING:
@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Vocabulary", "advise_vocabulary", "best_by_loss", "default_width", "optimal_flops"]
 
-_ISOFLOP_SIZE = math.exp(-2.4846510161625193)  # N_nv* = this * C^0.5
-
-_ISOFLOP_VOCABULARY = math.exp(-1.589031299255507)  # N_v* = this * C^0.416
-
-_ISOFLOP_EXPONENT = 0.4163622634135234  # approach 1: V = e^-1.589*C^0.416/width
+# approach 1: N_nv* = e^-2.48*C^0.5 and V = e^-1.589*C^0.416/width
+_ISOFLOP_SIZE = math.exp(-2.4846510161625193)
+_ISOFLOP_VOCABULARY, _ISOFLOP_EXPONENT = math.exp(-1.589031299255507), 0.4163622634135234
 
 # approach 2, the derivative of the compute: V = 3145728*(N/3.3e7)^0.835/width
 _DERIVATIVE_VOCABULARY, _DERIVATIVE_SIZE, _DERIVATIVE_EXPONENT = 3145728.0, 3.3e7, 0.8353974035228025
 
 # approach 3, in millions of parameters and billions of tokens
-_A2, _B = 0.19584238398665638, 2.1241123120064955
-
-_BETA, _ALPHA2 = 0.44660634152009615, 0.6707374679896795
-
+_A2, _B, _BETA, _ALPHA2 = 0.19584238398665638, 2.1241123120064955, 0.44660634152009615, 0.6707374679896795
 _MILLION, _BILLION = 1e6, 1e9
 
 # the widths of the paper's predictions; it shows the last two only at single sizes, so their edge is ours
@@ -42,15 +37,14 @@ _SMALLEST, _WIDEST = 2e9, 16384.0
 # far beyond any model, and within what the three approaches can be computed for
 _BOUNDS = {"model size": (1.0, 1e20), "compute": (1.0, 1e60), "width": (1.0, 1e9)}
 
-_FITTED = {"params": (3.3e7, 3e9), "vocabulary": (4e3, 9.6e4)}
+_FITTED = {"params": ("model size", 3.3e7, 3e9), "vocabulary": ("vocabulary", 4e3, 9.6e4)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary(Result):
+class Vocabulary(Record, Result):
     """The best size of the vocabulary by three approaches.
 
     ``params`` are non-vocabulary parameters, ``flops`` the compute of the first and third approach, ``spread`` the
-    greatest over the least answer.
+    largest over the smallest size.
     """
 
     schema: ClassVar[str] = "scaleplan/vocabulary/1"
@@ -68,14 +62,7 @@ class Vocabulary(Result):
 
 
 def default_width(params: float) -> float:
-    """Return the width that the paper's predictions assume for so many non-vocabulary parameters.
-
-    Raises
-    ------
-    UsageError
-        Below 2e9 parameters, for which the paper names none.
-
-    """
+    """Return the width that the paper's predictions assume; UsageError below 2e9 parameters, where it names none."""
     if params < _SMALLEST:
         raise UsageError(
             f"no width is known for {params:.3g} parameters", hint="give --width, the embedding size of the model"
@@ -101,31 +88,15 @@ def best_by_loss(params: float, *, flops: float, width: float) -> float:
         total = params / _MILLION + embedding
         return _B * _BETA * tokens**-_BETA / total - _A2 * _ALPHA2 * embedding ** -(_ALPHA2 + 1)
 
-    low, high = math.log(1.0), math.log(1e12)
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if slope(math.exp(middle)) < 0 else (low, middle)
-    return math.exp(high)
+    return math.exp(bisect(lambda place: slope(math.exp(place)), 0.0, math.log(1e12)))
 
 
 def advise_vocabulary(params: float, *, flops: float | None = None, width: float | None = None) -> Vocabulary:
-    """Return the best vocabulary for a model by three approaches.
+    """Return the best vocabulary for a model of so many non-vocabulary parameters by three approaches.
 
-    Parameters
-    ----------
-    params
-        Non-vocabulary parameters.
-    flops
-        Training compute in FLOP; that for which the size is optimal by approach 1 for None. More compute than
-        that (over-training) asks for a larger vocabulary.
-    width
-        Model width; the paper's choice for the size for None.
-
-    Raises
-    ------
-    UsageError
-        For a size, compute or width that is none.
-
+    The compute is that for which the size is optimal by approach 1 unless given, in FLOP: more than that
+    (over-training) needs a larger vocabulary. The width is the paper's choice for the size unless given. Raises
+    UsageError for a size, compute or width beyond any model.
     """
     for (name, (low, high)), value in zip(_BOUNDS.items(), (params, flops, width), strict=True):
         if value is not None and not low <= value <= high:
@@ -151,14 +122,12 @@ def advise_vocabulary(params: float, *, flops: float | None = None, width: float
 
 
 def _outside(**quantities: float) -> Iterator[Notice]:
-    names = {"params": "model size", "vocabulary": "vocabulary"}
+    """Yield a warning for each quantity outside the range of the experiments."""
     for name, value in quantities.items():
-        low, high = _FITTED[name]
+        label, low, high = _FITTED[name]
         if not low <= value <= high:
-            yield Notice(
-                code=f"extrapolated_{name}",
-                message=(
-                    f"{names[name]} of {format_count(value)} is outside what the experiments saw, "
-                    f"{format_count(low)} to {format_count(high)}: extrapolated, so take it as a rough guide"
-                ),
+            message = (
+                f"{label} of {format_count(value)} is outside what the experiments saw, "
+                f"{format_count(low)} to {format_count(high)}: extrapolated, so take it as a rough guide"
             )
+            yield Notice(code=f"extrapolated_{name}", message=message)

@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 Style = Literal["measured", "extrapolated", "near_optimal", "points"]
-"""How a series is drawn: a line inside the range its law was fitted on, a dashed line outside it, a thick line where
+"""How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a thick line where
 sizes are near-optimal, separate points."""
 
 Kind = Literal["flops", "count", "number", "usd", "hours", "percent", "factor"]
-"""What an axis counts, which decides how its values are written."""
+"""The kind of quantity on an axis, which decides how its values are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """An axis: what it shows, in which unit, and whether equal steps are equal factors (log) or differences."""
+    """An axis: its label and unit, and whether equal steps are equal factors (log) or differences."""
 
     label: str
     kind: Kind
@@ -78,7 +78,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One point with something to say."""
+    """One labelled point."""
 
     x: float
     y: float
@@ -97,23 +97,10 @@ class GuideLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart(Result):
-    """A picture as data.
+    """A picture as data, of the ``kind`` that ``scaleplan plot`` takes.
 
-    Parameters
-    ----------
-    kind
-        The name of the picture, as ``scaleplan plot`` takes it.
-    title
-        What it shows, in a few words.
-    x, y
-        The axes.
-    series, marks, rules
-        What is drawn, in this order from the bottom up.
-    fitted
-        The (low, high) of the horizontal axis that the law was fitted on; None where that is not known.
-    caption
-        One or two sentences for those who do not see it, and those who do.
-
+    Series, marks and rules are painted in this order from the bottom up. ``fitted`` is the (low, high) of the
+    horizontal axis that the law was fitted on; None where that is unknown. The caption describes the picture.
     """
 
     schema: ClassVar[str] = "scaleplan/chart/1"
@@ -136,20 +123,15 @@ class Chart(Result):
             found.setdefault(series.label, series.tone)
         return found
 
-    @property
-    def extrapolates(self) -> bool:
-        """Whether any part lies outside the range its law was fitted on."""
-        return any(series.style == "extrapolated" for series in self.series)
+    def has(self, style: Style) -> bool:
+        """Return whether any series has a style."""
+        return any(series.style == style for series in self.series)
 
     def values(self, axis: Literal["x", "y"]) -> Iterator[float]:
         """Yield every value that an axis must hold."""
-        if axis == "x":
-            yield from chain.from_iterable(series.x for series in self.series)
-            yield from (mark.x for mark in self.marks)
-        else:
-            for series in self.series:
-                yield from chain(series.y, series.low, series.high)
-            yield from (mark.y for mark in self.marks)
+        for series in self.series:
+            yield from series.x if axis == "x" else chain(series.y, series.low, series.high)
+        yield from (getattr(mark, axis) for mark in self.marks)
         yield from (rule.at for rule in self.rules if rule.axis == axis)
 
     @property

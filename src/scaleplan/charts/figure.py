@@ -1,4 +1,4 @@
-"""A chart as a file: PNG, SVG or PDF by matplotlib, in colours that the colour-blind and a printer can tell apart.
+"""A chart as a file: PNG, SVG or PDF by matplotlib, in colours that stay distinct to the colour-blind and in print.
 
 matplotlib is an extra (``scaleplan[plot]``) and imported only when a file is drawn. The same chart gives the same
 bytes: no date is written, and the ids of an SVG are made from a fixed salt.
@@ -73,7 +73,7 @@ def draw(chart: Chart, extension: str) -> bytes:
 
     out = io.BytesIO()
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever the person's own settings are, the picture is the same
+        mpl.rcdefaults()  # the picture must not depend on the user's own settings
         settings: Any = mpl.rcParams
         settings.update(_SETTINGS)
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -188,10 +188,10 @@ def _legend(axes: Any, chart: Chart) -> None:  # noqa: ANN401
     from matplotlib.lines import Line2D
 
     handles, labels = axes.get_legend_handles_labels()
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         handles.append(Line2D([], [], color="#444444", linestyle="--", linewidth=1.4))
         labels.append("extrapolated")
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         handles.append(Line2D([], [], color="#888888", linewidth=4.0))
         labels.append("near-optimal")
     if len(labels) > 6:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
+    from scaleplan.charts.chart import Style
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.planner import Planner
     from scaleplan.planning.solver_array import PlanArray
@@ -57,17 +58,8 @@ def budgets_around(
 ) -> list[float]:
     """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
 
-    Raises UsageError when the ends are in the wrong order.
-
-    Parameters
-    ----------
-    preset
-        The law: its fitted range is shown, and a hundred times more at the top when no budget is asked about.
-    at
-        The budgets asked about, which the curve must reach beyond.
-    low, high
-        The ends, where they are given.
-
+    The curve reaches ten times beyond the budgets ``at``; without any, a hundred times above the fitted range.
+    ``low`` and ``high`` are the ends where given. Raises UsageError when they are in the wrong order.
     """
     known = preset.range.flops
     first, last = known or _DEFAULT_RANGE
@@ -85,7 +77,7 @@ def budgets_around(
 
 
 def compute_axis(planner: Planner) -> Axis:
-    """Return the axis of budgets, which pay for more than training where a term of the cost says so."""
+    """Return the axis of budgets, which pay for more than training where the cost has further terms."""
     return COMPUTE if not planner.constraints.terms else Axis(label="whole budget", kind="flops", unit="FLOP")
 
 
@@ -132,27 +124,24 @@ def curve(
     low, high = plans.planner.preset.range.flops or (-math.inf, math.inf)
     last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
     first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
-    parts = (
+    parts: tuple[tuple[Style, range], ...] = (
         ("extrapolated", range(last + 1)),
         ("measured", range(max(last, 0), min(first + 1, len(trained)))),
         ("extrapolated", range(first, len(trained))),
     )
-    found = []
-    for style, indices in parts:
-        if len(indices) < 2:
-            continue
-        found.append(
-            Series(
-                label=label,
-                x=tuple(x[i] for i in indices),
-                y=tuple(y[i] for i in indices),
-                low=tuple(band[0][i] for i in indices) if band else (),
-                high=tuple(band[1][i] for i in indices) if band else (),
-                style="measured" if style == "measured" else "extrapolated",
-                tone=tone,
-            )
+    return [
+        Series(
+            label=label,
+            x=tuple(x[i] for i in indices),
+            y=tuple(y[i] for i in indices),
+            low=tuple(band[0][i] for i in indices) if band else (),
+            high=tuple(band[1][i] for i in indices) if band else (),
+            style=style,
+            tone=tone,
         )
-    return found
+        for style, indices in parts
+        if len(indices) > 1
+    ]
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
@@ -166,10 +155,10 @@ _REACH = math.log(12.0)  # isoFLOP curves show sizes up to this factor from the 
 def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the compute-optimal parameters and tokens against compute, with their intervals."""
     plans = plans_of(planner, budgets)
-    sure = plans.interval
+    interval = plans.interval
     series = [
-        *curve("tokens", plans, plans.tokens.tolist(), sure.tokens if sure else None, tone=1),
-        *curve("parameters", plans, plans.params.tolist(), sure.params if sure else None, tone=0),
+        *curve("tokens", plans, plans.tokens.tolist(), interval.tokens if interval else None, tone=1),
+        *curve("parameters", plans, plans.params.tolist(), interval.params if interval else None, tone=0),
     ]
     marks = []
     if at is not None:
@@ -210,23 +199,13 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
         low, high = line.problem.sizes(flops)
         sizes = sorted({best, *near, *_sizes(best, low, high)})
         losses = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
-        label, inside = format_flops(flops), _inside(planner.preset, flops)
-        near_sizes = [(size, value) for size, value in zip(sizes, losses, strict=True) if near[0] <= size <= near[1]]
+        style: Style = "measured" if _inside(planner.preset, flops) else "extrapolated"
+        kept = [i for i, size in enumerate(sizes) if near[0] <= size <= near[1]]
+        near_x, near_y = tuple(sizes[i] for i in kept), tuple(losses[i] for i in kept)
+        label = format_flops(flops)
         series += [
-            Series(
-                label=label,
-                x=tuple(sizes),
-                y=tuple(losses),
-                style="measured" if inside else "extrapolated",
-                tone=tone,
-            ),
-            Series(
-                label=label,
-                x=tuple(size for size, _ in near_sizes),
-                y=tuple(value for _, value in near_sizes),
-                style="near_optimal",
-                tone=tone,
-            ),
+            Series(label=label, x=tuple(sizes), y=tuple(losses), style=style, tone=tone),
+            Series(label=label, x=near_x, y=near_y, style="near_optimal", tone=tone),
         ]
         marks.append(Mark(x=best, y=least, label=format_count(best), tone=tone))
     return Chart(
@@ -247,8 +226,7 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
     """Return the least loss against compute, with its interval and the loss that no budget reaches."""
     plans = plans_of(planner, budgets)
     losses = _losses(planner, plans)
-    sure = plans.interval
-    series = curve("loss", plans, losses, sure.loss if sure else None)
+    series = curve("loss", plans, losses, plans.interval.loss if plans.interval else None)
     marks = []
     if at is not None:
         value = planner.frontier.best(at)[2]
@@ -274,10 +252,10 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
 def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: float | None = None) -> Chart:
     """Return the compute-optimal size by several laws, in total parameters where their counts can be converted."""
     series: list[Series] = []
-    drawn = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
-    left_out = [planner.preset.id for planner in planners if planner not in drawn]
-    unknown = [planner.preset.id for planner in drawn if planner.preset.range.flops is None]
-    for tone, planner in enumerate(drawn):
+    shown = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
+    left_out = [planner.preset.id for planner in planners if planner not in shown]
+    unknown = [planner.preset.id for planner in shown if planner.preset.range.flops is None]
+    for tone, planner in enumerate(shown):
         known = planner.preset.range.flops
         ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
         plans = plans_of(planner, sorted({*budgets, *ends}))
@@ -305,32 +283,15 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
 
 
 def money_chart(
-    planner: Planner,
-    budgets: Sequence[float],
-    *,
-    at: float,
-    price: Callable[[float, float], float] | None = None,
+    planner: Planner, budgets: Sequence[float], *, at: float, price: Callable[[float, float], float] | None = None
 ) -> Chart:
-    """Return the loss against what it costs, and what the next percent costs.
+    """Return the loss against its cost, and the cost of the next percents less loss than that of the budget ``at``.
 
-    Parameters
-    ----------
-    planner
-        The law and its bounds.
-    budgets
-        The compute of the curve, in FLOP.
-    at
-        The budget that progress is counted from.
-    price
-        Money for (params, FLOP); without it compute itself is the cost.
-
+    ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP), and without it compute itself is the cost.
     """
     plans = plans_of(planner, budgets)
     losses = _losses(planner, plans)
-
-    def priced(params: float, flops: float) -> float:
-        return flops if price is None else price(params, flops)
-
+    priced = price or (lambda _, flops: flops)
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
     series = curve("loss", plans, losses, None, x=spent)
     params, _, start = planner.frontier.best(at)
@@ -420,33 +381,27 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     low, high = min(middle) / 30.0, max(middle) * 10.0
     step = math.log(high / low) / (_POINTS_INFERENCE - 1)
     tokens = sorted({*middle, *(low * math.exp(step * i) for i in range(_POINTS_INFERENCE))})
-    models = (
-        (f"this plan, {format_count(plan.params)}", plan.flops, plan.params),
-        (f"best for training alone, {format_count(other.params)}", other.flops, other.params),
-    )
+    models: tuple[tuple[str, Plan | TrainingOnly], ...] = (("this plan", plan), ("best for training alone", other))
+    series = [
+        Series(
+            label=f"{name}, {format_count(model.params)}",
+            x=tuple(tokens),
+            y=tuple(unit * (model.flops + each * model.params * count) for count in tokens),
+            tone=tone,
+        )
+        for tone, (name, model) in enumerate(models)
+    ]
+    marks = []
+    if meeting:
+        cost = unit * (plan.flops + each * plan.params * meeting)
+        marks.append(Mark(x=meeting, y=cost, label=f"pays back from {format_count(meeting)}"))
     return Chart(
         kind="break-even",
         title=f"Whole cost against tokens served, {plan.preset}",
         x=Axis(label="inference tokens", kind="count"),
         y=axis,
-        series=tuple(
-            Series(
-                label=label,
-                x=tuple(tokens),
-                y=tuple(unit * (flops + each * params * count) for count in tokens),
-                tone=tone,
-            )
-            for tone, (label, flops, params) in enumerate(models)
-        ),
-        marks=()
-        if not meeting
-        else (
-            Mark(
-                x=meeting,
-                y=unit * (plan.flops + each * plan.params * meeting),
-                label=f"pays back from {format_count(meeting)}",
-            ),
-        ),
+        series=tuple(series),
+        marks=tuple(marks),
         rules=(GuideLine(axis="x", at=served, label=f"demand, {format_count(served)}"),),
         caption=(
             "Training and inference together for two models of the same loss. Left of the crossing the model that "
@@ -456,7 +411,7 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
 
 
 def _unit(planner: Planner, plan: Plan) -> tuple[float, Axis]:
-    """Return what a FLOP of training costs, and the axis that counts it."""
+    """Return the cost of a FLOP of training, and the axis of that cost."""
     rates = plan.budget
     if planner.constraints.priced and rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation:
         usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * _SECONDS_PER_HOUR)

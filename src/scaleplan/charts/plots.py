@@ -1,4 +1,4 @@
-"""Which pictures there are, and how each is drawn from a request or from a file of runs."""
+"""The registry of pictures, and the chart of each from a request or from a file of runs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,16 @@ from scaleplan.units import format_flops, format_fraction, parse_flops
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy import float64
+    from numpy.typing import NDArray
+
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
+
+    Array = NDArray[float64]
 
 __all__ = ["PICTURES", "ChartRequest", "Picture", "backtest_chart", "plot", "residuals_chart"]
 
@@ -46,7 +51,7 @@ _CURVES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ChartRequest:
-    """What a picture shows: the law within its bounds, the hardware, and a budget with its plan, if any."""
+    """The content of a picture: the law within its bounds, the hardware, and a budget with its plan, if any."""
 
     request: Request
     planner: Planner
@@ -104,7 +109,7 @@ class ChartRequest:
 
 
 def _cost(request: ChartRequest) -> Chart:
-    """Return the picture of what the next percent costs, from a thirtieth of the budget on."""
+    """Return the picture of the cost of the next percent, from a thirtieth of the budget on."""
     if request.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")
     steps = [flops for _, flops, _ in next_steps(request.planner, request.flops)]
@@ -115,7 +120,7 @@ def _cost(request: ChartRequest) -> Chart:
 
 
 def _isoflop_budgets(request: ChartRequest) -> list[float]:
-    """Return the budgets of isoFLOP curves: around the one asked about, or spread over the range."""
+    """Return the budgets of isoFLOP curves: around the given one, or spread over the range."""
     if request.start is None and request.stop is None and request.flops is not None:
         return [request.flops / 10, request.flops, request.flops * 10]
     shown = request.budgets()
@@ -139,26 +144,24 @@ def _break_even(request: ChartRequest) -> Chart:
 _ZERO = GuideLine(axis="y", at=0.0, label="")
 
 
+def _points(label: str, x: Array, y: Array, *, tone: int = 0) -> Series:
+    """Return separate points in the order of ``x``."""
+    order = np.argsort(x, kind="stable")
+    return Series(label=label, x=tuple(x[order].tolist()), y=tuple(y[order].tolist()), style="points", tone=tone)
+
+
 def residuals_chart(fit: AdditiveFit) -> Chart:
     """Return the relative residual of every run, fitted over observed loss minus 1, against its compute."""
     points = fit.points
     wrong = fit.law.loss(points.params, points.tokens) / points.loss - 1.0
     far = int(np.argmax(np.abs(wrong)))
-    order = np.argsort(points.flops, kind="stable")
     rms = float(np.sqrt(np.mean(wrong**2)))
     return Chart(
         kind="residuals",
         title="What the fitted law leaves unexplained",
         x=Axis(label="training compute", kind="flops", unit="FLOP"),
         y=Axis(label="fitted over observed loss, minus 1", kind="percent", scale="linear"),
-        series=(
-            Series(
-                label="runs",
-                x=tuple(points.flops[order].tolist()),
-                y=tuple(wrong[order].tolist()),
-                style="points",
-            ),
-        ),
+        series=(_points("runs", points.flops, wrong),),
         marks=(Mark(x=float(points.flops[far]), y=float(wrong[far]), label=f"row {int(points.rows[far])}", tone=1),),
         rules=(_ZERO,),
         caption=(
@@ -178,18 +181,10 @@ def backtest_chart(tested: Backtest) -> Chart:
             "the runs are too few to backtest: none are left to fit, or to predict",
             hint="at least 12 runs below a cut and 3 above it are needed",
         )
-    series = []
-    for tone, cut in enumerate(tested.cuts):
-        order = np.argsort(cut.factor, kind="stable")
-        series.append(
-            Series(
-                label=f"fitted up to {format_flops(cut.flops)}",
-                x=tuple(cut.factor[order].tolist()),
-                y=tuple(cut.error[order].tolist()),
-                style="points",
-                tone=tone + 1,
-            )
-        )
+    series = [
+        _points(f"fitted up to {format_flops(cut.flops)}", cut.factor, cut.error, tone=tone)
+        for tone, cut in enumerate(tested.cuts, start=1)
+    ]
     series += [
         Series(label="error to expect", x=tested.factors, y=tuple(sign * value for value in tested.rms))
         for sign in (1.0, -1.0)
@@ -210,7 +205,7 @@ def backtest_chart(tested: Backtest) -> Chart:
 
 
 class Picture(NamedTuple):
-    """A picture: whether it needs a budget, a file of runs, or shows a range of budgets; what it shows; who draws it.
+    """A picture: its need of a budget or a file of runs, or its range of budgets; its content; its function.
 
     ``draw`` takes the fit to the runs where the picture needs runs, and a :class:`ChartRequest` otherwise.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TONES", "inline_svg"]
 
 TONES = 9
-"""How many tones the style sheet must define; after that they repeat."""
+"""The number of tones that the style sheet must define; after that they repeat."""
 
 _Item = TypeVar("_Item")
 
@@ -55,19 +55,9 @@ class _Frame:
 
 
 def inline_svg(chart: Chart, *, ident: str, width: int = 720, height: int = 420, class_: str = "") -> Markup:
-    """Return the chart as an ``svg`` element.
+    """Return the chart as an ``svg`` element of a class; ``ident`` is a prefix of the ids inside, unique on the page.
 
-    Parameters
-    ----------
-    chart
-        What is drawn.
-    ident
-        Prefix of the ids inside, unique on the page.
-    width, height
-        Of the drawing area; text is 12 units high, so the picture is best shown at about this size in pixels.
-    class_
-        Class of the element.
-
+    Text is 12 units high, so the picture is best shown at about ``width`` by ``height`` pixels.
     """
     legend, below = _legend(chart, width)
     frame = _Frame(chart, width, height, below)
@@ -176,13 +166,13 @@ def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Markup]:
 
 def _legend(chart: Chart, width: float) -> tuple[Markup | None, float]:
     """Return the names of the series and of the signs, in rows, and where they end."""
-    entries = [(f"t{tone % TONES}", label, tone) for label, tone in chart.labels.items()]
-    if len(entries) == 1 and not (chart.extrapolates or chart.fitted):
+    names: list[tuple[str, str, int | None]] = []
+    names += [(f"t{tone % TONES}", label, tone) for label, tone in chart.labels.items()]
+    if len(names) == 1 and not (chart.has("extrapolated") or chart.fitted):
         return None, 0.0
-    names: list[tuple[str, str, int | None]] = [*entries]
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         names.append(("line extrapolated ink", "extrapolated", None))
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         names.append(("line near_optimal ink", "near-optimal", None))
     if chart.fitted is not None:
         names.append(("fitted", "fitted range", None))

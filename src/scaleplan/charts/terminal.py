@@ -26,7 +26,7 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and c
 _BLANK = 0x2800
 
 _DASHES = {"measured": (1, 0), "extrapolated": (1, 3), "near_optimal": (1, 0), "band": (1, 7), "rule": (1, 5)}
-"""Dots drawn and dots left out, in turn."""
+"""Numbers of dots set and left out, in turn."""
 
 _MARK, _POINT = "●", "•"
 
@@ -179,11 +179,11 @@ def _column(place: float, width: int) -> int:
 def _legend(chart: Chart, width: int) -> Iterator[str]:
     names = [f"{_letter(chart, label)} {label}" for label in chart.labels] if len(chart.labels) > 1 else []
     signs = []
-    if any(series.style == "near_optimal" for series in chart.series):
+    if chart.has("near_optimal"):
         signs.append("thick: near-optimal")
     if any(series.low for series in chart.series):
         signs.append("sparse dots: interval")
-    if chart.extrapolates:
+    if chart.has("extrapolated"):
         signs.append("dotted: extrapolated")
     if chart.fitted is not None:
         signs.append("[ ] range the law was fitted on")

@@ -8,10 +8,12 @@ import typer
 
 from scaleplan import api
 from scaleplan.advice.batch import advise_batch
+from scaleplan.advice.precisions import compare_precisions
 from scaleplan.advice.vocabulary import advise_vocabulary
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
 from scaleplan.errors import UsageError
+from scaleplan.planning.request import SWEPT
 from scaleplan.units import parse_count, parse_flops, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -53,28 +55,28 @@ def hyperparameters(
         raise UsageError(
             "--tuned-batch and --tuned-tokens belong together", hint="give the batch and the tokens it was tuned on"
         )
+    tuned = None
+    if tuned_batch is not None and tuned_tokens is not None:
+        tuned = parse_count(tuned_batch, what="tokens"), parse_count(tuned_tokens, what="tokens")
     advice = advise_batch(
         _plan(budget, law, bounds, constraints),
         batch=None if batch is None else parse_count(batch, what="tokens"),
-        tuned=None
-        if tuned_batch is None or tuned_tokens is None
-        else (parse_count(tuned_batch, what="tokens"), parse_count(tuned_tokens, what="tokens")),
+        tuned=tuned,
         sequence=parse_count(sequence, what="tokens"),
         gpus_per_replica=parse_integer(gpus_per_replica),
     )
-
     return Answer(result=advice, notices=advice.warnings)
 
 
 def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
     """Return the plan of a model on some tokens when both are given, else the optimum of a budget."""
-    asked = words(budget, law, bounds, constraints)
-    given = [name for name in ("flops", "gpu_hours", "time", "cost") if asked[name] is not None]
-    if given or bounds.params is None or bounds.tokens is None:
-        return api.optimal(**asked)
+    given = words(budget, law, bounds, constraints)
+    has_budget = any(given[name] is not None for name in SWEPT)
+    if has_budget or bounds.params is None or bounds.tokens is None:
+        return api.optimal(**given)
     if bounds.limit:
         raise UsageError("--limit bounds nothing where --params and --tokens are given", hint="drop --limit")
-    hardware = words(law, constraints) | {name: asked[name] for name in HardwareOptions.__dataclass_fields__}
+    hardware = words(law, constraints) | {name: given[name] for name in HardwareOptions.__dataclass_fields__}
     return api.loss(params=bounds.params, tokens=bounds.tokens, gpus=budget.gpus, **hardware)
 
 
@@ -92,17 +94,14 @@ def precisions(
     budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
 ) -> Answer:
     """Tell whether fewer bits pay on an accelerator: their speed against what a parameter is then worth."""
-    from scaleplan.advice.precisions import compare_precisions
-
-    asked = words(budget, law, bounds, constraints)
+    given = words(budget, law, bounds, constraints)
     for name in _SET_HERE:
-        if asked.pop(name) is not None:
+        if given.pop(name) is not None:
             raise UsageError(
                 f"--{name.replace('_', '-')} is what this command compares",
                 hint="drop it, or ask 'scaleplan optimal'",
             )
-    result = compare_precisions(**asked)
-
+    result = compare_precisions(**given)
     return Answer(result=result, notices=result.warnings)
 
 
@@ -130,5 +129,4 @@ def vocab(
         flops=None if flops is None else parse_flops(flops),
         width=None if width is None else parse_positive(width),
     )
-
     return Answer(result=answer, notices=answer.warnings)

@@ -1,4 +1,4 @@
-"""Which commands there are, and what becomes of their errors.
+"""The table of commands, and how their errors are reported.
 
 Commands are listed with their one-line help and imported only when one runs, so that planning does not pay for
 fitting, nor anything for the other's options.
@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Every command: the module of this package that holds it, and its line in the help."""
 
-_LONGEST = 300  # characters of a message that quotes what somebody typed
+_LONGEST = 300  # characters of a message that quotes the command line
 
 _EPILOG = """Examples:
 
@@ -66,7 +66,7 @@ scaleplan target --loss 2.1 --json
 
 
 class LazyGroup(TyperGroup):
-    """A group that imports a command when it is asked for, and lists the others from the table above."""
+    """A group that imports a command only when it runs, and lists the others from the table above."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names, in the order of the table."""
@@ -113,8 +113,7 @@ def _root() -> Any:  # noqa: ANN401
 
     @app.callback(epilog=_EPILOG)
     def scaleplan(
-        *,
-        version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit."),
+        *, version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit.")
     ) -> None:
         """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
 
@@ -152,7 +151,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
-    """Say what the parser refused in this program's own voice."""
+    """Return the parser's error in the words and with the hints of this program."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
     hint = f"'{path} --help' lists the options"
@@ -188,7 +187,7 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
 
 def _wants_json(arguments: Sequence[str], defaults: Mapping[str, str]) -> bool:
-    """Whether the person asked for JSON, read from the words alone: parsing may be what failed."""
+    """Return whether JSON is the format, by the words alone: parsing may be what failed."""
     named = defaults.get("format", "")
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--json":

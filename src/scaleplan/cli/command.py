@@ -27,15 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
-    from _typeshed import DataclassInstance
-
+    from scaleplan.errors import Notice
     from scaleplan.project.saved import ResultRecord
 
-__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "require_known", "single", "write"]
+__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "pick", "single"]
 
 
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
-    """Return the format asked for; one that ``judges`` has those of CI services too.
+    """Return the name of the format; a result that ``judges`` has those of CI services too.
 
     Raises UnknownNameError when there is none of that name; UsageError when it is for results that have been judged.
     """
@@ -47,23 +46,13 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
     return name
 
 
-def require_known(output: OutputOptions, *, judges: bool) -> None:
-    """Refuse an unknown format or choice of colour, before the work and before a file is written.
-
-    Raises UnknownNameError when there is none of that name; UsageError when the format is for results that have been
-    judged.
-    """
-    chosen_format(output, judges=judges)
-    _colour(output)
-
-
-def write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
-    """Write an answer in the format asked for, and its notices unless quiet was asked for."""
+def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
+    """Write an answer in its format to stdout, and its notices to stderr unless quiet."""
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
-        _tell_settings(ctx)
+        _write_settings(ctx)
     if answer.chunks is not None:
         for chunk in answer.chunks:
             sys.stdout.write(chunk)
@@ -95,28 +84,21 @@ def pick(record: dict[str, object], field: str) -> str:
     Raises UnknownNameError when the record has no such field; UsageError when the field holds several values;
     UnreachableError when the field is null: a script must not go on with an empty number.
     """
-    from scaleplan.output.data import flat
+    from scaleplan.output.data import flat, plain
 
     scalars = dict(flat(record))
-    if field in scalars:
-        value = scalars[field]
-        if value is None:
-            raise UnreachableError(
-                f"'{field}' is not available for this answer", hint="--json shows what is, and why"
-            )
-        return (
-            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, str) else repr(value)
-        )
+    if scalars.get(field) is not None:
+        return plain(scalars[field])
     inside = [key for key in scalars if key.startswith(f"{field}.")]
     if inside:
         raise UsageError(f"'{field}' holds several values", hint=f"name one of {', '.join(inside)}")
-    parent = field
-    while "." in parent:  # a field inside something that is null here is not available, rather than unknown
-        parent = parent.rpartition(".")[0]
-        if parent in scalars and scalars[parent] is None:
+    name = field
+    while name:  # a field inside something that is null here is not available, rather than unknown
+        if name in scalars and scalars[name] is None:
             raise UnreachableError(
                 f"'{field}' is not available for this answer", hint="--json shows what is, and why"
             )
+        name = name.rpartition(".")[0]
     raise UnknownNameError("field", field, scalars)
 
 
@@ -140,7 +122,7 @@ def _write_styled(rendering: Rendering) -> None:
 
     from scaleplan.output.text import styled_lines
 
-    # that there is to be colour is decided: neither TERM nor NO_COLOR is asked again
+    # colour is decided: TERM and NO_COLOR must not decide again
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
     )
@@ -148,7 +130,7 @@ def _write_styled(rendering: Rendering) -> None:
         console.print(Text(line, style=_STYLES[style]))
 
 
-def _tell_settings(ctx: typer.Context) -> None:
+def _write_settings(ctx: typer.Context) -> None:
     sources = {
         "COMMANDLINE": "command line",
         "ENVIRONMENT": "environment",
@@ -165,7 +147,7 @@ def _tell_settings(ctx: typer.Context) -> None:
 
 
 class Answer(Record):
-    """What a command returns.
+    """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
     ``exit_status`` is 1 where the answer is "no".
@@ -191,23 +173,19 @@ class Commands(typer.Typer):
         return self
 
 
+_APP: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
 def single() -> Commands:
     """Return an application for one command, in this program's style."""
-    return Commands(
-        rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=False
-    )
+    return Commands(**_APP, no_args_is_help=False)
 
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(
-        help=help_text,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    return Commands(**_APP, help=help_text, no_args_is_help=True, context_settings=_HELP)
 
 
 def command(
@@ -224,7 +202,8 @@ def command(
         for parameter in (*signature.parameters.values(), *added):
             group = parameter.annotation
             if isinstance(group, type) and is_dataclass(group):
-                members = _members(group)
+                hints = get_type_hints(group, include_extras=True)
+                members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
                 groups[parameter.name] = (group, [member.name for member in members])
                 parameters += members
             else:
@@ -238,9 +217,10 @@ def command(
                 for group, (kind, members) in groups.items()
             }
             output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
-            require_known(output, judges=isinstance(output, JudgingOptions))  # before a file is written
+            chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
+            _colour(output)
             answer = function(**taken, **values)
-            write(answer, output, ctx)
+            _write(answer, output, ctx)
             raise typer.Exit(answer.exit_status)
 
         context = _parameter("ctx", typer.Context, inspect.Parameter.empty)
@@ -249,7 +229,7 @@ def command(
         run.__doc__ = function.__doc__
         run.__name__ = function.__name__
         epilog = "\n\n".join(["Examples:", *examples]) if examples else None
-        app.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+        app.command(name, epilog=epilog, context_settings=_HELP)(run)
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         app.waiting.append(partial(build, function))
@@ -259,19 +239,14 @@ def command(
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Forget what the environment and settings files say of hardware where no accelerator is asked for.
+    """Drop the hardware of the environment and of settings files where no accelerator is given.
 
-    On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it waits for its turn.
+    On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it has no effect.
     """
     for item in fields(HardwareOptions):
         source = ctx.get_parameter_source(item.name) if item.name in values else None
         if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
             values[item.name] = None
-
-
-def _members(group: type[DataclassInstance]) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -60,7 +60,6 @@ def plot(
     if path is not None:
         write_atomic(path, draw(chart, path.suffix[1:].lower()))
         return Answer()
-
     return Answer(result=chart)
 
 

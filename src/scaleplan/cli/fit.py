@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import RUNS, LimitOptions, ObjectiveOptions, ReadingOptions, words
+from scaleplan.cli.options import LimitOptions, words
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
 
@@ -22,7 +22,12 @@ __all__ = ["APPS", "Progress"]
 
 APPS = {name: single() for name in ("fit", "backtest", "design")}
 
-_GROUP = "{group}"
+Runs = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUNS", help="Training runs, one a row: CSV, TSV, JSON or JSON Lines; - for standard input."
+    ),
+]
 
 Level = Annotated[str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")]
 
@@ -51,7 +56,7 @@ class Progress:
             sys.stderr.flush()
 
     def __call__(self, done: int) -> None:
-        """Show the number done, unless it is too early or nobody watches."""
+        """Show the number done, unless it is too early or no terminal shows it."""
         now = monotonic()
         if now < self._due or not sys.stderr.isatty():
             return
@@ -62,8 +67,70 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOptions:
+    """How the file of runs is read."""
+
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=COLUMN",
+            help="Column of a role, repeatable: loss=eval/loss, 'tokens=D*1e9', 'flops=log10(C)', params=7B. "
+            "Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
+        ),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Keep rows that meet it, repeatable: 'lr <= 1e-3', 'name ~ ^base'."),
+    ] = None
+    loss_unit: Annotated[
+        str, typer.Option(metavar="UNIT", help="Unit of the loss column: nats, bits, ppl or bpb.")
+    ] = "nats"
+    tokens_per_byte: Annotated[
+        str | None, typer.Option(metavar="F", help="Converts bits per byte to nats per token.")
+    ] = None
+    log10: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="This column (or role) holds log10, repeatable.")
+    ] = None
+    flops_convention: Annotated[
+        str, typer.Option(metavar="NAME", help="How compute is counted: 6ND, MD, '9.59ND + 2.3e8D'.")
+    ] = "6ND"
+    best: Annotated[
+        bool, typer.Option("--best", help="Keep the best run of each sweep: of runs with equal sizes.")
+    ] = False
+    min_flops: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Leave out runs below this compute: 1e19.")
+    ] = None
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REASON", help="Keep what would be dropped: crashed, duplicate or diverged; repeatable."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveOptions:
+    """The objective, and the coefficients kept fixed."""
+
+    residual: Annotated[
+        str, typer.Option(metavar="NAME", help="Differences of log loss or of loss: log, linear.")
+    ] = "log"
+    robust: Annotated[
+        str, typer.Option(metavar="NAME", help="How outliers count: huber, l1, or none (least squares).")
+    ] = "huber"
+    delta: Annotated[
+        str, typer.Option(metavar="F", help="Where Huber's function turns linear, in the unit of the residuals.")
+    ] = "1e-3"
+    tied: Annotated[bool, typer.Option("--tied", help="Fit with alpha = beta.")] = False
+    floor: Annotated[
+        str | None,
+        typer.Option(metavar="E", help="Keep the irreducible loss at this value: 0, 1.7; fitted if not given."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LawFormOptions:
-    """What is fitted, and how."""
+    """The form of the law, and the method of the fit."""
 
     form: Annotated[
         str,
@@ -103,7 +170,7 @@ class LawFormOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetOptions:
-    """What the preset says that the runs do not."""
+    """Entries of the preset that the runs do not give."""
 
     id: Annotated[
         str | None, typer.Option(metavar="NAME", help="Id of the preset; the file's name if not given.")
@@ -135,7 +202,7 @@ def fit(
     law: LawFormOptions,
     preset: PresetOptions,
     *,
-    runs: Annotated[str, RUNS],
+    runs: Runs,
     output_file: Annotated[
         str | None,
         typer.Option(
@@ -154,13 +221,8 @@ def fit(
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
-    answer = FitAnswer(
-        fit=fitted,
-        report=report,
-        residuals=residuals,
-        written=() if output_file is None else tuple(fitted.write_all(output_file)),
-        warnings=fitted.warnings,
-    )
+    written = () if output_file is None else tuple(fitted.write_all(output_file))
+    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=fitted.warnings)
     return Answer(result=answer, notices=fitted.warnings)
 
 
@@ -170,7 +232,7 @@ def _require_path(output: str | None, law: LawFormOptions) -> None:
         return
     if law.form == "data_constrained":
         raise UsageError("repetition is a correction to a law, and no law of its own to write", hint="leave out -o")
-    if (law.group is None) == (_GROUP in output):
+    if (law.group is None) == ("{group}" in output):
         hint = "-o 'law-{group}.toml' goes with --group, and only with it"
         raise UsageError(f"output {quote(output)} does not say one file for each law", hint=hint)
     path = Path(output)
@@ -179,22 +241,17 @@ def _require_path(output: str | None, law: LawFormOptions) -> None:
     require_writable(path)
 
 
-@command(
-    APPS["backtest"],
-    examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"],
-)
+@command(APPS["backtest"], examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"])
 def backtest(
     reading: ReadingOptions,
     objective: ObjectiveOptions,
     *,
-    runs: Annotated[str, RUNS],
+    runs: Runs,
     samples: Annotated[
         str, typer.Option(metavar="N", help="Resamples at each cut, for the coverage of their interval; 0 for none.")
     ] = "200",
-    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")] = "0",
-    level: Annotated[
-        str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")
-    ] = "0.9",
+    seed: Seed = "0",
+    level: Level = "0.9",
 ) -> Answer:
     """Fit the smaller runs, predict the larger ones, and say how well that would have gone."""
     from scaleplan.fitting.fit import backtest as run_backtest
@@ -229,8 +286,7 @@ def design(
         typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
     ] = None,
     noise: Annotated[
-        str | None,
-        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
+        str | None, typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs.")
     ] = None,
     seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
     schedule: Annotated[

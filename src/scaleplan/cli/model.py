@@ -1,17 +1,21 @@
-"""The commands about one model: what a config amounts to, what a size looks like, what memory it needs."""
+"""The commands about one model: count a config, find the shape of a size, compute the memory."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.options import words
 from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.files import write_atomic
+from scaleplan.models import questions
+from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 
 if TYPE_CHECKING:
     from scaleplan.models.model import Model
@@ -25,17 +29,14 @@ CONTEXT = typer.Option(metavar="T", help="Tokens in a training sequence, for the
 
 def read_argument(source: str, *, arch: str | None, context: str | None) -> Model:
     """Read the model of a file, a folder, or standard input for ``-``."""
-    from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
-    from scaleplan.models.questions import model
-
     if source != "-":
-        return model(Path(source), arch=arch, context=context)
+        return questions.model(Path(source), arch=arch, context=context)
     try:
         text = sys.stdin.buffer.read(4 * MAX_CONFIG_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"standard input is not UTF-8 text (byte {error.start})") from None
     name = "standard input"
-    return replace(model(parse_config(text, source=name), arch=arch, context=context), source=name)
+    return replace(questions.model(parse_config(text, source=name), arch=arch, context=context), source=name)
 
 
 @command(
@@ -57,9 +58,28 @@ def model(
     context: Annotated[str | None, CONTEXT] = None,
 ) -> Answer:
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
-    found = read_argument(source, arch=arch, context=context).summary()
+    return Answer(result=read_argument(source, arch=arch, context=context).summary())
 
-    return Answer(result=found)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeOptions:
+    """The habits of the family, and the dimensions that are fixed."""
+
+    style: Annotated[
+        str, typer.Option(metavar="NAME", help="Family whose habits are followed: llama, gpt2, qwen3, mixtral, …")
+    ] = "llama"
+    count: Annotated[str, typer.Option(metavar="NAME", help="What PARAMS counts: total, or non_embedding.")] = "total"
+    vocab: Annotated[str | None, typer.Option(metavar="V", help="Rows of the token table.")] = None
+    tied: Annotated[
+        bool | None, typer.Option("--tied/--untied", help="Whether the output head is the token table.")
+    ] = None
+    kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads.")] = None
+    tensor_parallel: Annotated[
+        str, typer.Option(metavar="N", help="Devices that share each layer; all widths are divisible by it.")
+    ] = "1"
+    context: Annotated[str | None, typer.Option(metavar="T", help="Longest context of the model.")] = None
+    experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None
+    experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None
 
 
 @command(
@@ -71,50 +91,44 @@ def model(
     ],
 )
 def shape(
-    *,
     params: Annotated[str, typer.Argument(metavar="PARAMS", help="Size wanted: 7B.")],
-    style: Annotated[
-        str, typer.Option(metavar="NAME", help="Family whose habits are followed: llama, gpt2, qwen3, mixtral, …")
-    ] = "llama",
-    count: Annotated[
-        str, typer.Option(metavar="NAME", help="What PARAMS counts: total, or non_embedding.")
-    ] = "total",
-    vocab: Annotated[str | None, typer.Option(metavar="V", help="Rows of the token table.")] = None,
-    tied: Annotated[
-        bool | None, typer.Option("--tied/--untied", help="Whether the output head is the token table.")
-    ] = None,
-    kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads.")] = None,
-    tensor_parallel: Annotated[
-        str, typer.Option(metavar="N", help="Devices that share each layer; all widths are divisible by it.")
-    ] = "1",
-    context: Annotated[str | None, typer.Option(metavar="T", help="Longest context of the model.")] = None,
-    experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None,
-    experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None,
+    options: ShapeOptions,
+    *,
     out: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the config.json there.")
     ] = None,
 ) -> Answer:
     """Find a concrete, hardware-aligned architecture of a size, as a config.json."""
-    from scaleplan.files import write_atomic
-    from scaleplan.models.questions import shape as find
-
     if out == "-":
         raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
-    found = find(
-        params,
-        style=style,
-        count=count,
-        vocab=vocab,
-        tied=tied,
-        kv_heads=kv_heads,
-        tensor_parallel=tensor_parallel,
-        context=context,
-        experts=experts,
-        experts_per_token=experts_per_token,
-    )
+    found = questions.shape(params, **words(options))
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
     return Answer(result=found.summary())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryOptions:
+    """The devices, and how they train or serve the model."""
+
+    gpu: Annotated[str | None, typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator.")] = None
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None
+    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None
+    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None
+    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None
+    states: Annotated[
+        str | None, typer.Option(metavar="NAME", help="mixed, fp32, bf16, 8bit-adam, momentum, fp8, offload, …")
+    ] = None
+    recompute: Annotated[str | None, typer.Option(metavar="KIND", help="none, selective or full.")] = None
+    zero: Annotated[str | None, typer.Option(metavar="0-3", help="Stage of sharing; 3 is full sharding.")] = None
+    tensor: Annotated[str | None, typer.Option(metavar="N", help="Tensor-parallel devices.")] = None
+    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Pipeline stages.")] = None
+    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None
+    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
+    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
+    sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
+    weight_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a weight.")] = None
+    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None
 
 
 @command(
@@ -126,50 +140,12 @@ def shape(
     ],
 )
 def memory(
-    *,
     source: Annotated[
         str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
     ],
-    gpu: Annotated[str | None, typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None,
-    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None,
-    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None,
-    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None,
-    states: Annotated[
-        str | None, typer.Option(metavar="NAME", help="mixed, fp32, bf16, 8bit-adam, momentum, fp8, offload, …")
-    ] = None,
-    recompute: Annotated[str | None, typer.Option(metavar="KIND", help="none, selective or full.")] = None,
-    zero: Annotated[str | None, typer.Option(metavar="0-3", help="Stage of sharing; 3 is full sharding.")] = None,
-    tensor: Annotated[str | None, typer.Option(metavar="N", help="Tensor-parallel devices.")] = None,
-    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Pipeline stages.")] = None,
-    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None,
-    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False,
-    sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None,
-    weight_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a weight.")] = None,
-    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None,
+    options: MemoryOptions,
 ) -> Answer:
     """Tell the memory of each device by what it holds, and a layout that fits."""
-    from scaleplan.models.questions import memory as needed
-
-    found = needed(
-        read_argument("-", arch=None, context=context) if source == "-" else source,
-        gpu=gpu,
-        gpus=gpus,
-        context=context,
-        batch=batch,
-        micro_batch=micro_batch,
-        states=states,
-        recompute=recompute,
-        zero=zero,
-        tensor=tensor,
-        pipeline=pipeline,
-        context_parallel=context_parallel,
-        expert=expert,
-        serve=serve,
-        sequences=sequences,
-        weight_bits=weight_bits,
-        cache_bits=cache_bits,
-    )
-
+    model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
+    found = questions.memory(model_or_size, **words(options))
     return Answer(result=found, exit_status=1 if found.fits is False else 0)

@@ -1,11 +1,11 @@
 """The options that several commands share, in groups that commands take whole.
 
-What a question can say is declared in :class:`scaleplan.planning.request.Request`; only output and runs are here.
+Those of a request are declared in :class:`scaleplan.planning.request.Request`; only those of output are here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,6 @@ from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
 
 __all__ = [
-    "RUNS",
     "BoundOptions",
     "BudgetOptions",
     "ConstraintOptions",
@@ -24,9 +23,7 @@ __all__ = [
     "JudgingOptions",
     "LawOptions",
     "LimitOptions",
-    "ObjectiveOptions",
     "OutputOptions",
-    "ReadingOptions",
     "RunOptions",
     "words",
 ]
@@ -81,7 +78,7 @@ _TYPES: dict[str, tuple[Any, Any]] = {"texts": (list[str] | None, None), "flag":
 
 
 class HardwareOptions(OptionGroup, groups=("hardware",)):
-    """What the compute runs on."""
+    """The hardware that the compute runs on."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
@@ -93,34 +90,29 @@ class LawOptions(OptionGroup, groups=("law",)):
 
 
 class LimitOptions(OptionGroup, groups=("limits",)):
-    """What the plan must stay within."""
+    """The limits on a plan."""
 
 
 class BoundOptions(LimitOptions, groups=("sides",)):
-    """What the plan must stay within, where one side of it can be fixed."""
+    """The limits on a plan, where params or tokens can be fixed."""
 
 
 class RunOptions(OptionGroup, groups=("run",)):
-    """A concrete model, and the run that a plan is drawn out to."""
+    """A concrete model, and the training run of a plan."""
 
 
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
 
+def _format(names: str) -> Any:  # noqa: ANN401  typer types its options so
+    return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=names)
+
+
 class OutputOptions(Record):
     """How the answer is written."""
 
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            envvar="SCALEPLAN_FORMAT",
-            help="text, json, jsonl, csv, tsv or markdown.",
-        ),
-    ] = "text"
+    format: Annotated[str, _format("text, json, jsonl, csv, tsv or markdown.")] = "text"
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     get: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
@@ -139,80 +131,4 @@ class OutputOptions(Record):
 class JudgingOptions(OutputOptions):
     """How the answer is written."""
 
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            envvar="SCALEPLAN_FORMAT",
-            help="text, json, jsonl, csv, tsv, markdown, github, junit or sarif.",
-        ),
-    ] = "text"
-
-
-RUNS = typer.Argument(
-    metavar="RUNS", help="Training runs, one a row: CSV, TSV, JSON or JSON Lines; - for standard input."
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingOptions:
-    """How the file of runs is read."""
-
-    map: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=COLUMN",
-            help="Column of a role, repeatable: loss=eval/loss, 'tokens=D*1e9', 'flops=log10(C)', params=7B. "
-            "Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
-        ),
-    ] = None
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CONDITION", help="Keep rows that meet it, repeatable: 'lr <= 1e-3', 'name ~ ^base'."),
-    ] = None
-    loss_unit: Annotated[
-        str, typer.Option(metavar="UNIT", help="Unit of the loss column: nats, bits, ppl or bpb.")
-    ] = "nats"
-    tokens_per_byte: Annotated[
-        str | None, typer.Option(metavar="F", help="Converts bits per byte to nats per token.")
-    ] = None
-    log10: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="This column (or role) holds log10, repeatable.")
-    ] = None
-    flops_convention: Annotated[
-        str, typer.Option(metavar="NAME", help="How compute is counted: 6ND, MD, '9.59ND + 2.3e8D'.")
-    ] = "6ND"
-    best: Annotated[
-        bool, typer.Option("--best", help="Keep the best run of each sweep: of runs with equal sizes.")
-    ] = False
-    min_flops: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Leave out runs below this compute: 1e19.")
-    ] = None
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REASON", help="Keep what would be dropped: crashed, duplicate or diverged; repeatable."
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectiveOptions:
-    """What is minimised, and what is kept fixed."""
-
-    residual: Annotated[
-        str, typer.Option(metavar="NAME", help="Differences of log loss or of loss: log, linear.")
-    ] = "log"
-    robust: Annotated[
-        str, typer.Option(metavar="NAME", help="How outliers count: huber, l1, or none (least squares).")
-    ] = "huber"
-    delta: Annotated[
-        str, typer.Option(metavar="F", help="Where Huber's function turns linear, in the unit of the residuals.")
-    ] = "1e-3"
-    tied: Annotated[bool, typer.Option("--tied", help="Fit with alpha = beta.")] = False
-    floor: Annotated[
-        str | None,
-        typer.Option(metavar="E", help="Keep the irreducible loss at this value: 0, 1.7; fitted if not given."),
-    ] = None
+    format: Annotated[str, _format("text, json, jsonl, csv, tsv, markdown, github, junit or sarif.")] = "text"

@@ -233,12 +233,12 @@ def break_even(
     points: Annotated[str, typer.Option(metavar="N", help="How many demands, evenly spaced in the logarithm.")] = "9",
 ) -> Answer:
     """Show for which inference demand a smaller model on more tokens pays, at the same loss."""
-    from scaleplan.advice.break_even import break_even as ask
+    from scaleplan.advice.break_even import break_even as table_of
 
-    asked = words(law, limits, constraints, hardware)
-    if asked.pop("inference_tokens") is not None:
+    question = words(law, limits, constraints, hardware)
+    if question.pop("inference_tokens") is not None:
         raise UsageError("the demand is what this table ranges over", hint="give --from and --to")
-    result = ask(loss=loss, params=params, start=start, stop=stop, points=points, **asked)
+    result = table_of(loss=loss, params=params, start=start, stop=stop, points=points, **question)
     return Answer(result=result, notices=result.warnings)
 
 
@@ -257,9 +257,9 @@ def marginal(
     doublings: Annotated[str, typer.Option(metavar="N", help="How many doublings of the budget to show.")] = "6",
 ) -> Answer:
     """Show what more compute buys: the gain of a doubling, the price of the next percent and of 0.01 less loss."""
-    from scaleplan.advice.marginal import marginal as asked
+    from scaleplan.advice.marginal import marginal as returns_of
 
-    result = asked(doublings=doublings, **words(budget, law, bounds))
+    result = returns_of(doublings=doublings, **words(budget, law, bounds))
     return Answer(result=result, notices=result.warnings)
 
 

@@ -16,8 +16,7 @@ from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
 from scaleplan.project.project import NewProject, read_project
-from scaleplan.project.saved import read_saved
-from scaleplan.project.source import display_name
+from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved, read_saved_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +38,7 @@ APPS = {name: single() for name in ("check", "diff", "show", "init")}
     ],
 )
 def check(
-    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    output: JudgingOptions,  # noqa: ARG001  the writer of the answer reads it
     *,
     paths: Annotated[
         list[str] | None,
@@ -58,12 +57,12 @@ def check(
 
 
 def _notices(result: Check) -> Iterator[Notice]:
-    """Yield what the plans warn of: each kind once, of the first run that it concerns; the JSON has them all."""
-    said: dict[str, Notice] = {}
+    """Yield the warnings of the plans: each kind once, of the first run that it concerns; the JSON has them all."""
+    found: dict[str, Notice] = {}
     for run in result.runs:
         for notice in run.warnings:
-            said.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
-    yield from said.values()
+            found.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
+    yield from found.values()
 
 
 def project_paths(names: Sequence[str]) -> list[Path]:
@@ -96,7 +95,7 @@ def project_paths(names: Sequence[str]) -> list[Path]:
     ],
 )
 def diff(
-    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    output: JudgingOptions,  # noqa: ARG001  the writer of the answer reads it
     *,
     files: Annotated[
         list[str] | None,
@@ -131,9 +130,6 @@ def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
     return of_file(files[0]), of_file(files[1])
 
 
-_LARGEST = 64_000_000
-
-
 @command(
     APPS["show"],
     examples=[
@@ -142,17 +138,14 @@ _LARGEST = 64_000_000
     ],
 )
 def show(
-    output: JudgingOptions,  # noqa: ARG001  what writes the answer reads it
+    output: JudgingOptions,  # noqa: ARG001  the writer of the answer reads it
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
     if file == "-":
-        result = read_saved(sys.stdin.read(_LARGEST), name="standard input")
-    else:
-        path = Path(file)
-        result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=display_name(path))
-    return Answer(result=result)
+        return Answer(result=read_saved(sys.stdin.read(MAX_SAVED_BYTES), name="standard input"))
+    return Answer(result=read_saved_file(Path(file)))
 
 
 def starter() -> str:
@@ -174,5 +167,4 @@ def init(
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
     write_atomic(target, starter())
-
     return Answer(result=NewProject(file=str(target)))

@@ -1,8 +1,7 @@
-"""Where do defaults come from: the project's file, then the user's, below flags and the environment.
+"""Read the defaults of options: the project's file, then the user's, below flags and the environment.
 
-A project says ``[defaults]`` in ``scaleplan.toml``, or ``[tool.scaleplan.defaults]`` in ``pyproject.toml``; the
-nearest folder upwards that has one wins. The user's own file is ``config.toml`` in their
-configuration folder.
+A project has ``[defaults]`` in ``scaleplan.toml``, or ``[tool.scaleplan.defaults]`` in ``pyproject.toml``, of the
+nearest folder upwards that has one. The user's own file is ``config.toml`` in their configuration folder.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def load_defaults() -> dict[str, str]:
 
 
 def project_file(folder: Path) -> Path | None:
-    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` that speaks of scaleplan, at or above a folder."""
+    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above a folder."""
     for place in (folder, *folder.parents):
         own = place / "scaleplan.toml"
         if own.is_file():

@@ -1,14 +1,15 @@
-"""Fit the additive law to runs with its diagnosis: what is determined, to how many digits, and what to beware of."""
+"""Fit the additive law to runs with its diagnosis: what the runs determine, how precisely, and by other choices."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.backtest import backtest_points
+from scaleplan.fitting.backtest import backtest_points, below_largest_budget
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
@@ -19,8 +20,11 @@ from scaleplan.fitting.diagnosis import (
     isoflop_budgets,
     leave_one_out,
 )
-from scaleplan.fitting.objective import central_interval, half_width, typical_deviation
+from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
+from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.planning.planner import Planner
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,15 +36,15 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
+    from scaleplan.presets.preset import Preset
 
-__all__ = ["AdditiveFit", "Coefficient", "fit_points"]
+__all__ = ["AdditiveFit", "Coefficient", "Variation", "fit_points", "variations"]
 
 _EVERY_RUN = 1000  # runs up to which each is left out in turn
 _COEFFICIENTS = {"E": "E", "alpha": "alpha", "beta": "beta", "a": "params_exponent", "A": "A", "B": "B"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficient:
+class Coefficient(Record):
     """A fitted number, its standard error, and its percentile interval over the resamples; None without resamples."""
 
     name: str
@@ -49,8 +53,7 @@ class Coefficient:
     interval: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative:
+class Alternative(Record):
     """A simpler form fitted to the same runs; ``aicc_excess`` is its AICc less that of the fit.
 
     Negative: the simpler form explains the runs as well and should be preferred. Differences under 2 are noise.
@@ -62,8 +65,7 @@ class Alternative:
     aicc_excess: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Residuals:
+class Residuals(Record):
     """Residuals in the unit of the objective (log loss, or loss): fitted minus observed.
 
     ``spread`` is the robust standard deviation (1.4826 times the median of |r|); ``inside`` the share within delta
@@ -78,29 +80,11 @@ class Residuals:
     largest: tuple[int, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AdditiveFit:
+class AdditiveFit(Record, eq=False):
     """The additive law fitted to runs, and its diagnosis.
 
-    Attributes
-    ----------
-    points
-        The runs that were fitted.
-    solution
-        The optimum of the objective.
-    design
-        What the runs cover.
-    known
-        The scaled information: what the runs determine.
-    flags
-        Reservations, gravest first; empty for none.
-    outliers, influence
-        Runs far from the others, and what leaving out each run changes (None above 1,000 runs).
-    alternatives
-        Simpler nested forms, compared by AICc.
-    resamples, tested
-        Bootstrap and backtest; None where they were left out.
-
+    ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``tested``,
+    the bootstrap and the backtest, are None where they were left out.
     """
 
     points: Points
@@ -143,7 +127,7 @@ class AdditiveFit:
         variance = max(float(np.mean(centred**2)), 1e-300)
         far = int(np.argmax(np.abs(values)))
         return Residuals(
-            rms=float(np.sqrt(np.mean(values**2))),
+            rms=rms(values),
             spread=typical_deviation(values),
             inside=self.solution.objective.share_inside(values),
             kurtosis=float(np.mean(centred**4)) / variance**2,
@@ -154,7 +138,7 @@ class AdditiveFit:
     def coefficients(self, *, level: float = 0.9) -> tuple[Coefficient, ...]:
         """Return E, alpha, beta, a = beta/(alpha + beta), A and B, with errors where there are resamples.
 
-        A and B are correlated with their exponents to three nines: their own errors say little.
+        A and B are correlated with their exponents to three nines: their own errors mean little.
         """
         laws = None if self.resamples is None else self.resamples.laws()
         found = []
@@ -185,30 +169,9 @@ def fit_points(
 ) -> AdditiveFit:
     """Fit L = E + A/N^alpha + B/D^beta to runs, and diagnose the fit.
 
-    Parameters
-    ----------
-    points
-        The runs.
-    objective
-        Huber 1e-3 on log loss unless given.
-    tied, floor
-        alpha = beta; E kept at a value.
-    samples, seed
-        Bootstrap resamples (0 for none) and their seed. The number of runs per budget of an IsoFLOP sweep is kept.
-    clusters
-        A label for each point; points of one training run are drawn together.
-    jobs
-        How many processes work on the resamples; the result does not depend on it.
-    test_cuts
-        Whether to backtest.
-    progress
-        Called with the number of resamples done.
-
-    Raises
-    ------
-    UsageError
-        For too few runs, or a floor outside the losses.
-
+    The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_additive`, the resamples (0 for
+    none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
+    IsoFLOP sweep. ``test_cuts`` adds the backtest.
     """
     solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
     design, known = describe(points), information(points, solution)
@@ -260,3 +223,48 @@ def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]
         excess = its - own if math.isfinite(its) else math.inf
         out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
     return tuple(out)
+
+
+class Variation(Record):
+    """The fit by another choice; ``params`` and ``loss`` are the optimum's at the target budget."""
+
+    name: str
+    E: float
+    alpha: float
+    beta: float
+    params: float
+    loss: float
+
+
+def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Variation, ...]:
+    """Fit without outliers, with tied exponents, to the other kind of residuals, and without the largest budget.
+
+    ``flops`` is the budget of the optima, and ``preset`` the fit's own, whose cost they take.
+    """
+    points, base = found.points, found.solution
+    objective, coordinates = base.objective, base.coordinates
+    refit = partial(fit_additive, objective=objective, tied=coordinates.tied, floor=coordinates.floor)
+    solutions = {"as fitted": base}
+    if found.outliers.without is not None:
+        solutions[f"without rows {row_text(found.outliers.rows)}"] = found.outliers.without
+    if not coordinates.tied:
+        solutions["alpha = beta"] = refit(points, tied=True)
+    middle = float(np.median(points.loss))  # a step of log loss is a step of loss over the loss
+    other = replace(
+        objective,
+        residual="linear" if objective.is_log else "log",
+        delta=objective.delta * middle if objective.is_log else objective.delta / middle,
+    )
+    name = "raw-loss residuals" if objective.is_log else "log-loss residuals"
+    solutions[name] = refit(points, objective=other)
+    rest = points.select(below_largest_budget(points))
+    if len(rest) >= coordinates.count:
+        solutions["without the largest budget"] = refit(rest)
+    planner = Planner(preset=preset)
+    found_by = []
+    for name, solution in solutions.items():
+        law = solution.law
+        params, _, loss = planner.frontier_for(law).best(flops)
+        assert loss is not None  # a surface has one
+        found_by.append(Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss))
+    return tuple(found_by)

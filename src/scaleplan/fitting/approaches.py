@@ -13,7 +13,6 @@ Use it to look at runs, not to plan.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from scaleplan.fitting.diagnosis import isoflop_budgets
 from scaleplan.fitting.objective import Objective, central_interval
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.allocation import PowerAllocation
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats
@@ -32,19 +32,18 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.additive import Additive
 
-__all__ = ["Approach", "MeasuredAllocation", "compare_methods", "fit_allocation", "fit_envelope", "fit_isoflop"]
+__all__ = ["Approach", "compare_methods", "fit_allocation", "fit_envelope", "fit_isoflop"]
 
 Quantity = Literal["params", "tokens"]
 
 _LEAST_RUNS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsoflopBudget:
+class IsoflopBudget(Record):
     """The parabola of one budget.
 
-    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its logarithm.
-    ``refused`` says why a budget has no vertex, or is None.
+    ``optimum`` is the size (or tokens) at the vertex after correction, ``error`` the standard error of its logarithm,
+    ``refused`` why a budget has no vertex, or None.
     """
 
     flops: float
@@ -53,8 +52,7 @@ class IsoflopBudget:
     refused: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Line(Record):
     """ln(quantity) = exponent * ln C + ln(scale)."""
 
     exponent: float
@@ -65,7 +63,6 @@ class _Line:
         return self.scale * flops**self.exponent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredAllocation(_Line):
     """A line through the vertices of the budgets' parabolas.
 
@@ -77,7 +74,6 @@ class MeasuredAllocation(_Line):
     budgets: tuple[IsoflopBudget, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(_Line):
     """A line through the sizes of the best runs, ``rows``, of the compute bins."""
 
@@ -94,29 +90,13 @@ def fit_isoflop(
     samples: int = 500,
     seed: int = 0,
 ) -> MeasuredAllocation:
-    """Fit a parabola in ln(quantity) to the loss of each budget, and a line through the vertices.
+    """Fit a parabola in ln(quantity) to the loss of each budget of an IsoFLOP sweep, and a line through the vertices.
 
-    Parameters
-    ----------
-    points
-        Runs of an IsoFLOP sweep.
-    quantity
-        ``"params"`` or ``"tokens"``.
-    law
-        A surface fit to the same runs, for the correction of the bias; None for plain parabolas.
-    window
-        Use the runs within this factor of the best run's size (or tokens): a parabola is local, and far sides tilt
-        it. None for all runs of a budget.
-    weighted
-        Weight each vertex by 1/variance; otherwise all alike.
-    samples, seed
-        Resamples within the budgets for the interval of the exponent; 0 for none.
-
-    Raises
-    ------
-    UsageError
-        When the runs are no IsoFLOP sweep, or fewer than two budgets have a usable vertex.
-
+    ``law`` is a surface fit to the same runs, for the correction of the bias, or None for plain parabolas. Only the
+    runs within the factor ``window`` of the best run's size (or tokens) are used, because a parabola is local and far
+    sides tilt it; None uses all. ``weighted`` weights each vertex by 1/variance. ``samples`` resamples within the
+    budgets give the interval of the exponent. Raises UsageError when the runs are no IsoFLOP sweep, or fewer than two
+    budgets have a usable vertex.
     """
     if window is not None and not window > 1:
         raise UsageError(f"a window of {window:g} is not a factor above 1")
@@ -255,11 +235,7 @@ def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, flo
 def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     """Take the run of least loss in each bin of ln C and regress ln N on ln C.
 
-    Raises
-    ------
-    UsageError
-        When fewer than three bins hold runs, or the bins are not positive.
-
+    Raises UsageError when fewer than three bins hold runs, or the bins are not positive.
     """
     if not bins_per_decade > 0:
         raise UsageError(f"{bins_per_decade:g} bins per decade of compute: a positive number is needed")
@@ -282,12 +258,11 @@ def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approach:
+class Approach(Record):
     """The result of one method, N* = scale * C^exponent, or in ``remark`` why there is none.
 
     ``error`` is the standard error of the exponent where the method gives one; ``params`` is N* at the compute
-    where the methods are compared; ``remark`` says what sets the method apart on these runs.
+    where the methods are compared; ``remark`` is what sets the method apart on these runs.
     """
 
     name: str
@@ -302,18 +277,14 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
 
     ``flops`` is the budget at which their sizes are compared.
     """
-    surface = fit_additive(points, objective=objective)
-    law = surface.law
+    law = fit_additive(points, objective=objective).law
     params = law.best_split(flops / 6)[0]
     remark = f"uses all {len(points)} runs and five coefficients; the reference for the others"
     approaches = [Approach(name="surface", exponent=law.params_exponent, params=params, remark=remark)]
     try:
-        corrected = fit_isoflop(points, law=law, samples=0)
-        plain = fit_isoflop(points, window=None, weighted=False, samples=0)
+        approaches += _parabolas(points, law, flops, params)
     except UsageError as error:
         approaches.append(Approach(name="parabolas", remark=f"not possible: {error.message}"))
-    else:
-        approaches += _parabolas(corrected, plain, flops, params)
     try:
         envelope = fit_envelope(points)
     except UsageError as error:
@@ -326,9 +297,9 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
     return tuple(approaches)
 
 
-def _parabolas(
-    corrected: MeasuredAllocation, plain: MeasuredAllocation, flops: float, params: float
-) -> list[Approach]:
+def _parabolas(points: Points, law: Additive, flops: float, params: float) -> list[Approach]:
+    corrected = fit_isoflop(points, law=law, samples=0)
+    plain = fit_isoflop(points, window=None, weighted=False, samples=0)
     refused = sum(budget.refused is not None for budget in corrected.budgets)
     left = f", {refused} refused" if refused else ""
     size, plain_size = corrected.at(flops), plain.at(flops)
@@ -350,8 +321,7 @@ def _apart(params: float, reference: float) -> str:
     return f"{params / reference:.3g} times the size that the surface gives"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AllocationFit:
+class AllocationFit(Record, eq=False):
     """N and/or D as powers of the compute; each side with its own fit, None where it was not given."""
 
     law: PowerAllocation
@@ -365,28 +335,14 @@ def fit_allocation(
     params: Floats | None = None,
     tokens: Floats | None = None,
     log_error: Floats | None = None,
-    objective: Objective | None = None,
     samples: int = 0,
     seed: int = 0,
 ) -> AllocationFit:
-    """Fit powers of the compute to compute-optimal sizes and/or token counts.
+    """Fit powers of the compute to the measured optimal sizes and/or token counts of budgets.
 
-    Parameters
-    ----------
-    flops, params, tokens
-        Budgets and their measured optima; one of the last two at least.
-    log_error
-        Standard errors of the logarithms of the optima; each then counts 1/error².
-    objective
-        Least squares on logarithms unless given: optima are few, and each was measured with care.
-    samples, seed
-        Resamples of the optima, and the seed.
-
-    Raises
-    ------
-    UsageError
-        When neither side is given, or a column is not of positive numbers of equal length.
-
+    ``log_error`` holds standard errors of the logarithms of the optima, each of which then counts 1/error². The
+    objective is least squares on logarithms: optima are few, and each was measured with care. Raises UsageError when
+    neither side is given, or a column is not of positive numbers of equal length.
     """
     if params is None and tokens is None:
         raise UsageError("an allocation needs the optimal params or the optimal tokens of each budget")
@@ -399,7 +355,7 @@ def fit_allocation(
             "power",
             flops,
             column,
-            objective=objective or Objective(robust="none"),
+            objective=Objective(robust="none"),
             weight=weight,
             quantities=("flops", name),
             samples=samples,

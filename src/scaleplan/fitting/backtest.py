@@ -9,7 +9,6 @@ its relative variance is the resampling variance plus (backtest rms at a compara
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,19 +17,20 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
 from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
     from scaleplan.laws.additive import Additive
 
-__all__ = ["Backtest", "Cut", "Holdout", "backtest_points", "band", "hold_out", "ladder"]
+__all__ = ["Backtest", "Cut", "Holdout", "backtest_points", "band", "below_largest_budget", "hold_out", "ladder"]
 
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
 _LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
@@ -38,9 +38,8 @@ _MOST_CUTS = 8
 _ROUNDING = 1e-9  # errors of a fit without noise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Cut:
-    """One rung: a fit to the runs at or below ``flops``, and its errors on those above.
+class Cut(Record, eq=False):
+    """A fit to the runs at or below ``flops``, and its errors on those above.
 
     ``error`` is the relative error (predicted - observed)/observed of each run above, ``factor`` its compute
     over the cut, ``covered`` whether the resampling interval of the law held the run (None without resampling).
@@ -55,8 +54,7 @@ class Cut:
     covered: Mask | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
+class Bin(Record):
     """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest)."""
 
     factors: tuple[float, float]
@@ -71,8 +69,7 @@ class Bin:
         return text if self.coverage is None else f"{text}, coverage {round(self.coverage * self.runs)}/{self.runs}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Backtest:
+class Backtest(Record, eq=False):
     """The ladder of cuts, and its errors by factor of extrapolation.
 
     ``inside`` is the root mean square of the relative residuals of the fit to all runs: the error at factor 1.
@@ -94,9 +91,7 @@ class Backtest:
 
         A bin of few runs with small errors by chance must not promise more far out than near by.
         """
-        return tuple(
-            float(value) for value in np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)])
-        )
+        return tuple(np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)]).tolist())
 
     @property
     def largest_factor(self) -> float:
@@ -128,7 +123,7 @@ def backtest_points(
     """Fit below and predict above each cut of the ladder, with the objective and the form of ``base``.
 
     ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. Points with
-    equal labels in ``clusters`` are drawn together. ``progress`` is called with the number of cuts done.
+    equal labels in ``clusters`` are resampled together. ``progress`` is called with the number of cuts done.
     """
     cuts = []
     for done, flops in enumerate(ladder(points), start=1):
@@ -138,8 +133,7 @@ def backtest_points(
         if progress is not None:
             progress(done)
     fitted = base.law.loss(points.params, points.tokens)
-    inside = float(np.sqrt(np.mean((fitted / points.loss - 1.0) ** 2)))
-    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=inside, level=level)
+    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=rms(fitted / points.loss - 1.0), level=level)
 
 
 def ladder(points: Points) -> tuple[float, ...]:
@@ -160,7 +154,7 @@ def ladder(points: Points) -> tuple[float, ...]:
         wanted = values[np.searchsorted(values, grid * (1 + 1e-12), side="right") - 1]
     below = np.searchsorted(values, wanted, side="right")
     kept = (below >= _LEAST_RUNS) & (len(values) - below >= _LEAST_ABOVE)
-    return tuple(float(value) for value in np.unique(wanted[kept]))
+    return tuple(np.unique(wanted[kept]).tolist())
 
 
 def _cut(
@@ -180,15 +174,15 @@ def _cut(
     if samples:
         laws = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters).draws[:, :, None]
         floor = laws[:, 2] + np.exp(laws[:, 0] - laws[:, 3] * np.log(upper.params))
-        drawn = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
-        low, high = np.quantile(drawn, (0.5 - level / 2, 0.5 + level / 2), axis=0)
+        resampled = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
+        low, high = np.quantile(resampled, (0.5 - level / 2, 0.5 + level / 2), axis=0)
         off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
         covered = off <= 0.5 * (high - low)
     return Cut(
         flops=float(np.max(lower.flops)),
         runs=len(lower),
         law=law,
-        rows=tuple(int(row) for row in upper.rows),
+        rows=tuple(upper.rows.tolist()),
         factor=upper.flops / np.max(lower.flops),
         error=law.loss(upper.params, upper.tokens) / upper.loss - 1.0,
         covered=covered,
@@ -201,25 +195,22 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
     factor, error = np.concatenate([cut.factor for cut in cuts]), np.concatenate([cut.error for cut in cuts])
     hits = [cut.covered for cut in cuts if cut.covered is not None]
     covered = np.concatenate(hits) if hits else None
-    out = []
-    for low, high in pairwise(_EDGES):
-        inside = (factor >= low) & (factor < high)
-        if np.count_nonzero(inside) >= _LEAST_ABOVE:
-            out.append(
-                Bin(
-                    factors=(float(np.min(factor[inside])), float(np.max(factor[inside]))),
-                    middle=float(np.exp(np.mean(np.log(factor[inside])))),
-                    runs=int(np.count_nonzero(inside)),
-                    bias=float(np.mean(error[inside])),
-                    rms=float(np.sqrt(np.mean(error[inside] ** 2))),
-                    coverage=None if covered is None else float(np.mean(covered[inside])),
-                )
-            )
-    return tuple(out)
+    inside = [(factor >= low) & (factor < high) for low, high in pairwise(_EDGES)]
+    return tuple(
+        Bin(
+            factors=(float(np.min(factor[members])), float(np.max(factor[members]))),
+            middle=float(np.exp(np.mean(np.log(factor[members])))),
+            runs=int(np.count_nonzero(members)),
+            bias=float(np.mean(error[members])),
+            rms=rms(error[members]),
+            coverage=None if covered is None else float(np.mean(covered[members])),
+        )
+        for members in inside
+        if np.count_nonzero(members) >= _LEAST_ABOVE
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
+class Band(Record):
     """A predicted loss with both kinds of error; ``guess`` when the factor exceeds what was backtested."""
 
     loss: float
@@ -230,8 +221,7 @@ class Band:
     guess: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holdout:
+class Holdout(Record):
     """The largest runs held out, predicted with bands from the smaller ones alone.
 
     ``coverage`` is the share of held-out runs inside the combined band, ``resampling_coverage`` that inside the
@@ -272,32 +262,27 @@ def band(
     )
 
 
-def hold_out(
-    points: Points,
-    *,
-    objective: Objective | None = None,
-    tied: bool = False,
-    floor: float | None = None,
-    samples: int = 200,
-    seed: int = 0,
-    level: float = 0.9,
-) -> Holdout:
-    """Hold out the largest budget (the largest fifth of the runs without budgets) and predict it from the rest.
-
-    Raises
-    ------
-    UsageError
-        When too few runs are left below.
-
-    """
+def below_largest_budget(points: Points) -> Mask:
+    """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
     labels = isoflop_budgets(points)
     cut = np.quantile(points.flops, 0.8) if labels is None else np.max(points.flops[labels == labels.max() - 1])
-    rest, held = points.select(points.flops <= cut), points.select(points.flops > cut)
+    return np.asarray(points.flops <= cut)
+
+
+def hold_out(
+    points: Points, base: Solution | None = None, *, samples: int = 200, seed: int = 0, level: float = 0.9
+) -> Holdout:
+    """Hold out the largest runs and predict them from the rest, with the objective and the form of ``base``.
+
+    Raises UsageError when too few runs are left below.
+    """
+    below = below_largest_budget(points)
+    rest, held = points.select(below), points.select(~below)
     if len(rest) < _LEAST_RUNS:
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
-    base = fit_additive(rest, objective=objective, tied=tied, floor=floor)
-    resamples = bootstrap(rest, base, samples=samples, seed=seed)
-    tested = backtest_points(rest, base, samples=0)
+    fit = fit_additive(rest) if base is None else base.refit(rest)
+    resamples = bootstrap(rest, fit, samples=samples, seed=seed)
+    tested = backtest_points(rest, fit, samples=0)
     largest = float(np.max(rest.flops))
     bands = [
         band(resamples, tested, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
@@ -309,10 +294,10 @@ def hold_out(
     narrow = np.array([sigmas * item.resampling for item in bands])
     off = np.abs(np.log1p(error))
     return Holdout(
-        rows=tuple(int(row) for row in held.rows),
+        rows=tuple(held.rows.tolist()),
         factor=float(np.exp(np.mean(np.log(held.flops / largest)))),
         bias=float(np.mean(error)),
-        rms=float(np.sqrt(np.mean(error**2))),
+        rms=rms(error),
         coverage=float(np.mean(off <= reach)),
         resampling_coverage=float(np.mean(off <= narrow)),
         width=float(np.mean(2.0 * reach)),

@@ -1,9 +1,9 @@
 """Bootstrap an additive fit: how far its coefficients would have moved, had other runs of the same kind been trained.
 
 The case bootstrap draws runs with replacement, which is a multinomial weight for each, and refits every reweighted
-set in one batch. Points of one training run are drawn together (clusters), and an IsoFLOP design keeps
-its number of runs per budget (strata). Resampling knows nothing of a law that is wrong beyond the data: combine it
-with :mod:`scaleplan.fitting.backtest`.
+set in one batch. Points of one training run are resampled together (clusters), and an IsoFLOP design keeps its number
+of runs per budget (strata). Resampling cannot see that a law is wrong beyond the data: combine it with
+:mod:`scaleplan.fitting.backtest`.
 
 Intervals of extrapolated quantities are centred on the estimate, with half the width between the percentiles of the
 resamples on each side. On synthetic sweeps of 25 to 64 runs (Gaussian and heavy-tailed noise, 300 repetitions
@@ -14,7 +14,6 @@ estimator close to absolute deviations has skewed, slightly too wide resampling 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
 from scaleplan.fitting.surface_fit import Solution, refit_additive
 from scaleplan.laws.additive import Additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,25 +37,12 @@ __all__ = ["Bootstrap", "bootstrap", "resample_weights"]
 _LOG_FLOOR = 0.05  # a floor below this share of its estimate in a resample is no quantity for a logarithm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bootstrap:
-    """The coefficients of every resample, and how they came about.
+class Bootstrap(Record, eq=False):
+    """The coefficients of every resample, beside the ``law`` of the unweighted runs.
 
-    Attributes
-    ----------
-    law
-        The law of the unweighted runs.
-    draws
-        (R, 5): ln A, ln B, E, alpha, beta in raw units.
-    converged
-        (R,): whether the refit ended at a stationary point; the others are kept.
-    at_bound
-        (R, 5): A, alpha, B, beta or E ended on a bound of the search.
-    unit
-        What was drawn: ``"run"`` or ``"cluster"``.
-    strata
-        Number of strata that kept their size; 1 when all runs were drawn from one pool.
-
+    ``draws`` (R, 5) are ln A, ln B, E, alpha, beta in raw units; ``converged`` (R,) marks refits that ended at a
+    stationary point, the others are kept; ``at_bound`` (R, 5) marks A, alpha, B, beta and E on a bound of the search.
+    ``unit`` is what was resampled, ``"run"`` or ``"cluster"``; ``strata`` is how many strata kept their size.
     """
 
     law: Additive
@@ -137,30 +124,12 @@ def bootstrap(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Bootstrap:
-    """Refit ``samples`` resamples of the runs with the objective and the form of ``base``.
+    """Refit ``samples`` resamples of the runs with the objective and the form of their own solution ``base``.
 
-    Parameters
-    ----------
-    points, base
-        The runs and the solution fitted to them.
-    samples
-        How many resamples; the standard error of a 5 % percentile from 2,000 is about 2 % of the interval.
-    seed
-        Of the PCG64 generator; equal seeds give equal draws.
-    clusters
-        A label for each point; points with equal labels are drawn together.
-    strata
-        A label for each point; the number of points (or clusters) drawn from each stratum is kept.
-    jobs
-        How many processes work on the resamples; the draws do not depend on it.
-    progress
-        Called with the number of resamples done.
-
-    Raises
-    ------
-    UsageError
-        For fewer than 2 resamples, or labels of the wrong number.
-
+    The standard error of a 5 % percentile from 2,000 resamples is about 2 % of the interval. Points with equal labels
+    in ``clusters`` are resampled together, and each of ``strata`` keeps its number of points (or clusters). ``jobs``
+    processes work on the resamples, with the same draws for any number; ``progress`` is called with the number done.
+    Raises UsageError for fewer than 2 resamples, or labels of the wrong number.
     """
     if samples < 2:
         raise UsageError(f"{samples} resamples give no interval", hint="200 are enough for a first look")
@@ -188,19 +157,20 @@ def resample_weights(
     clusters: Index | None = None,
     strata: Index | None = None,
 ) -> NDArray[np.uint16]:
-    """Return how often each point is drawn, (samples, count), as integers of two bytes.
+    """Return how often each resample takes each point, (samples, count), as integers of two bytes.
 
     ``clusters`` and ``strata`` are codes from 0; a cluster belongs to the stratum of its first point.
     """
     units = np.arange(count) if clusters is None else clusters
     _, first, member = np.unique(units, return_index=True, return_inverse=True)
     layer = np.zeros(len(first), dtype=np.intp) if strata is None else strata[first]
-    drawn = np.zeros((samples, len(first)), dtype=np.uint16)
+    counts = np.zeros((samples, len(first)), dtype=np.uint16)
     for code in range(int(layer.max()) + 1):
         inside = np.flatnonzero(layer == code)
         if len(inside):
-            drawn[:, inside] = generator.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=samples)
-    return drawn if clusters is None else drawn[:, member]
+            shares = np.full(len(inside), 1 / len(inside))
+            counts[:, inside] = generator.multinomial(len(inside), shares, size=samples)
+    return counts if clusters is None else counts[:, member]
 
 
 def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | None:

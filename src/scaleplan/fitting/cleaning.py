@@ -1,7 +1,7 @@
 """The cleaning of a file of runs: which rows are measurements that a law can be fitted to, and why others are not.
 
-Each rule in turn takes rows out, with a reason and the particulars. The order matters: what is no run is gone before
-duplicates are looked for, and what is no measurement before a run is compared with its neighbours.
+Each rule in turn takes rows out, with a reason and the particulars. The order matters: rows that are no run are gone
+before duplicates are looked for, and failed runs before a run is compared with its neighbours.
 
 A *cell* is a set of runs whose sizes, tokens and distinct tokens agree within 1.5 %: rounding to three digits
 moves a value by up to 0.5 %, and no sweep varies sizes by as little. The rules on loss are deliberately coarse: a
@@ -15,6 +15,7 @@ import operator
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from scaleplan.errors import UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import Finding
 from scaleplan.fitting.table import is_missing, to_number, to_text
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import Cell, RawTable
 
+    Detail = str | Callable[[int], str]
+
 __all__ = [
-    "RowFilter",
     "beaten_by_smaller",
     "best_of_cells",
     "cells_of",
@@ -42,24 +45,13 @@ __all__ = [
     "repeats",
 ]
 
-_CELL_WIDTH = 0.015
-"""Spread of the logarithm of a size inside a cell."""
-
-_ROUNDING = 0.0051
-"""Largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00."""
-
-_DIVERGED_Z = 8.0
-"""Robust z of the log loss inside its cell above which a run stands apart: eight scaled median deviations."""
-
-_DIVERGED_RATIO = 1.5
-"""Loss over the median of its cell above which a run that stands apart counts as diverged."""
-
-_LEAST_IN_CELL = 4  # runs below which a median says little about the others
-
-_LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so a smaller spread is luck
-
+_CELL_WIDTH = 0.015  # spread of the logarithm of a size inside a cell
+_ROUNDING = 0.0051  # largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00
+_DIVERGED_Z = 8.0  # a run of a higher log loss, in scaled median deviations from that of its cell, stands apart
+_DIVERGED_RATIO = 1.5  # a run that stands apart with a higher loss, over the median of its cell, has diverged
+_LEAST_IN_CELL = 4  # with fewer runs a median is no measure of the others
+_LEAST_DEVIATION = 0.01  # of log loss: seeds of one run differ by 0.1-0.5 %, so a smaller spread is chance
 _WITNESSES = 3
-
 _MOST_BEATEN = 0.1  # of the runs; beyond, the file mixes tasks or metrics and no single run is to blame
 
 
@@ -76,8 +68,8 @@ class RowFilter:
     def __post_init__(self) -> None:
         self.alive = np.ones(len(self.rows), dtype=bool)
 
-    def drop(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
-        """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars of a position."""
+    def drop(self, mask: Mask, reason: str, detail: Detail) -> None:
+        """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars, or those of a position."""
         if reason in self.keep:
             self.flag(mask, reason, detail)
             return
@@ -85,7 +77,7 @@ class RowFilter:
         self.dropped += self._findings(hit, reason, detail)
         self.alive &= ~hit
 
-    def flag(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> None:
+    def flag(self, mask: Mask, reason: str, detail: Detail) -> None:
         """Flag the rows of ``mask`` that are left."""
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
@@ -95,9 +87,11 @@ class RowFilter:
         mask[list(positions)] = True
         return mask
 
-    def _findings(self, mask: Mask, reason: str, detail: Callable[[int], str]) -> list[Finding]:
-        positions = np.flatnonzero(mask).tolist()
-        return [Finding(row=self.rows[i], reason=reason, detail=detail(i)) for i in positions]
+    def _findings(self, mask: Mask, reason: str, detail: Detail) -> list[Finding]:
+        return [
+            Finding(row=self.rows[i], reason=reason, detail=detail if isinstance(detail, str) else detail(i))
+            for i in np.flatnonzero(mask).tolist()
+        ]
 
 
 def repeats(records: Sequence[Hashable], alive: Mask) -> dict[int, int]:
@@ -129,11 +123,7 @@ def cells_of(codes: Index, *sizes: Array, width: float = _CELL_WIDTH) -> Index:
 
 
 def far_above_cell(loss: Array, cells: Index, alive: Mask) -> dict[int, tuple[float, int]]:
-    """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell.
-
-    A run stands apart when its log loss is more than ``_DIVERGED_Z`` robust deviations (1.4826 times the median
-    absolute deviation, at least 1 %) above the median of a cell of at least four runs.
-    """
+    """Return ``{position: (loss / median of its cell, runs in it)}`` for runs that stand apart from their cell."""
     found = {}
     for members in _members(cells, alive):
         if len(members) < _LEAST_IN_CELL:
@@ -234,31 +224,19 @@ def clean(
 ) -> tuple[RowFilter, list[str]]:
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
-    Parameters
-    ----------
-    table, runs
-        The file, and what its columns hold for each row: NaN where a cell has no number.
-    needed
-        What every run must have, of params, tokens, flops and loss.
-    unreadable
-        What is wrong with the rows that hold a text for a number, by position.
-    size_columns
-        Columns that hold a size in any count, written with any number of digits.
-    states
-        The state of each run, where the file has it.
-    conditions
-        The rows that meet each condition of the user.
-    min_flops, best, keep
-        As for :func:`scaleplan.fitting.reading.read_runs`.
-
+    ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
+    by position which rows hold a text for a number; ``size_columns`` hold a size in any count, written with any
+    number of digits; ``conditions`` are the rows that meet each condition of the user. The other keywords are those
+    of :func:`scaleplan.fitting.reading.read_runs`.
     """
     rows = RowFilter(rows=table.rows, keep=keep)
     sizes = {role: getattr(runs, role) for role in ("params", "tokens", "flops") if role in needed}
     for text, meets in conditions.items():
-        rows.drop(~meets, "filtered", _always(f"not {escape_control(text)}"))
+        rows.drop(~meets, "filtered", f"not {escape_control(text)}")
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
     notes = [] if states is None else _drop_unfinished(rows, states)
-    codes = _codes(runs)
+    groups = runs.group or ("",) * len(runs)
+    codes = np.unique(groups, return_inverse=True)[1]
     width = 0.0 if runs.labels is None else _ROUNDING  # exports write a run of one name in two ways
     records = zip(
         cells_of(codes, *sizes.values(), width=width).tolist(),
@@ -280,13 +258,6 @@ def clean(
     return rows, notes
 
 
-def _codes(runs: Runs) -> Index:
-    """Return a number for the group of each run."""
-    groups = runs.group or ("",) * len(runs)
-    codes = {name: code for code, name in enumerate(dict.fromkeys(groups))}
-    return np.array([codes[name] for name in groups], dtype=np.intp)
-
-
 def _drop_unmeasured(
     rows: RowFilter,
     table: RawTable,
@@ -298,7 +269,7 @@ def _drop_unmeasured(
 ) -> None:
     names = set(table.names)
     header = [not names.isdisjoint(record) and _repeats_header(record, table.names) for record in table.records]
-    rows.drop(np.array(header, dtype=bool), "heading", lambda _: "the column names again")
+    rows.drop(np.array(header, dtype=bool), "heading", "the column names again")
     rows.drop(rows.mask(unreadable), "unreadable", unreadable.__getitem__)
     loss = runs.loss if with_loss else np.ones(len(runs))
     no_loss = np.isnan(loss)
@@ -309,7 +280,7 @@ def _drop_unmeasured(
         return ", ".join(role for role, mask in unknown.items() if mask[position]) + " not given"
 
     rows.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
-    rows.drop(no_loss, "missing_loss", lambda _: "the loss is empty or NaN")
+    rows.drop(no_loss, "missing_loss", "the loss is empty or NaN")
     rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
     weights = {} if runs.weight is None else {"weight": runs.weight}
     for name, values in {**sizes, **weights}.items():
@@ -319,12 +290,8 @@ def _drop_unmeasured(
         rows.drop(wrong, "bad_value", _value_of(name, values))
     rows.drop(no_size, "missing_size", lacking)
     for name, values in {**runs.extra, **weights}.items():
-        rows.drop(np.isnan(values), "missing_value", _always(f"no value in '{escape_control(name)}'"))
-    rows.drop(np.isinf(loss), "diverged", lambda _: "the loss is infinite")
-
-
-def _always(text: str) -> Callable[[int], str]:
-    return lambda _: text
+        rows.drop(np.isnan(values), "missing_value", f"no value in '{escape_control(name)}'")
+    rows.drop(np.isinf(loss), "diverged", "the loss is infinite")
 
 
 def _value_of(name: str, values: Array) -> Callable[[int], str]:
@@ -333,20 +300,21 @@ def _value_of(name: str, values: Array) -> Callable[[int], str]:
 
 def _comparable(table: RawTable, *, left_out: Collection[str]) -> list[list[float | str | None]]:
     """Return the columns with numbers by value and the rest as text: exports write one run in two ways."""
-    known: dict[Cell, float | str | None] = {}
-    kept = [position for position, name in enumerate(table.names) if name not in left_out]
-    return [[_value(record[position], known) for record in table.records] for position in kept]
 
-
-def _value(cell: Cell, known: dict[Cell, float | str | None]) -> float | str | None:
-    if not isinstance(cell, str):
-        return None if is_missing(cell) else cell
-    if cell not in known:
+    @cache
+    def read(cell: str) -> float | str | None:
         try:
-            known[cell] = None if is_missing(cell) else to_number(cell)
+            return None if is_missing(cell) else to_number(cell)
         except ValueError:
-            known[cell] = to_text(cell)
-    return known[cell]
+            return to_text(cell)
+
+    def value(cell: Cell) -> float | str | None:
+        if isinstance(cell, str):
+            return read(cell)
+        return None if is_missing(cell) else cell
+
+    kept = [position for position, name in enumerate(table.names) if name not in left_out]
+    return [[value(record[position]) for record in table.records] for position in kept]
 
 
 def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:
@@ -409,16 +377,10 @@ def _compare(
 
 _OPERATORS = re.compile(r"==|!=|<=|>=|=|<|>|~")
 
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Record):
     """A condition on a column or a role: ``lr <= 1e-3``, ``group = rw``, ``State != crashed``, ``name ~ ^rw_``.
 
     Two numbers are compared as numbers, anything else as text. A row without a value in the column meets ``!=`` and
@@ -438,25 +400,16 @@ class Condition:
         if self.operator in _COMPARE:
             compare = _COMPARE[self.operator]
             return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
-        equal = [self._equals(cell, wanted) for cell in cells]
+        number = math.nan if wanted is None else wanted  # equal to no cell
+        equal = [to_text(cell) == self.value or _number(cell) == number for cell in cells]
         return [not item for item in equal] if self.operator == "!=" else equal
-
-    def _equals(self, cell: Cell, wanted: float | None) -> bool:
-        if to_text(cell) == self.value:
-            return True
-        return wanted is not None and _number(cell) == wanted
 
 
 def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     """Read a condition whose left side is one of ``columns``.
 
-    Raises
-    ------
-    UsageError
-        When there is no operator, a text is compared by order, or a regular expression is invalid.
-    UnknownNameError
-        When the left side is no column.
-
+    Raises UsageError when there is no operator, a text is compared by order, or a regular expression is invalid,
+    UnknownNameError when the left side is no column.
     """
     matches = list(_OPERATORS.finditer(text))
     if not matches:

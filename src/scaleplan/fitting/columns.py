@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.table import to_number, to_numbers, to_text
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -121,10 +122,7 @@ _NOT_A_LOSS = frozenset(
     }
 )
 
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-_NOT_WORD = re.compile(r"[^a-z0-9]+")
-
+_CAMEL, _NOT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[^a-z0-9]+")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 
 
@@ -134,7 +132,7 @@ def normalised(name: str) -> str:
 
 
 def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> dict[str, int]:
-    """Return the columns whose name says that they play ``role`` with their rank, best first, else in file order."""
+    """Return the columns with a name for ``role`` and their rank, best first, else in file order."""
     ranks = {name: _loss_rank(loss_unit, name) if role == "loss" else _rank(role, name) for name in names}
     known = {name: rank for name, rank in ranks.items() if rank is not None}
     return dict(sorted(known.items(), key=lambda item: item[1]))
@@ -185,8 +183,7 @@ def _forms(name: str) -> Iterator[str]:
 _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnMapping:
+class ColumnMapping(Record):
     """Where the values of one role come from; ``text`` is how the user would write it."""
 
     text: str
@@ -216,13 +213,8 @@ class ColumnMapping:
 def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
     """Read what the user wrote for a role.
 
-    Raises
-    ------
-    UnknownNameError
-        When the text names no column of the file and is no number.
-    UsageError
-        When the regular expression is invalid or has no group.
-
+    Raises UnknownNameError for a text that is no column of the file and no number, UsageError for a regular
+    expression that is invalid or has no group.
     """
     if text in table.names:
         return ColumnMapping(text=text, column=text)
@@ -285,13 +277,8 @@ def recognise(
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
     """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
 
-    Raises
-    ------
-    UsageError
-        For a role that does not exist, or a logarithm of a column that plays no role.
-    FileError
-        When several columns could play a role, or none plays one that is needed and cannot be derived.
-
+    Raises UsageError for a role that does not exist or a logarithm of a column that plays no role, FileError when
+    several columns could play a role or none plays one that is needed and cannot be derived.
     """
     for role in mapping:
         if role not in ROLES:
@@ -358,10 +345,7 @@ def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], tabl
                 f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
             )
         for role in roles:
-            old = columns[role]
-            columns[role] = ColumnMapping(
-                text=f"log10({old.text})", column=old.column, pattern=old.pattern, log10=True
-            )
+            columns[role] = replace(columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0)
 
 
 def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:

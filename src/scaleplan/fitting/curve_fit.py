@@ -7,17 +7,17 @@ columns as coefficients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
-from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, central_interval, huber
+from scaleplan.fitting.solvers import at_bound, minimise, weights_of
 from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,19 +34,11 @@ _STEP, _CURVATURE_STEP = 6e-6, 1e-4  # cube and fourth root of the rounding erro
 _HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than any that does not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurveForm:
+class CurveForm(Record):
     """One form of a curve of one quantity.
 
-    Attributes
-    ----------
-    template
-        The law of the names of x and y, with coefficients to be replaced.
-    logs
-        Which coordinates are logarithms, in the order of the coefficients.
-    starts, bounds
-        Starts (S, p) and the box, in coordinates, for data (x, y).
-
+    ``template`` makes a law from the names of x and y, with coefficients to be replaced; ``logs`` marks the
+    coordinates that are logarithms; ``starts`` (S, p) and ``bounds`` are coordinates for data (x, y).
     """
 
     template: Callable[[str, str], Curve]
@@ -89,24 +81,25 @@ def _floor_starts(x: Array, y: Array) -> Array:
 
 def _shifted_starts(x: Array, y: Array) -> Array:
     ends = np.log(1.0 / np.max(x)) + np.array([-4.0, -1.0, 1.0])
-    plain = _floor_starts(x, y)
     middle = np.exp(-np.median(np.log(x)))
-    rows = []
-    for a, c, e in plain:
-        level = a + c * np.log(middle)
-        rows += [[level - c * np.log(middle + np.exp(g)), g, c, e] for g in ends]
-    return np.array(rows)
+    return np.array(
+        [
+            [a + c * np.log(middle) - c * np.log(middle + np.exp(g)), g, c, e]
+            for a, c, e in _floor_starts(x, y)
+            for g in ends
+        ]
+    )
 
 
 def _chance_starts(x: Array, y: Array) -> Array:
-    largest = float(np.max(y))
+    largest, middle = float(np.max(y)), np.argsort(y)[len(y) // 2]
+    at, level_at = np.log(x[middle]), y[middle]
     rows = []
     for _, c, e in _floor_starts(x, y):
         for excess, k in product((1.02, 1.3), (0.3, 1.0, 2.5)):
             chance = largest * excess
-            at = np.argsort(y)[len(y) // 2]
-            level = np.log(max(y[at] - e, 1e-9)) - k * np.log(chance - y[at])
-            rows.append([level + c * np.log(x[at]), c, e, np.log(chance), np.log(k)])
+            level = np.log(max(level_at - e, 1e-9)) - k * np.log(chance - level_at)
+            rows.append([level + c * at, c, e, np.log(chance), np.log(k)])
     return np.array(rows)
 
 
@@ -184,11 +177,10 @@ CURVES = {
 }
 """The forms by name; ``bnsl2`` and ``bnsl3`` have two and three breaks."""
 
-_ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
+ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Formula:
+class Formula(Record, eq=False):
     """Predictions (S, n) of coordinates (S, p), the observed values (n,), and the box of the coordinates."""
 
     predict: Callable[[Array], Array]
@@ -198,9 +190,8 @@ class Formula:
     weight: Array | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Descent:
-    """The best of all starts; ``ends`` (S, p) and ``end_scores`` (S,) are where all refined starts ended."""
+class _Descent(Record, eq=False):
+    """The best minimum; ``ends`` (S, p) and ``end_scores`` (S,) are where all refined starts ended."""
 
     theta: Array
     score: float
@@ -211,8 +202,7 @@ class _Descent:
     end_scores: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Problem:
+class _Problem(Record, eq=False):
     formula: Formula
     objective: Objective
     weight: Array | None
@@ -223,7 +213,7 @@ class _Problem:
         return np.clip(np.where(np.isfinite(residual), residual, _HUGE), -_HUGE, _HUGE)
 
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
-        """Differences of the residuals give the gradient; second differences their own curvature."""
+        """Return value, gradient and Hessian, with the first and second derivatives of residuals by differences."""
         count, size = theta.shape
         axes = np.eye(size)
         pairs = [(k, l) for k in range(size) for l in range(k, size)] if not majorise else []
@@ -248,14 +238,7 @@ class _Problem:
 
 
 def descend(formula: Formula, starts: Array, *, objective: Objective, refined: int = 12) -> _Descent:
-    """Take the best starts, descend from each, and return the best end.
-
-    Raises
-    ------
-    UsageError
-        When there are fewer observations than coordinates.
-
-    """
+    """Take the best starts, descend from each, and return the best end; UsageError for too few observations."""
     size = len(formula.lower)
     if len(formula.observed) < size:
         raise UsageError(f"{len(formula.observed)} rows cannot determine {size} coefficients")
@@ -271,13 +254,12 @@ def descend(formula: Formula, starts: Array, *, objective: Objective, refined: i
     again, ended = _minimise(problem, theta[best : best + 1])
     after = float(objective.score(problem.residuals(again), formula.weight)[0])
     final = again[0] if after < scores[best] else theta[best]
-    width = 1e-9 * (formula.upper - formula.lower)
     return _Descent(
         theta=final,
         score=min(after, float(scores[best])),
         residuals=problem.residuals(final[None])[0],
         converged=bool(ended[0] or converged[best]),
-        at_bound=(final <= formula.lower + width) | (final >= formula.upper - width),
+        at_bound=at_bound(final, formula.lower, formula.upper),
         ends=theta,
         end_scores=scores,
     )
@@ -296,13 +278,12 @@ def _resample(formula: Formula, best: _Descent, weight: Array, *, objective: Obj
 
 
 def _minimise(problem: _Problem, starts: Array) -> tuple[Array, Mask]:
-    spread = 2.0 * float(np.median(np.abs(problem.residuals(starts[:1]))))
     return minimise(
         problem,
         starts,
         lower=problem.formula.lower,
         upper=problem.formula.upper,
-        deltas=problem.objective.continuation(spread),
+        deltas=problem.objective.continuation(problem.residuals(starts[:1])),
         zero=len(problem.formula.observed) * 1e-24,
     )
 
@@ -310,21 +291,11 @@ def _minimise(problem: _Problem, starts: Array) -> tuple[Array, Mask]:
 _Law = TypeVar("_Law")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FormulaFit(Generic[_Law]):
-    """A fitted formula.
+class FormulaFit(Record, Generic[_Law], eq=False):
+    """A fitted formula with its law, its coefficients, and their values ``draws`` (R, p) in every resample.
 
-    Attributes
-    ----------
-    law
-        The law, ready to predict and to be written to a preset.
-    coefficients, draws
-        The coefficients by name, and their values in every resample (R, p); no rows without resampling.
-    bounds
-        Coefficients that ended on a bound of the search: not identified.
-    rivals
-        Distinct other minima within 1 % of the best objective, lowest first: their coefficients and their score.
-
+    ``bounds`` are coefficients that ended on a bound of the search and so are not identified; ``rivals`` are distinct
+    other minima within 1 % of the best objective, lowest first: their coefficients and their score.
     """
 
     law: _Law
@@ -337,13 +308,13 @@ class FormulaFit(Generic[_Law]):
     draws: Array
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the coefficients, in the order of the columns of the draws."""
-        return tuple(self.coefficients)
+    def columns(self) -> dict[str, Any]:
+        """The resampled values of each coefficient."""
+        return dict(zip(self.coefficients, self.draws.T, strict=True))
 
     def interval(self, name: str, *, level: float = 0.9) -> tuple[float, float]:
         """Return the percentile interval of a coefficient over the resamples."""
-        return central_interval(self.draws[:, self.names.index(name)], level)
+        return central_interval(self.columns[name], level)
 
 
 CurveFit = FormulaFit["Curve"]
@@ -364,13 +335,7 @@ def fit_formula(
     """Fit a formula from the best ``refined`` of the starts, and ``samples`` resamples of its rows.
 
     ``coefficients`` turns coordinates (S, p) into the coefficients ``names``, and ``law`` one row of these into the
-    law.
-
-    Raises
-    ------
-    UsageError
-        When there are fewer rows than coefficients.
-
+    law. Raises UsageError when there are fewer rows than coefficients.
     """
     best = descend(formula, starts, objective=objective, refined=refined)
     draws = np.empty((0, len(names)))
@@ -415,34 +380,15 @@ def fit_curve(
     samples: int = 0,
     seed: int = 0,
 ) -> CurveFit:
-    """Fit a form of one quantity.
+    """Fit a form of one quantity, by its name in :data:`CURVES` or its alias, to positive columns of equal length.
 
-    Parameters
-    ----------
-    form
-        One of :data:`CURVES`, or an alias: M1 (power), M2 (offset_power), M3 (shifted_power), M4 (chance_power).
-    x, y
-        Positive columns of equal length.
-    objective
-        Huber 1e-3 on ln y unless given.
-    weight
-        How much a row counts.
-    quantities
-        Names of x and y in the law.
-    samples, seed
-        Resamples of the rows, and the seed.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown form.
-    UsageError
-        For columns that are not positive numbers of equal length, or too few rows.
-
+    The objective is Huber 1e-3 on ln y unless given, ``weight`` is how much a row counts, ``quantities`` are the
+    names of x and y in the law. Raises UnknownNameError for an unknown form, UsageError for columns that are not
+    positive numbers of equal length, or too few rows.
     """
-    key = _ALIASES.get(form.casefold(), form.casefold())
+    key = ALIASES.get(form.casefold(), form.casefold())
     if key not in CURVES:
-        raise UnknownNameError("form of a curve", form, [*CURVES, *_ALIASES])
+        raise UnknownNameError("form of a curve", form, [*CURVES, *ALIASES])
     chosen = CURVES[key]
     names = chosen.names
     inputs, observed = _positive(x, quantities[0]), _positive(y, quantities[1])
@@ -480,11 +426,7 @@ def fit_product(
 ) -> CurveFit:
     """Fit y = a * product of x_i^n_i over several columns, such as a learning rate over size and tokens.
 
-    Raises
-    ------
-    UsageError
-        For columns that are not positive numbers of equal length, or too few rows.
-
+    Raises UsageError for columns that are not positive numbers of equal length, or too few rows.
     """
     observed = _positive(y, quantity)
     columns = [_positive(column, name) for name, column in inputs.items()]

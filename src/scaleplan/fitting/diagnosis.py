@@ -8,13 +8,13 @@ absolute deviations, and for Huber's function the density proportional to exp(-h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.objective import central_interval, typical_deviation
+from scaleplan.fitting.objective import central_interval, rms, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
@@ -54,12 +54,10 @@ _BUDGET_WIDTH = 0.35
 _RUNS_PER_BUDGET, _SHARE_IN_BUDGETS = 4, 0.8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
-    """Something a reader of the fit must know.
+class Flag(Record):
+    """A reservation about a fit; ``code`` is stable for scripts.
 
-    ``code`` is stable for scripts. ``unidentified`` says that the split between size and data is not determined,
-    so that the law must not choose D/N.
+    ``unidentified`` means that the split between size and data is not determined: the law must not choose D/N.
     """
 
     code: str
@@ -67,20 +65,13 @@ class Flag:
     unidentified: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Information:
+class Information(Record, eq=False):
     """The information matrix of the free coefficients, each column scaled to length one.
 
-    Attributes
-    ----------
-    eigenvalues
-        In ascending order; they sum to the number of coefficients, and one near zero is a combination of
-        coefficients that the runs do not determine.
-    covariance
-        Delta-method covariance of the free coordinates, with a robust scale of the residuals.
-    log_params_error
-        Delta-method standard error of ln N* at the largest compute of the runs.
-
+    ``eigenvalues`` ascend and sum to the number of coefficients; one near zero belongs to a combination of
+    coefficients that the runs do not determine. ``covariance`` of the free coordinates and ``log_params_error``, the
+    standard error of ln N* at the largest compute of the runs, are those of the delta method with a robust scale of
+    the residuals.
     """
 
     eigenvalues: tuple[float, ...]
@@ -111,7 +102,7 @@ def information(points: Points, solution: Solution) -> Information:
     variance = _noise(solution, len(points), coordinates.count) ** 2
     covariance = variance * inverse / np.outer(length, length)
     return Information(
-        eigenvalues=tuple(float(value) for value in np.maximum(values, 0.0)),
+        eigenvalues=tuple(np.maximum(values, 0.0).tolist()),
         covariance=covariance,
         log_params_error=_log_params_error(points, solution, covariance),
     )
@@ -120,67 +111,68 @@ def information(points: Points, solution: Solution) -> Information:
 def diagnose(
     points: Points, solution: Solution, *, design: Design, known: Information, resamples: Bootstrap | None = None
 ) -> tuple[Flag, ...]:
-    """Return what is wrong or weak, gravest first; empty for a fit without reservations."""
-    flags = _unidentified(design, solution, known)
+    """Return the reservations about a fit, gravest first."""
+    flags = [
+        Flag(code=code, message=text, unidentified=True)
+        for code, text in _unidentified(design, solution, known).items()
+    ]
+
+    def warn(code: str, message: str, *, unidentified: bool = False) -> None:
+        flags.append(Flag(code=code, message=message, unidentified=unidentified))
+
     law, fitted_floor = solution.law, solution.coordinates.floor is None
     if fitted_floor and "E" in solution.bounds:
-        message = (
-            "the floor E ran to zero: the runs show no sign of levelling off, so extrapolated losses are too low"
+        warn(
+            "floor_zero",
+            "the floor E ran to zero: the runs show no sign of levelling off, so extrapolated losses are too low",
         )
-        flags.append(Flag(code="floor_zero", message=message))
     elif fitted_floor and resamples is not None and resamples.floor_at_zero > _OFTEN:
         low, high = central_interval(resamples.draws[:, 2], 0.9)
-        message = (
-            f"E is zero in {resamples.floor_at_zero:.0%} of resamples; its 90 % interval is {low:.2g} to {high:.3g}"
-        )
-        flags.append(Flag(code="floor_zero", message=message))
+        share = f"{resamples.floor_at_zero:.0%} of resamples"
+        warn("floor_zero", f"E is zero in {share}; its 90 % interval is {low:.2g} to {high:.3g}")
     if resamples is not None and resamples.exponents_at_bound > _OFTEN:
-        message = f"an exponent runs to its bound in {resamples.exponents_at_bound:.0%} of resamples"
-        flags.append(Flag(code="resamples_at_bound", message=message, unidentified=True))
+        share = f"{resamples.exponents_at_bound:.0%} of resamples"
+        warn("resamples_at_bound", f"an exponent runs to its bound in {share}", unidentified=True)
     if resamples is not None and resamples.failed > _OFTEN * resamples.samples:
-        flags.append(Flag(code="resamples_failed", message=f"{resamples.failed} resamples did not converge"))
+        warn("resamples_failed", f"{resamples.failed} resamples did not converge")
     if len(points) < _FEW_RUNS or design.sizes < _FEW_VALUES or design.token_counts < _FEW_VALUES:
         counts = f"{len(points)} runs, {design.sizes} sizes, {design.token_counts} token counts"
-        flags.append(Flag(code="few_runs", message=f"{counts}: a fit needs at least 8 runs, 3 sizes, 3 token counts"))
+        warn("few_runs", f"{counts}: a fit needs at least 8 runs, 3 sizes, 3 token counts")
     low, high = design.tokens_per_param
     if not design.one_ray and high < _NARROW * low:
-        message = (
-            f"tokens per parameter span only {low:.3g} to {high:.3g}; a factor of 16 or more determines the split"
-        )
-        flags.append(Flag(code="narrow_ratios", message=message))
+        span = f"only {low:.3g} to {high:.3g}"
+        warn("narrow_ratios", f"tokens per parameter span {span}; a factor of 16 or more determines the split")
     if max(law.alpha, law.beta) > 1.25:
-        flags.append(Flag(code="steep", message="an exponent above 1.25 is outside what published laws show"))
+        warn("steep", "an exponent above 1.25 is outside what published laws show")
     return tuple(flags)
 
 
-def _unidentified(design: Design, solution: Solution, known: Information) -> list[Flag]:
-    flags = []
+def _unidentified(design: Design, solution: Solution, known: Information) -> dict[str, str]:
+    """Return the reasons, by code, why the split between size and data is not determined."""
+    reasons = {}
     if design.ratio is not None:
-        message = (
+        reasons["one_ray"] = (
             f"all runs have about {design.ratio:.3g} tokens per parameter: size and data terms cannot be told apart; "
             "the loss is predicted along that ratio, and no other ratio can be advised"
         )
-        flags.append(Flag(code="one_ray", message=message, unidentified=True))
     elif design.line < _THIN_LINE:
-        message = "all runs lie on one line in (ln N, ln D): the law is determined along it and nowhere else"
-        flags.append(Flag(code="one_line", message=message, unidentified=True))
+        reasons["one_line"] = (
+            "all runs lie on one line in (ln N, ln D): the law is determined along it and nowhere else"
+        )
     stuck = [name for name in solution.bounds if name != "E"]
     if stuck:
-        message = f"{', '.join(stuck)} ended on a bound of the search: not identified; try tied exponents"
-        flags.append(Flag(code="bound", message=message, unidentified=True))
+        reasons["bound"] = f"{', '.join(stuck)} ended on a bound of the search: not identified; try tied exponents"
     if not solution.converged:
-        message = "the descent did not reach a stationary point"
-        flags.append(Flag(code="not_converged", message=message, unidentified=True))
-    if not flags and known.condition > _COLLINEAR:
-        message = f"the coefficients are collinear (condition number {known.condition:.0e}): not identified"
-        flags.append(Flag(code="collinear", message=message, unidentified=True))
-    elif not flags and known.log_params_error > _WIDE:
-        factor = math.exp(min(known.log_params_error, 50.0))
-        message = (
-            f"the optimal size is uncertain by a factor of {factor:.2g} within the data: the split is not identified"
+        reasons["not_converged"] = "the descent did not reach a stationary point"
+    if not reasons and known.condition > _COLLINEAR:
+        condition = f"{known.condition:.0e}"
+        reasons["collinear"] = f"the coefficients are collinear (condition number {condition}): not identified"
+    elif not reasons and known.log_params_error > _WIDE:
+        factor = f"{math.exp(min(known.log_params_error, 50.0)):.2g}"
+        reasons["wide"] = (
+            f"the optimal size is uncertain by a factor of {factor} within the data: the split is not identified"
         )
-        flags.append(Flag(code="wide", message=message, unidentified=True))
-    return flags
+    return reasons
 
 
 def _noise(solution: Solution, runs: int, coefficients: int) -> float:
@@ -191,7 +183,7 @@ def _noise(solution: Solution, runs: int, coefficients: int) -> float:
     """
     small = math.sqrt(runs / max(runs - coefficients, 1))
     if solution.objective.robust == "none":
-        return small * float(np.sqrt(np.mean(solution.residuals**2)))
+        return small * rms(solution.residuals)
     return small * math.sqrt(math.pi / 2) * typical_deviation(solution.residuals)
 
 
@@ -213,12 +205,10 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outliers:
-    """Runs far from the fit of the others, by row, and the fit without them.
+class Outliers(Record, eq=False):
+    """Runs far from the fit of the others, by row, and the fit ``without`` all of them; None when there are none.
 
     ``deviations`` are residuals (fitted minus observed) in robust standard deviations of the runs that stay.
-    ``without`` is the solution without all of them; None when there are none.
     """
 
     rows: tuple[int, ...]
@@ -226,12 +216,8 @@ class Outliers:
     without: Solution | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Influence:
-    """What leaving out each single run changes.
-
-    ``shift`` (n, 5) is the change of (ln A, ln B, E, alpha, beta) without the run.
-    """
+class Influence(Record, eq=False):
+    """The change ``shift`` (n, 5) of (ln A, ln B, E, alpha, beta) without each single run."""
 
     rows: Index
     shift: Array
@@ -264,8 +250,8 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
         out = now
         without = base.refit(points.select(~out))
     return Outliers(
-        rows=tuple(int(row) for row in points.rows[out]),
-        deviations=tuple(float(value) for value in deviations()[out]),
+        rows=tuple(points.rows[out].tolist()),
+        deviations=tuple(deviations()[out].tolist()),
         without=without,
     )
 
@@ -319,21 +305,12 @@ def _huber_deviance(score: float, runs: int, delta: float) -> float:
     return value(0.5 * (low + high))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
+class Design(Record):
     """Ranges (low, high) over the runs, and the shape of the sweep.
 
-    Attributes
-    ----------
-    sizes, token_counts
-        Distinct values, equal within 1 %.
-    ratio
-        The D/N of a design on one ray, or None.
-    line
-        The standard deviation of the runs across the line that fits them best in (ln N, ln D).
-    budgets
-        The number of IsoFLOP budgets, 0 when it is not such a sweep.
-
+    ``sizes`` and ``token_counts`` count values that differ by more than 1 %, ``budgets`` those of an IsoFLOP sweep.
+    ``ratio`` is the D/N of a design on one ray, or None; ``line`` is the standard deviation of the runs across the
+    line that fits them best in (ln N, ln D).
     """
 
     runs: int
@@ -349,12 +326,12 @@ class Design:
 
     @property
     def one_ray(self) -> bool:
-        """Whether all runs have one D/N, so that size and data terms cannot be told apart."""
+        """Whether all runs have one D/N, so that size and data terms cannot be separated."""
         return self.ratio is not None
 
 
 def describe(points: Points) -> Design:
-    """Return what the runs cover."""
+    """Return the ranges and the shape of the runs."""
     x, y = points.logs
     ratios = points.tokens / points.params
     low, high = _span(ratios)

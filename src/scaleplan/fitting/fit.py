@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 import numpy as np
@@ -12,16 +11,16 @@ from scaleplan.fitting.backtest import backtest_points, hold_out
 from scaleplan.fitting.fit_request import (
     FitKeywords,
     FitRequest,
-    ObjectiveKeywords,
-    ReadingKeywords,
+    RunsKeywords,
     parse_whole,
     reading_arguments,
 )
+from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.fitting.surface_report import backtest_rows
-from scaleplan.record import as_mapping
+from scaleplan.record import Record, as_mapping
 from scaleplan.units import parse_fraction
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ __all__ = ["BacktestResult", "backtest", "fit"]
 
 
 def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
-    """Fit a law to training runs, and say how far to trust it.
+    """Fit a law to training runs, with its errors and reservations.
 
     Parameters
     ----------
@@ -74,10 +73,6 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     return fit_runs(request, read, progress=progress)
 
 
-class _BacktestKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
-    pass
-
-
 def backtest(
     runs: str | Path,
     *,
@@ -85,9 +80,9 @@ def backtest(
     seed: Amount = 0,
     level: Amount = 0.9,
     progress: Progress | None = None,
-    **keywords: Unpack[_BacktestKeywords],
+    **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
-    """Fit the additive law to the smaller runs, predict the larger ones, and say how well that went.
+    """Fit the additive law to the smaller runs, predict the larger ones, and measure the errors.
 
     Parameters
     ----------
@@ -122,35 +117,16 @@ def backtest(
             f"{len(points)} runs are too few to hold any out", hint="a backtest needs 12 runs below a cut, 3 above"
         )
     try:
-        held = hold_out(
-            points,
-            objective=request.objective,
-            tied=request.tied,
-            floor=request.floor,
-            samples=max(count, 200),
-            seed=start,
-            level=share,
-        )
+        held = hold_out(points, base, samples=max(count, 200), seed=start, level=share)
     except UsageError:  # the cuts were possible, and the rest below the largest budget is too small
         held = None
     return BacktestResult(runs=read, law=base.law, ladder=ladder, holdout=held, seed=start, samples=count)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BacktestResult:
-    """The ladder of cuts, its errors by factor of extrapolation, and the largest budget held out.
+class BacktestResult(Record, eq=False):
+    """The law fitted to all runs, the ladder of cuts with their errors, and the largest budget held out.
 
-    Attributes
-    ----------
-    runs
-        The runs that were read.
-    law
-        The fit to all of them.
-    ladder
-        The cuts and their errors.
-    holdout
-        The largest budget predicted with the combined band from the rest, or None where too few runs remain.
-
+    ``holdout`` is None where too few runs remain below the largest budget.
     """
 
     schema: ClassVar[str] = "scaleplan/backtest/1"
@@ -176,10 +152,7 @@ class BacktestResult:
             "level": tested.level,
             "samples": self.samples,
             "seed": self.seed,
-            "rms_inside": tested.inside,
-            "one_sided": tested.one_sided,
-            "largest_factor": tested.largest_factor,
-            "by_factor": as_mapping(backtest_rows(tested)),
+            **backtest_data(tested),
             "cuts": [_cut(cut) for cut in tested.cuts],
             "holdout": as_mapping(self.holdout),
         }
@@ -192,7 +165,7 @@ def _cut(cut: Cut) -> dict[str, object]:
         "predicted": len(cut.rows),
         "largest_factor": float(np.max(cut.factor)),
         "bias": float(np.mean(cut.error)),
-        "rms": float(np.sqrt(np.mean(cut.error**2))),
+        "rms": rms(cut.error),
         "coverage": None if cut.covered is None else float(np.mean(cut.covered)),
         "coefficients": as_mapping(cut.law.coefficients()),
         "rows": list(cut.rows),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.fitting.curve_fit import CURVES
+from scaleplan.fitting.curve_fit import ALIASES, CURVES
 from scaleplan.fitting.objective import Objective
 from scaleplan.presets.library import Library
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from scaleplan.planning.request import Amount
 
-__all__ = ["FitKeywords", "FitRequest", "ObjectiveKeywords", "ReadingKeywords", "parse_whole", "reading_arguments"]
+__all__ = [
+    "FitKeywords",
+    "FitRequest",
+    "ObjectiveKeywords",
+    "ReadingKeywords",
+    "RunsKeywords",
+    "parse_whole",
+    "reading_arguments",
+]
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -36,7 +44,7 @@ class ReadingKeywords(TypedDict, total=False):
 
 
 class ObjectiveKeywords(TypedDict, total=False):
-    """What a fit minimises, and what is kept fixed."""
+    """The objective of a fit, and the coefficients that are kept fixed."""
 
     residual: str
     robust: str
@@ -45,7 +53,11 @@ class ObjectiveKeywords(TypedDict, total=False):
     floor: Amount | None
 
 
-class FitKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
+class RunsKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
+    """The keywords of every function of runs, such as :func:`scaleplan.backtest`."""
+
+
+class FitKeywords(RunsKeywords, total=False):
     """The keywords of :func:`scaleplan.fit`."""
 
     group: str | None
@@ -68,18 +80,13 @@ class FitKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
     source: str | None
 
 
-FORMS = (
-    *("additive", "kaplan", "allocation", "data_constrained", "multiplicative"),
-    *CURVES,
-)
+FORMS = ("additive", "kaplan", "allocation", "data_constrained", "multiplicative", *CURVES)
 """The forms that can be fitted, by the name that ``--form`` takes."""
 
 METHODS = ("surface", "isoflop", "envelope", "all")
 
 PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """What a preset may be called."""
-
-_ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
 
 _ROLES = ("params", "tokens", "flops", "loss")
 
@@ -92,33 +99,12 @@ _MOST_SAMPLES = 100_000
 class FitRequest:
     """The settings of a fit, which a preset repeats in its ``[fit]`` table.
 
-    Attributes
-    ----------
-    objective
-        What is minimised.
-    form, method
-        What is fitted (:data:`FORMS`) and how (:data:`METHODS`).
-    tied, floor
-        alpha = beta; E kept at a value.
-    samples, seed, jobs
-        Resamples, the seed of their draws, and how many processes work on them.
-    level
-        Confidence level of the intervals.
-    target
-        The budget in FLOP to predict at; ten times the largest run when None.
-    x, y
-        Columns of a curve or a product, by role or by name.
-    cluster
-        Whether points of one name are one training run, drawn together.
-    base
-        The law over which repetition is fitted.
-    params_convention, tokenizer, corpus
-        What the file does not state and a preset must.
-    id, title, source
-        What the preset is called; made from the name of the file when None.
-    reading
-        The keywords of reading that differ from their defaults, as a preset repeats them.
-
+    ``tied`` is alpha = beta, ``floor`` a value at which E is kept. ``jobs`` processes share the resamples, and with
+    ``cluster`` points of one name are one training run, resampled together. ``target`` is the budget in FLOP to
+    predict at, ten times the largest run when None. ``x`` and ``y`` are the columns of a curve or a product, by role
+    or by name; ``base`` is the law over which repetition is fitted. ``id``, ``title`` and ``source`` are made from
+    the name of the file when None; ``reading`` holds the keywords of reading that differ from their defaults, as a
+    preset repeats them.
     """
 
     objective: Objective
@@ -147,11 +133,7 @@ class FitRequest:
     def parse(cls, keywords: Mapping[str, object]) -> Self:
         """Return the request that keywords make; those of reading are only repeated, and None is not given.
 
-        Raises
-        ------
-        ScaleplanError
-            When a value cannot be read, or contradicts another.
-
+        Raises ScaleplanError when a value cannot be read, or contradicts another.
         """
         given = {name: parse(value) for name, parse in _PARSERS.items() if (value := keywords.get(name)) is not None}
         objective = {name: given.pop(name) for name in ("delta", "residual", "robust") if name in given}
@@ -179,8 +161,10 @@ class FitRequest:
                 f"{self.jobs} jobs cannot share the work",
                 hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
             )
-        if self.form != "additive":
-            self._require_additive()
+        of_additive = (self.method != "surface", self.tied, self.floor is not None, self.cluster)
+        if self.form != "additive" and any(of_additive):
+            name = ("--method", "--tied", "--floor", "--cluster")[of_additive.index(True)]
+            raise UsageError(f"{name} is for the additive form, not for '{self.form}'")
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
@@ -196,17 +180,6 @@ class FitRequest:
                 raise UsageError(f"{quote(text)} is not one line of printable text")
         if self.id is not None and not PRESET_NAME.fullmatch(self.id):
             raise UsageError(f"id {quote(self.id)}", hint="use letters, digits, '.', '_' and '-' only")
-
-    def _require_additive(self) -> None:
-        given = {
-            "--method": self.method != "surface",
-            "--tied": self.tied,
-            "--floor": self.floor is not None,
-            "--cluster": self.cluster,
-        }
-        for name, is_given in given.items():
-            if is_given:
-                raise UsageError(f"{name} is for the additive form, not for '{self.form}'")
 
     @property
     def needed_roles(self) -> tuple[str, ...]:
@@ -231,9 +204,9 @@ def _is_curve(form: str) -> bool:
 
 def _form(name: str) -> str:
     """Return the form that a name or an alias (M1 to M4) stands for."""
-    form = _ALIASES.get(name.casefold(), name.casefold())
+    form = ALIASES.get(name.casefold(), name.casefold())
     if form not in FORMS:
-        raise UnknownNameError("form", name, [*FORMS, *(alias.upper() for alias in _ALIASES)])
+        raise UnknownNameError("form", name, [*FORMS, *(alias.upper() for alias in ALIASES)])
     return form
 
 
@@ -261,20 +234,14 @@ def _floor(amount: Amount) -> float:
     return number
 
 
-def _as_given(value: object) -> object:
-    return value
-
+_TEXTS = ("params_convention", "tokenizer", "corpus", "id", "title", "source")
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "floor": _floor,
     "delta": parse_positive,
-    "residual": _as_given,
-    "robust": _as_given,
     "tied": bool,
     "form": _form,
-    "method": _as_given,
     "x": _columns,
-    "y": _as_given,
     "samples": parse_whole,
     "seed": parse_whole,
     "jobs": parse_whole,
@@ -282,7 +249,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "target": parse_flops,
     "cluster": bool,
     "base": lambda base: Library().load(base) if isinstance(base, str) else base,
-    **dict.fromkeys(("params_convention", "tokenizer", "corpus", "id", "title", "source"), _as_given),
+    **dict.fromkeys(("residual", "robust", "method", "y", *_TEXTS), lambda value: value),
 }
 """How each keyword is read, in the order in which wrong ones are reported."""
 
@@ -290,11 +257,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 def reading_arguments(keywords: Mapping[str, object]) -> dict[str, Any]:
     """Return the arguments of :func:`scaleplan.fitting.reading.read_runs` among keywords.
 
-    Raises
-    ------
-    UsageError
-        For a mapping without ``=``, or a role that is given twice.
-
+    Raises UsageError for a mapping without ``=``, or a role that is given twice.
     """
     found: dict[str, Any] = {}
     for name in ("group", *ReadingKeywords.__annotations__):

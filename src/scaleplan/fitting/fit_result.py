@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,15 +11,23 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control
 from scaleplan.files import write_atomic
+from scaleplan.fitting.additive_fit import variations
 from scaleplan.fitting.columns import normalised
-from scaleplan.fitting.preset_file import coefficients_table, findings_tables, uncertainty_table
+from scaleplan.fitting.fit_tables import (
+    coefficients_table,
+    diagnosis_data,
+    findings_tables,
+    residuals_data,
+    scores,
+    uncertainty_table,
+)
+from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
-from scaleplan.fitting.surface_report import diagnosis_data, residuals_data, scores, variations
 from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
 from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
-from scaleplan.record import as_mapping
+from scaleplan.record import Record, as_mapping
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import format_count, format_flops, format_number
 from scaleplan.version import __version__
@@ -29,11 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.arrays import Array
-    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
+    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.surface_report import Variation
     from scaleplan.laws.base import Law
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset, Uncertainty
@@ -47,16 +53,13 @@ _NOT_IN_FILE = "not in the file; state it with the law"
 _SURFACE_KEYS = ("flags", "information", "outliers", "influence", "alternatives", "resampling", "backtest")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FitResult:
-    """The answer of :func:`scaleplan.fit`.
+class FitResult(Record, eq=False):
+    """The result of :func:`scaleplan.fit`.
 
     Attributes
     ----------
-    runs
-        The runs that were read, and the account of those that were not used.
-    request
-        The settings of the fit.
+    runs, request
+        The runs that were read, with the account of those that were not used, and the settings of the fit.
     law
         The law in raw units; None for groups, and for repetition, which is no law of its own.
     values
@@ -65,17 +68,13 @@ class FitResult:
         The objective, fitted minus observed in its unit, whether the descent ended, and what ended on a bound;
         None where the method has no objective.
     remarks
-        What must be known of this fit, one sentence each.
+        Reservations about this fit, one sentence each.
     uncertainty
-        What a preset holds of the errors of the coefficients; None where the method gives none.
-    diagnosis
-        The diagnosis of an additive surface, None for any other form.
-    approaches
-        The methods side by side, for the method ``all``.
-    members
-        The fit of each group, when grouped.
-    group
-        The name of the group, for a member.
+        The errors of the coefficients as a preset holds them; None where the method gives none.
+    diagnosis, approaches
+        Of an additive surface, and for the method ``all`` the methods side by side.
+    members, group
+        The fit of each group, when grouped; the name of the group, for a member.
 
     """
 
@@ -96,12 +95,12 @@ class FitResult:
 
     @property
     def identified(self) -> bool | None:
-        """Whether the law may choose how to split a budget; None for a form that has no such question."""
+        """Whether the law may choose how to split a budget; None for a form without a split."""
         return None if self.diagnosis is None else self.diagnosis.identified
 
     @property
     def status(self) -> str | None:
-        """``identified`` or ``not identified``; None for a form that has no such question."""
+        """``identified`` or ``not identified``; None for a form without a split."""
         return None if self.diagnosis is None else self.diagnosis.status
 
     @property
@@ -111,7 +110,7 @@ class FitResult:
 
     @property
     def coefficients(self) -> Mapping[str, float]:
-        """The coefficients of the law, or what was fitted instead, by name."""
+        """The coefficients of the law, or the values that were fitted instead, by name."""
         if self.law is not None:
             return self.law.coefficients()
         return {value.name: value.value for value in self.values}
@@ -145,7 +144,7 @@ class FitResult:
 
     @property
     def preset(self) -> Preset:
-        """The law as a preset, ready for every question of the planner and checked like one from a file.
+        """The law as a preset, ready for every function of the planner and checked like one from a file.
 
         Raises
         ------
@@ -158,10 +157,9 @@ class FitResult:
         return preset_of(Table(self._preset_table(), source=f"the fit to {self.runs.name}"))
 
     def plan(self) -> Plan | None:
-        """Plan at :attr:`target_flops`, by the same planner that the preset file would get.
+        """Plan at :attr:`target_flops`, by the same planner that the preset file would get; None for a curve.
 
-        A law that must not choose tokens per parameter answers at the ratio of its largest run. None for a law that
-        plans nothing.
+        A law that must not choose tokens per parameter is evaluated at the ratio of its largest run.
         """
         flops = self.target_flops
         if self.law is None or flops is None or isinstance(self.law, Curve):
@@ -195,10 +193,9 @@ class FitResult:
             When the file cannot be written, or the law is none that a preset may hold.
 
         """
-        place = Path(path)
         _ = self.preset  # refuses what would not read back
-        write_atomic(place, self.to_toml())
-        return place
+        write_atomic(Path(path), self.to_toml())
+        return Path(path)
 
     def write_all(self, path: str) -> list[Path]:
         """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
@@ -209,15 +206,14 @@ class FitResult:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What must not be overlooked: what is not identified, what was flagged, what ended on a bound."""
+        """The flags of the diagnosis and its outliers; of other forms the coefficients that ended on a bound."""
         found = self.diagnosis
         if found is None:
             remarks = [remark for remark in self.remarks if self.bounds and "bound" in remark]
             return tuple(Notice(code="on_bound", message=remark) for remark in remarks)
         notices = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
         if found.outliers.rows:
-            message = f"{self._outliers()}; --where leaves rows out"
-            notices.append(Notice(code="outliers", message=message))
+            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --where leaves rows out"))
         return tuple(notices)
 
     def _outliers(self) -> str:
@@ -293,7 +289,7 @@ class FitResult:
                 "objective": self.score,
                 "converged": self.converged,
                 "on_bound": list(self.bounds) or None,
-                "rms_residual": self._rms(),
+                "rms_residual": None if self.residuals is None else rms(self.residuals),
                 **({} if self.diagnosis is None else scores(self.diagnosis)),
             },
         }
@@ -305,9 +301,6 @@ class FitResult:
             "robust": objective.robust,
             "delta": objective.delta if objective.robust == "huber" else None,
         }
-
-    def _rms(self) -> float | None:
-        return None if self.residuals is None else float(np.sqrt(np.mean(self.residuals**2)))
 
     def to_dict(self, *, report: bool = False, residuals: bool = False) -> dict[str, object]:
         """Return the mapping that ``--json`` prints; what does not apply to the form is None.
@@ -366,24 +359,24 @@ class FitResult:
 
     def _residuals(self, *, by_row: bool) -> dict[str, object]:
         assert self.residuals is not None
-        data = {"rms": self._rms(), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
+        data = {"rms": rms(self.residuals), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
         if by_row:
             pairs = zip(self.runs.rows.tolist(), self.residuals.tolist(), strict=True)
             data["by_row"] = [{"row": row, "residual": value} for row, value in pairs]
         return data
 
     def variations(self) -> tuple[Variation, ...]:
-        """Return the fit by other choices; empty for any form but the additive one, and where there is no target."""
+        """Return the fit by other choices; empty for any form but the additive one, and without a target."""
         flops = self.target_flops
         if self.diagnosis is None or flops is None:
             return ()
         return variations(self.diagnosis, self.preset, flops=flops)
 
     def checklist(self) -> tuple[tuple[str, str], ...]:
-        """Return what others need to repeat the fit, as (what, answer).
+        """Return the particulars that repeating the fit needs, as (item, text).
 
         The list and its order are those of Li, Kudugunta and Zettlemoyer 2025 (arXiv:2502.18969), who found most of
-        it missing in most of fifty papers. Where only who trained the models knows, it says so.
+        it missing in most of fifty papers.
         """
         runs, request, law, known = self.runs, self.request, self.law, self.uncertainty
         objective, found = request.objective, self.diagnosis
@@ -401,6 +394,9 @@ class FitResult:
             optimiser = f"profile grid over the exponents, Newton descent from {starts}"
         score = "none" if self.score is None else f"{self.score:.10g}"
         points = f"one point a run is assumed (--cluster otherwise); {_NOT_IN_FILE}"
+        if request.cluster:
+            points = "several points a run, resampled together"
+        dropped = [f"{number} {reason}" for reason, number in runs.dropped_by_reason().items()]
         intervals = "none"
         if known is not None:
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
@@ -419,14 +415,8 @@ class FitResult:
             ("L", f"{runs.loss_unit}, column {loss}; corpus {request.corpus}, tokenizer {request.tokenizer}"),
             ("runs", ", ".join(self._ranges())),
             ("schedule and hyperparameters", _NOT_IN_FILE),
-            (
-                "final or intermediate losses",
-                "several points a run, resampled together" if request.cluster else points,
-            ),
-            (
-                "points dropped",
-                ", ".join(f"{number} {reason}" for reason, number in runs.dropped_by_reason().items()) or "none",
-            ),
+            ("final or intermediate losses", points),
+            ("points dropped", ", ".join(dropped) or "none"),
             ("loss function", f"{objective.robust} on {objective.residual} residuals{delta}, weights {weights}"),
             ("optimiser", f"{optimiser}; objective {score}, {'' if self.converged else 'not '}converged"),
             ("intervals", intervals),
@@ -457,15 +447,14 @@ def _name_part(text: str) -> str:
 
 
 def _present(value: object) -> object:
-    """Return a value without the keys that hold None: TOML has no such value, and absent says it."""
+    """Return a value without the keys that hold None: TOML has no such value."""
     if isinstance(value, dict):
         return {key: _present(item) for key, item in value.items() if item is not None}
     return [_present(item) for item in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitAnswer:
-    """A fit as the command shows it: with what was asked for beside it, the files written and the warnings.
+class FitAnswer(Record):
+    """A fit as the command shows it, with the files written and the warnings.
 
     ``report`` adds the checklist and the fit by other choices, ``residuals`` every residual.
     """

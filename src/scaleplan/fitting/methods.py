@@ -12,9 +12,9 @@ from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.fit_result import FitResult
+from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
-from scaleplan.fitting.preset_file import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.allocation import PowerAllocation
@@ -37,11 +37,7 @@ _SHARED = 0.2  # the share of points with the name of another from which they lo
 def fit_runs(request: FitRequest, runs: Runs, *, progress: Progress | None = None) -> FitResult:
     """Fit the form of a request to runs, by its method.
 
-    Raises
-    ------
-    UsageError
-        When the runs are too few, or not of the kind that the form or the method needs.
-
+    Raises UsageError when the runs are too few, or not of the kind that the form or the method needs.
     """
     if runs.group is not None:
         return _grouped(request, runs)
@@ -52,7 +48,6 @@ def fit_runs(request: FitRequest, runs: Runs, *, progress: Progress | None = Non
         "allocation": _allocation,
         "data_constrained": _repetition,
         "kaplan": _kaplan,
-        "multiplicative": _product,
     }
     return fits.get(request.form, _curve)(request, runs)
 
@@ -111,12 +106,6 @@ def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
         fit_isoflop(points, quantity=quantity, law=surface, samples=request.samples, seed=request.seed)
         for quantity in ("params", "tokens")
     )
-    law = PowerAllocation(
-        params_scale=size.scale,
-        params_exponent=size.exponent,
-        tokens_scale=data.scale,
-        tokens_exponent=data.exponent,
-    )
     refused = [f"{budget.flops:.3g} FLOP: {budget.refused}" for budget in size.budgets if budget.refused]
     used = len(size.budgets) - len(refused)
     remark = (
@@ -132,6 +121,12 @@ def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
             Coefficient(name=f"{name}_exponent", value=side.exponent, error=side.error, interval=side.interval),
             Coefficient(name=f"{name}_scale", value=side.scale),
         ]
+    law = PowerAllocation(
+        params_scale=size.scale,
+        params_exponent=size.exponent,
+        tokens_scale=data.scale,
+        tokens_exponent=data.exponent,
+    )
     return FitResult(runs=runs, request=request, law=law, values=tuple(values), remarks=tuple(remarks))
 
 
@@ -242,14 +237,13 @@ def _allocation(request: FitRequest, runs: Runs) -> FitResult:
     found = fit_allocation(
         runs.flops, params=runs.params, tokens=runs.tokens, samples=request.samples, seed=request.seed
     )
-    names = {"a": "scale", "n": "exponent"}
     values: list[Coefficient] = []
     draws: dict[str, Array] = {}
     for quantity, side in (("params", found.params), ("tokens", found.tokens)):
         if side is not None:
-            known = _coefficients(side, request.level)
-            values += [replace(value, name=f"{quantity}_{names[value.name]}") for value in known]
-            draws |= {f"{quantity}_{names[name]}": column for name, column in _draws(side).items()}
+            names = {"a": f"{quantity}_scale", "n": f"{quantity}_exponent"}
+            values += [replace(value, name=names[value.name]) for value in _coefficients(side, request.level)]
+            draws |= {names[name]: column for name, column in side.columns.items()}
     return FitResult(
         runs=runs,
         request=request,
@@ -261,45 +255,28 @@ def _allocation(request: FitRequest, runs: Runs) -> FitResult:
 
 
 def _curve(request: FitRequest, runs: Runs) -> FitResult:
-    if len(request.x) != 1:
+    """Fit a curve of one column, or a product of powers of several."""
+    several = request.form == "multiplicative"
+    if len(request.x) != 1 and not several:
         raise UsageError(
             f"form '{request.form}' is a curve of one column", hint="--form multiplicative takes several"
         )
-    (x,) = request.x
-    found = fit_curve(
-        request.form,
-        _column(runs, x),
-        _column(runs, request.y),
-        objective=request.objective,
-        weight=runs.weight,
-        quantities=(_quantity(x), _quantity(request.y)),
-        samples=request.samples,
-        seed=request.seed,
-    )
-    return _from_curve(request, runs, found)
-
-
-def _product(request: FitRequest, runs: Runs) -> FitResult:
-    found = fit_product(
-        {_quantity(name): _column(runs, name) for name in request.x},
-        _column(runs, request.y),
-        objective=request.objective,
-        quantity=_quantity(request.y),
-        weight=runs.weight,
-        samples=request.samples,
-        seed=request.seed,
-    )
-    return _from_curve(request, runs, found)
-
-
-def _from_curve(request: FitRequest, runs: Runs, found: CurveFit) -> FitResult:
+    inputs = {_quantity(name): _column(runs, name) for name in request.x}
+    observed, quantity = _column(runs, request.y), _quantity(request.y)
+    settings: dict[str, Any] = {name: getattr(request, name) for name in ("objective", "samples", "seed")}
+    if several:
+        found = fit_product(inputs, observed, quantity=quantity, weight=runs.weight, **settings)
+    else:
+        ((name, x),) = inputs.items()
+        quantities = (name, quantity)
+        found = fit_curve(request.form, x, observed, quantities=quantities, weight=runs.weight, **settings)
     result = FitResult(
         runs=runs,
         request=request,
         law=found.law,
         values=_coefficients(found, request.level),
         remarks=_on_bound(found.bounds),
-        uncertainty=curve_uncertainty(found.law, _draws(found)),
+        uncertainty=curve_uncertainty(found.law, found.columns),
         **_outcome(found),
     )
     flops = result.target_flops
@@ -307,8 +284,8 @@ def _from_curve(request: FitRequest, runs: Runs, found: CurveFit) -> FitResult:
         return result
     interval = None
     if len(found.draws):
-        drawn = found.law.with_coefficients(_draws(found))
-        values = np.asarray(drawn.value(flops=np.full(len(found.draws), flops)))
+        resampled = found.law.with_coefficients(found.columns)
+        values = np.asarray(resampled.value(flops=np.full(len(found.draws), flops)))
         interval = central_interval(values, request.level)
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
     return replace(result, values=(*result.values, predicted))
@@ -322,18 +299,13 @@ def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:
         Coefficient(
             name=name, value=known[name], error=half_width(column), interval=found.interval(name, level=level)
         )
-        for name, column in _draws(found).items()
+        for name, column in found.columns.items()
     )
 
 
 def _plain(coefficients: Mapping[str, float]) -> tuple[Coefficient, ...]:
     """Return coefficients without errors."""
     return tuple(Coefficient(name=name, value=value) for name, value in coefficients.items())
-
-
-def _draws(found: CurveFit) -> dict[str, Any]:
-    """Return the resampled values of each coefficient."""
-    return dict(zip(found.names, found.draws.T, strict=True))
 
 
 def _outcome(found: FormulaFit[Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from scaleplan.errors import UsageError, quote
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
 
-__all__ = ["Objective", "central_interval", "half_width", "huber", "rounded", "typical_deviation"]
+__all__ = ["Objective", "central_interval", "half_width", "huber", "rms", "rounded", "typical_deviation"]
 
 Residual = Literal["log", "linear"]
 Robust = Literal["huber", "l1", "none"]
@@ -32,13 +32,8 @@ class Objective:
 
     ``residual`` is ``"log"`` (differences of log loss: multiplicative noise) or ``"linear"`` (differences of loss:
     additive noise). ``robust`` is ``"huber"``, ``"l1"`` or ``"none"`` (least squares); ``delta`` is where Huber's
-    function turns from quadratic to linear, in the unit of the residuals.
-
-    Raises
-    ------
-    UsageError
-        For an unknown choice or a delta that is not a positive number.
-
+    function turns from quadratic to linear, in the unit of the residuals. Raises UsageError for an unknown choice or
+    a delta that is not a positive number.
     """
 
     residual: Residual = "log"
@@ -82,14 +77,15 @@ class Objective:
         """Return the share of points in the quadratic part, or None where there is no such part."""
         return float(np.mean(np.abs(residuals) <= self.delta)) if self.robust == "huber" else None
 
-    def continuation(self, spread: float) -> tuple[float, ...]:
-        """Return the deltas to minimise through, from the size of the residuals down to the target.
+    def continuation(self, residuals: Array) -> tuple[float, ...]:
+        """Return the deltas to minimise through, from twice the typical residual at the start down to the target.
 
         Each stage starts where the last ended, so that the kinks of the final objective are met only near its
         optimum. Least squares needs no stages: its delta is infinite.
         """
         if self.robust == "none":
             return (math.inf,)
+        spread = 2.0 * float(np.median(np.abs(residuals)))
         stages = [self.delta if self.robust == "huber" else max(_L1_DELTA * spread, 1e-12)]
         while stages[-1] < spread:
             stages.append(stages[-1] * 4.0)
@@ -113,6 +109,11 @@ def huber(
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
 _ONE_SIGMA = (0.1587, 0.8413)
+
+
+def rms(values: Array) -> float:
+    """Return the root mean square."""
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def central_interval(draws: Array, level: float) -> tuple[float, float]:

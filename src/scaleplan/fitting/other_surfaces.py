@@ -6,7 +6,6 @@ needs only a few runs. The profile grid is the sum of the groups' grids; the ref
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,12 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.curve_fit import Formula, FormulaFit, fit_formula
 from scaleplan.fitting.diagnosis import aicc
-from scaleplan.fitting.newton import minimise
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
 from scaleplan.laws.kaplan import KaplanSurface
 from scaleplan.planning.constraints.repetition import worth
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.additive import Additive
 
-__all__ = ["GroupedFit", "fit_grouped", "fit_kaplan", "fit_repetition"]
+__all__ = ["fit_grouped", "fit_kaplan", "fit_repetition"]
 
 _NODES = 28
 _REPETITION_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 300.0)
@@ -37,12 +37,11 @@ _KAPLAN_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
 _KAPLAN_BOUNDS = (1e-3, 4.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GroupedFit:
+class GroupedFit(Record, eq=False):
     """One law for each group, all with the same exponents.
 
-    ``aicc_excess`` is the AICc of the shared fit less that of separate fits: negative means that sharing is
-    supported; None where a group has too few runs for a fit of its own.
+    ``aicc_excess`` is the AICc of the shared fit less that of separate fits: negative supports sharing, and None is
+    for a group with too few runs for a fit of its own.
     """
 
     laws: Mapping[str, Additive]
@@ -52,8 +51,7 @@ class GroupedFit:
     aicc_excess: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Coupled:
+class _Coupled(Record, eq=False):
     """The sum of the groups' objectives in (alpha, beta, then a, b, E of each group)."""
 
     surface: Surface
@@ -86,11 +84,7 @@ class _Coupled:
 def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective | None = None) -> GroupedFit:
     """Fit L = E_g + A_g/N^alpha + B_g/D^beta with the exponents shared over the groups.
 
-    Raises
-    ------
-    UsageError
-        When there is not a label for each run, fewer than two groups, or fewer than three runs in one.
-
+    Raises UsageError unless there is a label for each run, and two groups or more of three runs or more.
     """
     objective = objective or Objective()
     if len(groups) != len(points):
@@ -111,13 +105,12 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
     start = nodes[:, int(np.argmin(rss.sum(axis=0)))]
     lower, upper = (_joint(bound, len(names)) for bound in Coordinates().bounds(points.loss))
     theta = np.concatenate([start[0, [1, 3]], start[:, [0, 2, 4]].ravel()])
-    spread = 2.0 * float(np.median(np.abs(_residuals(surface, coupled.full(theta), code))))
     ends, converged = minimise(
         coupled,
         theta[None],
         lower=lower,
         upper=upper,
-        deltas=objective.continuation(spread),
+        deltas=objective.continuation(_residuals(surface, coupled.full(theta), code)),
         zero=len(points) * 1e-31,
     )
     full = coupled.full(ends[0])
@@ -147,10 +140,8 @@ def _excess(points: Points, code: Index, score: float, objective: Objective) -> 
     if np.bincount(code).min() < 5:
         return None
     separate = sum(fit_additive(points.select(code == g), objective=objective).score for g in range(groups))
-    runs = len(points)
-    own = aicc(separate, runs=runs, coefficients=5 * groups, objective=objective)
-    shared = aicc(score, runs=runs, coefficients=2 + 3 * groups, objective=objective)
-    return shared - own
+    own = aicc(separate, runs=len(points), coefficients=5 * groups, objective=objective)
+    return aicc(score, runs=len(points), coefficients=2 + 3 * groups, objective=objective) - own
 
 
 def fit_repetition(
@@ -162,29 +153,11 @@ def fit_repetition(
     samples: int = 0,
     seed: int = 0,
 ) -> FormulaFit[None]:
-    """Fit R_D* of repeated tokens and R_N* of surplus parameters over a base law (arXiv:2305.16264).
+    """Fit R_D* of repeated tokens and R_N* of surplus parameters over a law for fresh data (arXiv:2305.16264).
 
-    The coefficients are ``tokens_decay`` and ``params_decay``. Their intervals are wide, often open to infinity:
-    report them and not the digits of the estimate.
-
-    Parameters
-    ----------
-    points
-        Runs with repeated data; ``tokens`` counts repeats.
-    unique_tokens
-        Distinct tokens of each run.
-    base
-        The law for fresh data.
-    objective
-        Huber 1e-3 on log loss unless given.
-    samples, seed
-        Resamples of the runs, and the seed.
-
-    Raises
-    ------
-    UsageError
-        When the columns differ in length or the unique tokens are not positive numbers.
-
+    ``tokens`` of the points count repeats, ``unique_tokens`` do not. The intervals of the coefficients
+    ``tokens_decay`` and ``params_decay`` are wide, often open to infinity: report them and not the digits of the
+    estimate. Raises UsageError when the columns differ in length or the unique tokens are not positive numbers.
     """
     unique = np.asarray(unique_tokens, dtype=np.float64)
     if unique.shape != points.tokens.shape or not np.all(np.isfinite(unique) & (unique > 0)):
@@ -199,14 +172,8 @@ def fit_repetition(
         params = usable * worth(surplus, np.exp(theta[:, 1:]))
         return base.loss(params, tokens)
 
-    low, high = np.log(_REPETITION_BOUNDS)
-    formula = Formula(
-        predict=predict,
-        observed=points.loss,
-        lower=np.array([low, low]),
-        upper=np.array([high, high]),
-        weight=points.weight,
-    )
+    lower, upper = np.log(_REPETITION_BOUNDS)[:, None].repeat(2, axis=1)
+    formula = Formula(predict=predict, observed=points.loss, lower=lower, upper=upper, weight=points.weight)
     return fit_formula(
         formula,
         np.log(np.array(list(product(_REPETITION_STARTS, repeat=2)))),
@@ -224,13 +191,7 @@ def fit_kaplan(points: Points, *, objective: Objective | None = None) -> Formula
     """Fit L(N, D) = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D, which has no floor.
 
     The coordinates are the logarithms of both terms at the centre of the data and the exponents, because N_c and
-    D_c lie far outside it.
-
-    Raises
-    ------
-    UsageError
-        For fewer than four runs.
-
+    D_c lie far outside it. Raises UsageError for fewer than four runs.
     """
     (x, y), level = points.centre, float(np.log(np.mean(points.loss)))
 

@@ -12,20 +12,19 @@ parameter, where a law is trusted least, so the pool is bounded.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 import numpy as np
 
 from scaleplan.cost import Cost
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
-from scaleplan.fitting.fit_request import FitRequest, ObjectiveKeywords, ReadingKeywords, reading_arguments
+from scaleplan.fitting.fit_request import FitRequest, RunsKeywords, reading_arguments
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import DEFAULT_PRESET, Library
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
@@ -42,9 +41,25 @@ __all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Tar
 _PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15)
 """Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6)."""
 
+_COST_POWER = 0.4
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardErrors:
+_LOSS_WEIGHT = 100.0  # errors of ln L are about a tenth of those of ln N*: both count alike
+
+_STEP = math.sqrt(2.0)  # between neighbouring sizes and ratios: a finer grid adds no information
+
+_MOST_RUNS, _MOST_SEEDS = 1000, 10
+
+_NOISE = 0.005  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
+
+# sizes and ratios beyond these are the most informative by the law alone, and are where it is trusted least
+_BOUNDS = {"params": (2e7, math.inf), "tokens": (1.0, math.inf), "tokens_per_param": (2.0, 500.0)}
+
+_KINDS = {"params": "params", "tokens": "tokens", "tokens_per_param": "number"}
+
+_SCHEDULES = ("cosine", "wsd")
+
+
+class StandardErrors(Record):
     """Standard errors of ln N* and ln L at the target, and of a in N* ∝ C^a."""
 
     log_params: float
@@ -52,9 +67,8 @@ class StandardErrors:
     exponent: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Target:
-    """The gradients of ln N* and ln L at the optimum of a budget, and of a: what the runs are bought for."""
+class Target(Record, eq=False):
+    """The gradients of ln N* and ln L at the optimum of a budget, and of a: the quantities to determine."""
 
     log_params: Array
     log_loss: Array
@@ -76,16 +90,15 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PilotInformation:
-    """What is known of a law: the covariance (5, 5) of its coordinates, given runs of relative ``noise``."""
+class PilotInformation(Record, eq=False):
+    """The covariance (5, 5) of the coordinates of a law, given runs of relative ``noise``."""
 
     covariance: Array
     noise: float
 
     @classmethod
     def prior(cls, noise: float) -> Self:
-        """Return what is known before any run."""
+        """Return the information before any run."""
         return cls(covariance=np.diag(np.square(_PRIOR)), noise=noise)
 
     def with_runs(self, rows: Array) -> PilotInformation:
@@ -104,13 +117,9 @@ class PilotInformation:
 
     def precision(self, target: Target) -> StandardErrors:
         """Return the standard errors of the target's quantities."""
-
-        def error(gradient: Array) -> float:
-            return math.sqrt(max(float(gradient @ self.covariance @ gradient), 0.0))
-
-        return StandardErrors(
-            log_params=error(target.log_params), log_loss=error(target.log_loss), exponent=error(target.exponent)
-        )
+        gradients = {name: getattr(target, name) for name in ("log_params", "log_loss", "exponent")}
+        variances = {name: float(gradient @ self.covariance @ gradient) for name, gradient in gradients.items()}
+        return StandardErrors(**{name: math.sqrt(max(variance, 0.0)) for name, variance in variances.items()})
 
 
 def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
@@ -121,17 +130,7 @@ def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
     return rows
 
 
-_COST_POWER = 0.4
-
-_LOSS_WEIGHT = 100.0  # errors of ln L are about a tenth of those of ln N*: both count alike
-
-_STEP = math.sqrt(2.0)  # between neighbouring sizes and ratios: finer runs tell nothing new
-
-_MOST_RUNS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PilotRun:
+class PilotRun(Record):
     """A run to train, ``seeds`` times; ``flops`` is the compute of one, without reuse of a trunk."""
 
     params: float
@@ -140,8 +139,7 @@ class PilotRun:
     seeds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
+class Rival(Record):
     """Another design of the same total compute, for comparison."""
 
     name: str
@@ -151,9 +149,8 @@ class Rival:
     precision: StandardErrors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """What several token counts of one size cost together.
+class Schedule(Record):
+    """The cost of several token counts of one size together.
 
     With ``cooldown`` None every run is trained from scratch. With a constant rate and a cooldown of the last share
     c of each branch (WSD), one trunk serves all: (1 - c)*D_max + c*sum(D_i) tokens instead of sum(D_i).
@@ -170,8 +167,7 @@ class Schedule:
         return added
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pool:
+class _Pool(Record, eq=False):
     """The runs that may be bought: a grid of sizes and tokens per parameter; ``size`` numbers the sizes."""
 
     params: Array
@@ -184,11 +180,7 @@ class _Pool:
     ) -> _Pool:
         """Return the grid inside the bounds, each run of at most ``params * tokens = product``.
 
-        Raises
-        ------
-        UnreachableError
-            When no run is inside the bounds.
-
+        Raises UnreachableError when no run is inside the bounds.
         """
         sizes = _grid(params[0], min(params[1], math.sqrt(product / ratio[0])))
         ratios = _grid(*ratio)
@@ -213,7 +205,7 @@ def _choose_runs(
     seeds: int,
     schedule: Schedule,
 ) -> tuple[tuple[PilotRun, ...], PilotInformation, float]:
-    """Return the runs to buy, what will be known with them, and what they cost in FLOP.
+    """Return the runs to buy, the information with them, and their cost in FLOP.
 
     ``known`` is the information before, ``flops`` the budget for all runs, ``per_product`` the FLOP for each params *
     tokens (6 by the usual convention). A run repeated, at most ``seeds`` times, needs a trunk of its own.
@@ -295,37 +287,13 @@ def _grid(low: float, high: float) -> Array:
     return np.asarray(low * _STEP ** np.arange(count), dtype=np.float64)
 
 
-_NOISE = 0.005  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
+class PilotDesign(Record, Result):
+    """The runs to buy for a target, and other designs of the same compute.
 
-# sizes and ratios beyond these tell most by the law alone, and are where it is trusted least
-_BOUNDS = {"params": (2e7, math.inf), "tokens": (1.0, math.inf), "tokens_per_param": (2.0, 500.0)}
-
-_KINDS = {"params": "params", "tokens": "tokens", "tokens_per_param": "number"}
-
-_SCHEDULES = ("cosine", "wsd")
-
-_MOST_SEEDS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PilotDesign(Result):
-    """The runs to buy for a target.
-
-    Attributes
-    ----------
-    law
-        Where the guess of the law comes from: a preset's id, or the file of runs it was fitted to.
-    flops, target
-        The budget for the pilot runs together, and that of the run they are for, in FLOP.
-    noise
-        Relative standard deviation of a run's loss.
-    runs, spent
-        The runs, and their compute, with reuse of trunks where the schedule allows it.
-    before, after
-        Standard errors without the runs (None without runs that are already there), and with them.
-    rivals
-        Usual designs of the same compute.
-
+    ``law`` is where the guess of the law comes from: a preset's id, or the file of runs it was fitted to. ``flops``
+    is the budget of all pilot runs, ``target`` that of the run they are for, ``spent`` what they cost with reuse of
+    trunks, all in FLOP; ``noise`` is the relative standard deviation of a run's loss. ``before`` and ``after`` are
+    standard errors without and with the runs, the first None unless there were runs already.
     """
 
     schema: ClassVar[str] = "scaleplan/design/1"
@@ -344,10 +312,6 @@ class PilotDesign(Result):
     rivals: tuple[Rival, ...]
 
 
-class _Keywords(ReadingKeywords, ObjectiveKeywords, total=False):
-    pass
-
-
 def design(
     runs: str | Path | None = None,
     *,
@@ -359,7 +323,7 @@ def design(
     schedule: str = "cosine",
     cooldown: Amount = 0.2,
     limit: Sequence[str] | None = None,
-    **keywords: Unpack[_Keywords],
+    **keywords: Unpack[RunsKeywords],
 ) -> PilotDesign:
     """Choose the pilot runs that determine the optimum of a target budget best.
 
@@ -425,7 +389,7 @@ def design(
 def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
 ) -> tuple[Additive, str, Cost, PilotInformation, Array]:
-    """Return the law to plan with, its name, its cost, what is known before, and the rows of runs that are there."""
+    """Return the law to plan with, its name, its cost, the prior information, and the Jacobian of existing runs."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
         used = [name for name, value in keywords.items() if value and name in ("map", "where", "min_flops", "keep")]
@@ -442,23 +406,17 @@ def _guess(
         return found.law, found.id, found.cost, known, np.empty((0, 5))
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
-    return _from_runs(runs, given, keywords)
-
-
-def _from_runs(
-    source: str | Path, noise: float | None, keywords: Mapping[str, object]
-) -> tuple[Additive, str, Cost, PilotInformation, Array]:
     request = FitRequest.parse(keywords)
-    runs = read_runs(source, **reading_arguments(keywords))
-    points = runs.points()
-    solution = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
-    cost = Cost.from_convention(runs.flops_convention)
+    read = read_runs(runs, **reading_arguments(keywords))
+    points = read.points()
+    law = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor).law
+    cost = Cost.from_convention(read.flops_convention)
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
-        raise UsageError(f"a design needs C = kND, not {quote(runs.flops_convention)}")
-    spread = typical_deviation(np.log(solution.law.loss(points.params, points.tokens) / points.loss))
-    known = PilotInformation.prior(noise or max(spread, 1e-4))
-    return solution.law, runs.name, cost, known, jacobian(solution.law, points.params, points.tokens)
+        raise UsageError(f"a design needs C = kND, not {quote(read.flops_convention)}")
+    spread = typical_deviation(np.log(law.loss(points.params, points.tokens) / points.loss))
+    known = PilotInformation.prior(given or max(spread, 1e-4))
+    return law, read.name, cost, known, jacobian(law, points.params, points.tokens)
 
 
 def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:

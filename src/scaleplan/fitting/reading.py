@@ -1,4 +1,4 @@
-"""From a file of training runs to checked arrays in raw units.
+"""Read a file of training runs into checked arrays in raw units.
 
 :func:`read_runs` recognises columns, reads numbers as they are written, converts the loss, derives the size that is
 missing, and accounts for every row: it is in the arrays, or in ``dropped`` with a reason.
@@ -59,43 +59,17 @@ def read_runs(
 ) -> Runs:
     """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
 
-    Parameters
-    ----------
-    source
-        Path of the file; its format is recognised from the content.
-    mapping
-        Column of a role, for example ``{"loss": "eval/openlm/loss"}``; :mod:`scaleplan.fitting.columns` has the
-        grammar, :data:`scaleplan.fitting.columns.ROLES` the roles. Roles that are not mapped are recognised by name.
-    where
-        Conditions that a row must meet, such as ``"lr <= 1e-3"`` (:class:`scaleplan.fitting.cleaning.Condition`).
-    group
-        Column whose values separate runs with laws of their own.
-    extra
-        Further columns to read as numbers.
-    loss_unit
-        ``nats`` or ``bits`` per token, ``ppl`` (perplexity) or ``bpb`` (bits per byte) as written in the file.
-    tokens_per_byte
-        Converts bits per byte: nats/token = bits/byte * ln 2 / (tokens/byte).
-    log10
-        Columns, or roles, that hold logarithms to base 10.
-    flops_convention
-        How compute is counted where a size is derived, such as ``6ND`` (:meth:`scaleplan.cost.Cost.from_convention`).
-    best
-        Keep the lowest loss of each sweep: of runs of one group with the same sizes within 1.5 %.
-    min_flops
-        Leave out runs below this compute.
-    keep
-        Reasons that flag instead of drop: ``crashed``, ``duplicate``, ``diverged``.
-    needed
-        What every run must have, of params, tokens, flops and loss.
+    ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
+    :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
+    ``where``, such as ``"lr <= 1e-3"``. ``group`` is the column whose values separate runs with laws of their own,
+    ``extra`` are further columns to read as numbers, ``log10`` columns or roles that hold logarithms. Bits per byte
+    are converted by nats/token = bits/byte * ln 2 / (tokens/byte). ``flops_convention`` is how compute is counted
+    where a size is derived (:meth:`scaleplan.cost.Cost.from_convention`). ``best`` keeps the lowest loss of each
+    sweep: of runs of one group with the same sizes within 1.5 %. Runs below ``min_flops`` are left out; reasons in
+    ``keep`` flag instead of drop. ``needed`` is what every run must have, of params, tokens, flops and loss.
 
-    Raises
-    ------
-    UsageError
-        When an option is wrong or contradicts another.
-    FileError
-        When the file cannot be read, a column is missing or ambiguous, or no row is usable.
-
+    Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
+    column is missing or ambiguous, or no row is usable.
     """
     cost = Cost.from_convention(flops_convention)
     if cost is None:
@@ -171,10 +145,8 @@ def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _check_choices(loss_unit: str, tokens_per_byte: float | None, keep: Collection[str]) -> None:
     if loss_unit not in LOSS_UNITS:
         raise UnknownNameError("loss unit", loss_unit, LOSS_UNITS)
-    if tokens_per_byte is not None:
-        parse_positive(tokens_per_byte)
-        if loss_unit != "bpb":
-            raise UsageError(f"tokens per byte convert bits per byte, and the loss unit is '{loss_unit}'")
+    if tokens_per_byte is not None and loss_unit != "bpb":
+        raise UsageError(f"tokens per byte convert bits per byte, and the loss unit is '{loss_unit}'")
     for reason in keep:
         if reason not in _KEEPABLE:
             raise UnknownNameError("reason to keep", reason, sorted(_KEEPABLE))

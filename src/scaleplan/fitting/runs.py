@@ -1,16 +1,17 @@
-"""The training runs that a law is fitted to: arrays in raw units with the account of their file, and as points."""
+"""The training runs that a law is fitted to: arrays in raw units with the account of their file, or bare points."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from scaleplan.errors import UsageError
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +41,7 @@ REASONS: dict[str, str] = {
 """Why a row is dropped or flagged, and what that means."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Record):
     """One row that was dropped or deserves a look: its number in the file, a key of ``REASONS``, the particulars."""
 
     row: int
@@ -49,35 +49,13 @@ class Finding:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Runs:
-    """Training runs, one entry of each array per run, in file order.
+class Runs(Record, eq=False):
+    """Training runs of the file ``name``, one entry of each array per run, in file order.
 
-    Attributes
-    ----------
-    name, sha256
-        The file's name and the SHA-256 of its bytes.
-    params, tokens, flops
-        Sizes in raw units; NaN throughout for a size that was not needed and is not in the file.
-    loss
-        Final loss in ``loss_unit``.
-    rows
-        Row numbers in the file, as an editor shows them (the header of a CSV file is row 1).
-    loss_unit
-        ``nats/token``, or ``bits/byte`` when the tokens per byte were not given.
-    weight, unique_tokens
-        Optional columns; ``unique_tokens`` may hold NaN.
-    extra
-        Further columns, by name.
-    group, labels
-        Group of each run when grouped; its name when the file has one.
-    columns
-        The column, or the mapping, that each role was read from.
-    dropped, flagged
-        Rows that are not here, and rows that are and deserve a look, with reasons.
-    notes
-        What was recognised, derived and converted, one sentence each.
-
+    Sizes are in raw units, NaN throughout for a size that was not needed and is not in the file; ``unique_tokens``
+    may hold NaN. ``rows`` are numbers in the file as an editor shows them (the header of a CSV file is row 1),
+    ``loss_unit`` is ``nats/token``, or ``bits/byte`` when the tokens per byte were not given. ``columns`` names the
+    column, or the mapping, that each role was read from; ``notes`` lists what was recognised, derived and converted.
     """
 
     name: str
@@ -104,23 +82,13 @@ class Runs:
 
     def select(self, where: Mask | Index) -> Runs:
         """Return the runs at the positions of a mask or an index; the account of the file stays as it is."""
-        at = np.arange(len(self))[where]
-
-        def texts(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-            return None if values is None else tuple(values[i] for i in at.tolist())
-
+        positions = np.arange(len(self))[where].tolist()
         return replace(
             self,
-            params=self.params[at],
-            tokens=self.tokens[at],
-            flops=self.flops[at],
-            loss=self.loss[at],
-            rows=self.rows[at],
-            weight=None if self.weight is None else self.weight[at],
-            unique_tokens=None if self.unique_tokens is None else self.unique_tokens[at],
-            extra={name: values[at] for name, values in self.extra.items()},
-            group=texts(self.group),
-            labels=texts(self.labels),
+            **_selected(self, (*_ARRAYS, "unique_tokens"), where),
+            extra={name: values[where] for name, values in self.extra.items()},
+            group=self.group and tuple(self.group[i] for i in positions),
+            labels=self.labels and tuple(self.labels[i] for i in positions),
         )
 
     def points(self) -> Points:
@@ -128,7 +96,7 @@ class Runs:
         return Points.of(self.params, self.tokens, self.loss, flops=self.flops, weight=self.weight, rows=self.rows)
 
     def spans(self) -> dict[str, tuple[float, float]]:
-        """Return the least and the largest params, tokens, flops and tokens_per_param, of those that are known."""
+        """Return the smallest and the largest params, tokens, flops and tokens_per_param, of those that are known."""
         with np.errstate(all="ignore"):
             ratio = self.tokens / self.params
         sizes = {"params": self.params, "tokens": self.tokens, "flops": self.flops, "tokens_per_param": ratio}
@@ -143,23 +111,12 @@ class Runs:
         return dict(Counter(finding.reason for finding in self.dropped))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
-    """Runs that a law is fitted to, one entry each.
+class Points(Record, eq=False):
+    """Runs that a law is fitted to, one entry each; sizes in any consistent unit.
 
-    Attributes
-    ----------
-    params, tokens
-        Parameters and training tokens, in any consistent unit.
-    loss
-        Final losses, positive.
-    flops
-        Training compute; 6*params*tokens unless given. It orders the runs and is not fitted.
-    weight
-        How much a run counts in the objective, or None for one each.
-    rows
-        The row of each run in the user's file, for messages; counted from 1 unless given.
-
+    ``flops`` is the training compute, 6*params*tokens unless given: it orders the runs and is not fitted. ``weight``
+    is how much a run counts in the objective, None for one each. ``rows`` are numbers in the user's file, for
+    messages, counted from 1 unless given.
     """
 
     params: Array
@@ -180,14 +137,7 @@ class Points:
         weight: Floats | None = None,
         rows: Sequence[int] | Index | None = None,
     ) -> Self:
-        """Check the columns and put them together.
-
-        Raises
-        ------
-        UsageError
-            When the columns differ in length, or hold a number that is not positive and finite.
-
-        """
+        """Check the columns: UsageError where they differ in length or a number is not positive and finite."""
         given = {"params": params, "tokens": tokens, "loss": loss, "flops": flops, "weight": weight}
         columns = {name: _column(values, name) for name, values in given.items() if values is not None}
         if len({len(column) for column in columns.values()}) > 1:
@@ -217,14 +167,15 @@ class Points:
 
     def select(self, chosen: Mask | Index) -> Self:
         """Return some of the runs."""
-        return type(self)(
-            params=self.params[chosen],
-            tokens=self.tokens[chosen],
-            loss=self.loss[chosen],
-            flops=self.flops[chosen],
-            weight=None if self.weight is None else self.weight[chosen],
-            rows=self.rows[chosen],
-        )
+        return replace(self, **_selected(self, _ARRAYS, chosen))
+
+
+_ARRAYS = ("params", "tokens", "flops", "loss", "weight", "rows")
+
+
+def _selected(runs: Runs | Points, names: Sequence[str], chosen: Mask | Index) -> dict[str, Any]:
+    """Return the chosen entries of the arrays that are there, by name."""
+    return {name: values[chosen] for name in names if (values := getattr(runs, name)) is not None}
 
 
 def _column(values: Floats, name: str) -> Array:

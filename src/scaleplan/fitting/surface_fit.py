@@ -14,18 +14,17 @@ non-negative solution of each three-variable problem is the best feasible one of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
-from typing import TYPE_CHECKING, Self, TypeVar
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.l1 import refine_l1
-from scaleplan.fitting.newton import minimise, weights_of
 from scaleplan.fitting.objective import Objective, huber
+from scaleplan.fitting.solvers import at_bound, minimise, refine_l1, weights_of
 from scaleplan.laws.additive import Additive
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
+
+    _Weights = Array | NDArray[uint16]
+    _Block = tuple[Array, Mask, Array]
 
 __all__ = [
     "Coordinates",
@@ -56,8 +58,7 @@ _EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searche
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coordinates:
+class Coordinates(Record):
     """Which of (a, alpha, b, beta, E) are fitted: all, with tied exponents, or with a fixed floor."""
 
     tied: bool = False
@@ -100,15 +101,12 @@ class Coordinates:
 
     def at_bound(self, full: Array, loss: Array) -> Mask:
         """Return which of full coordinates (R, 5) lie on the box."""
-        free, (lower, upper) = self.free(full), self.bounds(loss)
-        width = 1e-9 * (upper - lower)
-        hit = ((free <= lower + width) | (free >= upper - width)).astype(np.float64)
+        hit = at_bound(self.free(full), *self.bounds(loss)).astype(np.float64)
         out: Mask = (hit @ self.matrix().T) > 0
         return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Surface:
+class Surface(Record, eq=False):
     """The objective of an additive law and its derivatives, for many resamples of one data set at once.
 
     ``weight`` has a row for each resample, or is None for one row of ones.
@@ -199,12 +197,12 @@ class Surface:
         target = loss if floor is None else loss - floor
         if tied:
             alpha = beta = exponents
-            product = u * v
+            both = u * v
             pick_u = pick_v = np.arange(count)
         else:
             pick_u, pick_v = (axis.ravel() for axis in np.indices((count, count)))
             alpha, beta = exponents[pick_u], exponents[pick_v]
-            product = u[pick_u] * v[pick_v]
+            both = u[pick_u] * v[pick_v]
         weighted = weight * target
         ones = weight.sum(axis=1)[:, None]
         gram = {
@@ -212,7 +210,7 @@ class Surface:
             (0, 1): (weight @ u.T)[:, pick_u],
             (0, 2): (weight @ v.T)[:, pick_v],
             (1, 1): (weight @ (u * u).T)[:, pick_u],
-            (1, 2): weight @ product.T,
+            (1, 2): weight @ both.T,
             (2, 2): (weight @ (v * v).T)[:, pick_v],
         }
         moment = [weighted.sum(axis=1)[:, None], (weighted @ u.T)[:, pick_u], (weighted @ v.T)[:, pick_v]]
@@ -237,9 +235,8 @@ def basins(rss: Array, nodes: Array, *, count: int, tied: bool, most: int) -> Ar
         table = rss.reshape(count, count)
         padded = np.pad(table, 1, constant_values=np.inf)
         local = np.ones_like(table, dtype=bool)
-        for i in range(3):
-            for j in range(3):
-                local &= table <= padded[i : i + count, j : j + count]
+        for i, j in product(range(3), repeat=2):
+            local &= table <= padded[i : i + count, j : j + count]
         local = local.ravel()
     candidates = np.flatnonzero(local)
     order = candidates[np.argsort(rss[candidates], kind="stable")][:most]
@@ -276,8 +273,8 @@ def _solve(gram: dict[tuple[int, int], Array], moment: list[Array], chosen: tupl
         return [moment[i] / gram[i, i]]
     if len(chosen) == 2:
         i, j = chosen
-        product = gram[i, i] * gram[j, j]
-        determinant = _regular(product - gram[i, j] ** 2, product)
+        diagonal = gram[i, i] * gram[j, j]
+        determinant = _regular(diagonal - gram[i, j] ** 2, diagonal)
         return [
             (moment[i] * gram[j, j] - moment[j] * gram[i, j]) / determinant,
             (moment[j] * gram[i, i] - moment[i] * gram[i, j]) / determinant,
@@ -294,16 +291,15 @@ def _solve(gram: dict[tuple[int, int], Array], moment: list[Array], chosen: tupl
     ]
 
 
-def _regular(determinant: Array, product: Array) -> Array:
+def _regular(determinant: Array, diagonal: Array) -> Array:
     """Return the determinant where it is more than rounding of the product of the diagonal, else NaN."""
-    return np.where(determinant > _SINGULAR * product, determinant, np.nan)
+    return np.where(determinant > _SINGULAR * diagonal, determinant, np.nan)
 
 
 def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tuple[Array, Mask]:
     """Descend from each start, through all stages of delta or the last few."""
-    spread = 2.0 * float(np.median(np.abs(surface.residuals(start[:1]))))
     lower, upper = surface.coordinates.bounds(surface.loss)
-    deltas = surface.objective.continuation(spread)
+    deltas = surface.objective.continuation(surface.residuals(start[:1]))
     theta, converged = minimise(
         surface,
         surface.coordinates.free(start),
@@ -332,8 +328,7 @@ def _neighbours(surface: Surface, theta: Array) -> Array:
         for size in (1.0, 2.0)
         for sign in (-1.0, 1.0)
     ]
-    starts = np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss))
-    return coordinates.full(starts)
+    return coordinates.full(np.clip(coordinates.free(theta) + np.array(steps), *coordinates.bounds(surface.loss)))
 
 
 def _least_deviations(surface: Surface, theta: Array) -> Array:
@@ -357,25 +352,13 @@ def _least_deviations(surface: Surface, theta: Array) -> Array:
     return full(part)[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Solution:
+class Solution(Record, eq=False):
     """The optimum of one objective on one set of runs.
 
-    Attributes
-    ----------
-    theta
-        (a, alpha, b, beta, E) in centred logs: a = ln A - alpha*centre[0], b = ln B - beta*centre[1].
-    score
-        The objective as :meth:`Objective.score` reports it.
-    residuals
-        Fitted minus observed, in log loss or loss.
-    converged
-        Whether the descent ended at a stationary point.
-    bounds
-        The coefficients that ended on a bound of the search: ``"alpha"``, ``"E"``, ...
-    basins
-        How many local minima of the grid were refined.
-
+    ``theta`` is (a, alpha, b, beta, E) in centred logs: a = ln A - alpha*centre[0], b = ln B - beta*centre[1];
+    ``residuals`` are fitted minus observed, in log loss or loss. ``converged`` is whether the descent ended at a
+    stationary point, ``bounds`` names the coefficients that ended on a bound of the search, and ``basins`` counts the
+    local minima of the grid that were refined.
     """
 
     theta: Array
@@ -399,8 +382,7 @@ class Solution:
         return fit_additive(points, objective=self.objective, tied=form.tied, floor=form.floor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Refits:
+class Refits(Record, eq=False):
     """The optima of many reweighted copies of the same runs: one row each.
 
     ``draws`` (R, 5) are ln A, ln B, E, alpha and beta in raw units; ``at_bound`` (R, 5) marks A, alpha, B, beta and E
@@ -415,7 +397,7 @@ class Refits:
 
 def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
     """Return the law of centred coordinates."""
-    a, alpha, b, beta, floor = (float(value) for value in theta)
+    a, alpha, b, beta, floor = theta.tolist()
     return Additive(
         E=floor,
         A=float(np.exp(a + alpha * centre[0])),
@@ -428,26 +410,12 @@ def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
 def fit_additive(
     points: Points, *, objective: Objective | None = None, tied: bool = False, floor: float | None = None
 ) -> Solution:
-    """Fit the additive law to runs.
+    """Fit the additive law to runs, at least as many as free coefficients.
 
-    Parameters
-    ----------
-    points
-        At least as many runs as free coefficients.
-    objective
-        Huber 1e-3 on log loss unless given.
-    tied
-        Fit with alpha = beta.
-    floor
-        Keep E at this value (0 for a law without a floor); fitted when None.
+    The objective is Huber 1e-3 on log loss unless given; ``tied`` fits with alpha = beta, and ``floor`` keeps E at a
+    value (0 for a law without a floor). Raises UsageError for too few runs, or a fixed floor that is negative or
+    above the smallest loss.
 
-    Raises
-    ------
-    UsageError
-        For too few runs, or a fixed floor that is negative or above the smallest loss.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from scaleplan.fitting.runs import Points
     >>> params, tokens = (grid.ravel() for grid in np.meshgrid([1e8, 1e9, 1e10], [1e10, 1e11, 1e12]))
@@ -470,14 +438,14 @@ def fit_additive(
     best = int(np.argmin(surface.score(theta)))
     optimum = theta[best] if objective.robust != "l1" else _least_deviations(surface, theta[best])
     residuals = surface.residuals(optimum[None])[0]
-    at_bound = coordinates.at_bound(optimum[None], points.loss)[0]
+    stuck = coordinates.at_bound(optimum[None], points.loss)[0]
     return Solution(
         theta=optimum,
         centre=points.centre,
         score=float(objective.score(residuals, points.weight)),
         residuals=residuals,
         converged=bool(converged[best]),
-        bounds=tuple(name for name, hit in zip(_NAMES, at_bound, strict=True) if hit),
+        bounds=tuple(name for name, hit in zip(_NAMES, stuck, strict=True) if hit),
         basins=len(start),
         objective=objective,
         coordinates=coordinates,
@@ -486,7 +454,7 @@ def fit_additive(
 
 def refit_additive(
     points: Points,
-    weight: Array | NDArray[uint16],
+    weight: _Weights,
     *,
     base: Solution,
     jobs: int = 1,
@@ -500,7 +468,7 @@ def refit_additive(
     """
     block = max(1, min(150, _BLOCK // max(1, len(points))))
     parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
-    found: list[tuple[Array, Mask, Array]] = []
+    found: list[_Block] = []
     for result in _each(partial(_refit_block, points, base), parts, jobs=jobs):
         found.append(result)
         if progress is not None:
@@ -516,11 +484,7 @@ def refit_additive(
     )
 
 
-_Part = TypeVar("_Part")
-_Done = TypeVar("_Done")
-
-
-def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) -> Iterator[_Done]:
+def _each(task: Callable[[_Weights], _Block], parts: Iterable[_Weights], *, jobs: int) -> Iterator[_Block]:
     """Yield the task done for each part, in order, by ``jobs`` processes."""
     if jobs == 1:
         yield from map(task, parts)
@@ -536,7 +500,7 @@ def _each(task: Callable[[_Part], _Done], parts: Iterable[_Part], *, jobs: int) 
         pool.shutdown(cancel_futures=True)
 
 
-def _refit_block(points: Points, base: Solution, weight: Array | NDArray[uint16]) -> tuple[Array, Mask, Array]:
+def _refit_block(points: Points, base: Solution, weight: _Weights) -> _Block:
     """Return the parameters, whether they converged, and the scores of a block of copies."""
     coordinates = base.coordinates
     rows = np.asarray(weight, dtype=np.float64)  # a block at a time: all of them as floats are 8 times larger

@@ -6,7 +6,7 @@ an object of runs by name, and one object a line; nested keys become dotted path
 
 Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
 value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
-nobody can retype an export; what cannot be read is reported with its text and never guessed.
+an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import json
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,11 +43,10 @@ _MAX_CELLS = 10_000_000
 """The largest table, rows times columns: a few short lines can claim thousands of columns each."""
 
 _LONGEST = 60  # characters of a number with a unit; anything longer is prose
-
+_DEEPEST = 20  # levels of nesting; trackers write four or five
 _MISSING = frozenset(
     {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
 )
-
 _WRITTEN = re.compile(
     r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
     r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT])?\s*(?:params?|parameters|tokens?|toks?)?"
@@ -53,12 +54,11 @@ _WRITTEN = re.compile(
 )
 
 _SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
-
 _PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell stands for no value."""
     if isinstance(cell, str):
         return cell.strip().casefold() in _MISSING
     return cell is None or cell != cell  # noqa: PLR0124  NaN is the value that differs from itself
@@ -72,14 +72,7 @@ def to_text(cell: Cell) -> str:
 
 
 def to_number(cell: Cell) -> float:
-    """Return the number in a cell, NaN when it says that there is none.
-
-    Raises
-    ------
-    ValueError
-        When the cell holds anything else.
-
-    """
+    """Return the number in a cell, NaN for one without a value; raise ValueError for anything else."""
     if isinstance(cell, str):
         try:
             return float(cell)
@@ -96,22 +89,15 @@ def to_number(cell: Cell) -> float:
 
 
 def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
-    """Return the numbers of a column, and the text of each cell that holds none, by position.
-
-    A cell that cannot be read is NaN in the array.
-    """
+    """Return the numbers of a column, NaN where a cell cannot be read, and the text of such cells by position."""
     numbers = np.full(len(cells), np.nan)
     unreadable: dict[int, str] = {}
-    known: dict[Cell, float] = {}
+    read = cache(to_number)  # of texts alone: True equals 1, which is a number
     for position, cell in enumerate(cells):
         try:
-            number = known[cell] if isinstance(cell, str) and cell in known else to_number(cell)
+            numbers[position] = read(cell) if isinstance(cell, str) else to_number(cell)
         except ValueError:
             unreadable[position] = to_text(cell)
-            continue
-        if isinstance(cell, str):
-            known[cell] = number
-        numbers[position] = number
     return numbers, unreadable
 
 
@@ -132,8 +118,6 @@ def _written(text: str) -> float:
     digits = (match["digits"] or "0").replace(",", "")
     return float(f"{match['sign']}{digits}{match['fraction'] or ''}e{power}")  # as text: 2.81B is 2810000000 exactly
 
-
-_DEEPEST = 20  # levels of nesting; trackers write four or five
 
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
 
@@ -214,8 +198,7 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        longest = max(lengths, key=lambda name: lengths[name])
-        shortest = min(lengths, key=lambda name: lengths[name])
+        longest, shortest = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
         sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
         raise FileError(f"{source}: the columns differ in length: {sizes}")
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -256,15 +239,14 @@ def _kind(value: object) -> str:
 
 
 MAX_BYTES = 32_000_000
-"""The largest input, in bytes: 32 MB hold 300,000 runs, and what is larger is a log of training steps."""
+"""The largest input, in bytes: 32 MB hold 300,000 runs, and a larger file is a log of training steps."""
 
 _DELIMITERS = (",", "\t", ";", "|")
 
 _WHAT = "run file"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawTable:
+class RawTable(Record):
     """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``."""
 
     source: str
@@ -282,11 +264,7 @@ class RawTable:
 def read_table(source: Path | str) -> RawTable:
     """Read the table in a file, or on standard input when ``source`` is ``-``.
 
-    Raises
-    ------
-    FileError
-        When there is no such file, it is too large, no text, or no table; with the row where one is to blame.
-
+    Raises FileError for a file that is missing, too large, no text, or no table, with the row where one is to blame.
     """
     name, data = _read(source)
     text = _decode(data, name)
@@ -393,13 +371,12 @@ def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
 
 
 def _merged(names: Sequence[str], record: Sequence[str]) -> list[str]:
-    """Return ``top/bottom`` for two header rows, where an empty top cell continues the one before it."""
-    merged = []
-    top = ""
-    for position in range(max(len(names), len(record))):
-        top = (names[position].strip() if position < len(names) else "") or top
-        bottom = record[position].strip() if position < len(record) else ""
-        merged.append(f"{top}/{bottom}" if bottom else top)
+    """Return ``first/second`` for two header rows, where an empty cell of the first continues the one before it."""
+    merged: list[str] = []
+    span = ""
+    for first, second in zip_longest(names, record, fillvalue=""):
+        span = first.strip() or span
+        merged.append(f"{span}/{second.strip()}" if second.strip() else span)
     return merged
 
 

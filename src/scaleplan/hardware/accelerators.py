@@ -1,4 +1,4 @@
-"""Which accelerators exist, and how fast is each: peak rates, memory and power from ``accelerators.toml``."""
+"""The accelerators: peak rates, memory and power of each from ``accelerators.toml``."""
 
 from __future__ import annotations
 
@@ -29,36 +29,10 @@ _GIGA = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """One device: what its maker's figures and independent tables agree on.
+    """One device by its maker's figures and independent tables.
 
     Rates are dense, with fp32 accumulation: never the 2:4-sparse headline, nor the doubled rate of consumer
     cards with fp16 accumulation.
-
-    Parameters
-    ----------
-    id, name, aliases, vendor, year, form
-        What it is called and what it is; ``form`` is the package, such as ``SXM`` or ``PCIe``.
-    memory_bytes
-        Device memory, with 1 GB = 1e9 bytes.
-    bandwidth
-        Memory bandwidth in bytes per second.
-    tdp_w
-        Thermal design power of the device in watts, without its host.
-    tdp_estimated
-        Whether the vendor publishes no power figure.
-    link, link_bandwidth
-        The scale-up link, and its bytes per second in both directions together; None when it has none.
-    peaks
-        Peak rate in FLOP/s by precision (OP/s for int8).
-    sparse_headline
-        Whether the vendor's advertised figure is a sparse one, twice the dense.
-    utilisation_class
-        The row of the utilisation table, or None when there is no default for it.
-    class_by_likeness
-        Whether that row's evidence comes from similar devices and not from this one.
-    sources, as_of, note, origin
-        Where the figures come from, when they were collected, what to know, and the file that says so.
-
     """
 
     schema: ClassVar[str] = "scaleplan/gpu/1"
@@ -69,37 +43,39 @@ class Accelerator:
     vendor: str
     year: int
     form: str
+    """The package, such as ``SXM`` or ``PCIe``."""
     memory_bytes: float
     bandwidth: float
+    """Bytes per second of the memory."""
     tdp_w: float
+    """Thermal design power in watts, without the host."""
     tdp_estimated: bool
     link: str
     link_bandwidth: float | None
+    """Bytes per second of the scale-up link, in both directions together."""
     peaks: Mapping[str, float]
+    """Peak rate in FLOP/s by precision (OP/s for int8)."""
     sparse_headline: bool
+    """Whether the advertised figure is a sparse one, twice the dense."""
     utilisation_class: str | None
+    """The row of the utilisation table; None when there is no default."""
     class_by_likeness: bool
+    """Whether the evidence of that row comes from similar devices only."""
     sources: tuple[str, ...]
     as_of: str
     note: str
     origin: str
 
-    def precision(self, asked: str | None = None) -> str:
-        """Return the precision whose peak counts: bf16 unless asked otherwise, fp16 where there is no bf16.
+    def precision(self, name: str | None = None) -> str:
+        """Return the precision whose peak counts, by default bf16, or fp16 where there is no bf16.
 
-        Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there.
-
-        Raises
-        ------
-        UsageError
-            When the device does not support what was asked.
-
+        Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there. Raises
+        UsageError for a precision that the device does not support.
         """
-        if asked is None:
-            for name in ("bf16", "fp16", "fp32"):
-                if name in self.peaks:
-                    return name
-        wanted = (asked or "bf16").strip().casefold()
+        for usual in ("bf16", "fp16", "fp32") if name is None else ():
+            if usual in self.peaks:
+                return usual
+        wanted = (name or "bf16").strip().casefold()
         if wanted == "fp32" and "tf32" in self.peaks:
             return "tf32"
         if wanted not in self.peaks:
@@ -139,14 +115,7 @@ class AcceleratorList:
 
 
 class Accelerators:
-    """The accelerators by name: those that ship with the package, and the user's own, which win.
-
-    Parameters
-    ----------
-    folders
-        Where ``accelerators.toml`` is looked for, later ones win; the bundled and the user's folder by default.
-
-    """
+    """The accelerators by name: the bundled ones, and the user's own, which win."""
 
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
         self._tables: dict[str, tuple[Table, Table]] = {}
@@ -164,14 +133,7 @@ class Accelerators:
         return tuple(_accelerator(*pair) for pair in self._tables.values())
 
     def get(self, name: str) -> Accelerator:
-        """Return the accelerator of this id or alias; case, spaces, dashes and the maker's name do not matter.
-
-        Raises
-        ------
-        UnknownNameError
-            When nothing has that name.
-
-        """
+        """Return the accelerator of an id or alias, whatever its case, spaces and dashes; else UnknownNameError."""
         found = self._names.get(_squeeze(name))
         if found is None:
             raise UnknownNameError("accelerator", name, self._shown, listing="scaleplan gpus list")

@@ -39,27 +39,10 @@ _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
 
 class BudgetRequest(Record):
-    """A budget as asked for: exactly one of four forms, and the hardware it runs on.
+    """A budget in exactly one of four forms, and the hardware it runs on; None for a default.
 
-    Parameters
-    ----------
-    flops, gpu_hours, cost
-        Three of the forms: total FLOP, accelerator-hours, US dollars.
-    gpus, time
-        Together the fourth: devices, and how many seconds. With another form ``gpus`` alone adds the days it takes.
-    gpu
-        Accelerator id or alias; all but plain FLOP need it. With ``flops`` it adds hours, days, cost and energy.
-    price
-        US dollars per accelerator-hour, or the name of a listed price such as ``"spot"``; None for the default.
-    mfu, goodput
-        Utilisation while training, and share of the paid time that trains; None for the defaults of ``profile``.
-    precision
-        Precision whose peak counts; None for bf16, or fp16 where there is no bf16.
-    profile
-        ``benchmark``, ``typical`` or ``end-to-end``; None for typical.
-    power
-        Load, host overhead and PUE for the energy; None for the defaults.
-
+    The forms are total FLOP, accelerator-hours, US dollars, and ``gpus`` for some ``time`` in seconds. With another
+    form ``gpus`` alone adds the days it takes. All but plain FLOP need the accelerator ``gpu``, an id or an alias.
     """
 
     gpu: str | None = option(
@@ -76,11 +59,7 @@ class BudgetRequest(Record):
         "hardware", "fraction", metavar="F", help="Share of the paid time that trains.", setting=True
     )
     precision: str | None = option(
-        "hardware",
-        "text",
-        metavar="NAME",
-        help="Precision of the matrix products: bf16, fp16, fp8, …",
-        setting=True,
+        "hardware", "text", metavar="NAME", help="Precision of the matrix products: bf16, fp16, fp8, …", setting=True
     )
     profile: str | None = option(
         "hardware",
@@ -112,14 +91,7 @@ class BudgetRequest(Record):
     power: PowerDraw | None = None
 
     def source(self) -> str:
-        """Return which form this is: ``flops``, ``gpu_hours``, ``cluster`` or ``cost``.
-
-        Raises
-        ------
-        UsageError
-            For no budget, more than one, one that lacks its accelerator, or a figure that cannot be.
-
-        """
+        """Return the form: ``flops``, ``gpu_hours``, ``cluster`` or ``cost``; else raises UsageError."""
         self._check_figures()
         given = {
             "flops": (self.flops, "--flops"),
@@ -168,7 +140,7 @@ class BudgetRequest(Record):
 
 
 class Budget(Record):
-    """How the FLOP of a plan came about; None where it was not asked or cannot be known.
+    """The derivation of the FLOP of a plan; None where a figure does not apply or is not known.
 
     Units: hours of one accelerator, days on all ``gpus``, FLOP/s, ``currency`` per accelerator-hour, kWh from
     the grid. ``utilisation = mfu * goodput`` is what multiplies the peak.
@@ -192,9 +164,8 @@ class Budget(Record):
     utilisation_source: str | None = None
 
     def scaled(self, share: float) -> Budget:
-        """Return what a share of the compute takes: hours, days, cost and energy scale, rates stay."""
-        scaling = ("gpu_hours", "days", "cost", "energy_kwh")
-        values = {name: getattr(self, name) for name in scaling}
+        """Return the budget of a share of the compute: hours, days, cost and energy scale, rates stay."""
+        values = {name: getattr(self, name) for name in ("gpu_hours", "days", "cost", "energy_kwh")}
         return replace(self, **{name: share * value for name, value in values.items() if value is not None})
 
 
@@ -204,10 +175,7 @@ _HOURS_PER_DAY = 24.0
 
 
 class ResolvedBudget(Record):
-    """The compute a budget buys, its derivation, and what to say about it.
-
-    ``params`` is the size the default utilisation was settled with, None where the size played no part.
-    """
+    """The compute that a budget buys, its derivation, and the model size behind a default utilisation, if any."""
 
     flops: float
     budget: Budget
@@ -250,31 +218,17 @@ class Catalogue:
 def resolve_budget(
     catalogue: Catalogue, request: BudgetRequest, *, params: float | None = None, moe: bool = False
 ) -> ResolvedBudget:
-    """Return the FLOP of a budget for a model of known (or unknown) size.
+    """Return the FLOP of a budget for a model of ``params`` active parameters, None for an unknown size.
 
-    Parameters
-    ----------
-    catalogue
-        The data files.
-    request
-        The budget.
-    params
-        Active parameters of the model; decides the default utilisation, which assumes 7B (and says so) for None.
-    moe
-        Whether the model is a mixture of experts.
-
-    Raises
-    ------
-    UsageError
-        When the request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
-
+    The size decides the default utilisation, which assumes 7B with a notice for None. Raises UsageError when the
+    request is no budget, more than one, or lacks an accelerator, a price or a utilisation.
     """
     form = request.source()
     if request.gpu is None:
         assert request.flops is not None
         return ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-    site = _Site(request, form, catalogue)
-    return replace(site.fund(site.utilisation(params, moe=moe)), params=params)
+    cluster = _Cluster(request, form, catalogue)
+    return replace(cluster.resolve(cluster.utilisation(params, moe=moe)), params=params)
 
 
 def resolve_consistently(
@@ -287,49 +241,37 @@ def resolve_consistently(
 ) -> ResolvedBudget:
     """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
 
-    Parameters
-    ----------
-    catalogue
-        The data files.
-    request
-        The budget.
-    best_params
-        The (active) parameters of the best model for the compute; called a handful of times at most, and
-        not at all where the utilisation is given or no hardware is involved.
-    moe
-        Whether the model is a mixture of experts.
-    by_hardware
-        Whether the best model depends on the utilisation even for a budget in FLOP, as limits in hours make it.
-    See :func:`scaleplan.hardware.budget.consistent_mfu` for how the circle is resolved.
-
+    ``best_params`` gives the active parameters of the best model for the compute; it is called a handful of times at
+    most, and not at all where the utilisation is given or no hardware is involved. With ``by_hardware`` the best
+    model depends on the utilisation even for a budget in FLOP, as limits in hours make it. :func:`consistent_mfu`
+    resolves the circle.
     """
     form = request.source()
     if request.gpu is None or request.mfu is not None:
         return resolve_budget(catalogue, request, moe=moe)
     if request.flops is not None and not by_hardware:
-        anyhow = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-        return resolve_budget(catalogue, request, params=best_params(anyhow), moe=moe)
+        plain = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
+        return resolve_budget(catalogue, request, params=best_params(plain), moe=moe)
     from scaleplan.hardware.utilisation import Utilisation
 
-    def funded(utilisation: float) -> ResolvedBudget:
-        return site.fund(Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None))
+    def params_at(utilisation: float) -> float:
+        assumed = Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None)
+        return best_params(cluster.resolve(assumed))
 
-    site = _Site(request, form, catalogue)
-    settled = consistent_mfu(
-        lambda params: site.utilisation(params, moe=moe),
-        lambda utilisation: best_params(funded(utilisation)),
-        site.catalogue.utilisations.edges,
+    cluster = _Cluster(request, form, catalogue)
+    found = consistent_mfu(
+        lambda params: cluster.utilisation(params, moe=moe), params_at, catalogue.utilisations.edges
     )
-    funding = replace(site.fund(settled.utilisation), params=settled.params)
-    if settled.consistent:
-        return funding
-    taken = f"the lower value, {settled.utilisation.mfu:.3g}, is used"
+    resolved = replace(cluster.resolve(found.utilisation), params=found.params)
+    if found.consistent:
+        return resolved
+    taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
     message = f"the best size lies where the default utilisation steps down; {taken}"
-    return replace(funding, notices=(*funding.notices, Notice(code="utilisation_step", message=message)))
+    return replace(resolved, notices=(*resolved.notices, Notice(code="utilisation_step", message=message)))
 
 
-class _Site:
-    """The accelerator, its peak and its price: what stays the same whatever the utilisation."""
+class _Cluster:
+    """The accelerator of a request, its peak and its price, which do not depend on the utilisation."""
 
     def __init__(self, request: BudgetRequest, form: str, catalogue: Catalogue) -> None:
         assert request.gpu is not None
@@ -342,7 +284,7 @@ class _Site:
         self.price, self.notices = _price(request, self.accelerator, catalogue)
 
     def utilisation(self, params: float | None, *, moe: bool) -> Utilisation:
-        """Return the given utilisation, or the default one for a model of ``params``."""
+        """Return the utilisation of the request, or the default one for a model of ``params``."""
         from scaleplan.hardware.utilisation import Utilisation
 
         request = self.request
@@ -385,7 +327,7 @@ class _Site:
             raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
         return flops
 
-    def fund(self, utilisation: Utilisation) -> ResolvedBudget:
+    def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
         """Return the FLOP with their whole derivation."""
         from scaleplan.hardware.energy import PowerDraw
         from scaleplan.hardware.prices import CURRENCY
@@ -410,17 +352,17 @@ class _Site:
             energy_kwh=(request.power or PowerDraw()).kwh(hours, tdp_w=self.accelerator.tdp_w),
             utilisation_source=utilisation.source,
         )
-        notices = (*self.notices, *utilisation.notices)
-        return ResolvedBudget(flops=self.flops(utilisation.value), budget=budget, notices=notices)
+        return ResolvedBudget(
+            flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)
+        )
 
 
 def _price(
     request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
 ) -> tuple[float | None, tuple[Notice, ...]]:
-    """Return the price per hour; None with the reason where nobody gave one and there is no default."""
+    """Return the price per hour; None with a notice where the request has none and there is no default."""
     if isinstance(request.price, int | float):
         return float(request.price), ()
-
     prices = catalogue.prices
     if request.price is not None:
         return prices.named(accelerator.id, request.price).usd_per_hour, ()
@@ -435,10 +377,7 @@ def _price(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsistentMfu:
-    """A utilisation and the model size it leads to.
-
-    ``consistent`` is False where no size agrees with its own utilisation and a lower one was taken.
-    """
+    """A utilisation and its model size; not ``consistent`` where no size agrees with its own utilisation."""
 
     utilisation: Utilisation
     params: float
@@ -450,24 +389,15 @@ def consistent_mfu(
 ) -> ConsistentMfu:
     """Find a utilisation that agrees with the model size that it pays for.
 
-    The utilisation is constant between ``edges``, so there are only so many candidates, and all of them are
-    tried: the answer neither depends on a starting point nor on luck.
+    ``utilisation_at`` is a step function of the size that may jump at the ``edges``, of which there is at least one;
+    ``params_at`` is the best size for a utilisation (``Utilisation.value``). All steps are tried, so that the answer
+    does not depend on a starting point.
 
     * A size whose utilisation leads back to it is a solution. Where there are several (the utilisation rises
       with the size) the lowest utilisation is taken, which promises least.
     * Where there is none (the utilisation falls with the size: the larger value buys a model so large that
       only the smaller applies, and the smaller value one so small that the larger would), the lower of the
       two is taken: of the candidates whose own plan would reach at least what was assumed, the highest.
-
-    Parameters
-    ----------
-    utilisation_at
-        The utilisation for a model size.
-    params_at
-        The best model size for a utilisation (``Utilisation.value``).
-    edges
-        The sizes at which the utilisation may jump, at least one.
-
     """
     rising = sorted(edges)
     sizes = [rising[0] / 2, *rising]  # each stands for the range from it upwards
@@ -489,10 +419,10 @@ _GIVEN = "given"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What the run takes, each with the range that the error of utilisation leaves, and the dates of the figures.
+    """Hours, days, cost, energy and carbon of a run, as ranges, and the dates of the figures behind them.
 
-    ``factor`` is that error: real accelerator-hours lie within a factor of it either way; None where the utilisation
-    was given. Units: hours of one accelerator, days on all, US dollars, kWh from the grid, kg CO2e.
+    Real accelerator-hours lie within ``factor`` either way; None where the utilisation was given. Units: hours of one
+    accelerator, days on all, US dollars, kWh from the grid, kg CO2e.
     """
 
     factor: float | None
@@ -509,7 +439,7 @@ class Bill:
 
 
 def bill_of(budget: Budget, grid: str | None, catalogue: Catalogue) -> Bill:
-    """Return what the run takes, with the range that the error of a default utilisation leaves."""
+    """Return the bill of a run, with the range that the error of a default utilisation leaves."""
     table = None if budget.utilisation_source in {None, _GIVEN} else catalogue.utilisations
     factor = None if table is None else table.band
     price = catalogue.prices.default(budget.gpu or "")

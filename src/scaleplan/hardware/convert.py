@@ -1,4 +1,4 @@
-"""What is an amount of compute in other words: FLOP, PF-days, accelerator-hours, days, money, energy, carbon.
+"""Convert an amount of compute: FLOP, PF-days, accelerator-hours, days, money, energy, carbon.
 
 Any of them may be given; it goes back to FLOP or accelerator-hours and from there to all the others that the
 accelerator, its utilisation, price, power and grid determine.
@@ -7,7 +7,7 @@ accelerator, its utilisation, price, power and grid determine.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
@@ -41,7 +41,7 @@ _NEEDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion(Result):
-    """One amount of compute in every unit; None where what was given does not determine it.
+    """One amount of compute in every unit; None where the request does not determine it.
 
     Units: FLOP, PF-days (8.64e19 FLOP), hours of one accelerator, days on all ``gpus``, ``currency``, kWh from the
     grid, kg CO2e by the grid's intensity of ``grid_year``.
@@ -83,29 +83,12 @@ def convert(
     grid: str | None = None,
     to: str | None = None,
 ) -> Conversion:
-    """Convert exactly one amount into every other unit.
+    """Convert exactly one of the ``amounts`` (by names of :data:`QUANTITIES`) into every other unit.
 
-    Parameters
-    ----------
-    catalogue
-        The data files.
-    amounts
-        By name one of :data:`QUANTITIES`. All but the first two need an accelerator; ``days`` also needs a number of
-        them, ``cost`` a price and ``carbon_kg`` a ``grid``.
-    hardware
-        A request without a budget.
-    params, moe
-        The model's active parameters and kind, on which the default utilisation depends.
-    grid
-        Country or cloud region whose carbon intensity counts; None for no carbon.
-    to
-        A quantity that must be part of the result.
-
-    Raises
-    ------
-    UsageError
-        For none or several amounts, and for an amount or ``to`` that what was given does not determine.
-
+    All but the first two need an accelerator in ``hardware``, a request without a budget; ``days`` also need a number
+    of them, ``cost`` a price and ``carbon_kg`` a ``grid``, a country or cloud region. The default utilisation depends
+    on the active ``params`` and on ``moe``; ``to`` is a quantity that must be part of the result. Raises UsageError
+    for none or several amounts, and for an amount or ``to`` that the request does not determine.
     """
     name, amount = _single(amounts)
     if to is not None and to not in QUANTITIES:
@@ -114,33 +97,20 @@ def convert(
         raise UsageError(f"cannot convert to {quote(to)}", hint=hint)
     where = None if grid is None else catalogue.grids.get(grid)
     request = _request(catalogue, name, amount, hardware, where)
-    funding = resolve_budget(catalogue, request, params=params, moe=moe)
-    budget = funding.budget
+    resolved = resolve_budget(catalogue, request, params=params, moe=moe)
+    budget = resolved.budget
     if where is not None and budget.energy_kwh is None:
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
+    derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
     result = Conversion(
-        flops=funding.flops,
-        pf_days=funding.flops / FLOPS_PER_PF_DAY,
-        gpu_hours=budget.gpu_hours,
-        days=budget.days,
-        cost=budget.cost,
-        energy_kwh=budget.energy_kwh,
+        **derivation,
+        flops=resolved.flops,
+        pf_days=resolved.flops / FLOPS_PER_PF_DAY,
         carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
-        currency=budget.currency,
-        gpu=budget.gpu,
-        gpus=budget.gpus,
-        peak_flops_per_s=budget.peak_flops_per_s,
-        precision=budget.precision,
-        utilisation=budget.utilisation,
-        mfu=budget.mfu,
-        goodput=budget.goodput,
-        profile=budget.profile,
-        utilisation_source=budget.utilisation_source,
-        price_per_hour=budget.price_per_hour,
         grid=None if where is None else where.code,
         grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
         grid_year=None if where is None else where.year,
-        warnings=funding.notices,
+        warnings=resolved.notices,
     )
     if to is not None and getattr(result, to) is None:
         raise UsageError(f"{name} alone does not determine {to}", hint=f"add {_NEEDS[to]}")

@@ -1,4 +1,4 @@
-"""How much electricity does a run take, and how much carbon does that emit where it runs.
+"""The electricity that a run takes, and the carbon that this emits where it runs.
 
 ``E_kWh = accelerator-hours * TDP_kW * load * host * PUE`` and ``CO2_kg = E_kWh * intensity_g / 1000``. Emissions
 are location-based: the grid's own intensity of a named year, and offsets are never subtracted.
@@ -33,22 +33,14 @@ the 2024 world-wide survey."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerDraw:
-    """How the design power of the accelerators becomes the power drawn from the grid.
-
-    Parameters
-    ----------
-    load
-        Mean share of the design power, above 0; measured whole-system power may exceed 1.
-    host
-        The rest of the server, as a factor of at least 1.
-    pue
-        Power usage effectiveness of the building, as a factor of at least 1.
-
-    """
+    """The factors from the design power of the accelerators to the power drawn from the grid."""
 
     load: float = LOAD["tuned"]
+    """Mean share of the design power, above 0; measured whole-system power may exceed 1."""
     host: float = HOST["server"]
+    """The rest of the server, as a factor of at least 1."""
     pue: float = PUE["hyperscale"]
+    """Power usage effectiveness of the building, as a factor of at least 1."""
 
     def __post_init__(self) -> None:
         if not 0 < self.load <= 2:
@@ -62,11 +54,7 @@ class PowerDraw:
         return tdp_w / 1000 * self.load * self.host * self.pue
 
     def kwh(self, gpu_hours: float, *, tdp_w: float) -> float:
-        """Return the kilowatt-hours of so many accelerator-hours.
-
-        >>> round(Power(load=1, host=1, pue=1).kwh(1_720_320, tdp_w=400))  # Llama 2 70B, 688 MWh
-        688128
-        """
+        """Return the kilowatt-hours of so many accelerator-hours."""
         return gpu_hours * self.kw(tdp_w)
 
     def gpu_hours(self, kwh: float, *, tdp_w: float) -> float:
@@ -91,14 +79,7 @@ class PowerGrid:
 
 
 class PowerGrids:
-    """The grids by code or name, from ``grid_carbon.toml``: bundled ones, and the user's own, which win.
-
-    Parameters
-    ----------
-    folders
-        Where the file is looked for; the bundled and the user's folder by default.
-
-    """
+    """The grids by code or name, from ``grid_carbon.toml``: the bundled ones, and the user's own, which win."""
 
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
         self._grids: dict[str, PowerGrid] = {}
@@ -121,14 +102,7 @@ class PowerGrids:
         return tuple(self._grids.values())
 
     def get(self, name: str) -> PowerGrid:
-        """Return the grid of a code (``FRA``, ``gcp:us-central1``, ``us-central1``) or a name (``France``).
-
-        Raises
-        ------
-        UnknownNameError
-            When nothing has that name.
-
-        """
+        """Return the grid of a code (``FRA``, ``gcp:us-central1``, ``us-central1``) or a name (``France``)."""
         wanted = name.strip().casefold()
         for grid in self._grids.values():
             if wanted in {grid.code.casefold(), grid.name.casefold(), grid.code.rpartition(":")[2].casefold()}:

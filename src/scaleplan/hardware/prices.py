@@ -1,4 +1,4 @@
-"""What does an accelerator cost for an hour: dated prices from ``prices.toml``, or the user's own figure."""
+"""The price of an accelerator-hour: dated prices from ``prices.toml``, or the user's own figure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one accelerator costs for one hour, in US dollars, and who asked it when.
+    """The price of one accelerator for one hour in US dollars, with its provider and date.
 
     ``commitment`` is ``on-demand``, ``reserved-1y``, ``reserved-3y`` or ``spot``; ``provider_class`` is
     ``hyperscaler``, ``specialist``, ``peer-to-peer``, ``market`` or ``paper``; a default price has
@@ -41,14 +41,7 @@ class Price:
 
 
 class Prices:
-    """The prices by accelerator: those that ship with the package, and the user's own, which come first.
-
-    Parameters
-    ----------
-    folders
-        Where ``prices.toml`` is looked for; the bundled and the user's folder by default.
-
-    """
+    """The prices by accelerator: the bundled ones, and the user's own, which come first."""
 
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
         self._defaults: dict[str, Price] = {}
@@ -76,18 +69,11 @@ class Prices:
         return tuple(self._defaults.values())
 
     def named(self, accelerator: str, name: str) -> Price:
-        """Return the price of an accelerator id that ``name`` describes.
+        """Return the newest price of an accelerator id that ``name`` describes, of one date the cheapest.
 
-        ``name`` is ``default``, a commitment, a class of providers, or both (``"spot"``,
-        ``"reserved-1y hyperscaler"``). Of several matching prices the newest counts, and of one date the cheapest.
-
-        Raises
-        ------
-        UnknownNameError
-            When a word is neither a commitment nor a class of providers.
-        UsageError
-            When this accelerator has no such price.
-
+        ``name`` is ``default``, a commitment, a class of providers, or both (``"spot"``, ``"reserved-1y
+        hyperscaler"``). Raises UnknownNameError for any other word, and UsageError for an accelerator without such a
+        price.
         """
         words = name.casefold().replace(",", " ").split()
         known = sorted({word for p in self._listed for word in (p.commitment, p.provider_class)})
@@ -105,7 +91,7 @@ class Prices:
         return min((p for p in found if p.date == newest), key=lambda p: p.usd_per_hour)
 
     def hint(self, accelerator: str) -> str:
-        """Say what to do about a missing price: the names this accelerator has, or a figure."""
+        """Return the hint for a missing price: give a figure, or a name that this accelerator has a price by."""
         names = sorted({p.commitment for p in self.listed(accelerator)})
         known = f"; known for {accelerator}: {', '.join(names)}" if names else ""
         return f"give --price in USD per accelerator-hour{known}"

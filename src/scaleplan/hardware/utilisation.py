@@ -1,4 +1,4 @@
-"""What share of the peak does a run reach: defaults by device, precision, model size and scale, and profiles.
+"""The share of the peak that a run reaches: defaults by device, precision, model size and scale, and profiles.
 
 The defaults are a table (``utilisation.toml``), so they are stepwise: they jump at certain model sizes.
 """
@@ -24,28 +24,15 @@ __all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable"]
 
 DEFAULT_PROFILE = "typical"
 
-_ASSUMED_PARAMS = 7e9  # in the column with the most evidence, and the size people mean by "a model"
+_ASSUMED_PARAMS = 7e9  # in the column with the most evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utilisation:
-    """A utilisation, and how it came about.
+    """A utilisation: ``mfu`` is model FLOP/s over the dense peak, ``goodput`` the share of the paid time that trains.
 
-    Parameters
-    ----------
-    mfu
-        Model FLOP/s over the dense peak while training.
-    goodput
-        The share of the paid time that trains.
-    profile
-        The profile that chose them, or None for a given utilisation.
-    source
-        How the value came about, in words.
-    band
-        The factor within which real device-hours lie either way, or None for a given utilisation.
-    notices
-        What to say about the evidence.
-
+    Real device-hours lie within a factor of ``band`` either way; ``profile`` and ``band`` are None for a utilisation
+    that was given. ``notices`` warn of thin evidence.
     """
 
     mfu: float
@@ -71,14 +58,7 @@ class _Row:
 
 
 class UtilisationTable:
-    """The default utilisations; a file of the same name in the user's folder replaces the bundled one whole.
-
-    Parameters
-    ----------
-    folders
-        Where ``utilisation.toml`` is looked for; the bundled and the user's folder by default.
-
-    """
+    """The default utilisations; ``utilisation.toml`` in the user's folder replaces the bundled one whole."""
 
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
         files = read_data("utilisation.toml", folders)
@@ -118,20 +98,8 @@ class UtilisationTable:
         """The model sizes at which a default may jump, rising."""
         return tuple(sorted({*self.sizes, self._scale_size}))
 
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        """The names of the profiles."""
-        return tuple(self._profiles)
-
     def profile(self, name: str | None) -> tuple[str, float, float]:
-        """Return (name, factor on the table's value, goodput) of a profile, the default one for None.
-
-        Raises
-        ------
-        UsageError
-            For an unknown profile.
-
-        """
+        """Return (name, factor on the table's value, goodput) of a profile; raises UsageError if it is unknown."""
         wanted = DEFAULT_PROFILE if name is None else name.strip().casefold()
         if wanted not in self._profiles:
             close = did_you_mean(wanted, self._profiles)
@@ -151,15 +119,10 @@ class UtilisationTable:
     ) -> Utilisation:
         """Return the default utilisation of training ``params`` (active) on ``gpus`` devices.
 
-        The table's value for the device class, the precision and the size, times 0.65 for a mixture of
-        experts, times 0.965 (below 10B parameters, else 0.985) per doubling of the devices above 128, times
-        the profile's factor. An unknown number of devices counts as one, without a loss of scale.
-
-        Raises
-        ------
-        UsageError
-            When the table has no row for this device and precision, or there is no such profile.
-
+        The table's value for the device class, the precision and the size, times 0.65 for a mixture of experts, times
+        0.965 (below 10B parameters, else 0.985) per doubling of the devices above 128, times the profile's factor. An
+        unknown number of devices counts as one, without a loss of scale. Raises UsageError when the table has no row
+        for this device and precision, or there is no such profile.
         """
         precision = accelerator.precision(precision)
         name, factor, goodput = self.profile(profile)
@@ -170,46 +133,34 @@ class UtilisationTable:
             row = self._rows.get((row.multi_gpu, precision), row)  # too large for one card, so it will be sharded
         beyond = column >= len(row.mfu)
         mfu = row.mfu[-1 if beyond else column]
-        words = [f"{mfu:g} for {row.title} in {precision}"]
+        factors = [f"{mfu:g} for {row.title} in {precision}"]
         if moe:
             mfu *= self._moe
-            words.append(f"{self._moe:g} for a mixture of experts")
+            factors.append(f"{self._moe:g} for a mixture of experts")
         if gpus is not None and gpus > self._scale_above:
             per_doubling = self._scale[size >= self._scale_size]
             loss = per_doubling ** math.log2(gpus / self._scale_above)
             mfu *= loss
-            words.append(f"{loss:.3g} for {gpus:,.0f} devices")
+            factors.append(f"{loss:.3g} for {gpus:,.0f} devices")
         if factor != 1:
             mfu *= factor
-            words.append(f"{factor:g} for the profile")
+            factors.append(f"{factor:g} for the profile")
         notices = []
         if gpus is None and row.multi_gpu is not None:
-            notices.append(
-                Notice(
-                    code="utilisation_gpus_assumed",
-                    message=f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus",
-                )
-            )
+            message = f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus"
+            notices.append(Notice(code="utilisation_gpus_assumed", message=message))
         if params is None:
-            notices.append(
-                Notice(
-                    code="utilisation_size_assumed",
-                    message=f"the default utilisation assumes a model of {size / 1e9:g}B; give the size, or --mfu",
-                )
-            )
+            message = f"the default utilisation assumes a model of {size / 1e9:g}B; give the size, or --mfu"
+            notices.append(Notice(code="utilisation_size_assumed", message=message))
         if row.thin or size < row.thin_below or beyond or accelerator.class_by_likeness:
-            notices.append(
-                Notice(
-                    code="utilisation_thin_evidence",
-                    message=f"little is published about utilisation on {accelerator.id} at this size; "
-                    f"measure it and give --mfu",
-                )
-            )
+            known = f"little is published about utilisation on {accelerator.id} at this size"
+            message = f"{known}; measure it and give --mfu"
+            notices.append(Notice(code="utilisation_thin_evidence", message=message))
         return Utilisation(
             mfu=mfu,
             goodput=goodput,
             profile=name,
-            source=f"default of {self.as_of}: {' x '.join(words)}",
+            source=f"default of {self.as_of}: {' x '.join(factors)}",
             band=self.band,
             notices=tuple(notices),
         )

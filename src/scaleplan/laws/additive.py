@@ -7,13 +7,24 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scaleplan.laws.base import Curve, LossSurface, Number, Relation, coefficient
+from scaleplan.laws.base import Curve, Law, LossSurface, Number, Relation, coefficient
 
 __all__ = ["Additive", "Overtraining", "ReducedSurface", "ShapedLoss", "TaskError", "ThreeExponent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Additive(LossSurface):
+class _TwoTerms(Law):
+    """The coefficients of E + A/N^alpha + B/D^beta."""
+
+    E: float = coefficient("irreducible loss", at_least=0)
+    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
+    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
+    alpha: float = coefficient("exponent of the size term", above=0)
+    beta: float = coefficient("exponent of the data term", above=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Additive(_TwoTerms, LossSurface):
     """L = E + A/N^alpha + B/D^beta (arXiv:2203.15556, equation 2), with closed forms for everything.
 
     With G = (alpha*A / (beta*B))^(1/(alpha+beta)) the optimum at N*D = x is
@@ -23,12 +34,6 @@ class Additive(LossSurface):
 
     form: ClassVar[str] = "additive"
     formula: ClassVar[str] = "L = E + A/N^alpha + B/D^beta"
-
-    E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
-    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
-    alpha: float = coefficient("exponent of the size term", above=0)
-    beta: float = coefficient("exponent of the data term", above=0)
 
     @property
     def floor(self) -> float:
@@ -153,17 +158,12 @@ class ReducedSurface(LossSurface):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThreeExponent(ReducedSurface):
+class ThreeExponent(_TwoTerms, ReducedSurface):
     """L = E + (A/N^alpha + B/D^beta)^gamma, the supervised law of Busbridge et al. 2025 (arXiv:2502.08606)."""
 
     form: ClassVar[str] = "three_exponent"
     formula: ClassVar[str] = "L = E + (A/N^alpha + B/D^beta)^gamma"
 
-    E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
-    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
-    alpha: float = coefficient("exponent of the size term", above=0)
-    beta: float = coefficient("exponent of the data term", above=0)
     gamma: float = coefficient("outer exponent", above=0)
 
     @property
@@ -266,7 +266,7 @@ class TaskError(Curve):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShapedLoss(Curve):
+class ShapedLoss(_TwoTerms, Curve):
     """L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma) with R = width/layers.
 
     Bian et al. 2025 (arXiv:2501.18107); the authors tie the exponents.
@@ -276,11 +276,6 @@ class ShapedLoss(Curve):
     formula: ClassVar[str] = "L = (E + A/N^alpha + B/D^beta)*(1 + epsilon*R^gamma)"
     inputs: ClassVar[tuple[str, ...]] = ("params", "tokens", "aspect_ratio")
 
-    E: float = coefficient("irreducible loss", at_least=0)
-    A: float = coefficient("size term at N = 1", above=0, raw=lambda law, to: law.A * to.params**law.alpha)
-    B: float = coefficient("data term at D = 1", above=0, raw=lambda law, to: law.B * to.tokens**law.beta)
-    alpha: float = coefficient("exponent of the size term", above=0)
-    beta: float = coefficient("exponent of the data term", above=0)
     epsilon: float = coefficient("what an aspect ratio of 1 adds", at_least=0)
     gamma: float = coefficient("exponent of the aspect ratio")
 

@@ -1,4 +1,4 @@
-"""What a scaling law gives: a loss, a split of compute, or any quantity as a function of named others.
+"""Scaling laws: a loss, a split of compute, or any quantity as a function of named others.
 
 A law is a frozen record of coefficients in *raw* units (parameters, tokens and FLOP, not millions or PF-days):
 

@@ -1,4 +1,4 @@
-"""Curves of what a loss leads to (accuracy, another loss, a reward) and of the data it is reached with."""
+"""Curves downstream of a loss (accuracy, another loss, a reward), and of repeated, filtered and mixed data."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import read_text
+from scaleplan.files import is_folder, read_text
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -26,24 +26,15 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     """Return the configuration and the name to show for it.
 
     ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), or a
-    mapping that was read already.
-
-    Raises
-    ------
-    FileError
-        When it cannot be read, is not a JSON object, has a key twice, or is too large or too deeply nested.
-
+    mapping that was read already. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
+    is too large or too deeply nested.
     """
     if not isinstance(source, str | Path):
         return dict(source), "config"
     if isinstance(source, str) and source.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return parse_config(source, source="config"), "config"
     path = Path(source)
-    try:
-        folder = path.is_dir()
-    except (OSError, ValueError):
-        folder = False
-    if folder:
+    if is_folder(path):
         path /= "config.json"
     return parse_config(read_text(path, what="model config", limit=MAX_CONFIG_BYTES), source=str(path)), str(path)
 
@@ -148,14 +139,9 @@ class Fields:
             )
 
     def size(self, name: str, default: int | None = None, *, at_least: int = 1) -> int:
-        """Return a whole number by the name of the quantity or of a field.
+        """Return a whole number by the name of the quantity or of a field; raises FileError for any other value.
 
-        Raises
-        ------
-        FileError
-            When it is absent without a default, not a whole number, out of bounds, or stated twice with
-            different values.
-
+        It may not be absent without a default, nor stated twice with different values.
         """
         keys = [key for key in _spellings(name) if key in self._table]
         if not keys:
@@ -192,18 +178,10 @@ class Fields:
         return self._table.error(name, expected)
 
     def windows(self, *, every: int | None = None, first_full: int = 0, default: int | None = None) -> Windows:
-        """Return which layers have local attention.
+        """Return the window, ``default`` unless stated, and the number of layers with local attention.
 
-        Parameters
-        ----------
-        every
-            Each layer whose number is a multiple of this one attends globally, unless ``layer_types`` lists
-            the kinds; None when all layers are local.
-        first_full
-            The number of leading layers with full attention (Qwen's ``max_window_layers``).
-        default
-            The window when the config does not state one.
-
+        Each layer whose number is a multiple of ``every`` attends globally, unless ``layer_types`` lists the kinds;
+        so do the ``first_full`` leading ones (Qwen's ``max_window_layers``).
         """
         layers = self.size("layers")
         kinds = self.sequence("layer_types")

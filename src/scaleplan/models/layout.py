@@ -90,11 +90,7 @@ def largest_micro_batch(a: Architecture, training: Training, parallel: Parallel,
 def fewest_devices(architecture: Architecture, *, memory_bytes: float, linked: int, sequence: int) -> int:
     """Return the fewest devices that can train a model, everything shared and recomputed: 1, 2, 4, or 8 n.
 
-    Raises
-    ------
-    UsageError
-        When the activations of one sequence do not fit any number of devices.
-
+    Raises UsageError when the activations of one sequence do not fit any number of devices.
     """
     least = count(architecture).params * states_of(DEFAULT_STATES).total / (STATES_SHARE * memory_bytes)
     training = Training(sequence=sequence, recompute="full")
@@ -177,27 +173,14 @@ def find_layout(
 ) -> Layout:
     """Return the preferred layout that fits devices of ``memory_bytes`` nominal bytes, ``linked`` ones in a server.
 
-    An optimizer step has ``batch_tokens``, but at least one sequence a replica.
-
-    Raises
-    ------
-    UnreachableError
-        When no layout fits.
-
+    An optimizer step has ``batch_tokens``, but at least one sequence a replica. Raises UnreachableError when no
+    layout fits.
     """
     step = max(1, round(batch_tokens / sequence))
     fixed = fixed or FixedLayout()
     for states in (fixed.states,) if fixed.states else _FALLBACKS:
         for sequences in (step, max(step, gpus)):  # a larger step only where the wanted one feeds too few devices
-            search = _LayoutSearch(
-                model=architecture,
-                gpus=gpus,
-                memory_bytes=memory_bytes,
-                linked=linked,
-                sequence=sequence,
-                sequences=sequences,
-                fixed=fixed,
-            )
+            search = _LayoutSearch(architecture, gpus, memory_bytes, linked, sequence, sequences, fixed)
             found = search.first(states)
             if found is not None:
                 return found
@@ -208,7 +191,7 @@ def find_layout(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _LayoutSearch:
     """A model, the devices that train it, the length and number of the sequences of a step, and what is fixed."""
 

@@ -84,14 +84,7 @@ class States:
         return self.weights + self.gradients + self.optimizer
 
     def shared(self, stage: int, devices: float) -> tuple[float, float, float]:
-        """Return the bytes of weights, gradients and optimizer states per parameter on each of some devices.
-
-        Raises
-        ------
-        UsageError
-            For a stage that is not 0, 1, 2 or 3.
-
-        """
+        """Return the bytes of weights, gradients and optimizer states a parameter on each device at a ZeRO stage."""
         if stage not in {0, 1, 2, 3}:
             raise UsageError(f"there is no ZeRO stage {stage}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
         return (
@@ -116,14 +109,7 @@ STATES = {
 
 
 def states_of(name: str) -> States:
-    """Return the bytes per parameter of a way to train.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is none of this name.
-
-    """
+    """Return the bytes per parameter of a way to train; raises UnknownNameError when there is none of this name."""
     if name not in STATES:
         raise UnknownNameError("way to keep the training states", name, STATES)
     return STATES[name]
@@ -151,12 +137,7 @@ def layer_activations(
 
     With ``sequence_parallel`` they split the norms and the residual stream too, along the sequence. Without ``flash``
     (fused attention) the scores with all tokens of the ``sequence`` are stored; with ``dropout`` its masks are.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown kind of recomputation.
-
+    Raises UnknownNameError for an unknown kind of recomputation.
     """
     if recompute not in RECOMPUTE:
         raise UnknownNameError("recomputation", recompute, RECOMPUTE)
@@ -232,7 +213,7 @@ class Parallel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What each device does in a step."""
+    """The work of each device in a step."""
 
     sequence: int
     """Tokens of a sequence."""
@@ -278,14 +259,7 @@ class Memory:
 
 
 def training_memory(architecture: Architecture, training: Training, parallel: Parallel) -> Memory:
-    """Return the memory of the fullest device in training.
-
-    Raises
-    ------
-    UsageError
-        When the parallelism does not suit the model.
-
-    """
+    """Return the memory of the fullest device in training; raises UsageError for unsuitable parallelism."""
     _check(architecture, parallel)
     stages = [_stage(architecture, training, parallel, last=False)]
     if parallel.pipeline > 1:

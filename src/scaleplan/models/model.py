@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import UsageError, quote
@@ -69,19 +69,9 @@ class Model:
         return kv_bytes_per_token(self.architecture)
 
     def params_as(self, convention: str) -> float:
-        """Return the parameters by the convention of a law.
+        """Return the parameters by the convention of a law; raises UsageError for one that is not known.
 
-        Parameters
-        ----------
-        convention
-            ``total``, ``active``, ``non_embedding``, ``total_minus_input_embedding`` or ``flops_per_token``
-            (DeepSeek's M: non-embedding FLOP per token with full attention at the model's context).
-
-        Raises
-        ------
-        UsageError
-            For any other convention.
-
+        ``flops_per_token`` is DeepSeek's M: non-embedding FLOP per token with full attention at the model's context.
         """
         c = self.counts
         known: dict[str, float] = {
@@ -134,7 +124,7 @@ class Model:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return the machine-readable form, ``scaleplan/model/1``."""
+        """Return the mapping that ``--json`` prints."""
         return self.summary().to_dict()
 
 
@@ -182,45 +172,24 @@ class ModelSizes(Count, _Family):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary(Result, ModelSizes, _Source):
-    """A model in flat form: the fields are the keys of the JSON, but for ``windowed_layers``.
-
-    ``windowed_layers`` is for the text only, and None in a record that was read back.
-    """
+    """A model in flat form: the fields are the keys of the JSON."""
 
     schema: ClassVar[str] = "scaleplan/model/1"
 
     notes: tuple[str, ...] = ()
-    windowed_layers: int | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        record = Result.to_dict(self)
-        del record["windowed_layers"]
-        return record
+    windowed_layers: int | None = field(default=None, metadata={"json": False})
+    """For the text only, so that it is None in a record that was read back."""
 
 
 def read_model(
     source: str | Path | Mapping[str, object], *, arch: str | None = None, context: int | None = None
 ) -> Model:
-    """Read a model config and derive everything that follows from it.
+    """Read a model config (a file, its folder, its text or a mapping) and derive everything that follows from it.
 
-    Parameters
-    ----------
-    source
-        A ``config.json``, a folder that holds one, its text, or the mapping itself.
-    arch
-        The family to read it as, for configs whose ``model_type`` is unknown or absent.
-    context
-        Tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT`` (or the model's own, if
-        that is shorter) when None.
-
-    Raises
-    ------
-    FileError
-        When the config cannot be read, or fields are missing, malformed or contradictory.
-    UsageError
-        For a context that is not at least 1.
-
+    ``arch`` is the family to read it as, for configs whose ``model_type`` is unknown or absent. ``context`` is the
+    tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT``, or the model's own if that is
+    shorter, when None. Raises FileError when the config cannot be read, or fields are missing, malformed or
+    contradictory, and UsageError for a context that is not at least 1.
     """
     data, name = read_config(source)
     nested = text_part(data, name)[0] is not data

@@ -1,6 +1,6 @@
-"""Answer questions about a model in the options of the command line: its counts, a shape of a size, its memory.
+"""The public functions about a model: its counts, a shape of a size, its memory.
 
-The functions are the Python API; amounts are texts or numbers.
+They are called by the command line and from Python; amounts are texts or numbers.
 """
 
 from __future__ import annotations
@@ -30,14 +30,7 @@ Amount = str | float
 
 
 def whole(amount: Amount | None, *, what: str) -> int | None:
-    """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None.
-
-    Raises
-    ------
-    UsageError
-        For a number that is not whole.
-
-    """
+    """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None; raises UsageError for others."""
     if amount is None:
         return None
     if what != "context":

@@ -9,7 +9,7 @@ a style are linear in depth and, at fixed depth, in the inner width, so the sear
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
@@ -62,24 +62,21 @@ _PROBE = 64  # inner width of the counts that fix the linear coefficients
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A concrete architecture of a wanted size."""
+    """A concrete architecture of a ``target`` size by ``convention``, and the ``model`` of its config, read back.
+
+    ``error`` is the relative deviation of the count from the target; ``deeper`` and ``wider`` are shapes of the same
+    size, and ``published`` is the published model that is nearest.
+    """
 
     style: str
     target: float
-    """Parameters wanted, by ``convention``."""
     convention: str
     error: float
-    """Relative deviation of the count from the target."""
     config: dict[str, object]
-    """The ``config.json``."""
     model: Model
-    """The model of the config, read back."""
     deeper: Shape | None = None
-    """A narrower and deeper shape of the same size, if there is one."""
     wider: Shape | None = None
-    """A wider and shallower shape of the same size, if there is one."""
     published: PublishedShape | None = None
-    """The published model that is nearest."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -101,7 +98,7 @@ class Shape:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return the machine-readable form, ``scaleplan/shape/1``."""
+        """Return the mapping that ``--json`` prints."""
         return self.summary().to_dict()
 
 
@@ -124,10 +121,7 @@ class ShapeSizes(ModelSizes, _Origin):  # the fields of the last base come first
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeSummary(Result, ShapeSizes):
-    """A shape in flat form: the fields are the keys of the JSON, but for ``windowed_layers``.
-
-    ``windowed_layers`` is for the text only, and None in a record that was read back.
-    """
+    """A shape in flat form: the fields are the keys of the JSON."""
 
     schema: ClassVar[str] = "scaleplan/shape/1"
 
@@ -137,13 +131,8 @@ class ShapeSummary(Result, ShapeSizes):
     wider: ShapeSizes | None
     nearest: PublishedShape | None
     notes: tuple[str, ...] = ()
-    windowed_layers: int | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints."""
-        record = Result.to_dict(self)
-        del record["windowed_layers"]
-        return record
+    windowed_layers: int | None = field(default=None, metadata={"json": False})
+    """For the text only, so that it is None in a record that was read back."""
 
 
 def shape(
@@ -159,37 +148,12 @@ def shape(
     experts: int | None = None,
     experts_per_token: int | None = None,
 ) -> Shape:
-    """Find a hardware-aligned architecture of ``params`` parameters.
+    """Find a hardware-aligned architecture of ``params`` parameters (1e6 to 2e12), the style's own choice for None.
 
-    Parameters
-    ----------
-    params
-        Parameters wanted, 1e6 to 2e12.
-    style
-        A family of :data:`~scaleplan.models.styles.STYLES`.
-    convention
-        Whether ``params`` counts everything (``total``) or leaves tables and head out (``non_embedding``).
-    vocab
-        Rows of the token table, padded up to a multiple of 128; the style's own when None, or less where that
-        would take more than 40 % of a small model.
-    tied
-        Whether the head is the token table; the style's default when None.
-    kv_heads
-        Key and value heads; the style's default when None.
-    tensor_parallel
-        Ranks that share each layer: heads, inner width and vocabulary are divisible by it.
-    context
-        Longest context; the style's own when None.
-    experts, experts_per_token
-        For the styles with experts; the style's own when None.
-
-    Raises
-    ------
-    UsageError
-        For a size, style or option out of its domain.
-    UnreachableError
-        When no aligned shape of this style and these options has the size.
-
+    ``params`` counts everything (``total``) or leaves tables and head out (``non_embedding``). The rows of the token
+    table are padded up to a multiple of 128; by default they take at most 40 % of a small model. Heads, inner width
+    and vocabulary are divisible by ``tensor_parallel``. Raises UsageError for a size, style or option out of its
+    domain, and UnreachableError when no aligned shape of this style and these options has the size.
     """
     notes: list[str] = []
     search = _checked(

@@ -267,14 +267,7 @@ class _Published(PublishedShape):
 
 
 def published_shapes() -> list[_Published]:
-    """Return the shapes of the data file ``shapes.toml``, the bundled and the user's own.
-
-    Raises
-    ------
-    FileError
-        When a file is invalid.
-
-    """
+    """Return the shapes of ``shapes.toml``, the bundled and the user's own; raises FileError for an invalid file."""
     shapes = []
     for table in read_data("shapes.toml"):
         for family in table.tables("families"):

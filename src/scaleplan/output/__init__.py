@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.record import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Self
 
     from scaleplan.output.ci import Judgement
 
 __all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of an answer: what, how much, its interval and its unit, all written for people.
-
-    A fact whose value is ``prose`` and not an amount is set to the left.
-    """
+    """One line of an answer, as text: its label, value, interval and unit; ``prose`` is set to the left."""
 
     label: str
     value: str
@@ -33,40 +31,53 @@ class Fact:
     unit: str = ""
     prose: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        value: float,
+        written: Callable[[float], str],
+        interval: tuple[float, float] | None = None,
+        *,
+        unit: str = "",
+    ) -> Self:
+        """Return the fact of a value, and of its interval unless that is a point."""
+        low, high = map(written, interval) if interval is not None and interval[0] < interval[1] else ("", "")
+        return cls(label, written(value), low=low, high=high, unit=unit)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
 class ReportTable:
     """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    text: frozenset[str] = frozenset()
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A result for people: a headline, facts and a table, then remarks about where it comes from.
+    """A result as text, which every format to be read renders: a title, facts and a table, then remarks.
 
-    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, for what is
-    a list by nature, and so does a ``drawing``, whose lines belong together; a report without a title has no
-    headline.
+    ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, and so does a
+    ``drawing``, whose lines belong together.
     """
 
     title: str = ""
-    lines: tuple[str, ...] = ()
-    drawing: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    lines: Sequence[str] = ()
+    drawing: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
     level: str = ""
     grid: ReportTable | None = None
-    remarks: tuple[str, ...] = ()
-    sections: tuple[Report, ...] = ()
+    remarks: Sequence[str] = ()
+    sections: Sequence[Report] = ()
 
 
 class View(NamedTuple):
     """How a result is shown, each part as ``"module:function"`` below this package.
 
-    ``report`` makes the report that people read. ``rows`` names the attribute whose items are the rows of a table;
-    the result itself is the only row by default. ``judgements`` makes what CI services show of a result that judges.
+    ``report`` makes the report, ``judgements`` what CI services show of a result that judges. ``rows`` names the
+    attribute whose items are the rows of a table; the result itself is the only row by default.
     """
 
     report: str
@@ -84,7 +95,7 @@ REPORTS: Mapping[str, View] = {
     "Evaluation": View("views.lists:evaluation_report"),
     "FitAnswer": View("views.fit:fit_report"),
     "BacktestResult": View("views.fit:backtest_report"),
-    "SavedResult": View("views.check:saved_report"),
+    "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.lists:chart_report", rows="points"),
     "ModelSummary": View("views.model:model_report"),
@@ -121,7 +132,7 @@ class Rendering:
         self.judges = view.judgements is not None
 
     def report(self) -> Report:
-        """Return the report that people read."""
+        """Return the report of the result."""
         found: Report = _load(self._view.report)(self._result)
         return found
 
@@ -156,7 +167,7 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": Format("records", "data:render_jsonl"),
     "csv": Format("records", "data:render_csv"),
     "tsv": Format("records", "data:render_tsv"),
-    "markdown": Format("report", "markdown:render_markdown"),
+    "markdown": Format("report", "text:render_markdown"),
 }
 """Every format by the name that ``--format`` takes."""
 

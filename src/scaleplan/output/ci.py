@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from scaleplan.errors import escape_control
 from scaleplan.version import __version__
@@ -25,25 +26,11 @@ __all__ = ["Judgement", "render_github", "render_junit", "render_sarif"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """One judgement.
+    """One judgement of a run, the ``suite``, by a limit, the ``name``.
 
-    Parameters
-    ----------
-    suite
-        What was judged: the name of a run.
-    name
-        By what: the text of a limit.
-    rule
-        A stable id of the kind of judgement, such as the quantity.
-    status
-        ``pass``; ``warn`` or ``fail`` where the limit is not kept; ``error`` where that could not be judged.
-    message
-        One line that says what was found.
-    details
-        Further lines: what the policy says, what to do.
-    locations
-        Where it comes from, the foremost first.
-
+    ``rule`` is a stable id of the kind of judgement, such as the quantity. ``status`` is ``pass``; ``warn`` or
+    ``fail`` where the limit is not kept; ``error`` where that could not be judged. ``message`` is the finding in one
+    line, ``details`` are further lines, and the first of the ``locations`` is the one to point at.
     """
 
     suite: str
@@ -55,22 +42,21 @@ class Judgement:
     locations: tuple[Location, ...] = ()
 
 
-_COMMANDS = {"warn": "warning", "fail": "error", "error": "error"}
+_LEVELS = {"warn": "warning", "fail": "error", "error": "error"}
 
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 
-_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def render_github(cases: Iterable[Judgement]) -> str:
     """Return one command a line for every case that did not pass."""
-    return "".join(f"{_command(case)}\n" for case in cases if case.status in _COMMANDS)
+    return "".join(f"{_command(case)}\n" for case in cases if case.status in _LEVELS)
 
 
 def _command(case: Judgement) -> str:
     properties = {}
-    if case.locations:
-        place = case.locations[0]
+    for place in case.locations[:1]:
         properties["file"] = place.file
         if place.line is not None:
             properties["line"] = str(place.line)
@@ -78,14 +64,14 @@ def _command(case: Judgement) -> str:
     written = ",".join(f"{name}={escape_control(value).translate(_PROPERTY)}" for name, value in properties.items())
     also = [f"also {place.file}:{place.line}" for place in case.locations[1:] if place.line is not None]
     text = "\n".join(map(escape_control, (case.message, *case.details, *also)))
-    return f"::{_COMMANDS[case.status]} {written}::{text.translate(_DATA)}"
+    return f"::{_LEVELS[case.status]} {written}::{text.translate(_DATA)}"
 
 
 _SPECIAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 
 
 def render_junit(cases: Sequence[Judgement]) -> str:
-    """Return an XML document; a warning is a passing case that says so in its output."""
+    """Return an XML document; a warning is a passing case with a line of output."""
     suites: dict[str, list[Judgement]] = {}
     for case in cases:
         suites.setdefault(case.suite, []).append(case)
@@ -107,10 +93,8 @@ def _counts(cases: Sequence[Judgement]) -> str:
 
 def _testcase(case: Judgement) -> Iterator[str]:
     place = ""
-    if case.locations:
-        place = f' file="{_escape(case.locations[0].file)}"'
-        if case.locations[0].line is not None:
-            place += f' line="{case.locations[0].line}"'
+    for first in case.locations[:1]:
+        place = f' file="{_escape(first.file)}"' + (f' line="{first.line}"' if first.line is not None else "")
     opening = f'    <testcase classname="{_escape(case.suite)}" name="{_escape(case.name)}"{place} time="0"'
     if case.status == "pass":
         yield f"{opening}/>"
@@ -131,8 +115,6 @@ def _escape(text: str) -> str:
     return escape_control(text).translate(_SPECIAL).replace("::", "&#58;:")
 
 
-_LEVELS = {"warn": "warning", "fail": "error", "error": "error"}
-
 _PLACEHOLDER = str.maketrans({"{": "{{", "}": "}}"})
 
 _LINK = str.maketrans({"[": "\\[", "]": "\\]"})
@@ -141,26 +123,14 @@ _LINK = str.maketrans({"[": "\\[", "]": "\\]"})
 def render_sarif(cases: Sequence[Judgement]) -> str:
     """Return a log with one run and one result for every case that did not pass."""
     rules = sorted({case.rule for case in cases})
-    log = {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "scaleplan",
-                        "version": __version__,
-                        "rules": [
-                            {"id": rule, "shortDescription": {"text": f"limit on {_message(rule)}"}} for rule in rules
-                        ],
-                    }
-                },
-                "invocations": [{"executionSuccessful": all(case.status != "error" for case in cases)}],
-                "columnKind": "unicodeCodePoints",
-                "results": [_result(case, rules) for case in cases if case.status in _LEVELS],
-            }
-        ],
+    described = [{"id": rule, "shortDescription": {"text": f"limit on {_message(rule)}"}} for rule in rules]
+    run = {
+        "tool": {"driver": {"name": "scaleplan", "version": __version__, "rules": described}},
+        "invocations": [{"executionSuccessful": all(case.status != "error" for case in cases)}],
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(case, rules) for case in cases if case.status in _LEVELS],
     }
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(log, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
@@ -183,11 +153,8 @@ def _result(case: Judgement, rules: list[str]) -> dict[str, object]:
 
 
 def _location(place: Location) -> dict[str, object]:
-    from urllib.parse import quote
-
-    physical: dict[str, object] = {
-        "artifactLocation": {"uri": quote(escape_control(place.file)), "uriBaseId": "%SRCROOT%"}
-    }
+    uri = quote(escape_control(place.file))
+    physical: dict[str, object] = {"artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"}}
     if place.line is not None:
         physical["region"] = {"startLine": place.line}
     return {"physicalLocation": physical}

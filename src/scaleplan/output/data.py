@@ -21,6 +21,7 @@ __all__ = [
     "cell",
     "encode",
     "flat",
+    "plain",
     "render_csv",
     "render_delimited",
     "render_json",
@@ -90,6 +91,11 @@ def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
+def plain(value: object) -> str:
+    """Return a scalar as text with every digit: a boolean as JSON has it, a text without quotes."""
+    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
+
+
 def cell(value: object) -> object:
     """Return a value as a cell: text that cannot act as a formula, nothing for null."""
     if isinstance(value, bool):
@@ -101,16 +107,9 @@ def cell(value: object) -> object:
 
 
 class Template:
-    """A record with slots.
+    """A record of plain mappings and lists with slots: the dotted keys that vary from record to record.
 
-    Parameters
-    ----------
-    record
-        One record, as plain mappings and lists.
-    slots
-        The dotted keys that vary from record to record, each with how its value is written: ``"number"`` for a
-        float, ``"json"`` for text that is JSON already.
-
+    Each slot has the way its value is written: ``"number"`` for a float, ``"json"`` for text that is JSON already.
     """
 
     def __init__(self, record: Mapping[str, object], slots: Mapping[str, str]) -> None:

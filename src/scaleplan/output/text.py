@@ -1,4 +1,4 @@
-"""A report for a terminal or a pipe: aligned, no boxes, the same words in both; only colour differs."""
+"""Write a report as plain text for a terminal or a pipe, aligned and without boxes, or as Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from scaleplan.output import Fact, Report, ReportTable
 
-__all__ = ["render_text", "styled_lines"]
+__all__ = ["render_markdown", "render_text", "styled_lines"]
 
 _INDENT = "  "
 
@@ -76,7 +76,7 @@ def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
                     shown_level.rjust(len(level)),
                     f"{fact.low.rjust(low_width)} – {fact.high.ljust(high_width)}",
                 ]
-                shown_level = ""  # said once, on the first line that has an interval
+                shown_level = ""  # stands once, on the first line that has an interval
             elif fact.unit:
                 parts += [" " * len(level), " " * (low_width + 3 + high_width)]
         if fact.unit:
@@ -93,12 +93,7 @@ def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
     from textwrap import wrap
 
     yield from wrap(
-        safe,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
+        safe, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -112,3 +107,58 @@ def _grid(grid: ReportTable) -> Iterator[Line]:
             for cell, width, is_text in zip(row, widths, left, strict=True)
         )
         yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"
+
+
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def render_markdown(report: Report, *, depth: int = 3) -> str:
+    """Return the report as GitHub-flavoured Markdown; no text in it can act as markup."""
+    return "\n".join(_blocks(report, depth)) + "\n"
+
+
+def _blocks(report: Report, depth: int) -> Iterator[str]:
+    if report.title:
+        yield f"{'#' * depth} {_escape(report.title)}"
+    for line in report.lines:
+        yield _escape(line)
+    if report.drawing:
+        yield ""
+        yield from ("```text", *(escape_control(line).replace("```", "'''") for line in report.drawing), "```")
+    if report.facts:
+        header, rules = ["", "value", report.level or "interval", "unit"], ["---", "---:", "---:", "---"]
+        rows = [
+            [fact.label, fact.value, f"{fact.low} – {fact.high}" if fact.low else "", fact.unit]
+            for fact in report.facts
+        ]
+        if not any(fact.low for fact in report.facts):
+            for cells in (header, rules, *rows):
+                del cells[2]
+        yield ""
+        yield from _table(header, rows, rules)
+    if report.grid is not None:
+        yield ""
+        rules = ["---" if name in report.grid.text else "---:" for name in report.grid.columns]
+        yield from _table(report.grid.columns, report.grid.rows, rules)
+    for remark in report.remarks:
+        yield ""
+        yield _escape(remark)
+    for section in report.sections:
+        yield ""
+        yield from _blocks(section, depth + 1)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], rules: Sequence[str]) -> Iterator[str]:
+    yield _row(header)
+    yield f"| {' | '.join(rules)} |"
+    for row in rows:
+        yield _row(row)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_escape(cell) for cell in cells)} |"
+
+
+def _escape(text: str) -> str:
+    # two colons at the start of a line are a command to a CI runner that logs it
+    return escape_control(text).translate(_SPECIAL).replace("::", "\\::")

@@ -1,4 +1,4 @@
-"""From one way of counting parameters to another, and which ways cannot be converted.
+"""Convert between the conventions for counting parameters, where that is possible.
 
 A model of N_E non-embedding parameters has N_T = N_E + omega*N_E^(1/3) in all, with omega = V*(R/12)^(1/3) for
 a vocabulary V and an aspect ratio R = width/layers (Pearce and Song 2024, arXiv:2406.12907). The embedding

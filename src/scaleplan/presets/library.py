@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -37,7 +38,6 @@ __all__ = [
     "DEFAULT_PRESET",
     "Library",
     "PresetPaths",
-    "ValidatedFile",
     "Validation",
     "preset_of",
     "range_of",
@@ -69,7 +69,7 @@ class Library:
     def load(self, name: str) -> Preset:
         """Return the preset of an id, an alias, or a path (with a separator or ending in ``.toml``).
 
-        An id is the name of its file, so that one file is read; only an alias makes the others be read too. Raises
+        An id is the name of its file, so that one file is read; for an alias those that its text occurs in. Raises
         UnknownNameError, or FileError for an invalid file.
         """
         if name.endswith(".toml") or "/" in name or os.sep in name:
@@ -79,14 +79,13 @@ class Library:
         for known, path in files.items():
             if known.casefold() == wanted:
                 return _filed(path)
-        found, _, _ = _by_alias(files, wanted)
-        if found is not None:
-            return found
-        _, aliases, broken = _by_alias(files, wanted, every=True)
-        unknown = UnknownNameError("preset", name, [*files, *aliases], listing="scaleplan presets list")
-        if broken is not None:
-            unknown.hint = f"{unknown.hint}; one file could not be read: {broken.message}"
-        raise unknown
+        for path in reversed(files.values()):  # the user's own first
+            with suppress(FileError):  # a broken neighbour must not hide a good preset
+                if wanted in read_text(path, what="preset").casefold():
+                    preset = _filed(path)
+                    if wanted in map(str.casefold, preset.aliases):
+                        return preset
+        raise _unknown(name, files)
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all presets, sorted."""
@@ -101,27 +100,17 @@ class Library:
         return {name[:-5]: folder / name for folder in self.folders for name in _listing(folder)}
 
 
-def _by_alias(
-    files: dict[str, Path], wanted: str, *, every: bool = False
-) -> tuple[Preset | None, list[str], FileError | None]:
-    """Return the preset with an alias, the aliases seen and the first error.
-
-    Only files in which the text of the alias occurs are parsed, unless ``every`` alias is wanted.
-    """
-    aliases: list[str] = []
-    broken: FileError | None = None
-    for path in reversed(files.values()):  # the user's own first
+def _unknown(name: str, files: Mapping[str, Path]) -> UnknownNameError:
+    """Return the error for a name that is neither an id nor an alias."""
+    names, broken = list(files), ""
+    for path in reversed(list(files.values())):
         try:
-            if not every and wanted not in read_text(path, what="preset").casefold():
-                continue
-            preset = _filed(path)
-        except FileError as error:  # a broken neighbour must not hide a good preset
-            broken = broken or error
-            continue
-        if wanted in (alias.casefold() for alias in preset.aliases):
-            return preset, aliases, broken
-        aliases += preset.aliases
-    return None, aliases, broken
+            names += _filed(path).aliases
+        except FileError as error:
+            broken = broken or f"; one file could not be read: {error.message}"
+    unknown = UnknownNameError("preset", name, names, listing="scaleplan presets list")
+    unknown.hint = f"{unknown.hint}{broken}"
+    return unknown
 
 
 def _listing(folder: Path) -> list[str]:
@@ -407,7 +396,7 @@ class PresetPaths(Result, Record):
 
 
 class ValidatedFile(Record):
-    """A file that should be a preset: its id, or why it is none."""
+    """A file that should be a preset: its id, or its problem."""
 
     file: str
     valid: bool

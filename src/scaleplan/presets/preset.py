@@ -1,4 +1,4 @@
-"""What a preset says: a law with its source, conventions, uncertainty and the range it was fitted on.
+"""A preset: a law with its source, conventions, uncertainty and the range it was fitted on.
 
 A preset is a TOML file (``presets/laws/ID.toml``), which :mod:`scaleplan.presets.library` finds and reads.
 """
@@ -51,7 +51,7 @@ class BacktestRms(Record):
 
 
 class Uncertainty(Record):
-    """How well the coefficients are known: a full covariance, or draws; never standard errors alone.
+    """The uncertainty of the coefficients: a full covariance, or draws; never standard errors alone.
 
     ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
     Exactly one of ``covariance`` and ``draws`` is filled. ``centre`` is the middle of the distribution, where the
@@ -68,7 +68,7 @@ class Uncertainty(Record):
 
 
 class Conventions(Record):
-    """How the source counts parameters and compute, and on what text it measures the loss."""
+    """The source's counts of parameters and compute, and the text that its loss is measured on."""
 
     params: str
     flops: str
@@ -87,7 +87,7 @@ class FitRange(Record):
 
 
 class PresetSummary(Result, Record):
-    """What is shown of a preset: what its file says, as plain values; ``coefficients`` are in ``units``."""
+    """A preset as plain values; ``coefficients`` are in ``units``."""
 
     schema: ClassVar[str] = "scaleplan/preset/1"
 
@@ -156,11 +156,11 @@ class Preset(Record):
 
     @property
     def is_moe(self) -> bool:
-        """Whether the law speaks of mixtures of experts: its parameters are the activated ones."""
+        """Whether the law is one of mixtures of experts: its parameters are the activated ones."""
         return self.conventions.params == "active"
 
     def summary(self) -> PresetSummary:
-        """Return what is shown of this preset."""
+        """Return the preset as plain values."""
         known = {item.name: getattr(self, item.name) for item in fields(PresetSummary) if hasattr(self, item.name)}
         known |= {"units": self.units or Units(), "formula": self.law.formula}
         return PresetSummary(**known, coefficients=self.published.coefficients())
@@ -170,7 +170,7 @@ class Preset(Record):
         return self.summary().to_dict()
 
     def with_regime(self, regime: str) -> Preset:
-        """Return the preset for another batch regime; raises UsageError where the law knows no such regime."""
+        """Return the preset for another batch regime; raises UsageError where the law has no such regime."""
         known = self.published.regimes
         if not known:
             raise UsageError(

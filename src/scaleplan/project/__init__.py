@@ -1,4 +1,1 @@
-"""What does the project say about its runs: ``scaleplan.toml``, and the training configs it points into.
-
-Is this plan allowed, and what did a change do to the bill: runs of a project → verdicts and differences.
-"""
+"""The runs of a project: read from ``scaleplan.toml`` and training configs, checked by a policy, compared."""

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
-from scaleplan.files import read_text
 from scaleplan.planning.plan import Plan, Plans
 from scaleplan.project.check import EXIT_STATUSES, Check, amount, outcome
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
 from scaleplan.project.project import read_project
-from scaleplan.project.saved import read_saved
+from scaleplan.project.saved import read_saved_file
 from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.record import Result
 from scaleplan.units import exact, format_fraction, parse
@@ -61,9 +60,6 @@ class Snapshot:
     runs: Mapping[str, State]
 
 
-_LARGEST = 64_000_000  # a check of a thousand runs is 3 MB
-
-
 def of_file(name: str) -> Snapshot:
     """Return the snapshot of a saved JSON result or of a project's TOML file.
 
@@ -73,15 +69,13 @@ def of_file(name: str) -> Snapshot:
     if path.suffix.casefold() == ".toml":
         return of_projects([path])
     shown = display_name(path)
-    result = read_saved(read_text(path, what="saved result", limit=_LARGEST), name=shown)
+    result = read_saved_file(path)
     if isinstance(result, Plan):
         return Snapshot(label=shown, runs={"plan": _state(result)})
     if isinstance(result, Plans):
         return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
     if isinstance(result, Check):
-        runs = {
-            run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset is not None
-        }
+        runs = {run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset}
         return Snapshot(label=shown, runs=runs)
     raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
 
@@ -115,9 +109,7 @@ def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str |
                     f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
                 ) from None
             runs[run.name] = State(
-                values=measures(estimate),
-                preset=estimate.plan.preset,
-                places=sources(estimate, "flops"),
+                values=measures(estimate), preset=estimate.plan.preset, places=sources(estimate, "flops")
             )
     return Snapshot(label=label or ", ".join(names), runs=runs)
 
@@ -221,12 +213,16 @@ def _changes(name: str, old: State | None, new: State | None) -> Iterator[Change
         after = new.values.get(quantity) if new else None
         if before is None and after is None:
             continue
-        comparable = not (old and new and old.preset != new.preset and quantity in _STANDARDS)
-        rows.append((quantity, before, after, comparable))
-    moved = any(before != after for _, before, after, _ in rows) or bool(old and new and old.preset != new.preset)
+        rows.append((quantity, before, after))
+    moved = _other_law(old, new) or any(before != after for _, before, after in rows)
     status = "added" if old is None else "removed" if new is None else "changed" if moved else "same"
-    for quantity, before, after, comparable in rows:
+    for quantity, before, after in rows:
+        comparable = not (_other_law(old, new) and quantity in _STANDARDS)
         yield _change(name, status, quantity, before, after, comparable=comparable)
+
+
+def _other_law(old: State | None, new: State | None) -> bool:
+    return old is not None and new is not None and old.preset != new.preset
 
 
 def _change(
@@ -266,7 +262,7 @@ def _judged(threshold: Threshold, pairs: Sequence[_Pair]) -> Iterator[Breach]:
             continue  # a run that came or went has no loss that rose or fell
         before = 0.0 if old is None else old.values.get(quantity)
         after = 0.0 if new is None else new.values.get(quantity)
-        if old and new and old.preset != new.preset and quantity in _STANDARDS:
+        if _other_law(old, new) and quantity in _STANDARDS:
             before = None
         yield _breach(threshold, name, before, after, places=new.places if new else ())
 
@@ -291,10 +287,8 @@ def _breach(
 def _notices(pairs: Sequence[_Pair]) -> Iterator[Notice]:
     for name, old, new in pairs:
         if old and new and old.preset != new.preset:
-            yield Notice(
-                code="other_law",
-                message=f"{name}: the law changed from {old.preset} to {new.preset}: their losses are not comparable",
-            )
+            laws = f"from {old.preset} to {new.preset}: their losses are not comparable"
+            yield Notice(code="other_law", message=f"{name}: the law changed {laws}")
 
 
 _GRAMMAR = re.compile(

@@ -219,10 +219,7 @@ _KEY = re.compile(
     r"[ \t]*(?:\"(?P<basic>(?:[^\"\\\n]|\\.)*)\"|'(?P<literal>[^'\n]*)'|(?P<bare>[A-Za-z0-9_-]+))[ \t]*"
 )
 
-_TEXT = re.compile(
-    r"\"\"\"(?:[^\\]|\\.)*?\"{3,5}|'''.*?'{3,5}|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'",
-    re.DOTALL,
-)
+_TEXT = re.compile(r"\"\"\"(?:[^\\]|\\.)*?\"{3,5}|'''.*?'{3,5}|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'", re.DOTALL)
 
 _SCALAR = re.compile(r"[^,\]}\n#]*")
 
@@ -257,8 +254,8 @@ class _TomlLinesWalker:
         self.place = match.end() if match else self.place
         return self.place < len(self.text)
 
-    def _mark(self, key: Key) -> None:
-        self.lines.setdefault(key, bisect_right(self._breaks, self.place - 1) + 1)
+    def _mark(self, key: Key, place: int) -> None:
+        self.lines.setdefault(key, bisect_right(self._breaks, place - 1) + 1)
 
     def _names(self) -> tuple[str, ...]:
         """Read a dotted key."""
@@ -275,29 +272,27 @@ class _TomlLinesWalker:
     def _header(self) -> Key:
         start = self.place
         array = self.text.startswith("[[", start)
-        self.place += 2 if array else 1
+        brackets = 2 if array else 1
+        self.place += brackets
         names = self._names()
-        self.place, after = start, self.place + (2 if array else 1)
+        self.place += brackets
         key: Key = ()
         for position, name in enumerate(names):
             key = (*key, name)
-            last = position == len(names) - 1
-            if array and last:
-                self._mark(key)
+            if array and position == len(names) - 1:
+                self._mark(key, start)
                 self._tables[key] = self._tables.get(key, 0) + 1
             if key in self._tables:
                 key = (*key, self._tables[key] - 1)
-            self._mark(key)
-        self.place = max(after, start + 1)
+            self._mark(key, start)
         return key
 
     def _pair(self, prefix: Key) -> None:
         start = self.place
         names = self._names()
-        after, self.place = self.place, start
         for count in range(1, len(names) + 1):
-            self._mark((*prefix, *names[:count]))
-        self.place = max(after + 1, start + 1)  # past the equals sign
+            self._mark((*prefix, *names[:count]), start)
+        self.place += 1  # past the equals sign
         self._value((*prefix, *names))
 
     def _value(self, key: Key) -> None:
@@ -307,7 +302,7 @@ class _TomlLinesWalker:
             self.place += 1
             index = 0
             while self._skip() and not self._at("]"):
-                self._mark((*key, index))
+                self._mark((*key, index), self.place)
                 self._value((*key, index))
                 index += 1
                 self._comma()

@@ -1,4 +1,4 @@
-"""A run of a project → its plan, and what that amounts to in each quantity that a policy can limit."""
+"""Plan a run of a project, and measure each quantity that a policy can limit."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
+    from scaleplan.presets.preset import Preset
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
 
@@ -62,7 +63,8 @@ class Estimator:
         self.tree = tree
         self._configs = Configs(tree)
         self._context = Context()
-        self._files: dict[Path, Preset | Model] = {}
+        self._presets: dict[Path, Preset] = {}
+        self._models: dict[Path, Model] = {}
 
     def estimate(self, run: Run, *, level: float = _LEVEL) -> Estimate:
         """Return the plan of a run, with intervals at ``level``.
@@ -114,28 +116,24 @@ class Estimator:
         if not (name.endswith(".toml") or "/" in name or os.sep in name):
             return self._context.preset(name)
         path = run.folder / name
-        if path not in self._files:
+        if path not in self._presets:
             shown = display_name(path)
             document = parse_document(self.tree.text(path, what="preset"), name=shown)
             if not isinstance(document, DataDocument) or not isinstance(document.data, dict):
                 raise FileError(f"{shown}: a preset is a TOML file")
-            self._files[path] = preset_of(Table(document.data, source=shown))
-        found = self._files[path]
-        assert isinstance(found, Preset)
-        return found
+            self._presets[path] = preset_of(Table(document.data, source=shown))
+        return self._presets[path]
 
     def _model(self, name: str, run: Run) -> Model:
         """Return the model of a config relative to the project's folder, as the tree has it."""
         path = run.folder / name
         if not name.endswith(".json"):
             path /= "config.json"
-        if path not in self._files:
+        if path not in self._models:
             shown = display_name(path)
             data = parse_config(self.tree.text(path, what="model config"), source=shown)
-            self._files[path] = describe(architecture_of(data, source=shown), source=shown)
-        found = self._files[path]
-        assert isinstance(found, Model)
-        return found
+            self._models[path] = describe(architecture_of(data, source=shown), source=shown)
+        return self._models[path]
 
 
 ADDITIVE = ("flops", "gpu_hours", "cost", "energy_kwh", "carbon_kg")
@@ -174,14 +172,14 @@ _BUDGETS = ("flops", "gpu_hours", "time", "cost", "gpus")
 
 
 def measures(estimate: Estimate) -> dict[str, float | None]:
-    """Return every quantity of a run's plan, in base units; None for what is not known."""
+    """Return every quantity of a run's plan, in base units; None where unknown."""
     return measures_of(estimate.plan, carbon_kg=estimate.carbon_kg, memory_gb=estimate.memory_gb)
 
 
 def measures_of(
     plan: Plan, *, carbon_kg: float | None = None, memory_gb: float | None = None
 ) -> dict[str, float | None]:
-    """Return every quantity of a plan, in base units; None for what is not known."""
+    """Return every quantity of a plan, in base units; None where unknown."""
     budget = plan.budget
     return {
         "params": plan.params,

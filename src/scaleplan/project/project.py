@@ -56,10 +56,10 @@ _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
 
 AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
-"""What a run gives as an amount, beside the options of constraints."""
+"""The keys of a run that are amounts, beside the options of constraints."""
 
 TEXTS = ("model", "preset", *_NAMES, "grid", "batch_regime")
-"""What a run gives as a name."""
+"""The keys of a run that are names."""
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
 
@@ -119,7 +119,7 @@ class Run:
     sources: Mapping[str, _Source]
 
     def read(self, configs: Configs) -> dict[str, Given]:
-        """Return what the run is described by, each value with its places.
+        """Return the values of the run by key, each with its places.
 
         Raises FileError when a file cannot be read, has no such key, or holds no such value.
         """

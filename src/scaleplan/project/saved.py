@@ -15,12 +15,20 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scaleplan.errors import FileError, escape_control, quote
+from scaleplan.files import read_text
 from scaleplan.planning.constraints import keys
+from scaleplan.planning.plan import Plan
+from scaleplan.project.source import display_name
 
-__all__ = ["RESULTS", "ResultRecord", "read_saved"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_SAVED_BYTES", "RESULTS", "ResultRecord", "SavedResult", "read_saved", "read_saved_file"]
+
+MAX_SAVED_BYTES = 64_000_000  # a check of a thousand runs is 3 MB
 
 
 class ResultRecord(Protocol):
@@ -35,10 +43,10 @@ class ResultRecord(Protocol):
 
 
 class SavedResult:
-    """A result that is kept as its JSON, because its own record needs more than that, such as the runs of a fit."""
+    """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
-    def __init__(self, data: dict[str, object]) -> None:
-        self.data = data
+    def __init__(self, data: dict[str, object], target: Plan | None) -> None:
+        self.data, self.target = data, target
 
     @property
     def schema(self) -> str:
@@ -112,8 +120,16 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
         known = ", ".join(each.split("/")[1] for each in RESULTS)
         raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
     place = RESULTS[schema]
-    result: ResultRecord = SavedResult(data) if place is None else _Decoder(name).value(_load(place), data, "")
+    decoder = _Decoder(name)
+    if place is None:
+        return SavedResult(data, decoder.value(Plan | None, data.get("target"), "target"))
+    result: ResultRecord = decoder.value(_load(place), data, "")
     return result
+
+
+def read_saved_file(path: Path) -> ResultRecord:
+    """Return the result in a file of JSON; raises FileError like :func:`read_saved`."""
+    return read_saved(read_text(path, what="saved result", limit=MAX_SAVED_BYTES), name=display_name(path))
 
 
 def _load(place: str) -> Any:  # noqa: ANN401  a class

@@ -88,7 +88,7 @@ def display_name(path: Path) -> str:
 
 
 def _git(folder: Path, *words: str) -> bytes | None:
-    """Run one reading git command; None when git says no. Nothing is fetched, prompted for or paged."""
+    """Run one reading git command; None when it fails. Nothing is fetched, prompted for or paged."""
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(  # noqa: S603  a fixed program, and words that cannot be options

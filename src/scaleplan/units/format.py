@@ -81,17 +81,17 @@ def format_fraction(value: float, *, digits: int = 3) -> str:
 
 def format_kwh(value: float, *, digits: int = 3) -> str:
     """Write an energy, given in kWh: ``800 kWh``, ``1.20 MWh``, ``3.40 GWh``."""
-    return _with_prefix(value, (("kWh", 0), ("MWh", 3), ("GWh", 6)), digits)
+    return _scaled(value, (("kWh", 0), ("MWh", 3), ("GWh", 6)), digits, space=" ")
 
 
 def format_kilograms(value: float, *, digits: int = 3) -> str:
     """Write a mass, given in kg: ``500 kg``, ``1.20 t``."""
-    return _with_prefix(value, (("kg", 0), ("t", 3)), digits)
+    return _scaled(value, (("kg", 0), ("t", 3)), digits, space=" ")
 
 
 def format_gigabytes(value: float, *, digits: int = 3) -> str:
     """Write memory, given in GB of 1e9 bytes: ``80.0 GB``, ``1.50 TB``."""
-    return _with_prefix(value, (("GB", 0), ("TB", 3)), digits)
+    return _scaled(value, (("GB", 0), ("TB", 3)), digits, space=" ")
 
 
 def _rounded(value: float, digits: int) -> tuple[str, int]:
@@ -103,21 +103,13 @@ def _trimmed(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _choose(value: float, units: tuple[tuple[str, int], ...], digits: int) -> tuple[str, str]:
-    """Return the number in the largest unit that leaves at least 1 after rounding, and that unit."""
+def _scaled(value: float, units: tuple[tuple[str, int], ...], digits: int, *, space: str = "") -> str:
+    """Write a number in the largest unit that leaves at least 1 after rounding."""
     if value == 0 or not math.isfinite(value):
-        return f"{value:g}", units[0][0]
+        return f"{value:g}{space}{units[0][0]}"
     mantissa, power = _rounded(value, digits)  # round first: 999.6M is 1.00B, not 1,000M
     name, shift = next((unit for unit in reversed(units) if unit[1] <= power), units[0])
-    return format_number(float(f"{mantissa}e{power - shift}"), digits=digits), name
-
-
-def _scaled(value: float, scales: tuple[tuple[str, int], ...], digits: int) -> str:
-    return "".join(_choose(value, scales, digits))
-
-
-def _with_prefix(value: float, units: tuple[tuple[str, int], ...], digits: int) -> str:
-    return " ".join(_choose(value, units, digits))
+    return f"{format_number(float(f'{mantissa}e{power - shift}'), digits=digits)}{space}{name}"
 
 
 _SCALED_KINDS = {"params", "tokens", "usd"}
@@ -137,18 +129,11 @@ _UNITS = {
 def exact(kind: str, value: SupportsFloat) -> str:
     """Return the short text that ``parse(kind, text)`` reads back as exactly ``value``.
 
-    Raises
-    ------
-    QuantityError
-        When ``value`` is not a finite number above 0.
-    UnknownNameError
-        When there is no such kind.
+    Raises QuantityError when ``value`` is not a finite number above 0 and UnknownNameError when there is no such
+    kind.
 
-    Examples
-    --------
     >>> exact("params", 70e9), exact("flops", 1e21), exact("seconds", 129600)
     ('70B', '1e21 FLOP', '129600 s')
-
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of quantity", kind, KINDS)

@@ -1,4 +1,4 @@
-"""What a plan must keep to: ``params <= 70B``, ``1B <= params <= 7B``, ``loss@90% <= 2.0``.
+"""Limits that a plan must keep: ``params <= 70B``, ``1B <= params <= 7B``, ``loss@90% <= 2.0``.
 
 A limit compares one named quantity with an amount of its kind. Which names exist is a table of the caller,
 name to kind; the grammar is the same on the command line and in files.
@@ -85,20 +85,12 @@ def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tup
     """Read one limit, or the two of a range, the lower bound first.
 
     A limit is ``name <= amount`` with any of ``<= >= < > = ==`` (or ≤ ≥), or the mirrored ``amount >= name``; a range
-    is ``low <= name <= high``. A name may carry a confidence: ``loss@90% <= 2.0``.
+    is ``low <= name <= high``. A name may carry a confidence: ``loss@90% <= 2.0``. Raises QuantityError for text that
+    is not a limit or an amount of the wrong kind; the caret points into ``text`` and UnknownNameError for a name that
+    is not in ``quantities``.
 
-    Raises
-    ------
-    QuantityError
-        For text that is not a limit or an amount of the wrong kind; the caret points into ``text``.
-    UnknownNameError
-        For a name that is not in ``quantities``.
-
-    Examples
-    --------
     >>> [limit.text for limit in parse_limit("1e9 <= params <= 7B")]
     ['params >= 1B', 'params <= 7B']
-
     """
     plain = text.replace("≤", "<=").replace("≥", ">=") if len(text) <= 100 else text
     if plain == text:

@@ -57,13 +57,8 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     """Return the architecture that a config describes.
 
     The text part of a multimodal config is read, the rest of it is left out. ``source`` is its name in errors;
-    ``arch`` is the family to read it as, in place of the ``model_type`` it states.
-
-    Raises
-    ------
-    FileError
-        For an unknown family, and for fields that are missing, malformed or contradictory.
-
+    ``arch`` is the family to read it as, in place of the ``model_type`` it states. Raises FileError for an unknown
+    family, and for fields that are missing, malformed or contradictory.
     """
     text, where = text_part(data, source)
     found = _find(text, source=where, arch=arch)

@@ -1,1 +1,1 @@
-"""The report as one HTML page: what it gathers, and how the page shows it."""
+"""The report as one HTML page: its content, gathered, and the page."""

@@ -16,7 +16,7 @@ from scaleplan.charts.chart import value_text
 from scaleplan.charts.svg import inline_svg
 from scaleplan.files import read_text
 from scaleplan.markup import Markup, element, joined
-from scaleplan.output.data import encode, flat
+from scaleplan.output.data import encode, flat, plain
 from scaleplan.output.html.subject import gather
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
@@ -34,7 +34,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.advice.sensitivity import Scenario, Swing
     from scaleplan.charts.chart import Chart
@@ -85,8 +85,7 @@ def page(subject: Subject) -> str:
 
 def _data(ident: str, value: Mapping[str, object]) -> Markup:
     """Return JSON that a program can read from the page, written so that nothing in it can end the element."""
-    text = Markup(encode(value).translate(_HARMLESS))
-    return joined(element("script", text, type_="application/json", id=ident))
+    return element("script", Markup(encode(value).translate(_HARMLESS)), type_="application/json", id=ident)
 
 
 def report(**words: Unpack[BudgetWords]) -> str:
@@ -108,26 +107,17 @@ def report(**words: Unpack[BudgetWords]) -> str:
 
 def _section(ident: str, heading: str, *content: str | None) -> Markup:
     """Return a section with its heading, to which the navigation can point."""
-    return element(
-        "section",
-        element("h2", heading, id=f"{ident}-heading"),
-        *content,
-        id=ident,
-        aria_labelledby=f"{ident}-heading",
-    )
+    label = f"{ident}-heading"
+    return element("section", element("h2", heading, id=label), *content, id=ident, aria_labelledby=label)
 
 
 def _exact_value(value: float | str, text: str, *, key: str | None = None) -> Markup:
-    """Return a value written for people that keeps every digit for programs; ``key`` names it among the page's."""
+    """Return a value as text, with every digit for programs; ``key`` names it among the values of the page."""
     return element("data", text, value=value if isinstance(value, str) else repr(value), data_key=key)
 
 
 def _table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    words: frozenset[str] = frozenset(),
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: Collection[str] = ()
 ) -> Markup:
     """Return a table whose first column names its rows; columns in ``words`` are text and not numbers."""
 
@@ -195,11 +185,9 @@ def _ranked(subject: Subject, quantity: str) -> list[Swing]:
 def _swing_table(subject: Subject, quantity: str) -> Markup | None:
     """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
     swings = _ranked(subject, quantity)
-    if not swings:
-        return None
     label, show = _WRITTEN[quantity]
     own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
-    if own is None:
+    if not swings or own is None:
         return None
     values = [getattr(case, quantity) for swing in swings for case in (swing.low, swing.high)]
     ends = min([own, *values]), max([own, *values])
@@ -215,7 +203,7 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
         f"What moves the {label}, {show(own)} as planned",
         ("assumption", "one end", "other end"),
         rows,
-        words=frozenset({"one end", "other end"}),
+        words={"one end", "other end"},
     )
 
 
@@ -291,7 +279,7 @@ def _answer(subject: Subject) -> list[Markup]:
         )
         for fact in report.facts
     ]
-    asked = [
+    options = [
         (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
         for name, value in subject.words.items()
         if value not in (None, [], ())
@@ -299,25 +287,25 @@ def _answer(subject: Subject) -> list[Markup]:
     return [
         element("dl", *tiles, class_="tiles"),
         *(element("p", _sentence(remark)) for remark in report.remarks),
-        element("details", element("summary", "The question in full"), _definitions(asked)),
+        element("details", element("summary", "The question in full"), _definitions(options)),
     ]
 
 
 def _warnings(subject: Subject) -> list[Markup]:
     if not subject.plan.warnings:
         return []
-    items = [element("li", _sentence(notice.message)) for notice in subject.plan.warnings]
-    return [element("div", element("ul", *items), class_="warnings", role="note")]
+    messages = _bullets(_sentence(notice.message) for notice in subject.plan.warnings)
+    return [element("div", messages, class_="warnings", role="note")]
+
+
+def _bullets(texts: Iterable[str]) -> Markup:
+    return element("ul", *(element("li", text) for text in texts))
 
 
 def _budget(subject: Subject) -> list[Markup]:
     plan, budget = subject.plan, subject.plan.budget
-    facts: list[tuple[str, Markup]] = [
-        (
-            "training compute",
-            joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}"),
-        )
-    ]
+    compute = joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}")
+    facts: list[tuple[str, Markup]] = [("training compute", compute)]
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
         ("accelerator-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
         ("accelerators", budget.gpus, lambda value: f"{value:,.0f}"),
@@ -332,16 +320,14 @@ def _budget(subject: Subject) -> list[Markup]:
     facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
     if budget.gpu is not None:
         facts.insert(1, ("accelerator", joined(f"{budget.gpu}, {budget.precision}")))
-    return [*_formula(plan), _definitions(facts)]
+    return [_formula(plan), _definitions(facts)]
 
 
-def _formula(plan: Plan) -> Iterator[Markup]:
+def _formula(plan: Plan) -> Markup:
     budget = plan.budget
     if budget.gpu_hours is None or budget.peak_flops_per_s is None or budget.utilisation is None:
-        counted = plan.flops_convention
-        yield element("p", f"The budget is given in compute. The law counts it as C = {counted}.")
-        return
-    yield element(
+        return element("p", f"The budget is given in compute. The law counts it as C = {plan.flops_convention}.")
+    return element(
         "p",
         f"{format_hours(budget.gpu_hours, unit='h')} × 3,600 s/h × "
         f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s × "
@@ -355,13 +341,14 @@ def _pictures(subject: Subject) -> list[Markup]:
 
 def _figure(chart: Chart) -> Markup:
     ident = f"picture-{chart.kind}"
+    values = f"Values of this picture ({chart.kind})"
     return element(
         "figure",
         element("h3", chart.title),
         inline_svg(chart, ident=f"{ident}-wide", width=600, height=400, class_="wide"),
         inline_svg(chart, ident=f"{ident}-narrow", width=340, height=340, class_="narrow"),
         element("figcaption", chart.caption),
-        element("details", element("summary", f"Values of this picture ({chart.kind})"), _chart_table(chart)),
+        element("details", element("summary", values), _chart_table(chart)),
     )
 
 
@@ -371,20 +358,12 @@ def _chart_table(chart: Chart) -> Markup:
     rows = []
     for series in chart.series:
         for i in range(0, len(series.x), 3):
-            band = [
-                value_text(chart.y, side[i]) if side else "" for side in ((series.low, series.high) if bands else ())
-            ]
-            rows.append(
-                (
-                    series.label,
-                    value_text(chart.x, series.x[i]),
-                    value_text(chart.y, series.y[i]),
-                    *band,
-                    series.style.replace("_", "-"),
-                )
-            )
+            x, y = value_text(chart.x, series.x[i]), value_text(chart.y, series.y[i])
+            sides = (series.low, series.high) if bands else ()
+            band = [value_text(chart.y, side[i]) if side else "" for side in sides]
+            rows.append((series.label, x, y, *band, series.style.replace("_", "-")))
     columns = ("series", chart.x.label, chart.y.label, *(("low", "high") if bands else ()), "kind")
-    return _table(f"{chart.title}: values", columns, rows, words=frozenset({"kind"}))
+    return _table(f"{chart.title}: values", columns, rows, words={"kind"})
 
 
 def _laws(subject: Subject) -> list[Markup]:
@@ -395,18 +374,17 @@ def _laws(subject: Subject) -> list[Markup]:
         *(element("p", _sentence(remark), class_="soft") for remark in report.remarks),
     ]
     if subject.left_out:
-        items = [element("li", _sentence(f"{name}: {reason}")) for name, reason in subject.left_out]
-        content.append(element("details", element("summary", "Laws that cannot answer"), element("ul", *items)))
+        reasons = _bullets(_sentence(f"{name}: {reason}") for name, reason in subject.left_out)
+        content.append(element("details", element("summary", "Laws that cannot answer"), reasons))
     return content
 
 
 def _provenance(subject: Subject) -> list[Markup]:
     law = preset_report(subject.preset.summary())
-    pairs: list[tuple[str, str]] = [("law", law.title)]
-    pairs += [(fact.label.strip(), fact.value) for fact in law.facts]
-    pairs += [*subject.sources, ("computed by", subject.versions)]
-    notes = [element("li", note) for note in subject.preset.notes]
-    return [_definitions(pairs), *([element("h3", "Notes of the law"), element("ul", *notes)] if notes else [])]
+    facts = [(fact.label.strip(), fact.value) for fact in law.facts]
+    pairs = [("law", law.title), *facts, *subject.sources, ("computed by", subject.versions)]
+    notes = subject.preset.notes
+    return [_definitions(pairs), *([element("h3", "Notes of the law"), _bullets(notes)] if notes else [])]
 
 
 def _reproduce(subject: Subject) -> list[Markup]:
@@ -418,20 +396,16 @@ def _reproduce(subject: Subject) -> list[Markup]:
 
 def _values(subject: Subject) -> list[Markup]:
     rows = [
-        (key, "" if value is None else _exact_value(_plain(value), _plain(value), key=key))
+        (key, "" if value is None else _exact_value(plain(value), plain(value), key=key))
         for key, value in flat(subject.plan.to_dict())
     ]
     return [
         element(
             "details",
             element("summary", "The plan, every key and digit"),
-            _table("The plan as its JSON has it", ("key", "value"), rows, words=frozenset({"value"})),
+            _table("The plan as its JSON has it", ("key", "value"), rows, words={"value"}),
         )
     ]
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
 
 
 def _sentence(text: str) -> str:

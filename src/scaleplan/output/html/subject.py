@@ -1,4 +1,4 @@
-"""What a report is about: a question, its answer, and everything that is shown beside it."""
+"""Gather the content of the HTML report: a request, its plan, and everything that is shown beside it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _HARDWARE = (*option_names("hardware"), "gpus")
 class Subject:
     """Everything that a report shows.
 
-    ``left_out`` says of each law that cannot answer why not; ``sources`` are (what, where from) of the figures that
-    are not the law's; ``versions`` names what computed the page.
+    ``left_out`` has (law, reason) of the laws without a plan; ``sources`` has (figure, origin) of the figures that
+    are not the law's; ``versions`` names the programs that computed the page.
     """
 
     words: Mapping[str, Any]
@@ -51,14 +51,14 @@ class Subject:
 
 
 def gather(words: Mapping[str, Any]) -> Subject:
-    """Answer a question in the words of :func:`scaleplan.api.optimal`, and everything that a report adds.
+    """Plan the options of :func:`scaleplan.api.optimal`, and gather everything that a report adds.
 
-    Raises ScaleplanError when the question has no answer.
+    Raises ScaleplanError when there is no plan.
     """
     words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
     context = Context()
     shown = ChartRequest.of(Request.of(words, context), context)
-    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter says so
+    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter raises
     others, left_out = _others(shown.request, plan, context)
     return Subject(
         words=words,
@@ -75,11 +75,11 @@ def gather(words: Mapping[str, Any]) -> Subject:
 
 
 _DEFAULTS = {"level": "0.9", "overhead": "0.05"}
-"""Said in full, so that the command gives the same answer whatever the settings of who runs it."""
+"""Written out, so that the command gives the same answer under any settings."""
 
 
 def _order(item: tuple[str, object]) -> tuple[int, str]:
-    """Put the budget first, then the hardware, then the rest; the same for every way of asking."""
+    """Put the budget first, then the hardware, then the rest, whatever the order of the options."""
     name = item[0]
     for place, group in enumerate((*((each,) for each in SWEPT), _HARDWARE, ("preset",))):
         if name in group:
@@ -88,7 +88,7 @@ def _order(item: tuple[str, object]) -> tuple[int, str]:
 
 
 def command_text(name: str, words: Mapping[str, Any]) -> str:
-    """Return the command line that asks the same question, quoted for a shell."""
+    """Return the command line of these options, quoted for a shell."""
     parts = ["scaleplan", name]
     for word, value in words.items():
         values = value if isinstance(value, list | tuple) else [value]
@@ -121,7 +121,7 @@ def _charts(shown: ChartRequest, laws: list[str]) -> Iterator[Chart]:
                 yield compare_chart(planners, shown.budgets(), at=shown.flops)
             else:
                 yield PICTURES[kind].draw(shown)
-        except ScaleplanError:  # a law without a loss has no curves of it; the warnings of the plan say so
+        except ScaleplanError:  # a law without a loss has no curves of it
             continue
 
 
@@ -133,14 +133,11 @@ def _sources(plan: Plan, context: Context) -> Iterator[tuple[str, str]]:
     device = context.accelerators.get(budget.gpu)
     yield "peak", f"{device.name}, as of {device.as_of}: {'; '.join(device.sources)}"
     if budget.utilisation_source is not None:
-        table = context.utilisations
-        origin = "" if budget.utilisation_source == "given" else f"; {table.source}"
+        origin = "" if budget.utilisation_source == "given" else f"; {context.utilisations.source}"
         yield "utilisation", budget.utilisation_source + origin
     if budget.price_per_hour is not None:
         prices = context.prices
         known = [prices.default(device.id), *prices.listed(device.id)]
         match = [price for price in known if price is not None and price.usd_per_hour == budget.price_per_hour]
-        yield (
-            "price",
-            f"{match[0].commitment}, {match[0].date}: {match[0].source}" if match else "given with the question",
-        )
+        origin = f"{match[0].commitment}, {match[0].date}: {match[0].source}" if match else "given with the question"
+        yield "price", origin

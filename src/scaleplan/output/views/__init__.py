@@ -1,1 +1,1 @@
-"""How results are told to people: one module a kind of result, each makes a report of it."""
+"""The report of each kind of result."""

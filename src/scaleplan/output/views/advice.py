@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hyperparameters_report", "precisions_report", "vocabulary_report"]
 
-_SYMBOLS = {
-    "params": "N",
-    "tokens": "D",
-    "flops": "C",
-    "loss": "L",
-    "experts": "E",
-    "tokens_per_param": "D/N",
-}
+_SYMBOLS = {"params": "N", "tokens": "D", "flops": "C", "loss": "L", "experts": "E", "tokens_per_param": "D/N"}
 
 
 def hyperparameters_report(advice: Advice) -> Report:
@@ -32,12 +25,12 @@ def hyperparameters_report(advice: Advice) -> Report:
         title=f"{format_count(advice.params)} on {format_count(advice.tokens)} tokens, "
         f"{format_flops(advice.flops)}, {advice.preset}",
         grid=ReportTable(
-            columns=("rule", "rate", "batch", "kind", "asked with", "beyond range"),
-            rows=tuple(_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)),
-            text=frozenset({"rule", "kind", "asked with", "beyond range"}),
+            ("rule", "rate", "batch", "kind", "asked with", "beyond range"),
+            rows=[_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)],
+            text={"rule", "kind", "asked with", "beyond range"},
         ),
-        remarks=tuple(_remarks(advice)),
-        sections=tuple(_section(critical, advice) for critical in advice.critical),
+        remarks=[*_remarks(advice)],
+        sections=[_section(critical, advice) for critical in advice.critical],
     )
 
 
@@ -96,8 +89,8 @@ def _section(critical: Critical, advice: Advice) -> Report:
     return Report(
         title=f"critical batch by {critical.rule}: {format_count(critical.batch_tokens)} tokens, "
         f"at least {format_count(critical.steps_min)} steps",
-        grid=ReportTable(columns=columns, rows=tuple(_trade(trade, timed=timed) for trade in critical.trades)),
-        remarks=tuple(_times(critical, advice)),
+        grid=ReportTable(columns, rows=[_trade(trade, timed=timed) for trade in critical.trades]),
+        remarks=[*_times(critical, advice)],
     )
 
 
@@ -133,11 +126,11 @@ def vocabulary_report(answer: Vocabulary) -> Report:
         title=f"{format_count(answer.params)} non-vocabulary parameters of width {answer.width:,.0f}, "
         f"{format_flops(answer.flops)}",
         facts=(
-            Fact(label="vocabulary", value=format_count(answer.vocabulary), unit="entries"),
-            Fact(label="its parameters", value=format_count(answer.vocabulary_params)),
-            Fact(label="by IsoFLOP", value=format_count(answer.isoflop)),
-            Fact(label="by derivative", value=format_count(answer.derivative)),
-            Fact(label="by fitted loss", value=format_count(answer.parametric)),
+            Fact("vocabulary", format_count(answer.vocabulary), unit="entries"),
+            Fact("its parameters", format_count(answer.vocabulary_params)),
+            Fact("by IsoFLOP", format_count(answer.isoflop)),
+            Fact("by derivative", format_count(answer.derivative)),
+            Fact("by fitted loss", format_count(answer.parametric)),
         ),
         remarks=(
             f"the middle of three approaches of Tao et al. 2024, {format_number(answer.spread)}x apart",
@@ -157,18 +150,9 @@ def precisions_report(choice: PrecisionChoice) -> Report:
     return Report(
         title=f"{choice.gpu}, {choice.preset}",
         grid=ReportTable(
-            columns=(
-                "precision",
-                "speed",
-                "compute",
-                "worth",
-                "parameters",
-                "tokens",
-                "loss",
-                f"vs {choice.reference}",
-            ),
-            rows=tuple(_precision_row(row) for row in choice.rows),
-            text=frozenset({"precision"}),
+            ("precision", "speed", "compute", "worth", "parameters", "tokens", "loss", f"vs {choice.reference}"),
+            rows=[_precision_row(row) for row in choice.rows],
+            text={"precision"},
         ),
         remarks=(
             verdict,

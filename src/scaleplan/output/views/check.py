@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
-from scaleplan.output.data import cell, flat
 from scaleplan.project.check import amount, bound
 from scaleplan.project.project import Location
 from scaleplan.units import format_number
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference
     from scaleplan.project.project import NewProject
-    from scaleplan.project.saved import SavedResult
 
-__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report", "saved_report"]
+__all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
 
 _MOST_ROWS = 40
 
@@ -38,7 +36,7 @@ def check_report(result: Check) -> Report:
     return Report(
         title=_title(result),
         grid=_grid(shown) if shown else None,
-        remarks=tuple(remarks),
+        remarks=remarks,
         sections=(_runs(result.runs),) if len(result.runs) <= _MOST_ROWS else (),
     )
 
@@ -52,7 +50,7 @@ def _title(result: Check) -> str:
         f"{count:,} {what}"
         for count, what in (
             (result.failures, "violated"),
-            (result.warnings, _number(result.warnings, "warning").split(" ")[1]),
+            (result.warnings, "warning" if result.warnings == 1 else "warnings"),
             (result.errors, "not judged"),
         )
         if count
@@ -72,7 +70,7 @@ def _grid(verdicts: Sequence[Verdict]) -> ReportTable:
             continue
         value = "–" if verdict.value is None else amount(verdict.quantity, verdict.value)
         rows.append((_WORDS[verdict.status], verdict.run, _written(verdict.limit), value))
-    return ReportTable(columns=("", "run", "limit", "value"), rows=tuple(rows), text=frozenset({"", "run", "limit"}))
+    return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
 
 
 def _written(text: str) -> str:
@@ -82,17 +80,16 @@ def _written(text: str) -> str:
 
 
 def _line(verdict: Verdict) -> str:
-    """Return a line that editors and log viewers can follow to the place, with what else there is to say."""
+    """Return a line that editors and log viewers can follow to the place, with note, hint and further places."""
     level = "warning" if verdict.status == "warn" else "error"
     place = verdict.file if verdict.line is None else f"{verdict.file}:{verdict.line}"
-    parts = [f"{place}: {level}: {verdict.run}: {verdict.message}"]
-    if verdict.note:
-        parts.append(verdict.note)
-    if verdict.hint:
-        parts.append(f"hint: {verdict.hint}")
-    if verdict.also:
-        parts.append(f"see also {', '.join(f'{at.file}:{at.line}' for at in verdict.also)}")
-    return "; ".join(parts)
+    parts = (
+        f"{place}: {level}: {verdict.run}: {verdict.message}",
+        verdict.note,
+        f"hint: {verdict.hint}" if verdict.hint else "",
+        f"see also {', '.join(f'{at.file}:{at.line}' for at in verdict.also)}" if verdict.also else "",
+    )
+    return "; ".join(filter(None, parts))
 
 
 def _runs(runs: Sequence[CheckedRun]) -> Report:
@@ -102,36 +99,34 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
         values = [(name, run.values.get(name)) for name in names]
         rows.append((run.name, *("–" if value is None else amount(name, value) for name, value in values)))
     columns = ("run", "params", "tokens", "compute", "GPU time", "cost", "loss")
-    return Report(title="plans", grid=ReportTable(columns=columns, rows=tuple(rows), text=frozenset({"run"})))
+    return Report(title="plans", grid=ReportTable(columns, rows=rows, text={"run"}))
 
 
 def check_cases(result: Check) -> tuple[Judgement, ...]:
     """Return one case a verdict, and for a run without limits one that passes."""
     judged = {verdict.run for verdict in result.verdicts}
-    cases = [_case(verdict) for verdict in result.verdicts]
-    cases += [
-        Judgement(
-            suite=run.name, name="no limits", rule="no-limits", status="pass", message="there are no limits to keep"
-        )
+    message = "there are no limits to keep"
+    unlimited = (
+        Judgement(suite=run.name, name="no limits", rule="no-limits", status="pass", message=message)
         for run in result.runs
         if run.name not in judged
-    ]
-    return tuple(cases)
+    )
+    return (*map(_case, result.verdicts), *unlimited)
 
 
 def _case(verdict: Verdict) -> Judgement:
-    details = [verdict.note] if verdict.note else []
-    if verdict.hint:
-        details.append(f"hint: {verdict.hint}")
-    if verdict.policy_line is not None:
-        details.append(f"limit at {verdict.policy_file}:{verdict.policy_line}")
+    details = (
+        verdict.note,
+        f"hint: {verdict.hint}" if verdict.hint else "",
+        "" if verdict.policy_line is None else f"limit at {verdict.policy_file}:{verdict.policy_line}",
+    )
     return Judgement(
         suite=verdict.run,
         name=verdict.limit or "plan",
         rule=verdict.quantity or "unreadable",
         status=verdict.status,
         message=verdict.message,
-        details=tuple(details),
+        details=tuple(filter(None, details)),
         locations=(Location(file=verdict.file, line=verdict.line, key=verdict.key), *verdict.also),
     )
 
@@ -151,7 +146,7 @@ _LABELS = {
     "memory_gb": "memory",
 }
 
-_TEXT = frozenset({""})
+_MOST_DIGITS = 17
 
 _SAME = 5e-13  # relative; what rounding in the last places does to a number is no change
 
@@ -161,33 +156,25 @@ def diff_report(result: Difference) -> Report:
     runs = list(dict.fromkeys(change.run for change in result.changes if change.run is not None))
     by_run = {name: [change for change in result.changes if change.run == name] for name in runs}
     total = [change for change in result.changes if change.run is None]
-    shown = [name for name in runs if by_run[name][0].status != "same"]
+    status = {name: by_run[name][0].status for name in runs}
+    shown = [name for name in runs if status[name] != "same"]
     sections = [_section("total", total)] if total and shown else []
-    sections += [_section(_titled(name, by_run[name]), by_run[name]) for name in shown]
+    for name in shown:
+        title = name if status[name] == "changed" else f"{name} ({status[name]})"
+        sections.append(_section(title, by_run[name]))
     remarks = [_verdict(breach) for breach in result.judged]
     unchanged = len(runs) - len(shown)
     if unchanged and shown:
         remarks.append(f"{unchanged:,} {'run is' if unchanged == 1 else 'runs are'} unchanged")
-    change = "nothing changed" if not shown else _count(len(shown), len(runs))
-    return Report(
-        title=f"{result.before} → {result.after}: {change}", remarks=tuple(remarks), sections=tuple(sections)
-    )
-
-
-def _count(changed: int, runs: int) -> str:
-    return "the run changed" if runs == 1 else f"{changed:,} of {runs:,} runs changed"
-
-
-def _titled(name: str, changes: Sequence[Change]) -> str:
-    status = changes[0].status
-    return name if status == "changed" else f"{name} ({status})"
+    change = "nothing changed"
+    if shown:
+        change = "the run changed" if len(runs) == 1 else f"{len(shown):,} of {len(runs):,} runs changed"
+    return Report(title=f"{result.before} → {result.after}: {change}", remarks=remarks, sections=sections)
 
 
 def _section(title: str, changes: Sequence[Change]) -> Report:
     rows = tuple(_row(change) for change in changes if not _still(change))
-    return Report(
-        title=title, grid=ReportTable(columns=("", "before", "after", "change", "%"), rows=rows, text=_TEXT)
-    )
+    return Report(title=title, grid=ReportTable(("", "before", "after", "change", "%"), rows=rows, text={""}))
 
 
 def _still(change: Change) -> bool:
@@ -203,25 +190,15 @@ def _row(change: Change) -> tuple[str, ...]:
     after = "–" if change.after is None else amount(quantity, change.after)
     if change.change is None:
         return label, before, after, "", ""
-    if before == after:  # a change too small for three digits is shown with as many as it takes
-        digits = next(
-            (d for d in range(4, 18) if _differ(quantity, change.before, change.after, digits=d)),
-            17,
-        )
+    digits = 4
+    while before == after and digits <= _MOST_DIGITS:  # a change too small for three digits shows as many as it takes
         before, after = (amount(quantity, value or 0.0, digits=digits) for value in (change.before, change.after))
-    sign = "+" if change.change > 0 else "-"
+        digits += 1
     size = abs(change.change)
     moved = format_number(100 * size) + " points" if quantity == "compute_overhead" else amount(quantity, size)
-    moved = sign + moved
-    return label, before, after, moved, "" if change.ratio is None else _percent(change.ratio)
-
-
-def _differ(quantity: str, before: float | None, after: float | None, *, digits: int) -> bool:
-    return amount(quantity, before or 0.0, digits=digits) != amount(quantity, after or 0.0, digits=digits)
-
-
-def _percent(ratio: float) -> str:
-    return f"{'+' if ratio > 0 else '-'}{format_number(100 * abs(ratio))} %"
+    percent = "" if change.ratio is None else f"{format_number(100 * abs(change.ratio))} %"
+    sign = "+" if change.change > 0 else "-"
+    return label, before, after, sign + moved, percent and sign + percent
 
 
 def _verdict(breach: Breach) -> str:
@@ -248,10 +225,3 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 def new_project_report(result: NewProject) -> Report:
     """Return where the file was written, and what to do with it."""
     return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
-
-
-def saved_report(result: SavedResult) -> Report:
-    """Return every key that has a value, as a table of CSV has them."""
-    values = {key: str(cell(value)) for key, value in flat(result.data)}
-    facts = (Fact(label=key, value=text, prose=True) for key, text in values.items() if text and key != "schema")
-    return Report(title=result.schema, facts=tuple(facts))

@@ -1,38 +1,41 @@
-"""The reports of the commands about training runs: a fit, a backtest, a design of pilot runs."""
+"""The reports of the commands about training runs: a fit, a backtest, a design of pilot runs.
+
+Fit and backtest are shown from the mapping that ``--json`` prints, so that a saved one reads like a new one.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaleplan.errors import FileError
+from scaleplan.fitting.additive_fit import Coefficient
+from scaleplan.fitting.backtest import Bin
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
-from scaleplan.laws.base import Curve
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
+from scaleplan.record import as_mapping
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient
-    from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit import BacktestResult
     from scaleplan.fitting.fit_result import FitAnswer, FitResult
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
-    from scaleplan.fitting.runs import Finding, Runs
-    from scaleplan.fitting.surface_report import Variation
-    from scaleplan.laws.additive import Additive
+    from scaleplan.fitting.runs import Runs
+    from scaleplan.planning.plan import Plan
+    from scaleplan.project.saved import SavedResult
 
     Array = NDArray[float64]
 
-__all__ = ["backtest_report", "design_report", "fit_report"]
+__all__ = ["backtest_report", "design_report", "fit_report", "saved_report"]
 
 _LABELS = {"a": "a = β/(α + β)"}
 
@@ -54,52 +57,81 @@ _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier 
 
 def fit_report(answer: FitAnswer) -> Report:
     """Return the report of one fit, with the checklist and plots of the residuals where the answer has them."""
-    fitted = answer.fit
-    sections = [*_sections(fitted)]
-    if answer.report:
-        sections += _checklist(fitted)
-    if answer.residuals:
+    return _fit_report(answer.to_dict(), answer.fit.plan(), answer.fit, plots=answer.residuals)
+
+
+def saved_report(saved: SavedResult) -> Report:
+    """Return the report of a saved fit or backtest: as of the command, less what its JSON does not hold.
+
+    Raises FileError where the JSON is not what the command wrote.
+    """
+    try:
+        if saved.schema == "scaleplan/backtest/1":
+            return _backtest_report(saved.data)
+        return _fit_report(saved.data, saved.target)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise FileError(f"a saved result of {saved.schema} has missing or wrong values") from None
+
+
+def _fit_report(
+    data: dict[str, Any], plan: Plan | None, fitted: FitResult | None = None, *, plots: bool = False
+) -> Report:
+    """Return the report of the JSON of a fit; ``fitted`` has what the JSON lacks, and is None for a saved one."""
+    sections = [*_sections(data, plan, fitted), *_checklist(data)]
+    if plots and fitted is not None:
         sections += _residuals(fitted)
-    if answer.written:
-        sections.append(Report(lines=tuple(_written(fitted, answer.written))))
-    has_intervals = any(value.interval for value in fitted.values)
+    if data["written"]:
+        sections.append(Report(lines=[*_written(data)]))
+    has_intervals = any(value.interval for value in _values(data, fitted))
     return Report(
-        title=_title(fitted),
-        facts=_facts(fitted),
-        level=format_fraction(fitted.request.level) if has_intervals else "",
-        remarks=tuple(_remarks(fitted)),
-        sections=tuple(sections),
+        title=_title(data),
+        facts=_facts(data, fitted),
+        level=format_fraction(data["interval"]["level"]) if has_intervals else "",
+        remarks=[*_remarks(data)],
+        sections=sections,
     )
 
 
-def _reading(runs: Runs) -> Report | None:
-    """Return which rows were left out or deserve a look, and why; None when there is nothing to say."""
-    lines = [*runs.notes]
-    for verb, findings in (("dropped", runs.dropped), ("flagged, and used", runs.flagged)):
+def _values(data: dict[str, Any], fitted: FitResult | None) -> Sequence[Coefficient]:
+    """Return the coefficients and what follows from them, of which the JSON has errors and intervals alone."""
+    if fitted is not None:
+        return fitted.values
+    known: dict[str, float] = data["coefficients"]
+    if data["status"] is not None:
+        known = known | {"a": known["beta"] / (known["alpha"] + known["beta"])}
+    return [
+        Coefficient(name=name, value=known[name], error=error, interval=data["interval"][name])
+        for name, error in data["errors"].items()
+        if name in known
+    ]
+
+
+def _reading(data: dict[str, Any], runs: Runs | None = None) -> list[Report]:
+    """Return the rows that were left out or flagged, with reasons; ``runs`` has them where the JSON does not."""
+    account: dict[str, Any] = data if runs is None else {"notes": runs.notes, "flagged": as_mapping(runs.flagged)}
+    lines = [*account.get("notes", ())]
+    for verb, findings in (("dropped", data["dropped"]), ("flagged, and used", account.get("flagged", ()))):
         lines += [f"{verb}: {line}" for line in _by_reason(findings)]
-    return Report(title=f"{runs.name}: {len(runs)} runs used", remarks=tuple(lines)) if lines else None
+    return [Report(title=f"{data['file']}: {data['rows_used']} runs used", remarks=lines)] if lines else []
 
 
-def _written(fitted: FitResult, places: Sequence[Path]) -> Iterator[str]:
-    yield from (f"wrote {place}" for place in places)
-    law = (fitted.members or (fitted,))[0].law
-    if isinstance(law, Curve):
+def _written(data: dict[str, Any]) -> Iterator[str]:
+    yield from (f"wrote {place}" for place in data["written"])
+    if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
         return
-    question = "optimal --flops 1e23" if fitted.refusal is None else "loss --params 7B --tokens 140B"
-    yield f"plan with it: scaleplan {question} --preset {places[0]}"
+    question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
+    yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"
 
 
-def _title(fitted: FitResult) -> str:
-    law = fitted.law
-    formula = fitted.request.form if law is None else law.formula
-    status = "" if fitted.diagnosis is None else f", {fitted.diagnosis.status}"
-    group = "" if fitted.group is None else f", {fitted.group}"
-    return f"{fitted.runs.name}{group}: {formula}, {len(fitted.runs)} runs{status}"
+def _title(data: dict[str, Any]) -> str:
+    status = "" if data["status"] is None else f", {data['status']}"
+    group = "" if data["group"] is None else f", {data['group']}"
+    return f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{status}"
 
 
-def _facts(fitted: FitResult) -> tuple[Fact, ...]:
-    labels = _LABELS if fitted.diagnosis is not None else {}
-    return tuple(_fact(value, labels.get(value.name, value.name), fitted.runs.loss_unit) for value in fitted.values)
+def _facts(data: dict[str, Any], fitted: FitResult | None) -> list[Fact]:
+    labels = {} if data["status"] is None else _LABELS
+    return [_fact(value, labels.get(value.name, value.name), data["loss_unit"]) for value in _values(data, fitted)]
 
 
 def _fact(known: Coefficient, label: str, unit: str) -> Fact:
@@ -109,218 +141,203 @@ def _fact(known: Coefficient, label: str, unit: str) -> Fact:
         precise = error < _VAGUE * abs(value) or value == 0
         text = " ± ".join(rounded(value, error) if precise else (f"{value:.2g}", f"{error:.1g}"))
     low, high = ("", "") if known.interval is None else (f"{end:.4g}" for end in known.interval)
-    return Fact(label=label, value=text, low=low, high=high, unit=unit if known.name == "E" else "")
+    return Fact(label, text, low=low, high=high, unit=unit if known.name == "E" else "")
 
 
-def _remarks(fitted: FitResult) -> Iterator[str]:
-    yield from fitted.remarks
-    found = fitted.diagnosis
-    if found is None:
-        if fitted.score is not None:
-            yield f"objective {fitted.score:.10g}"
+def _remarks(data: dict[str, Any]) -> Iterator[str]:
+    yield from data["remarks"]
+    score, residuals = data["objective"]["score"], data["residuals"]
+    if data["status"] is None:
+        if score is not None:
+            yield f"objective {score:.10g}"
         return
-    residuals = found.residuals
-    inside = "" if residuals.inside is None else f"; {format_fraction(residuals.inside)} of the runs lie inside delta"
+    inside = residuals["inside_delta"]
+    runs_inside = "" if inside is None else f"; {format_fraction(inside)} of the runs lie inside delta"
     yield (
-        f"objective {found.solution.score:.10g}; residuals rms {format_number(residuals.rms)}, "
-        f"typical {format_number(residuals.spread)}{inside}"
+        f"objective {score:.10g}; residuals rms {format_number(residuals['rms'])}, "
+        f"typical {format_number(residuals['spread'])}{runs_inside}"
     )
 
 
-def _sections(fitted: FitResult) -> Iterator[Report]:
-    for member in fitted.members:
-        yield Report(title=_title(member), facts=_facts(member))
-    plan = fitted.plan()
+def _sections(data: dict[str, Any], plan: Plan | None, fitted: FitResult | None) -> Iterator[Report]:
+    for i, member in enumerate(data["groups"] or ()):
+        yield Report(title=_title(member), facts=_facts(member, None if fitted is None else fitted.members[i]))
     if plan is not None:
-        planned = plan_report(plan)
-        beyond = plan.flops / float(fitted.runs.flops.max())
-        title = f"at {format_flops(plan.flops)}, {format_number(beyond)} times the largest run"
-        if fitted.refusal is not None:
+        title = f"at {format_flops(plan.flops)}"
+        if fitted is not None or data["range"] is not None:
+            largest = data["range"]["flops"][1] if fitted is None else float(fitted.runs.flops.max())
+            title += f", {format_number(plan.flops / largest)} times the largest run"
+        if data["refusal"] is not None:
             title += ", at the tokens per parameter of the runs"
+        planned = plan_report(plan)
         yield Report(title=title, facts=planned.facts, level=planned.level)
-    found = fitted.diagnosis
-    if found is not None:
-        yield _coverage(found)
-        tested = found.tested
-        if tested is not None and tested.bins:
-            yield Report(
-                title="backtest: fitted to the smaller runs, the larger ones predicted",
-                lines=tuple(f"  {line}" for line in tested.bins),
-            )
-        single = tuple(_single_runs(found))
-        if single:
-            yield Report(title="single runs", remarks=single)
-        if found.alternatives:
-            yield _alternatives(found)
-    if fitted.approaches:
-        yield _approaches(fitted.approaches)
-    rows = _reading(fitted.runs)
-    if rows is not None:
-        yield rows
+    if data["range"] is not None:
+        yield _coverage(data["range"])
+    if data["backtest"] is not None and data["backtest"]["by_factor"]:
+        yield Report(
+            title="backtest: fitted to the smaller runs, the larger ones predicted", lines=_bins(data["backtest"])
+        )
+    single = [*_single_runs(data)]
+    if single:
+        yield Report(title="single runs", remarks=single)
+    if data["alternatives"]:
+        yield _alternatives(data["alternatives"])
+    if data["approaches"]:
+        yield _approaches(data["approaches"])
+    yield from _reading(data)
 
 
-def _coverage(found: AdditiveFit) -> Report:
-    design = found.design
+def _bins(tested: dict[str, Any]) -> list[str]:
+    return [
+        f"  {Bin(middle=row['factor'], **{k: row[k] for k in row if k != 'factor'})}" for row in tested["by_factor"]
+    ]
+
+
+def _coverage(design: dict[str, Any]) -> Report:
     spans = (
-        ("parameters", design.params, format_count, f"{design.sizes} sizes"),
-        ("tokens", design.tokens, format_count, f"{design.token_counts} token counts"),
-        ("compute", design.flops, format_flops, f"{design.budgets} budgets" if design.budgets else ""),
-        ("tokens/param", design.tokens_per_param, format_number, ""),
+        ("parameters", design["params"], format_count, f"{design['sizes']} sizes"),
+        ("tokens", design["tokens"], format_count, f"{design['token_counts']} token counts"),
+        ("compute", design["flops"], format_flops, f"{design['budgets']} budgets" if design["budgets"] else ""),
+        ("tokens/param", design["tokens_per_param"], format_number, ""),
     )
-    lines = []
-    for label, (low, high), written, more in spans:
-        lines.append(f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}")
-    return Report(title="the runs cover", lines=tuple(lines))
+    lines = [
+        f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}"
+        for label, (low, high), written, more in spans
+    ]
+    return Report(title="the runs cover", lines=lines)
 
 
-def _single_runs(found: AdditiveFit) -> Iterator[str]:
-    out = found.outliers
-    if out.rows:
-        worst = max(abs(deviation) for deviation in out.deviations)
+def _single_runs(data: dict[str, Any]) -> Iterator[str]:
+    out = data["outliers"]
+    if out is not None and out["rows"]:
+        worst = max(abs(deviation) for deviation in out["deviations"])
         yield (
-            f"rows {row_text(out.rows)} stand up to {worst:.0f} robust deviations from the fit of the others "
+            f"rows {row_text(out['rows'])} stand up to {worst:.0f} robust deviations from the fit of the others "
             "(and are used)"
         )
-        if out.without is not None:
-            law, other = found.law, out.without.law
-            moved = ", ".join(
-                f"{name} {getattr(law, name):.4g} → {getattr(other, name):.4g}" for name in ("E", "alpha", "beta")
-            )
+        if out["without"] is not None:
+            law, other = data["coefficients"], out["without"]
+            moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in ("E", "alpha", "beta"))
             yield f"without them: {moved}"
-    if found.influence is None:
-        return
-    for name in ("E", "alpha", "beta"):
-        strongest = found.influence.strongest(name, most=_MOST_PULLS)
-        if abs(strongest[0][1]) > _EXACT:
-            pulls = ", ".join(f"row {row} {change:+.2g}" for row, change in strongest)
+    for name, strongest in (data["influence"] or {}).items():
+        if abs(strongest[0]["change"]) > _EXACT:
+            pulls = ", ".join(f"row {item['row']} {item['change']:+.2g}" for item in strongest[:_MOST_PULLS])
             yield f"{name} changes most without: {pulls}"
 
 
-def _alternatives(found: AdditiveFit) -> Report:
-    rows = tuple(
-        (
-            item.name,
-            *_law_cells(item.law),
-            format_number(item.aicc_excess) if math.isfinite(item.aicc_excess) else "–",
-        )
-        for item in found.alternatives
-    )
-    best = min(item.aicc_excess for item in found.alternatives)
-    verdict = (
-        "a simpler form explains the runs as well: prefer it"
-        if best < 2
-        else "no simpler form explains the runs as well"
-    )
+def _alternatives(items: Sequence[dict[str, Any]]) -> Report:
+    excesses = [math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
+    rows = [
+        (item["name"], *_law_cells(item["coefficients"]), format_number(excess) if math.isfinite(excess) else "–")
+        for item, excess in zip(items, excesses, strict=True)
+    ]
+    verdict = "a simpler form explains the runs as well: prefer it"
+    if min(excesses) >= 2:
+        verdict = "no simpler form explains the runs as well"
     return Report(
         title="simpler forms",
-        grid=ReportTable(columns=("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text=frozenset({"form"})),
+        grid=ReportTable(("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text={"form"}),
         remarks=(verdict,),
     )
 
 
-def _approaches(approaches: Sequence[Approach]) -> Report:
-    rows = tuple(
+def _approaches(approaches: Sequence[dict[str, Any]]) -> Report:
+    rows = [
         (
-            item.name,
-            "" if item.exponent is None else f"{item.exponent:.4f}",
-            "" if item.error is None else f"{item.error:.2g}",
-            "" if item.params is None else format_count(item.params),
+            item["name"],
+            "" if item["exponent"] is None else f"{item['exponent']:.4f}",
+            "" if item["error"] is None else f"{item['error']:.2g}",
+            "" if item["params"] is None else format_count(item["params"]),
         )
         for item in approaches
-    )
+    ]
     return Report(
         title="the three approaches to N* ∝ C^a",
-        grid=ReportTable(columns=("approach", "a", "error", "N* at target"), rows=rows, text=frozenset({"approach"})),
-        remarks=tuple(f"{item.name}: {item.remark}" for item in approaches),
+        grid=ReportTable(("approach", "a", "error", "N* at target"), rows=rows, text={"approach"}),
+        remarks=[f"{item['name']}: {item['remark']}" for item in approaches],
     )
 
 
-def _law_cells(law: Additive | Variation) -> tuple[str, str, str]:
-    return f"{law.E:.4g}", f"{law.alpha:.4g}", f"{law.beta:.4g}"
+def _law_cells(law: dict[str, float]) -> tuple[str, str, str]:
+    return f"{law['E']:.4g}", f"{law['alpha']:.4g}", f"{law['beta']:.4g}"
 
 
-def _by_reason(findings: Sequence[Finding]) -> Iterator[str]:
-    for reason in dict.fromkeys(finding.reason for finding in findings):
-        of_reason = [finding for finding in findings if finding.reason == reason]
-        shown = row_text(finding.row for finding in of_reason[:_MOST_DROPPED])
+def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for reason in dict.fromkeys(finding["reason"] for finding in findings):
+        of_reason = [finding for finding in findings if finding["reason"] == reason]
+        shown = row_text(finding["row"] for finding in of_reason[:_MOST_DROPPED])
         more = f" and {len(of_reason) - _MOST_DROPPED} more" if len(of_reason) > _MOST_DROPPED else ""
-        yield f"{len(of_reason)} {reason}, row {shown}{more} ({of_reason[0].detail})"
+        yield f"{len(of_reason)} {reason}, row {shown}{more} ({of_reason[0]['detail']})"
 
 
 def backtest_report(tested: BacktestResult) -> Report:
     """Return the report of one backtest."""
-    ladder = tested.ladder
-    rows = tuple(
+    return _backtest_report(tested.to_dict(), tested.runs)
+
+
+def _backtest_report(data: dict[str, Any], runs: Runs | None = None) -> Report:
+    """Return the report of the JSON of a backtest; ``runs`` has the notes and flags that the JSON lacks."""
+    rows = [
         (
-            format_flops(cut.flops),
-            str(cut.runs),
-            str(len(cut.rows)),
-            f"{float(np.mean(cut.error)):+.2%}",
-            f"{float(np.sqrt(np.mean(cut.error**2))):.2%}",
-            *_law_cells(cut.law),
+            format_flops(cut["flops"]),
+            str(cut["runs"]),
+            str(cut["predicted"]),
+            f"{cut['bias']:+.2%}",
+            f"{cut['rms']:.2%}",
+            *_law_cells(cut["coefficients"]),
         )
-        for cut in ladder.cuts
-    )
+        for cut in data["cuts"]
+    ]
     columns = ("fitted up to", "runs", "predicted", "bias", "rms", "E", "alpha", "beta")
-    sections = [Report(title="cuts", grid=ReportTable(columns=columns, rows=rows))]
-    reading = _reading(tested.runs)
     return Report(
-        title=f"{tested.runs.name}: fitted to the smaller of {len(tested.runs)} runs, the larger ones predicted",
-        lines=tuple(f"  {item}" for item in ladder.bins),
-        remarks=tuple(_remarks_backtest(tested)),
-        sections=tuple(sections if reading is None else [*sections, reading]),
+        title=f"{data['file']}: fitted to the smaller of {data['rows_used']} runs, the larger ones predicted",
+        lines=_bins(data),
+        remarks=[*_remarks_backtest(data)],
+        sections=[Report(title="cuts", grid=ReportTable(columns, rows=rows)), *_reading(data, runs)],
     )
 
 
-def _remarks_backtest(tested: BacktestResult) -> Iterator[str]:
-    ladder, held = tested.ladder, tested.holdout
-    yield f"the fit to all runs misses them by {format_fraction(ladder.inside)} (rms)"
-    if tested.samples:
-        level = format_fraction(ladder.level)
+def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:
+    held = data["holdout"]
+    yield f"the fit to all runs misses them by {format_fraction(data['rms_inside'])} (rms)"
+    if data["samples"]:
+        level = format_fraction(data["level"])
         yield (
             f"coverage: runs inside the {level} interval of resampling alone, which knows nothing of a law that is "
             "wrong; plans add the rms above"
         )
-    if ladder.one_sided:
+    if data["one_sided"]:
         yield "all cuts err in one direction by more than the scatter of the fit: the form is wrong, not the noise"
     if held is not None:
-        count = len(held.rows)
+        count = len(held["rows"])
         yield (
-            f"largest budget held out ({format_number(held.factor)} times the rest): bias {held.bias:+.2%}, rms "
-            f"{held.rms:.2%}, {round(held.coverage * count)}/{count} inside the combined band of width "
-            f"{held.width:.2%} ({round(held.resampling_coverage * count)}/{count} by resampling alone)"
+            f"largest budget held out ({format_number(held['factor'])} times the rest): bias {held['bias']:+.2%}, "
+            f"rms {held['rms']:.2%}, {round(held['coverage'] * count)}/{count} inside the combined band of width "
+            f"{held['width']:.2%} ({round(held['resampling_coverage'] * count)}/{count} by resampling alone)"
         )
 
 
-def _checklist(fitted: FitResult) -> list[Report]:
-    """Return the checklist, and the table of variations where the form has one."""
-    facts = tuple(Fact(label=item, value=text, prose=True) for item, text in fitted.checklist())
-    reports = [Report(title="to repeat this fit", facts=facts)]
-    found = fitted.variations()
-    if found:
-        rows = tuple(
-            (item.name, *_law_cells(item), format_count(item.params), format_number(item.loss, digits=4))
-            for item in found
+def _checklist(data: dict[str, Any]) -> Iterator[Report]:
+    """Yield the checklist, and the table of variations, where the fit has them."""
+    if "checklist" in data:
+        facts = [Fact(entry["item"], entry["text"], prose=True) for entry in data["checklist"]]
+        yield Report(title="to repeat this fit", facts=facts)
+    if data.get("variations"):
+        rows = [
+            (item["name"], *_law_cells(item), format_count(item["params"]), format_number(item["loss"], digits=4))
+            for item in data["variations"]
+        ]
+        columns = ("choice", "E", "alpha", "beta", "parameters", "loss")
+        yield Report(
+            title=f"by other choices, at {format_flops(data['target']['flops'])}",
+            grid=ReportTable(columns, rows=rows, text={"choice"}),
         )
-        flops = fitted.target_flops
-        assert flops is not None  # there are no variations without a target
-        reports.append(
-            Report(
-                title=f"by other choices, at {format_flops(flops)}",
-                grid=ReportTable(
-                    columns=("choice", "E", "alpha", "beta", "parameters", "loss"),
-                    rows=rows,
-                    text=frozenset({"choice"}),
-                ),
-            )
-        )
-    return reports
 
 
 def design_report(design: PilotDesign) -> Report:
     """Return the report of one design."""
     count = sum(run.seeds for run in design.runs)
-    rows = tuple(
+    rows = [
         (
             format_count(run.params),
             format_count(run.tokens),
@@ -329,7 +346,7 @@ def design_report(design: PilotDesign) -> Report:
             str(run.seeds),
         )
         for run in design.runs
-    )
+    ]
     ratios = [run.tokens / run.params for run in design.runs]
     compared = [("this design", str(count), _span(min(ratios), max(ratios)), *_errors(design.after))]
     compared += [
@@ -341,12 +358,12 @@ def design_report(design: PilotDesign) -> Report:
     return Report(
         title=f"{count} pilot runs for {format_flops(design.spent)}, to know the optimum of "
         f"{format_flops(design.target)}",
-        grid=ReportTable(columns=("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
+        grid=ReportTable(("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
         sections=(
             Report(
                 title="predicted standard errors at the target, each design for the same compute",
-                grid=ReportTable(columns=columns, rows=tuple(compared), text=frozenset({"design"})),
-                remarks=tuple(_remarks_design(design)),
+                grid=ReportTable(columns, rows=compared, text={"design"}),
+                remarks=[*_remarks_design(design)],
             ),
         ),
     )

@@ -38,7 +38,7 @@ __all__ = [
 def presets_report(result: PresetList) -> Report:
     """Return the table of presets."""
     columns = ("id", "form", "status", "plans", "intervals", "counts")
-    rows = tuple(
+    rows = [
         (
             preset.id,
             preset.form,
@@ -48,14 +48,10 @@ def presets_report(result: PresetList) -> Report:
             preset.conventions.params.replace("_", " "),
         )
         for preset in result.presets
-    )
+    ]
     return Report(
         title=f"{len(rows)} scaling laws",
-        grid=ReportTable(
-            columns=columns,
-            rows=rows,
-            text=frozenset(columns),
-        ),
+        grid=ReportTable(columns, rows=rows, text=columns),
         remarks=(
             "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
         ),
@@ -64,12 +60,10 @@ def presets_report(result: PresetList) -> Report:
 
 def validation_report(result: Validation) -> Report:
     """Return a verdict for each file."""
-    rows = tuple(
-        (each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files
-    )
+    rows = [(each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files]
     columns = ("file", "verdict", "id or problem")
     title = f"{len(rows)} files, {result.invalid} invalid"
-    return Report(title=title, grid=ReportTable(columns=columns, rows=rows, text=frozenset(columns)))
+    return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
 
 
 def paths_report(result: PresetPaths) -> Report:
@@ -78,7 +72,7 @@ def paths_report(result: PresetPaths) -> Report:
 
 
 def preset_report(preset: PresetSummary) -> Report:
-    """Return everything a person should know of one law."""
+    """Return one law in full: source, formula, coefficients, conventions, range and notes."""
     entries = {
         "source": preset.source,
         "status": preset.status,
@@ -96,14 +90,14 @@ def preset_report(preset: PresetSummary) -> Report:
             written = format_count if name in ("params", "tokens") else format_number
             entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
-    facts = (Fact(label=label, value=value, prose=True) for label, value in entries.items())
+    facts = [Fact(label, value, prose=True) for label, value in entries.items()]
     remarks = [*preset.notes]
     if preset.refusal is not None:
         remarks.insert(0, f"does not choose a model size: {preset.refusal}")
     if preset.aliases:
         remarks.append(f"also known as {', '.join(preset.aliases)}")
     remarks.append(preset.origin)
-    return Report(title=f"{preset.id}: {preset.title}", facts=tuple(facts), remarks=tuple(remarks))
+    return Report(title=f"{preset.id}: {preset.title}", facts=facts, remarks=remarks)
 
 
 _SHOWN = ("bf16", "fp16", "fp8")
@@ -123,9 +117,7 @@ def gpus_report(result: AcceleratorList) -> Report:
     ]
     return Report(
         title=f"{len(rows)} accelerators, dense TFLOP/s with fp32 accumulation",
-        grid=ReportTable(
-            columns=("id", "year", "memory", *_SHOWN, "price"), rows=tuple(rows), text=frozenset({"id"})
-        ),
+        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price"), rows=rows, text={"id"}),
         remarks=("'scaleplan gpus show ID' says where the figures come from; prices are dated defaults",),
     )
 
@@ -135,17 +127,17 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     catalogue = Prices()
     prices, default = catalogue.listed(gpu.id), catalogue.default(gpu.id)
     facts = [
-        Fact(label="memory", value=format_gigabytes(gpu.memory_bytes / 1e9)),
-        Fact(label="memory bandwidth", value=format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
-        Fact(label="design power", value=format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
-        *(Fact(label=f"peak {name}", value=_tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
+        Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9)),
+        Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
+        Fact("design power", format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
+        *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
     ]
     if gpu.link_bandwidth is not None:
-        facts.append(Fact(label=gpu.link, value=format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
+        facts.append(Fact(gpu.link, format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
     if gpu.default_usd_per_hour is not None:
         dated = default is not None and default.usd_per_hour == gpu.default_usd_per_hour
         date = default.date if default is not None and dated else ""
-        facts.append(Fact(label="default price", value=format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
+        facts.append(Fact("default price", format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
     remarks = [gpu.note] if gpu.note else []
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
     if gpu.aliases:
@@ -153,7 +145,7 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     grid = None
     if prices:
         columns = ("commitment", "from", "date", "price", "source")
-        rows = tuple(
+        rows = [
             (
                 p.commitment,
                 p.provider if p.provider.startswith(p.provider_class) else f"{p.provider_class} {p.provider}".strip(),
@@ -162,10 +154,10 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
                 p.source,
             )
             for p in prices
-        )
-        grid = ReportTable(columns=columns, rows=rows, text=frozenset(columns) - {"price"})
+        ]
+        grid = ReportTable(columns, rows=rows, text={*columns} - {"price"})
     title = f"{gpu.id}: {gpu.name}, {gpu.vendor} {gpu.year}"
-    return Report(title=title, facts=tuple(facts), grid=grid, remarks=tuple(remarks))
+    return Report(title=title, facts=facts, grid=grid, remarks=remarks)
 
 
 def _tera(rate: float | None) -> str:
@@ -181,15 +173,12 @@ def evaluation_report(result: Evaluation) -> Report:
         _written(name, value) if name == "flops" else f"{_words(name)} {_written(name, value)}"
         for name, value in result.inputs.items()
     )
-    low, high = ("", "")
-    interval = result.interval
-    if interval is not None and interval.value[0] < interval.value[1]:
-        low, high = (_written(result.quantity, end) for end in interval.value)
-    fact = Fact(
-        label=_words(result.quantity),
-        value=_written(result.quantity, result.value),
-        low=low,
-        high=high,
+    quantity, interval = result.quantity, result.interval
+    fact = Fact.of(
+        _words(quantity),
+        result.value,
+        lambda value: _written(quantity, value),
+        None if interval is None else interval.value,
         unit=result.unit or "",
     )
     named = {*result.inputs, result.quantity}
@@ -204,7 +193,7 @@ def evaluation_report(result: Evaluation) -> Report:
         title=f"{result.preset} at {inputs}",
         facts=(fact,),
         level=format_fraction(interval.level) if interval else "",
-        remarks=tuple(remarks),
+        remarks=remarks,
     )
 
 

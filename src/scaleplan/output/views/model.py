@@ -1,4 +1,4 @@
-"""Show a model, a shape, the memory of a device, and the training run that a plan is drawn out to."""
+"""Show a model, a shape, the memory of a device, and the training run of a plan."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def model_report(model: ModelSummary) -> Report:
     """Return the counts of a model, its FLOP per token and its cache."""
     embedding_share = format_fraction(model.embedding_params / model.params)
     facts = [
-        Fact(label="parameters", value=f"{model.params:,}", unit=format_count(model.params)),
-        Fact(label="active", value=f"{model.active_params:,}", unit=format_count(model.active_params)),
-        Fact(label="non-embedding", value=f"{model.non_embedding_params:,}"),
-        Fact(label="embedding", value=f"{model.embedding_params:,}", unit=embedding_share),
+        Fact("parameters", f"{model.params:,}", unit=format_count(model.params)),
+        Fact("active", f"{model.active_params:,}", unit=format_count(model.active_params)),
+        Fact("non-embedding", f"{model.non_embedding_params:,}"),
+        Fact("embedding", f"{model.embedding_params:,}", unit=embedding_share),
     ]
     if model.active_params == model.params:
         del facts[1]
@@ -56,12 +56,12 @@ def model_report(model: ModelSummary) -> Report:
     rows = tuple((name, format_number(value), format_number(value / model.flops_per_token)) for name, value in costs)
     return Report(
         title=f"{model.source}: {model.family}, {_dimensions(model)}",
-        facts=tuple(facts),
+        facts=facts,
         remarks=(*_remarks(model), *model.notes),
         sections=(
             Report(
                 title=f"training FLOP per token, at a context of {model.context:,}",
-                grid=ReportTable(columns=("counted as", "FLOP", "of 6N"), rows=rows, text=frozenset({"counted as"})),
+                grid=ReportTable(("counted as", "FLOP", "of 6N"), rows=rows, text={"counted as"}),
             ),
         ),
     )
@@ -98,12 +98,12 @@ def shape_report(shape: ShapeSummary) -> Report:
             f"nearest published: {near.name}, {format_count(near.params)}, {near.layers} layers of {near.width}, "
             f"{near.heads} heads ({near.source})"
         )
-    rows = tuple(_row(name, sizes) for name, sizes in shapes.items() if sizes)
+    rows = [_row(name, sizes) for name, sizes in shapes.items() if sizes]
     return Report(
         title=f"{format_count(shape.target)} {shape.params_convention.replace('_', '-')} parameters, "
         f"{shape.style} style",
-        grid=ReportTable(columns=columns, rows=rows, text=frozenset({""})),
-        remarks=tuple(remarks),
+        grid=ReportTable(columns, rows=rows, text={""}),
+        remarks=remarks,
     )
 
 
@@ -120,13 +120,13 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
 
 
 def _memory_facts(memory: Memory) -> Iterator[Fact]:
-    """Yield what a device holds, part by part."""
+    """Yield the memory of a device, part by part."""
     for item in fields(memory):
         value = getattr(memory, item.name)
         if value and item.name != "total":
             yield Fact(
-                label=_LABELS.get(item.name, item.name),
-                value=format_gigabytes(value / _GIGA),
+                _LABELS.get(item.name, item.name),
+                format_gigabytes(value / _GIGA),
                 unit=format_fraction(value / memory.total, digits=2),
             )
 
@@ -161,52 +161,49 @@ def memory_report(needs: MemorySummary) -> Report:
     what = "to train" if needs.parallel is not None else "to serve"
     return Report(
         title=f"{needs.model} {what}: {format_gigabytes(needs.memory.total / _GIGA)}{of} on each device{fits}",
-        facts=tuple(_memory_facts(needs.memory)),
-        remarks=tuple(remarks),
+        facts=[*_memory_facts(needs.memory)],
+        remarks=remarks,
     )
 
 
 def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
     """Yield the sections of a run: its schedule, the memory of a device, the bill."""
-    yield Report(title="the run", facts=tuple(_schedule(run)))
+    yield Report(title="the run", facts=[*_schedule(run)])
     if run.layout is not None:
         layout = run.layout
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
-        yield Report(title=f"each device holds {use}", facts=tuple(_memory_facts(layout.memory)))
+        yield Report(title=f"each device holds {use}", facts=[*_memory_facts(layout.memory)])
     if run.bill is not None:
-        facts = tuple(_bill(budget, run.bill))
         band = f" (x/÷ {run.bill.factor:g})" if run.bill.factor else ""
-        yield Report(title=f"the bill{band}", facts=facts, remarks=tuple(_dates(run.bill)))
+        yield Report(title=f"the bill{band}", facts=[*_bill(budget, run.bill)], remarks=[*_dates(run.bill)])
 
 
 def _schedule(run: TrainingRun) -> Iterator[Fact]:
     a = run.architecture
     groups = f", {a['kv_heads']} kv heads" if a["kv_heads"] != a["heads"] else ""
     sizes = f"{a['family']}, {a['layers']} layers of {a['width']}, {a['heads']} heads{groups}"
-    yield Fact(label="architecture", value=f"{sizes}, inner width {a['expert_width'] or a['ffn_width']}", prose=True)
+    yield Fact("architecture", f"{sizes}, inner width {a['expert_width'] or a['ffn_width']}", prose=True)
     params = a["params"]
     assert isinstance(params, int)
-    yield Fact(label="parameters", value=f"{params:,}, vocabulary {a['vocab']}", prose=True)
+    yield Fact("parameters", f"{params:,}, vocabulary {a['vocab']}", prose=True)
     if run.layout is not None:
         layout = run.layout
-        yield Fact(label="layout", value=_parallel_text(layout.parallel), prose=True)
+        yield Fact("layout", _parallel_text(layout.parallel), prose=True)
         micro = f"{layout.micro_batch} of {run.sequence:,} tokens, {layout.accumulation} a step"
-        yield Fact(label="micro-batch", value=f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
-        yield Fact(label="recomputation", value=f"{layout.recompute}; states: {layout.states}", prose=True)
+        yield Fact("micro-batch", f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
+        yield Fact("recomputation", f"{layout.recompute}; states: {layout.states}", prose=True)
     elif run.fits is False and run.fewest_devices is not None:
-        yield Fact(label="layout", value=f"none fits; {run.fewest_devices:,} devices would do", prose=True)
+        yield Fact("layout", f"none fits; {run.fewest_devices:,} devices would do", prose=True)
     elif run.fewest_devices is not None:
-        yield Fact(label="devices", value=f"{run.fewest_devices:,} or more", prose=True)
+        yield Fact("devices", f"{run.fewest_devices:,} or more", prose=True)
     step = f" of {format_seconds(run.step_seconds)}" if run.step_seconds is not None else ""
     per_step = format_count(run.tokens_per_step)
-    yield Fact(label="steps", value=f"{run.steps:,}{step}, {per_step} tokens each", prose=True)
-    yield Fact(label="", value=f"batch: {run.batch_source}", prose=True)
+    yield Fact("steps", f"{run.steps:,}{step}, {per_step} tokens each", prose=True)
+    yield Fact("", f"batch: {run.batch_source}", prose=True)
     least = run.least_time
     if least is not None:
         devices = f"; the batch feeds {least.most_devices:,.0f} devices"
-        yield Fact(
-            label="least time", value=f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True
-        )
+        yield Fact("least time", f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True)
 
 
 def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
@@ -218,13 +215,12 @@ def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
     ]
     for label, value, span, written in rows:
         if value is not None:
-            low, high = (written(end) for end in span) if span and bill.factor else ("", "")
-            yield Fact(label=label, value=written(value), low=low, high=high)
+            yield Fact.of(label, value, written, span if bill.factor else None)
     if bill.carbon_kg is not None:
-        yield Fact(label="carbon", value=format_kilograms(bill.carbon_kg))
+        yield Fact("carbon", format_kilograms(bill.carbon_kg))
     if budget.utilisation is not None and budget.goodput is not None and budget.mfu is not None:
         shares = f"{format_fraction(budget.mfu)} while training, {format_fraction(budget.goodput)} of the time"
-        yield Fact(label="utilisation", value=format_fraction(budget.utilisation), unit=shares)
+        yield Fact("utilisation", format_fraction(budget.utilisation), unit=shares)
 
 
 def _dates(bill: Bill) -> Iterator[str]:

@@ -1,13 +1,4 @@
-"""A plan, or several, for people: the answer first, its uncertainty beside it, where it comes from below.
-
-The run of a plan for people: architecture, layout, schedule and bill, below the plan itself.
-
-A conversion for people: one amount of compute in every unit that is determined.
-
-What more compute buys, for people: the next doubling, the next percent, and how the returns diminish.
-
-The table of inference demands for people.
-"""
+"""Reports of plans: one plan, several budgets, laws side by side, inference demands, marginal gains, a conversion."""
 
 from __future__ import annotations
 
@@ -30,7 +21,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
@@ -40,19 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison_report",
     "conversion_report",
-    "demand_report",
     "format_loss",
     "marginal_report",
     "plan_report",
-    "plans_report",
     "several_report",
-    "size_label",
 ]
 
 _ROUNDING = 1e-9
-"""A compute overhead below this is the digits of an inverse, and is not told."""
+"""A compute overhead below this is rounding of an inverse, and is not shown."""
 
-_SIZES = {
+_SIZES = {  # what ``params`` counts, by convention
     "total": "parameters",
     "non_embedding": "parameters (non-embedding)",
     "active": "parameters (active)",
@@ -70,11 +58,6 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
 """How the facts of constraints are written, by kind."""
 
 
-def size_label(convention: str) -> str:
-    """Return what ``params`` counts under a convention, in words."""
-    return _SIZES[convention]
-
-
 def format_loss(value: float) -> str:
     """Write a loss with four significant digits, as far as any law of this field can be trusted."""
     return format_number(value, digits=4)
@@ -82,24 +65,26 @@ def format_loss(value: float) -> str:
 
 def plan_report(plan: Plan) -> Report:
     """Return the report of one plan, with the sections of its run where it has one."""
-    sure = plan.interval
-    size = size_label(plan.params_convention)
+    interval = plan.interval
+    size = _SIZES[plan.params_convention]
     facts = [
-        _fact(size, plan.params, sure.params if sure else None, format_count),
-        _fact("tokens", plan.tokens, sure.tokens if sure else None, format_count),
+        Fact.of(size, plan.params, format_count, interval.params if interval else None),
+        Fact.of("tokens", plan.tokens, format_count, interval.tokens if interval else None),
     ]
     if plan.tokens_per_param is not None:
-        ratios = sure.tokens_per_param if sure else None
-        facts.append(_fact("tokens/param", plan.tokens_per_param, ratios, format_number))
+        ratios = interval.tokens_per_param if interval else None
+        facts.append(Fact.of("tokens/param", plan.tokens_per_param, format_number, ratios))
     if plan.loss is not None:
-        facts.append(_fact("loss", plan.loss, sure.loss if sure else None, format_loss, unit=plan.loss_unit))
+        facts.append(
+            Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
+        )
     facts += [
-        _fact(key.label, value, None, _WRITTEN[key.kind])
+        Fact.of(key.label, value, _WRITTEN[key.kind])
         for key in constraint_keys()
         if key.label and isinstance(value := plan.constraints.get(key.name), float)
     ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
-        facts.insert(1, _fact(size_label(plan.converted.convention), plan.converted.params, None, format_count))
+        facts.insert(1, Fact.of(_SIZES[plan.converted.convention], plan.converted.params, format_count))
     sections: tuple[Report, ...] = ()
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections
@@ -107,25 +92,11 @@ def plan_report(plan: Plan) -> Report:
         sections = tuple(run_sections(plan.blueprint, plan.budget))
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
-        facts=tuple(facts),
-        level=format_fraction(sure.level) if sure else "",
-        remarks=tuple(_remarks(plan)),
+        facts=facts,
+        level=format_fraction(interval.level) if interval else "",
+        remarks=[*_remarks(plan)],
         sections=sections,
     )
-
-
-def _fact(
-    label: str,
-    value: float,
-    interval: tuple[float, float] | None,
-    written: Callable[[float], str],
-    *,
-    unit: str = "",
-) -> Fact:
-    low, high = ("", "")
-    if interval is not None and interval[0] < interval[1]:
-        low, high = written(interval[0]), written(interval[1])
-    return Fact(label=label, value=written(value), low=low, high=high, unit=unit)
 
 
 def _remarks(plan: Plan) -> Iterator[str]:
@@ -157,7 +128,7 @@ def _remarks(plan: Plan) -> Iterator[str]:
 
 
 def _constrained(plan: Plan) -> Iterator[str]:
-    """Say what the constraints and the limits of a plan do to it."""
+    """Yield the effects of the constraints and the limits of a plan."""
     for entry in CONSTRAINTS.values():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
@@ -191,73 +162,56 @@ def _derivation(budget: Budget) -> str:
 
 
 def several_report(plans: Plans) -> Report:
-    """Return the table that suits several plans: of inference demands, of laws side by side, or of budgets."""
+    """Return the table that suits several plans: of inference demands, of laws, or of budgets."""
     laws = sorted({plan.preset for plan in plans})
     if all(plan.training_only for plan in plans) and len({plan.inference_tokens for plan in plans}) == len(plans) > 1:
-        return demand_report(plans)
+        return _demand_report(plans)
     if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or len(plans) == 1):
         return comparison_report(plans)
-    return plans_report(plans.plans, title=f"{len(plans)} budgets, {', '.join(laws)}")
-
-
-def plans_report(plans: Sequence[Plan], *, title: str) -> Report:
-    """Return a table of plans, one a row, with the columns that any of them fills."""
     columns: dict[str, Callable[[Plan], str]] = {
         "compute": lambda plan: format_flops(plan.flops),
-        "preset": lambda plan: plan.preset,
+        "preset": lambda plan: plan.preset if len(laws) > 1 else "",
         "parameters": lambda plan: format_count(plan.params),
         "tokens": lambda plan: format_count(plan.tokens),
-        "tokens/param": lambda plan: "" if plan.tokens_per_param is None else format_number(plan.tokens_per_param),
-        "loss": lambda plan: "" if plan.loss is None else format_loss(plan.loss),
-        "GPU-hours": lambda plan: _hours(plan.budget),
-        "cost": lambda plan: "" if plan.budget.cost is None else format_usd(plan.budget.cost),
+        "tokens/param": lambda plan: _cell(plan.tokens_per_param, format_number),
+        "loss": lambda plan: _cell(plan.loss, format_loss),
+        "GPU-hours": lambda plan: _cell(plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()),
+        "cost": lambda plan: _cell(plan.budget.cost, format_usd),
     }
-    rows = [[written(plan) for written in columns.values()] for plan in plans]
-    same_preset = len({plan.preset for plan in plans}) == 1
-    keep = [
-        i for i, name in enumerate(columns) if any(row[i] for row in rows) and not (name == "preset" and same_preset)
-    ]
-    names = tuple(columns)
+    cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
+    filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
-        title=title,
-        grid=ReportTable(
-            columns=tuple(names[i] for i in keep),
-            rows=tuple(tuple(row[i] for i in keep) for row in rows),
-            text=frozenset({"preset"}),
-        ),
+        title=f"{len(plans)} budgets, {', '.join(laws)}",
+        grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
     )
 
 
-def _hours(budget: Budget) -> str:
-    return "" if budget.gpu_hours is None else format_hours(budget.gpu_hours, unit="").strip()
+def _cell(value: float | None, written: Callable[[float], str]) -> str:
+    """Write a value; a blank where there is none."""
+    return "" if value is None else written(value)
 
 
 def comparison_report(comparison: Plans) -> Report:
     """Return several laws' answers to one budget: sizes in one convention, losses each in its own unit."""
-    convention = (
-        comparison.plans[0].converted.convention if comparison.plans and comparison.plans[0].converted else ""
-    )
-    rows = []
-    for plan in comparison:
-        size = plan.converted.params if plan.converted else None
-        rows.append(
-            (
-                plan.preset,
-                "–" if size is None else format_count(size),
-                format_count(plan.params),
-                plan.params_convention.replace("_", " "),
-                format_count(plan.tokens),
-                "–" if plan.loss is None else format_loss(plan.loss),
-                plan.loss_unit if plan.loss is not None else "",
-            )
+    first = comparison.plans[0].converted if comparison.plans else None
+    convention = first.convention if first else ""
+    rows = [
+        (
+            plan.preset,
+            format_count(plan.converted.params) if plan.converted and plan.converted.params is not None else "–",
+            format_count(plan.params),
+            plan.params_convention.replace("_", " "),
+            format_count(plan.tokens),
+            "–" if plan.loss is None else format_loss(plan.loss),
+            plan.loss_unit if plan.loss is not None else "",
         )
+        for plan in comparison
+    ]
     flops = sorted({plan.flops for plan in comparison})
     return Report(
         title=" – ".join(format_flops(value) for value in flops[:: max(1, len(flops) - 1)]),
         grid=ReportTable(
-            columns=("law", convention, "own count", "which", "tokens", "loss", "in"),
-            rows=tuple(rows),
-            text=frozenset({"law", "which", "in"}),
+            ("law", convention, "own count", "which", "tokens", "loss", "in"), rows=rows, text={"law", "which", "in"}
         ),
         remarks=(
             f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
@@ -267,16 +221,16 @@ def comparison_report(comparison: Plans) -> Report:
 
 
 def conversion_report(result: Conversion) -> Report:
-    """Return the amounts, and below them what they rest on."""
-    amounts = {
-        "compute": format_flops(result.flops, digits=4),
-        "": format_pf_days(result.flops),
-        "accelerator-hours": None if result.gpu_hours is None else format_hours(result.gpu_hours),
-        "wall clock": None if result.days is None else f"{format_number(result.days)} days",
-        "money": None if result.cost is None else format_usd(result.cost),
-        "energy": None if result.energy_kwh is None else format_kwh(result.energy_kwh),
-        "carbon": None if result.carbon_kg is None else format_kilograms(result.carbon_kg),
-    }
+    """Return the amounts, and below them their assumptions."""
+    amounts: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
+        ("compute", result.flops, lambda flops: format_flops(flops, digits=4)),
+        ("", result.flops, format_pf_days),
+        ("accelerator-hours", result.gpu_hours, format_hours),
+        ("wall clock", result.days, lambda days: f"{format_number(days)} days"),
+        ("money", result.cost, format_usd),
+        ("energy", result.energy_kwh, format_kwh),
+        ("carbon", result.carbon_kg, format_kilograms),
+    )
     remarks = []
     if result.peak_flops_per_s is not None and result.utilisation is not None:
         devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
@@ -293,39 +247,39 @@ def conversion_report(result: Conversion) -> Report:
         )
     return Report(
         title=format_flops(result.flops),
-        facts=tuple(Fact(label=label, value=value) for label, value in amounts.items() if value is not None),
-        remarks=tuple(remarks),
+        facts=[Fact(label, written(value)) for label, value, written in amounts if value is not None],
+        remarks=remarks,
     )
 
 
 def marginal_report(result: Marginal) -> Report:
-    """Return the report: what the next bit buys, then the doublings."""
+    """Return the gains of slightly more compute, then of doublings."""
     unit = result.loss_unit
     facts = [
-        Fact(label="loss", value=format_loss(result.loss), unit=unit),
-        Fact(label="the next doubling gains", value=format_number(result.gain_per_doubling), unit=unit),
-        Fact(label="the next 1 % gains", value=format_number(result.gain_of_next_percent), unit=unit),
+        Fact("loss", format_loss(result.loss), unit=unit),
+        Fact("the next doubling gains", format_number(result.gain_per_doubling), unit=unit),
+        Fact("the next 1 % gains", format_number(result.gain_of_next_percent), unit=unit),
     ]
     if result.cost_of_next_percent is not None:
-        facts.append(Fact(label="the next 1 % costs", value=format_usd(result.cost_of_next_percent)))
+        facts.append(Fact("the next 1 % costs", format_usd(result.cost_of_next_percent)))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
-        facts.append(Fact(label="0.01 less loss takes", value=more, unit="more compute"))
+        facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
-        facts.append(Fact(label="0.01 less loss costs", value=format_usd(result.cost_per_hundredth)))
+        facts.append(Fact("0.01 less loss costs", format_usd(result.cost_per_hundredth)))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
-        facts=tuple(facts),
+        facts=facts,
         grid=_grid(result),
-        remarks=tuple(_remarks_marginal(result)),
+        remarks=[*_remarks_marginal(result)],
     )
 
 
 def _grid(result: Marginal) -> ReportTable:
     priced = any(step.cost is not None for step in result.steps)
-    sure = any(step.gain_interval is not None for step in result.steps)
+    has_intervals = any(step.gain_interval is not None for step in result.steps)
     columns = ["compute", "parameters", "tokens", "loss", "gain"]
-    if sure and result.level is not None:
+    if has_intervals and result.level is not None:
         columns.append(format_fraction(result.level))
     if priced:
         columns += ["cost", "the doubling"]
@@ -336,16 +290,16 @@ def _grid(result: Marginal) -> ReportTable:
             format_count(step.params),
             format_count(step.tokens),
             format_loss(step.loss),
-            "" if step.gain is None else format_number(step.gain),
+            _cell(step.gain, format_number),
         ]
-        if sure and result.level is not None:
+        if has_intervals and result.level is not None:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
-            row.append("" if step.cost is None else format_usd(step.cost))
+            row.append(_cell(step.cost, format_usd))
             row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
-        rows.append(tuple(row))
-    return ReportTable(columns=tuple(columns), rows=tuple(rows))
+        rows.append(row)
+    return ReportTable(columns, rows)
 
 
 def _remarks_marginal(result: Marginal) -> Iterator[str]:
@@ -361,34 +315,21 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
 
 
-def demand_report(plans: Plans) -> Report:
+def _demand_report(plans: Plans) -> Report:
     """Return the report: one demand a row, against the optimum for training alone at the same loss."""
     first = plans.plans[0]
     only = first.training_only
-    remarks = (
-        [f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"]
-        if only
-        else []
-    )
-    remarks.append(
-        "training, size and tokens are multiples of that; it pays back where the total falls below its total"
-    )
+    remarks = ["training, size and tokens are multiples of that; it pays back where the total falls below its total"]
+    if only:
+        best = f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens"
+        remarks.insert(0, best)
     return Report(
         title=f"loss {format_loss(first.loss) if first.loss is not None else ''}, {first.preset}",
         grid=ReportTable(
-            columns=(
-                "inference tokens",
-                "parameters",
-                "tokens",
-                "size",
-                "training",
-                "total",
-                "saving",
-                "pays back at",
-            ),
-            rows=tuple(_row(plan) for plan in plans),
+            ("inference tokens", "parameters", "tokens", "size", "training", "total", "saving", "pays back at"),
+            rows=[_row(plan) for plan in plans],
         ),
-        remarks=tuple(remarks),
+        remarks=remarks,
     )
 
 
@@ -403,5 +344,5 @@ def _row(plan: Plan) -> tuple[str, ...]:
         "" if only is None else f"{format_number(only.flops_ratio)}x",
         format_flops(plan.total_flops),
         "" if only is None else format_fraction(only.saving),
-        "" if back is None else format_count(back),
+        _cell(back, format_count),
     )

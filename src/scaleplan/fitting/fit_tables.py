@@ -1,0 +1,251 @@
+"""A fit as plain tables: the parts of a preset file that it determines, and the diagnosis that ``--json`` prints.
+
+A covariance serves every command, takes the backtest on top, and is short. It does not describe resamples that
+pile up on a bound (a floor at zero, an exponent at its limit) or run off to infinity (a law that is not identified):
+there the resamples themselves are written, thinned to what gives a 90 % interval to about a tenth of its width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.fitting.runs import REASONS, row_text
+from scaleplan.laws.curves import MultiplicativePower
+from scaleplan.presets.preset import LN, BacktestRms, Uncertainty
+from scaleplan.record import as_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scaleplan.arrays import Array, Mask
+    from scaleplan.fitting.additive_fit import AdditiveFit
+    from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.bootstrap import Bootstrap
+    from scaleplan.fitting.runs import Finding
+    from scaleplan.laws.base import Law
+
+__all__ = [
+    "backtest_data",
+    "coefficients_table",
+    "curve_uncertainty",
+    "diagnosis_data",
+    "findings_tables",
+    "residuals_data",
+    "scores",
+    "surface_uncertainty",
+    "uncertainty_table",
+]
+
+_DRAWS = 400
+
+_OFTEN = 0.05  # the share of resamples on a bound from which a covariance misleads
+
+_PROBES = (1e12, 1e30)  # FLOP: a preset must serve the budgets between these
+
+_STRONGEST = 5  # runs that are named for each coefficient
+
+
+def coefficients_table(law: Law) -> dict[str, object]:
+    """Return the coefficients of a law, after the names of the quantities that a curve relates."""
+    if isinstance(law, MultiplicativePower):
+        return {"y": law.y, "a": law.a, "exponents": dict(law.exponents)}
+    names = {name: getattr(law, name) for name in ("x", "y") if hasattr(law, name)}
+    return {**names, **{name: float(value) for name, value in law.coefficients().items()}}
+
+
+def uncertainty_table(known: Uncertainty | None) -> dict[str, object] | None:
+    """Return the uncertainty as a preset file writes it."""
+    if known is None:
+        return None
+    tested = known.backtest
+    return {
+        "parameters": list(known.parameters),
+        "covariance": [list(row) for row in known.covariance] or None,
+        "draws": [list(row) for row in known.draws] or None,
+        "method": known.method,
+        "samples": known.samples,
+        "backtest": None if tested is None else {"factors": list(tested.factors), "rms": list(tested.rms)},
+    }
+
+
+def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Return the rows that were dropped or flagged, by reason."""
+    rows: dict[str, list[int]] = {}
+    for finding in findings:
+        rows.setdefault(finding.reason, []).append(finding.row)
+    return [
+        {"reason": reason, "meaning": REASONS[reason], "count": len(numbers), "rows": row_text(numbers)}
+        for reason, numbers in rows.items()
+    ]
+
+
+def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
+    """Return the uncertainty of an additive fit with its backtest, or None without resamples."""
+    resamples, tested = fit.resamples, fit.tested
+    if resamples is None:
+        return None
+    known = Uncertainty(
+        parameters=resamples.parameters,
+        method=_method(fit, resamples),
+        samples=resamples.samples,
+        backtest=None if tested is None else BacktestRms(factors=tested.factors, rms=tested.rms),
+    )
+    piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
+    if fit.identified and not piled_up:
+        covariance = resamples.covariance()
+        return replace(known, covariance=_rows(0.5 * (covariance + covariance.T)))
+    usable = _usable(resamples)
+    if not usable.any():
+        return None
+    kept = resamples.draws[usable][:_DRAWS]
+    return replace(
+        known,
+        parameters=("ln A", "ln B", "E", "alpha", "beta"),
+        draws=_rows(kept),
+        method=f"{known.method}; the first {len(kept)} of them{_lost(usable)}",
+    )
+
+
+def curve_uncertainty(law: Law, columns: Mapping[str, Array]) -> Uncertainty | None:
+    """Return the uncertainty of the coefficients of ``law`` from their draws by name, or None without resamples.
+
+    A draw outside the domain of the law, such as an exponent of the wrong sign, is left out and counted in
+    ``method``.
+    """
+    if not columns or not all(len(column) for column in columns.values()):
+        return None
+    domains: dict[str, Mapping[str, float | None]] = {item.name: item.metadata for item in fields(law)}
+    usable: Mask = np.all(np.isfinite(list(columns.values())), axis=0)
+    written: dict[str, Array] = {}
+    for name, column in columns.items():
+        domain = domains.get(name, {})
+        above, least = domain.get("above"), domain.get("at_least")
+        usable &= (column > (-np.inf if above is None else above)) & (column >= (-np.inf if least is None else least))
+        logarithmic = above == 0 and bool(np.all(column > 0))
+        written[f"{LN}{name}" if logarithmic else name] = np.log(column) if logarithmic else column
+    kept = np.stack(list(written.values()), axis=1)[usable][:_DRAWS]
+    if not len(kept):
+        return None
+    return Uncertainty(
+        parameters=tuple(written),
+        draws=_rows(kept),
+        method=f"case bootstrap of the rows; the first {len(kept)} resamples{_lost(usable)}",
+        samples=len(usable),
+    )
+
+
+def _lost(usable: Mask) -> str:
+    lost = int(np.count_nonzero(~usable))
+    return f" that give finite answers ({lost} do not)" if lost else ""
+
+
+def _method(fit: AdditiveFit, resamples: Bootstrap) -> str:
+    units = "training runs (all points of one together)" if resamples.unit == "cluster" else "runs"
+    layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
+    objective = fit.solution.objective
+    delta = f" {objective.delta:g}" if objective.robust == "huber" else ""
+    return (
+        f"bootstrap of {units}{layers}, {objective.robust}{delta} on {objective.residual} loss, seed {resamples.seed}"
+    )
+
+
+def _usable(resamples: Bootstrap) -> Mask:
+    """Return which resamples a preset may hold: finite, positive losses and splits over all budgets."""
+    with np.errstate(all="ignore"):
+        laws = resamples.laws()
+        good = np.isfinite(resamples.draws).all(axis=1) & (laws.A > 0) & (laws.B > 0) & (laws.E >= 0)
+        for flops in _PROBES:
+            side = np.full(resamples.samples, (flops / 6) ** 0.5)
+            for value in (laws.loss(side, side), *laws.best_split(np.full(resamples.samples, flops / 6))):
+                good &= np.isfinite(value) & (np.asarray(value) > 0)
+    return np.asarray(good, dtype=bool)
+
+
+def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
+    """Return the part of the JSON form that only an additive fit has."""
+    known, out, influence = found.known, found.outliers, found.influence
+    tested, resamples = found.tested, found.resamples
+    data: dict[str, object] = {
+        "range": as_mapping(found.design),
+        "flags": as_mapping(found.flags),
+        "information": {
+            "eigenvalues": list(known.eigenvalues),
+            "condition": known.condition if math.isfinite(known.condition) else None,
+            "log_params_error": known.log_params_error,
+        },
+        "outliers": {
+            "rows": list(out.rows),
+            "deviations": list(out.deviations),
+            "without": None if out.without is None else as_mapping(out.without.law.coefficients()),
+        },
+        "alternatives": [
+            {
+                "name": item.name,
+                "coefficients": as_mapping(item.law.coefficients()),
+                "score": item.score,
+                "aicc_excess": as_mapping(item.aicc_excess),
+            }
+            for item in found.alternatives
+        ],
+    }
+    if influence is not None:
+        data["influence"] = {
+            name: [{"row": row, "change": change} for row, change in influence.strongest(name, most=_STRONGEST)]
+            for name in ("E", "alpha", "beta")
+        }
+    if resamples is not None:
+        names = ("samples", "seed", "unit", "strata", "failed", "floor_at_zero", "exponents_at_bound")
+        data["resampling"] = {name: getattr(resamples, name) for name in names}
+    if tested is not None:
+        data["backtest"] = backtest_data(tested)
+    return data
+
+
+def backtest_data(tested: Backtest) -> dict[str, object]:
+    """Return the JSON form of a backtest, without its cuts."""
+    return {
+        "rms_inside": tested.inside,
+        "one_sided": tested.one_sided,
+        "largest_factor": tested.largest_factor,
+        "by_factor": as_mapping(_by_factor(tested)),
+    }
+
+
+def residuals_data(found: AdditiveFit) -> dict[str, object]:
+    """Return the summary of the residuals, beside their root mean square."""
+    residuals = found.residuals
+    return {
+        "spread": residuals.spread,
+        "inside_delta": residuals.inside,
+        "kurtosis": residuals.kurtosis,
+        "skewness": residuals.skewness,
+        "largest": {"row": residuals.largest[0], "residual": residuals.largest[1]},
+    }
+
+
+def scores(found: AdditiveFit) -> dict[str, object]:
+    """Return the scores of an additive fit that its preset repeats."""
+    residuals = found.residuals
+    return {
+        "spread": residuals.spread,
+        "share_inside_delta": residuals.inside,
+        "aicc_excess": {item.name: item.aicc_excess for item in found.alternatives if np.isfinite(item.aicc_excess)},
+        "backtest": [] if found.tested is None else _by_factor(found.tested),
+    }
+
+
+def _by_factor(tested: Backtest) -> list[dict[str, object]]:
+    """Return the errors by factor of extrapolation as plain mappings."""
+    names = ("runs", "bias", "rms", "coverage")
+    return [
+        {"factor": item.middle, "factors": list(item.factors), **{name: getattr(item, name) for name in names}}
+        for item in tested.bins
+    ]

@@ -170,15 +170,6 @@ def test_deep_nesting_is_an_error_and_not_a_crash():
             parse_document(text, name=name)
 
 
-def test_without_pyyaml_the_error_says_the_way_out(monkeypatch):
-    """Reading YAML without PyYAML names the package to install."""
-    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(FileError) as caught:
-        parse_document("a: 1", name="a.yaml")
-    assert "PyYAML" in caught.value.message
-    assert "pip install pyyaml" in caught.value.hint
-
-
 @given(st.lists(st.text(st.characters(exclude_characters="\"'"), min_size=1) | st.integers(0, 99999), min_size=1))
 def test_key_paths_are_read_back_as_written(parts):
     """Writing and reading a key path loses nothing."""

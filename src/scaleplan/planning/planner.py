@@ -644,7 +644,7 @@ def _numbers_of(preset: Preset) -> Iterator[None]:
 
 
 _ARITHMETIC = (
-    *(f"scaleplan.{name}" for name in ("laws.", "cost", "arrays", "presets.preset")),
+    *(f"scaleplan.{name}" for name in ("laws.", "arrays", "presets.preset")),
     *(f"scaleplan.planning.{name}" for name in ("problem", "solver", "frontier", "uncertainty", "conflicts")),
     "scaleplan.planning.constraints.",
 )

@@ -334,17 +334,12 @@ _DEEPEST_MERGE = 20
 class YamlDocument:
     """A parsed YAML text of one document; ``name`` is its file as shown to the user.
 
-    Raises FileError when PyYAML is not installed, or the text is not YAML.
+    Raises FileError when the text is not YAML.
     """
 
     def __init__(self, text: str, *, name: str) -> None:
-        try:
-            import yaml
-        except ImportError:
-            raise FileError(
-                f"{name}: reading YAML needs PyYAML, which is not installed",
-                hint="install it with 'pip install pyyaml', or keep the values in TOML or JSON",
-            ) from None
+        import yaml  # only a project whose configs are YAML pays for it
+
         self.name = name
         self._problem = yaml.YAMLError
         loader = yaml.SafeLoader(text)

@@ -135,7 +135,7 @@ class ShapeSummary(Result, ShapeSizes):
     """For the text only, so that it is None in a record that was read back."""
 
 
-class ShapeOptions(TypedDict, total=False):
+class ShapeKeywords(TypedDict, total=False):
     """The parts of a shape that may be fixed; the style's own choice for None."""
 
     vocab: int | None
@@ -152,7 +152,7 @@ def shape(
     *,
     style: str = "llama",
     convention: str = "total",
-    **options: Unpack[ShapeOptions],
+    **options: Unpack[ShapeKeywords],
 ) -> Shape:
     """Find a hardware-aligned architecture of ``params`` parameters (1e6 to 2e12), the style's own choice for None.
 
@@ -197,7 +197,7 @@ def shape(
     )
 
 
-def _checked(params: float, name: str, convention: str, options: ShapeOptions, notes: list[str]) -> _Search:
+def _checked(params: float, name: str, convention: str, options: ShapeKeywords, notes: list[str]) -> _Search:
     """Check the options and fill them in by the style; append what was changed to ``notes``."""
     if name not in STYLES:
         raise UnknownNameError("style", name, STYLES)

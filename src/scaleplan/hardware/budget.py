@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, option
@@ -157,7 +157,7 @@ _SECONDS_PER_HOUR = 3600.0
 _HOURS_PER_DAY = 24.0
 
 
-class ResolvedBudget(Record):
+class ResolvedBudget(NamedTuple):
     """The compute that a budget buys, its derivation, and the model size behind a default utilisation, if any."""
 
     flops: float
@@ -211,7 +211,7 @@ def resolve_budget(
         assert request.flops is not None
         return ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
     cluster = _Cluster(request, form, catalogue)
-    return replace(cluster.resolve(cluster.utilisation(params, moe=moe)), params=params)
+    return cluster.resolve(cluster.utilisation(params, moe=moe))._replace(params=params)
 
 
 def resolve_consistently(
@@ -245,12 +245,13 @@ def resolve_consistently(
     found = consistent_mfu(
         lambda params: cluster.utilisation(params, moe=moe), params_at, catalogue.utilisations.edges
     )
-    resolved = replace(cluster.resolve(found.utilisation), params=found.params)
+    resolved = cluster.resolve(found.utilisation)._replace(params=found.params)
     if found.consistent:
         return resolved
     taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
     message = f"the best size lies where the default utilisation steps down; {taken}"
-    return replace(resolved, notices=(*resolved.notices, Notice(code="utilisation_step", message=message)))
+    notice = Notice(code="utilisation_step", message=message)
+    return resolved._replace(notices=(*resolved.notices, notice))
 
 
 class _Cluster:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One line of an answer, as text: its label, value, interval and unit; ``prose`` is set to the left."""
 
     label: str
@@ -46,8 +45,7 @@ class Fact:
         return cls(label, written(value), low=low, high=high, unit=unit)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTable:
+class ReportTable(NamedTuple):
     """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
 
     columns: Sequence[str]

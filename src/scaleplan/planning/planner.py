@@ -242,7 +242,7 @@ class Planner:
             cost = term.on(cost, self.hardware)
         return cost
 
-    @property
+    @cached_property
     def frontier(self) -> Frontier:
         """The compute-optimal frontier of the law within the bounds.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from scaleplan.arrays import maximum, minimum
 from scaleplan.errors import UnreachableError, UsageError, quote
@@ -82,8 +82,7 @@ class EffectiveSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A closed interval of positive numbers."""
 
     low: float = 0.0

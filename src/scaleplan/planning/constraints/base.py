@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.laws.base import VariableSurface
@@ -36,8 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option of the command line, and the word of the same name in Python; every amount is a text."""
 
     name: str
@@ -45,8 +43,7 @@ class Option:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key that a constraint adds to a plan; one with a label is a fact of the text report, of its kind.
 
     A value that is not a plain one is a ``record``, named as ``module:class``, so that a saved plan can be read back.
@@ -58,7 +55,7 @@ class Key:
     record: str = ""
 
 
-class Entry(Record):
+class Entry(NamedTuple):
     """A constraint as registered: ``where`` is the ``module:class`` of a :class:`Constraint`.
 
     Giving any of its ``options`` asks for it. Its ``keys`` are None in plans without it; the first is never None in

@@ -5,7 +5,9 @@ breakpoints are added (the objective may have several valleys, and kinks only th
 polished with the first-order condition, because the loss is so flat at its minimum that comparing losses
 alone finds N only to half the digits.
 
-:mod:`scaleplan.planning.solver_array` solves the same problem for arrays of budgets.
+The minimiser and the root finders are written out because a plan imports neither NumPy nor SciPy, which would take
+longer to load than all else together. :mod:`scaleplan.planning.solver_array` solves the same problem for arrays of
+budgets.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, is_datacl
 import numpy as np
 import pytest
 
-from scaleplan.record import Record
+from scaleplan.record import Record, computed
 
 
 class Mine(Record):
@@ -83,3 +83,22 @@ def test_it_is_frozen():
         mine.size = 2
     with pytest.raises(FrozenInstanceError):
         del mine.size
+
+
+class Rectangle(Record):
+    """A record with a field that follows from the others."""
+
+    width: float
+    area: float = computed(lambda made: made.width * made.height)
+    height: float
+
+
+def test_a_computed_field_follows_from_the_others():
+    """Also when they are replaced, and it cannot be given."""
+    made = Rectangle(width=2.0, height=3.0)
+    assert made.area == 6.0
+    assert replace(made, height=4.0) == Rectangle(width=2.0, height=4.0)
+    assert replace(made, height=4.0).area == 8.0
+    assert [item.name for item in fields(made)] == ["width", "area", "height"]
+    with pytest.raises(TypeError):
+        Rectangle(width=2.0, height=3.0, area=6.0)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import Field
 
-__all__ = ["Record", "Result", "as_mapping", "option"]
+__all__ = ["Record", "Result", "as_mapping", "computed", "option"]
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def computed(of: Callable[[Any], object], *, init: Literal[False] = False) -> Any:  # noqa: ANN401  as option
+    """Declare a field of a :class:`Record` whose value follows from the fields that are given."""
+    return field(init=init, metadata={"of": of})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, computed))
 class Record:
     """A frozen, keyword-only dataclass whose methods are shared instead of generated.
 
@@ -26,6 +31,7 @@ class Record:
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
         _defaults: ClassVar[dict[str, Any]]
         _factories: ClassVar[dict[str, Callable[[], Any]]]
+        _computed: ClassVar[dict[str, Callable[[Any], Any]]]
         _required: ClassVar[frozenset[str]]
         _compared: ClassVar[tuple[str, ...]]
 
@@ -35,13 +41,17 @@ class Record:
         own = fields(cls)
         cls._defaults = {item.name: item.default for item in own if item.default is not MISSING}
         cls._factories = {item.name: item.default_factory for item in own if item.default_factory is not MISSING}
-        cls._required = frozenset(item.name for item in own) - cls._defaults.keys() - cls._factories.keys()
+        cls._computed = {item.name: item.metadata["of"] for item in own if not item.init}
+        cls._required = (
+            frozenset(item.name for item in own if item.init) - cls._defaults.keys() - cls._factories.keys()
+        )
         cls._compared = tuple(item.name for item in own if item.compare)
         if not eq:  # arrays have no single truth value: such records are compared by identity
             cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
 
     def __init__(self, **values: object) -> None:
-        missing, unknown = self._required - values.keys(), values.keys() - self.__dataclass_fields__.keys()
+        missing = self._required - values.keys()
+        unknown = values.keys() - (self.__dataclass_fields__.keys() - self._computed.keys())
         if missing or unknown:
             msg = f"{type(self).__name__} lacks {sorted(missing)} and does not know {sorted(unknown)}"
             raise TypeError(msg)
@@ -50,6 +60,8 @@ class Record:
             if name not in values:
                 self.__dict__[name] = factory()
         self.__dict__.update(values)
+        for name, of in self._computed.items():
+            self.__dict__[name] = of(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = f"cannot assign to field '{name}'"

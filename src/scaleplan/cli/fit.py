@@ -14,6 +14,7 @@ from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import LimitOptions, words
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
+from scaleplan.laws.curves import ALIASES, FITTED
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -127,6 +128,10 @@ class ObjectiveOptions:
     ] = None
 
 
+_SHORT = {form: f" ({alias.upper()})" for alias, form in ALIASES.items()}
+_CURVES = ", ".join(form + _SHORT.get(form, "") for form in FITTED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawFormOptions:
     """The form of the law, and the method of the fit."""
@@ -135,8 +140,7 @@ class LawFormOptions:
         str,
         typer.Option(
             metavar="NAME",
-            help="additive, kaplan, allocation, data_constrained; curves of --x: power (M1), offset_power (M2), "
-            "shifted_power (M3), chance_power (M4), bnsl, bnsl2, bnsl3, multiplicative.",
+            help=f"additive, kaplan, allocation, data_constrained; curves of --x: {_CURVES}, multiplicative.",
         ),
     ] = "additive"
     method: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scaleplan.output import FORMATS, JUDGING
 from scaleplan.planning.constraints import options as constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
@@ -105,14 +106,15 @@ class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
 
-def _format(names: str) -> Any:  # noqa: ANN401  typer types its options so
-    return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=names)
+def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
+    listed = f"{', '.join(names[:-1])} or {names[-1]}."
+    return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=listed)
 
 
 class OutputOptions(Record):
     """How the answer is written."""
 
-    format: Annotated[str, _format("text, json, jsonl, csv, tsv or markdown.")] = "text"
+    format: Annotated[str, _format(*FORMATS)] = "text"
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
     get: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
@@ -131,4 +133,4 @@ class OutputOptions(Record):
 class JudgingOptions(OutputOptions):
     """How the answer is written."""
 
-    format: Annotated[str, _format("text, json, jsonl, csv, tsv, markdown, github, junit or sarif.")] = "text"
+    format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"

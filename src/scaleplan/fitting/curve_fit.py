@@ -7,7 +7,7 @@ columns as coefficients.
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -16,168 +16,19 @@ from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
 from scaleplan.fitting.objective import Objective, central_interval, huber
 from scaleplan.fitting.solvers import at_bound, minimise, weights_of
-from scaleplan.laws.curves import BNSL, Break, ChancePower, MultiplicativePower, OffsetPower, Power, ShiftedPower
+from scaleplan.laws.curves import ALIASES, FITTED, MultiplicativePower
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.laws.base import Curve
 
-__all__ = ["CURVES", "CurveFit", "Formula", "FormulaFit", "descend", "fit_curve", "fit_formula", "fit_product"]
+__all__ = ["CurveFit", "Formula", "FormulaFit", "descend", "fit_curve", "fit_formula", "fit_product"]
 
-_RATES = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)
-_FLOORS = (0.0, 0.3, 0.6, 0.85, 0.95, 0.99)
-_MOST_LOG, _MOST_RATE = 300.0, 8.0
 _STEP, _CURVATURE_STEP = 6e-6, 1e-4  # cube and fourth root of the rounding error, for first and second differences
 _HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than any that does not
-
-
-class CurveForm(Record):
-    """One form of a curve of one quantity.
-
-    ``template`` makes a law from the names of x and y, with coefficients to be replaced; ``logs`` marks the
-    coordinates that are logarithms; ``starts`` (S, p) and ``bounds`` are coordinates for data (x, y).
-    """
-
-    template: Callable[[str, str], Curve]
-    logs: tuple[bool, ...]
-    starts: Callable[[Array, Array], Array]
-    bounds: Callable[[Array, Array], tuple[Array, Array]]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the coefficients."""
-        return tuple(self.template("x", "y").coefficients())
-
-    def coefficients(self, theta: Array) -> Array:
-        """Return the coefficients of coordinates (..., p)."""
-        return np.stack([np.exp(theta[..., k]) if log else theta[..., k] for k, log in enumerate(self.logs)], axis=-1)
-
-    def predict(self, theta: Array, x: Array) -> Array:
-        """Return y (S, n) of coordinates (S, p)."""
-        columns = dict(zip(self.names, self.coefficients(theta).T[:, :, None], strict=True))
-        law = self.template("x", "y").with_coefficients(columns)
-        return np.asarray(law.value(x=x), dtype=np.float64)
-
-
-def _power_starts(x: Array, y: Array) -> Array:
-    slope, level = np.polyfit(np.log(x), np.log(y), 1)
-    return np.array([[level, slope]])
-
-
-def _floor_starts(x: Array, y: Array) -> Array:
-    """Put the scale such that the curve passes through the middle of the data, for each rate and floor."""
-    middle_x, middle_y = float(np.median(np.log(x))), float(np.median(y))
-    least = float(np.min(y))
-    return np.array(
-        [
-            [np.log(max(middle_y - share * least, 1e-9 * middle_y)) + rate * middle_x, rate, share * least]
-            for rate, share in product(_RATES, _FLOORS)
-        ]
-    )
-
-
-def _shifted_starts(x: Array, y: Array) -> Array:
-    ends = np.log(1.0 / np.max(x)) + np.array([-4.0, -1.0, 1.0])
-    middle = np.exp(-np.median(np.log(x)))
-    return np.array(
-        [
-            [a + c * np.log(middle) - c * np.log(middle + np.exp(g)), g, c, e]
-            for a, c, e in _floor_starts(x, y)
-            for g in ends
-        ]
-    )
-
-
-def _chance_starts(x: Array, y: Array) -> Array:
-    largest, middle = float(np.max(y)), np.argsort(y)[len(y) // 2]
-    at, level_at = np.log(x[middle]), y[middle]
-    rows = []
-    for _, c, e in _floor_starts(x, y):
-        for excess, k in product((1.02, 1.3), (0.3, 1.0, 2.5)):
-            chance = largest * excess
-            level = np.log(max(level_at - e, 1e-9)) - k * np.log(chance - level_at)
-            rows.append([level + c * at, c, e, np.log(chance), np.log(k)])
-    return np.array(rows)
-
-
-def _bnsl_form(breaks: int) -> CurveForm:
-    """Return the broken power law with a number of breaks."""
-
-    def starts(x: Array, y: Array) -> Array:
-        places = np.quantile(np.log(x), (0.15, 0.35, 0.5, 0.65, 0.85)).tolist()
-        least, rows = float(np.min(y)), []
-        for where in combinations(places, breaks):
-            if len(set(where)) < breaks:
-                continue
-            for share, width, change in product((0.0, 0.5, 0.9), (-3.0, -1.5, 0.0), (-0.3, 0.3, 1.5)):
-                for c0 in (0.02, 0.2, 0.6):
-                    level = np.log(max(float(np.max(y)) - share * least, 1e-9)) + c0 * np.log(np.min(x))
-                    row = [share * least, level, c0]
-                    for at in where:
-                        row += [change, at, width]
-                    rows.append(row)
-        return np.array(rows)
-
-    def bounds(x: Array, y: Array) -> tuple[Array, Array]:
-        low, high = float(np.min(np.log(x))), float(np.max(np.log(x)))
-        span = high - low
-        lower, upper = [0.0, -_MOST_LOG, -2.0], [float(np.min(y)), _MOST_LOG, _MOST_RATE]
-        for _ in range(breaks):
-            lower += [-20.0, low - 0.5 * span, np.log(0.005)]
-            upper += [20.0, high + 0.5 * span, np.log(10.0)]
-        return _box(lower, upper)
-
-    return CurveForm(
-        template=lambda x, y: BNSL(a=0.0, b=1.0, c0=0.0, breaks=(Break(c=0.0, d=1.0, f=1.0),) * breaks, x=x, y=y),
-        logs=(False, True, False, *((False, True, True) * breaks)),
-        starts=starts,
-        bounds=bounds,
-    )
-
-
-def _box(lower: Sequence[float], upper: Sequence[float]) -> tuple[Array, Array]:
-    return np.array(lower), np.array(upper)
-
-
-CURVES = {
-    "power": CurveForm(
-        template=lambda x, y: Power(a=1.0, n=1.0, x=x, y=y),
-        logs=(True, False),
-        starts=_power_starts,
-        bounds=lambda _x, _y: _box([-_MOST_LOG, -_MOST_RATE], [_MOST_LOG, _MOST_RATE]),
-    ),
-    "offset_power": CurveForm(
-        template=lambda x, y: OffsetPower(a=1.0, c=1.0, e=1.0, x=x, y=y),
-        logs=(True, False, False),
-        starts=_floor_starts,
-        bounds=lambda _x, y: _box([-_MOST_LOG, 1e-4, 0.0], [_MOST_LOG, _MOST_RATE, float(np.min(y))]),
-    ),
-    "shifted_power": CurveForm(
-        template=lambda x, y: ShiftedPower(a=1.0, g=1.0, c=1.0, e=1.0, x=x, y=y),
-        logs=(True, True, False, False),
-        starts=_shifted_starts,
-        bounds=lambda x, y: _box(
-            [-_MOST_LOG, -float(np.max(np.log(x))) - 20.0, 1e-4, 0.0],
-            [_MOST_LOG, -float(np.min(np.log(x))), _MOST_RATE, float(np.min(y))],
-        ),
-    ),
-    "chance_power": CurveForm(
-        template=lambda x, y: ChancePower(a=1.0, c=1.0, e=1.0, y0=1.0, k=1.0, x=x, y=y),
-        logs=(True, False, False, True, True),
-        starts=_chance_starts,
-        bounds=lambda _x, y: _box(
-            [-_MOST_LOG, 1e-4, 0.0, float(np.log(np.max(y))) + 1e-6, -6.0],
-            [_MOST_LOG, _MOST_RATE, float(np.min(y)), float(np.log(np.max(y))) + 3.0, 4.0],
-        ),
-    ),
-    **{"bnsl" if breaks == 1 else f"bnsl{breaks}": _bnsl_form(breaks) for breaks in (1, 2, 3)},
-}
-"""The forms by name; ``bnsl2`` and ``bnsl3`` have two and three breaks."""
-
-ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}
 
 
 class Formula(Record, eq=False):
@@ -380,34 +231,45 @@ def fit_curve(
     samples: int = 0,
     seed: int = 0,
 ) -> CurveFit:
-    """Fit a form of one quantity, by its name in :data:`CURVES` or its alias, to positive columns of equal length.
+    """Fit a form of one quantity, by its name in :data:`FITTED` or its alias, to positive columns of equal length.
 
     The objective is Huber 1e-3 on ln y unless given, ``weight`` is how much a row counts, ``quantities`` are the
     names of x and y in the law. Raises UnknownNameError for an unknown form, UsageError for columns that are not
     positive numbers of equal length, or too few rows.
     """
     key = ALIASES.get(form.casefold(), form.casefold())
-    if key not in CURVES:
-        raise UnknownNameError("form of a curve", form, [*CURVES, *ALIASES])
-    chosen = CURVES[key]
-    names = chosen.names
+    if key not in FITTED:
+        raise UnknownNameError("form of a curve", form, [*FITTED, *ALIASES])
     inputs, observed = _positive(x, quantities[0]), _positive(y, quantities[1])
     if len(inputs) != len(observed):
         raise UsageError(f"{len(inputs)} values of {quantities[0]} for {len(observed)} of {quantities[1]}")
-    lower, upper = chosen.bounds(inputs, observed)
+    template = replace(FITTED[key], x=quantities[0], y=quantities[1])
+    search, names = template.search(inputs, observed), tuple(template.coefficients())
+
+    def coefficients(theta: Array) -> Array:
+        columns = [np.exp(theta[..., k]) if log else theta[..., k] for k, log in enumerate(search.logs)]
+        return np.stack(columns, axis=-1)
+
+    def law(values: Iterable[Any]) -> Curve:
+        return template.with_coefficients(dict(zip(names, values, strict=True)))
+
+    def predict(theta: Array) -> Array:
+        value = law(coefficients(theta).T[:, :, None]).value(**{template.x: inputs})
+        return np.asarray(value, dtype=np.float64)
+
     formula = Formula(
-        predict=lambda theta: chosen.predict(theta, inputs),
+        predict=predict,
         observed=observed,
-        lower=lower,
-        upper=upper,
+        lower=np.array(search.lower),
+        upper=np.array(search.upper),
         weight=None if weight is None else _positive(weight, "weight"),
     )
     return fit_formula(
         formula,
-        chosen.starts(inputs, observed),
+        np.array(search.starts),
         names=names,
-        coefficients=chosen.coefficients,
-        law=lambda values: chosen.template(*quantities).with_coefficients(dict(zip(names, values, strict=True))),
+        coefficients=coefficients,
+        law=law,
         objective=objective or Objective(),
         samples=samples,
         seed=seed,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.fitting.curve_fit import ALIASES, CURVES
 from scaleplan.fitting.objective import Objective
+from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.presets.library import Library
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
 from scaleplan.units import parse_flops, parse_fraction, parse_integer, parse_positive
@@ -80,7 +80,7 @@ class FitKeywords(RunsKeywords, total=False):
     source: str | None
 
 
-FORMS = ("additive", "kaplan", "allocation", "data_constrained", "multiplicative", *CURVES)
+FORMS = ("additive", "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
 """The forms that can be fitted, by the name that ``--form`` takes."""
 
 METHODS = ("surface", "isoflop", "envelope", "all")
@@ -199,7 +199,7 @@ class FitRequest:
 
 def _is_curve(form: str) -> bool:
     """Return whether a form relates columns that the user names."""
-    return form in CURVES or form == "multiplicative"
+    return form in FITTED or form == "multiplicative"
 
 
 def _form(name: str) -> str:

@@ -3,25 +3,32 @@
 M1 to M4 of Alabdulmohsin et al. 2022 (arXiv:2209.06640) are the forms ``power``, ``offset_power``, ``shifted_power``
 and ``chance_power``; ``bnsl`` is the broken power law of Caballero et al. 2022. The names of the input and the output
 stand in the file. The loss along a schedule of learning rates is a curve of all its steps.
+
+A form of one input that can be fitted declares how beside its formula (:meth:`FittedCurve.search`).
 """
 
 from __future__ import annotations
 
 import math
 import re
+from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from scaleplan.arrays import exp, log, softplus
 from scaleplan.laws.base import Curve, Number, Units, coefficient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from scaleplan.arrays import Array
     from scaleplan.toml_table import Table
 
 __all__ = [
+    "ALIASES",
     "BNSL",
+    "FITTED",
     "Break",
     "ChancePower",
     "Logarithmic",
@@ -34,6 +41,10 @@ __all__ = [
 ]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+_RATES = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)
+_FLOORS = (0.0, 0.3, 0.6, 0.85, 0.95, 0.99)
+_MOST_LOG, _MOST_RATE = 300.0, 8.0
 
 
 def _named_quantity(table: Table, key: str) -> str:
@@ -62,8 +73,39 @@ class OneInput(Curve):
         return (self.x,)
 
 
+class Search(NamedTuple):
+    """Where a fit looks for coefficients: coordinates that are logarithms, starts (rows of p), and bounds (p)."""
+
+    logs: Sequence[bool]
+    starts: Sequence[Sequence[float]]
+    lower: Sequence[float]
+    upper: Sequence[float]
+
+
+class FittedCurve(OneInput):
+    """A curve of one quantity that can be fitted to a table of positive x and y."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def search(self, x: Array, y: Array) -> Search:
+        """Return the search of its coefficients, in their order."""
+
+
+def _floor_starts(x: Array, y: Array) -> list[list[float]]:
+    """Put the scale such that a*x^-c + e passes through the middle of the data, for each rate and floor."""
+    import numpy as np
+
+    middle_x, middle_y = float(np.median(np.log(x))), float(np.median(y))
+    least = float(np.min(y))
+    return [
+        [np.log(max(middle_y - share * least, 1e-9 * middle_y)) + rate * middle_x, rate, share * least]
+        for rate, share in product(_RATES, _FLOORS)
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power(OneInput):
+class Power(FittedCurve):
     """y = a*x^n."""
 
     form: ClassVar[str] = "power"
@@ -76,9 +118,16 @@ class Power(OneInput):
         """Return a*x^n for the input that ``x`` names."""
         return self.a * inputs[self.x] ** self.n
 
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from the line through the logarithms."""
+        import numpy as np
+
+        slope, level = np.polyfit(np.log(x), np.log(y), 1)
+        return Search((True, False), [[level, slope]], [-_MOST_LOG, -_MOST_RATE], [_MOST_LOG, _MOST_RATE])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetPower(OneInput):
+class OffsetPower(FittedCurve):
     """y = a*x^-c + e."""
 
     form: ClassVar[str] = "offset_power"
@@ -93,6 +142,11 @@ class OffsetPower(OneInput):
     def value(self, **inputs: Number) -> Number:
         """Return a*x^-c + e for the input that ``x`` names."""
         return self.a * inputs[self.x] ** -self.c + self.e
+
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from every rate and floor."""
+        upper = [_MOST_LOG, _MOST_RATE, float(y.min())]
+        return Search((True, False, False), _floor_starts(x, y), [-_MOST_LOG, 1e-4, 0.0], upper)
 
 
 class PerInput(Curve):
@@ -182,7 +236,7 @@ _STEPS = 20  # of Newton's method, which doubles the digits: three times what sm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftedPower(OneInput):
+class ShiftedPower(FittedCurve):
     """M3: y = a (1/x + g)^c + e."""
 
     form: ClassVar[str] = "shifted_power"
@@ -197,9 +251,23 @@ class ShiftedPower(OneInput):
         """Return a*(1/x + g)^c + e."""
         return self.a * (1.0 / inputs[self.x] + self.g) ** self.c + self.e
 
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from every rate and floor, with the end of the fall before, at and after the end of the data."""
+        import numpy as np
+
+        logs, middle = np.log(x), np.exp(-np.median(np.log(x)))
+        starts = [
+            [a + c * np.log(middle) - c * np.log(middle + np.exp(g)), g, c, e]
+            for a, c, e in _floor_starts(x, y)
+            for g in np.log(1.0 / np.max(x)) + np.array([-4.0, -1.0, 1.0])
+        ]
+        lower = [-_MOST_LOG, -float(np.max(logs)) - 20.0, 1e-4, 0.0]
+        upper = [_MOST_LOG, -float(np.min(logs)), _MOST_RATE, float(np.min(y))]
+        return Search((True, True, False, False), starts, lower, upper)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChancePower(OneInput):
+class ChancePower(FittedCurve):
     """M4: (y - e)/(y0 - y)^k = a x^-c, between the floor e and the loss of chance y0; k = 0 gives M2."""
 
     form: ClassVar[str] = "chance_power"
@@ -226,6 +294,22 @@ class ChancePower(OneInput):
             place = _within(place + (wanted + below - self.k * above) / (slope + 1e-300))
         return self.e + span / (1.0 + exp(-place))
 
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from every rate and floor, with several losses of chance and exponents k."""
+        import numpy as np
+
+        largest, middle = float(np.max(y)), np.argsort(y)[len(y) // 2]
+        at, level_at = np.log(x[middle]), y[middle]
+        starts = []
+        for (_, c, e), excess, k in product(_floor_starts(x, y), (1.02, 1.3), (0.3, 1.0, 2.5)):
+            chance = largest * excess
+            level = np.log(max(level_at - e, 1e-9)) - k * np.log(chance - level_at)
+            starts.append([level + c * at, c, e, np.log(chance), np.log(k)])
+        top = float(np.log(np.max(y)))
+        lower = [-_MOST_LOG, 1e-4, 0.0, top + 1e-6, -6.0]
+        upper = [_MOST_LOG, _MOST_RATE, float(np.min(y)), top + 3.0, 4.0]
+        return Search((True, False, False, True, True), starts, lower, upper)
+
 
 def _within(value: Number) -> Number:
     """Hold a logit where its exponential neither overflows nor matters."""
@@ -245,7 +329,7 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BNSL(OneInput):
+class BNSL(FittedCurve):
     """y = a + b x^-c0 times (1 + (x/d_i)^(1/f_i))^(-c_i f_i) for each break; the slope is -c0 before the first.
 
     Equation 1 of Caballero et al. 2022 (arXiv:2210.14891). A preset writes the breaks as ``c1, d1, f1, c2, d2, ...``.
@@ -294,6 +378,24 @@ class BNSL(OneInput):
         for bend in self.breaks:
             power = power - bend.c * bend.f * softplus((place - log(bend.d)) / bend.f)
         return self.a + self.b * exp(power)
+
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from breaks at quantiles of the data, of several widths and changes of slope."""
+        import numpy as np
+
+        count, least = len(self.breaks), float(np.min(y))
+        low, high = float(np.min(np.log(x))), float(np.max(np.log(x)))
+        places = np.quantile(np.log(x), (0.15, 0.35, 0.5, 0.65, 0.85)).tolist()
+        grid = product((0.0, 0.5, 0.9), (-3.0, -1.5, 0.0), (-0.3, 0.3, 1.5), (0.02, 0.2, 0.6))
+        starts = []
+        for where, (share, width, change, c0) in product(combinations(places, count), grid):
+            if len(set(where)) == count:
+                level = np.log(max(float(np.max(y)) - share * least, 1e-9)) + c0 * np.log(np.min(x))
+                starts.append([share * least, level, c0, *(part for at in where for part in (change, at, width))])
+        margin = 0.5 * (high - low)
+        lower = [0.0, -_MOST_LOG, -2.0, *([-20.0, low - margin, np.log(0.005)] * count)]
+        upper = [least, _MOST_LOG, _MOST_RATE, *([20.0, high + margin, np.log(10.0)] * count)]
+        return Search((False, True, False, *((False, True, True) * count)), starts, lower, upper)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,3 +448,18 @@ class MultiPower(Curve):
         gain = gaps * (1 - (1 + self.C * later**-self.gamma * since) ** -self.beta)
         loss: Any = float(self.L0 + self.A * cumulative[-1] ** -self.alpha + self.B * gain.sum())
         return loss
+
+
+FITTED: Mapping[str, FittedCurve] = {
+    "power": Power(a=1.0, n=1.0),
+    "offset_power": OffsetPower(a=1.0, c=1.0, e=1.0),
+    "shifted_power": ShiftedPower(a=1.0, g=1.0, c=1.0, e=1.0),
+    "chance_power": ChancePower(a=1.0, c=1.0, e=1.0, y0=1.0, k=1.0),
+    **{
+        f"bnsl{count}".removesuffix("1"): BNSL(a=0.0, b=1.0, c0=0.0, breaks=(Break(c=0.0, d=1.0, f=1.0),) * count)
+        for count in (1, 2, 3)
+    },
+}
+"""The curves that can be fitted, with any coefficients; ``bnsl2`` and ``bnsl3`` have two and three breaks."""
+
+ALIASES = {"m1": "power", "m2": "offset_power", "m3": "shifted_power", "m4": "chance_power"}

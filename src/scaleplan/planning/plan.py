@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import Notice
-from scaleplan.record import Record, as_mapping
+from scaleplan.record import Record, as_mapping, computed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,8 +70,9 @@ class Plan(Record):
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
-    None means: not available, or not part of the question. ``constraints`` holds the keys that constraints add, which
-    are keys of the JSON form and attributes like the others.
+    None means: not available, or not part of the question. A key that follows from others is ``computed``.
+    ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the
+    others.
     """
 
     schema: ClassVar[str] = "scaleplan/plan/1"
@@ -82,7 +83,11 @@ class Plan(Record):
     params: float
     tokens: float
     loss: float | None
-    tokens_per_param: float | None
+    tokens_per_param: float | None = computed(
+        lambda plan: (  # a saved plan may hold any numbers
+            plan.tokens / plan.params if plan.params and plan.params_convention != "flops_per_token" else None
+        )
+    )
     params_convention: str
     flops_convention: str
     loss_unit: str

@@ -457,7 +457,6 @@ class Planner:
             params=params,
             tokens=tokens,
             loss=loss,
-            tokens_per_param=ratio,
             params_convention=preset.conventions.params,
             flops_convention=preset.conventions.flops,
             loss_unit=preset.conventions.loss,

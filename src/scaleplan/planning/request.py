@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
+from scaleplan.planning.constraints import ConstraintWords
 from scaleplan.planning.constraints import options as constraint_options
 from scaleplan.planning.problem import RULES
 from scaleplan.record import option
@@ -194,28 +195,6 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 def _require_one_accelerator(text: str, named: str, gpu: str | None, context: Context) -> None:
     if gpu is not None and context.accelerators.get(named).id != context.accelerators.get(gpu).id:
         raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one accelerator")
-
-
-class ConstraintWords(TypedDict, total=False):
-    """The constraints that come with the program; a registered one adds its own words."""
-
-    unique_tokens: Amount | None
-    compute_multiplier: Amount | None
-    inference_tokens: Amount | None
-    inference_mfu: Amount | None
-    inference_price: Amount | None
-    train_bits: Amount | None
-    bits_weights: Amount | None
-    bits_activations: Amount | None
-    bits_kv: Amount | None
-    ptq_bits: Amount | None
-    fp_format: str | None
-    quant_block: Amount | None
-    moe_leverage: str | None
-    experts: Amount | None
-    max_memory: Amount | None
-    kv_tokens: Amount | None
-    granularity: Amount | None
 
 
 class LawWords(ConstraintWords, total=False):

@@ -6,7 +6,7 @@ one of its options is given. A quantity that a law leaves open (``chooses``) is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity, Entry, Key, Option, Term, Variant
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from scaleplan.planning.constraints.base import Constraint
     from scaleplan.presets.preset import Preset
 
-__all__ = ["CONSTRAINTS", "NONE", "Constraints", "constraints_of", "home_preset", "keys", "options"]
+    Amount = str | float
+
+__all__ = [
+    "CONSTRAINTS",
+    "NONE",
+    "ConstraintWords",
+    "Constraints",
+    "constraints_of",
+    "home_preset",
+    "keys",
+    "options",
+]
 
 CONSTRAINTS: dict[str, Entry] = {
     "repetition": Entry(
@@ -128,6 +139,28 @@ CONSTRAINTS: dict[str, Entry] = {
     ),
 }
 """Every constraint: effective quantities in the order in which they apply, terms of the cost, and choices."""
+
+
+class ConstraintWords(TypedDict, total=False):
+    """The options of the constraints, as typed keywords of Python; a test holds them against the registry."""
+
+    unique_tokens: Amount | None
+    compute_multiplier: Amount | None
+    inference_tokens: Amount | None
+    inference_mfu: Amount | None
+    inference_price: Amount | None
+    train_bits: Amount | None
+    bits_weights: Amount | None
+    bits_activations: Amount | None
+    bits_kv: Amount | None
+    ptq_bits: Amount | None
+    fp_format: str | None
+    quant_block: Amount | None
+    moe_leverage: str | None
+    experts: Amount | None
+    max_memory: Amount | None
+    kv_tokens: Amount | None
+    granularity: Amount | None
 
 
 class Constraints(Record):

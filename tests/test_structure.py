@@ -70,7 +70,7 @@ def test_a_public_class_name_stands_once():
 
 
 def test_a_module_name_stands_twice_only_for_subject_view_and_command():
-    """``models.memory``, ``output.views.memory`` and ``cli.memory`` may share a name; two subjects may not."""
+    """``models.model``, ``output.views.model`` and ``cli.model`` may share a name; two subjects may not."""
     places = defaultdict(list)
     for name in MODULES.keys() - PACKAGES:
         if not {"cli", "output"} & set(name.split(".")) and not name.endswith(".base"):

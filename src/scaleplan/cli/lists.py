@@ -97,7 +97,7 @@ def evaluate(
     *,
     preset: Annotated[str, typer.Argument(metavar="PRESET", help="An id, an alias or a .toml file.")],
     values: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="The inputs: params=7B tokens=2T, loss=2.9.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="The inputs: params=7B tokens=2T, loss=2.9.")
     ] = None,
     quantity: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to evaluate, where these inputs give several quantities.")
@@ -113,7 +113,7 @@ def evaluate(
         if not (name and sign and value):
             raise UsageError(f"{quote(word)} is not name=value", hint="for example params=7B")
         if name in given:
-            raise UsageError(f"{quote(name)} is given twice")
+            raise UsageError(f"{quote(name)} is given twice", hint="give each input once")
         given[name] = value
     if clash := given.keys() & {"quantity", "level"}:
         raise UsageError(f"{clash.pop()} is an option", hint="write it with two dashes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UnknownNameError, UsageError
@@ -15,7 +15,7 @@ from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import SupportsFloat
 
     from scaleplan.laws.base import Law, Relation
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "ValueInterval", "evaluate"]
 
 _MOST_RATES = 10_000_000
+_POSITIVE = ("error", "accuracy", "loss")  # a law far outside its range may say otherwise
 
 
 class ValueInterval(Record):
@@ -92,7 +93,7 @@ def evaluate(
     if confidence == 1:
         raise UsageError("a confidence level lies between 0 and 1, not at 1", hint="try 0.9")
     relations = law.law.relations()
-    at = _choose(law, relations, quantity, set(values))
+    at = _choose(law, relations, quantity, list(values))
     relation = relations[at]
     inputs = {
         name: _parse(relation, name, values[name]) if name in values else relation.defaults[name]
@@ -104,7 +105,9 @@ def evaluate(
             result = moved.relations()[at].value(**inputs)
         except (ArithmeticError, ValueError):  # an overflow, or a logarithm of what is not above 0
             result = None
-        if not isinstance(result, float) or not math.isfinite(result):  # a root of what is below 0 is complex
+        # a root of what is below 0 is complex
+        real = isinstance(result, float) and math.isfinite(result)
+        if result is None or not real or (relation.quantity in _POSITIVE and result < 0):
             raise UsageError(f"preset '{law.id}' has no {relation.quantity} at these values", hint=law.law.formula)
         return result
 
@@ -124,16 +127,16 @@ def evaluate(
         flops_convention=law.conventions.flops,
         others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
         interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
-        warnings=plan_notices(law, {**known, "loss": result}),
+        warnings=(*_unknown_range(law), *plan_notices(law, {**known, "loss": result})),
     )
 
 
-def _possible(relations: Sequence[Relation], given: set[str]) -> list[Relation]:
+def _possible(relations: Sequence[Relation], given: Collection[str]) -> list[Relation]:
     """Return the relations for which exactly the given inputs are enough."""
-    return [item for item in relations if set(item.inputs) - set(item.defaults) <= given <= set(item.inputs)]
+    return [item for item in relations if set(item.inputs) - set(item.defaults) <= set(given) <= set(item.inputs)]
 
 
-def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None, given: set[str]) -> int:
+def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None, given: list[str]) -> int:
     """Return the place of the first relation that gives ``quantity`` of the given inputs."""
     wanted = [item for item in relations if quantity in (None, item.quantity)]
     if not wanted:
@@ -144,14 +147,27 @@ def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None,
     for name in given:
         if name not in names:
             raise UnknownNameError("input", name, names)
-    usable = [item for item in wanted if given <= set(item.inputs)]
-    ways = " or ".join(f"{item.quantity} of {_call(item)}" for item in (usable or wanted))
+    usable = [item for item in wanted if set(given) <= set(item.inputs)]
+    ways: dict[str, list[str]] = {}
+    for item in usable or wanted:
+        ways.setdefault(_call(item), []).append(item.quantity)
+    hint = "it gives " + "; ".join(f"{', '.join(found)} of {call}" for call, found in ways.items())
+    if not given:
+        raise UsageError(f"there are no values to evaluate preset '{preset.id}' at", hint=hint)
     if not usable:
-        both = " and ".join(sorted(given))
-        raise UsageError(f"preset '{preset.id}' gives nothing of {both} together", hint=f"it gives {ways}")
-    nearest = min(usable, key=lambda item: len(set(item.inputs) - set(item.defaults) - given))
-    missing = [name for name in nearest.inputs if name not in given and name not in nearest.defaults]
-    raise UsageError(f"preset '{preset.id}' also needs {' and '.join(missing)}", hint=f"it gives {ways}")
+        raise UsageError(f"preset '{preset.id}' gives nothing of {' and '.join(given)} together", hint=hint)
+    missing = {tuple(n for n in item.inputs if n not in given and n not in item.defaults) for item in usable}
+    least = min(map(len, missing))
+    needed = " or ".join(" and ".join(names) for names in sorted(missing) if len(names) == least)
+    raise UsageError(f"preset '{preset.id}' also needs {needed}", hint=hint)
+
+
+def _unknown_range(preset: Preset) -> tuple[Notice, ...]:
+    """Warn that nothing can warn of extrapolation, where the preset states no range."""
+    if any(getattr(preset.range, item.name) is not None for item in fields(preset.range)):
+        return ()
+    message = f"{preset.id} states no range that it was fitted on: a value far outside it looks like any other"
+    return (Notice(code="range_unknown", message=message),)
 
 
 def _call(relation: Relation) -> str:

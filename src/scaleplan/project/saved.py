@@ -115,9 +115,9 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
         raise FileError(f"{name}: not valid JSON: {reason}") from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(schema, str) or schema not in RESULTS:
-        found = f"schema {quote(schema)}" if isinstance(schema, str) else "no schema"
+        found = f"schema {quote(schema)} cannot be read" if isinstance(schema, str) else "no schema that can be read"
         known = ", ".join(each.split("/")[1] for each in RESULTS)
-        raise FileError(f"{name}: {found} that can be read", hint=f"saved results are scaleplan/NAME/1 of {known}")
+        raise FileError(f"{name}: {found}", hint=f"saved results are scaleplan/NAME/1 of {known}")
     place = RESULTS[schema]
     decoder = _Decoder(name)
     if place is None:

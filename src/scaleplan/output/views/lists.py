@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.charts.terminal import chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output.views.plan import SIZES
 from scaleplan.units import (
     format_count,
     format_flops,
@@ -167,6 +168,9 @@ def _tera(rate: float | None) -> str:
 _WHOLE = 1e4  # counts such as experts are written without decimals
 
 
+_SAID = ("parameters", "tokens", "FLOP per token")  # units that the label names
+
+
 def evaluation_report(result: Evaluation) -> Report:
     """Return the report of one evaluation."""
     inputs = ", ".join(
@@ -175,11 +179,11 @@ def evaluation_report(result: Evaluation) -> Report:
     )
     quantity, interval = result.quantity, result.interval
     fact = Fact.of(
-        _words(quantity),
+        SIZES[result.params_convention] if quantity == "params" else _words(quantity),
         result.value,
         lambda value: _written(quantity, value),
         None if interval is None else interval.value,
-        unit=result.unit or "",
+        unit="" if result.unit in (None, *_SAID) else result.unit,
     )
     named = {*result.inputs, result.quantity}
     remarks = [result.formula]
@@ -188,7 +192,7 @@ def evaluation_report(result: Evaluation) -> Report:
     if "flops" in named:
         remarks.append(f"compute: {result.flops_convention}")
     if result.others:
-        remarks.append(f"also of these inputs, by --quantity: {', '.join(result.others)}")
+        remarks.append(f"these inputs also give {', '.join(result.others)}: --quantity {result.others[0]}")
     return Report(
         title=f"{result.preset} at {inputs}",
         facts=(fact,),
@@ -204,7 +208,7 @@ def _words(name: str) -> str:
 def _written(name: str, value: float | tuple[float, ...]) -> str:
     if isinstance(value, tuple):
         return f"of {len(value):,} steps"
-    if name.endswith(("params", "tokens")):
+    if "params" in name or "tokens" in name:
         return format_count(value)
     if name == "flops":
         return format_flops(value)

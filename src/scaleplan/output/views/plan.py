@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan, Plans
 
 __all__ = [
+    "SIZES",
     "comparison_report",
     "conversion_report",
     "format_loss",
@@ -40,7 +41,7 @@ __all__ = [
 _ROUNDING = 1e-9
 """A compute overhead below this is rounding of an inverse, and is not shown."""
 
-_SIZES = {  # what ``params`` counts, by convention
+SIZES = {  # what ``params`` counts, by convention
     "total": "parameters",
     "non_embedding": "parameters (non-embedding)",
     "active": "parameters (active)",
@@ -66,7 +67,7 @@ def format_loss(value: float) -> str:
 def plan_report(plan: Plan) -> Report:
     """Return the report of one plan, with the sections of its run where it has one."""
     interval = plan.interval
-    size = _SIZES[plan.params_convention]
+    size = SIZES[plan.params_convention]
     facts = [
         Fact.of(size, plan.params, format_count, interval.params if interval else None),
         Fact.of("tokens", plan.tokens, format_count, interval.tokens if interval else None),
@@ -84,7 +85,7 @@ def plan_report(plan: Plan) -> Report:
         if key.label and isinstance(value := plan.constraints.get(key.name), float)
     ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
-        facts.insert(1, Fact.of(_SIZES[plan.converted.convention], plan.converted.params, format_count))
+        facts.insert(1, Fact.of(SIZES[plan.converted.convention], plan.converted.params, format_count))
     sections: tuple[Report, ...] = ()
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections

@@ -27,7 +27,7 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import Points
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
-from scaleplan.planning.request import SWEPT, BudgetWords, Request, option_names
+from scaleplan.planning.request import SWEPT, BudgetKeywords, Request, option_names
 from scaleplan.units import format_flops, format_fraction, parse_flops
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def plot(
     stop: Amount | None = None,
     laws: Sequence[str | Preset] = (),
     runs: str | None = None,
-    **words: Unpack[BudgetWords],
+    **options: Unpack[BudgetKeywords],
 ) -> Chart:
     """Return a picture as data.
 
@@ -267,7 +267,7 @@ def plot(
         The laws of ``compare``, beside ``preset``.
     runs
         The file of runs for ``residuals`` and ``backtest``.
-    words
+    options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
     Raises
@@ -291,7 +291,7 @@ def plot(
         return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
     context = Context()
     request = ChartRequest.of(
-        Request.of(words, context),
+        Request.of(options, context),
         context,
         start=None if start is None else parse_flops(start),
         stop=None if stop is None else parse_flops(stop),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import LimitOptions, words
+from scaleplan.cli.options import LimitOptions, keywords
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
 
@@ -219,7 +219,7 @@ def fit(
     from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
-        fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
+        fitted = fit_runs(runs, progress=progress, **keywords(reading, objective, law, preset))
     written = () if output_file is None else tuple(fitted.write_all(output_file))
     answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=fitted.warnings)
     return Answer(result=answer, notices=fitted.warnings)
@@ -257,7 +257,7 @@ def backtest(
 
     with Progress("cuts") as progress:
         tested = run_backtest(
-            runs, samples=samples, seed=seed, level=level, progress=progress, **words(reading, objective)
+            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective)
         )
     return Answer(result=tested)
 
@@ -305,6 +305,6 @@ def design(
         seeds=seeds,
         schedule=schedule,
         cooldown=cooldown,
-        **words(reading, objective, limits),
+        **keywords(reading, objective, limits),
     )
     return Answer(result=found)

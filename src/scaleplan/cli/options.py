@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
 
@@ -25,11 +25,11 @@ __all__ = [
     "LimitOptions",
     "OutputOptions",
     "RunOptions",
-    "words",
+    "keywords",
 ]
 
 
-def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
+def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return the options of some groups as keyword arguments for the API, which uses the same names."""
     return {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
 

@@ -98,47 +98,47 @@ def line_format(name: str) -> str:
     return _LINE_FORMATS[name]
 
 
-def answer_lines(form: str, words: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
+def answer_lines(form: str, options: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
     """Return the answers to the budgets on standard input, one a line.
 
     Parameters
     ----------
     form
         The form of the budgets: ``flops``, ``gpu_hours``, ``time`` or ``cost``.
-    words
+    options
         The rest of the question, as options.
     name, get
         The format, or the one field that is written bare.
 
     """
-    others = [other for other in SWEPT if other != form and words[other] is not None]
+    others = [other for other in SWEPT if other != form and options[other] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
     lines = amounts(input_lines(), partial(parse, SWEPT[form]))
     context = Context()
-    request = Request.of({**words, form: None}, context)
+    request = Request.of({**options, form: None}, context)
     planner = Planner.of(request, context)
-    if form == "flops" and get is None and _alike(planner, words):
+    if form == "flops" and get is None and _alike(planner, options):
         return _fast_chunks(planner, lines, line_format(name))
     plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
     return plan_chunks(plans, name, get=get)
 
 
-def sweep_lines(budgets: Iterator[float], words: dict[str, Any], name: str) -> Iterator[str] | None:
+def sweep_lines(budgets: Iterator[float], options: dict[str, Any], name: str) -> Iterator[str] | None:
     """Return the plans of many budgets in FLOP, one a line; None where they are not of one kind."""
     context = Context()
-    planner = Planner.of(Request.of(words, context), context)
-    if not _alike(planner, words):
+    planner = Planner.of(Request.of(options, context), context)
+    if not _alike(planner, options):
         return None
     batches = iter(lambda: list(islice(budgets, _BATCH)), [])
     return _fast_chunks(planner, batches, line_format(name))
 
 
-def _alike(planner: Planner, words: dict[str, Any]) -> bool:
+def _alike(planner: Planner, options: dict[str, Any]) -> bool:
     """Return whether plans differ in their numbers only, so that they can be computed as arrays."""
     from scaleplan.output.views.plan_lines import supports
 
-    return not any(words.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
+    return not any(options.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
 
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:

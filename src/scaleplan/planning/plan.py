@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import Notice
+from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -118,9 +119,7 @@ class Plan(Record):
 
 
 def _constraint_keys() -> tuple[str, ...]:
-    from scaleplan.planning.constraints import keys
-
-    return tuple(key.name for key in keys())
+    return tuple(key.name for key in constraint_keys())
 
 
 class Plans(Record):

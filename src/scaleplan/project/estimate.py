@@ -73,19 +73,19 @@ class Estimator:
         it.
         """
         given = run.read(self._configs)
-        words: dict[str, Any] = {word: item.value for word, item in given.items()}
-        region = words.pop("grid", None)
-        if "preset" in words:
-            words["preset"] = self._preset(str(words["preset"]), run)
-        if "model" in words:
-            words["model"] = self._model(str(words["model"]), run)
-        request = Request.of({**words, "level": level, "limit": run.limits}, self._context)
+        options: dict[str, Any] = {word: item.value for word, item in given.items()}
+        region = options.pop("grid", None)
+        if "preset" in options:
+            options["preset"] = self._preset(str(options["preset"]), run)
+        if "model" in options:
+            options["model"] = self._model(str(options["model"]), run)
+        request = Request.of({**options, "level": level, "limit": run.limits}, self._context)
         plan = self._plan(request)
         kwh = plan.budget.energy_kwh
         return Estimate(
             plan=plan,
             carbon_kg=None if region is None or kwh is None else self._context.grids.get(region).carbon_kg(kwh),
-            memory_gb=memory_per_device(plan, words.get("model"), self._context),
+            memory_gb=memory_per_device(plan, options.get("model"), self._context),
             places={word: item.places for word, item in given.items()},
             _estimator=self,
             _run=run,

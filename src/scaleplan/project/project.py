@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
-from scaleplan.planning.constraints import options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import SETTINGS, option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
@@ -197,7 +197,7 @@ def _read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappi
     """
     reader = _RunReader(table, document, key)
     sources = {}
-    for word in (*AMOUNTS, *(option.name for option in options()), *TEXTS):
+    for word in (*AMOUNTS, *(option.name for option in constraint_options()), *TEXTS):
         if word in table:
             sources[word] = reader.source(word, table.raw(word))
         elif word in defaults:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.output.html.subject import Subject
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.request import BudgetWords
+    from scaleplan.planning.request import BudgetKeywords
 
 __all__ = ["page", "report"]
 
@@ -88,12 +88,12 @@ def _data(ident: str, value: Mapping[str, object]) -> Markup:
     return element("script", Markup(encode(value).translate(_HARMLESS)), type_="application/json", id=ident)
 
 
-def report(**words: Unpack[BudgetWords]) -> str:
+def report(**options: Unpack[BudgetKeywords]) -> str:
     """Return the answer to a question as an HTML page that loads and runs nothing.
 
     Parameters
     ----------
-    words
+    options
         As for :func:`scaleplan.api.optimal`.
 
     Raises
@@ -102,7 +102,7 @@ def report(**words: Unpack[BudgetWords]) -> str:
         When the request is wrong, or no model satisfies it.
 
     """
-    return page(gather({name: value for name, value in words.items() if value is not None}))
+    return page(gather({name: value for name, value in options.items() if value is not None}))
 
 
 def _section(ident: str, heading: str, *content: str | None) -> Markup:
@@ -281,7 +281,7 @@ def _answer(subject: Subject) -> list[Markup]:
     ]
     options = [
         (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in subject.words.items()
+        for name, value in subject.options.items()
         if value not in (None, [], ())
     ]
     return [

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from scaleplan.planning.constraints.base import Constraint
     from scaleplan.presets.preset import Preset
 
-__all__ = ["CONSTRAINTS", "NONE", "Constraints", "constraints_of", "home_preset", "keys", "options"]
+__all__ = [
+    "CONSTRAINTS",
+    "NONE",
+    "Constraints",
+    "constraint_keys",
+    "constraint_options",
+    "constraints_of",
+    "home_preset",
+]
 
 CONSTRAINTS: dict[str, Entry] = {
     "repetition": Entry(
@@ -183,22 +191,22 @@ NONE = Constraints()
 """No constraints."""
 
 
-def constraints_of(words: Mapping[str, str | float | None], preset: Preset) -> Constraints:
-    """Return the constraints that options ask for, and the quantity that the law leaves open.
+def constraints_of(options: Mapping[str, str | float | None], preset: Preset) -> Constraints:
+    """Return the constraints that some options declare, and the quantity that the law leaves open.
 
     Raises UsageError for an amount that cannot be read, or options that do not go together.
     """
     own = getattr(preset.law, "variable", None)
-    if own is None and all(value is None for value in words.values()):
+    if own is None and all(value is None for value in options.values()):
         return NONE
     items = []
     for name, entry in CONSTRAINTS.items():
-        if not entry.chooses and entry.given(words):
-            items.append(entry.load().from_words(words).beside(preset))
+        if not entry.chooses and entry.given(options):
+            items.append(entry.load().from_options(options).beside(preset))
         elif entry.chooses and name == own:
-            items.append(entry.load().from_words(words))
-        elif entry.chooses and entry.given(words):
-            option = next(option.name for option in entry.options if words.get(option.name) is not None)
+            items.append(entry.load().from_options(options))
+        elif entry.chooses and entry.given(options):
+            option = next(option.name for option in entry.options if options.get(option.name) is not None)
             raise UsageError(
                 f"--{option.replace('_', '-')} says nothing to preset '{preset.id}', which knows no {name}",
                 hint=f"choose a law of mixtures, such as {entry.preset}",
@@ -212,19 +220,19 @@ def _name_of(constraint: Constraint) -> str:
     return next(name for name, entry in CONSTRAINTS.items() if entry.where == where)
 
 
-def options() -> tuple[Option, ...]:
+def constraint_options() -> tuple[Option, ...]:
     """Return the options of every constraint."""
     return tuple(option for entry in CONSTRAINTS.values() for option in entry.options)
 
 
-def keys() -> tuple[Key, ...]:
+def constraint_keys() -> tuple[Key, ...]:
     """Return the keys that constraints add to every plan."""
     return tuple(key for entry in CONSTRAINTS.values() for key in entry.keys)
 
 
-def home_preset(words: Mapping[str, object]) -> tuple[str, bool] | None:
+def home_preset(options: Mapping[str, object]) -> tuple[str, bool] | None:
     """Return the law that a constraint was measured on, and whether it can be carried over to another law."""
     for entry in CONSTRAINTS.values():
-        if entry.preset is not None and entry.given(words):
+        if entry.preset is not None and entry.given(options):
             return entry.preset, not entry.chooses
     return None

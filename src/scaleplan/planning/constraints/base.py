@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of the command line, and the word of the same name in Python; every amount is a text."""
+    """An option of the command line, and the keyword of the same name in Python; every amount is a text."""
 
     name: str
     metavar: str
@@ -61,7 +61,7 @@ class Key:
 class Entry(Record):
     """A constraint as registered: ``where`` is the ``module:class`` of a :class:`Constraint`.
 
-    Giving any of its ``options`` asks for it. Its ``keys`` are None in plans without it; the first is never None in
+    Giving any of its ``options`` adds it. Its ``keys`` are None in plans without it; the first is never None in
     plans with it. ``preset`` is the law that it was measured on, the default for it. ``chooses`` marks a quantity
     that some laws leave open.
     """
@@ -78,9 +78,9 @@ class Entry(Record):
         found: type[Constraint] = getattr(import_module(module), name)
         return found
 
-    def given(self, words: Mapping[str, object]) -> bool:
+    def given(self, options: Mapping[str, object]) -> bool:
         """Whether any of its options is given."""
-        return any(words.get(option.name) is not None for option in self.options)
+        return any(options.get(option.name) is not None for option in self.options)
 
 
 class Point(Record):
@@ -103,7 +103,7 @@ class Point(Record):
 
 
 class Constraint(ABC):
-    """Something that stands between a law and a plan, made from the words of its options."""
+    """Something that stands between a law and a plan, made from its options."""
 
     __slots__ = ()
 
@@ -112,7 +112,7 @@ class Constraint(ABC):
 
     @classmethod
     @abstractmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the texts of its options.
 
         Raises UsageError for an amount that cannot be read, or options that do not go together.
@@ -196,17 +196,17 @@ class Variant(Constraint):
         """Return the limit on the size that it sets for one of its presets."""
 
 
-def choice_of(name: str, words: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
-    """Return the value of a word and whether it is ``auto``; None for no value.
+def choice_of(name: str, options: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
+    """Return the value of an option and whether it is ``auto``; None for no value.
 
     Raises UsageError for a value below 1, or that cannot be read.
     """
-    word = words.get(name)
-    if word is None:
+    given = options.get(name)
+    if given is None:
         return None, False
-    if isinstance(word, str) and word.strip().casefold() == AUTO:
+    if isinstance(given, str) and given.strip().casefold() == AUTO:
         return None, True
-    value = parse_positive(word)
+    value = parse_positive(given)
     if value < 1:
-        raise UsageError(f"{name} of {quote(word)} are fewer than one", hint=f"give at least 1, or {AUTO}")
+        raise UsageError(f"{name} of {quote(given)} are fewer than one", hint=f"give at least 1, or {AUTO}")
     return value, False

@@ -41,10 +41,10 @@ class ExpertCount(Variant):
     cached_tokens: float = 0.0
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the number of experts, the memory and the cached tokens."""
-        value, auto = choice_of("experts", words)
-        memory, cached = words.get("max_memory"), words.get("kv_tokens")
+        value, auto = choice_of("experts", options)
+        memory, cached = options.get("max_memory"), options.get("kv_tokens")
         if value is not None and value % 1:
             raise UsageError(f"a number of experts is whole, not {value:g}")
         return cls(
@@ -107,9 +107,9 @@ class Granularity(Variant):
     auto: bool = False
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the granularity."""
-        value, auto = choice_of("granularity", words)
+        value, auto = choice_of("granularity", options)
         return cls(value=value, auto=auto)
 
     def limit(self, preset: Preset) -> Limit | None:

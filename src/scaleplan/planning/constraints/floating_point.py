@@ -50,9 +50,9 @@ class FloatingPoint(EffectiveQuantity):
     block: float = _BLOCK
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read a format such as E4M3, and the size of a block."""
-        name, block = words.get("fp_format"), words.get("quant_block")
+        name, block = options.get("fp_format"), options.get("quant_block")
         if name is None:
             raise UsageError("--quant-block says nothing without a format", hint="add --fp-format, such as E4M3")
         match = _FORMAT.fullmatch(str(name).strip())

@@ -66,9 +66,9 @@ class Inference(Term):
     usd_per_hour: float | None = None
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the demand, and what it runs at."""
-        tokens, mfu, price = (words.get(f"inference_{name}") for name in ("tokens", "mfu", "price"))
+        tokens, mfu, price = (options.get(f"inference_{name}") for name in ("tokens", "mfu", "price"))
         if tokens is None:
             raise UsageError(
                 f"--inference-{'price' if mfu is None else 'mfu'} says nothing without a demand",

@@ -35,12 +35,12 @@ class MixtureLeverage(EffectiveQuantity):
     granularity: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read ``A,G``: the share of active experts and the granularity.
 
         Raises UsageError for anything but two numbers that can be.
         """
-        text = str(words["moe_leverage"])
+        text = str(options["moe_leverage"])
         first, comma, second = text.partition(",")
         if not comma:
             raise UsageError(

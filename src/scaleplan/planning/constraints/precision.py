@@ -61,15 +61,15 @@ class TrainingPrecision(EffectiveQuantity):
     own: bool = False
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read bits for all parts or for each.
 
         Raises UsageError for bits beyond 16, and for so few that training diverged.
         """
-        every = words.get("train_bits")
+        every = options.get("train_bits")
         bits = {}
         for part in _PARTS:
-            own = words.get(f"bits_{part}")
+            own = options.get(f"bits_{part}")
             amount = every if own is None else own
             value = REFERENCE_BITS if amount is None else parse_positive(amount)
             if value < _LEAST[part]:

@@ -43,9 +43,9 @@ class Quantisation(EffectiveQuantity):
     bits: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the bits; raises UsageError for bits outside 3 to 16."""
-        amount = words["ptq_bits"]
+        amount = options["ptq_bits"]
         assert amount is not None
         bits = parse_positive(amount)
         if not _LEAST_BITS <= bits <= _MOST_BITS:

@@ -36,9 +36,9 @@ class Recipe(EffectiveQuantity):
     multiplier: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the multiplier."""
-        amount = words["compute_multiplier"]
+        amount = options["compute_multiplier"]
         assert amount is not None
         return cls(multiplier=parse_positive(amount))
 

@@ -46,9 +46,9 @@ class Repetition(EffectiveQuantity):
     unique_tokens: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the number of unique tokens."""
-        amount = words["unique_tokens"]
+        amount = options["unique_tokens"]
         assert amount is not None
         return cls(unique_tokens=parse_count(amount, what="tokens"))
 

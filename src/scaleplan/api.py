@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from scaleplan.hardware.convert import Conversion
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import (
-        Amount,
         ArrayKeywords,
         BudgetKeywords,
         ChosenKeywords,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     )
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 

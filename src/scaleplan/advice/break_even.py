@@ -15,7 +15,8 @@ from scaleplan.planning.request import Request
 from scaleplan.units import parse_count, parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.planning.request import Amount, GoalKeywords
+    from scaleplan.planning.request import GoalKeywords
+    from scaleplan.units import Amount
 
 __all__ = ["break_even"]
 

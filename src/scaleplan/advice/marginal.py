@@ -20,7 +20,8 @@ from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
-    from scaleplan.planning.request import Amount, BudgetKeywords
+    from scaleplan.planning.request import BudgetKeywords
+    from scaleplan.units import Amount
 
 __all__ = ["Marginal", "Step", "marginal"]
 

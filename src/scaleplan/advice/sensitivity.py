@@ -41,7 +41,7 @@ class Scenario(Record):
 
 
 class Swing(Record):
-    """An assumption, the plan's own case, and the two ends of its range; ``why`` says where the range comes from."""
+    """An assumption, the plan's own case, and the two ends of its range; ``why`` is the source of the range."""
 
     assumption: str
     why: str

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
     Array = NDArray[float64]
 
@@ -205,41 +205,34 @@ def backtest_chart(tested: Backtest) -> Chart:
 
 
 class Picture(NamedTuple):
-    """A picture: its need of a budget or a file of runs, or its range of budgets; its content; its function.
+    """A picture: its need of a budget, a range of budgets or a file of runs, and its function.
 
     ``draw`` takes the fit to the runs where the picture needs runs, and a :class:`ChartRequest` otherwise.
     """
 
     need: Literal["range", "budget", "runs"]
-    shows: str
     draw: Callable[[Any], Chart]
 
 
 PICTURES: Mapping[str, Picture] = {
     "frontier": Picture(
         "range",
-        "optimal parameters and tokens against compute",
         lambda request: frontier_chart(request.planner, request.budgets(), at=request.flops),
     ),
     "isoflop": Picture(
         "range",
-        "loss of each size at fixed compute, with the optimum and near-optimal sizes",
         lambda request: isoflop_chart(request.planner, _isoflop_budgets(request)),
     ),
     "loss": Picture(
         "range",
-        "least loss against compute, with its interval",
         lambda request: loss_chart(request.planner, request.budgets(), at=request.flops),
     ),
-    "compare": Picture("range", "optimal size against compute by several laws", _compare),
-    "cost": Picture("budget", "loss against money or compute: what the next percent costs", _cost),
-    "break-even": Picture(
-        "budget", "whole cost against the tokens served: when the smaller model pays back", _break_even
-    ),
-    "residuals": Picture("runs", "what a law fitted to runs leaves unexplained", residuals_chart),
+    "compare": Picture("range", _compare),
+    "cost": Picture("budget", _cost),
+    "break-even": Picture("budget", _break_even),
+    "residuals": Picture("runs", residuals_chart),
     "backtest": Picture(
         "runs",
-        "how well smaller runs predicted larger ones",
         lambda fit: backtest_chart(backtest_points(fit.points, fit.solution, samples=0)),
     ),
 }

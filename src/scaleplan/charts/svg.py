@@ -1,7 +1,7 @@
 """A chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
 
 Colours, dashes and fonts are classes that the style sheet of the page defines (``t0`` … ``t8`` for the tones), so
-that one picture serves light, dark and print. Shapes of markers tell series apart without colour.
+that one picture serves light, dark and print. Series differ in their markers too, and not in colour alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands about training runs: fit a law to them, test how it would have predicted, buy the next ones."""
+"""The commands about training runs: fit a law to them, backtest it, design the next ones."""
 
 from __future__ import annotations
 

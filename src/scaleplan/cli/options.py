@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scaleplan.cli.settings import variable
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
@@ -67,7 +68,7 @@ def _add(
     annotation, initial = _TYPES.get(kind, (str | None, None))
     if isinstance(default, float):
         annotation, initial = str, str(default)
-    envvar = f"SCALEPLAN_{name.upper()}" if setting else None
+    envvar = variable(name) if setting else None
     option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help)
     cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option]}
     setattr(cls, name, initial)

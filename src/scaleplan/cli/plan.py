@@ -1,11 +1,4 @@
-"""The commands that plan: optimal, loss, target, sweep, compare.
-
-The command about inference demand: break-even.
-
-The command that shows diminishing returns: marginal.
-
-The command that converts amounts of compute.
-"""
+"""The commands that plan: for a budget, a run or a goal, over ranges and laws; and the conversion of amounts."""
 
 from __future__ import annotations
 
@@ -178,7 +171,6 @@ def compare(
     result = api.compare(
         presets=laws or api.COMPARED, level=level, count=count, **keywords(budget, bounds, constraints)
     )
-
     return Answer(result=result, notices=of_several(result))
 
 

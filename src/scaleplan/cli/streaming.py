@@ -1,4 +1,4 @@
-"""Budgets from standard input, or a long sweep: one plan a line, in constant memory, as soon as it is known."""
+"""Stream plans: one a line for budgets from standard input or of a long sweep, in constant memory."""
 
 from __future__ import annotations
 
@@ -46,14 +46,7 @@ def input_lines() -> Iterator[list[str]]:
 
 
 def amounts(batches: Iterable[list[str]], parser: Callable[[str], float]) -> Iterator[list[float]]:
-    """Yield the amounts of batches of lines; empty lines are passed over.
-
-    Raises
-    ------
-    UsageError
-        For a line that is not an amount; the message names the line.
-
-    """
+    """Yield the amounts of batches of lines without the empty ones; UsageError names a line that is no amount."""
     number = 0
     for lines in batches:
         found = _plain_numbers(lines)
@@ -85,14 +78,7 @@ def _plain_numbers(lines: Sequence[str]) -> list[float] | None:
 
 
 def line_format(name: str) -> str:
-    """Return the format that lines of plans are written in when ``name`` is asked for.
-
-    Raises
-    ------
-    UsageError
-        When the format has no lines.
-
-    """
+    """Return the format of single lines for the format ``name``; raises UsageError where it has none."""
     if name not in _LINE_FORMATS:
         raise UsageError(f"format '{name}' cannot be written line by line", hint="choose jsonl, csv or tsv")
     return _LINE_FORMATS[name]
@@ -101,15 +87,8 @@ def line_format(name: str) -> str:
 def answer_lines(form: str, options: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
     """Return the answers to the budgets on standard input, one a line.
 
-    Parameters
-    ----------
-    form
-        The form of the budgets: ``flops``, ``gpu_hours``, ``time`` or ``cost``.
-    options
-        The rest of the question, as options.
-    name, get
-        The format, or the one field that is written bare.
-
+    The budgets are of one ``form`` (``flops``, ``gpu_hours``, ``time`` or ``cost``), beside the other options;
+    ``name`` is the format, and ``get`` the one field that is written bare.
     """
     others = [other for other in SWEPT if other != form and options[other] is not None]
     if others:

@@ -1,4 +1,4 @@
-"""The Python API of fitting: a law from runs, and how well the smaller runs would have predicted the larger."""
+"""The Python API of fitting: fit a law to runs, and backtest it on the larger ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.additive import Additive
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
     Progress = Callable[[int], None]
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.curve_fit import ALIASES, CURVES
 from scaleplan.fitting.objective import Objective
-from scaleplan.presets.library import Library
+from scaleplan.planning.context import Context
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
 from scaleplan.units import parse_flops, parse_fraction, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
 __all__ = [
     "FitKeywords",
@@ -248,7 +248,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "level": parse_fraction,
     "target": parse_flops,
     "cluster": bool,
-    "base": lambda base: Library().load(base) if isinstance(base, str) else base,
+    "base": lambda base: Context().preset(base),
     **dict.fromkeys(("residual", "robust", "method", "y", *_TEXTS), lambda value: value),
 }
 """How each keyword is read, in the order in which wrong ones are reported."""

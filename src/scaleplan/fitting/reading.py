@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.columns import ColumnMapping
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
 __all__ = ["read_runs"]
 

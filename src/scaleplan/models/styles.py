@@ -1,4 +1,4 @@
-"""How families shape their models: their styles, the usual proportions, and the shapes of published models.
+"""The styles in which families shape their models, the usual proportions, and the shapes of published models.
 
 A :class:`Style` holds a family's choices (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
 sizes by that family's field names. A new style is one entry of :data:`STYLES`.

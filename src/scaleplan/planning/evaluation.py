@@ -134,7 +134,7 @@ def _possible(relations: Sequence[Relation], given: set[str]) -> list[Relation]:
 
 
 def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None, given: set[str]) -> int:
-    """Return the place of the first relation that gives ``quantity`` of the given inputs."""
+    """Return the index of the first relation that gives ``quantity`` of the given inputs."""
     wanted = [item for item in relations if quantity in (None, item.quantity)]
     if not wanted:
         raise UnknownNameError("quantity", str(quantity), dict.fromkeys(item.quantity for item in relations))

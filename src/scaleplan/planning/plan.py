@@ -178,7 +178,7 @@ class Edge:
 
 
 def _plain(value: float) -> str:
-    """Write a number with three digits, and powers of ten as people type them: 6.57e22, 2.76e9."""
+    """Write a number with three digits, and powers of ten in the short form: 6.57e22, 2.76e9."""
     digits, mark, power = f"{value:.3g}".partition("e")
     return f"{digits}e{int(power)}" if mark else digits
 

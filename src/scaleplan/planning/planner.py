@@ -1,4 +1,4 @@
-"""A law, what a plan must keep to, and a budget or a goal → a plan: the one way in which anything is planned.
+"""Plan a budget, a run or a goal by a law within limits and constraints: the one path to every plan.
 
 :class:`Planner` answers in FLOP. :func:`plan_budget`, :func:`plan_run` and :func:`plan_goal` answer a request on its
 hardware, where utilisation and model size depend on each other.
@@ -403,13 +403,13 @@ class Planner:
 
     # ---- helpers --------------------------------------------------------------------------------------------
 
-    def _least(self, ask: Callable[[Planner], Answer], value: Callable[[Answer], float | None]) -> Answer:
+    def _least(self, solve: Callable[[Planner], Answer], value: Callable[[Answer], float | None]) -> Answer:
         """Return the answer of least value among the choices; the first one's error where none has an answer."""
         answers: list[Answer] = []
         failures: list[UnreachableError] = []
         for option in self.choices:
             try:
-                answers.append(ask(option))
+                answers.append(solve(option))
             except UnreachableError as error:
                 failures.append(error)
         if not answers:
@@ -541,7 +541,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
         by_hardware=planner.by_hardware,
     )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
-    return _drawn_out(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
+    return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
 
 
 def plan_run(request: Request, context: Context) -> Plan:
@@ -592,7 +592,7 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
             break
         found = paid
     plan = replace(plan, budget=paid.budget, warnings=(*plan.warnings, *paid.notices))
-    return _drawn_out(plan, planner, request)
+    return _with_run(plan, planner, request)
 
 
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
@@ -601,8 +601,8 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
     return resolve_budget(planner.context, request.paying(flops), params=size, moe=planner.mixture).budget
 
 
-def _drawn_out(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan with its training run, where a request asks for one."""
+def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
+    """Return a plan, with its training run where the request has one."""
     if not (request.shape or request.style or request.batch or request.region or request.context):
         return plan
     from scaleplan.planning.placement import with_training_run  # reads architectures and devices

@@ -106,7 +106,7 @@ ANY = Span()
 
 
 class Problem(Record):
-    """What is minimised, at which cost, within which bounds; ``flops`` bounds the training part of the cost."""
+    """The loss to minimise, its cost and its bounds; ``flops`` bounds the training part of the cost."""
 
     surface: LossSurface
     cost: Cost = field(default_factory=Cost)
@@ -276,9 +276,9 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class Situation(Record):
-    """What is known beside the law when limits become bounds.
+    """The facts beside the law that limits need to become bounds.
 
-    ``budget`` carries the rates of the hardware, ``priced`` says that the money of a budget pays for more than
+    ``budget`` carries the rates of the hardware, ``priced`` is whether the money of a budget pays for more than
     training, and ``sizes_in_memory`` gives the largest size for so many GB of memory.
     """
 

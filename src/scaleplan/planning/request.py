@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from scaleplan.models import Model
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
 __all__ = [
     "SETTINGS",
     "SWEPT",
-    "Amount",
     "ArrayKeywords",
     "BudgetKeywords",
     "ChosenKeywords",
@@ -39,9 +39,6 @@ __all__ = [
     "SweepKeywords",
     "option_names",
 ]
-
-Amount = str | float
-"""An amount as given: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
 
 SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd"}
 """The forms of a budget, over which ``sweep`` can range, each with its kind of quantity."""

@@ -1,6 +1,6 @@
 """Constraints between a law and a plan: one registry, one file a constraint.
 
-An entry is all that the command line, the Python API and the output know of a constraint; its class is imported when
+An entry is all that the command line, the Python API and the output need of a constraint; its class is imported when
 one of its options is given. A quantity that a law leaves open (``chooses``) is registered by the law's name for it.
 """
 
@@ -177,9 +177,9 @@ class Constraints(Record):
         return Constraints(items=tuple(item for item in kept if item is not None))
 
     def stacked(self) -> Notice | None:
-        """Warn of a combination that nobody validated."""
+        """Warn of a combination that was never validated."""
         effective = [item for item in self.effective if not item.advice]
-        # a variant is part of its law, which was measured with it, and reckons with inference
+        # a variant is part of its law, which was measured with it, and accounts for inference
         stack = [item for item in self.items if not item.advice and (effective or not isinstance(item, Variant))]
         if len(stack) < 2:
             return None
@@ -202,7 +202,7 @@ def constraints_of(options: Mapping[str, str | float | None], preset: Preset) ->
     items = []
     for name, entry in CONSTRAINTS.items():
         if not entry.chooses and entry.given(options):
-            items.append(entry.load().from_options(options).beside(preset))
+            items.append(entry.load().from_options(options).adapted(preset))
         elif entry.chooses and name == own:
             items.append(entry.load().from_options(options))
         elif entry.chooses and entry.given(options):

@@ -84,7 +84,7 @@ class Entry(Record):
 
 
 class Point(Record):
-    """A plan as its constraints see it, before they add their keys and warnings.
+    """A plan before its constraints add their keys and warnings.
 
     ``flops`` is training compute; ``budget`` is its cost on hardware, where that is known.
     ``changed(old, new)`` is the frontier of the same question with one constraint replaced, or removed for None;
@@ -118,8 +118,8 @@ class Constraint(ABC):
         Raises UsageError for an amount that cannot be read, or options that do not go together.
         """
 
-    def beside(self, preset: Preset) -> Self:
-        """Return it as it reads beside this law, which may be the one that it was measured with."""
+    def adapted(self, preset: Preset) -> Self:
+        """Return the constraint for a law, which may be the one that it was measured with."""
         return self
 
     @abstractmethod
@@ -174,7 +174,7 @@ AUTO = "auto"
 
 
 class Variant(Constraint):
-    """A quantity that a law leaves open, with its value or the wish for the best."""
+    """A quantity that a law leaves open, with its value or the choice of the best."""
 
     __slots__ = ()
 

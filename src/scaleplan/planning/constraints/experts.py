@@ -1,10 +1,8 @@
-"""How many experts, and do they all fit? Total and active parameters, cache and memory of a mixture.
+"""Choose the experts of a mixture: their number, within the memory that all of them need, or their granularity.
 
 Ludziejewski et al. 2025 (arXiv:2502.05172) minimise the loss under ``N_total <= M`` or, with a cache of T tokens,
-``N_total + 2*T*layers*width <= M`` numbers of memory, over the number of experts as well.
-
-
-How finely are experts split? More granularity lowers the loss and costs routing (arXiv:2402.07871).
+``N_total + 2*T*layers*width <= M`` numbers of memory, over the number of experts as well. More granularity lowers the
+loss and costs routing (arXiv:2402.07871).
 """
 
 from __future__ import annotations
@@ -74,7 +72,7 @@ class ExpertCount(Variant):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say what was assumed, and where the law ends."""
+        """Warn of an assumed number, of memory that is exceeded, and beyond the range of the law."""
         law = point.surface
         assert isinstance(law, JointMoE)
         needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA
@@ -127,7 +125,7 @@ class Granularity(Variant):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say what was assumed, and where the runs end."""
+        """Warn of an assumed granularity, and beyond the range of the runs."""
         law = point.surface
         assert isinstance(law, FineGrainedMoE)
         if self.value is None and not self.auto:

@@ -1,4 +1,4 @@
-"""Up to how many tokens does a floating-point format train? (Sun et al. 2025, arXiv:2501.02423).
+"""The number of tokens up to which a floating-point format trains (Sun et al. 2025, arXiv:2501.02423).
 
 L = n/N^a + d/D^b + e + D^b/N^a * log2(block)/(g * (E + 0.5)^delta * (M + 0.5)^nu): the penalty of few exponent bits E
 and mantissa bits M grows with the tokens, so that beyond a critical number further training does harm. Its
@@ -67,7 +67,7 @@ class FloatingPoint(EffectiveQuantity):
 
     @property
     def name(self) -> str:
-        """The format as people write it."""
+        """The usual name of the format, such as E4M3."""
         return f"E{self.exponent}M{self.mantissa}"
 
     @property

@@ -1,4 +1,4 @@
-"""What quantising a trained model costs (Kumar et al. 2024, arXiv:2411.04330).
+"""The cost of quantising a trained model (Kumar et al. 2024, arXiv:2411.04330).
 
 delta = C_T * D^gamma_D / N^gamma_N * exp(-P/gamma + b) is added to the loss. It grows with the tokens, so that
 beyond some number of them further training makes the quantised model worse. The sign of b follows that of the other
@@ -100,7 +100,7 @@ class Quantisation(EffectiveQuantity):
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:
-        """Say up to where training helps a model that will be quantised."""
+        """Return the tokens up to which training helps a model that will be quantised."""
         bits, critical = facts["ptq_bits"], facts["ptq_critical_tokens"]
         if not isinstance(bits, float) or not isinstance(critical, float):
             return ()

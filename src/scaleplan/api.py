@@ -8,7 +8,6 @@ files that it needs once; ``data`` lets several calls share them.
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from scaleplan.errors import UsageError, quote
@@ -49,7 +48,18 @@ if TYPE_CHECKING:
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
-__all__ = ["COMPARED", "compare", "convert", "loss", "optimal", "optimal_array", "spaced", "sweep", "target"]
+__all__ = [
+    "COMPARED",
+    "compare",
+    "convert",
+    "evenly_spaced",
+    "loss",
+    "optimal",
+    "optimal_array",
+    "spaced",
+    "sweep",
+    "target",
+]
 
 COMPARED = (
     "besiroglu-2024",
@@ -217,9 +227,15 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[
         raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
+    return evenly_spaced(low, high, number)
+
+
+def evenly_spaced(low: float, high: float, number: int) -> Iterator[float]:
+    """Yield a number of values from ``low`` to ``high``, both exact, evenly spaced in the logarithm."""
     step = math.log(high / low) / (number - 1)
-    inner = (low * math.exp(step * i) for i in range(1, number - 1))
-    return chain([low], inner, [high])
+    yield low
+    yield from (low * math.exp(step * i) for i in range(1, number - 1))
+    yield high
 
 
 def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[BudgetKeywords]) -> Plans:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Unpack
 
-from scaleplan.api import target
+from scaleplan.api import evenly_spaced, target
 from scaleplan.errors import UsageError
 from scaleplan.planning.constraints import home_preset
 from scaleplan.planning.context import Context
@@ -77,8 +76,7 @@ def break_even(
         loss = reference.target_params(reference.law_params(parse_count(params, what="params"))).loss
         if loss is None:
             raise UsageError("this law has no loss to compare at", hint="choose a preset with a loss")
-    step = math.log(high / low) / (number - 1)
-    demands = [*(low * math.exp(step * i) for i in range(number - 1)), high]
+    demands = evenly_spaced(low, high, number)
     return Plans(
         plans=tuple(target(loss=loss, data=context, **(options | {"inference_tokens": each})) for each in demands)
     )

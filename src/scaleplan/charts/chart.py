@@ -17,19 +17,7 @@ from scaleplan.units import format_count, format_flops, format_fraction, format_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = [
-    "Axis",
-    "Chart",
-    "GuideLine",
-    "Kind",
-    "Mark",
-    "Scale",
-    "Series",
-    "Style",
-    "scales",
-    "tick_texts",
-    "value_text",
-]
+__all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
 Style = Literal["measured", "extrapolated", "near_optimal", "points"]
 """How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a thick line where

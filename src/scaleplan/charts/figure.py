@@ -15,7 +15,7 @@ from scaleplan.errors import UsageError
 if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart, Mark, Scale, Series
 
-__all__ = ["EXTENSIONS", "PALETTE", "draw", "require_matplotlib"]
+__all__ = ["EXTENSIONS", "draw", "require_matplotlib"]
 
 EXTENSIONS = ("png", "svg", "pdf")
 """The files that can be drawn, by the extension of their name."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[float64]
 
-__all__ = ["PICTURES", "ChartRequest", "Picture", "backtest_chart", "plot", "residuals_chart"]
+__all__ = ["PICTURES", "ChartRequest", "backtest_chart", "plot", "residuals_chart"]
 
 _CURVES = 4
 

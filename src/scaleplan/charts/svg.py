@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart, Mark, Series
 
-__all__ = ["TONES", "inline_svg"]
+__all__ = ["inline_svg"]
 
 TONES = 9
 """The number of tones that the style sheet must define; after that they repeat."""

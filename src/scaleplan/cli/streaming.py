@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.planning.plan import Plan
 
-__all__ = ["amounts", "answer_lines", "input_lines", "sweep_lines"]
+__all__ = ["amounts", "answer_lines", "sweep_lines"]
 
 _BATCH = 8192  # plans written together by the fast path; larger batches only cost memory
 _BLOCK = 1 << 16

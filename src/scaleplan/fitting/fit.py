@@ -20,6 +20,7 @@ from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.planning.uncertainty import require_level
 from scaleplan.record import Record, as_mapping
 from scaleplan.units import parse_fraction
 
@@ -106,9 +107,7 @@ def backtest(
         raise UsageError("1 resample gives no interval", hint="200 are usual, 0 are none")
     request = FitRequest.parse(keywords)
     read = read_runs(runs, **reading_arguments(keywords))
-    start, share = parse_whole(seed), parse_fraction(level)
-    if not 0 < share < 1:
-        raise UsageError(f"a confidence level lies between 0 and 1, not at {share:g}", hint="try 0.9")
+    start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
     base = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
     ladder = backtest_points(points, base, samples=count, seed=start, level=share, progress=progress)

@@ -10,6 +10,7 @@ from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.curve_fit import ALIASES, CURVES
 from scaleplan.fitting.objective import Objective
 from scaleplan.planning.context import Context
+from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
 from scaleplan.units import parse_flops, parse_fraction, parse_integer, parse_positive
 
@@ -148,8 +149,7 @@ class FitRequest:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UnknownNameError("method", self.method, METHODS)
-        if not 0 < self.level < 1:
-            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        require_level(self.level)
         if self.samples == 1 or not 0 <= self.samples <= _MOST_SAMPLES:
             raise UsageError(
                 f"{self.samples} resamples", hint=f"2,000 are usual, 0 are none, {_MOST_SAMPLES:,} the most"

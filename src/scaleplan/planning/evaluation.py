@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.record import Record, Result
 from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Given = str | SupportsFloat | Sequence[str | SupportsFloat]
 
-__all__ = ["Evaluation", "ValueInterval", "evaluate"]
+__all__ = ["Evaluation", "evaluate"]
 
 _MOST_RATES = 10_000_000
 
@@ -88,9 +88,7 @@ def evaluate(
 
     """
     law = Context().preset(preset)
-    confidence = parse_fraction(level)
-    if confidence == 1:
-        raise UsageError("a confidence level lies between 0 and 1, not at 1", hint="try 0.9")
+    confidence = require_level(parse_fraction(level))
     relations = law.law.relations()
     at = _choose(law, relations, quantity, set(values))
     relation = relations[at]

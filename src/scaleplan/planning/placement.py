@@ -31,15 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = [
-    "BATCH_RULE",
-    "count_by",
-    "memory_per_device",
-    "model_of",
-    "read_model_of",
-    "sizes_in_memory",
-    "with_training_run",
-]
+__all__ = ["count_by", "memory_per_device", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""

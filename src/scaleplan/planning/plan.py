@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Converted",
-    "Edge",
     "NearOptimal",
     "Plan",
     "Plans",

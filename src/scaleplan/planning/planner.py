@@ -31,7 +31,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 
@@ -103,8 +103,7 @@ class Planner:
     choices: tuple[Planner, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        require_level(self.level)
         if not 0 < self.overhead <= 10:
             raise UsageError(
                 f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05"

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
-    "COUNT",
     "EDGE",
     "HARDWARE",
     "RULES",

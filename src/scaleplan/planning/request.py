@@ -34,7 +34,6 @@ __all__ = [
     "ChosenKeywords",
     "ConversionKeywords",
     "GoalKeywords",
-    "LawKeywords",
     "Request",
     "SweepKeywords",
     "option_names",

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, exp, log
+from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.presets.preset import BacktestRms, Preset
 
-__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
+__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile", "require_level"]
 
 _STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
 
@@ -38,6 +39,13 @@ class Interval(Record, Generic[Number]):
     tokens: tuple[Number, Number]
     loss: tuple[Number, Number] | None
     tokens_per_param: tuple[Number, Number]
+
+
+def require_level(level: float) -> float:
+    """Return a confidence level; raises UsageError unless it lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UsageError(f"a confidence level lies between 0 and 1, not at {level:g}", hint="try 0.9")
+    return level
 
 
 def interval(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import FitRange
     from scaleplan.toml_table import Table
 
-__all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
+__all__ = ["Rule", "RuleLibrary"]
 
 BATCH_KINDS = ("optimal", "critical")
 """The batch of the least loss, and the one above which further examples a step are largely wasted."""

@@ -39,18 +39,7 @@ if TYPE_CHECKING:
     from scaleplan.project.document import Document, Key
     from scaleplan.project.source import Tree
 
-__all__ = [
-    "AMOUNTS",
-    "SEVERITIES",
-    "TEXTS",
-    "Configs",
-    "Given",
-    "Location",
-    "PolicyRule",
-    "Project",
-    "Run",
-    "read_project",
-]
+__all__ = ["AMOUNTS", "TEXTS", "Configs", "Given", "Location", "PolicyRule", "Project", "Run", "read_project"]
 
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name

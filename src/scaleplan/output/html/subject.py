@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Subject", "command_text", "gather"]
+__all__ = ["Subject", "gather"]
 
 _HARDWARE = (*option_names("hardware"), "gpus")
 

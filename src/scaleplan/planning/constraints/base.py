@@ -22,18 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
     from scaleplan.units.limits import Limit
 
-__all__ = [
-    "AUTO",
-    "Constraint",
-    "EffectiveQuantity",
-    "Entry",
-    "Key",
-    "Option",
-    "Point",
-    "Term",
-    "Variant",
-    "choice_of",
-]
+__all__ = ["Constraint", "EffectiveQuantity", "Entry", "Key", "Option", "Point", "Term", "Variant", "choice_of"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Cost
     from scaleplan.planning.constraints.base import Point
 
-__all__ = ["FLOPS_PER_PARAM_TOKEN", "Inference", "TrainingOnly"]
+__all__ = ["Inference", "TrainingOnly"]
 
 FLOPS_PER_PARAM_TOKEN = 2.0
 

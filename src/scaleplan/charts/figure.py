@@ -1,4 +1,4 @@
-"""A chart as a file: PNG, SVG or PDF by matplotlib, in colours that stay distinct to the colour-blind and in print.
+"""Draw a chart as a file: PNG, SVG or PDF by matplotlib, in colours distinct to the colour-blind and in print.
 
 matplotlib is an extra (``scaleplan[plot]``) and imported only when a file is drawn. The same chart gives the same
 bytes: no date is written, and the ids of an SVG are made from a fixed salt.

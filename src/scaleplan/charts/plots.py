@@ -171,22 +171,22 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
     )
 
 
-def backtest_chart(tested: Backtest) -> Chart:
+def backtest_chart(backtest: Backtest) -> Chart:
     """Return the relative error of predictions against how far beyond the fitted runs they reach.
 
     Raises UsageError when the runs were too few to test on.
     """
-    if not tested.cuts:
+    if not backtest.cuts:
         raise UsageError(
             "the runs are too few to backtest: none are left to fit, or to predict",
             hint="at least 12 runs below a cut and 3 above it are needed",
         )
     series = [
         _points(f"fitted up to {format_flops(cut.flops)}", cut.factor, cut.error, tone=tone)
-        for tone, cut in enumerate(tested.cuts, start=1)
+        for tone, cut in enumerate(backtest.cuts, start=1)
     ]
     series += [
-        Series(label="error to expect", x=tested.factors, y=tuple(sign * value for value in tested.rms))
+        Series(label="error to expect", x=backtest.factors, y=tuple(sign * value for value in backtest.rms))
         for sign in (1.0, -1.0)
     ]
     return Chart(

@@ -1,4 +1,4 @@
-"""A chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
+"""Draw a chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
 
 Colours, dashes and fonts are classes that the style sheet of the page defines (``t0`` … ``t8`` for the tones), so
 that one picture serves light, dark and print. Series differ in their markers too, and not in colour alone.
@@ -31,7 +31,7 @@ _SHAPES = 6  # markers along a curve
 
 
 class _Frame:
-    """Where things go: the box of the plot inside the picture, and places in it."""
+    """The box of the plot inside the picture, and the places of values in it."""
 
     def __init__(self, chart: Chart, width: float, height: float, top: float) -> None:
         self.across, self.up = scales(chart)

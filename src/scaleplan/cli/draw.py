@@ -97,7 +97,7 @@ def report(
 
 
 def _drawable(file: str) -> Path:
-    """Return the path of a picture that can be drawn, before the work of drawing it."""
+    """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it."""
     path = Path(file)
     extension = path.suffix[1:].lower()
     if not extension:

@@ -67,7 +67,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """How the file of runs is read."""
+    """The reading of the file of runs."""
 
     map: Annotated[
         list[str] | None,
@@ -256,10 +256,10 @@ def backtest(
     from scaleplan.fitting.fit import backtest as run_backtest
 
     with Progress("cuts") as progress:
-        tested = run_backtest(
+        result = run_backtest(
             runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective)
         )
-    return Answer(result=tested)
+    return Answer(result=result)
 
 
 @command(

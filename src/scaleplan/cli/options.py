@@ -111,7 +111,7 @@ def _format(names: str) -> Any:  # noqa: ANN401  typer types its options so
 
 
 class OutputOptions(Record):
-    """How the answer is written."""
+    """The form of the answer."""
 
     format: Annotated[str, _format("text, json, jsonl, csv, tsv or markdown.")] = "text"
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
@@ -130,6 +130,6 @@ class OutputOptions(Record):
 
 
 class JudgingOptions(OutputOptions):
-    """How the answer is written."""
+    """The form of an answer that judges, for CI services too."""
 
     format: Annotated[str, _format("text, json, jsonl, csv, tsv, markdown, github, junit or sarif.")] = "text"

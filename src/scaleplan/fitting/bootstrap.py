@@ -60,7 +60,7 @@ class Bootstrap(Record, eq=False):
 
     @property
     def failed(self) -> int:
-        """How many resamples did not converge."""
+        """The number of resamples that did not converge."""
         return int(np.count_nonzero(~self.converged))
 
     @property

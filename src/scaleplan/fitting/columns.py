@@ -184,7 +184,7 @@ _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
 
 class ColumnMapping(Record):
-    """Where the values of one role come from; ``text`` is how the user would write it."""
+    """The source of the values of one role; ``text`` is the user's way to write it."""
 
     text: str
     column: str | None = None

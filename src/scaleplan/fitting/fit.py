@@ -139,7 +139,7 @@ class BacktestResult(Record, eq=False):
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        tested = self.ladder
+        ladder = self.ladder
         return {
             "schema": self.schema,
             "file": self.runs.name,
@@ -148,11 +148,11 @@ class BacktestResult(Record, eq=False):
             "dropped": as_mapping(self.runs.dropped),
             "loss_unit": self.runs.loss_unit,
             "coefficients": as_mapping(self.law.coefficients()),
-            "level": tested.level,
+            "level": ladder.level,
             "samples": self.samples,
             "seed": self.seed,
-            **backtest_data(tested),
-            "cuts": [_cut(cut) for cut in tested.cuts],
+            **backtest_data(ladder),
+            "cuts": [_cut(cut) for cut in ladder.cuts],
             "holdout": as_mapping(self.holdout),
         }
 

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class ReadingKeywords(TypedDict, total=False):
-    """How a file of runs is read."""
+    """The reading of a file of runs."""
 
     map: Mapping[str, str] | Sequence[str] | None
     where: Sequence[str] | None
@@ -183,7 +183,7 @@ class FitRequest:
 
     @property
     def needed_roles(self) -> tuple[str, ...]:
-        """What every run must have, of params, tokens, flops and loss."""
+        """The quantities that every run must have, of params, tokens, flops and loss."""
         if self.form == "allocation":
             used: tuple[str, ...] = ("params", "tokens", "flops")
         else:

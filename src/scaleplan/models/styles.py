@@ -74,7 +74,7 @@ class StyleSizes:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a family shapes its models: the names in its configs, its defaults, and how it chooses the rest."""
+    """The choices of a family for its models: the names in its configs, its defaults, and rules for the rest."""
 
     model_type: str
     model_class: str

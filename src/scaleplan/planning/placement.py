@@ -167,7 +167,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """How a model fits the devices: its layout, or the fewest devices and the largest size that would fit."""
+    """The fit of a model on devices: its layout, or the fewest devices and the largest size that would fit."""
 
     memory_bytes: float = 0.0
     bandwidth: float = 0.0

@@ -212,7 +212,7 @@ class Planner:
 
     @cached_property
     def bounds(self) -> Bounds:
-        """What the limits leave."""
+        """The bounds that the limits set."""
         if not self.limits:
             return UNBOUNDED
         unique = next((item.unique_tokens for item in self.constraints if hasattr(item, "unique_tokens")), None)
@@ -226,7 +226,7 @@ class Planner:
 
     @property
     def _sizes_in_memory(self) -> Callable[[float], float] | None:
-        """What turns GB on each device into the largest size; None without devices."""
+        """The function from GB on each device to the largest size; None without devices."""
         if self.hardware is None or self.hardware.gpu is None or self.hardware.gpus is None:
             return None
         from scaleplan.planning.placement import sizes_in_memory  # only for a limit on memory
@@ -235,7 +235,7 @@ class Planner:
 
     @cached_property
     def cost(self) -> Cost:
-        """What the budget pays for: training by the law's convention, and the terms beside it."""
+        """The cost that the budget pays: training by the law's convention, and the terms beside it."""
         cost = self.preset.cost
         for term in self.constraints.terms:
             cost = term.on(cost, self.hardware)

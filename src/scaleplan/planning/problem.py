@@ -74,7 +74,7 @@ class Effective(Protocol):
 
 
 class EffectiveSource(Protocol):
-    """What becomes an effective map once the law is known."""
+    """A source of an effective map, which depends on the law."""
 
     def on(self, surface: LossSurface) -> Effective:
         """Return the map in front of this law."""
@@ -307,7 +307,7 @@ class Bound:
 
 
 class Bounds(Record):
-    """What a plan must stay within; a fixed quantity is a span of one value.
+    """The bounds that a plan must keep; a fixed quantity is a span of one value.
 
     ``flops`` is training compute, ``total`` all that the budget pays for, both in FLOP; ``loss`` is a demand on
     the result. ``parts`` are the limits it was made of.

@@ -215,7 +215,7 @@ class ConstraintKeywords(TypedDict, total=False):
 
 
 class LawKeywords(ConstraintKeywords, total=False):
-    """Which law, what stands between it and the plan, and how its answer is reported."""
+    """The law, the constraints between it and the plan, and the report of its uncertainty."""
 
     preset: str | Preset | None
     level: Amount
@@ -225,7 +225,7 @@ class LawKeywords(ConstraintKeywords, total=False):
 
 
 class HardwareKeywords(TypedDict, total=False):
-    """What the compute runs on."""
+    """The hardware of the compute."""
 
     gpu: str | None
     gpus: Amount | None
@@ -257,24 +257,24 @@ class FormKeywords(TypedDict, total=False):
 
 
 class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, total=False):
-    """What accompanies a model on its tokens."""
+    """The options beside a size and its tokens."""
 
 
 class GoalKeywords(LawKeywords, HardwareKeywords, total=False):
-    """What accompanies a goal."""
+    """The options beside a goal."""
 
     limit: Sequence[str] | None
 
 
 class SweepKeywords(GoalKeywords, total=False):
-    """What accompanies a range of budgets."""
+    """The options beside a range of budgets."""
 
     params: Amount | None
     tokens: Amount | None
 
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):
-    """A budget and what accompanies it."""
+    """A budget and the options beside it."""
 
 
 class ConversionKeywords(HardwareKeywords, FormKeywords, total=False):
@@ -282,7 +282,7 @@ class ConversionKeywords(HardwareKeywords, FormKeywords, total=False):
 
 
 class ArrayKeywords(LawKeywords, total=False):
-    """What accompanies an array of budgets in FLOP."""
+    """The options beside an array of budgets in FLOP."""
 
     params: Amount | None
     tokens: Amount | None

@@ -191,7 +191,7 @@ def _golden(objective: Objective, low: Floats, high: Floats, rows: Rows, width: 
 def _stationary(
     objective: Objective, place: Floats, low: Floats, high: Floats, rows: Rows
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Polish minima with Newton steps on a derivative good to fourth order; return which of them settled."""
+    """Polish minima with Newton steps on a derivative good to fourth order; return which of them converged."""
     start = place
     width = np.minimum(2e-3, 0.05 * np.minimum(place - low, high - place))  # a budget's edge may be near and steep
     usable = width > 1e-6

@@ -20,7 +20,7 @@ __all__ = ["LayoutSummary", "TrainingRun"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutSummary:
-    """How the model is divided over the devices, and what each holds, in bytes."""
+    """The division of the model over the devices, and the memory of each in bytes."""
 
     parallel: Parallel
     states: str

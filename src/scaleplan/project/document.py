@@ -46,7 +46,7 @@ class Document(Protocol):
 
 
 class DataDocument:
-    """A document whose data is at hand, with a table of lines."""
+    """A document whose data was parsed whole, with a table of lines."""
 
     def __init__(self, data: object, lines: Mapping[Key, int], *, name: str) -> None:
         self.data = data

@@ -65,7 +65,7 @@ class NewProject(Result, Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a value stands: the file, its line where that is known, and the key path."""
+    """The place of a value: the file, its line where that is known, and the key path."""
 
     file: str
     line: int | None

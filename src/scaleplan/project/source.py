@@ -1,4 +1,4 @@
-"""Where files are read from: the work tree, or a revision of the git repository it belongs to."""
+"""Sources of files: the work tree, or a revision of the git repository it belongs to."""
 
 from __future__ import annotations
 

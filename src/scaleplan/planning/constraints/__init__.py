@@ -153,7 +153,7 @@ class Constraints(Record):
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """What the budget pays for beside training."""
+        """The costs that the budget pays beside training."""
         return tuple(item for item in self.items if isinstance(item, Term))
 
     @property

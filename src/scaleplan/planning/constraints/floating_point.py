@@ -72,7 +72,7 @@ class FloatingPoint(EffectiveQuantity):
 
     @property
     def resolution(self) -> float:
-        """What the bits are worth: g*(E + 0.5)^delta*(M + 0.5)^nu/log2(block)."""
+        """The worth of the bits: g*(E + 0.5)^delta*(M + 0.5)^nu/log2(block)."""
         bits = _GAMMA * (self.exponent + 0.5) ** _DELTA * (self.mantissa + 0.5) ** _NU
         return bits / math.log2(self.block)
 

@@ -59,7 +59,7 @@ class TrainingOnly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference(Term):
-    """So many tokens served; counted in money where ``mfu`` is given, in FLOP otherwise."""
+    """A number of tokens served; counted in money where ``mfu`` is given, in FLOP otherwise."""
 
     tokens: float
     mfu: float | None = None

@@ -41,7 +41,7 @@ def worth(repetitions: Number, decay: Number | float) -> Number:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition(EffectiveQuantity):
-    """So many unique tokens, and no more."""
+    """A limited number of unique tokens."""
 
     unique_tokens: float
 

@@ -14,7 +14,7 @@ import pytest
 
 import scaleplan
 from scaleplan.planning import request as requests
-from scaleplan.planning.constraints import options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 
 ROOT = Path(scaleplan.__file__).parent
@@ -103,20 +103,23 @@ def test_a_plan_imports_few_modules():
     assert int(done.stdout) <= 45
 
 
-WORDS = [name for name in vars(requests) if name.endswith("Words")]
+KEYWORDS = [name for name in vars(requests) if name.endswith("Keywords")]
 
 
-@pytest.mark.parametrize("name", WORDS)
+@pytest.mark.parametrize("name", KEYWORDS)
 def test_keywords_of_python_are_declared_options(name):
     """The typed keywords are those of the request and of the registered constraints, and nothing else."""
-    words = set(getattr(requests, name).__annotations__)
-    declared = {item.name for item in fields(Request)} | {option.name for option in options()}
-    assert words <= declared
+    keywords = set(getattr(requests, name).__annotations__)
+    declared = {item.name for item in fields(Request)} | {option.name for option in constraint_options()}
+    assert keywords <= declared
 
 
 def test_every_option_can_be_given_in_python():
     """A keyword that is missing from the typed ones would be refused by a type checker."""
-    typed = set(requests.BudgetWords.__annotations__)
+    typed = set(requests.BudgetKeywords.__annotations__)
     declared = set(option_names("hardware", "budget", "law", "python", "limits", "sides", "run"))
-    assert declared | {option.name for option in options()} == typed
-    assert set(get_type_hints(requests.HardwareWords, localns={"Amount": str})) == {*option_names("hardware"), "gpus"}
+    assert declared | {option.name for option in constraint_options()} == typed
+    assert set(get_type_hints(requests.HardwareKeywords, localns={"Amount": str})) == {
+        *option_names("hardware"),
+        "gpus",
+    }

@@ -1,4 +1,4 @@
-"""The process: run the command line, and turn whatever happens into an exit status."""
+"""Run the command line as a process, and turn every outcome into an exit status."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and a question mark for what an encoding cannot say."""
+    """Put nothing in place of a closed stream, and a question mark for what an encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

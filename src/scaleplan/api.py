@@ -1,4 +1,4 @@
-"""The Python API of planning: the questions of the command line, asked with keyword arguments.
+"""The Python API of planning: the commands as functions with keyword arguments.
 
 Amounts are texts (``"1e21"``, ``"7B"``, ``"30d"``) or numbers in base units (FLOP, counts, hours, seconds, US
 dollars). Results are frozen records whose attributes are the JSON keys, with ``to_dict()``. Each call reads the data
@@ -8,11 +8,10 @@ files that it needs once; ``data`` lets several calls share them.
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plans, left_out
 from scaleplan.planning.planner import Planner, plan_budget, plan_goal, plan_run
@@ -36,20 +35,31 @@ if TYPE_CHECKING:
     from scaleplan.hardware.convert import Conversion
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import (
-        Amount,
-        ArrayWords,
-        BudgetWords,
-        ChosenWords,
-        ConversionWords,
-        GoalWords,
-        SweepWords,
+        ArrayKeywords,
+        BudgetKeywords,
+        ChosenKeywords,
+        ConversionKeywords,
+        GoalKeywords,
+        SweepKeywords,
     )
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
-__all__ = ["COMPARED", "compare", "convert", "loss", "optimal", "optimal_array", "spaced", "sweep", "target"]
+__all__ = [
+    "COMPARED",
+    "compare",
+    "convert",
+    "evenly_spaced",
+    "loss",
+    "optimal",
+    "optimal_array",
+    "spaced",
+    "sweep",
+    "target",
+]
 
 COMPARED = (
     "besiroglu-2024",
@@ -69,21 +79,23 @@ _SECONDS_PER_DAY = 86_400.0
 
 
 @overload
-def optimal(*, data: Context | None = None, **words: Unpack[BudgetWords]) -> Plan: ...
+def optimal(*, data: Context | None = None, **options: Unpack[BudgetKeywords]) -> Plan: ...
 
 
 @overload
-def optimal(*, flops: Budgets, **words: Unpack[ArrayWords]) -> PlanArray: ...
+def optimal(*, flops: Budgets, **options: Unpack[ArrayKeywords]) -> PlanArray: ...
 
 
-def optimal(*, flops: Amount | Budgets | None = None, data: Context | None = None, **words: Any) -> Plan | PlanArray:
+def optimal(
+    *, flops: Amount | Budgets | None = None, data: Context | None = None, **options: Any
+) -> Plan | PlanArray:
     """Return the compute-optimal plan for a budget; for several budgets in FLOP, their plans as arrays.
 
     Parameters
     ----------
     data
         The data files; read anew by default.
-    words
+    options
         The budget: exactly one of ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) and ``cost``, all but the
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
         ``limit``, ``batch_regime``, ``count``), the constraints (``unique_tokens``, ``inference_tokens``,
@@ -106,32 +118,32 @@ def optimal(*, flops: Amount | Budgets | None = None, data: Context | None = Non
 
     """
     if not isinstance(flops, str | float | int | None):
-        return optimal_array(flops, **words)
+        return optimal_array(flops, **options)
     context = data or Context()
-    request = Request.of({**words, "flops": flops}, context)
+    request = Request.of({**options, "flops": flops}, context)
     return plan_budget(Planner.of(request, context), request)
 
 
-def optimal_array(flops: ArrayLike, **words: Unpack[ArrayWords]) -> PlanArray:
+def optimal_array(flops: ArrayLike, **options: Unpack[ArrayKeywords]) -> PlanArray:
     """Return the compute-optimal plans of an array of budgets in FLOP, as arrays.
 
     Parameters
     ----------
     flops
         One-dimensional array-like of budgets, in FLOP.
-    words
+    options
         The law and its bounds, as for :func:`optimal`.
 
     """
     from scaleplan.planning.solver_array import plan_array
 
     plain = {*option_names("law", "python", "limits", "sides"), *(option.name for option in constraint_options())}
-    for name in words:
+    for name in options:
         if name not in plain:
             msg = f"unexpected keyword argument '{name}'"
             raise TypeError(msg)
     context = Context()
-    return plan_array(Planner.of(Request.of(words, context), context), flops)
+    return plan_array(Planner.of(Request.of(options, context), context), flops)
 
 
 def loss(
@@ -139,11 +151,11 @@ def loss(
     params: Amount | None = None,
     tokens: Amount,
     data: Context | None = None,
-    **words: Unpack[ChosenWords],
+    **options: Unpack[ChosenKeywords],
 ) -> Plan:
     """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum."""
     context = data or Context()
-    return plan_run(Request.of({**words, "params": params, "tokens": tokens}, context), context)
+    return plan_run(Request.of({**options, "params": params, "tokens": tokens}, context), context)
 
 
 def target(
@@ -152,7 +164,7 @@ def target(
     params: Amount | None = None,
     tokens: Amount | None = None,
     data: Context | None = None,
-    **words: Unpack[GoalWords],
+    **options: Unpack[GoalKeywords],
 ) -> Plan:
     """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens."""
     goals = {"--loss": loss, "--params": params, "--tokens": tokens}
@@ -161,7 +173,7 @@ def target(
         what = f"more than one goal: {' and '.join(given)}" if given else "there is no goal"
         raise UsageError(what, hint="give exactly one of --loss, --params or --tokens")
     context = data or Context()
-    request = Request.of(words, context)
+    request = Request.of(options, context)
     planner = Planner.of(request, context)
     if loss is not None:
         goal = parse_positive(loss)
@@ -175,7 +187,7 @@ def target(
 
 
 def sweep(
-    *, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **words: Unpack[SweepWords]
+    *, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **options: Unpack[SweepKeywords]
 ) -> Plans:
     """Return optimal plans for budgets evenly spaced in the logarithm, both ends included.
 
@@ -187,13 +199,13 @@ def sweep(
         How many budgets, at least 2.
     by
         What the budgets are: ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) or ``cost``.
-    words
+    options
         As for :func:`optimal`.
 
     """
     budgets = spaced(start, stop, points=points, by=by)
     context = Context()
-    request = Request.of(words, context)
+    request = Request.of(options, context)
     planner = Planner.of(request, context)
     return Plans(plans=tuple(plan_budget(planner, request.changed(**{by: budget})) for budget in budgets))
 
@@ -215,12 +227,18 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[
         raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
+    return evenly_spaced(low, high, number)
+
+
+def evenly_spaced(low: float, high: float, number: int) -> Iterator[float]:
+    """Yield a number of values from ``low`` to ``high``, both exact, evenly spaced in the logarithm."""
     step = math.log(high / low) / (number - 1)
-    inner = (low * math.exp(step * i) for i in range(1, number - 1))
-    return chain([low], inner, [high])
+    yield low
+    yield from (low * math.exp(step * i) for i in range(1, number - 1))
+    yield high
 
 
-def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[BudgetWords]) -> Plans:
+def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[BudgetKeywords]) -> Plans:
     """Return the plans of one budget under several laws, sizes converted to one convention where that is known.
 
     Laws that cannot answer are left out, with the reason among the warnings of the result. Losses of different
@@ -228,7 +246,7 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **words: Unpack[Budge
     """
     plans, notices = [], []
     context = Context()
-    request = Request.of({**words, "count": words.get("count") or "total"}, context)
+    request = Request.of({**options, "count": options.get("count") or "total"}, context)
     for preset in presets:
         planner = Planner.of(request.changed(preset=preset), context)
         if not planner.may_choose:
@@ -254,7 +272,7 @@ def convert(
     model_params: Amount | None = None,
     grid: str | None = None,
     to: str | None = None,
-    **words: Unpack[ConversionWords],
+    **options: Unpack[ConversionKeywords],
 ) -> Conversion:
     """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.convert.convert`.
 
@@ -269,17 +287,17 @@ def convert(
         Country or cloud region whose carbon intensity counts.
     to
         A quantity that must be part of the result.
-    words
+    options
         The other amounts, and the hardware as for :func:`optimal`.
 
     """
     from scaleplan.hardware.convert import convert as convert_amount
 
-    for name in words:
+    for name in options:
         if name not in option_names("hardware", "budget"):
             raise UsageError(f"{name} says nothing about a conversion")
     context = Context()
-    request = Request.of(words, context)
+    request = Request.of(options, context)
     amounts = {
         "flops": request.flops,
         "pf_days": None if pf_days is None else parse_positive(pf_days),

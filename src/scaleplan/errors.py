@@ -1,4 +1,4 @@
-"""What goes wrong, and what to warn of: errors with a message, a hint and a code, and warnings in results.
+"""Errors, each with a message, a hint and a code, and the warnings of results.
 
 ::
 

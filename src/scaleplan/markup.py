@@ -6,7 +6,7 @@ from html import escape
 
 from scaleplan.errors import escape_control
 
-__all__ = ["VOID", "Markup", "element", "joined", "number"]
+__all__ = ["Markup", "element", "joined", "number"]
 
 VOID = frozenset({"meta", "link", "br", "hr", "col", "path", "line", "rect", "circle", "polygon", "polyline"})
 """Elements written without content: those of HTML that may have none, and shapes of SVG."""

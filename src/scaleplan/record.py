@@ -1,4 +1,4 @@
-"""A dataclass that costs little to define: what every record on the path of a plan is made of."""
+"""A dataclass that costs little to define, the base of every record on the path of a plan."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A TOML table: read by typed getters whose errors name the key, written so that equal tables give equal bytes.
 
-A getter checks the type and the domain of one key and names the
-whole key path when it refuses: ``law.toml: coefficients.alpha: expected a number above 0``.
+A getter checks the type and the domain of one key and names the whole key path when it refuses:
+``law.toml: coefficients.alpha: expected a number above 0``.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_residuals_are_fitted_over_observed(result):
 
 def test_a_backtest_shows_every_prediction(result):
     """Points of each cut as they were predicted, between the errors to expect."""
-    tested = result.tested
+    tested = result.backtest
     chart = fitted.backtest_chart(tested)
     points = [series for series in chart.series if series.style == "points"]
     assert [len(series.x) for series in points] == [len(cut.rows) for cut in tested.cuts]

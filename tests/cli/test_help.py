@@ -8,10 +8,12 @@ import subprocess
 import pytest
 
 import scaleplan
-from scaleplan.cli.app import COMMANDS, build, subcommands
+from scaleplan.cli.app import COMMANDS, build
 
 CORE = ("optimal", "loss", "target", "sweep", "compare", "convert", "gpus", "presets")
-WORDS = [[name, *rest] for name in COMMANDS for rest in ([[each] for each in subcommands(name)] or [[]])]
+WORDS = [
+    [name, *rest] for name in COMMANDS for rest in ([[each] for each in getattr(build(name), "commands", ())] or [[]])
+]
 
 
 @pytest.mark.parametrize("words", [[], *WORDS], ids=lambda words: " ".join(words) or "scaleplan")

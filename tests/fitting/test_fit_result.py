@@ -67,7 +67,7 @@ def test_the_interval_of_a_plan_adds_the_backtest_in_quadrature(file, tmp_path):
     alone = tmp_path / "alone.toml"
     alone.write_text(text[:start] + text[stop:])
     resampled = sp.optimal(preset=str(alone), flops=full.flops)
-    tested = fitted.diagnosis.tested
+    tested = fitted.diagnosis.backtest
     half = [0.5 * (plan.interval.loss[1] - plan.interval.loss[0]) for plan in (full, resampled)]
     added = 1.6448536 * tested.expected(10.0)[0] * full.loss
     assert half[0] == pytest.approx(np.hypot(half[1], added), rel=1e-6)

@@ -58,7 +58,7 @@ def test_a_preset_holds_its_uncertainty_range_and_source(tmp_path, ladder):
     assert read.range.params == (points.params.min(), points.params.max())
     assert read.range.tokens == (points.tokens.min(), points.tokens.max())
     assert read.range.flops == pytest.approx((points.flops.min(), points.flops.max()))
-    tested = fitted.diagnosis.tested
+    tested = fitted.diagnosis.backtest
     assert (read.uncertainty.backtest.factors, read.uncertainty.backtest.rms) == (tested.factors, tested.rms)
     assert (read.fit["rows_used"], read.fit["seed"]) == (len(points), 3)
 

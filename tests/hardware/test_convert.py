@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.hardware.budget import BudgetRequest, Catalogue
-from scaleplan.hardware.convert import FLOPS_PER_PF_DAY, QUANTITIES
+from scaleplan.hardware.convert import QUANTITIES
 from scaleplan.hardware.convert import convert as convert_amount
 from scaleplan.hardware.energy import PowerDraw
+from scaleplan.units import FLOP_PER_PF_DAY
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -25,10 +26,10 @@ def _bundled_data_only(tmp_path_factory):
 CATALOGUE = Catalogue()
 
 
-def convert(*, params=None, moe=False, grid=None, to=None, **words):
+def convert(*, params=None, grid=None, to=None, **words):
     """Convert one amount on some hardware, all by name."""
     amounts = {name: words.pop(name, None) for name in QUANTITIES}
-    return convert_amount(CATALOGUE, amounts, BudgetRequest(**words), params=params, moe=moe, grid=grid, to=to)
+    return convert_amount(CATALOGUE, amounts, BudgetRequest(**words), params=params, grid=grid, to=to)
 
 
 FULL = {"gpu": "a100", "gpus": 64, "mfu": 0.4, "price": 2.0, "grid": "FRA"}
@@ -36,7 +37,7 @@ FULL = {"gpu": "a100", "gpus": 64, "mfu": 0.4, "price": 2.0, "grid": "FRA"}
 
 def test_a_pf_day_is_a_petaflop_per_second_for_a_day():
     """1e15 * 86,400 = 8.64e19; GPT-3's 3,640 PF-days are 3.14e23 FLOP (Brown et al. 2020, table D.1)."""
-    assert FLOPS_PER_PF_DAY == 8.64e19
+    assert FLOP_PER_PF_DAY == 8.64e19
     assert convert(pf_days=3640).flops == pytest.approx(3.14e23, rel=2e-3)
 
 

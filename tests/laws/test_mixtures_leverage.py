@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from scaleplan import api
 from scaleplan.errors import UsageError
-from scaleplan.laws.mixtures import BEST_GRANULARITY, efficiency_leverage
+from scaleplan.laws.mixtures import efficiency_leverage
+
+BEST_GRANULARITY = 2 ** (0.117 / (2 * 0.0167))  # of the greatest leverage, at every activation ratio and compute
 
 # activation, granularity, compute → leverage: the formula with log2 for G and log10 for C
 POINTS = [

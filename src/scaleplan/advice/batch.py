@@ -14,8 +14,8 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError
+from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import convert_params, unconvertible
-from scaleplan.presets.rules import RuleLibrary
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def advise_batch(
     for name, amount in {"sequence": sequence, "tuned batch": min(tuned or (1.0,))}.items():
         if amount < 1:
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
-    rules = RuleLibrary().all()
+    rules = Context().rules.all()
     experts = plan.experts if experts is None else experts
     when = {"always"} if experts is None else {"always", "experts"}
     answers = tuple(_answer(rule, plan, experts) for rule in rules if not rule.exponents and rule.advise in when)

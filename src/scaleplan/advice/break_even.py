@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Unpack
 
-from scaleplan.api import target
+from scaleplan.api import evenly_spaced, target
 from scaleplan.errors import UsageError
 from scaleplan.planning.constraints import home_preset
 from scaleplan.planning.context import Context
@@ -15,7 +14,8 @@ from scaleplan.planning.request import Request
 from scaleplan.units import parse_count, parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.planning.request import Amount, GoalWords
+    from scaleplan.planning.request import GoalKeywords
+    from scaleplan.units import Amount
 
 __all__ = ["break_even"]
 
@@ -29,7 +29,7 @@ def break_even(
     start: Amount = 1e10,
     stop: Amount = 1e14,
     points: Amount = 9,
-    **words: Unpack[GoalWords],
+    **options: Unpack[GoalKeywords],
 ) -> Plans:
     """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
 
@@ -46,7 +46,7 @@ def break_even(
         The smallest and the largest demand, in tokens.
     points
         How many demands, at least 2.
-    words
+    options
         As for :func:`scaleplan.target`, without a demand.
 
     Raises
@@ -68,16 +68,15 @@ def break_even(
         )
     context = Context()
     if loss is None:
-        kept = {name: words.get(name) for name in ("preset", "batch_regime", "count")}
+        kept = {name: options.get(name) for name in ("preset", "batch_regime", "count")}
         if kept["preset"] is None:
-            kept["preset"] = (home_preset(words) or (None,))[0]
+            kept["preset"] = (home_preset(options) or (None,))[0]
         reference = Planner.of(Request.of(kept, context), context)
         assert params is not None
         loss = reference.target_params(reference.law_params(parse_count(params, what="params"))).loss
         if loss is None:
             raise UsageError("this law has no loss to compare at", hint="choose a preset with a loss")
-    step = math.log(high / low) / (number - 1)
-    demands = [*(low * math.exp(step * i) for i in range(number - 1)), high]
+    demands = evenly_spaced(low, high, number)
     return Plans(
-        plans=tuple(target(loss=loss, data=context, **(words | {"inference_tokens": each})) for each in demands)
+        plans=tuple(target(loss=loss, data=context, **(options | {"inference_tokens": each})) for each in demands)
     )

@@ -20,7 +20,8 @@ from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
-    from scaleplan.planning.request import Amount, BudgetWords
+    from scaleplan.planning.request import BudgetKeywords
+    from scaleplan.units import Amount
 
 __all__ = ["Marginal", "Step", "marginal"]
 
@@ -79,7 +80,7 @@ class Marginal(Record, Result):
     warnings: tuple[Notice, ...]
 
 
-def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal:
+def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Marginal:
     """Return the gain of more compute beyond a budget, over a number of doublings.
 
     The keywords are those of :func:`scaleplan.api.optimal`. Raises UsageError when the law has no loss, must not
@@ -89,7 +90,7 @@ def marginal(*, doublings: Amount = 6, **words: Unpack[BudgetWords]) -> Marginal
     if not 1 <= number <= _MOST_DOUBLINGS:
         raise UsageError(f"doublings are 1 to {_MOST_DOUBLINGS}, not {number:,}")
     context = Context()
-    request = Request.of(words, context)
+    request = Request.of(options, context)
     planner = Planner.of(request, context)
     planner.require_choice()
     plan = plan_budget(planner, request)

@@ -27,7 +27,7 @@ _BITS = {"bf16": 16.0, "fp16": 16.0, "fp8": 8.0, "fp4": 4.0}
 _FORMATS = {"fp8": FloatingPoint(exponent=4, mantissa=3), "fp4": FloatingPoint(exponent=2, mantissa=1)}
 
 _REFERENCES = ("bf16", "fp16")
-_LAW_WORDS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
+_LAW_OPTIONS = frozenset({"preset", "unique_tokens", "compute_multiplier", "experts", "granularity"})
 
 
 class PrecisionRow(Record):
@@ -65,29 +65,29 @@ class PrecisionChoice(Record, Result):
     warnings: tuple[Notice, ...] = ()
 
 
-def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the words of api.optimal
+def compare_precisions(**options: Any) -> PrecisionChoice:  # noqa: ANN401  those of api.optimal
     """Return the best plan of a budget in device time or money for each precision of the accelerator.
 
     The keywords are those of :func:`scaleplan.api.optimal`, without ``flops``, ``precision`` and bits of training.
     Raises UsageError when the budget is FLOP, which low precision does not multiply, or the accelerator has no 16-bit
     peak.
     """
-    if words.get("flops") is not None:
+    if options.get("flops") is not None:
         raise UsageError(
             "a budget in FLOP is the same at every precision",
             hint="give --gpus with --time, --gpu-hours or --cost: fewer bits buy more FLOP for it",
         )
-    if words.get("gpu") is None and words.get("gpu_hours") is None:
+    if options.get("gpu") is None and options.get("gpu_hours") is None:
         raise UsageError("the precisions of which accelerator?", hint="name it with --gpu")
     context = Context()
-    plans, left_out = _plans(words, context)
+    plans, left_out = _plans(options, context)
     reference = next((name for name in _REFERENCES if name in plans), None)
     if reference is None:
         raise UsageError(
             "there is no plan in 16 bits to compare with", hint="choose another accelerator or give --mfu"
         )
     base = plans[reference]
-    rows = tuple(_row(name, plan, base, words, context) for name, plan in plans.items())
+    rows = tuple(_row(name, plan, base, options, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)
     # the warnings of the best plan, and once those of few bits
     carried = {notice.code: notice for plan in plans.values() for notice in plan.warnings}.get("carried_over")
@@ -105,9 +105,9 @@ def compare_precisions(**words: Any) -> PrecisionChoice:  # noqa: ANN401  the wo
     )
 
 
-def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], list[Notice]]:
+def _plans(options: dict[str, Any], context: Context) -> tuple[dict[str, Plan], list[Notice]]:
     """Return the plan in each precision, and why others have none."""
-    options = {name: value for name, value in words.items() if name != "precision"}
+    options = {name: value for name, value in options.items() if name != "precision"}
     first = optimal(data=context, **options)
     assert first.budget.gpu is not None
     if first.loss is None:
@@ -126,7 +126,7 @@ def _plans(words: dict[str, Any], context: Context) -> tuple[dict[str, Plan], li
     return plans, left_out
 
 
-def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Context) -> PrecisionRow:
+def _row(name: str, plan: Plan, base: Plan, options: dict[str, Any], context: Context) -> PrecisionRow:
     budget, other = plan.budget, base.budget
     assert budget.peak_flops_per_s is not None
     assert budget.utilisation is not None
@@ -134,7 +134,7 @@ def _row(name: str, plan: Plan, base: Plan, words: dict[str, Any], context: Cont
     assert other.utilisation is not None
     assert plan.loss is not None
     rate = budget.peak_flops_per_s * budget.utilisation
-    law = {key: value for key, value in words.items() if key in _LAW_WORDS}
+    law = {key: value for key, value in options.items() if key in _LAW_OPTIONS}
     needed = target(loss=plan.loss, data=context, **law).flops if plan is not base else plan.flops
     return PrecisionRow(
         precision=name,

@@ -41,7 +41,7 @@ class Scenario(Record):
 
 
 class Swing(Record):
-    """An assumption, the plan's own case, and the two ends of its range; ``why`` says where the range comes from."""
+    """An assumption, the plan's own case, and the two ends of its range; ``why`` is the source of the range."""
 
     assumption: str
     why: str
@@ -57,20 +57,22 @@ class Swing(Record):
         return ratio if ratio > 1 + _NOTHING else 1.0
 
 
-def sensitivity(words: Mapping[str, Any], plan: Plan, others: Sequence[Plan], context: Context) -> tuple[Swing, ...]:
-    """Return how far each assumption moves the plan that ``optimal(**words)`` gives, the largest first.
+def sensitivity(
+    options: Mapping[str, Any], plan: Plan, others: Sequence[Plan], context: Context
+) -> tuple[Swing, ...]:
+    """Return how far each assumption moves the plan that ``optimal(**options)`` gives, the largest first.
 
     ``others`` are the plans of other laws, with sizes converted to the same convention.
     """
-    words = {**words, "data": context}
+    options = {**options, "data": context}
     found = [
         swing
         for swing in (
             _laws(plan, others),
-            *_coefficients(words, plan),
-            _utilisation(words, plan, context),
-            _price(words, plan, context),
-            _data(words, plan),
+            *_coefficients(options, plan),
+            _utilisation(options, plan, context),
+            _price(options, plan, context),
+            _data(options, plan),
         )
         if swing is not None and any(swing.factor(quantity) > 1 for quantity in QUANTITIES)
     ]
@@ -88,10 +90,10 @@ def _case(assumed: str, plan: Plan) -> Scenario:
     )
 
 
-def _again(words: Mapping[str, Any], assumed: str, **changed: object) -> Scenario | None:
+def _again(options: Mapping[str, Any], assumed: str, **changed: object) -> Scenario | None:
     """Return the scenario of the plan with some options changed; None where there is no such plan."""
     try:
-        return _case(assumed, optimal(**{**words, **changed}))
+        return _case(assumed, optimal(**{**options, **changed}))
     except ScaleplanError:
         return None
 
@@ -114,11 +116,11 @@ def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
     )
 
 
-def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
+def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
     """Yield the plan's own interval, and the one at 99 %."""
     plans = [plan]
     if plan.interval is not None and plan.interval.level < _WIDE:
-        plans.append(optimal(**{**words, "level": _WIDE}))
+        plans.append(optimal(**{**options, "level": _WIDE}))
     for interval in (each.interval for each in plans):
         if interval is None:
             continue
@@ -139,16 +141,18 @@ def _coefficients(words: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
         )
 
 
-def _utilisation(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
+def _utilisation(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
     mfu = plan.budget.mfu
     if mfu is None:
         return None
     band = context.utilisations.band
-    ends = [_again(words, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))]
+    ends = [
+        _again(options, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))
+    ]
     return _swing("the utilisation", f"real device-hours lie within a factor of {band:g}, four times in five", ends)
 
 
-def _price(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
+def _price(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
     if plan.budget.gpu is None or plan.budget.price_per_hour is None:
         return None
     listed = context.prices.listed(plan.budget.gpu)
@@ -158,14 +162,14 @@ def _price(words: Mapping[str, Any], plan: Plan, context: Context) -> Swing | No
     for choose in (min, max):
         price = choose(listed, key=lambda price: price.usd_per_hour)
         assumed = f"{format_usd_per_hour(price.usd_per_hour)}, {price.commitment} {price.date}"
-        ends.append(_again(words, assumed, price=price.usd_per_hour))
+        ends.append(_again(options, assumed, price=price.usd_per_hour))
     return _swing("the price", f"the cheapest and the dearest of {len(listed)} listed prices", ends)
 
 
-def _data(words: Mapping[str, Any], plan: Plan) -> Swing | None:
+def _data(options: Mapping[str, Any], plan: Plan) -> Swing | None:
     half = plan.tokens / 2
-    limits = [*(words.get("limit") or ()), f"tokens <= {exact('tokens', half)}"]
-    case = _again({**words, "limit": limits}, f"only {format_count(half)} tokens to train on")
+    limits = [*(options.get("limit") or ()), f"tokens <= {exact('tokens', half)}"]
+    case = _again({**options, "limit": limits}, f"only {format_count(half)} tokens to train on")
     return _swing("the data", "half of the tokens that the plan asks for", [case, _case("as planned", plan)])
 
 

@@ -1,4 +1,4 @@
-"""The best size of the vocabulary, by the three approaches of Tao et al. 2024 (arXiv:2407.13623, authors' code).
+"""Advise on the size of the vocabulary, by the three approaches of Tao et al. 2024 (arXiv:2407.13623, authors' code).
 
 Sizes are *non-vocabulary* parameters; a vocabulary of V entries adds V*width parameters, counted once.
 """
@@ -78,7 +78,7 @@ def optimal_flops(params: float) -> float:
 def best_by_loss(params: float, *, flops: float, width: float) -> float:
     """Return the vocabulary by approach 3: the zero of the parametric loss's derivative at D = C/(6 (N + V*width)).
 
-    Only this zero is used: the absolute scale of that loss hangs on how the authors' code converts characters to
+    Only this zero is used: the absolute scale of that loss depends on how the authors' code converts characters to
     tokens. The derivative rises through its only zero, since the one term falls with V and the other grows.
     """
 

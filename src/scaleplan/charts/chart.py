@@ -17,19 +17,7 @@ from scaleplan.units import format_count, format_flops, format_fraction, format_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = [
-    "Axis",
-    "Chart",
-    "GuideLine",
-    "Kind",
-    "Mark",
-    "Scale",
-    "Series",
-    "Style",
-    "scales",
-    "tick_texts",
-    "value_text",
-]
+__all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
 Style = Literal["measured", "extrapolated", "near_optimal", "points"]
 """How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a thick line where
@@ -184,13 +172,13 @@ class Scale:
 
     def ticks(self, most: int) -> list[float]:
         """Return at most ``most`` round values to mark (at least two where there are that many)."""
-        candidates = [self._linear(most)] if self.axis.scale == "linear" else self._logarithmic(most)
+        candidates = [self._linear(most)] if self.axis.scale == "linear" else self._logarithmic()
         fitting = [ticks for ticks in candidates if 2 <= len(ticks) <= most]
         if not fitting:  # less than a factor of about two: round differences serve better than round factors
             fitting = [self._linear(most)]
         return max(fitting, key=len)
 
-    def _logarithmic(self, most: int) -> list[list[float]]:
+    def _logarithmic(self) -> list[list[float]]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         found = [
             [power for n in range(first, last + 1, step) if self.low <= (power := float(f"1e{n}")) <= self.high]

@@ -1,4 +1,4 @@
-"""A chart as a file: PNG, SVG or PDF by matplotlib, in colours that stay distinct to the colour-blind and in print.
+"""Draw a chart as a file: PNG, SVG or PDF by matplotlib, in colours distinct to the colour-blind and in print.
 
 matplotlib is an extra (``scaleplan[plot]``) and imported only when a file is drawn. The same chart gives the same
 bytes: no date is written, and the ids of an SVG are made from a fixed salt.
@@ -15,7 +15,7 @@ from scaleplan.errors import UsageError
 if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart, Mark, Scale, Series
 
-__all__ = ["EXTENSIONS", "PALETTE", "draw", "require_matplotlib"]
+__all__ = ["EXTENSIONS", "draw", "require_matplotlib"]
 
 EXTENSIONS = ("png", "svg", "pdf")
 """The files that can be drawn, by the extension of their name."""

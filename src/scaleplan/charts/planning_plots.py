@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scaleplan.api import evenly_spaced
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.constraints.inference import TrainingOnly
@@ -71,9 +72,8 @@ def budgets_around(
         raise UsageError(
             f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
         )
-    step = math.log(last / first) / (_POINTS - 1)
-    inner = {first * math.exp(step * i) for i in range(1, _POINTS - 1)}
-    return sorted({first, last, *inner, *(flops for flops in (*(known or ()), *at) if first < flops < last)})
+    spaced = evenly_spaced(first, last, _POINTS)
+    return sorted({*spaced, *(flops for flops in (*(known or ()), *at) if first < flops < last)})
 
 
 def compute_axis(planner: Planner) -> Axis:

@@ -27,7 +27,7 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import Points
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
-from scaleplan.planning.request import SWEPT, BudgetWords, Request, option_names
+from scaleplan.planning.request import SWEPT, BudgetKeywords, Request, option_names
 from scaleplan.units import format_flops, format_fraction, parse_flops
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
     Array = NDArray[float64]
 
-__all__ = ["PICTURES", "ChartRequest", "Picture", "backtest_chart", "plot", "residuals_chart"]
+__all__ = ["PICTURES", "ChartRequest", "backtest_chart", "plot", "residuals_chart"]
 
 _CURVES = 4
 
@@ -171,22 +171,22 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
     )
 
 
-def backtest_chart(tested: Backtest) -> Chart:
+def backtest_chart(backtest: Backtest) -> Chart:
     """Return the relative error of predictions against how far beyond the fitted runs they reach.
 
     Raises UsageError when the runs were too few to test on.
     """
-    if not tested.cuts:
+    if not backtest.cuts:
         raise UsageError(
             "the runs are too few to backtest: none are left to fit, or to predict",
             hint="at least 12 runs below a cut and 3 above it are needed",
         )
     series = [
         _points(f"fitted up to {format_flops(cut.flops)}", cut.factor, cut.error, tone=tone)
-        for tone, cut in enumerate(tested.cuts, start=1)
+        for tone, cut in enumerate(backtest.cuts, start=1)
     ]
     series += [
-        Series(label="error to expect", x=tested.factors, y=tuple(sign * value for value in tested.rms))
+        Series(label="error to expect", x=backtest.factors, y=tuple(sign * value for value in backtest.rms))
         for sign in (1.0, -1.0)
     ]
     return Chart(
@@ -205,41 +205,34 @@ def backtest_chart(tested: Backtest) -> Chart:
 
 
 class Picture(NamedTuple):
-    """A picture: its need of a budget or a file of runs, or its range of budgets; its content; its function.
+    """A picture: its need of a budget, a range of budgets or a file of runs, and its function.
 
     ``draw`` takes the fit to the runs where the picture needs runs, and a :class:`ChartRequest` otherwise.
     """
 
     need: Literal["range", "budget", "runs"]
-    shows: str
     draw: Callable[[Any], Chart]
 
 
 PICTURES: Mapping[str, Picture] = {
     "frontier": Picture(
         "range",
-        "optimal parameters and tokens against compute",
         lambda request: frontier_chart(request.planner, request.budgets(), at=request.flops),
     ),
     "isoflop": Picture(
         "range",
-        "loss of each size at fixed compute, with the optimum and near-optimal sizes",
         lambda request: isoflop_chart(request.planner, _isoflop_budgets(request)),
     ),
     "loss": Picture(
         "range",
-        "least loss against compute, with its interval",
         lambda request: loss_chart(request.planner, request.budgets(), at=request.flops),
     ),
-    "compare": Picture("range", "optimal size against compute by several laws", _compare),
-    "cost": Picture("budget", "loss against money or compute: what the next percent costs", _cost),
-    "break-even": Picture(
-        "budget", "whole cost against the tokens served: when the smaller model pays back", _break_even
-    ),
-    "residuals": Picture("runs", "what a law fitted to runs leaves unexplained", residuals_chart),
+    "compare": Picture("range", _compare),
+    "cost": Picture("budget", _cost),
+    "break-even": Picture("budget", _break_even),
+    "residuals": Picture("runs", residuals_chart),
     "backtest": Picture(
         "runs",
-        "how well smaller runs predicted larger ones",
         lambda fit: backtest_chart(backtest_points(fit.points, fit.solution, samples=0)),
     ),
 }
@@ -253,7 +246,7 @@ def plot(
     stop: Amount | None = None,
     laws: Sequence[str | Preset] = (),
     runs: str | None = None,
-    **words: Unpack[BudgetWords],
+    **options: Unpack[BudgetKeywords],
 ) -> Chart:
     """Return a picture as data.
 
@@ -267,7 +260,7 @@ def plot(
         The laws of ``compare``, beside ``preset``.
     runs
         The file of runs for ``residuals`` and ``backtest``.
-    words
+    options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
     Raises
@@ -291,7 +284,7 @@ def plot(
         return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
     context = Context()
     request = ChartRequest.of(
-        Request.of(words, context),
+        Request.of(options, context),
         context,
         start=None if start is None else parse_flops(start),
         stop=None if stop is None else parse_flops(stop),

@@ -1,7 +1,7 @@
-"""A chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
+"""Draw a chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
 
 Colours, dashes and fonts are classes that the style sheet of the page defines (``t0`` … ``t8`` for the tones), so
-that one picture serves light, dark and print. Shapes of markers tell series apart without colour.
+that one picture serves light, dark and print. Series differ in their markers too, and not in colour alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart, Mark, Series
 
-__all__ = ["TONES", "inline_svg"]
+__all__ = ["inline_svg"]
 
 TONES = 9
 """The number of tones that the style sheet must define; after that they repeat."""
@@ -31,7 +31,7 @@ _SHAPES = 6  # markers along a curve
 
 
 class _Frame:
-    """Where things go: the box of the plot inside the picture, and places in it."""
+    """The box of the plot inside the picture, and the places of values in it."""
 
     def __init__(self, chart: Chart, width: float, height: float, top: float) -> None:
         self.across, self.up = scales(chart)

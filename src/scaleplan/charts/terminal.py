@@ -1,4 +1,4 @@
-"""A chart as text: braille dots for lines, letters for their names, readable at 80 columns and without colour.
+"""Draw a chart as text: braille dots for lines, letters for their names, readable at 80 columns and without colour.
 
 Every cell of a braille picture holds two by four dots. Extrapolated lines are dotted, bands show their edges in
 sparse dots, and a letter at the end of each line names it in the legend.
@@ -128,8 +128,8 @@ def _name(canvas: _Canvas, parts: list[Series], letter: str, across: Scale, up: 
     """Put the letter of a line at its right end, or further left where another letter is already."""
     spots = []
     for part in parts:
-        corners = _places(part.x, part.y, across, up) if part.style != "points" else []
-        for (x0, y0), (x1, y1) in pairwise(corners):
+        places = _places(part.x, part.y, across, up) if part.style != "points" else []
+        for (x0, y0), (x1, y1) in pairwise(places):
             steps = max(1, round(abs(x1 - x0) * canvas.width))
             spots += [(x1 + (x0 - x1) * i / steps, y1 + (y0 - y1) * i / steps) for i in range(steps + 1)]
     for x, y in sorted(spots, reverse=True):

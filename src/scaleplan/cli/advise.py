@@ -11,7 +11,14 @@ from scaleplan.advice.batch import advise_batch
 from scaleplan.advice.precisions import compare_precisions
 from scaleplan.advice.vocabulary import advise_vocabulary
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, HardwareOptions, LawOptions, words
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    HardwareOptions,
+    LawOptions,
+    keywords,
+)
 from scaleplan.errors import UsageError
 from scaleplan.planning.request import SWEPT
 from scaleplan.units import parse_count, parse_flops, parse_integer, parse_positive
@@ -70,13 +77,13 @@ def hyperparameters(
 
 def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions) -> Plan:
     """Return the plan of a model on some tokens when both are given, else the optimum of a budget."""
-    given = words(budget, law, bounds, constraints)
+    given = keywords(budget, law, bounds, constraints)
     has_budget = any(given[name] is not None for name in SWEPT)
     if has_budget or bounds.params is None or bounds.tokens is None:
         return api.optimal(**given)
     if bounds.limit:
         raise UsageError("--limit bounds nothing where --params and --tokens are given", hint="drop --limit")
-    hardware = words(law, constraints) | {name: given[name] for name in HardwareOptions.__dataclass_fields__}
+    hardware = keywords(law, constraints) | {name: given[name] for name in HardwareOptions.__dataclass_fields__}
     return api.loss(params=bounds.params, tokens=bounds.tokens, gpus=budget.gpus, **hardware)
 
 
@@ -94,7 +101,7 @@ def precisions(
     budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
 ) -> Answer:
     """Tell whether fewer bits pay on an accelerator: their speed against what a parameter is then worth."""
-    given = words(budget, law, bounds, constraints)
+    given = keywords(budget, law, bounds, constraints)
     for name in _SET_HERE:
         if given.pop(name) is not None:
             raise UsageError(

@@ -21,7 +21,7 @@ from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["COMMANDS", "build", "execute", "subcommands"]
+__all__ = ["COMMANDS", "build", "execute"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "optimal": ("plan", "this budget → parameters, tokens and expected loss"),
@@ -96,11 +96,6 @@ def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored 
     return command
 
 
-def subcommands(name: str) -> list[str]:
-    """Return the names of the commands inside a group; none for a command that is no group."""
-    return list(getattr(build(name), "commands", {}))
-
-
 def _root() -> Any:  # noqa: ANN401
     app = typer.Typer(
         cls=LazyGroup,
@@ -151,7 +146,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
-    """Return the parser's error in the words and with the hints of this program."""
+    """Return the parser's error with the message and the hint of this program."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
     hint = f"'{path} --help' lists the options"
@@ -187,7 +182,7 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
 
 def _wants_json(arguments: Sequence[str], defaults: Mapping[str, str]) -> bool:
-    """Return whether JSON is the format, by the words alone: parsing may be what failed."""
+    """Return whether JSON is the format, by the arguments alone: parsing may be what failed."""
     named = defaults.get("format", "")
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--json":

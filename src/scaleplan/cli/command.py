@@ -19,7 +19,7 @@ import typer
 
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
-from scaleplan.errors import Notice, UnknownNameError, UnreachableError, UsageError, escape_control
+from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.record import Record
 

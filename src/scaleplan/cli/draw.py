@@ -11,7 +11,7 @@ from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
-from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, words
+from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, keywords
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
@@ -55,7 +55,7 @@ def plot(
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
     path = None if file is None else _drawable(file)
     chart = chart_of(
-        kind, start=start, stop=stop, laws=laws or (), runs=runs, **words(budget, law, bounds, constraints)
+        kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
     )
     if path is not None:
         write_atomic(path, draw(chart, path.suffix[1:].lower()))
@@ -86,7 +86,7 @@ def report(
     path = None if file in (None, "-") else Path(str(file))
     if path is not None:
         require_writable(path)
-    given = {name: value for name, value in words(budget, law, bounds, constraints).items() if value}
+    given = {name: value for name, value in keywords(budget, law, bounds, constraints).items() if value}
     subject = gather(given)
     if path is not None:
         write_atomic(path, page(subject))
@@ -97,7 +97,7 @@ def report(
 
 
 def _drawable(file: str) -> Path:
-    """Return the path of a picture that can be drawn, before the work of drawing it."""
+    """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it."""
     path = Path(file)
     extension = path.suffix[1:].lower()
     if not extension:

@@ -1,4 +1,4 @@
-"""The commands about training runs: fit a law to them, test how it would have predicted, buy the next ones."""
+"""The commands about training runs: fit a law to them, backtest it, design the next ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import LimitOptions, words
+from scaleplan.cli.options import LimitOptions, keywords
 from scaleplan.errors import UsageError, quote
 from scaleplan.files import require_writable
 from scaleplan.laws.curves import ALIASES, FITTED
@@ -68,7 +68,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """How the file of runs is read."""
+    """The reading of the file of runs."""
 
     map: Annotated[
         list[str] | None,
@@ -223,7 +223,7 @@ def fit(
     from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
-        fitted = fit_runs(runs, progress=progress, **words(reading, objective, law, preset))
+        fitted = fit_runs(runs, progress=progress, **keywords(reading, objective, law, preset))
     written = () if output_file is None else tuple(fitted.write_all(output_file))
     answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=fitted.warnings)
     return Answer(result=answer, notices=fitted.warnings)
@@ -260,10 +260,10 @@ def backtest(
     from scaleplan.fitting.fit import backtest as run_backtest
 
     with Progress("cuts") as progress:
-        tested = run_backtest(
-            runs, samples=samples, seed=seed, level=level, progress=progress, **words(reading, objective)
+        result = run_backtest(
+            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective)
         )
-    return Answer(result=tested)
+    return Answer(result=result)
 
 
 @command(
@@ -309,6 +309,6 @@ def design(
         seeds=seeds,
         schedule=schedule,
         cooldown=cooldown,
-        **words(reading, objective, limits),
+        **keywords(reading, objective, limits),
     )
     return Answer(result=found)

@@ -8,11 +8,11 @@ import typer
 
 from scaleplan.cli.command import Answer, command, group, single
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.hardware.accelerators import AcceleratorList, Accelerators
-from scaleplan.hardware.prices import Prices
+from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.laws import LAWS
 from scaleplan.planning import evaluation
-from scaleplan.presets.library import Library, PresetPaths
+from scaleplan.planning.context import Context
+from scaleplan.presets.library import PresetPaths
 from scaleplan.presets.library import validate as validate_files
 from scaleplan.presets.preset import PresetList
 
@@ -32,14 +32,14 @@ def list_presets(
     """List the scaling laws."""
     if form is not None and form not in LAWS:
         raise UnknownNameError("form", form, LAWS)
-    presets = (preset.summary() for preset in Library().all() if form in (None, preset.form))
+    presets = (preset.summary() for preset in Context().library.all() if form in (None, preset.form))
     return Answer(result=PresetList(presets=tuple(presets)))
 
 
 @command(_presets, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
-    return Answer(result=Library().load(name).summary())
+    return Answer(result=Context().preset(name).summary())
 
 
 @command(_presets, "validate", examples=["scaleplan presets validate my-law.toml"])
@@ -57,7 +57,7 @@ def path(
     ] = None,
 ) -> Answer:
     """Print the file of a scaling law, or the folders that are searched."""
-    library = Library()
+    library = Context().library
     found = map(str, library.folders) if name is None else [library.load(name).origin]
     return Answer(result=PresetPaths(paths=tuple(found)))
 
@@ -67,21 +67,23 @@ def list_gpus(
     *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only accelerators of this vendor.")] = None
 ) -> Answer:
     """List the accelerators, with dense peaks and default prices."""
-    gpus = Accelerators().all()
+    context = Context()
+    gpus = context.accelerators.all()
     if vendor is not None:
         vendors = sorted({gpu.vendor for gpu in gpus})
         gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
         if not gpus:
             raise UnknownNameError("vendor", vendor, vendors)
-    prices = Prices()
-    return Answer(result=AcceleratorList(gpus=tuple(gpu.priced(prices.default(gpu.id)) for gpu in gpus)))
+    priced = (gpu.priced(context.prices.default(gpu.id)) for gpu in gpus)
+    return Answer(result=AcceleratorList(gpus=tuple(priced)))
 
 
 @command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
 def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one accelerator: peaks, memory, power, prices, sources."""
-    gpu = Accelerators().get(name)
-    return Answer(result=gpu.priced(Prices().default(gpu.id)))
+    context = Context()
+    gpu = context.accelerators.get(name)
+    return Answer(result=gpu.priced(context.prices.default(gpu.id)))
 
 
 @command(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import words
+from scaleplan.cli.options import keywords
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import write_atomic
 from scaleplan.models import questions
@@ -102,7 +102,7 @@ def shape(
     """Find a concrete, hardware-aligned architecture of a size, as a config.json."""
     if out == "-":
         raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
-    found = questions.shape(params, **words(options))
+    found = questions.shape(params, **keywords(options))
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
     return Answer(result=found.summary())
@@ -148,5 +148,5 @@ def memory(
 ) -> Answer:
     """Tell the memory of each device by what it holds, and a layout that fits."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
-    found = questions.memory(model_or_size, **words(options))
+    found = questions.memory(model_or_size, **keywords(options))
     return Answer(result=found, exit_status=1 if found.fits is False else 0)

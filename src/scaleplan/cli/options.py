@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scaleplan.cli.settings import variable
 from scaleplan.output import FORMATS, JUDGING
-from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
 
@@ -26,11 +27,11 @@ __all__ = [
     "LimitOptions",
     "OutputOptions",
     "RunOptions",
-    "words",
+    "keywords",
 ]
 
 
-def words(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
+def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return the options of some groups as keyword arguments for the API, which uses the same names."""
     return {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
 
@@ -68,7 +69,7 @@ def _add(
     annotation, initial = _TYPES.get(kind, (str | None, None))
     if isinstance(default, float):
         annotation, initial = str, str(default)
-    envvar = f"SCALEPLAN_{name.upper()}" if setting else None
+    envvar = variable(name) if setting else None
     option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help)
     cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option]}
     setattr(cls, name, initial)
@@ -112,7 +113,7 @@ def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
 
 
 class OutputOptions(Record):
-    """How the answer is written."""
+    """The form of the answer."""
 
     format: Annotated[str, _format(*FORMATS)] = "text"
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
@@ -131,6 +132,6 @@ class OutputOptions(Record):
 
 
 class JudgingOptions(OutputOptions):
-    """How the answer is written."""
+    """The form of an answer that judges, for CI services too."""
 
     format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"

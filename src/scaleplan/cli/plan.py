@@ -1,11 +1,4 @@
-"""The commands that plan: optimal, loss, target, sweep, compare.
-
-The command about inference demand: break-even.
-
-The command that shows diminishing returns: marginal.
-
-The command that converts amounts of compute.
-"""
+"""The commands that plan: for a budget, a run or a goal, over ranges and laws; and the conversion of amounts."""
 
 from __future__ import annotations
 
@@ -24,7 +17,7 @@ from scaleplan.cli.options import (
     LimitOptions,
     OutputOptions,
     RunOptions,
-    words,
+    keywords,
 )
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.plan import of_several
@@ -67,15 +60,15 @@ def optimal(
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**words(budget, law, bounds, constraints), **_run(run)))
-    for name, value in words(run).items():
+        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **_run(run)))
+    for name, value in keywords(run).items():
         if value:
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
     from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
 
-    chunks = answer_lines(streamed, words(budget, law, bounds, constraints), chosen_format(output), get=output.get)
+    chunks = answer_lines(streamed, keywords(budget, law, bounds, constraints), chosen_format(output), get=output.get)
     return Answer(chunks=chunks)
 
 
@@ -98,7 +91,7 @@ def loss(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    given = words(law, constraints, hardware)
+    given = keywords(law, constraints, hardware)
     return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
 
 
@@ -116,7 +109,7 @@ def target(
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
     return _one(
-        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **words(law, limits, constraints, hardware))
+        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **keywords(law, limits, constraints, hardware))
     )
 
 
@@ -145,7 +138,7 @@ def sweep(
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
-    question = words(law, bounds, constraints, hardware) | {"gpus": gpus}
+    question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
     if not output.get and by == "flops" and parse("integer", points) > _MANY:
         from scaleplan.cli.streaming import sweep_lines
 
@@ -175,8 +168,9 @@ def compare(
     ] = "total",
 ) -> Answer:
     """Show what several laws answer to one budget, side by side; their losses are not comparable."""
-    result = api.compare(presets=laws or api.COMPARED, level=level, count=count, **words(budget, bounds, constraints))
-
+    result = api.compare(
+        presets=laws or api.COMPARED, level=level, count=count, **keywords(budget, bounds, constraints)
+    )
     return Answer(result=result, notices=of_several(result))
 
 
@@ -186,7 +180,7 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
         raise UsageError(
             f"{quote(source)} is not an option", hint="give the budget with --flops, or '-' to read budgets"
         )
-    given = words(budget)
+    given = keywords(budget)
     forms = [name for name in SWEPT if given[name] == "-"]
     if source == "-":
         if given["flops"] not in (None, "-"):
@@ -199,7 +193,7 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
 
 def _run(run: RunOptions) -> dict[str, Any]:
     """Return the options of a training run, with the model read where one is named."""
-    given = words(run)
+    given = keywords(run)
     if given["model"] is not None:
         from scaleplan.cli.model import read_argument
 
@@ -235,7 +229,7 @@ def break_even(
     """Show for which inference demand a smaller model on more tokens pays, at the same loss."""
     from scaleplan.advice.break_even import break_even as table_of
 
-    question = words(law, limits, constraints, hardware)
+    question = keywords(law, limits, constraints, hardware)
     if question.pop("inference_tokens") is not None:
         raise UsageError("the demand is what this table ranges over", hint="give --from and --to")
     result = table_of(loss=loss, params=params, start=start, stop=stop, points=points, **question)
@@ -259,7 +253,7 @@ def marginal(
     """Show what more compute buys: the gain of a doubling, the price of the next percent and of 0.01 less loss."""
     from scaleplan.advice.marginal import marginal as returns_of
 
-    result = returns_of(doublings=doublings, **words(budget, law, bounds))
+    result = returns_of(doublings=doublings, **keywords(budget, law, bounds))
     return Answer(result=result, notices=result.warnings)
 
 
@@ -285,6 +279,6 @@ def convert(
 ) -> Answer:
     """Convert between FLOPs, PF-days, accelerator-hours, days on a cluster, money, energy and carbon."""
     result = api.convert(
-        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, grid=grid, to=to, **words(budget)
+        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, grid=grid, to=to, **keywords(budget)
     )
     return Answer(result=result, notices=result.warnings)

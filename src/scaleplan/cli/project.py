@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.project.check import Check
     from scaleplan.project.diff import Snapshot
 
-__all__ = ["APPS", "project_paths", "starter"]
+__all__ = ["APPS", "starter"]
 
 APPS = {name: single() for name in ("check", "diff", "show", "init")}
 
@@ -52,7 +52,7 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    result = judge([read_project(path) for path in project_paths(paths or [])], limits=limit or ())
+    result = judge([read_project(path) for path in _project_paths(paths or [])], limits=limit or ())
     return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
@@ -65,7 +65,7 @@ def _notices(result: Check) -> Iterator[Notice]:
     yield from found.values()
 
 
-def project_paths(names: Sequence[str]) -> list[Path]:
+def _project_paths(names: Sequence[str]) -> list[Path]:
     """Return the project files of some paths; of a folder the one inside; by default the nearest upwards.
 
     Raises FileError when there is none.
@@ -119,7 +119,7 @@ def diff(
 
 def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
     if base is not None:
-        paths = project_paths(files)
+        paths = _project_paths(files)
         return at_revision(base, paths), of_projects(paths)
     if len(files) != 2:
         raise UsageError(

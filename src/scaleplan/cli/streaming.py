@@ -1,4 +1,4 @@
-"""Budgets from standard input, or a long sweep: one plan a line, in constant memory, as soon as it is known."""
+"""Stream plans: one a line for budgets from standard input or of a long sweep, in constant memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.planning.plan import Plan
 
-__all__ = ["amounts", "answer_lines", "input_lines", "sweep_lines"]
+__all__ = ["amounts", "answer_lines", "sweep_lines"]
 
 _BATCH = 8192  # plans written together by the fast path; larger batches only cost memory
 _BLOCK = 1 << 16
@@ -46,14 +46,7 @@ def input_lines() -> Iterator[list[str]]:
 
 
 def amounts(batches: Iterable[list[str]], parser: Callable[[str], float]) -> Iterator[list[float]]:
-    """Yield the amounts of batches of lines; empty lines are passed over.
-
-    Raises
-    ------
-    UsageError
-        For a line that is not an amount; the message names the line.
-
-    """
+    """Yield the amounts of batches of lines without the empty ones; UsageError names a line that is no amount."""
     number = 0
     for lines in batches:
         found = _plain_numbers(lines)
@@ -85,60 +78,46 @@ def _plain_numbers(lines: Sequence[str]) -> list[float] | None:
 
 
 def line_format(name: str) -> str:
-    """Return the format that lines of plans are written in when ``name`` is asked for.
-
-    Raises
-    ------
-    UsageError
-        When the format has no lines.
-
-    """
+    """Return the format of single lines for the format ``name``; raises UsageError where it has none."""
     if name not in _LINE_FORMATS:
         raise UsageError(f"format '{name}' cannot be written line by line", hint="choose jsonl, csv or tsv")
     return _LINE_FORMATS[name]
 
 
-def answer_lines(form: str, words: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
+def answer_lines(form: str, options: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
     """Return the answers to the budgets on standard input, one a line.
 
-    Parameters
-    ----------
-    form
-        The form of the budgets: ``flops``, ``gpu_hours``, ``time`` or ``cost``.
-    words
-        The rest of the question, as options.
-    name, get
-        The format, or the one field that is written bare.
-
+    The budgets are of one ``form`` (``flops``, ``gpu_hours``, ``time`` or ``cost``), beside the other options;
+    ``name`` is the format, and ``get`` the one field that is written bare.
     """
-    others = [other for other in SWEPT if other != form and words[other] is not None]
+    others = [other for other in SWEPT if other != form and options[other] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
     lines = amounts(input_lines(), partial(parse, SWEPT[form]))
     context = Context()
-    request = Request.of({**words, form: None}, context)
+    request = Request.of({**options, form: None}, context)
     planner = Planner.of(request, context)
-    if form == "flops" and get is None and _alike(planner, words):
+    if form == "flops" and get is None and _alike(planner, options):
         return _fast_chunks(planner, lines, line_format(name))
     plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
     return plan_chunks(plans, name, get=get)
 
 
-def sweep_lines(budgets: Iterator[float], words: dict[str, Any], name: str) -> Iterator[str] | None:
+def sweep_lines(budgets: Iterator[float], options: dict[str, Any], name: str) -> Iterator[str] | None:
     """Return the plans of many budgets in FLOP, one a line; None where they are not of one kind."""
     context = Context()
-    planner = Planner.of(Request.of(words, context), context)
-    if not _alike(planner, words):
+    planner = Planner.of(Request.of(options, context), context)
+    if not _alike(planner, options):
         return None
     batches = iter(lambda: list(islice(budgets, _BATCH)), [])
     return _fast_chunks(planner, batches, line_format(name))
 
 
-def _alike(planner: Planner, words: dict[str, Any]) -> bool:
+def _alike(planner: Planner, options: dict[str, Any]) -> bool:
     """Return whether plans differ in their numbers only, so that they can be computed as arrays."""
     from scaleplan.output.views.plan_lines import supports
 
-    return not any(words.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
+    return not any(options.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
 
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:

@@ -83,7 +83,7 @@ class Residuals(Record):
 class AdditiveFit(Record, eq=False):
     """The additive law fitted to runs, and its diagnosis.
 
-    ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``tested``,
+    ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``,
     the bootstrap and the backtest, are None where they were left out.
     """
 
@@ -96,7 +96,7 @@ class AdditiveFit(Record, eq=False):
     influence: Influence | None
     alternatives: tuple[Alternative, ...]
     resamples: Bootstrap | None
-    tested: Backtest | None
+    backtest: Backtest | None
 
     @property
     def law(self) -> Additive:
@@ -198,7 +198,7 @@ def fit_points(
         influence=leave_one_out(points, solution) if len(points) <= _EVERY_RUN else None,
         alternatives=_alternatives(points, solution),
         resamples=resamples,
-        tested=backtest_points(points, solution, seed=seed, clusters=clusters) if test_cuts else None,
+        backtest=backtest_points(points, solution, seed=seed, clusters=clusters) if test_cuts else None,
     )
 
 

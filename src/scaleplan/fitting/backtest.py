@@ -238,7 +238,7 @@ class Holdout(Record):
 
 
 def band(
-    resamples: Bootstrap, tested: Backtest, *, params: float, tokens: float, factor: float, level: float = 0.9
+    resamples: Bootstrap, backtest: Backtest, *, params: float, tokens: float, factor: float, level: float = 0.9
 ) -> Band:
     """Return the loss at (params, tokens) with its combined interval.
 
@@ -249,7 +249,7 @@ def band(
     sigmas = normal_quantile(0.5 + level / 2)
     low, high = resamples.interval(lambda law: np.log(law.loss(params, tokens)), level=level)
     resampling = 0.5 * (high - low) / sigmas
-    misfit, guess = tested.expected(factor)
+    misfit, guess = backtest.expected(factor)
     reach = sigmas * math.hypot(resampling, misfit)
     loss = float(resamples.law.loss(params, tokens))
     return Band(
@@ -282,10 +282,10 @@ def hold_out(
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
     fit = fit_additive(rest) if base is None else base.refit(rest)
     resamples = bootstrap(rest, fit, samples=samples, seed=seed)
-    tested = backtest_points(rest, fit, samples=0)
+    backtest = backtest_points(rest, fit, samples=0)
     largest = float(np.max(rest.flops))
     bands = [
-        band(resamples, tested, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
+        band(resamples, backtest, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
         for n, d, c in zip(held.params, held.tokens, held.flops, strict=True)
     ]
     sigmas = normal_quantile(0.5 + level / 2)

@@ -1,4 +1,4 @@
-"""Bootstrap an additive fit: how far its coefficients would have moved, had other runs of the same kind been trained.
+"""Bootstrap an additive fit: refit resampled runs, and measure the spread of the coefficients.
 
 The case bootstrap draws runs with replacement, which is a multinomial weight for each, and refits every reweighted
 set in one batch. Points of one training run are resampled together (clusters), and an IsoFLOP design keeps its number
@@ -60,7 +60,7 @@ class Bootstrap(Record, eq=False):
 
     @property
     def failed(self) -> int:
-        """How many resamples did not converge."""
+        """The number of resamples that did not converge."""
         return int(np.count_nonzero(~self.converged))
 
     @property

@@ -1,4 +1,4 @@
-"""The cleaning of a file of runs: which rows are measurements that a law can be fitted to, and why others are not.
+"""Clean the rows of a file of runs: drop or flag those that no law should be fitted to, each with a reason.
 
 Each rule in turn takes rows out, with a reason and the particulars. The order matters: rows that are no run are gone
 before duplicates are looked for, and failed runs before a run is compared with its neighbours.
@@ -324,12 +324,12 @@ def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:
 
 def _drop_unfinished(rows: RowFilter, states: Sequence[Cell]) -> list[str]:
     """Drop runs that did not finish; when no run of the file did, the column only flags."""
-    words = [to_text(cell).casefold() for cell in states]
-    unfinished = np.array([word in _UNFINISHED for word in words], dtype=bool)
-    finished = np.array([word in _FINISHED for word in words], dtype=bool)
+    texts = [to_text(cell).casefold() for cell in states]
+    unfinished = np.array([text in _UNFINISHED for text in texts], dtype=bool)
+    finished = np.array([text in _FINISHED for text in texts], dtype=bool)
 
     def detail(position: int) -> str:
-        return f"state '{escape_control(words[position])}'"
+        return f"state '{escape_control(texts[position])}'"
 
     if finished.any():
         rows.drop(unfinished, "crashed", detail)

@@ -1,4 +1,4 @@
-r"""The columns of a table of runs: which one holds the parameters, the tokens, the compute, the loss.
+r"""Recognise the columns of a table of runs: parameters, tokens, compute, loss and further roles.
 
 The user's own mapping comes first. Otherwise recognition is a table of names, tried in order, and nothing else, so
 that a choice can be explained: a column with the role's own name (``params`` or ``N``) wins over a usual name
@@ -184,7 +184,7 @@ _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
 
 class ColumnMapping(Record):
-    """Where the values of one role come from; ``text`` is how the user would write it."""
+    """The source of the values of one role; ``text`` is the user's way to write it."""
 
     text: str
     column: str | None = None
@@ -211,7 +211,7 @@ class ColumnMapping(Record):
 
 
 def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
-    """Read what the user wrote for a role.
+    """Read the user's mapping of a role.
 
     Raises UnknownNameError for a text that is no column of the file and no number, UsageError for a regular
     expression that is invalid or has no group.

@@ -1,4 +1,4 @@
-"""Diagnose an additive fit: what the runs cover and determine, which runs decide it, and whether less explains them.
+"""Diagnose an additive fit: what the runs cover and determine, which runs decide it, and how simpler forms compare.
 
 Simpler nested forms are compared by AICc = -2 ln(likelihood) + 2k + 2k(k+1)/(n-k-1), where k counts the scale of the
 noise (Hurvich & Tsai 1989, Biometrika 76:297). The scale is profiled out: Gaussian for least squares, Laplace for
@@ -244,10 +244,10 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
         return residual / max(typical_deviation(residual[~out]), 1e-12)
 
     for _ in range(_ROUNDS):
-        now = np.abs(deviations()) > _OUTLIER
-        if np.array_equal(now, out) or not 0 < np.count_nonzero(now) <= _MOST_OUT * len(points):
+        far = np.abs(deviations()) > _OUTLIER
+        if np.array_equal(far, out) or not 0 < np.count_nonzero(far) <= _MOST_OUT * len(points):
             break
-        out = now
+        out = far
         without = base.refit(points.select(~out))
     return Outliers(
         rows=tuple(points.rows[out].tolist()),

@@ -1,4 +1,4 @@
-"""The Python API of fitting: a law from runs, and how well the smaller runs would have predicted the larger."""
+"""The Python API of fitting: fit a law to runs, and backtest it on the larger ones."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.planning.uncertainty import require_level
 from scaleplan.record import Record, as_mapping
 from scaleplan.units import parse_fraction
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.additive import Additive
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
     Progress = Callable[[int], None]
 
@@ -106,9 +107,7 @@ def backtest(
         raise UsageError("1 resample gives no interval", hint="200 are usual, 0 are none")
     request = FitRequest.parse(keywords)
     read = read_runs(runs, **reading_arguments(keywords))
-    start, share = parse_whole(seed), parse_fraction(level)
-    if not 0 < share < 1:
-        raise UsageError(f"a confidence level lies between 0 and 1, not at {share:g}", hint="try 0.9")
+    start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
     base = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
     ladder = backtest_points(points, base, samples=count, seed=start, level=share, progress=progress)
@@ -140,7 +139,7 @@ class BacktestResult(Record, eq=False):
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        tested = self.ladder
+        ladder = self.ladder
         return {
             "schema": self.schema,
             "file": self.runs.name,
@@ -149,11 +148,11 @@ class BacktestResult(Record, eq=False):
             "dropped": as_mapping(self.runs.dropped),
             "loss_unit": self.runs.loss_unit,
             "coefficients": as_mapping(self.law.coefficients()),
-            "level": tested.level,
+            "level": ladder.level,
             "samples": self.samples,
             "seed": self.seed,
-            **backtest_data(tested),
-            "cuts": [_cut(cut) for cut in tested.cuts],
+            **backtest_data(ladder),
+            "cuts": [_cut(cut) for cut in ladder.cuts],
             "holdout": as_mapping(self.holdout),
         }
 

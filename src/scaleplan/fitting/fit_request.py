@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.objective import Objective
 from scaleplan.laws.curves import ALIASES, FITTED
-from scaleplan.presets.library import Library
+from scaleplan.planning.context import Context
+from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import PARAMS_CONVENTIONS, Preset
 from scaleplan.units import parse_flops, parse_fraction, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
 __all__ = [
     "FitKeywords",
@@ -30,7 +31,7 @@ __all__ = [
 
 
 class ReadingKeywords(TypedDict, total=False):
-    """How a file of runs is read."""
+    """The reading of a file of runs."""
 
     map: Mapping[str, str] | Sequence[str] | None
     where: Sequence[str] | None
@@ -148,8 +149,7 @@ class FitRequest:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UnknownNameError("method", self.method, METHODS)
-        if not 0 < self.level < 1:
-            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        require_level(self.level)
         if self.samples == 1 or not 0 <= self.samples <= _MOST_SAMPLES:
             raise UsageError(
                 f"{self.samples} resamples", hint=f"2,000 are usual, 0 are none, {_MOST_SAMPLES:,} the most"
@@ -183,7 +183,7 @@ class FitRequest:
 
     @property
     def needed_roles(self) -> tuple[str, ...]:
-        """What every run must have, of params, tokens, flops and loss."""
+        """The quantities that every run must have, of params, tokens, flops and loss."""
         if self.form == "allocation":
             used: tuple[str, ...] = ("params", "tokens", "flops")
         else:
@@ -248,7 +248,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "level": parse_fraction,
     "target": parse_flops,
     "cluster": bool,
-    "base": lambda base: Library().load(base) if isinstance(base, str) else base,
+    "base": lambda base: Context().preset(base),
     **dict.fromkeys(("residual", "robust", "method", "y", *_TEXTS), lambda value: value),
 }
 """How each keyword is read, in the order in which wrong ones are reported."""

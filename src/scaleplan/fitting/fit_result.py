@@ -132,7 +132,7 @@ class FitResult(Record, eq=False):
 
     @property
     def params_convention(self) -> str:
-        """How the runs count parameters: by the request, or by the name of the column, or in total."""
+        """The parameter convention of the runs: by the request, or by the name of the column, or in total."""
         if self.request.params_convention is not None:
             return self.request.params_convention
         if self.runs.flops_convention == "MD":
@@ -401,8 +401,8 @@ class FitResult(Record, eq=False):
         if known is not None:
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
         held_out = "nothing: too few runs, or another form"
-        if found is not None and found.tested is not None and found.tested.bins:
-            held_out = f"{len(found.tested.cuts)} cuts in compute; {found.tested.bins[-1]}"
+        if found is not None and found.backtest is not None and found.backtest.bins:
+            held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest.bins[-1]}"
         flops, extrapolation = self.target_flops, "not by compute"
         if flops is not None:
             factor = format_number(flops / float(np.max(runs.flops)))

@@ -61,14 +61,14 @@ def uncertainty_table(known: Uncertainty | None) -> dict[str, object] | None:
     """Return the uncertainty as a preset file writes it."""
     if known is None:
         return None
-    tested = known.backtest
+    backtest = known.backtest
     return {
         "parameters": list(known.parameters),
         "covariance": [list(row) for row in known.covariance] or None,
         "draws": [list(row) for row in known.draws] or None,
         "method": known.method,
         "samples": known.samples,
-        "backtest": None if tested is None else {"factors": list(tested.factors), "rms": list(tested.rms)},
+        "backtest": None if backtest is None else {"factors": list(backtest.factors), "rms": list(backtest.rms)},
     }
 
 
@@ -85,14 +85,14 @@ def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
 
 def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
     """Return the uncertainty of an additive fit with its backtest, or None without resamples."""
-    resamples, tested = fit.resamples, fit.tested
+    resamples, backtest = fit.resamples, fit.backtest
     if resamples is None:
         return None
     known = Uncertainty(
         parameters=resamples.parameters,
         method=_method(fit, resamples),
         samples=resamples.samples,
-        backtest=None if tested is None else BacktestRms(factors=tested.factors, rms=tested.rms),
+        backtest=None if backtest is None else BacktestRms(factors=backtest.factors, rms=backtest.rms),
     )
     piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
     if fit.identified and not piled_up:
@@ -172,7 +172,7 @@ def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
 def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
     """Return the part of the JSON form that only an additive fit has."""
     known, out, influence = found.known, found.outliers, found.influence
-    tested, resamples = found.tested, found.resamples
+    backtest, resamples = found.backtest, found.resamples
     data: dict[str, object] = {
         "range": as_mapping(found.design),
         "flags": as_mapping(found.flags),
@@ -204,18 +204,18 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
     if resamples is not None:
         names = ("samples", "seed", "unit", "strata", "failed", "floor_at_zero", "exponents_at_bound")
         data["resampling"] = {name: getattr(resamples, name) for name in names}
-    if tested is not None:
-        data["backtest"] = backtest_data(tested)
+    if backtest is not None:
+        data["backtest"] = backtest_data(backtest)
     return data
 
 
-def backtest_data(tested: Backtest) -> dict[str, object]:
+def backtest_data(backtest: Backtest) -> dict[str, object]:
     """Return the JSON form of a backtest, without its cuts."""
     return {
-        "rms_inside": tested.inside,
-        "one_sided": tested.one_sided,
-        "largest_factor": tested.largest_factor,
-        "by_factor": as_mapping(_by_factor(tested)),
+        "rms_inside": backtest.inside,
+        "one_sided": backtest.one_sided,
+        "largest_factor": backtest.largest_factor,
+        "by_factor": as_mapping(_by_factor(backtest)),
     }
 
 
@@ -238,14 +238,14 @@ def scores(found: AdditiveFit) -> dict[str, object]:
         "spread": residuals.spread,
         "share_inside_delta": residuals.inside,
         "aicc_excess": {item.name: item.aicc_excess for item in found.alternatives if np.isfinite(item.aicc_excess)},
-        "backtest": [] if found.tested is None else _by_factor(found.tested),
+        "backtest": [] if found.backtest is None else _by_factor(found.backtest),
     }
 
 
-def _by_factor(tested: Backtest) -> list[dict[str, object]]:
+def _by_factor(backtest: Backtest) -> list[dict[str, object]]:
     """Return the errors by factor of extrapolation as plain mappings."""
     names = ("runs", "bias", "rms", "coverage")
     return [
         {"factor": item.middle, "factors": list(item.factors), **{name: getattr(item, name) for name in names}}
-        for item in tested.bins
+        for item in backtest.bins
     ]

@@ -1,4 +1,4 @@
-"""From a request and runs to a fitted law: which routine fits which form by which method."""
+"""Fit the law of a request to runs: choose the routine for its form and its method."""
 
 from __future__ import annotations
 

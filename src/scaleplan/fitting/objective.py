@@ -1,4 +1,4 @@
-"""What a fit minimises, and the robust statistics of its residuals and resamples.
+"""The objective that a fit minimises, and robust statistics of its residuals and resamples.
 
 The default is Hoffmann et al. 2022 (arXiv:2203.15556, section 3.3): the sum of Huber terms with delta = 1e-3 on
 differences of log loss. Log residuals of real sweeps are 2e-3 to 1e-2, so that most points sit in the linear part

@@ -1,4 +1,4 @@
-"""The design of pilot runs: which to train within a budget, and how precisely they will determine a target.
+"""Design pilot runs: choose those to train within a budget, and predict how precisely they determine a target.
 
 Runs of relative noise s with Jacobian rows j of ln L give the information F = F_prior + sum(j jᵀ)/s²; the standard
 error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g): local linearisation, in (ln A, ln B, E, alpha, beta).
@@ -23,7 +23,8 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.base import Cost
-from scaleplan.presets.library import DEFAULT_PRESET, Library
+from scaleplan.planning.context import Context
+from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.record import Record, Result
 from scaleplan.units import parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Array, Index
-    from scaleplan.planning.request import Amount
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
 __all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Target", "design", "jacobian"]
 
@@ -395,8 +396,7 @@ def _guess(
         used = [name for name, value in keywords.items() if value and name in ("map", "where", "min_flops", "keep")]
         if used:
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
-        wanted = DEFAULT_PRESET if preset is None else preset
-        found = Library().load(wanted) if isinstance(wanted, str) else wanted
+        found = Context().preset(DEFAULT_PRESET if preset is None else preset)
         if not isinstance(found.law, Additive) or not found.cost.is_product:
             raise UsageError(
                 f"preset {quote(found.id)} has form {found.form}; a design needs an additive law with C = kND",

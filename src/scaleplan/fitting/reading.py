@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.columns import ColumnMapping
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
-    from scaleplan.planning.request import Amount
+    from scaleplan.units import Amount
 
 __all__ = ["read_runs"]
 
@@ -222,7 +222,7 @@ def _first(*values: Array) -> Array:
 
 
 def _conditions(where: Sequence[str], table: RawTable, runs: Runs, *, with_loss: bool) -> dict[str, Mask]:
-    """Return for each condition the rows that meet it; a column of the file goes before a role of the same name."""
+    """Return for each condition the rows that meet it; a column of the file wins over a role of its name."""
     with np.errstate(all="ignore"):
         ratio = runs.tokens / runs.params
     roles = {"params": runs.params, "tokens": runs.tokens, "flops": runs.flops, "tokens_per_param": ratio}

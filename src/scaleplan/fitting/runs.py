@@ -1,4 +1,4 @@
-"""The training runs that a law is fitted to: arrays in raw units with the account of their file, or bare points."""
+"""The training runs that a law is fitted to, as arrays: with the account of their file, or as bare points."""
 
 from __future__ import annotations
 

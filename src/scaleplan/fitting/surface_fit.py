@@ -59,7 +59,7 @@ _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in c
 
 
 class Coordinates(Record):
-    """Which of (a, alpha, b, beta, E) are fitted: all, with tied exponents, or with a fixed floor."""
+    """The choice of (a, alpha, b, beta, E) to fit: all, with tied exponents, or with a fixed floor."""
 
     tied: bool = False
     floor: float | None = None

@@ -1,4 +1,4 @@
-"""The table in a file of runs: CSV, TSV, JSON or JSON Lines, as untouched cells and as numbers.
+"""Read the table in a file of runs (CSV, TSV, JSON or JSON Lines), as untouched cells and as numbers.
 
 Rows keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON
 Lines file is its row. Of JSON are read a list of objects, an object of columns, an object with one list of objects,
@@ -360,13 +360,13 @@ def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell
 
 
 def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
-    """Whether a row continues the header: words only, standing where the first row left cells of a span empty."""
-    words = [position for position, cell in enumerate(record) if cell.strip()]
+    """Whether a row continues the header: texts only, standing where the first row left cells of a span empty."""
+    filled = [position for position, cell in enumerate(record) if cell.strip()]
     spans = [position for position, cell in enumerate(names) if not cell.strip()]
     return (
-        len(words) > 1
-        and any(position in words for position in spans if position > 0)
-        and not any(_is_number(record[position]) or is_missing(record[position]) for position in words)
+        len(filled) > 1
+        and any(position in filled for position in spans if position > 0)
+        and not any(_is_number(record[position]) or is_missing(record[position]) for position in filled)
     )
 
 

@@ -1,1 +1,1 @@
-"""What compute runs on and costs: accelerators, utilisation, prices, energy, and budgets turned into FLOP."""
+"""The hardware of compute and its cost: accelerators, utilisation, prices, energy, and budgets turned into FLOP."""

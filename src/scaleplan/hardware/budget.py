@@ -27,8 +27,6 @@ __all__ = [
     "Budget",
     "BudgetRequest",
     "Catalogue",
-    "ConsistentMfu",
-    "ResolvedBudget",
     "bill_of",
     "consistent_mfu",
     "resolve_budget",

@@ -14,6 +14,7 @@ from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
 from scaleplan.hardware.energy import PowerDraw
 from scaleplan.record import Result
+from scaleplan.units import FLOP_PER_PF_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import Catalogue
     from scaleplan.hardware.energy import PowerGrid
 
-__all__ = ["FLOPS_PER_PF_DAY", "QUANTITIES", "Conversion", "convert"]
-
-FLOPS_PER_PF_DAY = 1e15 * 86_400.0
+__all__ = ["QUANTITIES", "Conversion", "convert"]
 
 _SECONDS_PER_DAY = 86_400.0
 
@@ -79,7 +78,6 @@ def convert(
     hardware: BudgetRequest,
     *,
     params: float | None = None,
-    moe: bool = False,
     grid: str | None = None,
     to: str | None = None,
 ) -> Conversion:
@@ -87,7 +85,7 @@ def convert(
 
     All but the first two need an accelerator in ``hardware``, a request without a budget; ``days`` also need a number
     of them, ``cost`` a price and ``carbon_kg`` a ``grid``, a country or cloud region. The default utilisation depends
-    on the active ``params`` and on ``moe``; ``to`` is a quantity that must be part of the result. Raises UsageError
+    on the active ``params``; ``to`` is a quantity that must be part of the result. Raises UsageError
     for none or several amounts, and for an amount or ``to`` that the request does not determine.
     """
     name, amount = _single(amounts)
@@ -97,7 +95,7 @@ def convert(
         raise UsageError(f"cannot convert to {quote(to)}", hint=hint)
     where = None if grid is None else catalogue.grids.get(grid)
     request = _request(catalogue, name, amount, hardware, where)
-    resolved = resolve_budget(catalogue, request, params=params, moe=moe)
+    resolved = resolve_budget(catalogue, request, params=params)
     budget = resolved.budget
     if where is not None and budget.energy_kwh is None:
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
@@ -105,7 +103,7 @@ def convert(
     result = Conversion(
         **derivation,
         flops=resolved.flops,
-        pf_days=resolved.flops / FLOPS_PER_PF_DAY,
+        pf_days=resolved.flops / FLOP_PER_PF_DAY,
         carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
         grid=None if where is None else where.code,
         grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
@@ -135,7 +133,7 @@ def _request(
     if name == "flops":
         return replace(hardware, flops=amount)
     if name == "pf_days":
-        return replace(hardware, flops=amount * FLOPS_PER_PF_DAY)
+        return replace(hardware, flops=amount * FLOP_PER_PF_DAY)
     if hardware.gpu is None:
         raise UsageError(
             f"{name} needs --gpu to become FLOP",

@@ -33,7 +33,7 @@ the 2024 world-wide survey."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerDraw:
-    """The factors from the design power of the accelerators to the power drawn from the grid."""
+    """The factors from the design power of the accelerators to the power taken from the grid."""
 
     load: float = LOAD["tuned"]
     """Mean share of the design power, above 0; measured whole-system power may exceed 1."""
@@ -50,7 +50,7 @@ class PowerDraw:
                 raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
 
     def kw(self, tdp_w: float) -> float:
-        """Return the kilowatts drawn from the grid for one accelerator of this design power in watts."""
+        """Return the kilowatts from the grid for one accelerator of this design power in watts."""
         return tdp_w / 1000 * self.load * self.host * self.pue
 
     def kwh(self, gpu_hours: float, *, tdp_w: float) -> float:

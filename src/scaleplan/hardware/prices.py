@@ -64,10 +64,6 @@ class Prices:
         """Return the dated prices of an accelerator id, or of all."""
         return tuple(p for p in self._listed if accelerator is None or p.accelerator == accelerator)
 
-    def all_defaults(self) -> tuple[Price, ...]:
-        """Return the default prices of all accelerators that have one."""
-        return tuple(self._defaults.values())
-
     def named(self, accelerator: str, name: str) -> Price:
         """Return the newest price of an accelerator id that ``name`` describes, of one date the cheapest.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.toml_table import Table
 
-__all__ = ["DEFAULT_PROFILE", "Utilisation", "UtilisationTable"]
+__all__ = ["Utilisation", "UtilisationTable"]
 
 DEFAULT_PROFILE = "typical"
 

@@ -87,23 +87,6 @@ class Additive(_TwoTerms, LossSurface):
         power = self.beta / self.alpha
         return self.balance ** (1 + power), power
 
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return (B/(L - E - A/N^alpha))^(1/beta); infinity when the size alone keeps the loss above L."""
-        return _inverse_power(self.B, loss - self.E - self.A * params**-self.alpha, self.beta)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return (A/(L - E - B/D^beta))^(1/alpha); infinity when the data alone keep the loss above L."""
-        return _inverse_power(self.A, loss - self.E - self.B * tokens**-self.beta, self.alpha)
-
-
-def _inverse_power(scale: float, rest: Number, exponent: float) -> Number:
-    if isinstance(rest, float):
-        return (scale / rest) ** (1 / exponent) if rest > 0 else float("inf")
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(rest > 0, (scale / rest) ** (1 / exponent), np.inf)
-
 
 class ReducedSurface(LossSurface):
     """A law that reduces to an additive one: the same losses, or others in the same order."""
@@ -147,14 +130,6 @@ class ReducedSurface(LossSurface):
     def expansion_path(self) -> tuple[float, float] | None:
         """Return the additive law's path."""
         return self.reduced.expansion_path()
-
-    def tokens_for(self, loss: Number, params: Number) -> Number:
-        """Return the additive law's tokens at its own loss."""
-        return self.reduced.tokens_for(self.reduced_loss(loss), params)
-
-    def params_for(self, loss: Number, tokens: Number) -> Number:
-        """Return the additive law's size at its own loss."""
-        return self.reduced.params_for(self.reduced_loss(loss), tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,14 +263,6 @@ class LossSurface(Law):
         """Return (c, p) where the size for which D tokens are optimal is c*D^p, for a budget spent as k*N*D."""
         return None
 
-    def tokens_for(self, loss: Number, params: Number) -> Number | None:
-        """Return the tokens with which ``params`` reach ``loss``; NaN or infinity when they never do."""
-        return None
-
-    def params_for(self, loss: Number, tokens: Number) -> Number | None:
-        """Return the parameters with which ``tokens`` reach ``loss``; NaN or infinity when they never do."""
-        return None
-
 
 class VariableSurface(LossSurface):
     """A law of mixtures of experts with one more quantity, which is chosen and not fitted; sizes are active ones."""

@@ -1,7 +1,7 @@
 """Laws of mixtures of experts, with one more quantity than size and tokens: experts, granularity or sparsity.
 
 The joint law and the one of fine-grained experts become additive laws once that quantity is chosen. Sizes are active
-parameters, because compute and plans are about those, except where a form says otherwise.
+parameters, because compute and plans are about those, unless a form states otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scaleplan.toml_table import Table
 
 __all__ = [
-    "BEST_GRANULARITY",
     "FITTED_FLOPS",
     "Abnar",
     "Clark",
@@ -224,9 +223,6 @@ _START, _MOST = 0.0163, 5.28e16
 
 FITTED_FLOPS = (3e17, 3e20)
 """The compute, in FLOP, of the runs behind the fit."""
-
-BEST_GRANULARITY = 2 ** (-_BETA / (2 * _GAMMA))
-"""The granularity of the greatest leverage, 11.3, at every activation ratio and compute."""
 
 
 def efficiency_leverage(*, activation: float, granularity: float, flops: float) -> float:

@@ -1,4 +1,4 @@
-"""Models: config.json → exact counts and costs (``model``), and a size → a config.json (``shape``)."""
+"""Models: the exact counts and costs of a config.json, and a config.json for a size."""
 
 from scaleplan.models.architecture import Architecture, Experts, Latent
 from scaleplan.models.count import Count, TrainingFlops

@@ -1,4 +1,4 @@
-"""Count what an architecture amounts to: parameters, training FLOP per token, and bytes of cached keys and values.
+"""Count an architecture: parameters, training FLOP per token, and bytes of cached keys and values.
 
 Parameters follow the reference implementations to the last one: a tied table counts once, buffers do not count. For
 a plain layer with width d, a query heads, k key and value heads of size q and inner width f that is

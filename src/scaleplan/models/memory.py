@@ -176,7 +176,7 @@ def logits_bytes(architecture: Architecture, *, fused: bool = False) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
-    """How the devices divide a model and its data.
+    """The division of a model and its data over devices.
 
     ``expert`` devices are part of the ``data`` and ``context`` ones; ``virtual`` is the number of chunks of layers
     of a pipeline stage (an interleaved schedule); ``zero`` is the stage of sharing.

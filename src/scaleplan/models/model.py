@@ -138,7 +138,7 @@ class _Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes(Count, _Family):
-    """What a config amounts to in numbers: family, counts, training FLOP per token, cache, dimensions."""
+    """A config in numbers: family, counts, training FLOP per token, cache, dimensions."""
 
     tied_embeddings: bool
     flops_per_token: float

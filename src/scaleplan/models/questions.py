@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import QuantityError, UsageError, quote
-from scaleplan.hardware.accelerators import Accelerators
+from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import FixedLayout, MemorySummary, fewest_devices, find_layout, linked_devices
 from scaleplan.models.memory import DEFAULT_STATES, USABLE, Training, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.shape import Shape
+    from scaleplan.units import Amount
 
-__all__ = ["Amount", "memory", "model", "shape", "whole"]
-
-Amount = str | float
-"""An amount: ``"7B"``, ``"8k"``, or a number."""
+__all__ = ["memory", "model", "shape", "whole"]
 
 
 def whole(amount: Amount | None, *, what: str) -> int | None:
@@ -86,8 +84,7 @@ def shape(
 ) -> Shape:
     """Return a hardware-aligned architecture of a size; see :func:`scaleplan.models.shape.shape`.
 
-    ``count`` says whether ``params`` counts everything (``total``) or leaves tables and head out
-    (``non_embedding``).
+    ``count`` is ``total`` where ``params`` counts everything, ``non_embedding`` where it leaves tables and head out.
 
     Examples
     --------
@@ -159,7 +156,7 @@ def memory(
 
     """
     found = source if isinstance(source, Model) else _sized(source)
-    device = None if gpu is None else Accelerators().get(gpu)
+    device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = whole(gpus, what="gpus"), whole(context, what="context")
     if serve:
         layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)

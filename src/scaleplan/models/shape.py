@@ -65,7 +65,7 @@ class Shape:
     """A concrete architecture of a ``target`` size by ``convention``, and the ``model`` of its config, read back.
 
     ``error`` is the relative deviation of the count from the target; ``deeper`` and ``wider`` are shapes of the same
-    size, and ``published`` is the published model that is nearest.
+    size.
     """
 
     style: str
@@ -76,13 +76,18 @@ class Shape:
     model: Model
     deeper: Shape | None = None
     wider: Shape | None = None
-    published: PublishedShape | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def params(self) -> int:
         """All parameters."""
         return self.model.params
+
+    @property
+    def published(self) -> PublishedShape | None:
+        """The nearest published model."""
+        model = self.model
+        return nearest(model.architecture, params=model.params, active_params=model.active_params)
 
     def summary(self) -> ShapeSummary:
         """Return the record that ``--json`` prints."""
@@ -192,7 +197,6 @@ def shape(
         chosen,
         deeper=search.shape_of(deeper) if deeper else None,
         wider=search.shape_of(wider) if wider else None,
-        published=nearest(chosen.model.architecture, params=chosen.params, active_params=chosen.model.active_params),
         notes=tuple(notes),
     )
 

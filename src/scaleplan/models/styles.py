@@ -1,4 +1,4 @@
-"""How families shape their models: their styles, the usual proportions, and the shapes of published models.
+"""The styles in which families shape their models, the usual proportions, and the shapes of published models.
 
 A :class:`Style` holds a family's choices (vocabulary, tying, heads, width of the blocks); :func:`config_of` writes
 sizes by that family's field names. A new style is one entry of :data:`STYLES`.
@@ -74,7 +74,7 @@ class StyleSizes:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a family shapes its models: the names in its configs, its defaults, and how it chooses the rest."""
+    """The choices of a family for its models: the names in its configs, its defaults, and rules for the rest."""
 
     model_type: str
     model_class: str

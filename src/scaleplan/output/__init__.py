@@ -72,7 +72,7 @@ class Report:
 
 
 class View(NamedTuple):
-    """How a result is shown, each part as ``"module:function"`` below this package.
+    """The ways to show a result, each a ``"module:function"`` below this package.
 
     ``report`` makes the report, ``judgements`` what CI services show of a result that judges. ``rows`` names the
     attribute whose items are the rows of a table; the result itself is the only row by default.

@@ -1,4 +1,4 @@
-"""Which limits shape a plan and what each costs; and where they leave no plan, which of them conflict."""
+"""Find the limits that shape a plan and the cost of each, or those that conflict where they leave no plan."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def _possible(
 
 
 def _sentence(chosen: Sequence[Bound | None], flops: float) -> str:
-    words = [f"'{part.text}'" for part in chosen if part is not None]
+    names = [f"'{part.text}'" for part in chosen if part is not None]
     if None in chosen:
-        words.append(f"the budget of {format_flops(flops)}")
-    if len(words) == 1:
-        return f"no model fits {words[0]}"
-    return f"{', '.join(words[:-1])} and {words[-1]} exclude each other"
+        names.append(f"the budget of {format_flops(flops)}")
+    if len(names) == 1:
+        return f"no model fits {names[0]}"
+    return f"{', '.join(names[:-1])} and {names[-1]} exclude each other"

@@ -1,4 +1,4 @@
-"""What a process reads from data files, each file once: the hardware, the laws and the rules of thumb."""
+"""Read the data files of a process, each once: the hardware, the laws and the rules of thumb."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Context"]
 
 
 class Context(Catalogue):
-    """The catalogue of hardware and the library of presets, made by whoever starts and passed down."""
+    """The catalogue of hardware and the library of presets, made once by the caller at the entry and passed down."""
 
     def __init__(self) -> None:
         self._presets: dict[str, Preset] = {}
 
     def preset(self, name: str | Preset) -> Preset:
-        """Return the law of a name (an id, an alias or a path); one that is at hand is returned as it is."""
+        """Return the law of a name (an id, an alias or a path); a preset is returned as it is."""
         if not isinstance(name, str):
             return name
         if name not in self._presets:
@@ -37,6 +37,6 @@ class Context(Catalogue):
     @cached_property
     def rules(self) -> RuleLibrary:
         """The rules of thumb for batch size and learning rate."""
-        from scaleplan.presets.rules import RuleLibrary  # a plain plan asks no rule
+        from scaleplan.presets.rules import RuleLibrary  # a plain plan needs no rule
 
         return RuleLibrary()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.record import Record, Result
 from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Given = str | SupportsFloat | Sequence[str | SupportsFloat]
 
-__all__ = ["Evaluation", "ValueInterval", "evaluate"]
+__all__ = ["Evaluation", "evaluate"]
 
 _MOST_RATES = 10_000_000
 _POSITIVE = ("error", "accuracy", "loss")  # a law far outside its range may say otherwise
@@ -89,9 +89,7 @@ def evaluate(
 
     """
     law = Context().preset(preset)
-    confidence = parse_fraction(level)
-    if confidence == 1:
-        raise UsageError("a confidence level lies between 0 and 1, not at 1", hint="try 0.9")
+    confidence = require_level(parse_fraction(level))
     relations = law.law.relations()
     at = _choose(law, relations, quantity, list(values))
     relation = relations[at]
@@ -137,7 +135,7 @@ def _possible(relations: Sequence[Relation], given: Collection[str]) -> list[Rel
 
 
 def _choose(preset: Preset, relations: Sequence[Relation], quantity: str | None, given: list[str]) -> int:
-    """Return the place of the first relation that gives ``quantity`` of the given inputs."""
+    """Return the index of the first relation that gives ``quantity`` of the given inputs."""
     wanted = [item for item in relations if quantity in (None, item.quantity)]
     if not wanted:
         raise UnknownNameError("quantity", str(quantity), dict.fromkeys(item.quantity for item in relations))

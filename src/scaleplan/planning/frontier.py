@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scaleplan.arrays import log
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.planning.problem import ANY, UNBOUNDED, Bounds, Problem
+from scaleplan.planning.problem import ANY, Bounds, Problem
 from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Cost, Law
     from scaleplan.planning.problem import EffectiveSource
 
-__all__ = ["UNBOUNDED", "Bounds", "Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
+__all__ = ["Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
 
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
 
@@ -79,7 +79,7 @@ class Frontier(ABC):
 
 
 def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveSource] = ()) -> Frontier:
-    """Return the frontier of a law; one that measured the split is believed over its own surface."""
+    """Return the frontier of a law; of one that measured the split, the measured one and not that of its surface."""
     if isinstance(law, Allocation):
         if effective or cost.per_param:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""A plan's model on its devices: how it counts, whether it fits, how it is divided, and the run that comes of it.
+"""Place the model of a plan on its devices: its size by the law, its memory and layout, and the training run.
 
 A law's own count of a model's parameters is computed from its architecture and not approximated.
 """
@@ -31,16 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = [
-    "BATCH_RULE",
-    "count_by",
-    "draw_out",
-    "memory_per_device",
-    "model_of",
-    "read_model_of",
-    "sizes_in_memory",
-    "with_training_run",
-]
+__all__ = ["count_by", "memory_per_device", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -83,7 +74,7 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
 
 
 def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
-    """Return a plan with its training run; raises UsageError for an option of the run where none is drawn out."""
+    """Return a plan with its training run; raises UsageError for an option of a run that is not requested."""
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         given["context"] = request.context if request.model is None else None
@@ -91,25 +82,14 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
             if value is not None:
                 raise UsageError(f"--{name} says nothing about a plan without its run", hint="add --shape")
         return plan
-    blueprint, notices = draw_out(plan, request, model, context)
-    return replace(plan, blueprint=blueprint, warnings=(*plan.warnings, *notices))
+    run, notices = _training_run(plan, request, model, context)
+    return replace(plan, blueprint=run, warnings=(*plan.warnings, *notices))
 
 
-def draw_out(
+def _training_run(
     plan: Plan, request: Request, model: Model | None, context: Context
 ) -> tuple[TrainingRun, tuple[Notice, ...]]:
-    """Return the run of a plan, and the warnings about it.
-
-    Parameters
-    ----------
-    plan
-        The size, the tokens and, in its budget, the devices.
-    request
-        The style of the architecture, the tokens of a sequence and of a step, and the grid's region.
-    model
-        The architecture, where it is given and not to be found.
-    context
-        The data files.
+    """Return the run of a plan with the options of a request, and the warnings about it; ``model`` fixes the shape.
 
     Raises UsageError for a style, batch or sequence out of its domain; UnreachableError when no shape of the style
     has the size of the plan.
@@ -129,7 +109,7 @@ def draw_out(
     steps = math.ceil(plan.tokens / batch)
     days, goodput = plan.budget.days, plan.budget.goodput or 1.0
     least, notices = placed.limits(plan, model, batch_tokens=batch)
-    blueprint = TrainingRun(
+    run = TrainingRun(
         architecture={key: value for key, value in model.to_dict().items() if key not in {"schema", "source"}},
         config=config,
         sequence=sequence,
@@ -144,7 +124,7 @@ def draw_out(
         least_time=least,
         bill=None if plan.budget.gpu is None else bill_of(plan.budget, request.region, context),
     )
-    return blueprint, (*placed.notices, *notices)
+    return run, (*placed.notices, *notices)
 
 
 def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict[str, object]]:
@@ -187,7 +167,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The devices, and what of the model fits them."""
+    """The fit of a model on devices: its layout, or the fewest devices and the largest size that would fit."""
 
     memory_bytes: float = 0.0
     bandwidth: float = 0.0

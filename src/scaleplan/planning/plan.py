@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import Notice
+from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Converted",
-    "Edge",
     "NearOptimal",
     "Plan",
     "Plans",
@@ -123,9 +123,7 @@ class Plan(Record):
 
 
 def _constraint_keys() -> tuple[str, ...]:
-    from scaleplan.planning.constraints import keys
-
-    return tuple(key.name for key in keys())
+    return tuple(key.name for key in constraint_keys())
 
 
 class Plans(Record):
@@ -184,7 +182,7 @@ class Edge:
 
 
 def _plain(value: float) -> str:
-    """Write a number with three digits, and powers of ten as people type them: 6.57e22, 2.76e9."""
+    """Write a number with three digits, and powers of ten in the short form: 6.57e22, 2.76e9."""
     digits, mark, power = f"{value:.3g}".partition("e")
     return f"{digits}e{int(power)}" if mark else digits
 

@@ -1,4 +1,4 @@
-"""A law, what a plan must keep to, and a budget or a goal → a plan: the one way in which anything is planned.
+"""Plan a budget, a run or a goal by a law within limits and constraints: the one path to every plan.
 
 :class:`Planner` answers in FLOP. :func:`plan_budget`, :func:`plan_run` and :func:`plan_goal` answer a request on its
 hardware, where utilisation and model size depend on each other.
@@ -31,7 +31,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 
@@ -103,8 +103,7 @@ class Planner:
     choices: tuple[Planner, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise UsageError(f"a confidence level lies between 0 and 1, not at {self.level:g}", hint="try 0.9")
+        require_level(self.level)
         if not 0 < self.overhead <= 10:
             raise UsageError(
                 f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05"
@@ -213,7 +212,7 @@ class Planner:
 
     @cached_property
     def bounds(self) -> Bounds:
-        """What the limits leave."""
+        """The bounds that the limits set."""
         if not self.limits:
             return UNBOUNDED
         unique = next((item.unique_tokens for item in self.constraints if hasattr(item, "unique_tokens")), None)
@@ -227,7 +226,7 @@ class Planner:
 
     @property
     def _sizes_in_memory(self) -> Callable[[float], float] | None:
-        """What turns GB on each device into the largest size; None without devices."""
+        """The function from GB on each device to the largest size; None without devices."""
         if self.hardware is None or self.hardware.gpu is None or self.hardware.gpus is None:
             return None
         from scaleplan.planning.placement import sizes_in_memory  # only for a limit on memory
@@ -236,7 +235,7 @@ class Planner:
 
     @cached_property
     def cost(self) -> Cost:
-        """What the budget pays for: training by the law's convention, and the terms beside it."""
+        """The cost that the budget pays: training by the law's convention, and the terms beside it."""
         cost = self.preset.cost
         for term in self.constraints.terms:
             cost = term.on(cost, self.hardware)
@@ -403,13 +402,13 @@ class Planner:
 
     # ---- helpers --------------------------------------------------------------------------------------------
 
-    def _least(self, ask: Callable[[Planner], Answer], value: Callable[[Answer], float | None]) -> Answer:
+    def _least(self, solve: Callable[[Planner], Answer], value: Callable[[Answer], float | None]) -> Answer:
         """Return the answer of least value among the choices; the first one's error where none has an answer."""
         answers: list[Answer] = []
         failures: list[UnreachableError] = []
         for option in self.choices:
             try:
-                answers.append(ask(option))
+                answers.append(solve(option))
             except UnreachableError as error:
                 failures.append(error)
         if not answers:
@@ -540,7 +539,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
         by_hardware=planner.by_hardware,
     )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
-    return _drawn_out(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
+    return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
 
 
 def plan_run(request: Request, context: Context) -> Plan:
@@ -591,7 +590,7 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
             break
         found = paid
     plan = replace(plan, budget=paid.budget, warnings=(*plan.warnings, *paid.notices))
-    return _drawn_out(plan, planner, request)
+    return _with_run(plan, planner, request)
 
 
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
@@ -600,8 +599,8 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
     return resolve_budget(planner.context, request.paying(flops), params=size, moe=planner.mixture).budget
 
 
-def _drawn_out(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan with its training run, where a request asks for one."""
+def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
+    """Return a plan, with its training run where the request has one."""
     if not (request.shape or request.style or request.batch or request.region or request.context):
         return plan
     from scaleplan.planning.placement import with_training_run  # reads architectures and devices

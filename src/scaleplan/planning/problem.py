@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
-    "COUNT",
     "EDGE",
     "HARDWARE",
     "RULES",
@@ -75,7 +74,7 @@ class Effective(Protocol):
 
 
 class EffectiveSource(Protocol):
-    """What becomes an effective map once the law is known."""
+    """A source of an effective map, which depends on the law."""
 
     def on(self, surface: LossSurface) -> Effective:
         """Return the map in front of this law."""
@@ -105,7 +104,7 @@ ANY = Span()
 
 
 class Problem(Record):
-    """What is minimised, at which cost, within which bounds; ``flops`` bounds the training part of the cost."""
+    """The loss to minimise, its cost and its bounds; ``flops`` bounds the training part of the cost."""
 
     surface: LossSurface
     cost: Cost = field(default_factory=Cost)
@@ -275,9 +274,9 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class Situation(Record):
-    """What is known beside the law when limits become bounds.
+    """The facts beside the law that limits need to become bounds.
 
-    ``budget`` carries the rates of the hardware, ``priced`` says that the money of a budget pays for more than
+    ``budget`` carries the rates of the hardware, ``priced`` is whether the money of a budget pays for more than
     training, and ``sizes_in_memory`` gives the largest size for so many GB of memory.
     """
 
@@ -307,7 +306,7 @@ class Bound:
 
 
 class Bounds(Record):
-    """What a plan must stay within; a fixed quantity is a span of one value.
+    """The bounds that a plan must keep; a fixed quantity is a span of one value.
 
     ``flops`` is training compute, ``total`` all that the budget pays for, both in FLOP; ``loss`` is a demand on
     the result. ``parts`` are the limits it was made of.

@@ -1,6 +1,6 @@
-"""A question about a run: every option that the command line, Python and ``scaleplan.toml`` share, declared once.
+"""The request for a plan: every option that the command line, Python and ``scaleplan.toml`` share, declared once.
 
-:class:`Request` says of each option its kind of amount, its help and its group; the command line's options are
+:class:`Request` gives each option its kind of amount, its help and its group; the command line's options are
 generated from it, and the typed keywords of Python below and the keys of a project's runs are checked against it.
 """
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
-from scaleplan.planning.constraints import ConstraintWords
-from scaleplan.planning.constraints import options as constraint_options
+from scaleplan.planning.constraints import ConstraintKeywords, constraint_options
 from scaleplan.planning.problem import RULES
 from scaleplan.record import option
 from scaleplan.units import exact, parse, parse_hours, parse_usd_per_hour
@@ -25,31 +24,27 @@ if TYPE_CHECKING:
     from scaleplan.models import Model
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
 
 __all__ = [
     "SETTINGS",
     "SWEPT",
-    "Amount",
-    "ArrayWords",
-    "BudgetWords",
-    "ChosenWords",
-    "ConversionWords",
-    "GoalWords",
-    "LawWords",
+    "ArrayKeywords",
+    "BudgetKeywords",
+    "ChosenKeywords",
+    "ConversionKeywords",
+    "GoalKeywords",
     "Request",
-    "SweepWords",
+    "SweepKeywords",
     "option_names",
 ]
 
-Amount = str | float
-"""An amount as given: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
-
 SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd"}
-"""The forms of a budget, which ``sweep`` can range over, each with its kind of quantity."""
+"""The forms of a budget, over which ``sweep`` can range, each with its kind of quantity."""
 
 
 class Request(BudgetRequest):
-    """Everything that a question about a run can say; None where the default decides.
+    """Every option of a question about a run; None where the default decides.
 
     The budget and its hardware come first. Amounts are in base units. ``constraints`` has the texts of the options
     that registered constraints declare.
@@ -109,28 +104,28 @@ class Request(BudgetRequest):
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, words: Mapping[str, Any], context: Context) -> Request:
-        """Read the texts of a question's options.
+    def of(cls, options: Mapping[str, Any], context: Context) -> Request:
+        """Read the texts of options.
 
-        Raises TypeError for a word that is no option; QuantityError for an amount that cannot be read; UsageError
+        Raises TypeError for a keyword that is no option; QuantityError for an amount that cannot be read; UsageError
         when the accelerator-hours name another accelerator than ``gpu``.
         """
         known = {each.name for each in constraint_options()}
-        unknown = words.keys() - _DECLARED.keys() - known
+        unknown = options.keys() - _DECLARED.keys() - known
         if unknown:
             msg = f"unexpected keyword argument '{min(unknown)}'"
             raise TypeError(msg)
         values: dict[str, Any] = {}
         for name, declared in _DECLARED.items():
-            if words.get(name) is not None:
+            if options.get(name) is not None:
                 read = _READ.get(declared["kind"])
-                values[name] = parse(declared["kind"], words[name]) if read is None else read(words[name])
+                values[name] = parse(declared["kind"], options[name]) if read is None else read(options[name])
         if "gpu_hours" in values:
             values["gpu_hours"], named = values["gpu_hours"]
             if named is not None:
-                _require_one_accelerator(words["gpu_hours"], named, values.get("gpu"), context)
+                _require_one_accelerator(options["gpu_hours"], named, values.get("gpu"), context)
                 values["gpu"] = values.get("gpu") or named
-        return cls(**values, constraints={name: words[name] for name in words if name in known})
+        return cls(**values, constraints={name: options[name] for name in options if name in known})
 
     def changed(self, **values: Any) -> Request:  # noqa: ANN401  a value of any field
         """Return the request with some of its values, already read, replaced."""
@@ -197,8 +192,8 @@ def _require_one_accelerator(text: str, named: str, gpu: str | None, context: Co
         raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one accelerator")
 
 
-class LawWords(ConstraintWords, total=False):
-    """Which law, what stands between it and the plan, and how its answer is reported."""
+class LawKeywords(ConstraintKeywords, total=False):
+    """The law, the constraints between it and the plan, and the report of its uncertainty."""
 
     preset: str | Preset | None
     level: Amount
@@ -207,8 +202,8 @@ class LawWords(ConstraintWords, total=False):
     count: str | None
 
 
-class HardwareWords(TypedDict, total=False):
-    """What the compute runs on."""
+class HardwareKeywords(TypedDict, total=False):
+    """The hardware of the compute."""
 
     gpu: str | None
     gpus: Amount | None
@@ -219,8 +214,8 @@ class HardwareWords(TypedDict, total=False):
     price: Amount | None
 
 
-class RunWords(TypedDict, total=False):
-    """A concrete model, and how a plan is drawn out to a run."""
+class RunKeywords(TypedDict, total=False):
+    """A concrete model, and the training run of a plan."""
 
     model: Model | str | Path | Mapping[str, object] | None
     shape: bool
@@ -230,7 +225,7 @@ class RunWords(TypedDict, total=False):
     region: str | None
 
 
-class FormWords(TypedDict, total=False):
+class FormKeywords(TypedDict, total=False):
     """The forms of a budget."""
 
     flops: Amount | None
@@ -239,33 +234,33 @@ class FormWords(TypedDict, total=False):
     cost: Amount | None
 
 
-class ChosenWords(LawWords, HardwareWords, RunWords, total=False):
-    """What accompanies a model on its tokens."""
+class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, total=False):
+    """The options beside a size and its tokens."""
 
 
-class GoalWords(LawWords, HardwareWords, total=False):
-    """What accompanies a goal."""
+class GoalKeywords(LawKeywords, HardwareKeywords, total=False):
+    """The options beside a goal."""
 
     limit: Sequence[str] | None
 
 
-class SweepWords(GoalWords, total=False):
-    """What accompanies a range of budgets."""
+class SweepKeywords(GoalKeywords, total=False):
+    """The options beside a range of budgets."""
 
     params: Amount | None
     tokens: Amount | None
 
 
-class BudgetWords(SweepWords, RunWords, FormWords, total=False):
-    """A budget and what accompanies it."""
+class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):
+    """A budget and the options beside it."""
 
 
-class ConversionWords(HardwareWords, FormWords, total=False):
+class ConversionKeywords(HardwareKeywords, FormKeywords, total=False):
     """An amount to convert, and the hardware."""
 
 
-class ArrayWords(LawWords, total=False):
-    """What accompanies an array of budgets in FLOP."""
+class ArrayKeywords(LawKeywords, total=False):
+    """The options beside an array of budgets in FLOP."""
 
     params: Amount | None
     tokens: Amount | None

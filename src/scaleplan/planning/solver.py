@@ -167,7 +167,7 @@ def minimum(objective: Callable[[float], float], low: float, high: float, nodes:
         if value < best_value:
             best, best_value = place, value
     polished = _stationary(objective, best, low, high)
-    # at a kink or an edge there is no stationary point, and the loss says so
+    # at a kink or an edge there is no stationary point, as the comparison of losses shows
     return polished if objective(polished) <= best_value * (1 + _ROUNDING) else best
 
 

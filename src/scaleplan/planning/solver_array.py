@@ -1,4 +1,4 @@
-"""Many budgets at once: the solver's problem on NumPy arrays, and plans as columns.
+"""Solve many budgets at once: the same problem on NumPy arrays, and plans as columns.
 
 The same formulas as :mod:`scaleplan.planning.solver` and the same three steps (scan, refine, first-order
 condition), on a whole array of budgets. Columns that cost more than the split itself are computed when first read.
@@ -191,7 +191,7 @@ def _golden(objective: Objective, low: Floats, high: Floats, rows: Rows, width: 
 def _stationary(
     objective: Objective, place: Floats, low: Floats, high: Floats, rows: Rows
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Polish minima with Newton steps on a derivative good to fourth order; return which of them settled."""
+    """Polish minima with Newton steps on a derivative good to fourth order; return which of them converged."""
     start = place
     width = np.minimum(2e-3, 0.05 * np.minimum(place - low, high - place))  # a budget's edge may be near and steep
     usable = width > 1e-6
@@ -267,7 +267,7 @@ class PlanArray:
 
     @cached_property
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:
-        """The smallest and the largest near-optimal size of each budget; None where the law cannot tell."""
+        """The smallest and the largest near-optimal size of each budget; None where the law has none."""
         frontier, overhead = self.planner.frontier, self.planner.overhead
         if isinstance(frontier, SolvedFrontier) and frontier.scale_free:
             smaller, larger = frontier.near_optimal_factors(overhead)

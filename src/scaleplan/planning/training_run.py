@@ -1,4 +1,4 @@
-"""A run that one could start: architecture, layout, micro-batch, steps, days, money, energy, carbon, as records.
+"""The training run of a plan as records: architecture, layout, steps, days, money, energy and carbon.
 
 What is estimated carries its error: accelerator-hours are known to a factor, so the days, the money and the energy of
 the same compute are too.
@@ -20,7 +20,7 @@ __all__ = ["LayoutSummary", "TrainingRun"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutSummary:
-    """How the model is divided over the devices, and what each holds, in bytes."""
+    """The division of the model over the devices, and the memory of each in bytes."""
 
     parallel: Parallel
     states: str
@@ -53,7 +53,7 @@ class LayoutSummary:
 class TrainingRun:
     """A run in concrete terms; None where the hardware is not known, or nothing fits.
 
-    ``batch_source`` says where ``tokens_per_step`` comes from; ``step_seconds`` is the time of one step while
+    ``batch_source`` is the origin of ``tokens_per_step``; ``step_seconds`` is the time of one step while
     training. ``architecture`` is the record of :meth:`scaleplan.models.model.Model.to_dict`, and ``config`` the
     ``config.json`` of a shape that was found here.
     """

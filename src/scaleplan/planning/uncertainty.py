@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, exp, log
+from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.presets.preset import BacktestRms, Preset
 
-__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile"]
+__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile", "require_level"]
 
 _STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
 
@@ -38,6 +39,13 @@ class Interval(Record, Generic[Number]):
     tokens: tuple[Number, Number]
     loss: tuple[Number, Number] | None
     tokens_per_param: tuple[Number, Number]
+
+
+def require_level(level: float) -> float:
+    """Return a confidence level; raises UsageError unless it lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UsageError(f"a confidence level lies between 0 and 1, not at {level:g}", hint="try 0.9")
+    return level
 
 
 def interval(
@@ -62,8 +70,8 @@ def interval(
     if known is None:
         return None
     if known.draws:
-        drawn = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
-        return drawn if known.backtest is None else _widened(drawn, known.backtest, factor)
+        found = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
+        return found if known.backtest is None else _widened(found, known.backtest, factor)
     centre = preset.centre()
     squares: list[list[Number]] = [[], [], [], []]
     for column in zip(*cholesky(known.covariance), strict=True):
@@ -158,15 +166,15 @@ def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Numbe
     )
 
 
-def _widened(drawn: Interval[Number], tested: BacktestRms, factor: Number) -> Interval[Number]:
-    """Add what backtests missed to the interval of the loss, in quadrature on each side of its middle."""
-    if drawn.loss is None:
-        return drawn
-    low, high = drawn.loss
+def _widened(known: Interval[Number], backtest: BacktestRms, factor: Number) -> Interval[Number]:
+    """Add the error of backtests to the interval of the loss, in quadrature on each side of its middle."""
+    if known.loss is None:
+        return known
+    low, high = known.loss
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    missed = normal_quantile(0.5 + drawn.level / 2) * backtest_rms(tested.factors, tested.rms, factor) * middle
+    missed = normal_quantile(0.5 + known.level / 2) * backtest_rms(backtest.factors, backtest.rms, factor) * middle
     reach = (half**2 + missed**2) ** 0.5
-    return replace(drawn, loss=(middle - reach, middle + reach))
+    return replace(known, loss=(middle - reach, middle + reach))
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:

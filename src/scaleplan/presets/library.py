@@ -1,4 +1,4 @@
-"""Which file the name of a preset means, and reading it; whatever is wrong in it is named by its key."""
+"""Find the file of a preset by its name, and read it; errors name the key that is wrong."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import FitRange
     from scaleplan.toml_table import Table
 
-__all__ = ["BATCH_KINDS", "Rule", "RuleLibrary"]
+__all__ = ["Rule", "RuleLibrary"]
 
 BATCH_KINDS = ("optimal", "critical")
 """The batch of the least loss, and the one above which further examples a step are largely wasted."""
@@ -43,8 +43,8 @@ class Rule:
     ``params``, ``flops`` and ``loss`` are the source's conventions, ``"not stated"`` if they matter to none of its
     curves. ``learning_rate`` and ``batch`` are curves of quantities in raw units; ``tokens_each`` is the tokens in
     one unit of the source's batch, the length of its sequences or 1. ``exponents`` have no scale: output → input →
-    exponent. ``advise`` says whether the rule is for every model (``always``), for mixtures of ``experts``, or
-    ``never`` for a plan.
+    exponent. ``advise`` is ``always`` for a rule for every model, ``experts`` for one of mixtures alone, ``never``
+    for one that no plan uses.
     """
 
     id: str

@@ -193,7 +193,6 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
 
     ``limits`` are limits on every run, beside the policies; not keeping one is an error. ``tree`` is where the files
     that runs point into are read from, the work tree by default.
-
     """
     if not any(project.runs for project in projects):
         files = ", ".join(project.file for project in projects)

@@ -22,18 +22,7 @@ from scaleplan.errors import FileError, UsageError, escape_control, quote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "DataDocument",
-    "Document",
-    "Found",
-    "Key",
-    "YamlDocument",
-    "format_key",
-    "json_lines",
-    "parse_document",
-    "parse_key",
-    "toml_lines",
-]
+__all__ = ["DataDocument", "Document", "Key", "format_key", "json_lines", "parse_document", "parse_key", "toml_lines"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +46,7 @@ class Document(Protocol):
 
 
 class DataDocument:
-    """A document whose data is at hand, with a table of lines."""
+    """A document whose data was parsed whole, with a table of lines."""
 
     def __init__(self, data: object, lines: Mapping[Key, int], *, name: str) -> None:
         self.data = data

@@ -15,7 +15,6 @@ from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.presets.library import preset_of
-from scaleplan.presets.preset import Preset
 from scaleplan.project.document import DataDocument, parse_document
 from scaleplan.project.project import Configs, Location
 from scaleplan.project.source import display_name
@@ -73,20 +72,20 @@ class Estimator:
         it.
         """
         given = run.read(self._configs)
-        words: dict[str, Any] = {word: item.value for word, item in given.items()}
-        region = words.pop("grid", None)
-        if "preset" in words:
-            words["preset"] = self._preset(str(words["preset"]), run)
-        if "model" in words:
-            words["model"] = self._model(str(words["model"]), run)
-        request = Request.of({**words, "level": level, "limit": run.limits}, self._context)
+        options: dict[str, Any] = {name: item.value for name, item in given.items()}
+        region = options.pop("grid", None)
+        if "preset" in options:
+            options["preset"] = self._preset(str(options["preset"]), run)
+        if "model" in options:
+            options["model"] = self._model(str(options["model"]), run)
+        request = Request.of({**options, "level": level, "limit": run.limits}, self._context)
         plan = self._plan(request)
         kwh = plan.budget.energy_kwh
         return Estimate(
             plan=plan,
             carbon_kg=None if region is None or kwh is None else self._context.grids.get(region).carbon_kg(kwh),
-            memory_gb=memory_per_device(plan, words.get("model"), self._context),
-            places={word: item.places for word, item in given.items()},
+            memory_gb=memory_per_device(plan, options.get("model"), self._context),
+            places={name: item.places for name, item in given.items()},
             _estimator=self,
             _run=run,
         )
@@ -235,7 +234,7 @@ def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:
     """Return the places of the values that a quantity follows from, the foremost first."""
     places = estimate.places
     causes = _CAUSES.get(quantity, _SIDES)
-    found = [place for word in causes for place in places.get(word, ())]
+    found = [place for name in causes for place in places.get(name, ())]
     if not found:  # the plan of a budget: its sides were not given
-        found = [place for word in _BUDGETS for place in places.get(word, ())]
+        found = [place for name in _BUDGETS for place in places.get(name, ())]
     return tuple(dict.fromkeys(found))

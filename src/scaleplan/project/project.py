@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
-from scaleplan.planning.constraints import options
+from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import SETTINGS, option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
@@ -39,18 +39,7 @@ if TYPE_CHECKING:
     from scaleplan.project.document import Document, Key
     from scaleplan.project.source import Tree
 
-__all__ = [
-    "AMOUNTS",
-    "SEVERITIES",
-    "TEXTS",
-    "Configs",
-    "Given",
-    "Location",
-    "PolicyRule",
-    "Project",
-    "Run",
-    "read_project",
-]
+__all__ = ["AMOUNTS", "TEXTS", "Configs", "Given", "Location", "PolicyRule", "Project", "Run", "read_project"]
 
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
@@ -76,7 +65,7 @@ class NewProject(Result, Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a value stands: the file, its line where that is known, and the key path."""
+    """The place of a value: the file, its line where that is known, and the key path."""
 
     file: str
     line: int | None
@@ -123,7 +112,7 @@ class Run:
 
         Raises FileError when a file cannot be read, has no such key, or holds no such value.
         """
-        return {word: configs.given(source, folder=self.folder) for word, source in self.sources.items()}
+        return {option: configs.given(source, folder=self.folder) for option, source in self.sources.items()}
 
 
 class Configs:
@@ -197,11 +186,11 @@ def _read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappi
     """
     reader = _RunReader(table, document, key)
     sources = {}
-    for word in (*AMOUNTS, *(option.name for option in options()), *TEXTS):
-        if word in table:
-            sources[word] = reader.source(word, table.raw(word))
-        elif word in defaults:
-            sources[word] = reader.default(word, defaults[word])
+    for option in (*AMOUNTS, *(each.name for each in constraint_options()), *TEXTS):
+        if option in table:
+            sources[option] = reader.source(option, table.raw(option))
+        elif option in defaults:
+            sources[option] = reader.default(option, defaults[option])
     if "params" in table and "model" in table:
         raise table.error("model", "a run has params or a model, not both")
     table.raw("from")
@@ -226,34 +215,34 @@ class _RunReader:
         line = self.document.lines.get(path)
         return Location(file=self.table.source, line=line, key=escape_control(format_key(path)))
 
-    def default(self, word: str, value: object) -> _Source:
+    def default(self, option: str, value: object) -> _Source:
         """Return a setting of the file, which stands in its table of defaults."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise FileError(f"{self.table.source}: defaults.{word}: expected a text or a number")
-        return _Source(factors=(value,), place=self._place((*self.key[:-2], "defaults", word)))
+            raise FileError(f"{self.table.source}: defaults.{option}: expected a text or a number")
+        return _Source(factors=(value,), place=self._place((*self.key[:-2], "defaults", option)))
 
-    def source(self, word: str, value: object) -> _Source:
+    def source(self, option: str, value: object) -> _Source:
         """Return the source of the value of one key."""
         if isinstance(value, dict):
-            return self._from_config(word, value)
+            return self._from_config(option, value)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
-        if word in TEXTS and not isinstance(value, str):
-            raise self.table.error(word, "expected text in quotes")
-        return _Source(factors=(value,), place=self._place((*self.key, word)))
+            raise self.table.error(option, _TOKENS if option == "tokens" else "expected an amount or { key = … }")
+        if option in TEXTS and not isinstance(value, str):
+            raise self.table.error(option, "expected text in quotes")
+        return _Source(factors=(value,), place=self._place((*self.key, option)))
 
-    def _from_config(self, word: str, data: dict[str, object]) -> _Source:
+    def _from_config(self, option: str, data: dict[str, object]) -> _Source:
         names = set(data) - {"from"}
-        if names not in ({"key"}, *(_SHAPES if word == "tokens" else ())):
-            raise self.table.error(word, _TOKENS if word == "tokens" else "expected an amount or { key = … }")
+        if names not in ({"key"}, *(_SHAPES if option == "tokens" else ())):
+            raise self.table.error(option, _TOKENS if option == "tokens" else "expected an amount or { key = … }")
         file = data.get("from", self.table.raw("from"))
         factors: list[str | float | _Lookup] = []
         for name in ("key", "batch", "batch_tokens", "sequence", "steps"):
             if data.get(name) is not None:
-                factors += self._factors(f"{word}.{name}", data[name], file)
-        if word in TEXTS and len(factors) != 1:
-            raise self.table.error(word, "expected one key path")
-        return _Source(factors=tuple(factors), place=self._place((*self.key, word)))
+                factors += self._factors(f"{option}.{name}", data[name], file)
+        if option in TEXTS and len(factors) != 1:
+            raise self.table.error(option, "expected one key path")
+        return _Source(factors=tuple(factors), place=self._place((*self.key, option)))
 
     def _factors(self, where: str, item: object, file: object) -> list[str | float | _Lookup]:
         factors: list[str | float | _Lookup] = []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, Union, get_ar
 
 from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.files import read_text
-from scaleplan.planning.constraints import keys
+from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.plan import Plan
 from scaleplan.project.source import display_name
 
@@ -226,7 +226,7 @@ class _Decoder:
         return record(**values)
 
     def _constraints(self, plan: dict[str, object], own: set[str], path: str) -> dict[str, object]:
-        known = {item.name: item for item in keys()}
+        known = {item.name: item for item in constraint_keys()}
         found = {}
         for key, value in plan.items():
             if key in own:

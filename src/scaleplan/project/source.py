@@ -1,4 +1,4 @@
-"""Where files are read from: the work tree, or a revision of the git repository it belongs to."""
+"""Sources of files: the work tree, or a revision of the git repository it belongs to."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def display_name(path: Path) -> str:
     return escape_control(str(path) if here.startswith("..") else here.replace(os.sep, "/"))
 
 
-def _git(folder: Path, *words: str) -> bytes | None:
+def _git(folder: Path, *arguments: str) -> bytes | None:
     """Run one reading git command; None when it fails. Nothing is fetched, prompted for or paged."""
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(  # noqa: S603  a fixed program, and words that cannot be options
-            ["git", "-C", str(folder), *words],  # noqa: S607  git is where the user's PATH has it
+        done = subprocess.run(  # noqa: S603  a fixed program, and arguments that cannot be options
+            ["git", "-C", str(folder), *arguments],  # noqa: S607  git is where the user's PATH has it
             capture_output=True,
             check=False,
             env=environment,

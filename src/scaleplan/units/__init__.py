@@ -18,6 +18,7 @@ from scaleplan.units.format import (
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
     KINDS,
+    Amount,
     parse,
     parse_count,
     parse_days,
@@ -38,6 +39,7 @@ from scaleplan.units.parse import (
 __all__ = [
     "FLOP_PER_PF_DAY",
     "KINDS",
+    "Amount",
     "exact",
     "format_count",
     "format_flops",

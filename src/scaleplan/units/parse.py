@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Parser = Callable[[str | SupportsFloat], float]
 
+Amount = str | float
+"""An amount as given: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
+
 _SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "G": 9, "T": 12}
 
 _WORDS = {"": 0, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}

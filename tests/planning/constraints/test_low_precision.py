@@ -13,7 +13,7 @@ from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.base import Cost
 from scaleplan.planning.constraints.floating_point import FloatingPoint
-from scaleplan.planning.constraints.precision import BEST_TRAIN_BITS, TrainingPrecision, effective_fraction
+from scaleplan.planning.constraints.precision import TrainingPrecision, effective_fraction
 from scaleplan.planning.constraints.quantisation import Quantisation
 from scaleplan.planning.problem import Problem
 from scaleplan.planning.solver import solve
@@ -62,7 +62,7 @@ def test_the_studys_own_law_takes_the_effective_size_as_published():
 
 def test_the_best_training_precision():
     """If compute fell in proportion to the bits, 7.00 of them would be best; the paper says 7 to 8."""
-    around = [BEST_TRAIN_BITS + step for step in (-1, -1e-3, 0, 1e-3, 1)]
+    around = [7.0021094 + step for step in (-1, -1e-3, 0, 1e-3, 1)]
     gains = [fraction(bits) / bits for bits in around]
     assert max(gains) == gains[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import scaleplan as sp
-from scaleplan.planning.constraints import CONSTRAINTS, keys, options
+from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys, constraint_options
 
 FILE = '''
 """An effective quantity for a test: tokens of a given quality."""
@@ -28,8 +28,8 @@ class Quality(EffectiveQuantity):
     quality: float
 
     @classmethod
-    def from_words(cls, words):
-        return cls(quality=float(words["data_quality"]))
+    def from_options(cls, options):
+        return cls(quality=float(options["data_quality"]))
 
     def on(self, surface):
         return Scaled(most=(1.0, self.quality))
@@ -104,7 +104,7 @@ def test_it_joins_what_was_there(scaleplan):
 def test_every_key_is_in_every_plan():
     """A key of a constraint that was not asked for is null, and None as an attribute."""
     plan = sp.optimal(flops=1e21)
-    for key in keys():
+    for key in constraint_keys():
         assert plan.to_dict()[key.name] is None
         assert getattr(plan, key.name) is None
     with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
@@ -113,7 +113,7 @@ def test_every_key_is_in_every_plan():
 
 def test_names_are_unique():
     """No two constraints declare the same option or key, and every class can be loaded."""
-    for names in ([option.name for option in options()], [key.name for key in keys()]):
+    for names in ([option.name for option in constraint_options()], [key.name for key in constraint_keys()]):
         assert len(set(names)) == len(names)
     assert all(entry.load().remarks for entry in CONSTRAINTS.values())
 

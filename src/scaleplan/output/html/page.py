@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.output.html.subject import Subject
     from scaleplan.planning.plan import Plan
-    from scaleplan.planning.request import BudgetWords
+    from scaleplan.planning.request import BudgetKeywords
 
 __all__ = ["page", "report"]
 
@@ -88,12 +88,12 @@ def _data(ident: str, value: Mapping[str, object]) -> Markup:
     return element("script", Markup(encode(value).translate(_HARMLESS)), type_="application/json", id=ident)
 
 
-def report(**words: Unpack[BudgetWords]) -> str:
+def report(**options: Unpack[BudgetKeywords]) -> str:
     """Return the answer to a question as an HTML page that loads and runs nothing.
 
     Parameters
     ----------
-    words
+    options
         As for :func:`scaleplan.api.optimal`.
 
     Raises
@@ -102,7 +102,7 @@ def report(**words: Unpack[BudgetWords]) -> str:
         When the request is wrong, or no model satisfies it.
 
     """
-    return page(gather({name: value for name, value in words.items() if value is not None}))
+    return page(gather({name: value for name, value in options.items() if value is not None}))
 
 
 def _section(ident: str, heading: str, *content: str | None) -> Markup:
@@ -117,12 +117,12 @@ def _exact_value(value: float | str, text: str, *, key: str | None = None) -> Ma
 
 
 def _table(
-    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: Collection[str] = ()
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text: Collection[str] = ()
 ) -> Markup:
-    """Return a table whose first column names its rows; columns in ``words`` are text and not numbers."""
+    """Return a table whose first column names its rows; columns in ``text`` are not numbers."""
 
     def style(name: str) -> str | None:
-        return "words" if name in words else None
+        return "words" if name in text else None
 
     first, *rest = columns
     head = [element("th", first, scope="col", class_="words")]
@@ -203,7 +203,7 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
         f"What moves the {label}, {show(own)} as planned",
         ("assumption", "one end", "other end"),
         rows,
-        words={"one end", "other end"},
+        text={"one end", "other end"},
     )
 
 
@@ -281,7 +281,7 @@ def _answer(subject: Subject) -> list[Markup]:
     ]
     options = [
         (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in subject.words.items()
+        for name, value in subject.options.items()
         if value not in (None, [], ())
     ]
     return [
@@ -363,14 +363,14 @@ def _chart_table(chart: Chart) -> Markup:
             band = [value_text(chart.y, side[i]) if side else "" for side in sides]
             rows.append((series.label, x, y, *band, series.style.replace("_", "-")))
     columns = ("series", chart.x.label, chart.y.label, *(("low", "high") if bands else ()), "kind")
-    return _table(f"{chart.title}: values", columns, rows, words={"kind"})
+    return _table(f"{chart.title}: values", columns, rows, text={"kind"})
 
 
 def _laws(subject: Subject) -> list[Markup]:
     report = comparison_report(Plans(plans=subject.others))
     assert report.grid is not None
     content = [
-        _table("The same budget by other laws", report.grid.columns, report.grid.rows, words=report.grid.text),
+        _table("The same budget by other laws", report.grid.columns, report.grid.rows, text=report.grid.text),
         *(element("p", _sentence(remark), class_="soft") for remark in report.remarks),
     ]
     if subject.left_out:
@@ -403,7 +403,7 @@ def _values(subject: Subject) -> list[Markup]:
         element(
             "details",
             element("summary", "The plan, every key and digit"),
-            _table("The plan as its JSON has it", ("key", "value"), rows, words={"value"}),
+            _table("The plan as its JSON has it", ("key", "value"), rows, text={"value"}),
         )
     ]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Subject", "command_text", "gather"]
+__all__ = ["Subject", "gather"]
 
 _HARDWARE = (*option_names("hardware"), "gpus")
 
@@ -38,7 +38,7 @@ class Subject:
     are not the law's; ``versions`` names the programs that computed the page.
     """
 
-    words: Mapping[str, Any]
+    options: Mapping[str, Any]
     command: str
     plan: Plan
     preset: Preset
@@ -50,25 +50,25 @@ class Subject:
     versions: str
 
 
-def gather(words: Mapping[str, Any]) -> Subject:
+def gather(options: Mapping[str, Any]) -> Subject:
     """Plan the options of :func:`scaleplan.api.optimal`, and gather everything that a report adds.
 
     Raises ScaleplanError when there is no plan.
     """
-    words = dict(sorted({**_DEFAULTS, **words}.items(), key=_order))
+    options = dict(sorted({**_DEFAULTS, **options}.items(), key=_order))
     context = Context()
-    shown = ChartRequest.of(Request.of(words, context), context)
+    shown = ChartRequest.of(Request.of(options, context), context)
     plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter raises
     others, left_out = _others(shown.request, plan, context)
     return Subject(
-        words=words,
-        command=command_text("report", words),
+        options=options,
+        command=command_text("report", options),
         plan=plan,
         preset=shown.planner.preset,
         charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
         left_out=left_out,
-        swings=sensitivity(words, plan, others, context),
+        swings=sensitivity(options, plan, others, context),
         sources=tuple(_sources(plan, context)),
         versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
@@ -85,14 +85,14 @@ def _order(item: tuple[str, object]) -> tuple[int, str]:
     return next((place for place, group in enumerate(groups) if name in group), len(groups)), name
 
 
-def command_text(name: str, words: Mapping[str, Any]) -> str:
+def command_text(name: str, options: Mapping[str, Any]) -> str:
     """Return the command line of these options, quoted for a shell."""
     parts = ["scaleplan", name]
-    for word, value in words.items():
+    for option, value in options.items():
         values = value if isinstance(value, list | tuple) else [value]
         for each in values:
             if each is not None:
-                parts += [f"--{word.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
+                parts += [f"--{option.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
     return shlex.join(parts)
 
 

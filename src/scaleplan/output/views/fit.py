@@ -182,9 +182,9 @@ def _sections(data: dict[str, Any], plan: Plan | None, fitted: FitResult | None)
     yield from _reading(data)
 
 
-def _bins(tested: dict[str, Any]) -> list[str]:
+def _bins(backtest: dict[str, Any]) -> list[str]:
     return [
-        f"  {Bin(middle=row['factor'], **{k: row[k] for k in row if k != 'factor'})}" for row in tested["by_factor"]
+        f"  {Bin(middle=row['factor'], **{k: row[k] for k in row if k != 'factor'})}" for row in backtest["by_factor"]
     ]
 
 
@@ -265,9 +265,9 @@ def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{len(of_reason)} {reason}, row {shown}{more} ({of_reason[0]['detail']})"
 
 
-def backtest_report(tested: BacktestResult) -> Report:
+def backtest_report(result: BacktestResult) -> Report:
     """Return the report of one backtest."""
-    return _backtest_report(tested.to_dict(), tested.runs)
+    return _backtest_report(result.to_dict(), result.runs)
 
 
 def _backtest_report(data: dict[str, Any], runs: Runs | None = None) -> Report:

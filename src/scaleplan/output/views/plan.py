@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.planning.constraints import CONSTRAINTS
-from scaleplan.planning.constraints import keys as constraint_keys
+from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
     format_count,
     format_flops,

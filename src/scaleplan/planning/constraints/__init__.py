@@ -1,6 +1,6 @@
 """Constraints between a law and a plan: one registry, one file a constraint.
 
-An entry is all that the command line, the Python API and the output know of a constraint; its class is imported when
+An entry is all that the command line, the Python API and the output need of a constraint; its class is imported when
 one of its options is given. A quantity that a law leaves open (``chooses``) is registered by the law's name for it.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CONSTRAINTS",
     "NONE",
-    "ConstraintWords",
+    "ConstraintKeywords",
     "Constraints",
+    "constraint_keys",
+    "constraint_options",
     "constraints_of",
     "home_preset",
-    "keys",
-    "options",
 ]
 
 CONSTRAINTS: dict[str, Entry] = {
@@ -141,7 +141,7 @@ CONSTRAINTS: dict[str, Entry] = {
 """Every constraint: effective quantities in the order in which they apply, terms of the cost, and choices."""
 
 
-class ConstraintWords(TypedDict, total=False):
+class ConstraintKeywords(TypedDict, total=False):
     """The options of the constraints, as typed keywords of Python; a test holds them against the registry."""
 
     unique_tokens: Amount | None
@@ -178,7 +178,7 @@ class Constraints(Record):
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """What the budget pays for beside training."""
+        """The costs that the budget pays beside training."""
         return tuple(item for item in self.items if isinstance(item, Term))
 
     @property
@@ -202,9 +202,9 @@ class Constraints(Record):
         return Constraints(items=tuple(item for item in kept if item is not None))
 
     def stacked(self) -> Notice | None:
-        """Warn of a combination that nobody validated."""
+        """Warn of a combination that was never validated."""
         effective = [item for item in self.effective if not item.advice]
-        # a variant is part of its law, which was measured with it, and reckons with inference
+        # a variant is part of its law, which was measured with it, and accounts for inference
         stack = [item for item in self.items if not item.advice and (effective or not isinstance(item, Variant))]
         if len(stack) < 2:
             return None
@@ -216,22 +216,22 @@ NONE = Constraints()
 """No constraints."""
 
 
-def constraints_of(words: Mapping[str, str | float | None], preset: Preset) -> Constraints:
-    """Return the constraints that options ask for, and the quantity that the law leaves open.
+def constraints_of(options: Mapping[str, str | float | None], preset: Preset) -> Constraints:
+    """Return the constraints that some options declare, and the quantity that the law leaves open.
 
     Raises UsageError for an amount that cannot be read, or options that do not go together.
     """
     own = getattr(preset.law, "variable", None)
-    if own is None and all(value is None for value in words.values()):
+    if own is None and all(value is None for value in options.values()):
         return NONE
     items = []
     for name, entry in CONSTRAINTS.items():
-        if not entry.chooses and entry.given(words):
-            items.append(entry.load().from_words(words).beside(preset))
+        if not entry.chooses and entry.given(options):
+            items.append(entry.load().from_options(options).adapted(preset))
         elif entry.chooses and name == own:
-            items.append(entry.load().from_words(words))
-        elif entry.chooses and entry.given(words):
-            option = next(option.name for option in entry.options if words.get(option.name) is not None)
+            items.append(entry.load().from_options(options))
+        elif entry.chooses and entry.given(options):
+            option = next(option.name for option in entry.options if options.get(option.name) is not None)
             raise UsageError(
                 f"--{option.replace('_', '-')} says nothing to preset '{preset.id}', which knows no {name}",
                 hint=f"choose a law of mixtures, such as {entry.preset}",
@@ -245,19 +245,19 @@ def _name_of(constraint: Constraint) -> str:
     return next(name for name, entry in CONSTRAINTS.items() if entry.where == where)
 
 
-def options() -> tuple[Option, ...]:
+def constraint_options() -> tuple[Option, ...]:
     """Return the options of every constraint."""
     return tuple(option for entry in CONSTRAINTS.values() for option in entry.options)
 
 
-def keys() -> tuple[Key, ...]:
+def constraint_keys() -> tuple[Key, ...]:
     """Return the keys that constraints add to every plan."""
     return tuple(key for entry in CONSTRAINTS.values() for key in entry.keys)
 
 
-def home_preset(words: Mapping[str, object]) -> tuple[str, bool] | None:
+def home_preset(options: Mapping[str, object]) -> tuple[str, bool] | None:
     """Return the law that a constraint was measured on, and whether it can be carried over to another law."""
     for entry in CONSTRAINTS.values():
-        if entry.preset is not None and entry.given(words):
+        if entry.preset is not None and entry.given(options):
             return entry.preset, not entry.chooses
     return None

@@ -21,22 +21,11 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
     from scaleplan.units.limits import Limit
 
-__all__ = [
-    "AUTO",
-    "Constraint",
-    "EffectiveQuantity",
-    "Entry",
-    "Key",
-    "Option",
-    "Point",
-    "Term",
-    "Variant",
-    "choice_of",
-]
+__all__ = ["Constraint", "EffectiveQuantity", "Entry", "Key", "Option", "Point", "Term", "Variant", "choice_of"]
 
 
 class Option(NamedTuple):
-    """An option of the command line, and the word of the same name in Python; every amount is a text."""
+    """An option of the command line, and the keyword of the same name in Python; every amount is a text."""
 
     name: str
     metavar: str
@@ -58,7 +47,7 @@ class Key(NamedTuple):
 class Entry(NamedTuple):
     """A constraint as registered: ``where`` is the ``module:class`` of a :class:`Constraint`.
 
-    Giving any of its ``options`` asks for it. Its ``keys`` are None in plans without it; the first is never None in
+    Giving any of its ``options`` adds it. Its ``keys`` are None in plans without it; the first is never None in
     plans with it. ``preset`` is the law that it was measured on, the default for it. ``chooses`` marks a quantity
     that some laws leave open.
     """
@@ -75,13 +64,13 @@ class Entry(NamedTuple):
         found: type[Constraint] = getattr(import_module(module), name)
         return found
 
-    def given(self, words: Mapping[str, object]) -> bool:
+    def given(self, options: Mapping[str, object]) -> bool:
         """Whether any of its options is given."""
-        return any(words.get(option.name) is not None for option in self.options)
+        return any(options.get(option.name) is not None for option in self.options)
 
 
 class Point(Record):
-    """A plan as its constraints see it, before they add their keys and warnings.
+    """A plan before its constraints add their keys and warnings.
 
     ``flops`` is training compute; ``budget`` is its cost on hardware, where that is known.
     ``changed(old, new)`` is the frontier of the same question with one constraint replaced, or removed for None;
@@ -100,7 +89,7 @@ class Point(Record):
 
 
 class Constraint(ABC):
-    """Something that stands between a law and a plan, made from the words of its options."""
+    """Something that stands between a law and a plan, made from its options."""
 
     __slots__ = ()
 
@@ -109,14 +98,14 @@ class Constraint(ABC):
 
     @classmethod
     @abstractmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the texts of its options.
 
         Raises UsageError for an amount that cannot be read, or options that do not go together.
         """
 
-    def beside(self, preset: Preset) -> Self:
-        """Return it as it reads beside this law, which may be the one that it was measured with."""
+    def adapted(self, preset: Preset) -> Self:
+        """Return the constraint for a law, which may be the one that it was measured with."""
         return self
 
     @abstractmethod
@@ -171,7 +160,7 @@ AUTO = "auto"
 
 
 class Variant(Constraint):
-    """A quantity that a law leaves open, with its value or the wish for the best."""
+    """A quantity that a law leaves open, with its value or the choice of the best."""
 
     __slots__ = ()
 
@@ -193,17 +182,17 @@ class Variant(Constraint):
         """Return the limit on the size that it sets for one of its presets."""
 
 
-def choice_of(name: str, words: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
-    """Return the value of a word and whether it is ``auto``; None for no value.
+def choice_of(name: str, options: Mapping[str, str | float | None]) -> tuple[float | None, bool]:
+    """Return the value of an option and whether it is ``auto``; None for no value.
 
     Raises UsageError for a value below 1, or that cannot be read.
     """
-    word = words.get(name)
-    if word is None:
+    given = options.get(name)
+    if given is None:
         return None, False
-    if isinstance(word, str) and word.strip().casefold() == AUTO:
+    if isinstance(given, str) and given.strip().casefold() == AUTO:
         return None, True
-    value = parse_positive(word)
+    value = parse_positive(given)
     if value < 1:
-        raise UsageError(f"{name} of {quote(word)} are fewer than one", hint=f"give at least 1, or {AUTO}")
+        raise UsageError(f"{name} of {quote(given)} are fewer than one", hint=f"give at least 1, or {AUTO}")
     return value, False

@@ -1,10 +1,8 @@
-"""How many experts, and do they all fit? Total and active parameters, cache and memory of a mixture.
+"""Choose the experts of a mixture: their number, within the memory that all of them need, or their granularity.
 
 Ludziejewski et al. 2025 (arXiv:2502.05172) minimise the loss under ``N_total <= M`` or, with a cache of T tokens,
-``N_total + 2*T*layers*width <= M`` numbers of memory, over the number of experts as well.
-
-
-How finely are experts split? More granularity lowers the loss and costs routing (arXiv:2402.07871).
+``N_total + 2*T*layers*width <= M`` numbers of memory, over the number of experts as well. More granularity lowers the
+loss and costs routing (arXiv:2402.07871).
 """
 
 from __future__ import annotations
@@ -41,10 +39,10 @@ class ExpertCount(Variant):
     cached_tokens: float = 0.0
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the number of experts, the memory and the cached tokens."""
-        value, auto = choice_of("experts", words)
-        memory, cached = words.get("max_memory"), words.get("kv_tokens")
+        value, auto = choice_of("experts", options)
+        memory, cached = options.get("max_memory"), options.get("kv_tokens")
         if value is not None and value % 1:
             raise UsageError(f"a number of experts is whole, not {value:g}")
         return cls(
@@ -74,7 +72,7 @@ class ExpertCount(Variant):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say what was assumed, and where the law ends."""
+        """Warn of an assumed number, of memory that is exceeded, and beyond the range of the law."""
         law = point.surface
         assert isinstance(law, JointMoE)
         needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA
@@ -107,9 +105,9 @@ class Granularity(Variant):
     auto: bool = False
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the granularity."""
-        value, auto = choice_of("granularity", words)
+        value, auto = choice_of("granularity", options)
         return cls(value=value, auto=auto)
 
     def limit(self, preset: Preset) -> Limit | None:
@@ -127,7 +125,7 @@ class Granularity(Variant):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say what was assumed, and where the runs end."""
+        """Warn of an assumed granularity, and beyond the range of the runs."""
         law = point.surface
         assert isinstance(law, FineGrainedMoE)
         if self.value is None and not self.auto:

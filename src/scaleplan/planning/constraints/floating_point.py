@@ -1,4 +1,4 @@
-"""Up to how many tokens does a floating-point format train? (Sun et al. 2025, arXiv:2501.02423).
+"""The number of tokens up to which a floating-point format trains (Sun et al. 2025, arXiv:2501.02423).
 
 L = n/N^a + d/D^b + e + D^b/N^a * log2(block)/(g * (E + 0.5)^delta * (M + 0.5)^nu): the penalty of few exponent bits E
 and mantissa bits M grows with the tokens, so that beyond a critical number further training does harm. Its
@@ -50,9 +50,9 @@ class FloatingPoint(EffectiveQuantity):
     block: float = _BLOCK
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read a format such as E4M3, and the size of a block."""
-        name, block = words.get("fp_format"), words.get("quant_block")
+        name, block = options.get("fp_format"), options.get("quant_block")
         if name is None:
             raise UsageError("--quant-block says nothing without a format", hint="add --fp-format, such as E4M3")
         match = _FORMAT.fullmatch(str(name).strip())
@@ -67,12 +67,12 @@ class FloatingPoint(EffectiveQuantity):
 
     @property
     def name(self) -> str:
-        """The format as people write it."""
+        """The usual name of the format, such as E4M3."""
         return f"E{self.exponent}M{self.mantissa}"
 
     @property
     def resolution(self) -> float:
-        """What the bits are worth: g*(E + 0.5)^delta*(M + 0.5)^nu/log2(block)."""
+        """The worth of the bits: g*(E + 0.5)^delta*(M + 0.5)^nu/log2(block)."""
         bits = _GAMMA * (self.exponent + 0.5) ** _DELTA * (self.mantissa + 0.5) ** _NU
         return bits / math.log2(self.block)
 

@@ -1,4 +1,4 @@
-"""What serving the model costs: 2 FLOP a parameter and token, beside 6 for training (Sardana et al. 2024).
+"""The cost of serving the model: 2 FLOP per parameter and token, beside 6 for training (Sardana et al. 2024).
 
 Minimising ``6*N*D + 2*N*D_inf`` at a given loss (arXiv:2401.00448, equation 2) gives a smaller model on more tokens.
 In money each part is divided by its own utilisation and multiplied by its own price: training reaches 40-60 % of the
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Cost
     from scaleplan.planning.constraints.base import Point
 
-__all__ = ["FLOPS_PER_PARAM_TOKEN", "Inference", "TrainingOnly"]
+__all__ = ["Inference", "TrainingOnly"]
 
 FLOPS_PER_PARAM_TOKEN = 2.0
 
@@ -40,7 +40,7 @@ _ROUNDING = 1e-9  # relative; what is closer differs by the digits of the arithm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOnly:
-    """The optimum for training alone at the loss of a plan that reckons with inference, and the plan against it.
+    """The optimum for training alone at the loss of a plan that counts inference, and the plan against it.
 
     Ratios are those of the plan to this optimum. ``saving`` is the share of the whole bill that the plan saves, by
     money where inference is counted in money; ``pays_back_at_tokens`` is the demand from which it does save.
@@ -59,16 +59,16 @@ class TrainingOnly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference(Term):
-    """So many tokens served; counted in money where ``mfu`` is given, in FLOP otherwise."""
+    """A number of tokens served; counted in money where ``mfu`` is given, in FLOP otherwise."""
 
     tokens: float
     mfu: float | None = None
     usd_per_hour: float | None = None
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the demand, and what it runs at."""
-        tokens, mfu, price = (words.get(f"inference_{name}") for name in ("tokens", "mfu", "price"))
+        tokens, mfu, price = (options.get(f"inference_{name}") for name in ("tokens", "mfu", "price"))
         if tokens is None:
             raise UsageError(
                 f"--inference-{'price' if mfu is None else 'mfu'} says nothing without a demand",
@@ -150,7 +150,7 @@ class Inference(Term):
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:
-        """Say what overtraining costs and saves."""
+        """Return what overtraining costs and saves."""
         other = facts["training_only"]
         if not isinstance(other, TrainingOnly):
             return ()

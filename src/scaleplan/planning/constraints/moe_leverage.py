@@ -1,6 +1,6 @@
-"""What a mixture of experts would save against the dense plan, as advice (see :mod:`scaleplan.laws.mixtures`).
+"""The compute that a mixture of experts would save, as advice on a dense plan (see :mod:`scaleplan.laws.mixtures`).
 
-The plan stays the dense one: the leverage says with how much less compute a mixture reaches its loss.
+The plan stays the dense one: the leverage is its compute over that with which a mixture reaches its loss.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.laws.mixtures import FITTED_FLOPS, efficiency_leverage
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
+from scaleplan.planning.solver import bisect
 from scaleplan.units import format_flops, format_number, parse_fraction, parse_positive
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ class MixtureLeverage(EffectiveQuantity):
     granularity: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read ``A,G``: the share of active experts and the granularity.
 
         Raises UsageError for anything but two numbers that can be.
         """
-        text = str(words["moe_leverage"])
+        text = str(options["moe_leverage"])
         first, comma, second = text.partition(",")
         if not comma:
             raise UsageError(
@@ -57,14 +58,14 @@ class MixtureLeverage(EffectiveQuantity):
     def equivalent_flops(self, flops: float) -> float:
         """Return the compute with which the mixture reaches what a dense model reaches with ``flops``.
 
-        The leverage hangs on the mixture's own compute: C_moe * EL(C_moe) = C_dense, which rises with C_moe.
+        The leverage depends on the mixture's own compute: C_moe * EL(C_moe) = C_dense, which rises with C_moe.
         """
-        low, high = 0.0, math.log(flops)
-        for _ in range(200):
-            middle = 0.5 * (low + high)
-            compute = math.exp(middle)
-            low, high = (middle, high) if compute * self.factor(compute) < flops else (low, middle)
-        return math.exp(high)
+
+        def excess(log_flops: float) -> float:
+            compute = math.exp(log_flops)
+            return compute * self.factor(compute) - flops
+
+        return math.exp(bisect(excess, 0.0, math.log(flops)))
 
     def on(self, surface: LossSurface) -> Scaled:
         """Return the map that changes nothing: the plan is the dense one."""
@@ -93,7 +94,7 @@ class MixtureLeverage(EffectiveQuantity):
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:
-        """Say what the mixture would save."""
+        """Return what the mixture would save."""
         factor, compute = facts["moe_leverage"], facts["moe_flops"]
         if not isinstance(factor, float) or not isinstance(compute, float):
             return ()

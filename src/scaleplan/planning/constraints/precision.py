@@ -1,7 +1,7 @@
-"""What parameters trained at few bits are worth (Kumar et al. 2024, arXiv:2411.04330).
+"""The worth of parameters trained at few bits (Kumar et al. 2024, arXiv:2411.04330).
 
 N_eff = N * f_w(P_w) * f_a(P_a) * f_kv(P_kv) with f(P) = 1 - exp(-P/gamma + n). The biases n stand in an appendix only
-and are essential: with them the best training precision is 7.0 bits (the paper says 7 to 8), without them 3.5.
+and are essential: with them the best training precision is 7.0 bits (7 to 8 in the paper), without them 3.5.
 What low precision gains, speed, is a matter of the hardware: ``--precision fp8``.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.constraints.base import Point
     from scaleplan.presets.preset import Preset
 
-__all__ = ["BEST_TRAIN_BITS", "REFERENCE_BITS", "TrainingPrecision", "effective_fraction"]
+__all__ = ["TrainingPrecision", "effective_fraction"]
 
 REFERENCE_BITS = 16.0
 """The bits of bf16, at which other laws were measured."""
@@ -43,15 +43,11 @@ def effective_fraction(
     return math.prod(max(0.0, 1 - math.exp(-bits[part] / gamma + bias)) for part, (gamma, bias) in _PARTS.items())
 
 
-BEST_TRAIN_BITS = 7.0021094
-"""The bits of greatest N_eff per FLOP, if compute fell in proportion to the bits; no accelerator is that good."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPrecision(EffectiveQuantity):
     """Training with so many bits in each of the three parts of the matrix products.
 
-    ``own`` says that the law is the one of the study, whose size is the effective one: there 16 bits too lose a
+    ``own`` is whether the law is the one of the study, whose size is the effective one: there 16 bits too lose a
     little (0.6 %). Other laws were measured at 16 bits, and few bits are set against those.
     """
 
@@ -61,15 +57,15 @@ class TrainingPrecision(EffectiveQuantity):
     own: bool = False
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read bits for all parts or for each.
 
         Raises UsageError for bits beyond 16, and for so few that training diverged.
         """
-        every = words.get("train_bits")
+        every = options.get("train_bits")
         bits = {}
         for part in _PARTS:
-            own = words.get(f"bits_{part}")
+            own = options.get(f"bits_{part}")
             amount = every if own is None else own
             value = REFERENCE_BITS if amount is None else parse_positive(amount)
             if value < _LEAST[part]:
@@ -88,8 +84,8 @@ class TrainingPrecision(EffectiveQuantity):
         fraction = effective_fraction(weights=self.weights, activations=self.activations, kv=self.kv)
         return fraction if self.own else fraction / effective_fraction()
 
-    def beside(self, preset: Preset) -> Self:
-        """Return it as it reads beside this law: as published beside its own."""
+    def adapted(self, preset: Preset) -> Self:
+        """Return the bits for a law: as published for the study's own."""
         return replace(self, own=preset.id == _OWN)
 
     def on(self, surface: LossSurface) -> Scaled:
@@ -106,7 +102,7 @@ class TrainingPrecision(EffectiveQuantity):
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say where the constants come from."""
+        """Warn of constants that are carried over to another law."""
         if self.worth == 1 or point.preset.id == _OWN:
             return ()
         message = (

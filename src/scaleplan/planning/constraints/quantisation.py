@@ -1,4 +1,4 @@
-"""What quantising a trained model costs (Kumar et al. 2024, arXiv:2411.04330).
+"""The cost of quantising a trained model (Kumar et al. 2024, arXiv:2411.04330).
 
 delta = C_T * D^gamma_D / N^gamma_N * exp(-P/gamma + b) is added to the loss. It grows with the tokens, so that
 beyond some number of them further training makes the quantised model worse. The sign of b follows that of the other
@@ -43,9 +43,9 @@ class Quantisation(EffectiveQuantity):
     bits: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the bits; raises UsageError for bits outside 3 to 16."""
-        amount = words["ptq_bits"]
+        amount = options["ptq_bits"]
         assert amount is not None
         bits = parse_positive(amount)
         if not _LEAST_BITS <= bits <= _MOST_BITS:
@@ -100,7 +100,7 @@ class Quantisation(EffectiveQuantity):
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:
-        """Say up to where training helps a model that will be quantised."""
+        """Return the tokens up to which training helps a model that will be quantised."""
         bits, critical = facts["ptq_bits"], facts["ptq_critical_tokens"]
         if not isinstance(bits, float) or not isinstance(critical, float):
             return ()

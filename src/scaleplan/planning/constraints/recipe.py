@@ -1,4 +1,4 @@
-"""What a better recipe is worth: an explicit multiplier of compute, chosen by the user.
+"""The worth of a better recipe: an explicit multiplier of compute, chosen by the user.
 
 No value is offered, because the published ones disagree: Moonshot reports that Muon needs 0.519 of AdamW's compute
 (arXiv:2502.16982), a later study finds 1.4x at 0.1B parameters falling to 1.1x at 1.2B (arXiv:2509.02046).
@@ -27,8 +27,8 @@ __all__ = ["Recipe"]
 class Recipe(EffectiveQuantity):
     """A recipe that reaches with C what the law's own reaches with ``multiplier * C``.
 
-    Size and tokens both count for sqrt(multiplier) of themselves, since a multiplier alone does not say which of
-    the two the recipe uses better; the optimum keeps its shape where the law's exponents are equal.
+    Size and tokens both count for sqrt(multiplier) of themselves, since a multiplier alone does not determine
+    which of the two the recipe uses better; the optimum keeps its shape where the law's exponents are equal.
     """
 
     scarcity: ClassVar[bool] = False
@@ -36,9 +36,9 @@ class Recipe(EffectiveQuantity):
     multiplier: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the multiplier."""
-        amount = words["compute_multiplier"]
+        amount = options["compute_multiplier"]
         assert amount is not None
         return cls(multiplier=parse_positive(amount))
 
@@ -52,7 +52,7 @@ class Recipe(EffectiveQuantity):
         return {"compute_multiplier": self.multiplier}
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
-        """Say that the multiplier is an assumption."""
+        """Warn that the multiplier is an assumption."""
         if self.multiplier == 1:
             return ()
         message = (

@@ -1,4 +1,4 @@
-"""What repeated data are worth (Muennighoff et al. 2023, arXiv:2305.16264, equations 5, 10 and 11).
+"""The worth of repeated data (Muennighoff et al. 2023, arXiv:2305.16264, equations 5, 10 and 11).
 
 With ``U`` unique tokens of ``D`` seen, ``D' = U + U*R*(1 - e^(-r/R))`` at ``r = D/U - 1`` repetitions, and the same
 for parameters beyond those that ``U`` tokens can use: the size for which ``U`` are optimal by the base law. That
@@ -41,14 +41,14 @@ def worth(repetitions: Number, decay: Number | float) -> Number:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition(EffectiveQuantity):
-    """So many unique tokens, and no more."""
+    """A limited number of unique tokens."""
 
     unique_tokens: float
 
     @classmethod
-    def from_words(cls, words: Mapping[str, str | float | None]) -> Self:
+    def from_options(cls, options: Mapping[str, str | float | None]) -> Self:
         """Read the number of unique tokens."""
-        amount = words["unique_tokens"]
+        amount = options["unique_tokens"]
         assert amount is not None
         return cls(unique_tokens=parse_count(amount, what="tokens"))
 
@@ -91,7 +91,7 @@ class Repetition(EffectiveQuantity):
 
     @staticmethod
     def remarks(facts: Mapping[str, object]) -> tuple[str, ...]:
-        """Say what more unique data would buy."""
+        """Return the loss with more unique data."""
         better = facts["loss_if_data_doubled"]
         if not isinstance(better, float):
             return ()

@@ -35,11 +35,11 @@ def console(*commands: str) -> str:
 
 def reference() -> str:
     """Return the help of the program and of every command, as Markdown."""
-    from scaleplan.cli.app import COMMANDS, subcommands
+    from scaleplan.cli.app import COMMANDS, build
 
     parts = []
     for words in [[], *([name] for name in COMMANDS)]:
-        for path in [words, *([*words, name] for name in (subcommands(words[0]) if words else []))]:
+        for path in [words, *([*words, name] for name in (getattr(build(words[0]), "commands", {}) if words else ()))]:
             title = " ".join(["scaleplan", *path])
             parts.append(f"## {title}\n\n```text\n{_run([*path, '--help']).rstrip()}\n```")
     return "\n\n".join(parts)

@@ -39,7 +39,8 @@ def reference() -> str:
 
     parts = []
     for words in [[], *([name] for name in COMMANDS)]:
-        for path in [words, *([*words, name] for name in (getattr(build(words[0]), "commands", {}) if words else ()))]:
+        inner = getattr(build(words[0]), "commands", {}) if words else {}
+        for path in [words, *([*words, name] for name in inner)]:
             title = " ".join(["scaleplan", *path])
             parts.append(f"## {title}\n\n```text\n{_run([*path, '--help']).rstrip()}\n```")
     return "\n\n".join(parts)

@@ -7,7 +7,7 @@ part of the answer. Nothing is read from disk for a budget in plain FLOP.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -357,8 +357,7 @@ def _price(
     return None, (Notice(code="no_price", message=message),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsistentMfu:
+class ConsistentMfu(Record):
     """A utilisation and its model size; not ``consistent`` where no size agrees with its own utilisation."""
 
     utilisation: Utilisation
@@ -399,8 +398,7 @@ def consistent_mfu(
 _GIVEN = "given"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class Bill(Record):
     """Hours, days, cost, energy and carbon of a run, as ranges, and the dates of the figures behind them.
 
     Real accelerator-hours lie within ``factor`` either way; None where the utilisation was given. Units: hours of one

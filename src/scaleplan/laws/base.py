@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from scaleplan.arrays import Number
 from scaleplan.record import Record
@@ -132,8 +133,7 @@ def coefficient(
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
+class Units(Record):
     """The units in which a source states its quantities, each as a multiple of the raw unit.
 
     A law published for N in billions has ``params=1e9``; one in PF-days has ``flops=8.64e19``.
@@ -148,8 +148,7 @@ class Units:
         return {"params": self.params, "tokens": self.tokens, "flops": self.flops}.get(name, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(NamedTuple):
     """A quantity that a law gives as a function of named inputs, in raw units.
 
     ``value`` takes the ``inputs`` as keywords. Those with a default may be left out. ``kinds`` names how the text of
@@ -159,8 +158,8 @@ class Relation:
     quantity: str
     inputs: tuple[str, ...]
     value: Callable[..., float | None]
-    defaults: Mapping[str, float] = field(default_factory=dict)
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, float] = MappingProxyType({})
+    kinds: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,10 @@ How a result is shown stands in :data:`REPORTS`; results, formats and views are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.record import as_mapping
+from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,8 +52,7 @@ class ReportTable(NamedTuple):
     text: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Record):
     """A result as text, which every format to be read renders: a title, facts and a table, then remarks.
 
     ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, and so does a

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from scaleplan.errors import Notice
 from scaleplan.planning.constraints import constraint_keys
@@ -152,8 +152,7 @@ class Plans(Record):
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """One end of the range a law was fitted on, and the warning about a plan beyond it."""
 
     name: str

@@ -12,7 +12,7 @@ energy bound the training compute at the rates of the hardware.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from scaleplan.arrays import maximum, minimum
@@ -295,8 +295,7 @@ class Situation(Record):
         return budget.peak_flops_per_s * budget.utilisation * _SECONDS_PER_HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """One limit as the problem sees it: ``span`` is the interval of the field ``name`` of :class:`Bounds`."""
 
     text: str

@@ -159,3 +159,24 @@ def test_a_result_without_its_keys_names_the_first_that_is_missing(schema):
 
     with pytest.raises(FileError, match=r"^it: \w+: this key is missing$"):
         read_saved(json.dumps({"schema": schema}), name="it")
+
+
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [
+        (("optimal", "--flops", "1e21"), {"params_convention": "x"}),
+        (("model", "config.json"), {"flops_per_token": 0}),
+        (("precisions", "--gpus", "8", "--gpu", "h100-sxm", "--time", "10d"), {"best": "x"}),
+        (("presets", "show", "besiroglu-2024"), {"coefficients": {"E": [1]}}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_values_that_no_result_has_are_refused(cli, tmp_path, command, change):
+    """A saved file that somebody changed is the user's, not a bug."""
+    sizes = {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 100, "n_positions": 64}
+    Path("config.json").write_text(json.dumps(sizes))
+    saved = cli(*command, "--json", "--quiet").json | change
+    (tmp_path / "s.json").write_text(json.dumps(saved))
+    done = cli("show", tmp_path / "s.json")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") <= 2

@@ -29,6 +29,8 @@ def read_argument(source: str, *, arch: str | None, context: str | None) -> Mode
     """Read the model of a file, a folder, or standard input for ``-``."""
     if source != "-":
         return questions.model(Path(source), arch=arch, context=context)
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint="name a config.json")
     try:
         text = sys.stdin.buffer.read(4 * MAX_CONFIG_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,12 +11,14 @@ import typer
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
-from scaleplan.errors import FileError, Notice, UsageError, quote
+from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
+from scaleplan.output import Rendering
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
 from scaleplan.project.project import NewProject, read_project
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved, read_saved_file
+from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,9 +144,21 @@ def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A saved JSON result; - is standard input.")],
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
-    if file == "-":
-        return Answer(result=read_saved(sys.stdin.read(MAX_SAVED_BYTES), name="standard input"))
-    return Answer(result=read_saved_file(Path(file)))
+    name = "standard input" if file == "-" else display_name(Path(file))
+    result = read_saved(_saved_input(), name=name) if file == "-" else read_saved_file(Path(file))
+    try:
+        Rendering(result).write("text")
+    except ScaleplanError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
+        raise FileError(f"{name}: holds values that no result has", hint="save it again with --json") from None
+    return Answer(result=result)
+
+
+def _saved_input() -> str:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint="name the file of a saved result")
+    return sys.stdin.read(MAX_SAVED_BYTES)
 
 
 def starter() -> str:

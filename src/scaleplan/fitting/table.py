@@ -283,7 +283,7 @@ def read_table(source: Path | str) -> RawTable:
 
 def _read(source: Path | str) -> tuple[str, bytes]:
     if str(source) == "-":
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("no runs on standard input", hint="pipe a file in, or name one")
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         name = "standard input"

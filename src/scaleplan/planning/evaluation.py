@@ -213,7 +213,8 @@ def _range_values(
         numbers["flops"] = preset.cost.flops(params, tokens)
         if preset.conventions.params != "flops_per_token":
             numbers["tokens_per_param"] = tokens / params
-    return numbers
+    # what overflows or vanishes lies in no range, and no factor says how far
+    return {name: value if value and math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _unit(preset: Preset, quantity: str) -> str | None:

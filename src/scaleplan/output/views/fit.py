@@ -221,7 +221,8 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _alternatives(items: Sequence[dict[str, Any]]) -> Report:
-    excesses = [math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
+    # so few runs that the AICc of the full form is infinite; the simpler ones have fewer coefficients
+    excesses = [-math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
     rows = [
         (item["name"], *_law_cells(item["coefficients"]), format_number(excess) if math.isfinite(excess) else "–")
         for item, excess in zip(items, excesses, strict=True)

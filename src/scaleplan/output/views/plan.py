@@ -166,7 +166,8 @@ def several_report(plans: Plans) -> Report:
     laws = sorted({plan.preset for plan in plans})
     if all(plan.training_only for plan in plans) and len({plan.inference_tokens for plan in plans}) == len(plans) > 1:
         return _demand_report(plans)
-    if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or len(plans) == 1):
+    one_budget = len({plan.flops for plan in plans}) == 1
+    if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or one_budget):
         return comparison_report(plans)
     columns: dict[str, Callable[[Plan], str]] = {
         "compute": lambda plan: format_flops(plan.flops),

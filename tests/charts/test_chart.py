@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scaleplan.charts.chart import Axis, Scale, Series, tick_texts, value_text
@@ -13,6 +13,7 @@ from scaleplan.charts.chart import Axis, Scale, Series, tick_texts, value_text
 POSITIVE = st.floats(1e-3, 1e30)
 
 
+@example(0.1, 0.1, "linear", 3)
 @given(POSITIVE, POSITIVE, st.sampled_from(["log", "linear"]), st.integers(3, 12))
 def test_ticks_lie_on_the_axis_and_are_few(one, other, scale, most):
     """Never more than asked for, in rising order, between the ends."""

@@ -197,7 +197,8 @@ class Scale:
             if last - first + 1 <= most:
                 break
         # dividing by the step's inverse keeps 0.1 + 0.2 from becoming 0.30000000000000004
-        return [round(n * step, 12 - math.floor(math.log10(abs(step)))) for n in range(first, last + 1)]
+        ticks = (round(n * step, 12 - math.floor(math.log10(abs(step)))) for n in range(first, last + 1))
+        return [min(max(tick, self.low), self.high) for tick in ticks]
 
 
 def scales(chart: Chart) -> tuple[Scale, Scale]:

@@ -11,7 +11,7 @@ import typer
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
-from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
+from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.output import Rendering
 from scaleplan.project.check import check as judge
@@ -148,8 +148,6 @@ def show(
     result = read_saved(_saved_input(), name=name) if file == "-" else read_saved_file(Path(file))
     try:
         Rendering(result).write("text")
-    except ScaleplanError:
-        raise
     except (ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
         raise FileError(f"{name}: holds values that no result has", hint="save it again with --json") from None
     return Answer(result=result)

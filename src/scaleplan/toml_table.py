@@ -35,6 +35,11 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self.data
 
+    @property
+    def read(self) -> frozenset[str]:
+        """The keys that a getter was called for."""
+        return frozenset(self._seen)
+
     def _where(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 

@@ -124,6 +124,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return any(key in self._table for key in _spellings(name))
 
+    def unread(self) -> list[str]:
+        """Return the fields of the config that no getter has read."""
+        return [key for key in self.data if key not in self._table.read]
+
     def missing(self, *names: str) -> list[str]:
         """Return the first spelling of each quantity that the config does not state."""
         return [_spellings(name)[0] for name in names if name not in self]
@@ -168,7 +172,9 @@ class Fields:
 
     def sequence(self, name: str) -> list[object]:
         """Return a list; an empty one when absent."""
-        value = self._table.data.get(name, [])
+        value = self._table.raw(name)
+        if value is None:
+            return []
         if not isinstance(value, list):
             raise self._table.error(name, "expected a list")
         return value

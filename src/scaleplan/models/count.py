@@ -165,6 +165,8 @@ def _joins(a: Architecture) -> int:
     projections = 2 * d * a.embedding_width if a.embedding_width else 0
     pooler = d * d + d if a.pooler else 0
     prediction = d * d + d + a.norm_weights * d if a.prediction_head else 0
+    if a.prediction_head and not a.tied:
+        prediction += a.vocab  # the transformers classes keep a second bias on a head of its own
     sentence = 2 * d + 2 if a.sentence_head else 0
     return projections + pooler + prediction + sentence
 

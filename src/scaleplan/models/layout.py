@@ -318,3 +318,7 @@ class MemorySummary(Result):
     largest_micro_batch: int | None = None
     accumulation: int | None = None
     fewest_devices: int | None = None
+    weight_bits: float | None = None
+    """Bits of a served weight, its share of the scales included."""
+    quantization: str | None = None
+    """How the config stores its weights, where that decided the bits."""

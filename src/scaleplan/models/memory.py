@@ -353,15 +353,29 @@ def serving_memory(
     """Return the memory of each of ``devices`` tensor-parallel devices that serve ``sequences`` of a model at once.
 
     Each sequence may grow to ``context`` tokens. The devices share the weights; the cache is shared by as many as
-    there are key-value heads, and a latent cache by none.
+    there are key-value heads, and a latent cache by none. Raises UsageError for a number of devices that no engine
+    can divide the heads by.
     """
     a = architecture
+    if not _divides_heads(a, devices):
+        heads = f"{a.heads} heads" + (f" ({a.kv_heads} for keys and values)" if a.kv_heads != a.heads else "")
+        possible = [n for n in range(1, a.heads + 1) if _divides_heads(a, n)]
+        near = [*[n for n in possible if n < devices][-1:], *[n for n in possible if n > devices][:1]]
+        raise UsageError(
+            f"{devices:,} devices cannot share {heads}: each takes whole ones",
+            hint=f"serve on {' or '.join(map(str, near))}",
+        )
     ways = 1 if a.latent else min(devices, a.kv_heads)
     return Memory.of(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
         logits=sequences * logits_bytes(a, fused=True) / devices,  # one new token of each sequence at a time
     )
+
+
+def _divides_heads(a: Architecture, devices: int) -> bool:
+    """Return whether each device gets the same whole heads; keys and values may be kept more than once."""
+    return a.heads % devices == 0 and (a.latent is not None or a.kv_heads % devices == 0 or devices % a.kv_heads == 0)
 
 
 _VOCAB = 32_000

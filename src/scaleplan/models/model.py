@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
 from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
-from scaleplan.models.families import architecture_of, text_part
+from scaleplan.models.families import FAMILIES, architecture_of, text_part, tie_conflict
+from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Model:
     counts: Count
     flops: TrainingFlops
     notes: tuple[str, ...] = ()
+    quantization: Quantization | None = None
+    """How the config stores the weights; None for 16 bits."""
 
     @property
     def family(self) -> str:
@@ -187,13 +190,39 @@ def read_model(
     contradictory, and UsageError for a context that is not at least 1.
     """
     data, name = read_config(source)
-    nested = text_part(data, name)[0] is not data
-    notes = ("only the language model of this multimodal config is counted",) if nested else ()
-    return describe(architecture_of(data, source=name, arch=arch), source=name, context=context, notes=notes)
+    text, _ = text_part(data, name)
+    architecture = architecture_of(data, source=name, arch=arch)
+    notes: tuple[str, ...] = ()
+    if text is not data:
+        notes += ("only the language model of this multimodal config is counted",)
+    if tie_conflict(data):
+        notes += (_tie_note(architecture),)
+    stated = text.get("model_type")
+    if arch is not None and stated is not None and stated not in FAMILIES:
+        notes += (
+            f"the family {quote(stated)} is not known: counted as {arch}, right only if its layers are like that",
+        )
+    stored = quantization_of(text, source=name)
+    return describe(architecture, source=name, context=context, notes=notes, quantization=stored)
+
+
+def _tie_note(architecture: Architecture) -> str:
+    """Return the line about a config whose two tie flags differ, with the total by the other flag."""
+    table = architecture.vocab * architecture.table_width
+    total = count(architecture).params
+    tied, other = ("tied", total + table) if architecture.tied else ("not tied", total - table)
+    return (
+        f"the config ties the head in one place and not in the other: the top level counts ({tied}); else {other:,}"
+    )
 
 
 def describe(
-    architecture: Architecture, *, source: str, context: int | None = None, notes: tuple[str, ...] = ()
+    architecture: Architecture,
+    *,
+    source: str,
+    context: int | None = None,
+    notes: tuple[str, ...] = (),
+    quantization: Quantization | None = None,
 ) -> Model:
     """Derive everything that follows from an architecture; arguments as in :func:`read_model`."""
     if context is not None and (isinstance(context, bool) or context < 1):
@@ -209,4 +238,5 @@ def describe(
         counts=count(a),
         flops=training_flops(a, context=context or min(a.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)),
         notes=notes,
+        quantization=quantization,
     )

@@ -141,7 +141,8 @@ def memory(
     states, recompute, zero, tensor, pipeline, context_parallel, expert
         The parts of the layout that must be as given.
     serve, sequences, weight_bits, cache_bits
-        For serving: sequences at once, bits of a weight and of a cached value (16).
+        For serving: sequences at once, bits of a weight (by the config's ``quantization_config``, else 16) and of a
+        cached value (16).
 
     Raises
     ------
@@ -168,7 +169,7 @@ def memory(
             gpus=devices or 1,
             sequence=length or found.architecture.context or DEFAULT_CONTEXT,
             sequences=whole(sequences, what="sequences") or 1,
-            weight_bits=16.0 if weight_bits is None else parse_positive(weight_bits),
+            weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
@@ -199,15 +200,17 @@ def _serving(
     gpus: int,
     sequence: int,
     sequences: int,
-    weight_bits: float,
+    weight_bits: float | None,
     cache_bits: float,
 ) -> MemorySummary:
+    """Serve by ``weight_bits`` for every weight; as the config stores them when None."""
+    stored = model.quantization if weight_bits is None else None
     held = serving_memory(
         model.architecture,
         context=sequence,
         sequences=sequences,
         devices=gpus,
-        weight_bytes=weight_bits / 8,
+        weight_bytes=stored.weight_bytes(model.counts) if stored else (weight_bits or 16.0) / 8,
         cache_bytes=cache_bits / 8,
     )
     return MemorySummary(
@@ -218,6 +221,8 @@ def _serving(
         memory=held,
         sequence=sequence,
         sequences=sequences,
+        weight_bits=stored.bits if stored else weight_bits or 16.0,
+        quantization=stored.method if stored else None,
     )
 
 

@@ -4,6 +4,6 @@ To add a family, write its reader beside its relatives; the decorator registers 
 """
 
 from scaleplan.models.families import gpt, llama, mixture  # noqa: F401  they register their families
-from scaleplan.models.families.base import FAMILIES, architecture_of, text_part
+from scaleplan.models.families.base import FAMILIES, architecture_of, text_part, tie_conflict
 
-__all__ = ["FAMILIES", "architecture_of", "text_part"]
+__all__ = ["FAMILIES", "architecture_of", "text_part", "tie_conflict"]

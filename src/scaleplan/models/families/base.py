@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypedDict
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.config import Fields
+from scaleplan.models.families.unread import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FAMILIES", "architecture_of", "biases", "decoder", "family", "text_part"]
+__all__ = ["FAMILIES", "architecture_of", "biases", "decoder", "family", "text_part", "tie_conflict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Family:
     defaults: Mapping[str, int]
     """Sizes that the reference implementation assumes and published configs leave out."""
 
+
+_TIED = "tie_word_embeddings"
 
 FAMILIES: dict[str, Family] = {}
 """Every known family by its ``model_type``; filled by the modules of readers as they are imported."""
@@ -65,17 +68,33 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     if data.get("is_encoder_decoder") is True:
         raise FileError(f"{source}: is_encoder_decoder: encoder-decoder models are not counted here")
     fields = Fields({**text, "model_type": found.name}, source=where, defaults=found.defaults)
-    return found.read(fields)
+    architecture = found.read(fields)
+    refuse_unread(fields, architecture)
+    return architecture
 
 
 def text_part(data: Mapping[str, object], source: str) -> tuple[Mapping[str, object], str]:
-    """Return the nested config of the language model, if there is one, and its name in errors."""
+    """Return the nested config of the language model, if there is one, and its name in errors.
+
+    Where both state whether the head is tied, the top level decides, as it does in transformers 5.
+    """
     for key in ("text_config", "language_config", "llm_config"):
         nested = data.get(key)
         if isinstance(nested, dict):
-            inherited = {k: data[k] for k in ("model_type", "architectures", "tie_word_embeddings") if k in data}
-            return {**inherited, **nested}, f"{source}: {key}"
+            inherited = {k: data[k] for k in ("model_type", "architectures", "quantization_config") if k in data}
+            decided = {} if data.get(_TIED) is None else {_TIED: data[_TIED]}
+            return {**inherited, **nested, **decided}, f"{source}: {key}"
     return data, source
+
+
+def tie_conflict(data: Mapping[str, object]) -> bool:
+    """Return whether the top level and the nested config contradict each other on tying the head."""
+    for key in ("text_config", "language_config", "llm_config"):
+        nested = data.get(key)
+        if isinstance(nested, dict):
+            flags = (data.get(_TIED), nested.get(_TIED))
+            return None not in flags and flags[0] != flags[1]
+    return False
 
 
 def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Family:
@@ -83,6 +102,12 @@ def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -
     if arch is not None:
         if arch not in FAMILIES:
             raise _unknown(arch, data, source="arch")
+        stated = data.get("model_type")
+        if isinstance(stated, str) and stated in FAMILIES and FAMILIES[stated].read is not FAMILIES[arch].read:
+            raise FileError(
+                f"{source}: model_type {quote(stated)} is a known family: it is not read as {quote(arch)}",
+                hint="leave out --arch, or correct the config's model_type",
+            )
         return FAMILIES[arch]
     name = data.get("model_type")
     if isinstance(name, str) and name in FAMILIES:

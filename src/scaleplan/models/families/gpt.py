@@ -114,6 +114,8 @@ def bloom(fields: Fields) -> Architecture:
 @family("mpt", classes=("MPT", "Mpt"), defaults={"expansion_ratio": 4})
 def mpt(fields: Fields) -> Architecture:
     """MPT: ALiBi positions and no bias anywhere, also not in the norms."""
+    if not fields.flag("no_bias", default=True):
+        raise FileError(f"{fields.source}: no_bias: MPT models with biases are not counted here")
     fields.require("width")
     return _biased(
         fields, on=False, ffn_width=fields.size("expansion_ratio") * fields.size("width"), norm_weights=1, tied=True
@@ -167,18 +169,20 @@ def _encoder(fields: Fields, *, token_types: int, pooler: bool = True) -> Archit
     """Return an encoder with the heads of the class that ``architectures`` names.
 
     That is a pooler for ``BertModel`` (and where no class is named), the masked-token head for ``BertForMaskedLM``,
-    both and the next-sentence classifier for ``BertForPreTraining``. BERT-base so has 109,482,240, 109,514,298 and
-    110,106,428 parameters.
+    the same head over causal attention for the causal classes (``RobertaForCausalLM``, ``BertLMHeadModel``), and
+    head, pooler and the next-sentence classifier for ``BertForPreTraining``. BERT-base so has 109,482,240,
+    109,514,298 (twice) and 110,106,428 parameters.
     """
     fields.require("context")
     classes = [str(name) for name in fields.sequence("architectures")]
     name = classes[0] if classes else ""
     pretraining = name.endswith("ForPreTraining")
-    prediction_head = name.endswith(("ForMaskedLM", "LMHeadModel")) or pretraining
+    decoder_class = name.endswith(("ForCausalLM", "LMHeadModel"))
+    prediction_head = decoder_class or name.endswith("ForMaskedLM") or pretraining
     return _biased(
         fields,
         tied=True,
-        causal=False,
+        causal=fields.flag("is_decoder", default=False) or decoder_class,
         positions=fields.size("context"),
         token_types=token_types,
         embedding_norm=True,

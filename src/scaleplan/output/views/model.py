@@ -156,6 +156,9 @@ def memory_report(needs: MemorySummary) -> Report:
         )
     if needs.fewest_devices is not None:
         remarks.append(f"fewest devices, everything shared and recomputed: {needs.fewest_devices:,}")
+    if needs.weight_bits is not None:
+        stored = f" ({needs.quantization} of the config; tables, norms and head 16)" if needs.quantization else ""
+        remarks.append(f"weights of {needs.weight_bits:.3g} bits{stored}")
     fits = "" if needs.fits is None else "; it fits" if needs.fits else "; it does not fit"
     of = f" of {format_gigabytes(needs.memory_bytes / _GIGA)}" if needs.memory_bytes else ""
     what = "to train" if needs.parallel is not None else "to serve"

@@ -1,0 +1,127 @@
+"""Find the fields of a config that change the count of parameters and that its family did not read.
+
+A config that states experts, state-space layers or latent attention, read as a family that has none, would be
+counted wrong without a sign of it. The kinds are recognised by their names in the configuration classes of the
+transformers library (5.24) and of model repositories, so that a new field of an old kind is caught as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import FileError
+
+if TYPE_CHECKING:
+    from scaleplan.models.architecture import Architecture
+    from scaleplan.models.config import Fields
+
+__all__ = ["refuse_unread"]
+
+_KINDS: dict[str, re.Pattern[str]] = {
+    kind: re.compile(pattern)
+    for kind, pattern in {
+        "experts": r"(^|_)experts?(_|$)|^moe_|_moe(_|$)|^is_moe$|^first_k_dense|^num_dense_layers"
+        r"|^decoder_sparse_step|^mlp_only_layers|^mlp_layer_types|^ffn_config$|^router_hidden_size",
+        "state-space or linear attention": r"^(linear|mamba|ssm|kda|rwkv|gla|lru|delta|gdn|retention|recurrent)_"
+        r"|^mamba\d*$|_mamba_|^(short_)?conv(1d)?_?(kernel|width|dim|l_cache|bias)|_conv_(kernel|dim)|^n_groups$"
+        r"|^(d_)?(state_size|d_state|d_conv|dt_rank|conv_kernel|time_step_rank)$|^use_conv_bias$"
+        r"|^time_mix|^attention_hidden_size$|^hyena|^n_recurrent",
+        "latent attention": r"(^|_)(q|kv|o|qk|v)_lora_rank$|^qk_(nope_|rope_)?head_dim$|^v_head_dim$"
+        r"|^index_(head|n_heads)|^o_groups$|^compress_rat|^(k|v|q)_rank$",
+        "layers of several kinds": r"^attn_layer|^(attention|attn)_layers?$|^full_attn_idxs$|^block_types?$"
+        r"|^layers?_block_type|^layer_types$|hybrid_(layer|override|block)|^(block|layer)_pattern$|^layer_group",
+        "an encoder or cross-attention": r"^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
+        r"|^num_(encoder|decoder)_(layers|attention_heads)$|cross_attention|^encoder$|^decoder$",
+        "further tables": r"type_vocab_size|(^|_)embedding_size$|per_layer_input$|^word_embed_proj_dim$|ngram"
+        r"|^(hc_mult|hc_count|hc_lowrank)$|^altup_num_inputs$|^laurel_rank$|^ple_|^num_mem_blocks$|^emb_dim$"
+        r"|^n?um_(codebooks|meta_tokens)$|^(learned|absolute)_pos",
+        "attention or blocks of another shape": r"^(attention_k_eq_v|num_kv_shared_layers|use_double_wide_mlp)$"
+        r"|^(swa|global|full|local|sliding)_(attn_)?(head_dim|num_\w*heads|\w*kv_heads)$|^num_global_\w*heads$"
+        r"|(^|_)(qk|q|k)_(layer)?norm$|^use_qk_norm|^multi_query$|^new_decoder_architecture$|^parallel_attn$"
+        r"|output_gate$|^attn_gate|^(use_)?attention_sinks?|^adapter_|_adapter$|^num_(attention|key_value|kv)_heads_per"
+        r"|^block_configs$|^(intermediate_size|num_attention_heads|num_key_value_heads)_\w+$|^kv_channels$"
+        r"|^(multi_query_group_num|num_query_groups)$|^(ffn|qkv|query_key_value)_multipliers$|^num_(query|kv)_heads$",
+        "biases": r"(^|_)bias(es)?$|^add_(bias_linear|qkv_bias)$|^bias_\w+$",
+    }.items()
+}
+
+# Names of those kinds that set how a model is trained, initialised or run, never how many weights it has.
+_HARMLESS = re.compile(
+    r"loss|coef|aux|jitter|noise|scor|renorm|norm_topk|topk_(group|method)|n_group$|expert_group|logit|dropout|drop"
+    r"|capacity|overlap|implementation|dtype|fp32|softmax|scal|weight_on_input|selection|_eps|_min$|_max$|_floor|_limit"
+    r"|init|cache_(dtype|mode|impl)|use_cache|kernels$|pscan|chunk|_act$|activation|clamp|_fn$|path$|period_offset|load_balanc|output_router|z_|alpha"
+    r"|beta|multiplier_(in|out)|per_tok|topk$|top_k|parallel_(size|degree)|sparsity|no_rope|rope_|tokenizer|_token_id|hash"
+    r"|correction|update|balanc|combination|safe|allow|before_gate|sinkhorn|magnitude|linear_(scale|attn_[ab])"
+)
+
+_ROTARY = {"rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_dim", "partial_rotary_factor"}
+_UNGATED = 2
+_UNGATED_ACTIVATIONS = {"relu2", "relu_squared", "squared_relu", "xielu"}  # never used with a gate
+_WAY_OUT = "the model is of another family, or these fields are not its own: nothing is counted as what it is not"
+_EQUAL_TO_WIDTH = re.compile(r"embedding_size$|^word_embed_proj_dim$|^emb_dim$|^attention_hidden_size$")
+_EVERY_LAYER = re.compile(r"(step|freq|frequency|interval|period)$")  # 1 stands for every layer
+_ORDINARY_KINDS = {"full_attention", "sliding_attention", "attention", "full", "global", "local", "dense"}
+
+
+def refuse_unread(fields: Fields, architecture: Architecture) -> None:
+    """Raise FileError where the config states what changes the count and the family did not read it."""
+    if architecture.ffn_matrices > _UNGATED and fields.data.get("hidden_act") in _UNGATED_ACTIVATIONS:
+        raise FileError(
+            f"{fields.source}: hidden_act {fields.data['hidden_act']} belongs to blocks of two matrices, "
+            f"and those of the family {architecture.family} have three",
+            hint=_WAY_OUT,
+        )
+    found = [
+        ("rotary positions instead of a learned table", name)
+        for name in fields.unread()
+        if name in _ROTARY and architecture.positions and fields.data[name]
+    ]
+    found += [
+        (kind, name)
+        for name in fields.unread()
+        for kind, pattern in _KINDS.items()
+        if pattern.search(name.lower()) and _counts(name, fields.data[name], architecture)
+    ]
+    if not found:
+        return
+    kinds = dict.fromkeys(kind for kind, _ in found)
+    names = list(dict.fromkeys(name for _, name in found))
+    listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    raise FileError(
+        f"{fields.source}: {listed} would change the count ({'; '.join(kinds)}) "
+        f"and the family {architecture.family} does not use {'it' if len(names) == 1 else 'them'}",
+        hint=_WAY_OUT,
+    )
+
+
+def _counts(name: str, value: object, architecture: Architecture) -> bool:
+    """Return whether a field of one of the kinds, with this value, stands for weights."""
+    if not value or name.startswith("no_") or (_HARMLESS.search(name.lower()) and not isinstance(value, list)):
+        return False
+    if isinstance(value, list):
+        return not all(isinstance(entry, str) and entry in _ORDINARY_KINDS for entry in value) and any(value)
+    if value == 1 and value is not True and _EVERY_LAYER.search(name):
+        return False
+    if _EQUAL_TO_WIDTH.search(name):
+        return value != architecture.width
+    if value is True and name.lower().endswith(("bias", "biases")):
+        return not (architecture.query_bias or architecture.ffn_bias)
+    return not (
+        isinstance(value, int) and name in _STATED_ALIKE and value == getattr(architecture, _STATED_ALIKE[name])
+    )
+
+
+# Other spellings of what the architecture already has: harmless where they agree with it.
+_STATED_ALIKE = {
+    "v_head_dim": "head_size",
+    "qk_head_dim": "head_size",
+    "kv_channels": "head_size",
+    "num_query_groups": "kv_heads",
+    "multi_query_group_num": "kv_heads",
+    "decoder_layers": "layers",
+    "num_decoder_layers": "layers",
+    "decoder_ffn_dim": "ffn_width",
+    "decoder_attention_heads": "heads",
+    "num_query_heads": "heads",
+}

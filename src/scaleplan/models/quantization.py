@@ -1,0 +1,120 @@
+"""Read how many bits a stored weight takes from the ``quantization_config`` of a model config.
+
+Tables, norms and the head stay at 16 bits in every method read here; the bits include the scales of groups.
+Sources: QLoRA (arXiv:2305.14314, section 3: blocks of 64, 0.5 bits of scales, 0.127 when they are quantised again);
+GPTQ and AWQ (one 16-bit scale and one zero of the weight's own bits a group); FP8 in blocks of 128 x 128
+(arXiv:2412.19437, section 3.3); OCP microscaling formats 1.0 (blocks of 32 with an 8-bit scale); compressed-tensors
+and Quanto by their own fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import FileError, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scaleplan.models.count import Count
+
+__all__ = ["Quantization", "quantization_of"]
+
+_NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
+_WIDEST = 16
+_FIELDS = ("bits", "w_bit", "nbits", "num_bits")
+_GROUPS = ("group_size", "q_group_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Bits of a stored weight, scales included, and the method that packs it."""
+
+    method: str
+    bits: float
+    experts_only: bool = False
+    """Whether only the routed experts are packed (MXFP4 of gpt-oss)."""
+
+    def weight_bytes(self, counts: Count) -> float:
+        """Return the mean bytes of a weight: packed ones by :attr:`bits`, tables, norms and the head at 16 bits."""
+        packed = counts.expert_params
+        if not self.experts_only:
+            packed += counts.attention_params + counts.ffn_params
+        return (packed * self.bits / 8 + 2.0 * (counts.params - packed)) / counts.params
+
+
+def quantization_of(data: Mapping[str, object], *, source: str) -> Quantization | None:
+    """Return how a config's weights are stored, None where it states nothing; raises FileError for an unknown way."""
+    table = data.get("quantization_config")
+    if not table:
+        return None
+    if not isinstance(table, dict):
+        raise _unreadable(source, f"quantization_config is {quote(table)}, not a table")
+    method = str(table.get("quant_method") or _unnamed(table))
+    if method == "mxfp4":
+        return Quantization(method, 4 + 8 / 32, experts_only=True)
+    if method in {"fp8", "fbgemm_fp8", "finegrained_fp8"}:
+        return Quantization(method, 8 + _block_scale(table))
+    if method in {"bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit"}:
+        return Quantization(method, _bitsandbytes(table, source))
+    if method == "eetq":
+        return Quantization(method, 8)
+    if method == "quanto" and table.get("weights") in _NAMED_BITS:
+        return Quantization(method, _NAMED_BITS[str(table["weights"])])
+    if method in {"gptq", "awq", "hqq", "compressed-tensors", "auto-round", "intel/auto-round", "gptqmodel"}:
+        sizes = {_grouped(group) for group in _groups(table)}
+        if len(sizes) == 1 and None not in sizes:
+            (bits,) = sizes
+            assert bits is not None
+            return Quantization(method, bits)
+    raise _unreadable(source, f"quantization_config of {quote(method)}: the bits of a weight cannot be read")
+
+
+def _unreadable(source: str, what: str) -> FileError:
+    return FileError(f"{source}: {what}", hint="state them: --weight-bits 4 (16 for weights that are unpacked)")
+
+
+def _unnamed(table: Mapping[str, object]) -> str:
+    if table.get("load_in_4bit") or table.get("load_in_8bit"):
+        return "bitsandbytes"
+    return "gptq" if any(key in table for key in _FIELDS) else "unnamed"
+
+
+def _bitsandbytes(table: Mapping[str, object], source: str) -> float:
+    if table.get("load_in_4bit") or table.get("_load_in_4bit"):
+        return 4 + (8 / 64 + 32 / (64 * 256) if table.get("bnb_4bit_use_double_quant") else 32 / 64)
+    if table.get("load_in_8bit") or table.get("_load_in_8bit"):
+        return 8
+    raise _unreadable(source, "quantization_config of 'bitsandbytes' loads neither in 4 nor in 8 bits")
+
+
+def _block_scale(table: Mapping[str, object]) -> float:
+    block = table.get("weight_block_size")
+    if isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block):
+        return 32 / (block[0] * block[1])
+    return 0.0
+
+
+def _groups(table: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the tables that state bits: the config itself, or the weights of each group of layers."""
+    groups = table.get("config_groups")
+    if isinstance(groups, dict):
+        for group in groups.values():
+            weights = group.get("weights") if isinstance(group, dict) else None
+            yield weights if isinstance(weights, dict) else {}
+        return
+    nested = table.get("quant_config")
+    inner = nested.get("weight_quant_params") if isinstance(nested, dict) else None
+    yield inner if isinstance(inner, dict) else table
+
+
+def _grouped(table: Mapping[str, object]) -> float | None:
+    """Return the bits of a weight with its share of a group's scale and zero; None where not stated."""
+    bits = next((table[key] for key in _FIELDS if key in table), None)
+    size = next((table[key] for key in _GROUPS if table.get(key) is not None), -1)
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= _WIDEST:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int):
+        return None
+    return bits + ((16 + bits) / size if size > 0 else 0.0)

@@ -130,7 +130,9 @@ class MemoryOptions:
     expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
-    weight_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a weight.")] = None
+    weight_bits: Annotated[
+        str | None, typer.Option(metavar="N", help="Serving: bits of a weight (the config's, else 16).")
+    ] = None
     cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None
 
 

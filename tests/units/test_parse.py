@@ -245,7 +245,9 @@ def test_a_power_of_ten_and_a_suffix_are_two_readings(kind, text, hint):
     digits=st.integers(min_value=1, max_value=999),
     power=st.sampled_from(["e{}", "E{}", "e+{}"]),
     exponent=st.integers(min_value=0, max_value=15),
-    suffix=st.sampled_from(["k", "K", "m", "M", "b", "B", "G", "T", "bn", "thousand", "million", "billion", "trillion"]),
+    suffix=st.sampled_from(
+        ["k", "K", "m", "M", "b", "B", "G", "T", "bn", "thousand", "million", "billion", "trillion"]
+    ),
     space=st.sampled_from(["", " "]),
     kind=st.sampled_from(["params", "tokens"]),
 )

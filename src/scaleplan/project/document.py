@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from scaleplan.project.key_path import Document, Key
 
-__all__ = ["DataDocument", "format_key", "json_lines", "leaves", "located", "parse_document", "parse_key", "toml_lines"]
+__all__ = [
+    "DataDocument",
+    "format_key",
+    "json_lines",
+    "leaves",
+    "located",
+    "parse_document",
+    "parse_key",
+    "toml_lines",
+]
 
 
 class DataDocument:
@@ -351,5 +360,3 @@ def _unescaped(text: str) -> str:
     if "\\" not in text:
         return text
     return str(tomllib.loads(f'key = "{text}"')["key"])
-
-

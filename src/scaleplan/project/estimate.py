@@ -17,7 +17,8 @@ from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.presets.library import preset_of
 from scaleplan.project.document import DataDocument, leaves, located
-from scaleplan.project.project import Configs, Location, is_readable, where
+from scaleplan.project.key_path import Location
+from scaleplan.project.project import Configs, is_readable, where
 from scaleplan.project.sizes import model_fields
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES

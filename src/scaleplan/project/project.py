@@ -20,6 +20,7 @@ number is itself; each factor may be a list, which is multiplied.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
@@ -36,13 +37,27 @@ from scaleplan.units import parse_count
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from scaleplan.project.key_path import Document, Key
     from scaleplan.project.source import Tree
 
-__all__ = ["AMOUNTS", "TEXTS", "Configs", "Given", "Location", "PolicyRule", "Project", "Run", "is_readable", "read_project", "where"]
+__all__ = [
+    "AMOUNTS",
+    "TEXTS",
+    "Configs",
+    "Given",
+    "PolicyRule",
+    "Project",
+    "Run",
+    "UnreadProject",
+    "is_readable",
+    "read_project",
+    "read_projects",
+    "run_names",
+    "where",
+]
 
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
@@ -113,9 +128,7 @@ class Run:
 
         Raises FileError when a file cannot be read, has no such key, or holds no such value.
         """
-        return {
-            option: configs.given(option, source, folder=self.folder) for option, source in self.sources.items()
-        }
+        return {option: configs.given(option, source, folder=self.folder) for option, source in self.sources.items()}
 
 
 class Configs:
@@ -411,6 +424,32 @@ class Project:
     def rules_of(self, position: int) -> tuple[PolicyRule, ...]:
         """Return the rules for the run at a position: the common ones, then its own."""
         return (*self.rules, *self.own_rules[position])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadProject:
+    """A project's file that could not be read, and why."""
+
+    file: str
+    error: FileError
+
+
+def run_names(projects: Iterable[Project]) -> dict[tuple[str, str], str]:
+    """Return what to call each run, by its file and name: with the file where several runs have the name."""
+    keys = [(project.file, run.name) for project in projects for run in project.runs]
+    counts = Counter(name for _, name in set(keys))
+    return {(file, name): f"{name} ({file})" if counts[name] > 1 else name for file, name in keys}
+
+
+def read_projects(paths: Iterable[Path], *, tree: Tree | None = None) -> list[Project | UnreadProject]:
+    """Return the projects of some files; one that cannot be read does not hide the others."""
+    found: list[Project | UnreadProject] = []
+    for path in paths:
+        try:
+            found.append(read_project(path, tree=tree))
+        except FileError as error:
+            found.append(UnreadProject(file=display_name(path), error=error))
+    return found
 
 
 def read_project(path: Path, *, tree: Tree | None = None) -> Project:

@@ -248,7 +248,9 @@ class ShellDocument:
                 words.append((word, line))
                 line = reader.lineno
         except ValueError:
-            raise FileError(f"{name}: not a shell script that can be read: a quote does not close", file=name) from None
+            raise FileError(
+                f"{name}: not a shell script that can be read: a quote does not close", file=name
+            ) from None
         self._read(words)
 
     def _read(self, words: list[tuple[str, int]]) -> None:

@@ -197,7 +197,9 @@ def _whole(text: str) -> object:
     if ":" in text:
         return Undetermined("a time, or a number to base 60")
     if re.fullmatch(r"[-+]?0[0-9_]+", text):
-        return Undetermined("a number with leading zeros, which is octal to some readers of YAML and decimal to others")
+        return Undetermined(
+            "a number with leading zeros, which is octal to some readers of YAML and decimal to others"
+        )
     if len(text) > _LONGEST_NUMBER:
         return Undetermined("a number of too many digits")
     return int(text.replace("_", ""), 0)
@@ -206,5 +208,12 @@ def _whole(text: str) -> object:
 def _real(text: str) -> object:
     if ":" in text:
         return Undetermined("a time, or a number to base 60")
-    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf")
-                 .replace(".nan", "nan").replace(".NaN", "nan").replace(".NAN", "nan"))
+    return float(
+        text.replace("_", "")
+        .replace(".inf", "inf")
+        .replace(".Inf", "inf")
+        .replace(".INF", "inf")
+        .replace(".nan", "nan")
+        .replace(".NaN", "nan")
+        .replace(".NAN", "nan")
+    )

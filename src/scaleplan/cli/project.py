@@ -80,7 +80,7 @@ def _project_paths(names: Sequence[str]) -> list[Path]:
         if found is None:
             raise FileError("there is no scaleplan.toml here or above", hint="'scaleplan init' writes one")
         return [found]
-    paths = {}
+    paths: dict[str, Path] = {}
     for name in names:
         if not name.strip():
             raise UsageError(f"{quote(name)} is not a path", hint="name a project's file, or a folder with one")
@@ -93,7 +93,7 @@ def _project_paths(names: Sequence[str]) -> list[Path]:
 
 
 def _real(path: Path) -> str:
-    """Return the one name of a file that may be given under several; what is no path is refused where it is opened."""
+    """Return the one name of a file that may be given by several; what is no path is refused when it is opened."""
     try:
         return os.path.realpath(path)
     except (OSError, ValueError):

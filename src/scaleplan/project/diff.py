@@ -182,7 +182,8 @@ def of_projects(
             estimate = estimator.estimate(run)
         except ScaleplanError as error:
             message = f"run {quote(run.name)} cannot be planned: {error.message}"
-            runs[name] = State(problem=_problem(side, name, error, message, run.file, run.line, label))
+            at = Location(file=run.file, line=run.line, key="")
+            runs[name] = State(problem=_problem(error, message, side=side, at=at, run=name, label=label))
             continue
         runs[name] = State(
             values=measures(estimate),
@@ -191,7 +192,14 @@ def of_projects(
             inputs=estimator.inputs(run, estimate.given),
         )
     problems = [
-        _problem(side, None, each.error, each.error.message, each.file, None, label)
+        _problem(
+            each.error,
+            each.error.message,
+            side=side,
+            at=Location(file=each.file, line=None, key=""),
+            run=None,
+            label=label,
+        )
         for each in projects
         if isinstance(each, UnreadProject)
     ]
@@ -200,8 +208,10 @@ def of_projects(
 
 
 def _problem(
-    side: str, run: str | None, error: ScaleplanError, message: str, file: str, line: int | None, label: str | None
+    error: ScaleplanError, message: str, *, side: str, at: Location, run: str | None, label: str | None
 ) -> Problem:
+    """Return the problem of an error, at the place that it knows or else at this one; ``label`` is the revision."""
+    file, line = at.file, at.line
     if isinstance(error, FileError) and error.file is not None:
         file, line = error.file, error.line
     if label is not None:
@@ -217,8 +227,8 @@ def _state(plan: Plan) -> State:
 class Change:
     """One quantity of one run, before and after; ``run`` is None for the total over all runs.
 
-    ``status`` is that of the run: ``changed``, ``same``, ``renamed``, ``added`` or ``removed``. ``change`` is after minus
-    before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
+    ``status`` is that of the run: ``changed``, ``same``, ``renamed``, ``added`` or ``removed``. ``change`` is after
+    minus before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
     """
 
     run: str | None
@@ -251,8 +261,8 @@ class Difference(Result):
     """Two sets of runs, compared.
 
     ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged or
-    a run cannot be read. It is ``base_unreadable`` where only the revision to compare with cannot be read, as before a
-    change that repairs it: what can be compared is, and the runs of the work tree keep their policy.
+    a run cannot be read. It is ``base_unreadable`` where only the revision to compare with cannot be read, as before
+    a change that repairs it: what can be compared is, and the runs of the work tree keep their policy.
     """
 
     schema: ClassVar[str] = "scaleplan/diff/1"

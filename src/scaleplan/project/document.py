@@ -132,7 +132,9 @@ def _refuse_constant(text: str) -> float:
 def leaves(document: Document) -> dict[Location, str | float | None]:
     """Return the scalars of a document that was parsed whole, by place; none of other documents."""
     found: dict[Location, str | float | None] = {}
-    waiting: list[tuple[Key, object]] = [((), document.data)] if isinstance(document, DataDocument) else []
+    if not isinstance(document, DataDocument):
+        return found
+    waiting: list[tuple[Key, object]] = [((), document.data)]
     while waiting and len(found) < _MOST_LEAVES:
         key, value = waiting.pop()
         if isinstance(value, dict | list) and len(key) < _DEEPEST:

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, quote
-from scaleplan.models.families import architecture_of
-from scaleplan.models.model import Model, describe
 from scaleplan.planning.context import Context
 from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.presets.library import preset_of
 from scaleplan.project.document import DataDocument, leaves, located
-from scaleplan.project.key_path import Location
 from scaleplan.project.project import Configs, is_readable, where
-from scaleplan.project.sizes import model_fields
+from scaleplan.project.sizes import model_of
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES
 
@@ -27,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from scaleplan.models.model import Model
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
-    from scaleplan.project.key_path import Document
+    from scaleplan.project.key_path import Document, Location
     from scaleplan.project.project import Given, Run
     from scaleplan.project.source import Tree
 
@@ -186,9 +184,7 @@ class Estimator:
         if path not in self._models:
             document = self._configs.document(path, folder=run.folder, what="model config")
             with _unquoted(document):
-                data = model_fields(document)
-                architecture = architecture_of(data, source=document.name)
-                self._models[path] = describe(architecture, source=document.name)
+                self._models[path] = model_of(document)
         return self._models[path]
 
     def _model_path(self, name: str, run: Run) -> Path:
@@ -210,7 +206,7 @@ def _unquoted(document: Document) -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        bare = FileError(_FOUND.sub("", error.message), hint=error.hint, file=document.name)
+        bare = FileError(_FOUND.sub("", error.message), hint=error.hint, file=document.name, line=error.line)
         lines = document.lines if isinstance(document, DataDocument) else {}
         raise located(bare, name=document.name, lines=lines) from None
 

@@ -157,7 +157,7 @@ class Configs:
         return Given(value=value, places=places, texts=tuple(texts[place] for place in places), foreign=foreign)
 
     def document(self, path: Path, *, folder: Path, what: str) -> Document:
-        """Return the parsed file at a path that a run in ``folder`` names; raises FileError, the same one each time."""
+        """Return the parsed file at a path that a run in ``folder`` names; raises FileError, each time the same."""
         document = self._documents.get(path)
         if document is None:
             try:
@@ -207,7 +207,7 @@ class Configs:
 _KINDS = {dict: "a table", list: "a list", bool: "true or false", type(None): "nothing"}
 
 _LEFT_OPEN = ("", "auto", "none", "null", "???", "-1", "max", "inf")
-"""What configs write in place of an amount that is found when the run starts; ``???`` is OmegaConf's missing value."""
+"""What configs write in place of an amount that the run finds when it starts; ``???`` is OmegaConf's missing."""
 
 _DURATION = re.compile(r"(?P<numeral>[0-9][0-9_,.]*(?:[eE][+-]?[0-9]+)?) ?(?P<unit>[A-Za-z]+)")
 
@@ -281,7 +281,7 @@ def _product(parts: Sequence[tuple[str, float, _Part]]) -> float:
     lengths = [(unit, part) for unit, _, part in parts if part.role == "steps" and unit != "steps"]
     if lengths and sum(part.role == "steps" for _, _, part in parts) > 1:
         raise lengths[0][1].error("a length in samples or tokens is not multiplied", hint="name it alone, as steps")
-    counted = {"samples": ("sequence", "steps"), "tokens": ("steps",)}.get(lengths[0][0] if lengths else "", None)
+    counted = {"samples": ("sequence", "steps"), "tokens": ("steps",)}.get(lengths[0][0] if lengths else "")
     if lengths and counted is not None and "sequence" in counted and not any(p.role == "sequence" for *_, p in parts):
         raise lengths[0][1].error("a length in samples needs the sequence", hint="give batch, sequence and steps")
     return prod(number for _, number, part in parts if counted is None or part.role in counted)

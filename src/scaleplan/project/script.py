@@ -1,8 +1,8 @@
 """Read single values, and the lines on which they stand, from Python configs and shell scripts, without running them.
 
-Of Python, what is assigned at the top: literals, ``+ - * / // **`` on numbers, names assigned before, and the keywords
-of a call as if they were keys (``config = Train(steps=1000)`` has ``config.steps``). Of a shell script, assignments
-and flags: ``NAME=value``, ``--name value`` and ``--name=value``, with ``$NAME`` and ``${NAME:-default}`` of the same
+Of Python, what is assigned at the top: literals, ``+ - * / // **`` on numbers, names assigned before, and keywords of
+a call as if they were keys (``config = Train(steps=1000)`` has ``config.steps``). Of a shell script, assignments
+and flags, ``NAME=value``, ``--name value`` and ``--name=value``, with ``$NAME`` and ``${NAME:-default}`` of the same
 file. Whatever a run would have to compute is :class:`~scaleplan.project.key_path.Undetermined`.
 """
 
@@ -15,7 +15,7 @@ import re
 import shlex
 import warnings
 from collections import ChainMap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from scaleplan.errors import FileError
 from scaleplan.project.key_path import Found, Undetermined
@@ -99,27 +99,35 @@ def _scope(body: list[ast.stmt], outer: Mapping[str | int, _Place] | None = None
     found: dict[str | int, _Place] = {}
     known = ChainMap(found, dict(outer or {}))
     for statement in body:
-        match statement:
-            case ast.Assign(targets=targets, value=value):
-                place = _evaluate(value, known)
-                for target in targets:
-                    _assign(found, target, place)
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                _assign(found, target, _evaluate(value, known))
-            case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
-                sum_of = ast.BinOp(left=ast.Name(id=name, ctx=ast.Load()), op=op, right=value)
-                _assign(found, target, _evaluate(ast.copy_location(sum_of, statement), known))
-            case ast.ClassDef(name=name, body=inner):
-                found[name] = _Place(None, statement.lineno, _scope(inner, known))
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                found.pop(statement.name, None)
-            case ast.ImportFrom(names=[ast.alias(name="*")]):
-                for name in list(found):
-                    found[name] = _undetermined("an import of everything may replace it", statement.lineno)
-            case _:
-                for name in _bound(statement):
-                    found[name] = _undetermined("it is assigned where a run decides", statement.lineno)
+        if isinstance(statement, ast.ClassDef):
+            found[statement.name] = _Place(None, statement.lineno, _scope(statement.body, known))
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.pop(statement.name, None)
+        elif isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+            for name in list(found):
+                found[name] = _undetermined("an import of everything may replace it", statement.lineno)
+        elif (assigned := _assigned(statement)) is not None:
+            targets, value = assigned
+            place = _evaluate(value, known)
+            for target in targets:
+                _assign(found, target, place)
+        else:
+            for name in _bound(statement):
+                found[name] = _undetermined("it is assigned where a run decides", statement.lineno)
     return found
+
+
+def _assigned(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr] | None:
+    """Return the targets and the value of an assignment; ``x *= 2`` is ``x = x * 2``."""
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            return targets, value
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return [target], value
+        case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
+            before = ast.copy_location(ast.Name(id=name, ctx=ast.Load()), statement)
+            return [target], ast.copy_location(ast.BinOp(left=before, op=op, right=value), statement)
+    return None
 
 
 def _assign(found: dict[str | int, _Place], target: ast.expr, place: _Place) -> None:
@@ -163,43 +171,39 @@ def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
         case ast.Name(id=name):
             place = known.get(name)
             return place or _undetermined("it is made of a name that this file does not assign before", line)
-        case ast.Tuple(elts=items) | ast.List(elts=items):
-            return _Place(None, line, dict(enumerate(_evaluate(item, known) for item in items)))
-        case ast.Dict(keys=keys, values=values):
-            named = zip(keys, values, strict=True)
-            return _Place(
-                None,
-                line,
-                {
-                    key.value: _evaluate(value, known)
-                    for key, value in named
-                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
-                },
-            )
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            return _combined(_evaluate(left, known).value, op, _evaluate(right, known).value, line)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _combined(0, ast.Sub(), _evaluate(operand, known).value, line)
         case ast.Call(func=ast.Name(id="int" | "float" as kind), args=[argument], keywords=[]):
             number = _evaluate(argument, known).value
             if _is_number(number):
                 return _Place(int(number) if kind == "int" else float(number), line)
+    inside = _inside(node, known)
+    return _Place(None, line, inside) if inside else _undetermined("it is computed when the run starts", line)
+
+
+def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> dict[str | int, _Place]:
+    """Return the values in a list, a mapping or the keywords of a call; none of anything else."""
+    match node:
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return dict(enumerate(_evaluate(item, known) for item in items))
+        case ast.Dict(keys=keys, values=values):
+            named = [
+                (key.value, value) for key, value in zip(keys, values, strict=True) if isinstance(key, ast.Constant)
+            ]
         case ast.Call(keywords=keywords):
-            inside: dict[str | int, _Place] = {
-                each.arg: _at(_evaluate(each.value, known), each.value.lineno) for each in keywords if each.arg
-            }
-            if inside:
-                return _Place(None, line, inside)
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
-            number = _evaluate(operand, known).value
-            if _is_number(number):
-                return _Place(-number if isinstance(sign, ast.USub) else number, line)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            return _combined(_evaluate(left, known).value, op, _evaluate(right, known).value, line)
-    return _undetermined("it is computed when the run starts", line)
+            named = [(each.arg, each.value) for each in keywords]
+        case _:
+            return {}
+    return {name: _at(_evaluate(value, known), value.lineno) for name, value in named if isinstance(name, str)}
 
 
 def _at(place: _Place, line: int) -> _Place:
     return _Place(place.value, line, place.inside)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
@@ -209,8 +213,6 @@ def _combined(left: object, op: ast.operator, right: object, line: int) -> _Plac
         if isinstance(value, Undetermined):
             return _Place(value, line)
     if _is_number(left) and _is_number(right):
-        assert isinstance(left, int | float)
-        assert isinstance(right, int | float)
         try:
             size = float(left) ** float(right) if isinstance(op, ast.Pow) else 0.0
             if not isinstance(size, complex) and abs(size) <= _LARGEST:
@@ -262,23 +264,23 @@ class ShellDocument:
                     continue  # an array: its words follow, and are read as they are
                 self._set(assignment["name"], self._expanded(value), line)
                 if " --" in f" {value}":  # a text of flags
-                    inner = [(part, line) for part in value.split()]
-                    self._flags(inner)
-            elif word.startswith("--"):
-                self._flags(words[position : position + 2])
+                    parts = value.split()
+                    for part, after in zip(parts, [*parts[1:], ""], strict=True):
+                        self._flag(part, after, line)
+            else:
+                self._flag(word, following, line)
 
-    def _flags(self, words: list[tuple[str, int]]) -> None:
-        """Read the flags among some words, each with the value that follows it."""
-        for position, (word, line) in enumerate(words):
-            flag = _FLAG.fullmatch(word)
-            if flag is None:
-                continue
-            value = flag["value"]
-            if value is None:
-                value = words[position + 1][0] if position + 1 < len(words) else ""
-                if not value or value.startswith("--") or set(value) <= set("();&|<>"):
-                    continue  # a switch
-            self._set(flag["name"].replace("-", "_"), self._expanded(value), line)
+    def _flag(self, word: str, following: str, line: int) -> None:
+        """Read a word that may be a flag, with its value or with the word that follows it."""
+        flag = _FLAG.fullmatch(word)
+        if flag is None:
+            return
+        value: object = True  # a switch, where no value follows
+        if flag["value"] is not None:
+            value = self._expanded(flag["value"])
+        elif following and not following.startswith("--") and not set(following) <= set("();&|<>"):
+            value = self._expanded(following)
+        self._set(flag["name"].replace("-", "_"), value, line)
 
     def _expanded(self, text: str) -> object:
         """Return a word with the variables of this file put in."""

@@ -1,8 +1,8 @@
 """Read single values, and the lines on which they stand, from a YAML text.
 
-Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up, and tags
-other than YAML's own are never acted on. ``${a.b}`` refers to another key of the text, as OmegaConf (llm-foundry,
-NeMo, OLMo) has it: absolute, or relative with leading dots.
+Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up, and
+tags other than YAML's own are never acted on. ``${a.b}`` refers to another key of the text, as OmegaConf
+(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.project.key_path import Found, Undetermined, parse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from scaleplan.project.key_path import Key
 
@@ -82,7 +82,7 @@ class YamlDocument:
 
     def _scalar(self, node: Any, line: int | None) -> object:  # noqa: ANN401
         kind, text = node.tag.removeprefix(_TAG), node.value
-        reader = {"str": str, "null": _nothing, "bool": _boolean, "int": _whole, "float": _real}.get(kind)
+        reader = _READERS.get(kind)
         if reader is None:
             tag = f"!!{kind}" if kind != node.tag else node.tag
             raise FileError(
@@ -208,12 +208,14 @@ def _whole(text: str) -> object:
 def _real(text: str) -> object:
     if ":" in text:
         return Undetermined("a time, or a number to base 60")
-    return float(
-        text.replace("_", "")
-        .replace(".inf", "inf")
-        .replace(".Inf", "inf")
-        .replace(".INF", "inf")
-        .replace(".nan", "nan")
-        .replace(".NaN", "nan")
-        .replace(".NAN", "nan")
-    )
+    return float(re.sub(r"\.(?=inf|nan)", "", text.replace("_", "").casefold()))
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "str": str,
+    "null": _nothing,
+    "bool": _boolean,
+    "int": _whole,
+    "float": _real,
+}
+"""The reader of each kind of scalar that a value can be."""

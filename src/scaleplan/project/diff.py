@@ -5,6 +5,7 @@ Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``t
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.project.check import Verdict
+    from scaleplan.project.key_path import Key
     from scaleplan.project.saved import ResultRecord
     from scaleplan.project.source import Tree
 
@@ -112,11 +114,23 @@ def of_file(name: str, *, side: str = "before") -> Snapshot:
     try:
         result = read_saved(text, name=shown)
         runs = _saved_runs(result, shown, side)
-        for run, state in runs.items():
-            _require_values(run, state, shown)
+        for position, state in enumerate(runs.values()):
+            _require_values(state, result, position, shown)
     except FileError as error:
-        raise located(error, name=shown, lines=json_lines(text) if text.lstrip().startswith("{") else {}) from None
+        raise located(error, name=shown, lines=_lines_of(text)) from None
     return Snapshot(label=shown, runs=runs)
+
+
+_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
+
+
+def _lines_of(text: str) -> dict[Key, int]:
+    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
+    try:
+        json.loads(text[: _MOST_LINED + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return json_lines(text)
 
 
 def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]:
@@ -128,6 +142,8 @@ def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]
         raise FileError(
             f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check"
         )
+    if not result.runs:
+        raise FileError(f"{shown}: runs: a check has at least one run", hint="save the result again with --json")
     twice = Counter(run.name for run in result.runs)
     found: dict[str, State] = {}
     for run in result.runs:
@@ -145,18 +161,24 @@ def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]
 
 _SIGNED = ("excess_loss", "compute_overhead")  # 0 but for rounding at an optimum
 
+_OF_BUDGET = ("gpus", "gpu_hours", "days", "cost", "energy_kwh")  # where a saved plan keeps them
+
 _LARGEST = 1e300  # of a saved amount: differences and sums stay finite
 
 
-def _require_values(run: str, state: State, shown: str) -> None:
+def _require_values(state: State, result: ResultRecord, position: int, shown: str) -> None:
     """Refuse values that no plan has: such a file was damaged, or written by something else."""
     for quantity, value in state.values.items():
+        if isinstance(result, Check):
+            key = f"runs[{position}].values.{quantity}"
+        else:
+            section = "budget." if quantity in _OF_BUDGET else ""
+            key = f"plans[{position}].{section}{quantity}" if isinstance(result, Plans) else f"{section}{quantity}"
         if quantity not in QUANTITIES:
-            raise FileError(f"{shown}: run {quote(run)} has an unknown quantity {quote(quantity)}")
+            raise FileError(f"{shown}: {key}: there is no quantity of this name")
         if value is not None and not (abs(value) <= _LARGEST and (value >= 0 or quantity in _SIGNED)):
             raise FileError(
-                f"{shown}: run {quote(run)} has a {quantity} of {quote(value)}, which no plan has",
-                hint="save the result again with --json",
+                f"{shown}: {key}: no plan has the value {quote(value)}", hint="save the result again with --json"
             )
 
 

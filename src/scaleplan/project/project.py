@@ -370,7 +370,7 @@ class _RunReader:
                 found = self._factors(f"{option}.{name}", data[name], file, name)
                 factors += found
                 roles += [name] * len(found)
-        if option in TEXTS and len(factors) != 1:
+        if option in TEXTS and not (len(factors) == 1 and isinstance(factors[0], _Lookup)):
             raise self.table.error(option, "expected one key path")
         return _Source(factors=tuple(factors), place=self._place((*self.key, option)), roles=tuple(roles))
 

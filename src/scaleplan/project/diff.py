@@ -250,7 +250,8 @@ class Change:
     """One quantity of one run, before and after; ``run`` is None for the total over all runs.
 
     ``status`` is that of the run: ``changed``, ``same``, ``renamed``, ``added`` or ``removed``. ``change`` is after
-    minus before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
+    minus before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such
+    number.
     """
 
     run: str | None

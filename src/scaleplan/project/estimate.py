@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, quote
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.planning.context import Context
 from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
@@ -102,22 +102,22 @@ class Estimator:
     def _at_its_place(self, error: ScaleplanError, given: Mapping[str, Given]) -> ScaleplanError:
         """Return an error about a value of a run with the place where that stands.
 
-        The value of another file is named there by its key, and quoted only where it is an amount: what a message
-        quotes ends in annotations, which more people see than the files that a run can read.
+        A name or path in another file is told by its key alone: what a message quotes ends in annotations, which more
+        people see than the files that a run can read.
         """
+        for name, item in given.items():
+            if item.foreign and _quotes(error, item.value):
+                place = item.places[0]
+                message = f"{where(place)}: there is no {name} of the name that stands here"
+                return FileError(message, file=place.file, line=place.line)
         if isinstance(error, FileError) and error.file is not None:
             return error
         culprit = next((item for name, item in given.items() if self._is_wrong(name, item, error)), None)
         if culprit is None:
             return error
         place = culprit.places[0]
-        if not culprit.foreign:
-            return FileError(error.message, hint=error.hint, file=place.file, line=place.line)
-        message, hint = f"{where(place)}: {error.message}", error.hint
-        if isinstance(culprit.value, str) and not is_readable(culprit.value):
-            kind = error.message.partition(quote(culprit.value))[0].strip() or "no value that can be read"
-            message, hint = f"{where(place)}: {kind}", None
-        return FileError(message, hint=hint, file=place.file, line=place.line)
+        message = f"{where(place)}: {error.message}" if culprit.foreign else error.message
+        return FileError(message, hint=error.hint, file=place.file, line=place.line)
 
     def _is_wrong(self, name: str, item: Given, error: ScaleplanError) -> bool:
         """Return whether an error is about a value: it quotes the value, or the value cannot be read by itself."""
@@ -192,6 +192,17 @@ class Estimator:
         return path if path.suffix else path / "config.json"
 
 
+def _quotes(error: ScaleplanError, value: str | float) -> bool:
+    """Return whether an error repeats a text of another file that is no amount."""
+    if not isinstance(value, str) or is_readable(value):
+        return False
+    text, shown = f"{error.message} {error.hint}", escape_control(value)
+    return f"'{shown[:_TELLING]}" in text or (len(shown) > _TELLING and shown[-_TELLING:] in text)
+
+
+_TELLING = 40  # characters: messages shorten what they quote
+
+
 def _is_path(name: str) -> bool:
     """Return whether the name of a law is that of a file."""
     return name.endswith(".toml") or "/" in name or os.sep in name
@@ -206,7 +217,11 @@ def _unquoted(document: Document) -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        bare = FileError(_FOUND.sub("", error.message), hint=error.hint, file=document.name, line=error.line)
+        message = _FOUND.sub("", error.message)
+        for value in leaves(document).values():
+            if isinstance(value, str) and value:
+                message = message.replace(f" {quote(value)}", "")
+        bare = FileError(message, hint=error.hint, file=document.name, line=error.line)
         lines = document.lines if isinstance(document, DataDocument) else {}
         raise located(bare, name=document.name, lines=lines) from None
 

@@ -29,7 +29,7 @@ def inside(path: Path, *, folder: Path, what: str) -> Path:
     except (OSError, ValueError):
         raise FileError(f"{what} {quote(path)} is not a usable path") from None
     raise FileError(
-        f"{what} {quote(display_name(path))} is outside the project",
+        f"{what} {quote(os.path.relpath(path, folder))} is outside the project",
         hint="the files of a run stay in the folder of its project file, or in the git repository around it",
     )
 

@@ -30,6 +30,9 @@ _LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
 
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 
+_QUOTED = re.compile(r" '(?!<)[^']{2,}'")
+"""What the parser's reasons repeat of the text, which a message is not to; kinds of tokens stand in ``<>``."""
+
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -55,7 +58,8 @@ class YamlDocument:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             where = f" at line {line}" if line else ""
-            message = f"{name}: not valid YAML{where}: {escape_control(str(error.problem))}"
+            reason = _QUOTED.sub("", escape_control(str(error.problem)))
+            message = f"{name}: not valid YAML{where}: {reason}"
             raise FileError(message, file=name, line=line) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1

@@ -127,9 +127,16 @@ class UnknownNameError(UsageError):
 
 
 class FileError(ScaleplanError):
-    """A file cannot be read, or its content is invalid."""
+    """A file cannot be read, or its content is invalid; ``file`` and ``line`` are the place to point at, if known."""
 
     code = "file"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
 
 
 class UnreachableError(ScaleplanError):

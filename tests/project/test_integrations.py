@@ -80,7 +80,7 @@ def test_the_action_annotates_summarises_and_fails(changed, tools):
 def test_the_action_is_content_when_the_policy_is_kept(repository, tools):
     """Exit status 0, and no annotation."""
     folder, environment = tools
-    done = run_step("Check", environment, PATHS="", SARIF="")
+    done = run_step("Check", environment, PATHS=".", SARIF="")
     assert (done.returncode, done.stdout) == (0, "")
     assert (folder / "output").read_text() == "status=within\n"
 
@@ -98,12 +98,12 @@ def test_the_action_compares_with_the_base(changed, tools):
     """A change that is too much fails the step; one line of the input is one limit."""
     folder, environment = tools
     fail_on = "cost increase > 10%\n\ntotal cost increase > 1M USD\n"
-    done = run_step("Compare", environment, PATHS="", BASE="main", FAIL_ON=fail_on)
+    done = run_step("Compare", environment, PATHS=".", BASE="main", FAIL_ON=fail_on)
     assert done.returncode == 1, done.stderr
     assert done.stdout.count("::error ") == 1
     assert "main → scaleplan.toml" in (folder / "summary").read_text()
-    assert run_step("Compare", environment, PATHS="", BASE="main", FAIL_ON="").returncode == 0
-    assert run_step("Compare", environment, PATHS="", BASE="--output=mark", FAIL_ON="").returncode == 2
+    assert run_step("Compare", environment, PATHS=".", BASE="main", FAIL_ON="").returncode == 0
+    assert run_step("Compare", environment, PATHS=".", BASE="--output=mark", FAIL_ON="").returncode == 2
     assert not Path("mark").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,8 @@ from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_folder, read_text, require_writable, write_atomic
 from scaleplan.output import Rendering
 from scaleplan.project.check import check as judge
-from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
-from scaleplan.project.project import NewProject, read_project
+from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
+from scaleplan.project.project import NewProject, read_projects
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved, read_saved_file
 from scaleplan.project.source import display_name
 
@@ -54,13 +55,15 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    result = judge([read_project(path) for path in _project_paths(paths or [])], limits=limit or ())
+    result = judge(read_projects(_project_paths(paths or [])), limits=limit or ())
     return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
 def _notices(result: Check) -> Iterator[Notice]:
     """Yield the warnings of the plans: each kind once, of the first run that it concerns; the JSON has them all."""
     found: dict[str, Notice] = {}
+    if not result.verdicts:
+        yield Notice(code="no_limits", message="the project has no limits, so nothing was judged: give it a [policy]")
     for run in result.runs:
         for notice in run.warnings:
             found.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
@@ -77,14 +80,24 @@ def _project_paths(names: Sequence[str]) -> list[Path]:
         if found is None:
             raise FileError("there is no scaleplan.toml here or above", hint="'scaleplan init' writes one")
         return [found]
-    paths = []
+    paths: dict[str, Path] = {}
     for name in names:
+        if not name.strip():
+            raise UsageError(f"{quote(name)} is not a path", hint="name a project's file, or a folder with one")
         path = Path(name)
         if is_folder(path):
             inside = [path / "scaleplan.toml", path / "pyproject.toml"]
             path = next((file for file in inside if file.is_file()), inside[0])
-        paths.append(path)
-    return list(dict.fromkeys(paths))
+        paths.setdefault(_real(path), path)
+    return list(paths.values())
+
+
+def _real(path: Path) -> str:
+    """Return the one name of a file that may be given by several; what is no path is refused when it is opened."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return str(path)
 
 
 @command(
@@ -114,21 +127,20 @@ def diff(
 ) -> Answer:
     """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
     thresholds = [parse_threshold(text) for text in fail_on or ()]
-    before, after = _sides(files or [], base)
-    result = compare(before, after, thresholds=thresholds)
+    if base is not None:
+        result = compare_with_revision(base, _project_paths(files or []), thresholds=thresholds)
+    else:
+        result = compare(*_sides(files or []), thresholds=thresholds)
     return Answer(result=result, notices=result.warnings, exit_status=result.exit_status)
 
 
-def _sides(files: list[str], base: str | None) -> tuple[Snapshot, Snapshot]:
-    if base is not None:
-        paths = _project_paths(files)
-        return at_revision(base, paths), of_projects(paths)
+def _sides(files: list[str]) -> tuple[Snapshot, Snapshot]:
     if len(files) != 2:
         raise UsageError(
             f"two files are compared, not {len(files)}",
             hint="name what was before and after, or give --base REVISION",
         )
-    return of_file(files[0]), of_file(files[1])
+    return of_file(files[0], side="before"), of_file(files[1], side="after")
 
 
 @command(

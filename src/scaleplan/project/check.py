@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
 from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
-from scaleplan.project.project import Location, PolicyRule
+from scaleplan.project.key_path import Location
+from scaleplan.project.project import PolicyRule, Project, UnreadProject, run_names
 from scaleplan.project.source import WorkTree
 from scaleplan.record import Result
 from scaleplan.units import (
@@ -32,7 +33,7 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from scaleplan.project.project import Project, Run
+    from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
 
@@ -49,8 +50,8 @@ __all__ = [
     "outcome",
 ]
 
-EXIT_STATUSES: Mapping[str, int] = {"within": 0, "violated": 1, "unreadable": 2}
-"""The exit status of each outcome."""
+EXIT_STATUSES: Mapping[str, int] = {"within": 0, "violated": 1, "unreadable": 2, "base_unreadable": 0}
+"""The exit status of each outcome; the last is that of a comparison alone, see :class:`Difference`."""
 
 
 def outcome(statuses: Iterable[str]) -> str:
@@ -65,8 +66,9 @@ class Verdict:
 
     ``status`` is ``pass``, ``warn`` or ``fail`` for a limit that is not kept by its severity, or ``error`` where
     it could not be judged. ``value`` is the estimate, ``low`` and ``high`` its interval at ``level`` where the
-    limit has a confidence; ``bound`` is in the base unit of ``quantity``. ``file`` and ``line`` are where the
-    value stands, ``also`` what else it follows from. A run that could not be planned has one verdict without a limit.
+    limit has a confidence, ``judged`` the one of these that was compared; ``bound`` is in the base unit of
+    ``quantity``. ``file`` and ``line`` are where the value stands, ``also`` what else it follows from. A run that
+    could not be planned, or a file that could not be read, has one verdict without a limit.
     """
 
     run: str
@@ -89,6 +91,7 @@ class Verdict:
     also: tuple[Location, ...] = ()
     policy_file: str | None = None
     policy_line: int | None = None
+    judged: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,42 +189,47 @@ def _reads_as(kind: str, text: str) -> float | None:
         return None
 
 
-def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree | None = None) -> Check:
+def check(
+    projects: Sequence[Project | UnreadProject], *, limits: Iterable[str] = (), tree: Tree | None = None
+) -> Check:
     """Judge every run of some projects by its policy.
 
-    Raises FileError when there is no run to judge; QuantityError, UnknownNameError for a limit that cannot be read.
-
     ``limits`` are limits on every run, beside the policies; not keeping one is an error. ``tree`` is where the files
-    that runs point into are read from, the work tree by default.
+    that runs point into are read from, the work tree by default. Runs that are called the same in several files have
+    their file behind the name.
+
+    A project that could not be read, or has no run where another has one, is a verdict that says so. Raises the error
+    of the first where none can be judged; QuantityError, UnknownNameError for a limit that cannot be read.
     """
-    if not any(project.runs for project in projects):
-        files = ", ".join(project.file for project in projects)
-        raise FileError(
-            f"{files}: there is no run to check", hint="describe one in [[run]]; 'scaleplan init' shows how"
-        )
     extra = tuple(
         PolicyRule(limit=limit, severity="error", message="", file="--limit", line=None)
         for text in limits
         for limit in parse_limit(text)
     )
+    if not any(project.runs for project in projects if isinstance(project, Project)):
+        raise next((each.error for each in projects if isinstance(each, UnreadProject)), _no_run(projects))
     estimator = Estimator(tree or WorkTree())
+    names = run_names([project for project in projects if isinstance(project, Project)])
     verdicts: list[Verdict] = []
     runs: list[CheckedRun] = []
     for project in projects:
+        if isinstance(project, UnreadProject):
+            verdicts.append(_not_judged(project.file, project.error, project.error.message, project.file, None))
+            continue
+        if not project.runs:
+            error = _no_run([project])
+            verdicts.append(_not_judged(project.file, error, error.message, project.file, None))
         for position, run in enumerate(project.runs):
+            name = names[run.file, run.name]
             try:
                 estimate = estimator.estimate(run)
             except ScaleplanError as error:
                 message = f"run {quote(run.name)} cannot be planned: {error.message}"
-                verdicts.append(
-                    Verdict(
-                        run=run.name, status="error", message=message, hint=error.hint, file=run.file, line=run.line
-                    )
-                )
-                runs.append(CheckedRun(name=run.name, file=run.file, line=run.line))
+                verdicts.append(_not_judged(name, error, message, run.file, run.line))
+                runs.append(CheckedRun(name=name, file=run.file, line=run.line))
                 continue
-            runs.append(_checked(run, estimate))
-            verdicts += [_verdict(run, estimate, rule) for rule in (*project.rules_of(position), *extra)]
+            runs.append(_checked(name, run, estimate))
+            verdicts += [_verdict(name, run, estimate, rule) for rule in (*project.rules_of(position), *extra)]
     statuses = [verdict.status for verdict in verdicts]
     return Check(
         status=outcome(statuses),
@@ -233,10 +241,22 @@ def check(projects: Sequence[Project], *, limits: Iterable[str] = (), tree: Tree
     )
 
 
-def _checked(run: Run, estimate: Estimate) -> CheckedRun:
+def _no_run(projects: Sequence[Project | UnreadProject]) -> FileError:
+    files = ", ".join(project.file for project in projects)
+    return FileError(f"{files}: there is no run to check", hint="describe one in [[run]]; 'scaleplan init' shows how")
+
+
+def _not_judged(name: str, error: ScaleplanError, message: str, file: str, line: int | None) -> Verdict:
+    """Return the verdict that something could not be read, at the place that the error knows or else at this one."""
+    if isinstance(error, FileError) and error.file is not None:
+        file, line = error.file, error.line
+    return Verdict(run=name, status="error", message=message, hint=error.hint, file=file, line=line)
+
+
+def _checked(name: str, run: Run, estimate: Estimate) -> CheckedRun:
     plan = estimate.plan
     return CheckedRun(
-        name=run.name,
+        name=name,
         file=run.file,
         line=run.line,
         preset=plan.preset,
@@ -246,13 +266,14 @@ def _checked(run: Run, estimate: Estimate) -> CheckedRun:
     )
 
 
-def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
+def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
     limit = rule.limit
     # points at the first value that the quantity follows from, else at the run itself
     place, *also = sources(estimate, limit.quantity) or (Location(file=run.file, line=run.line, key=""),)
     value: float | None = None
     span: tuple[float, float] | None = None
     hint: str | None = None
+    judged: float | None = None
     try:
         value = measure(estimate, limit.quantity)
         span = None if limit.level is None else interval_of(estimate, limit.quantity, limit.level)
@@ -261,9 +282,10 @@ def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
     else:
         breach = next((end for end in _ends(limit, value, span) if not limit.holds(end)), None)
         status = "pass" if breach is None else "warn" if rule.severity == "warn" else "fail"
-        message = _message(limit, value, span, breach)
+        judged = _ends(limit, value, span)[0] if breach is None else breach
+        message = _message(limit, value, span, judged)
     return Verdict(
-        run=run.name,
+        run=name,
         status=status,
         severity=rule.severity,
         limit=limit.text,
@@ -283,6 +305,7 @@ def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
         also=tuple(also),
         policy_file=rule.file,
         policy_line=rule.line,
+        judged=judged,
     )
 
 
@@ -295,10 +318,9 @@ def _ends(limit: Limit, value: float, span: tuple[float, float] | None) -> tuple
     return (span[1],) if limit.op[0] == "<" else (span[0],)
 
 
-def _message(limit: Limit, value: float, span: tuple[float, float] | None, breach: float | None) -> str:
+def _message(limit: Limit, value: float, span: tuple[float, float] | None, decisive: float) -> str:
     name = limit.quantity
-    decisive = _ends(limit, value, span)[0] if breach is None else breach
-    sign = limit.op if breach is None else NEGATED[limit.op]
+    sign = limit.op if limit.holds(decisive) else NEGATED[limit.op]
     comparison = f"{decisive_amount(limit, decisive)} {sign} {bound(limit)}"
     if span is None:
         return f"{name} {comparison}"

@@ -5,36 +5,44 @@ Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``t
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
+from scaleplan.files import read_text
 from scaleplan.planning.plan import Plan, Plans
-from scaleplan.project.check import EXIT_STATUSES, Check, amount, outcome
+from scaleplan.project.check import EXIT_STATUSES, Check, amount, check, outcome
+from scaleplan.project.document import json_lines, located
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
-from scaleplan.project.project import read_project
-from scaleplan.project.saved import read_saved_file
+from scaleplan.project.key_path import Location
+from scaleplan.project.project import Project, UnreadProject, read_project, read_projects, run_names
+from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved
 from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.record import Result
 from scaleplan.units import exact, format_fraction, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from scaleplan.project.project import Location
+    from scaleplan.project.check import Verdict
+    from scaleplan.project.key_path import Key
+    from scaleplan.project.saved import ResultRecord
     from scaleplan.project.source import Tree
 
 __all__ = [
     "Breach",
     "Change",
     "Difference",
+    "Problem",
     "Snapshot",
     "State",
-    "at_revision",
     "compare",
+    "compare_with_revision",
     "of_file",
     "of_projects",
     "parse_threshold",
@@ -44,74 +52,193 @@ _STANDARDS = ("loss", "excess_loss")  # measured on a law's own text: those of t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """One run on one side of a comparison: its quantities in base units, its law, and where its values come from."""
+class Problem:
+    """Something on one side, ``before`` or ``after``, that could not be read: a run, or a whole file if it is None.
 
-    values: Mapping[str, float | None]
-    preset: str
+    ``file`` and ``line`` are the place to point at.
+    """
+
+    side: str
+    run: str | None
+    message: str
+    hint: str | None
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One run on one side of a comparison: its quantities in base units, its law, and where its values come from.
+
+    ``inputs`` is what stands at each place. A run that could not be planned has its ``problem`` and nothing else.
+    """
+
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    preset: str = ""
     places: tuple[Location, ...] = ()
+    inputs: Mapping[Location, str | float | None] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+_UNREAD = State(problem=Problem(side="", run=None, message="", hint=None, file="", line=None))
+"""A run in a file that could not be read: whether there is one of its name is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One side of a comparison: runs by name, and what to call it."""
+    """One side of a comparison: runs by name, what to call it, and the files that could not be read."""
 
     label: str
     runs: Mapping[str, State]
+    problems: tuple[Problem, ...] = ()
+
+    def state(self, name: str) -> State | None:
+        """Return the run of a name; None where there is none, a run that is not known where a file is missing."""
+        return self.runs.get(name, _UNREAD if self.problems else None)
+
+    def all_problems(self) -> list[Problem]:
+        """Return what could not be read, files first."""
+        return [*self.problems, *(state.problem for state in self.runs.values() if state.problem)]
 
 
-def of_file(name: str) -> Snapshot:
+def of_file(name: str, *, side: str = "before") -> Snapshot:
     """Return the snapshot of a saved JSON result or of a project's TOML file.
 
-    Raises ScaleplanError when it cannot be read, or a run in it cannot be planned.
+    Raises ScaleplanError when it cannot be read.
     """
     path = Path(name)
     if path.suffix.casefold() == ".toml":
-        return of_projects([path])
+        return of_projects([read_project(path)], WorkTree(), side=side)
     shown = display_name(path)
-    result = read_saved_file(path)
+    text = read_text(path, what="saved result", limit=MAX_SAVED_BYTES)
+    try:
+        result = read_saved(text, name=shown)
+        runs = _saved_runs(result, shown, side)
+        for position, state in enumerate(runs.values()):
+            _require_values(state, result, position, shown)
+    except FileError as error:
+        raise located(error, name=shown, lines=_lines_of(text)) from None
+    return Snapshot(label=shown, runs=runs)
+
+
+_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
+
+
+def _lines_of(text: str) -> dict[Key, int]:
+    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
+    try:
+        json.loads(text[: _MOST_LINED + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return json_lines(text)
+
+
+def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]:
     if isinstance(result, Plan):
-        return Snapshot(label=shown, runs={"plan": _state(result)})
+        return {"plan": _state(result)}
     if isinstance(result, Plans):
-        return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
-    if isinstance(result, Check):
-        runs = {run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset}
-        return Snapshot(label=shown, runs=runs)
-    raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
-
-
-def at_revision(name: str, paths: Iterable[Path]) -> Snapshot:
-    """Return the snapshot of projects' files as a git revision has them; a file that it lacks has no runs."""
-    paths = list(paths)
-    revision = Revision(name, folder=paths[0].parent)
-    return of_projects([path for path in paths if revision.has(path)], tree=revision, label=name)
-
-
-def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str | None = None) -> Snapshot:
-    """Return the snapshot of the runs of some projects.
-
-    Raises ScaleplanError when a file cannot be read, a run cannot be planned, or two runs share a name.
-    """
-    estimator = Estimator(tree or WorkTree())
-    runs: dict[str, State] = {}
-    names = []
-    for path in paths:
-        project = read_project(path, tree=estimator.tree)
-        names.append(project.file)
-        for run in project.runs:
-            if run.name in runs:
-                raise FileError(f"{project.file}: run {quote(run.name)} is in another file too", hint="rename one")
-            try:
-                estimate = estimator.estimate(run)
-            except ScaleplanError as error:
-                side = f" at {quote(label)}" if label else ""
-                raise FileError(
-                    f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
-                ) from None
-            runs[run.name] = State(
-                values=measures(estimate), preset=estimate.plan.preset, places=sources(estimate, "flops")
+        return {f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)}
+    if not isinstance(result, Check):
+        raise FileError(
+            f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check"
+        )
+    if not result.runs:
+        raise FileError(f"{shown}: runs: a check has at least one run", hint="save the result again with --json")
+    twice = Counter(run.name for run in result.runs)
+    found: dict[str, State] = {}
+    for run in result.runs:
+        name = f"{run.name} ({run.file})" if twice[run.name] > 1 else run.name
+        if run.preset is not None:
+            found[name] = State(values=run.values, preset=run.preset)
+        else:
+            said = (verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit)
+            message = next(said, f"run {quote(run.name)} could not be planned")
+            found[name] = State(
+                problem=Problem(side=side, run=name, message=message, hint=None, file=shown, line=None)
             )
-    return Snapshot(label=label or ", ".join(names), runs=runs)
+    return found
+
+
+_SIGNED = ("excess_loss", "compute_overhead")  # 0 but for rounding at an optimum
+
+_OF_BUDGET = ("gpus", "gpu_hours", "days", "cost", "energy_kwh")  # where a saved plan keeps them
+
+_LARGEST = 1e300  # of a saved amount: differences and sums stay finite
+
+
+def _require_values(state: State, result: ResultRecord, position: int, shown: str) -> None:
+    """Refuse values that no plan has: such a file was damaged, or written by something else."""
+    for quantity, value in state.values.items():
+        if isinstance(result, Check):
+            key = f"runs[{position}].values.{quantity}"
+        else:
+            section = "budget." if quantity in _OF_BUDGET else ""
+            key = f"plans[{position}].{section}{quantity}" if isinstance(result, Plans) else f"{section}{quantity}"
+        if quantity not in QUANTITIES:
+            raise FileError(f"{shown}: {key}: there is no quantity of this name")
+        if value is not None and not (abs(value) <= _LARGEST and (value >= 0 or quantity in _SIGNED)):
+            raise FileError(
+                f"{shown}: {key}: no plan has the value {quote(value)}", hint="save the result again with --json"
+            )
+
+
+def of_projects(
+    projects: Sequence[Project | UnreadProject],
+    tree: Tree,
+    *,
+    side: str,
+    label: str | None = None,
+    names: Mapping[tuple[str, str], str] | None = None,
+) -> Snapshot:
+    """Return the snapshot of the runs of some projects; what cannot be read or planned is a problem of it.
+
+    ``names`` is what to call the runs, by file and name.
+    """
+    estimator = Estimator(tree)
+    read = [project for project in projects if isinstance(project, Project)]
+    names = run_names(read) if names is None else names
+    runs: dict[str, State] = {}
+    for run in (run for project in read for run in project.runs):
+        name = names.get((run.file, run.name), run.name)
+        try:
+            estimate = estimator.estimate(run)
+        except ScaleplanError as error:
+            message = f"run {quote(run.name)} cannot be planned: {error.message}"
+            at = Location(file=run.file, line=run.line, key="")
+            runs[name] = State(problem=_problem(error, message, side=side, at=at, run=name, label=label))
+            continue
+        runs[name] = State(
+            values=measures(estimate),
+            preset=estimate.plan.preset,
+            places=sources(estimate, "flops"),
+            inputs=estimator.inputs(run, estimate.given),
+        )
+    problems = [
+        _problem(
+            each.error,
+            each.error.message,
+            side=side,
+            at=Location(file=each.file, line=None, key=""),
+            run=None,
+            label=label,
+        )
+        for each in projects
+        if isinstance(each, UnreadProject)
+    ]
+    shown = label or ", ".join(project.file for project in projects)
+    return Snapshot(label=shown, runs=runs, problems=tuple(problems))
+
+
+def _problem(
+    error: ScaleplanError, message: str, *, side: str, at: Location, run: str | None, label: str | None
+) -> Problem:
+    """Return the problem of an error, at the place that it knows or else at this one; ``label`` is the revision."""
+    file, line = at.file, at.line
+    if isinstance(error, FileError) and error.file is not None:
+        file, line = error.file, error.line
+    if label is not None:
+        message = f"at {quote(label)}: {message}"
+    return Problem(side=side, run=run, message=message, hint=error.hint, file=file, line=line)
 
 
 def _state(plan: Plan) -> State:
@@ -122,8 +249,9 @@ def _state(plan: Plan) -> State:
 class Change:
     """One quantity of one run, before and after; ``run`` is None for the total over all runs.
 
-    ``status`` is that of the run: ``changed``, ``same``, ``added`` or ``removed``. ``change`` is after minus
-    before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such number.
+    ``status`` is that of the run: ``changed``, ``same``, ``renamed``, ``added`` or ``removed``. ``change`` is after
+    minus before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such
+    number.
     """
 
     run: str | None
@@ -137,7 +265,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """The judgement of one run (None: the total) by a threshold: ``pass``, ``fail``, or ``error`` if unknown."""
+    """The judgement of one run (None: the total) by a threshold: ``pass``, ``fail``, or ``error`` if unknown.
+
+    It is ``warn`` where the base is why it is unknown. Then the runs are judged by their policy, and the threshold is
+    a limit of that.
+    """
 
     run: str | None
     threshold: str
@@ -151,7 +283,9 @@ class Breach:
 class Difference(Result):
     """Two sets of runs, compared.
 
-    ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged.
+    ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged or
+    a run cannot be read. It is ``base_unreadable`` where only the revision to compare with cannot be read, as before
+    a change that repairs it: what can be compared is, and the runs of the work tree keep their policy.
     """
 
     schema: ClassVar[str] = "scaleplan/diff/1"
@@ -162,32 +296,87 @@ class Difference(Result):
     changes: tuple[Change, ...]
     judged: tuple[Breach, ...]
     warnings: tuple[Notice, ...]
+    problems: tuple[Problem, ...] = ()
 
     @property
     def exit_status(self) -> int:
-        """The exit status: 0 within, 1 violated, 2 unreadable."""
+        """The exit status: 0 within or where only the base is unreadable, 1 violated, 2 unreadable."""
         return EXIT_STATUSES[self.status]
 
 
-def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold] = ()) -> Difference:
+def compare(
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    thresholds: Sequence[Threshold] = (),
+    verdicts: Sequence[Verdict] | None = None,
+) -> Difference:
     """Return what changed from one side to the other; runs are matched by name.
 
     If each side has a single run, these two are compared whatever their names. ``thresholds`` of a single run are
     judged for every run that both sides have, and for quantities that have a sum, also for runs that were added
-    (from nothing) or removed.
+    (from nothing) or removed. ``verdicts`` are those of the runs after the change by their policy: with them, what
+    cannot be read before the change is no error.
     """
     pairs = list(_pairs(before, after))
-    changes = [change for name, old, new in pairs for change in _changes(name, old, new)]
+    broken, unread = before.all_problems(), after.all_problems()
+    if not pairs and not broken and not unread:
+        raise FileError(f"{before.label}, {after.label}: there is no run to compare", hint="describe one in [[run]]")
+    renamed = len(pairs) == 1 and len(before.runs) == len(after.runs) == 1 and before.runs.keys() != after.runs.keys()
+    changes = [change for name, old, new in pairs for change in _changes(name, old, new, renamed=renamed)]
     if len(pairs) > 1:
         changes += _totals(pairs)
-    judged = [breach for threshold in thresholds for breach in _judged(threshold, pairs)]
+    judged = [
+        breach for threshold in thresholds for breach in _judged(threshold, pairs, excused=verdicts is not None)
+    ]
+    judged += [_by_policy(verdict) for verdict in verdicts or () if verdict.limit is not None]
+    statuses = [breach.status for breach in judged] + ["error"] * len(
+        unread if verdicts is not None else broken + unread
+    )
+    status = outcome(statuses)
     return Difference(
-        status=outcome(breach.status for breach in judged),
+        status="base_unreadable" if broken and status == "within" else status,
         before=before.label,
         after=after.label,
         changes=tuple(changes),
         judged=tuple(judged),
         warnings=tuple(_notices(pairs)),
+        problems=(*broken, *unread),
+    )
+
+
+def compare_with_revision(name: str, paths: Sequence[Path], *, thresholds: Sequence[Threshold] = ()) -> Difference:
+    """Return what the work tree changes in the projects of some files since a git revision.
+
+    A file that the revision lacks has no runs there. Raises ScaleplanError for a revision that git does not know, and
+    where no file of the work tree can be read.
+    """
+    revision = Revision(name, folder=paths[0].parent)
+    tree = WorkTree()
+    new = read_projects(paths, tree=tree)
+    if all(isinstance(project, UnreadProject) for project in new):
+        raise next(project.error for project in new if isinstance(project, UnreadProject))
+    old = read_projects([path for path in paths if revision.has(path)], tree=revision)
+    names = run_names([project for project in (*old, *new) if isinstance(project, Project)])
+    before = of_projects(old, revision, side="before", label=name, names=names)
+    after = of_projects(new, tree, side="after", names=names)
+    verdicts = None
+    if before.all_problems():
+        verdicts = check(new, tree=tree).verdicts if after.runs else ()
+    return compare(before, after, thresholds=thresholds, verdicts=verdicts)
+
+
+def _by_policy(verdict: Verdict) -> Breach:
+    """Return a verdict among the judgements of a comparison."""
+    places = (Location(file=verdict.file, line=verdict.line, key=verdict.key), *verdict.also)
+    assert verdict.limit is not None
+    return Breach(
+        run=verdict.run,
+        threshold=verdict.limit,
+        quantity=verdict.quantity or "",
+        status=verdict.status,
+        message=verdict.message,
+        places=places,
     )
 
 
@@ -195,18 +384,20 @@ _Pair = tuple[str, State | None, State | None]
 
 
 def _pairs(before: Snapshot, after: Snapshot) -> Iterator[_Pair]:
-    if len(before.runs) == len(after.runs) == 1:
+    if len(before.runs) == len(after.runs) == 1 and not before.problems and not after.problems:
         ((old_name, old),), ((name, new),) = before.runs.items(), after.runs.items()
         yield name if name == old_name else f"{old_name} → {name}", old, new
         return
     for name, new in after.runs.items():
-        yield name, before.runs.get(name), new
+        yield name, before.state(name), new
     for name, old in before.runs.items():
         if name not in after.runs:
-            yield name, old, None
+            yield name, old, after.state(name)
 
 
-def _changes(name: str, old: State | None, new: State | None) -> Iterator[Change]:
+def _changes(name: str, old: State | None, new: State | None, *, renamed: bool) -> Iterator[Change]:
+    if (old and old.problem) or (new and new.problem):
+        return  # the problem says so
     rows = []
     for quantity in QUANTITIES:
         before = old.values.get(quantity) if old else None
@@ -216,13 +407,15 @@ def _changes(name: str, old: State | None, new: State | None) -> Iterator[Change
         rows.append((quantity, before, after))
     moved = _other_law(old, new) or any(before != after for _, before, after in rows)
     status = "added" if old is None else "removed" if new is None else "changed" if moved else "same"
+    if status == "same" and renamed:
+        status = "renamed"
     for quantity, before, after in rows:
         comparable = not (_other_law(old, new) and quantity in _STANDARDS)
         yield _change(name, status, quantity, before, after, comparable=comparable)
 
 
 def _other_law(old: State | None, new: State | None) -> bool:
-    return old is not None and new is not None and old.preset != new.preset
+    return bool(old and new and not old.problem and not new.problem and old.preset != new.preset)
 
 
 def _change(
@@ -250,12 +443,18 @@ def _total(pairs: Sequence[_Pair], quantity: str) -> tuple[float | None, float |
     return sums[0], sums[1]
 
 
-def _judged(threshold: Threshold, pairs: Sequence[_Pair]) -> Iterator[Breach]:
+def _judged(threshold: Threshold, pairs: Sequence[_Pair], *, excused: bool) -> Iterator[Breach]:
+    """Yield the judgements by one threshold; where only the base is unreadable it warns, if ``excused``."""
     quantity = threshold.quantity
     if threshold.total:
         before, after = _total(pairs, quantity)
-        places = tuple(place for _, _, new in pairs if new for place in new.places)
-        yield _breach(threshold, None, before, after, places=places)
+        places = tuple(place for _, old, new in pairs if new for place in _places(old, new))
+        excused = excused and not any(new and new.problem for _, _, new in pairs)
+        yield _breach(threshold, None, before, after, places=places, excused=excused)
+        return
+    if quantity not in ADDITIVE and pairs and not any(old and new for _, old, new in pairs):
+        if any(old for _, old, _ in pairs) and any(new for *_, new in pairs):  # else the project itself came or went
+            yield _breach(threshold, None, None, None, places=(), excused=False)
         return
     for name, old, new in pairs:
         if (old is None or new is None) and quantity not in ADDITIVE:
@@ -264,15 +463,44 @@ def _judged(threshold: Threshold, pairs: Sequence[_Pair]) -> Iterator[Breach]:
         after = 0.0 if new is None else new.values.get(quantity)
         if _other_law(old, new) and quantity in _STANDARDS:
             before = None
-        yield _breach(threshold, name, before, after, places=new.places if new else ())
+        places = _places(old, new) if new else ()
+        unread = excused and old is not None and old.problem is not None and not (new and new.problem)
+        yield _breach(threshold, name, before, after, places=places, excused=unread)
+
+
+_POSITION = re.compile(r"\brun\[\d+\]")  # of a run in its file, which another run may move
+
+
+def _places(old: State | None, new: State) -> tuple[Location, ...]:
+    """Return where to point for a run: first what changed, then what else its compute follows from."""
+    if old is None or old.problem is not None:
+        return new.places
+    files = {place.file for place in old.inputs}
+    before = {(place.file, _POSITION.sub("run", place.key)): value for place, value in old.inputs.items()}
+    by_key = {key: value for (_, key), value in before.items()}
+    changed = []
+    for place, value in new.inputs.items():
+        key = _POSITION.sub("run", place.key)
+        was = before.get((place.file, key), _UNREAD) if place.file in files else by_key.get(key, _UNREAD)
+        if was != value:
+            changed.append(place)
+    changed.sort(key=lambda place: new.places.index(place) if place in new.places else len(new.places))
+    return tuple(dict.fromkeys((*changed, *new.places)))
 
 
 def _breach(
-    threshold: Threshold, run: str | None, before: float | None, after: float | None, *, places: tuple[Location, ...]
+    threshold: Threshold,
+    run: str | None,
+    before: float | None,
+    after: float | None,
+    *,
+    places: tuple[Location, ...],
+    excused: bool,
 ) -> Breach:
     quantity, what = threshold.quantity, f"{'total ' if threshold.total else ''}{threshold.quantity}"
     if before is None or after is None:
-        status, message = "error", f"{threshold.text} cannot be judged: {what} is not known on both sides"
+        reason = "the base cannot be read" if excused else f"{what} is not known on both sides"
+        status, message = "warn" if excused else "error", f"{threshold.text} cannot be judged: {reason}"
     else:
         size = threshold.size(before, after)
         failed = threshold.exceeded(size)
@@ -286,7 +514,7 @@ def _breach(
 
 def _notices(pairs: Sequence[_Pair]) -> Iterator[Notice]:
     for name, old, new in pairs:
-        if old and new and old.preset != new.preset:
+        if old and new and _other_law(old, new):
             laws = f"from {old.preset} to {new.preset}: their losses are not comparable"
             yield Notice(code="other_law", message=f"{name}: the law changed {laws}")
 

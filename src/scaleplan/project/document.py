@@ -1,9 +1,7 @@
-"""Read single values, and the lines on which they stand, from a config in TOML, JSON or YAML.
+"""Read single values, and the lines on which they stand, from a config, by the ending of its file's name.
 
-A key path such as ``trainer.max_steps``, ``data.sources[0].tokens`` or ``"a.b".c`` is a tuple of keys and indices.
-The readers of the standard library give no lines: after they have found a text valid, a walk over it collects them.
-Of a YAML text only what is looked up is constructed: anchors, aliases and merge keys are followed, and tags other
-than YAML's own are never acted on.
+The readers of the standard library for TOML and JSON give no lines: after they have found a text valid, a walk over
+it collects them. YAML and scripts are read by documents of their own. The work is bounded by the size of the text.
 """
 
 from __future__ import annotations
@@ -13,36 +11,29 @@ import re
 import tomllib
 from bisect import bisect_right
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.project.key_path import Found, Location, format_key, parse_key
+from scaleplan.project.script import PythonDocument, ShellDocument
+from scaleplan.project.yaml_document import YamlDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["DataDocument", "Document", "Key", "format_key", "json_lines", "parse_document", "parse_key", "toml_lines"]
+    from scaleplan.project.key_path import Document, Key
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A value of a document and its line, counted from 1; None where that is not known."""
-
-    value: object
-    line: int | None
-
-
-class Document(Protocol):
-    """A parsed config file."""
-
-    name: str
-
-    def find(self, key: Key) -> Found | None:
-        """Return the value at a key path and its line, None when there is no such key."""
-
-    def names(self, key: Key) -> list[str]:
-        """Return the keys of the mapping at a key path, for hints."""
+__all__ = [
+    "DataDocument",
+    "format_key",
+    "json_lines",
+    "leaves",
+    "located",
+    "parse_document",
+    "parse_key",
+    "toml_lines",
+]
 
 
 class DataDocument:
@@ -71,81 +62,132 @@ class DataDocument:
         return list(found.value) if found is not None and isinstance(found.value, dict) else []
 
 
-def parse_document(text: str, *, name: str) -> Document:
-    """Return the document of a text, by the ending of its file's name.
+_MOST_CHARACTERS = 500_000  # a project of a thousand runs has 150,000; the slowest text of this size takes 2 s
+
+_DEEPEST = 32
+"""Parts of a key path up to which lines are kept: with more, the paths would outgrow the text."""
+
+
+def parse_document(text: str, *, name: str, ending: str | None = None) -> Document:
+    """Return the document of a text, by the ending of its file's name unless ``ending`` gives another.
 
     Raises FileError when the ending is unknown, or the text is not of that format.
     """
-    ending = PurePath(name).suffix.casefold()
-    if ending == ".toml":
-        try:
-            return DataDocument(tomllib.loads(text), toml_lines(text), name=name)
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else escape_control(str(error))
-            raise FileError(f"{name}: not valid TOML: {reason}") from None
-    if ending == ".json":
-        try:
-            return DataDocument(json.loads(text), json_lines(text), name=name)
-        except json.JSONDecodeError as error:
-            raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
-        except (ValueError, RecursionError):
-            raise FileError(f"{name}: not valid JSON: a number too long, or nested too deeply") from None
-    if ending in (".yaml", ".yml"):
-        return YamlDocument(text, name=name)
-    raise FileError(
-        f"{name}: not a config that can be read", hint="values come from .toml, .json, .yaml or .yml files"
-    )
+    ending = PurePath(name).suffix.casefold() if ending is None else ending
+    if ending not in _READERS:
+        raise FileError(
+            f"{name}: not a config that can be read",
+            hint=f"values come from files that end with {', '.join(_READERS)}",
+            file=name,
+        )
+    if len(text) > _MOST_CHARACTERS:
+        raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
+    return _READERS[ending](text, name=name)
 
 
-Key = tuple[str | int, ...]
-"""Keys of mappings and indices of lists, from the top of a document."""
-
-_BARE = r"[^.\[\]\"'\s]+(?: +[^.\[\]\"'\s]+)*"
-_PART = re.compile(rf"\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>{_BARE})")
-_INDEX = re.compile(r"\[(?P<index>\d{1,6})\]")
-
-_PLAIN = re.compile(_BARE)
-
-
-def parse_key(text: str) -> Key:
-    """Read a dotted key path; a key that holds dots or brackets is quoted, an index stands in brackets.
-
-    Raises UsageError for a text that is no key path.
-
-    >>> parse_key('data.sources[0]."train.size"')
-    ('data', 'sources', 0, 'train.size')
-
-    """
-    parts: list[str | int] = []
-    place = 0
-    while True:
-        part = _PART.match(text, place)
-        if part is None:
-            raise UsageError(
-                f"{quote(text)} is not a key path", hint="for example trainer.max_steps or data[0].tokens"
-            )
-        parts.append(next(group for group in part.groups() if group is not None))
-        place = part.end()
-        while (index := _INDEX.match(text, place)) is not None:
-            parts.append(int(index["index"]))
-            place = index.end()
-        if place == len(text):
-            return tuple(parts)
-        if text[place] != ".":
-            raise UsageError(f"{quote(text)} is not a key path", hint='quote keys with special characters: "a[b".c')
-        place += 1
+def read_toml(text: str, *, name: str) -> DataDocument:
+    """Return the document of a TOML text; raises FileError for what is none."""
+    if (line := _line_of_long_key(text)) is not None:
+        raise FileError(f"{name}: not valid TOML: a key of too many parts (at line {line})", file=name, line=line)
+    try:
+        return DataDocument(tomllib.loads(text), toml_lines(text), name=name)
+    except RecursionError:
+        raise FileError(f"{name}: not valid TOML: nested too deeply", file=name) from None
+    except (ValueError, ArithmeticError) as error:
+        reason = escape_control(str(error))
+        at = re.search(r"\(at line (\d+)", reason)
+        raise FileError(f"{name}: not valid TOML: {reason}", file=name, line=int(at[1]) if at else None) from None
 
 
-def format_key(key: Key) -> str:
-    """Write a key path so that :func:`parse_key` reads it back."""
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            shown = part if _PLAIN.fullmatch(part) else f"'{part}'" if '"' in part else f'"{part}"'
-            text += f".{shown}" if text else shown
-    return text
+def read_json(text: str, *, name: str) -> DataDocument:
+    """Return the document of a JSON text; raises FileError for what is none."""
+    try:
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return DataDocument(data, json_lines(text), name=name)
+    except json.JSONDecodeError as error:
+        message = f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}"
+        raise FileError(message, file=name, line=error.lineno) from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, _RefusedJSONError) else "a number too long, or nested too deeply"
+        raise FileError(f"{name}: not valid JSON: {reason}", file=name) from None
+
+
+class _RefusedJSONError(ValueError):
+    """Read by Python's reader of JSON, and refused here."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for position, key in enumerate(names) if key in names[:position])
+        raise _RefusedJSONError(f"the key {quote(twice)} appears twice")
+    return table
+
+
+def _refuse_constant(text: str) -> float:
+    raise _RefusedJSONError(f"{text} is not a JSON number")
+
+
+def leaves(document: Document) -> dict[Location, str | float | None]:
+    """Return the scalars of a document that was parsed whole, by place; none of other documents."""
+    found: dict[Location, str | float | None] = {}
+    if not isinstance(document, DataDocument):
+        return found
+    waiting: list[tuple[Key, object]] = [((), document.data)]
+    while waiting and len(found) < _MOST_LEAVES:
+        key, value = waiting.pop()
+        if isinstance(value, dict | list) and len(key) < _DEEPEST:
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [((*key, name), item) for name, item in items]
+        elif value is None or isinstance(value, str | int | float):
+            place = Location(file=document.name, line=document.lines.get(key), key=escape_control(format_key(key)))
+            found[place] = value
+    return found
+
+
+_MOST_LEAVES = 1000  # scalars of a law or a model's config that are compared one by one
+
+_READERS: Mapping[str, Callable[..., Document]] = {
+    ".toml": read_toml,
+    ".json": read_json,
+    ".yaml": YamlDocument,
+    ".yml": YamlDocument,
+    ".py": PythonDocument,
+    ".sh": ShellDocument,
+    ".bash": ShellDocument,
+    ".slurm": ShellDocument,
+    ".sbatch": ShellDocument,
+}
+"""The reader of every format, by the ending of a file's name."""
+
+_PARTS = r"(?<![A-Za-z0-9_.-])(?:(?:[A-Za-z0-9_-]++|\"[^\"]*+\"|'[^']*+')[ \t]*+\.[ \t]*+){100}"
+
+
+def _line_of_long_key(text: str) -> int | None:
+    """Return the line of a dotted key of over 100 parts, on which TOML's reader takes quadratic time."""
+    long = re.compile(_PARTS)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") >= 100 and long.search(line):
+            return number
+    return None
+
+
+def located(error: FileError, *, name: str, lines: Mapping[Key, int]) -> FileError:
+    """Return an error on a key of a file, ``NAME: KEY: …``, with the line of that key."""
+    where, separator, rest = error.message.removeprefix(f"{name}: ").partition(": ")
+    if error.line is not None or not separator or not error.message.startswith(f"{name}: "):
+        return error
+    try:
+        key = parse_key(where.strip("'"))
+    except UsageError:
+        return error
+    while key and key not in lines:  # of a key that is missing, the table that lacks it
+        key = key[:-1]
+    if not key:
+        return error
+    line = lines[key]
+    return FileError(f"{name}:{line}: {where}: {rest}", hint=error.hint, file=name, line=line)
 
 
 _TOKEN = re.compile(r"(?P<text>\"(?:[^\"\\]|\\.)*\")|(?P<mark>[{}\[\],:])|(?P<break>\n)|[^\s{}\[\],:\"]+")
@@ -197,7 +239,10 @@ class _Walker:
             self._part[-1] = part + 1 if isinstance(part, int) else part
 
     def _here(self) -> Key:
-        return (*self._open[-1][0], self._part[-1]) if self._open else ()
+        if not self._open:
+            return ()
+        key = self._open[-1][0]
+        return key if len(key) >= _DEEPEST else (*key, self._part[-1])
 
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -240,7 +285,8 @@ class _TomlLinesWalker:
         return self.place < len(self.text)
 
     def _mark(self, key: Key, place: int) -> None:
-        self.lines.setdefault(key, bisect_right(self._breaks, place - 1) + 1)
+        if len(key) <= _DEEPEST:
+            self.lines.setdefault(key, bisect_right(self._breaks, place - 1) + 1)
 
     def _names(self) -> tuple[str, ...]:
         """Read a dotted key."""
@@ -287,8 +333,9 @@ class _TomlLinesWalker:
             self.place += 1
             index = 0
             while self._skip() and not self._at("]"):
-                self._mark((*key, index), self.place)
-                self._value((*key, index))
+                item = (*key, index) if len(key) <= _DEEPEST else key
+                self._mark(item, self.place)
+                self._value(item)
                 index += 1
                 self._comma()
             self.place += 1
@@ -315,78 +362,3 @@ def _unescaped(text: str) -> str:
     if "\\" not in text:
         return text
     return str(tomllib.loads(f'key = "{text}"')["key"])
-
-
-_DEEPEST_MERGE = 20
-
-
-class YamlDocument:
-    """A parsed YAML text of one document; ``name`` is its file as shown to the user.
-
-    Raises FileError when the text is not YAML.
-    """
-
-    def __init__(self, text: str, *, name: str) -> None:
-        import yaml  # only a project whose configs are YAML pays for it
-
-        self.name = name
-        self._problem = yaml.YAMLError
-        loader = yaml.SafeLoader(text)
-        self._construct = yaml.SafeLoader("").construct_object
-        try:
-            self._root: Any = loader.get_single_node()
-        except yaml.MarkedYAMLError as error:
-            line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise FileError(f"{name}: not valid YAML{line}: {escape_control(str(error.problem))}") from None
-        except (yaml.YAMLError, RecursionError, ValueError):
-            raise FileError(f"{name}: not valid YAML: unreadable characters, or nested too deeply") from None
-        finally:
-            loader.dispose()
-
-    def find(self, key: Key) -> Found | None:
-        """Return the value at a key path and its line, None when there is no such key."""
-        node, line = self._node(key)
-        if node is None:
-            return None
-        if node.id != "scalar":
-            return Found(value={} if node.id == "mapping" else [], line=line)
-        try:
-            return Found(value=self._construct(node), line=line)
-        except (self._problem, ValueError) as error:
-            raise FileError(f"{self.name}: line {line}: {escape_control(str(error).splitlines()[0])}") from None
-
-    def names(self, key: Key) -> list[str]:
-        """Return the keys of the mapping at a key path, for hints."""
-        node, _ = self._node(key)
-        return [str(name.value) for name, _ in _pairs(node)] if node is not None and node.id == "mapping" else []
-
-    def _node(self, key: Key) -> tuple[Any, int | None]:
-        """Return the node at a key path and its line; (None, None) when there is none."""
-        node, line = self._root, None
-        for part in key:
-            if node is None:
-                break
-            kind, parent = node.id, node
-            node = line = None
-            if kind == "sequence" and isinstance(part, int) and part < len(parent.value):
-                node = parent.value[part]
-                line = node.start_mark.line + 1
-            elif kind == "mapping":
-                for name, value in _pairs(parent):
-                    if name.value == str(part):  # of a key given twice the last counts
-                        node, line = value, name.start_mark.line + 1
-        return node, line
-
-
-def _pairs(node: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401
-    """Yield the scalar keys of a mapping with their values: merged ones first, so that its own win."""
-    own = []
-    for name, value in node.value:
-        if name.tag == "tag:yaml.org,2002:merge" and depth < _DEEPEST_MERGE:
-            merged = reversed(value.value) if value.id == "sequence" else [value]
-            for mapping in merged:
-                if mapping.id == "mapping":
-                    yield from _pairs(mapping, depth + 1)
-        elif name.id == "scalar":
-            own.append((name, value))
-    yield from own

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.errors import FileError, UsageError
-from scaleplan.models.config import parse_config
-from scaleplan.models.families import architecture_of
-from scaleplan.models.model import Model, describe
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.planning.context import Context
 from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.presets.library import preset_of
-from scaleplan.project.document import DataDocument, parse_document
-from scaleplan.project.project import Configs, Location
-from scaleplan.project.source import display_name
+from scaleplan.project.document import DataDocument, leaves, located
+from scaleplan.project.project import Configs, is_readable, where
+from scaleplan.project.sizes import model_of
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from scaleplan.models.model import Model
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
-    from scaleplan.project.project import Run
+    from scaleplan.project.key_path import Document, Location
+    from scaleplan.project.project import Given, Run
     from scaleplan.project.source import Tree
 
 __all__ = ["ADDITIVE", "Estimate", "Estimator", "interval_of", "measure", "measures", "measures_of", "sources"]
@@ -44,6 +45,7 @@ class Estimate:
     carbon_kg: float | None
     memory_gb: float | None
     places: Mapping[str, tuple[Location, ...]]
+    given: Mapping[str, Given]
     _estimator: Estimator
     _run: Run
 
@@ -72,6 +74,12 @@ class Estimator:
         it.
         """
         given = run.read(self._configs)
+        try:
+            return self._estimate(run, given, level)
+        except ScaleplanError as error:
+            raise self._at_its_place(error, given) from None
+
+    def _estimate(self, run: Run, given: Mapping[str, Given], level: float) -> Estimate:
         options: dict[str, Any] = {name: item.value for name, item in given.items()}
         region = options.pop("grid", None)
         if "preset" in options:
@@ -86,9 +94,56 @@ class Estimator:
             carbon_kg=None if region is None or kwh is None else self._context.grids.get(region).carbon_kg(kwh),
             memory_gb=memory_per_device(plan, options.get("model"), self._context),
             places={name: item.places for name, item in given.items()},
+            given=given,
             _estimator=self,
             _run=run,
         )
+
+    def _at_its_place(self, error: ScaleplanError, given: Mapping[str, Given]) -> ScaleplanError:
+        """Return an error about a value of a run with the place where that stands.
+
+        A name or path in another file is told by its key alone: what a message quotes ends in annotations, which more
+        people see than the files that a run can read.
+        """
+        for name, item in given.items():
+            if item.foreign and _quotes(error, item.value):
+                place = item.places[0]
+                message = f"{where(place)}: there is no {name} of the name that stands here"
+                return FileError(message, file=place.file, line=place.line)
+        if isinstance(error, FileError) and error.file is not None:
+            return error
+        culprit = next((item for name, item in given.items() if self._is_wrong(name, item, error)), None)
+        if culprit is None:
+            return error
+        place = culprit.places[0]
+        message = f"{where(place)}: {error.message}" if culprit.foreign else error.message
+        return FileError(message, hint=error.hint, file=place.file, line=place.line)
+
+    def _is_wrong(self, name: str, item: Given, error: ScaleplanError) -> bool:
+        """Return whether an error is about a value: it quotes the value, or the value cannot be read by itself."""
+        if isinstance(item.value, str) and quote(item.value) in error.message:
+            return True
+        try:
+            if name not in ("grid", "model", "preset"):
+                Request.of({name: item.value}, self._context)
+        except QuantityError:
+            return True
+        except ScaleplanError:
+            return False
+        return False
+
+    def inputs(self, run: Run, given: Mapping[str, Given]) -> dict[Location, str | float | None]:
+        """Return what the run is made of, by place: its own values, and what stands in its model and its law."""
+        found: dict[Location, str | float | None] = {}
+        for item in given.values():
+            found.update(zip(item.places, item.texts, strict=True))
+        for name in ("model", "preset"):
+            text = str(given[name].value) if name in given else ""
+            path = self._model_path(text, run) if name == "model" else run.folder / text
+            if text and (name == "model" or _is_path(text)):
+                document = self._configs.document(path, folder=run.folder, what=name)
+                found.update(leaves(document))
+        return found
 
     def _plan(self, request: Request) -> Plan:
         """Return the plan of a size on its tokens, or of a budget and one side at most."""
@@ -112,27 +167,63 @@ class Estimator:
 
     def _preset(self, name: str, run: Run) -> Preset:
         """Return the law of a name, or of a file relative to the project's folder, as the tree has it."""
-        if not (name.endswith(".toml") or "/" in name or os.sep in name):
+        if not _is_path(name):
             return self._context.preset(name)
         path = run.folder / name
         if path not in self._presets:
-            shown = display_name(path)
-            document = parse_document(self.tree.text(path, what="preset"), name=shown)
+            document = self._configs.document(path, folder=run.folder, what="preset")
             if not isinstance(document, DataDocument) or not isinstance(document.data, dict):
-                raise FileError(f"{shown}: a preset is a TOML file")
-            self._presets[path] = preset_of(Table(document.data, source=shown))
+                raise FileError(f"{document.name}: a preset is a TOML file", file=document.name)
+            with _unquoted(document):
+                self._presets[path] = preset_of(Table(document.data, source=document.name))
         return self._presets[path]
 
     def _model(self, name: str, run: Run) -> Model:
         """Return the model of a config relative to the project's folder, as the tree has it."""
-        path = run.folder / name
-        if not name.endswith(".json"):
-            path /= "config.json"
+        path = self._model_path(name, run)
         if path not in self._models:
-            shown = display_name(path)
-            data = parse_config(self.tree.text(path, what="model config"), source=shown)
-            self._models[path] = describe(architecture_of(data, source=shown), source=shown)
+            document = self._configs.document(path, folder=run.folder, what="model config")
+            with _unquoted(document):
+                self._models[path] = model_of(document)
         return self._models[path]
+
+    def _model_path(self, name: str, run: Run) -> Path:
+        path = run.folder / name
+        return path if path.suffix else path / "config.json"
+
+
+def _quotes(error: ScaleplanError, value: str | float) -> bool:
+    """Return whether an error repeats a text of another file that is no amount."""
+    if not isinstance(value, str) or is_readable(value):
+        return False
+    text, shown = f"{error.message} {error.hint}", escape_control(value)
+    return f"'{shown[:_TELLING]}" in text or (len(shown) > _TELLING and shown[-_TELLING:] in text)
+
+
+_TELLING = 40  # characters: messages shorten what they quote
+
+
+def _is_path(name: str) -> bool:
+    """Return whether the name of a law is that of a file."""
+    return name.endswith(".toml") or "/" in name or os.sep in name
+
+
+_FOUND = re.compile(r", found '.*'$")
+
+
+@contextmanager
+def _unquoted(document: Document) -> Iterator[None]:
+    """Give errors about a file of a run the line of their key, and leave out what stands there."""
+    try:
+        yield
+    except FileError as error:
+        message = _FOUND.sub("", error.message)
+        for value in leaves(document).values():
+            if isinstance(value, str) and value:
+                message = message.replace(f" {quote(value)}", "")
+        bare = FileError(message, hint=error.hint, file=document.name, line=error.line)
+        lines = document.lines if isinstance(document, DataDocument) else {}
+        raise located(bare, name=document.name, lines=lines) from None
 
 
 ADDITIVE = ("flops", "gpu_hours", "cost", "energy_kwh", "carbon_kg")

@@ -10,9 +10,34 @@ from typing import Protocol
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import MAX_TEXT_BYTES, read_text
 
-__all__ = ["Revision", "Tree", "WorkTree", "display_name"]
+__all__ = ["Revision", "Tree", "WorkTree", "display_name", "inside"]
 
 _SECONDS = 60
+
+
+def inside(path: Path, *, folder: Path, what: str) -> Path:
+    """Return a path that a project's file in ``folder`` names, if it stays in the repository around that folder.
+
+    Where there is none, it is to stay in the folder. Raises FileError for a path that leaves, by itself or through a
+    link, and for git's own files, which hold credentials: whoever proposes a change could read what they may not.
+    """
+    try:
+        top = _root(os.path.realpath(folder))
+        real = os.path.realpath(path)
+        if os.path.commonpath((top, real)) == top and ".git" not in Path(os.path.relpath(real, top)).parts:
+            return path
+    except (OSError, ValueError):
+        raise FileError(f"{what} {quote(path)} is not a usable path") from None
+    raise FileError(
+        f"{what} {quote(os.path.relpath(path, folder))} is outside the project",
+        hint="the files of a run stay in the folder of its project file, or in the git repository around it",
+    )
+
+
+def _root(folder: str) -> str:
+    """Return the top of the git repository that a folder is in, or the folder itself."""
+    place = Path(folder)
+    return next((str(each) for each in (place, *place.parents) if (each / ".git").exists()), folder)
 
 
 class Tree(Protocol):
@@ -73,7 +98,8 @@ class Revision:
     def has(self, path: Path) -> bool:
         """Return whether this revision has a file at a path."""
         place = self._place(path)
-        return place is not None and _git(self._folder, "cat-file", "-e", place) is not None
+        # the name alone: a file whose content a partial clone lacks is there, and cannot be read
+        return place is not None and _git(self._folder, "rev-parse", "--verify", "--quiet", place) is not None
 
     def _place(self, path: Path) -> str | None:
         """Return how git names the file of a path; None outside the repository."""

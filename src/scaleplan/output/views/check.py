@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
-from scaleplan.project.check import amount, bound
-from scaleplan.project.project import Location
+from scaleplan.project.check import amount, bound, decisive_amount
+from scaleplan.project.key_path import Location
 from scaleplan.units import format_number
 from scaleplan.units.limits import parse_limit
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
-    from scaleplan.project.diff import Breach, Change, Difference
+    from scaleplan.project.diff import Breach, Change, Difference, Problem
     from scaleplan.project.project import NewProject
 
 __all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
@@ -68,15 +68,14 @@ def _grid(verdicts: Sequence[Verdict]) -> ReportTable:
         if verdict.limit is None or verdict.quantity is None:
             rows.append((_WORDS[verdict.status], verdict.run, "–", "–"))
             continue
-        value = "–" if verdict.value is None else amount(verdict.quantity, verdict.value)
-        rows.append((_WORDS[verdict.status], verdict.run, _written(verdict.limit), value))
+        (limit,) = parse_limit(verdict.limit)
+        judged = verdict.judged
+        if judged is None and verdict.status != "error":
+            judged = verdict.value  # of a check that was saved before there was this key
+        value = "–" if judged is None else decisive_amount(limit, judged)
+        written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
+        rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
-
-
-def _written(text: str) -> str:
-    """Write a limit with its bound as the values beside it are written."""
-    (limit,) = parse_limit(text)
-    return f"{text.partition(' ')[0]} {limit.op} {bound(limit)}"
 
 
 def _line(verdict: Verdict) -> str:
@@ -160,14 +159,22 @@ def diff_report(result: Difference) -> Report:
     shown = [name for name in runs if status[name] != "same"]
     sections = [_section("total", total)] if total and shown else []
     for name in shown:
+        if status[name] == "renamed":
+            continue
         title = name if status[name] == "changed" else f"{name} ({status[name]})"
         sections.append(_section(title, by_run[name]))
-    remarks = [_verdict(breach) for breach in result.judged]
+    remarks = [_problem(problem, result) for problem in result.problems]
+    remarks += [_verdict(breach) for breach in result.judged]
+    renamed = [name for name in shown if status[name] == "renamed"]
     unchanged = len(runs) - len(shown)
     if unchanged and shown:
         remarks.append(f"{unchanged:,} {'run is' if unchanged == 1 else 'runs are'} unchanged")
-    change = "nothing changed"
-    if shown:
+    change = "nothing else changed" if result.problems else "nothing changed"
+    if result.status == "base_unreadable":
+        change = f"{result.before} cannot be read in full; {result.after} keeps its policy"
+    elif renamed:
+        change = "the run has another name, and the same values"
+    elif shown:
         change = "the run changed" if len(runs) == 1 else f"{len(shown):,} of {len(runs):,} runs changed"
     return Report(title=f"{result.before} → {result.after}: {change}", remarks=remarks, sections=sections)
 
@@ -201,15 +208,45 @@ def _row(change: Change) -> tuple[str, ...]:
     return label, before, after, sign + moved, percent and sign + percent
 
 
+def _problem(problem: Problem, result: Difference) -> str:
+    word, place = "error" if _stops(problem, result) else "warning", problem.file
+    if problem.line is not None:
+        place = f"{problem.file}:{problem.line}"
+    hint = f"; hint: {problem.hint}" if problem.hint else ""
+    return f"{place}: {word}: {problem.message}{hint}"
+
+
+def _stops(problem: Problem, result: Difference) -> bool:
+    """Return whether something unreadable fails the comparison: the base alone does not, where the rest is judged."""
+    return problem.side == "after" or result.status == "unreadable"
+
+
 def _verdict(breach: Breach) -> str:
-    word = {"pass": "ok", "fail": "FAIL", "error": "ERROR"}[breach.status]
+    word = _WORDS[breach.status]
     run = f"{breach.run}: " if breach.run is not None else ""
     return f"{word}: {run}{breach.message}"
 
 
 def diff_cases(result: Difference) -> tuple[Judgement, ...]:
-    """Return one case for every change that was judged."""
-    return tuple(
+    """Return one case for everything that could not be read, and for every change that was judged."""
+    unread = tuple(
+        Judgement(
+            suite=problem.run
+            if problem.run is not None
+            else result.before
+            if problem.side == "before"
+            else result.after,
+            name="plan" if problem.run is not None else "file",
+            rule="unreadable",
+            status="error" if _stops(problem, result) else "warn",
+            message=problem.message,
+            details=(f"hint: {problem.hint}",) if problem.hint else (),
+            # the lines of another revision are not those of the files at hand
+            locations=(Location(file=problem.file, line=problem.line, key=""),) if problem.side == "after" else (),
+        )
+        for problem in result.problems
+    )
+    return unread + tuple(
         Judgement(
             suite=breach.run if breach.run is not None else "total",
             name=breach.threshold,

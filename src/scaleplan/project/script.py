@@ -1,0 +1,312 @@
+"""Read single values, and the lines on which they stand, from Python configs and shell scripts, without running them.
+
+Of Python, what is assigned at the top: literals, ``+ - * / // **`` on numbers, names assigned before, and keywords of
+a call as if they were keys (``config = Train(steps=1000)`` has ``config.steps``). Of a shell script, assignments
+and flags, ``NAME=value``, ``--name value`` and ``--name=value``, with ``$NAME`` and ``${NAME:-default}`` of the same
+file. Whatever a run would have to compute is :class:`~scaleplan.project.key_path.Undetermined`.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+import shlex
+import warnings
+from collections import ChainMap
+from typing import TYPE_CHECKING, TypeGuard
+
+from scaleplan.errors import FileError
+from scaleplan.project.key_path import Found, Undetermined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from scaleplan.project.key_path import Key
+
+__all__ = ["PythonDocument", "ShellDocument"]
+
+_MOST_CHARACTERS = 200_000  # of a config; a tenth of a second to parse
+
+_LONGEST = 10_000  # characters of a variable, which may hold all flags of a launch
+
+_LARGEST = 1e300  # of a number that arithmetic may give: no amount comes near
+
+
+class _Place:
+    """A value, or the values by key of a mapping, a list or a call, and the line."""
+
+    __slots__ = ("inside", "line", "value")
+
+    def __init__(self, value: object, line: int, inside: Mapping[str | int, _Place] | None = None) -> None:
+        self.value = value
+        self.line = line
+        self.inside = inside
+
+
+def _limit(text: str, name: str) -> None:
+    if len(text) > _MOST_CHARACTERS:
+        raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
+
+
+def _undetermined(reason: str, line: int) -> _Place:
+    return _Place(Undetermined(reason), line)
+
+
+class PythonDocument:
+    """A Python text; ``name`` is its file as shown to the user. Raises FileError when it is not Python."""
+
+    def __init__(self, text: str, *, name: str) -> None:
+        self.name = name
+        _limit(text, name)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the text's own syntax, such as escapes
+                tree = ast.parse(text)
+            self._top = _scope(tree.body)
+        except SyntaxError as error:
+            line = error.lineno
+            where = f" at line {line}" if line else ""
+            raise FileError(f"{name}: not valid Python{where}", file=name, line=line) from None
+        except (ValueError, RecursionError, MemoryError):
+            message = f"{name}: not valid Python: unreadable characters, or nested too deeply"
+            raise FileError(message, file=name) from None
+
+    def find(self, key: Key) -> Found | None:
+        """Return the value at a key path and its line, None when there is no such key."""
+        place = self._place(key)
+        if place is None:
+            return None
+        return Found(value={} if place.inside is not None else place.value, line=place.line)
+
+    def names(self, key: Key) -> list[str]:
+        """Return the names that are assigned at the top, or the keys at a key path, for hints."""
+        place = self._place(key)
+        return [str(name) for name in place.inside] if place is not None and place.inside is not None else []
+
+    def _place(self, key: Key) -> _Place | None:
+        place: _Place | None = _Place(None, 1, self._top)
+        for part in key:
+            if place is None:
+                break
+            place = place.inside.get(part) if place.inside is not None else None
+        return place
+
+
+def _scope(body: list[ast.stmt], outer: Mapping[str | int, _Place] | None = None) -> dict[str | int, _Place]:
+    """Return what the statements of a module or class assign, the last assignment of each name."""
+    found: dict[str | int, _Place] = {}
+    known = ChainMap(found, dict(outer or {}))
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            found[statement.name] = _Place(None, statement.lineno, _scope(statement.body, known))
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.pop(statement.name, None)
+        elif isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+            for name in list(found):
+                found[name] = _undetermined("an import of everything may replace it", statement.lineno)
+        elif (assigned := _assigned(statement)) is not None:
+            targets, value = assigned
+            place = _evaluate(value, known)
+            for target in targets:
+                _assign(found, target, place)
+        else:
+            for name in _bound(statement):
+                found[name] = _undetermined("it is assigned where a run decides", statement.lineno)
+    return found
+
+
+def _assigned(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr] | None:
+    """Return the targets and the value of an assignment; ``x *= 2`` is ``x = x * 2``."""
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            return targets, value
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return [target], value
+        case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
+            before = ast.copy_location(ast.Name(id=name, ctx=ast.Load()), statement)
+            return [target], ast.copy_location(ast.BinOp(left=before, op=op, right=value), statement)
+    return None
+
+
+def _assign(found: dict[str | int, _Place], target: ast.expr, place: _Place) -> None:
+    if isinstance(target, ast.Name):
+        found[target.id] = _Place(place.value, target.lineno, place.inside)
+        return
+    for name in _bound(target):  # unpacked, or a part of what was assigned before
+        found[name] = _undetermined("it is assigned together with others", target.lineno)
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement could give another value."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store | ast.Del):
+            yield inner.id
+        elif isinstance(inner, ast.alias):
+            yield inner.asname or inner.name.partition(".")[0]
+        elif isinstance(inner, ast.Attribute | ast.Subscript) and isinstance(inner.ctx, ast.Store | ast.Del):
+            base: ast.AST = inner
+            while isinstance(base, ast.Attribute | ast.Subscript):
+                base = base.value
+            if isinstance(base, ast.Name):
+                yield base.id
+
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
+
+
+def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
+    line = node.lineno
+    match node:
+        case ast.Constant(value=value):
+            return _Place(value, line)
+        case ast.Name(id=name):
+            place = known.get(name)
+            return place or _undetermined("it is made of a name that this file does not assign before", line)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            return _combined(_evaluate(left, known).value, op, _evaluate(right, known).value, line)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _combined(0, ast.Sub(), _evaluate(operand, known).value, line)
+        case ast.Call(func=ast.Name(id="int" | "float" as kind), args=[argument], keywords=[]):
+            number = _evaluate(argument, known).value
+            if _is_number(number):
+                return _Place(int(number) if kind == "int" else float(number), line)
+    inside = _inside(node, known)
+    return _Place(None, line, inside) if inside else _undetermined("it is computed when the run starts", line)
+
+
+def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> dict[str | int, _Place]:
+    """Return the values in a list, a mapping or the keywords of a call; none of anything else."""
+    match node:
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return dict(enumerate(_evaluate(item, known) for item in items))
+        case ast.Dict(keys=keys, values=values):
+            named = [
+                (key.value, value) for key, value in zip(keys, values, strict=True) if isinstance(key, ast.Constant)
+            ]
+        case ast.Call(keywords=keywords):
+            named = [(each.arg, each.value) for each in keywords]
+        case _:
+            return {}
+    return {name: _at(_evaluate(value, known), value.lineno) for name, value in named if isinstance(name, str)}
+
+
+def _at(place: _Place, line: int) -> _Place:
+    return _Place(place.value, line, place.inside)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _combined(left: object, op: ast.operator, right: object, line: int) -> _Place:
+    """Return the result of an operation on two numbers, of which neither the work nor the size can run away."""
+    for value in (left, right):
+        if isinstance(value, Undetermined):
+            return _Place(value, line)
+    if _is_number(left) and _is_number(right):
+        try:
+            size = float(left) ** float(right) if isinstance(op, ast.Pow) else 0.0
+            if not isinstance(size, complex) and abs(size) <= _LARGEST:
+                number = _OPERATORS[type(op)](left, right)
+                if _is_number(number) and math.isfinite(number):
+                    return _Place(number, line)
+        except ArithmeticError:
+            pass
+    return _undetermined("it is computed when the run starts", line)
+
+
+_VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<default>[^{}$`]*))?\})")
+
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)\+?=(?P<value>.*)", re.DOTALL)
+
+_FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
+
+
+class ShellDocument:
+    """A shell script; ``name`` is its file as shown to the user. Raises FileError when its quotes do not close.
+
+    A key is the name of a variable, or of a flag with its dashes or without.
+    """
+
+    def __init__(self, text: str, *, name: str) -> None:
+        self.name = name
+        _limit(text, name)
+        self._found: dict[str, _Place] = {}
+        reader = shlex.shlex(text, posix=True, punctuation_chars="();&|<>")
+        reader.whitespace_split = True
+        words: list[tuple[str, int]] = []
+        try:
+            line = 1
+            while (word := reader.get_token()) is not None:
+                words.append((word, line))
+                line = reader.lineno
+        except ValueError:
+            raise FileError(
+                f"{name}: not a shell script that can be read: a quote does not close", file=name
+            ) from None
+        self._read(words)
+
+    def _read(self, words: list[tuple[str, int]]) -> None:
+        for position, (word, line) in enumerate(words):
+            following = words[position + 1][0] if position + 1 < len(words) else ""
+            if assignment := _ASSIGNMENT.fullmatch(word):
+                value = assignment["value"]
+                if not value and following == "(":
+                    continue  # an array: its words follow, and are read as they are
+                self._set(assignment["name"], self._expanded(value), line)
+                if " --" in f" {value}":  # a text of flags
+                    parts = value.split()
+                    for part, after in zip(parts, [*parts[1:], ""], strict=True):
+                        self._flag(part, after, line)
+            else:
+                self._flag(word, following, line)
+
+    def _flag(self, word: str, following: str, line: int) -> None:
+        """Read a word that may be a flag, with its value or with the word that follows it."""
+        flag = _FLAG.fullmatch(word)
+        if flag is None:
+            return
+        value: object = True  # a switch, where no value follows
+        if flag["value"] is not None:
+            value = self._expanded(flag["value"])
+        elif following and not following.startswith("--") and not set(following) <= set("();&|<>"):
+            value = self._expanded(following)
+        self._set(flag["name"].replace("-", "_"), value, line)
+
+    def _expanded(self, text: str) -> object:
+        """Return a word with the variables of this file put in."""
+
+        def value_of(match: re.Match[str]) -> str:
+            place = self._found.get(match["plain"] or match["name"])
+            value = match["default"] if place is None else place.value
+            return value if isinstance(value, str) else "$"
+
+        expanded = _VARIABLE.sub(value_of, text)
+        if "$" in expanded or "`" in expanded or len(expanded) > _LONGEST:
+            return Undetermined("it is computed when the script runs, or comes from the environment")
+        return expanded
+
+    def _set(self, name: str, value: object, line: int) -> None:
+        before = self._found.get(name)
+        if before is not None and before.value != value:
+            value = Undetermined("it is set twice, to different values")
+        self._found[name] = _Place(value, line)
+
+    def find(self, key: Key) -> Found | None:
+        """Return the value of a variable or flag and its line, None when there is none of that name."""
+        name = ".".join(map(str, key))
+        place = self._found.get(name) or self._found.get(name.lstrip("-").replace("-", "_"))
+        return None if place is None else Found(value=place.value, line=place.line)
+
+    def names(self, key: Key) -> list[str]:
+        """Return the names of variables and flags, for hints."""
+        return [] if key else list(self._found)

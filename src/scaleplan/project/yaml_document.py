@@ -1,0 +1,225 @@
+"""Read single values, and the lines on which they stand, from a YAML text.
+
+Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up, and
+tags other than YAML's own are never acted on. ``${a.b}`` refers to another key of the text, as OmegaConf
+(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.project.key_path import Found, Undetermined, parse_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from scaleplan.project.key_path import Key
+
+__all__ = ["YamlDocument"]
+
+_MOST_CHARACTERS = 200_000  # training configs are kilobytes; the slowest text of this size takes 1.5 s to parse
+
+_MOST_NAMES = 200  # that a hint can use
+
+_MOST_REFERENCES = 20  # from one value to the next: more is a circle, or not a config
+
+_LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
+
+_REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+
+_QUOTED = re.compile(r" '(?!<)[^']{2,}'")
+"""What the parser's reasons repeat of the text, which a message is not to; kinds of tokens stand in ``<>``."""
+
+_TAG = "tag:yaml.org,2002:"
+
+
+class YamlDocument:
+    """A parsed YAML text of one document; ``name`` is its file as shown to the user.
+
+    Raises FileError when the text is not YAML.
+    """
+
+    def __init__(self, text: str, *, name: str) -> None:
+        import yaml  # only a project whose configs are YAML pays for it
+
+        self.name = name
+        self._indices: dict[int, tuple[dict[str, tuple[Any, int]], list[Any]]] = {}
+        if len(text) > _MOST_CHARACTERS:
+            raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
+        try:
+            loader = yaml.SafeLoader(text)
+            try:
+                self._root: Any = loader.get_single_node()
+            finally:
+                loader.dispose()
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else None
+            where = f" at line {line}" if line else ""
+            reason = _QUOTED.sub("", escape_control(str(error.problem)))
+            message = f"{name}: not valid YAML{where}: {reason}"
+            raise FileError(message, file=name, line=line) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            message = f"{name}: not valid YAML at line {line}: a character that may not stand in YAML"
+            raise FileError(message, file=name, line=line) from None
+        except (yaml.YAMLError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            message = f"{name}: not valid YAML: unreadable characters, or nested too deeply"
+            raise FileError(message, file=name) from None
+
+    def find(self, key: Key) -> Found | None:
+        """Return the value at a key path and its line, None when there is no such key."""
+        return self._find(key, _MOST_REFERENCES)
+
+    def _find(self, key: Key, references: int) -> Found | None:
+        node, line = self._node(key)
+        if node is None:
+            return None
+        if node.id != "scalar":
+            return Found(value={} if node.id == "mapping" else [], line=line)
+        value = self._scalar(node, line)
+        if isinstance(value, str) and "${" in value:
+            return self._referred(value, key, line, references)
+        return Found(value=value, line=line)
+
+    def _scalar(self, node: Any, line: int | None) -> object:  # noqa: ANN401
+        kind, text = node.tag.removeprefix(_TAG), node.value
+        reader = _READERS.get(kind)
+        if reader is None:
+            tag = f"!!{kind}" if kind != node.tag else node.tag
+            raise FileError(
+                f"{self.name}: line {line}: the tag {quote(tag)} is not acted on", file=self.name, line=line
+            )
+        try:
+            return reader(text)
+        except ValueError:
+            raise FileError(
+                f"{self.name}: line {line}: not a value of the tag !!{kind}", file=self.name, line=line
+            ) from None
+
+    def _referred(self, text: str, key: Key, line: int | None, references: int) -> Found:
+        """Return a value in which other keys are referred to; alone, the value of that key as it is."""
+        parts: list[str] = []
+        origin: tuple[Key, int | None] | None = None
+        end = 0
+        for match in _REFERENCE.finditer(text):
+            found = self._reference(match[1].strip(), key, references)
+            if isinstance(found, Undetermined):
+                return Found(value=found, line=line)
+            target, value = found
+            origin = value.origin or (target, value.line)
+            if match.span() == (0, len(text)) or isinstance(value.value, Undetermined):
+                return Found(value=value.value, line=line, origin=origin)
+            parts += text[end : match.start()], str(value.value)
+            end = match.end()
+        joined = "".join((*parts, text[end:]))
+        if len(joined) > _LONGEST_NUMBER or "${" in joined:
+            return Found(value=Undetermined("a reference that is not to one key of this file"), line=line)
+        return Found(value=joined, line=line, origin=origin)
+
+    def _reference(self, text: str, key: Key, references: int) -> tuple[Key, Found] | Undetermined:
+        """Return the key that a reference leads to and what is there."""
+        if ":" in text:
+            return Undetermined("it is computed when the run starts")
+        dots = len(text) - len(text.lstrip("."))
+        try:
+            target = (*key[: max(0, len(key) - dots)], *parse_key(text[dots:])) if dots else parse_key(text)
+        except UsageError:
+            return Undetermined("a reference that is not to one key of this file")
+        if references <= 0:
+            return Undetermined("its references lead in a circle")
+        found = self._find(target, references - 1)
+        if found is None or isinstance(found.value, dict | list):
+            return Undetermined("it refers to a value that is not in this file")
+        return target, found
+
+    def names(self, key: Key) -> list[str]:
+        """Return the keys of the mapping at a key path, for hints."""
+        node, _ = self._node(key)
+        found: dict[str, None] = {}
+        for mapping in self._merged(node) if node is not None and node.id == "mapping" else ():
+            found.update(dict.fromkeys(self._index(mapping)[0]))
+            if len(found) >= _MOST_NAMES:
+                break
+        return list(found)[:_MOST_NAMES]
+
+    def _node(self, key: Key) -> tuple[Any, int | None]:
+        """Return the node at a key path and its line; (None, None) when there is none."""
+        node, line = self._root, None
+        for part in key:
+            if node is None:
+                break
+            kind, parent = node.id, node
+            node = line = None
+            if kind == "sequence" and isinstance(part, int) and part < len(parent.value):
+                node = parent.value[part]
+                line = node.start_mark.line + 1
+            elif kind == "mapping":
+                places = (self._index(mapping)[0].get(str(part)) for mapping in self._merged(parent))
+                node, line = next((place for place in places if place is not None), (None, None))
+        return node, line
+
+    def _merged(self, node: Any) -> Iterator[Any]:  # noqa: ANN401
+        """Yield a mapping and those merged into it, each once: its own keys win, then the first of several."""
+        waiting, seen = [node], set()
+        while waiting:
+            mapping = waiting.pop()
+            if id(mapping) not in seen:
+                seen.add(id(mapping))
+                yield mapping
+                waiting += reversed(self._index(mapping)[1])
+
+    def _index(self, node: Any) -> tuple[dict[str, tuple[Any, int]], list[Any]]:  # noqa: ANN401
+        """Return the values of a mapping by key, of a key given twice the last, and the mappings merged into it."""
+        index = self._indices.get(id(node))
+        if index is None:
+            own: dict[str, tuple[Any, int]] = {}
+            merged: list[Any] = []
+            for name, value in node.value:
+                if name.tag == f"{_TAG}merge":
+                    items = value.value if value.id == "sequence" else [value]
+                    merged += [item for item in items if item.id == "mapping"]
+                elif name.id == "scalar":
+                    own[name.value] = (value, name.start_mark.line + 1)
+            index = self._indices[id(node)] = (own, merged)
+        return index
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _boolean(text: str) -> bool:
+    if text.casefold() not in ("yes", "no", "true", "false", "on", "off"):
+        raise ValueError(text)
+    return text.casefold() in ("yes", "true", "on")
+
+
+def _whole(text: str) -> object:
+    if ":" in text:
+        return Undetermined("a time, or a number to base 60")
+    if re.fullmatch(r"[-+]?0[0-9_]+", text):
+        return Undetermined(
+            "a number with leading zeros, which is octal to some readers of YAML and decimal to others"
+        )
+    if len(text) > _LONGEST_NUMBER:
+        return Undetermined("a number of too many digits")
+    return int(text.replace("_", ""), 0)
+
+
+def _real(text: str) -> object:
+    if ":" in text:
+        return Undetermined("a time, or a number to base 60")
+    return float(re.sub(r"\.(?=inf|nan)", "", text.replace("_", "").casefold()))
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "str": str,
+    "null": _nothing,
+    "bool": _boolean,
+    "int": _whole,
+    "float": _real,
+}
+"""The reader of each kind of scalar that a value can be."""

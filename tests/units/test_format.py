@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from scaleplan import units as q
@@ -17,7 +17,8 @@ SENSIBLE = st.floats(min_value=1e-9, max_value=1e40)
 @example(kind="params", value=2.78e9)
 @example(kind="usd", value=999999999999999.9)
 def test_exact_text_reads_back_as_the_same_float(kind, value):
-    """Not one bit is lost, for any positive float."""
+    """Not one bit is lost, for any positive float; counts end where no run reaches."""
+    assume(kind not in ("params", "tokens") or value <= q.MOST_COUNT)
     assert q.parse(kind, q.exact(kind, value)) == value
 
 
@@ -63,7 +64,7 @@ def test_exact_refuses_what_no_parser_reads():
 
 WRITERS = [
     (q.format_number, q.parse_positive),
-    (q.format_count, q.parse_count),
+    (q.format_count, lambda text: q.parse_count(text, most=math.inf)),
     (q.format_flops, q.parse_flops),
     (q.format_pf_days, q.parse_flops),
     (q.format_seconds, q.parse_seconds),

@@ -48,8 +48,8 @@ def test_limits_have_a_canonical_form_that_means_the_same(text, canonical):
 @pytest.mark.parametrize(
     "text, pointed",
     [
-        ("params <= 7b", "b"),
-        ("params ≤ 7b", "b"),
+        ("params <= 7x", "x"),
+        ("params ≤ 7x", "x"),
         ("1x ≤ params ≤ 7B", "x"),
         ("params <= 70 GB", "GB"),
         ("gpu_hours <= 2k H100-hours", "H100"),

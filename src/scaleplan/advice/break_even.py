@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Unpack
 
 from scaleplan.api import evenly_spaced, target
@@ -59,7 +60,7 @@ def break_even(
         raise UsageError(
             "the loss to compare at is missing or given twice", hint="give --loss, or --params for its loss"
         )
-    low, high = (parse_count(end, what="tokens") for end in (start, stop))
+    low, high = (parse_count(end, what="tokens", most=math.inf) for end in (start, stop))
     number = int(parse_integer(points))
     if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
         raise UsageError(

@@ -18,6 +18,7 @@ from scaleplan.units.format import (
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
     KINDS,
+    MOST_COUNT,
     Amount,
     parse,
     parse_count,
@@ -39,6 +40,7 @@ from scaleplan.units.parse import (
 __all__ = [
     "FLOP_PER_PF_DAY",
     "KINDS",
+    "MOST_COUNT",
     "Amount",
     "exact",
     "format_count",

@@ -109,6 +109,8 @@ def _scaled(value: float, units: tuple[tuple[str, int], ...], digits: int, *, sp
         return f"{value:g}{space}{units[0][0]}"
     mantissa, power = _rounded(value, digits)  # round first: 999.6M is 1.00B, not 1,000M
     name, shift = next((unit for unit in reversed(units) if unit[1] <= power), units[0])
+    if power - shift >= 6:  # a power of ten and a suffix together would be read as either
+        name, shift = units[0]
     return f"{format_number(float(f'{mantissa}e{power - shift}'), digits=digits)}{space}{name}"
 
 

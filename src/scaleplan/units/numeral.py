@@ -28,13 +28,14 @@ _MANTISSA = re.compile(_SEPARATED)
 
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)")
 
-_POWER = r"(?:(?P<mantissa>[0-9.]+) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{1,3})(?![0-9.])"
+_POWER = re.compile(rf"(?:(?P<mantissa>{_SEPARATED}) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{{1,3}})(?![0-9.,_])")
 
 
 class Scanned(NamedTuple):
     """A numeral as decimal digits and exponent, and the unit behind it.
 
-    The value stays text until its unit is known, so that ``2.78B`` is exactly the float 2.78e9.
+    The value stays text until its unit is known, so that ``2.78B`` is exactly the float 2.78e9. ``powered`` is
+    whether a power of ten is written out, as in ``1e21`` and ``10^21``.
     """
 
     text: str
@@ -44,15 +45,22 @@ class Scanned(NamedTuple):
     stop: int
     unit: str
     unit_start: int
+    powered: bool = False
 
     @property
     def numeral(self) -> str:
         """The number as the user wrote it."""
         return self.text[self.start : self.stop]
 
-    def value(self, *, shift: int = 0, factor: float = 1.0) -> float:
-        """Return the number times ``10**shift * factor``; finite and above 0, or refused."""
+    def value(self, *, shift: int = 0, factor: float = 1.0, suffix: str | None = None) -> float:
+        """Return the number times ``10**shift * factor``; finite and above 0, or refused.
+
+        ``suffix`` is the letter or the word of size that the shift comes from: with a power of ten before it the
+        amount could be either of two, a million million times apart (``5e12T`` mostly means 5e12 tokens).
+        """
         span = (self.start, self.stop)
+        if self.powered and suffix:
+            raise self._two_powers(suffix, shift)
         number = float(f"{self.digits}e{self.exponent + shift}") * factor
         if number > 0 and math.isfinite(number):
             return number
@@ -63,6 +71,15 @@ class Scanned(NamedTuple):
                 self.text, f"{quote(self.text)} is too small", span=span, hint="the smallest amount is 1e-308"
             )
         raise refuse(self.text, f"{quote(self.text)} is not above 0", span=span)
+
+    def _two_powers(self, suffix: str, shift: int) -> QuantityError:
+        space = " " if len(suffix) > 1 else ""
+        readings = [f"{self.digits}{space}{suffix}", f"{self.digits}e{self.exponent}"]
+        if shift != self.exponent:  # as one amount only where the two do not say the same twice
+            readings.append(f"{self.digits}e{self.exponent + shift}")
+        message = f"{quote(self.text)} has both a power of ten and the suffix {quote(suffix)}"
+        span = (self.start, self.unit_start + len(suffix))
+        return refuse(self.text, message, span=span, hint=f"{', '.join(readings[:-1])} or {readings[-1]}?")
 
     def refuse_unit(self, message: str, *, hint: str | None = None) -> QuantityError:
         """Return the error that points at the unit, or at the number when there is none."""
@@ -76,13 +93,13 @@ def refuse(text: str, message: str, *, span: tuple[int, int] | None = None, hint
 
 
 def checked(text: str, *, example: str = "1e21") -> str:
-    """Return ``text`` if it is short, not empty and plain ASCII; the constant-time gate of every parser."""
+    """Return ``text`` if it is short, not empty and plain ASCII (or ×); the constant-time gate of every parser."""
     if len(text) > LONGEST:
         start = text[:LONGEST]
         hint = "write large numbers with an exponent, as in 1e21"
         raise refuse(start, f"{quote(start)} is too long for an amount: {len(text):,} characters", hint=hint)
     for place, character in enumerate(text):
-        if not (character.isascii() and character.isprintable()):
+        if not (character.isascii() and character.isprintable()) and character != "×":
             raise _strange(text, place)
     if not text.strip():
         raise refuse(text, f"{quote(text)} is empty where an amount is expected", hint=f"for example {example}")
@@ -92,12 +109,16 @@ def checked(text: str, *, example: str = "1e21") -> str:
 def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
     """Read the numeral of ``text`` from ``start`` on.
 
-    Accepts ``12``, ``1.5``, ``.5``, ``1e21``, ``1_000`` and ``1,000.5``. A comma for a decimal point, misplaced
-    separators, signs and powers written out are errors with a suggestion.
+    Accepts ``12``, ``1.5``, ``.5``, ``1e21``, ``10^21``, ``3 x 10^21``, ``1_000`` and ``1,000.5``. A comma for a
+    decimal point, misplaced separators, signs and other formulas are errors with a suggestion.
     """
     checked(text, example=example)
     begin = start + len(text[start:]) - len(text[start:].lstrip(" "))
-    _refuse_powers(text)
+    if power := _POWER.match(text, begin):
+        _refuse_formulas(text, power.end())
+        digits = (power["mantissa"] or "1").replace(",", "").replace("_", "")
+        return _scanned(text, digits, int(power["exponent"]), begin, power.end(), powered=True)
+    _refuse_formulas(text, begin)
     run = re.compile(r"[0-9.,_]+").match(text, begin)
     if run is None:
         raise _no_number(text, begin, example)
@@ -105,16 +126,22 @@ def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
         raise _misplaced(text, begin, run.end())
     digits = run[0].replace(",", "").replace("_", "")
     stop, exponent = run.end(), 0
-    if power := _EXPONENT.match(text, stop):
-        stop, exponent = power.end(), int(power[1])
+    written = _EXPONENT.match(text, stop)
+    if written:
+        stop, exponent = written.end(), int(written[1])
         if text[stop : stop + 1] in {".", ",", "_"}:
             raise refuse(text, f"the exponent in {quote(text)} is not a whole number", span=(stop, stop + 1))
     elif re.compile(r"[eE](?![A-Za-z])").match(text, stop):
         hint = f"write {digits}e18, or {digits} EFLOP for compute" if text[stop] == "E" else "for example 1e21"
         raise refuse(text, f"the exponent in {quote(text)} is missing", span=(stop, stop + 1), hint=hint)
+    return _scanned(text, digits, exponent, begin, stop, powered=written is not None)
+
+
+def _scanned(text: str, digits: str, exponent: int, start: int, stop: int, *, powered: bool) -> Scanned:
+    """Return a numeral with the unit that follows it."""
     rest = text[stop:]
     unit_start = stop + len(rest) - len(rest.lstrip(" "))
-    return Scanned(text, digits, exponent, begin, stop, rest.strip(" "), unit_start)
+    return Scanned(text, digits, exponent, start, stop, rest.strip(" "), unit_start, powered)
 
 
 def within(text: str, start: int, stop: int, parse: Callable[[str], Value]) -> Value:
@@ -145,8 +172,6 @@ def _strange(text: str, place: int) -> QuantityError:
     character = text[place]
     if character in "€£¥₹":
         hint = "amounts of money are in US dollars: convert first, and write 250k USD"
-    elif character == "×":
-        hint = "write powers of ten as 1e21"
     elif character in "−–—":
         hint = "amounts are above 0"
     elif character.isspace():
@@ -156,14 +181,11 @@ def _strange(text: str, place: int) -> QuantityError:
     return refuse(text, f"unexpected character in {quote(text)}", span=(place, place + 1), hint=hint)
 
 
-def _refuse_powers(text: str) -> None:
-    mark = re.search(r"[\^*]|(?<=[0-9])x(?= ?10)", text)
+def _refuse_formulas(text: str, start: int) -> None:
+    mark = re.compile(r"[\^*×]|(?<=[0-9])x(?= ?10)").search(text, start)
     if mark is None:
         return
     hint = "write powers of ten with an e, as in 1e21"
-    power = re.search(_POWER, text)
-    if power and int(power["exponent"]) <= 300:
-        hint = f"write {power['mantissa'] or '1'}e{power['exponent']}"
     raise refuse(text, f"{quote(text)} is a formula, not a number", span=mark.span(), hint=hint)
 
 

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 Amount = str | float
 """An amount as given: ``"1e21"``, ``"2.5 ZFLOP"``, or a number in the base unit."""
 
-_SCALES = {"k": 3, "K": 3, "M": 6, "B": 9, "G": 9, "T": 12}
+_SCALES = {"k": 3, "K": 3, "m": 6, "M": 6, "b": 9, "B": 9, "G": 9, "t": 12, "T": 12}
 
-_WORDS = {"": 0, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_WORDS = {"": 0, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mn": 6, "bn": 9, "tn": 12}
 
-_WORD = r"(?i:thousand|million|billion|trillion)"
+_WORD = r"(?i:thousand|million|billion|trillion|mn|bn|tn)"
 
-_SCALE, _MONEY_SCALE = (rf"(?:(?P<letter>[{letters}])|(?P<word>{_WORD}))?" for letters in ("kKMBGT", "kKMBT"))
+# a small b or m is 1e9 or 1e6 of what is counted (pythia-70m), but a time, a memory and a rate have other units of it
+_SCALE, _MONEY_SCALE = (rf"(?:(?P<letter>[{letters}])|(?P<word>{_WORD}))?" for letters in ("kKmMbBGtT", "kKmMbBT"))
+
+MOST_COUNT = 1e16
+"""More parameters or tokens than any run will have: the largest corpora have 1e14 tokens, and text has about 3e15."""
 
 _LARGEST_INTEGER = 2**53  # beyond, neighbouring integers are one float
 
@@ -66,17 +70,36 @@ def _shift(match: re.Match[str]) -> int:
     return _SCALES[match["letter"]] if match["letter"] else _WORDS[(match["word"] or "").casefold()]
 
 
+def _suffix(match: re.Match[str]) -> str | None:
+    """Return the letter or the word of a scale; None where there is none."""
+    return match["letter"] or match["word"]
+
+
 def _case_hint(scanned: Scanned, units: Iterable[str]) -> str | None:
     """Return a hint when the unit is one of ``units`` in the wrong case."""
     close = [unit for unit in units if unit.casefold() == scanned.unit.casefold()]
     return f"upper and lower case matter: write {scanned.numeral}{close[-1]}" if close else None
 
 
-def parse_count(value: str | SupportsFloat, *, what: Literal["params", "tokens"] = "params") -> float:
-    """Return a number of parameters or tokens: ``70B``, ``1.4T tokens``, ``7_000_000``, ``1.5 billion``."""
-    if not isinstance(value, str):
-        return convert(value)
+def parse_count(
+    value: str | SupportsFloat, *, what: Literal["params", "tokens"] = "params", most: float = MOST_COUNT
+) -> float:
+    """Return a number of parameters or tokens: ``70B``, ``7b``, ``1.4T tokens``, ``7_000_000``, ``1.5 billion``.
+
+    One above ``most`` is refused: more often than not it is a suffix too many.
+    """
     example, counted = ("70B", "parameters") if what == "params" else ("1.4T", "tokens")
+    if isinstance(value, str):
+        number, text = _count(value, what, example, counted), value
+    else:
+        number, text = convert(value), f"{value:g}" if isinstance(value, float) else str(value)[:100]
+    if number > most:
+        hint = f"at most {most:g}; for example {example}"
+        raise refuse(text, f"{quote(text)} is more {counted} than any run has", hint=hint)
+    return number
+
+
+def _count(value: str, what: str, example: str, counted: str) -> float:
     scanned = scan(value, example=example)
     match = re.fullmatch(rf"{_SCALE}[ -]?(?P<noun>(?i:tokens?|params?|parameters?))?", scanned.unit)
     if match is None:
@@ -85,7 +108,10 @@ def parse_count(value: str | SupportsFloat, *, what: Literal["params", "tokens"]
     noun = match["noun"]
     if noun and noun.casefold().startswith("tok") != (what == "tokens"):
         raise scanned.refuse_unit(f"{quote(value)} are {noun.casefold()} where {counted} are expected")
-    return scanned.value(shift=_shift(match))
+    if match["letter"] == "t" and what == "tokens" and not noun:
+        hint = f"{scanned.numeral}T or {scanned.numeral} tokens?"
+        raise scanned.refuse_unit(f"'t' in {quote(value)} could be trillions or tokens", hint=hint)
+    return scanned.value(shift=_shift(match), suffix=_suffix(match))
 
 
 @_numbers_too
@@ -109,7 +135,7 @@ def parse_integer(value: str | SupportsFloat) -> int:
         if match is None:
             message = f"{quote(scanned.unit)} in {quote(value)} is not a unit of a whole number"
             raise scanned.refuse_unit(message, hint=f"write {scanned.numeral}")
-        number, text = scanned.value(shift=_SCALES.get(match[1] or "", 0)), value
+        number, text = scanned.value(shift=_SCALES.get(match[1] or "", 0), suffix=match[1]), value
     else:
         number, text = convert(value), str(value)[:100]
     if not number.is_integer():
@@ -177,7 +203,7 @@ def parse_flops(value: str) -> float:
     shift = _WORDS[(match["word"] or "").casefold()]
     if match["prefix"] or match["long"]:
         shift += _PREFIXES[match["prefix"]] if match["prefix"] else _LONG_PREFIXES[match["long"].casefold()]
-    return scanned.value(shift=shift, factor=_SECONDS[time[0]] if time else 1.0)
+    return scanned.value(shift=shift, factor=_SECONDS[time[0]] if time else 1.0, suffix=match["word"])
 
 
 def _no_flops(scanned: Scanned) -> QuantityError:
@@ -269,7 +295,7 @@ def parse_hours(value: str | SupportsFloat) -> tuple[float, str | None]:
         hint = f"write {scanned.numeral} GPU-days, or give the accelerators and the time"
         raise refuse(value, f"{quote(value)} could be days of one accelerator or of many", hint=hint)
     named = None if device is None or device.casefold() in _ANY_DEVICE else device
-    return scanned.value(shift=_shift(match), factor=24.0 if days else 1.0), named
+    return scanned.value(shift=_shift(match), factor=24.0 if days else 1.0, suffix=_suffix(match)), named
 
 
 def _hours(value: str | SupportsFloat) -> float:
@@ -305,7 +331,7 @@ def parse_usd(value: str) -> float:
         hint = _case_hint(scanned, ("k", "M", "B", "T")) or f"for example {example}"
         message = f"{quote(scanned.unit)} in {quote(value)} is not an amount of US dollars"
         raise scanned.refuse_unit(message, hint=hint)
-    return scanned.value(shift=_shift(match))
+    return scanned.value(shift=_shift(match), suffix=_suffix(match))
 
 
 @_numbers_too
@@ -337,16 +363,23 @@ def parse_kilograms(value: str) -> float:
     return _decimal(scanned._replace(unit=bare), {"g": -3, "kg": 0, "t": 3, "kt": 6}, base="kg", what="mass")
 
 
+_LEAST_BYTES = 1e6
+"""No memory that a plan is about is smaller: ``80B`` is far more often 80 GB than 80 bytes."""
+
 _BINARY = {"KiB": 2**10 / 1e9, "MiB": 2**20 / 1e9, "GiB": 2**30 / 1e9, "TiB": 2**40 / 1e9}
 
 
 @_numbers_too
 def parse_gigabytes(value: str) -> float:
-    """Return memory in GB (1e9 bytes): ``80GB``, ``80 GiB`` (85.9 GB)."""
+    """Return memory in GB (1e9 bytes): ``80GB``, ``80gb``, ``80 GiB`` (85.9 GB); a letter alone is no unit of it."""
     scanned = scan(value, example="80GB")
-    if scanned.unit in _BINARY:
-        return scanned.value(factor=_BINARY[scanned.unit])
-    units = {"B": -9, "kB": -6, "KB": -6, "MB": -3, "GB": 0, "TB": 3, "PB": 6}
+    for unit, factor in _BINARY.items():
+        if scanned.unit.casefold() == unit.casefold():
+            return scanned.value(factor=factor)
+    units = {"B": -9, "kB": -6, "KB": -6, "MB": -3, "GB": 0, "TB": 3, "PB": 6, "mb": -3, "gb": 0, "tb": 3}
+    if scanned.unit in {"b", "B"} and (scanned.unit == "b" or scanned.value() < _LEAST_BYTES):
+        hint = f"{scanned.numeral} GB, or {scanned.numeral} bytes?"
+        raise scanned.refuse_unit(f"{quote(value)} could be bytes or billions of them", hint=hint)
     return _decimal(scanned, units, base="GB", what="memory")
 
 

@@ -7,6 +7,7 @@ peak and decoding may reach 1 % or less, so the weight of inference is often far
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -80,7 +81,7 @@ class Inference(Term):
                 hint="prompt processing runs near the utilisation of training, decoding may reach 1% or less",
             )
         return cls(
-            tokens=parse_count(tokens, what="tokens"),
+            tokens=parse_count(tokens, what="tokens", most=math.inf),  # all requests of a lifetime may be more
             mfu=None if mfu is None else parse_fraction(mfu),
             usd_per_hour=None if price is None else parse_usd_per_hour(price),
         )

@@ -366,7 +366,7 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     UsageError when the question names no demand, or the plan has nothing to be compared with.
     """
     other, served = plan.constraints.get("training_only"), plan.constraints.get("inference_tokens")
-    if not isinstance(served, float):
+    if not isinstance(served, float | int):
         raise UsageError("break-even needs a demand", hint="give --inference-tokens, such as 1T")
     if not isinstance(other, TrainingOnly):
         raise UsageError("the limits leave no plan for training alone to break even with", hint="relax one of them")

@@ -249,6 +249,8 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[Bud
     request = Request.of({**options, "count": options.get("count") or "total"}, context)
     for preset in presets:
         planner = Planner.of(request.changed(preset=preset), context)
+        if not planner.by_hardware:  # whose limits are known with the budget only
+            planner.require_consistent()
         if not planner.may_choose:
             notices.append(left_out(planner.preset.id, f"it must not choose a model size ({planner.preset.refusal})"))
             continue

@@ -468,6 +468,11 @@ class Planner:
                 f"{goal:g} {what} are optimal at another budget for each number of experts or granularity",
                 hint="give it in place of auto",
             )
+        if not LEAST_COUNT <= goal <= MOST_COUNT:
+            raise UsageError(
+                f"a goal of {goal:g} {what} is one that no run has",
+                hint=f"give {LEAST_COUNT:,.0f} to {MOST_COUNT:g} {what}",
+            )
         side = ("params", "tokens")[index]
         fixed = Limit(side, "=", goal, None, f"{side} = {exact(side, goal)}")
         replace(self, limits=(*self.limits, fixed)).require_consistent()
@@ -497,7 +502,6 @@ class Planner:
     ) -> Plan:
         preset = self.preset
         params, tokens, loss = outcome
-        self.require_plausible(params, tokens)
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
         with _numbers_of(preset):
@@ -505,6 +509,7 @@ class Planner:
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
+        self.require_plausible(params, tokens)
         values = {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
         return Plan(
             preset=preset.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields, replace
+from dataclasses import field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from scaleplan.arrays import whole
@@ -149,12 +149,12 @@ _COUNTS = ("params", "tokens", "count")
 
 def _whole_fact(value: object, kind: str | None) -> object:
     """Return the value of a constraint's key, in whole numbers where it is a count or a record with counts."""
-    if isinstance(value, Record):
-        return _whole_fields(value, *(item.name for item in fields(value) if item.name in _COUNTS))
+    if is_dataclass(value) and not isinstance(value, type):
+        return _whole_fields(value, *(item.name for item in fields(value) if item.name.endswith(_COUNTS)))
     return whole(value) if kind in _COUNTS and isinstance(value, float) else value
 
 
-_Fields = TypeVar("_Fields", bound=Record)
+_Fields = TypeVar("_Fields")
 
 
 def _whole_fields(record: _Fields, *names: str) -> _Fields:
@@ -163,7 +163,7 @@ def _whole_fields(record: _Fields, *names: str) -> _Fields:
     for name in names:
         value = getattr(record, name)
         values[name] = tuple(map(whole, value)) if isinstance(value, tuple) else value and whole(value)
-    return replace(record, **values)
+    return replace(record, **values)  # type: ignore[type-var]
 
 
 class Plans(Record):

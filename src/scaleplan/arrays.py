@@ -102,7 +102,7 @@ def nearest(value: Number) -> Number:
 
 
 def whole(count: float) -> int | float:
-    """Return a count as the nearest whole number of Python; a float where it is too large for 64 bits, or infinite."""
+    """Return a count as the nearest integer; itself where that needs more than 64 bits, or it is infinite."""
     return round(count) if abs(count) < _LARGEST else count
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaleplan.arrays import whole
 from scaleplan.api import optimal, target
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context

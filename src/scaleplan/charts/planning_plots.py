@@ -10,8 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 from scaleplan.api import evenly_spaced
-from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.arrays import whole
+from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.constraints.inference import TrainingOnly
 from scaleplan.planning.frontier import SolvedFrontier
@@ -157,9 +157,10 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
     """Return the compute-optimal parameters and tokens against compute, with their intervals."""
     plans = plans_of(planner, budgets)
     interval = plans.interval
+    sizes, data = ([*map(whole, column.tolist())] for column in (plans.params, plans.tokens))
     series = [
-        *curve("tokens", plans, [*map(whole, plans.tokens.tolist())], interval.tokens if interval else None, tone=1),
-        *curve("parameters", plans, [*map(whole, plans.params.tolist())], interval.params if interval else None, tone=0),
+        *curve("tokens", plans, data, interval.tokens if interval else None, tone=1),
+        *curve("parameters", plans, sizes, interval.params if interval else None, tone=0),
     ]
     marks = []
     if at is not None:

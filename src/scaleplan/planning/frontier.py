@@ -266,7 +266,8 @@ class MeasuredFrontier(Frontier):
 
     def whole(self, outcome: Outcome[Number], flops: Number) -> Outcome[Number]:
         """Return the whole counts nearest to the law's own; its loss is one of the budget."""
-        return *self.region.whole(outcome[0], outcome[1], flops), outcome[2]
+        params, tokens = self.region.whole(outcome[0], outcome[1], flops)
+        return params, tokens, outcome[2]
 
     def least_flops(self, loss: float) -> float | None:
         """Invert the loss along the frontier, where the law has one."""

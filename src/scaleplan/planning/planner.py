@@ -486,9 +486,9 @@ class Planner:
         )
         if flops is None:
             raise never
-        with _numbers_of(self.preset):
-            if abs(self.best(flops)[index] / goal - 1) > _SAME_GOAL:  # a limit holds the optimum above the goal
-                raise never
+        params, tokens, _ = self.best(flops)
+        if abs((params, tokens)[index] / goal - 1) > _SAME_GOAL:  # a limit holds the optimum above the goal
+            raise never
         return self._goal(flops, f"an optimum of {exact(side, goal)} {what}")
 
     def _plan(

@@ -210,13 +210,13 @@ class Region(Record):
         Where a bound and not the budget sets the tokens, the size is the one below, with which they still meet it.
         """
         below, size = floor(params * (1 + EDGE)), nearest(params)
-        held = self.most_tokens(below, flops) < self.cost.tokens(below, flops)  # type: ignore[operator]
+        held = self.most_tokens(below, flops) < self.cost.tokens(below, flops)
         size = minimum(size + held * (below - size), floor(self.max_params(flops) * (1 + EDGE)))
         size = maximum(size, math.ceil(min(self.min_params(), UNLIMITED_FLOPS) * (1 - EDGE)))
         most, least = self.most_tokens(size, flops), self.least_tokens(size)
         least = maximum(nearest(least), ceil(least * (1 - EDGE)))
         count = minimum(nearest(most), floor(most * (1 + EDGE)))
-        lowest = tokens <= self.least_tokens(params) * (1 + _TOUCH)  # type: ignore[operator]
+        lowest = tokens <= self.least_tokens(params) * (1 + _TOUCH)
         return size, maximum(count + lowest * (least - count), least)
 
 

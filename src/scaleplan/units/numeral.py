@@ -28,7 +28,9 @@ _MANTISSA = re.compile(_SEPARATED)
 
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)")
 
-_POWER = re.compile(rf"(?:(?P<mantissa>{_SEPARATED}) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{{1,3}})(?![0-9.,_])")
+_POWER = re.compile(
+    rf"(?:(?P<mantissa>{_SEPARATED}) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{{1,3}})(?![0-9.,_])"
+)
 
 
 class Scanned(NamedTuple):

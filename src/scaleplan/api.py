@@ -231,10 +231,13 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[
 
 
 def evenly_spaced(low: float, high: float, number: int) -> Iterator[float]:
-    """Yield a number of values from ``low`` to ``high``, both exact, evenly spaced in the logarithm."""
+    """Yield a number of values from ``low`` to ``high``, both exact, evenly spaced in the logarithm.
+
+    Those between are rounded to twelve digits, so that a power of ten among them is one.
+    """
     step = math.log(high / low) / (number - 1)
     yield low
-    yield from (low * math.exp(step * i) for i in range(1, number - 1))
+    yield from (float(f"{low * math.exp(step * i):.11e}") for i in range(1, number - 1))
     yield high
 
 
@@ -249,6 +252,8 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[Bud
     request = Request.of({**options, "count": options.get("count") or "total"}, context)
     for preset in presets:
         planner = Planner.of(request.changed(preset=preset), context)
+        if not planner.by_hardware:  # whose limits are known with the budget only
+            planner.require_consistent()
         if not planner.may_choose:
             notices.append(left_out(planner.preset.id, f"it must not choose a model size ({planner.preset.refusal})"))
             continue

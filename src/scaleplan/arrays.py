@@ -11,7 +11,23 @@ if TYPE_CHECKING:
     from numpy import bool_, float64, intp
     from numpy.typing import NDArray
 
-__all__ = ["Array", "Floats", "Index", "Mask", "Number", "cubic_root", "exp", "log", "maximum", "minimum", "softplus"]
+__all__ = [
+    "Array",
+    "Floats",
+    "Index",
+    "Mask",
+    "Number",
+    "ceil",
+    "cubic_root",
+    "exp",
+    "floor",
+    "log",
+    "maximum",
+    "minimum",
+    "nearest",
+    "softplus",
+    "whole",
+]
 
 Number = TypeVar("Number", float, "NDArray[float64]")
 """A Python float or a NumPy array of floats: what every formula accepts and returns."""
@@ -24,7 +40,7 @@ Floats: TypeAlias = "NDArray[float64] | Sequence[float]"
 
 def log(value: Number) -> Number:
     """Return the natural logarithm."""
-    if isinstance(value, float):
+    if isinstance(value, float | int):
         try:
             return math.log(value)
         except ValueError:  # a number out of a formula's domain is arithmetic, and no fault of an argument
@@ -37,7 +53,7 @@ def log(value: Number) -> Number:
 
 def exp(value: Number) -> Number:
     """Return e to the power of the value."""
-    if isinstance(value, float):
+    if isinstance(value, float | int):
         return math.exp(value)
     import numpy as np
 
@@ -46,7 +62,7 @@ def exp(value: Number) -> Number:
 
 def minimum(value: Number, other: Number | float) -> Number:
     """Return the smaller of a value and another of its kind, or a number."""
-    if isinstance(value, float):
+    if isinstance(value, float | int):
         return min(value, other)
     import numpy as np
 
@@ -55,11 +71,42 @@ def minimum(value: Number, other: Number | float) -> Number:
 
 def maximum(value: Number, other: Number | float) -> Number:
     """Return the larger of a value and another of its kind, or a number."""
-    if isinstance(value, float):
+    if isinstance(value, float | int):
         return max(value, other)
     import numpy as np
 
     return np.maximum(value, other)
+
+
+def floor(value: Number) -> Number:
+    """Return the largest whole number that is not above the value; an infinity is itself."""
+    if isinstance(value, float | int):
+        return float(math.floor(value)) if math.isfinite(value) else value
+    import numpy as np
+
+    return np.floor(value)
+
+
+def ceil(value: Number) -> Number:
+    """Return the smallest whole number that is not below the value; an infinity is itself."""
+    return -floor(-value)
+
+
+def nearest(value: Number) -> Number:
+    """Return the nearest whole number, the even one of two; an infinity is itself."""
+    if isinstance(value, float | int):
+        return float(round(value)) if math.isfinite(value) else value
+    import numpy as np
+
+    return np.rint(value)
+
+
+def whole(count: float) -> int | float:
+    """Return a count as the nearest integer; itself where that needs more than 64 bits, or it is infinite."""
+    return round(count) if abs(count) < _LARGEST else count
+
+
+_LARGEST = 2.0**63
 
 
 def softplus(value: Number) -> Number:

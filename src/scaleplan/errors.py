@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "FileError",
@@ -51,13 +51,100 @@ def quote(value: object) -> str:
     return f"'{text}'"
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
-    """Return the closest of ``choices`` to ``name``, or None when nothing is close."""
-    from difflib import get_close_matches  # 5 ms, and only a mistake needs it
+_SAME_MEANING: Mapping[str, str] = {
+    "flops": "budget compute c total_flops training_flops",
+    "cost": "budget money dollars dollar usd price_total spend expense bill",
+    "gpu_hours": "hours gpuhours accelerator_hours device_hours",
+    "time": "days day hours duration deadline wall_clock walltime wall_time",
+    "gpus": "gpu_count num_gpus n_gpus ngpus devices num_devices accelerators world_size cluster_size hardware",
+    "gpu": "device accelerator hardware gpu_type chip card",
+    "params": "size n model_size parameters parameter n_params num_params nparams",
+    "tokens": "data d dataset dataset_size n_tokens num_tokens training_tokens train_tokens",
+    "unique_tokens": "data dataset dataset_size corpus_size",
+    "model": "config config_json architecture arch",
+    "preset": "law scaling_law",
+    "with": "law preset scaling_law",
+    "region": "grid country location",
+    "grid": "region country location",
+    "mfu": "utilization utilisation hfu efficiency",
+    "precision": "dtype data_type",
+    "train_bits": "bits",
+    "level": "confidence ci interval_level",
+    "context": "seq_len seqlen sequence_length sequence max_seq_len context_length",
+    "sequence": "seq_len seqlen sequence_length context context_length",
+    "batch": "batch_size global_batch_size batch_tokens",
+    "limit": "constraint constraints bound max min",
+    "learning_rate": "lr",
+    "get": "field key",
+    "output": "out file save",
+    "optimal": "plan optimise optimize best allocate",
+    "loss": "predict",
+    "presets": "laws list models",
+    "hyperparameters": "lr batch hparams hyperparams",
+    "check": "validate lint ci verify",
+    "plot": "chart graph draw",
+    "vocab": "vocabulary tokenizer",
+    "memory": "mem vram",
+    "break-even": "inference serve breakeven",
+    "convert": "bill price units",
+    "budget.cost": "cost price money usd",
+}
+"""Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 
-    known = {choice.casefold(): choice for choice in choices}
-    close = get_close_matches(name.casefold()[:100], known, n=1, cutoff=0.6)
-    return known[close[0]] if close else None
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
+    """Return which of ``choices`` is meant by ``name``: a known synonym or a slip of the hand, else None.
+
+    None is better than a far name: another accelerator or country is no correction of a word.
+    """
+    wanted = _spelt(name)[:100]
+    if not wanted:
+        return None
+    known = {_spelt(choice): choice for choice in reversed(list(choices))}
+    if wanted in known:
+        return known[wanted]
+    for meant, words in _SAME_MEANING.items():
+        if _spelt(meant) in known and wanted in words.split():
+            return known[_spelt(meant)]
+    for spelt, choice in reversed(known.items()):
+        if spelt.rpartition(".")[2] == wanted:
+            return choice
+    slips = {choice: _slips(wanted, spelt) for spelt, choice in reversed(known.items()) if _comparable(wanted, spelt)}
+    nearest = min(slips, key=slips.__getitem__, default=None)
+    return nearest if nearest is not None and slips[nearest] <= _room(wanted) else None
+
+
+def _spelt(name: str) -> str:
+    """Return a name as it is compared: without case, with one separator."""
+    return name.strip().lstrip("-").casefold().replace("-", "_").replace(" ", "_")
+
+
+def _room(name: str) -> int:
+    """Return how many slips a name of this length may have; short words are soon others."""
+    return 1 if len(name) < 6 else 2 if len(name) < 12 else 3
+
+
+def _comparable(name: str, choice: str) -> bool:
+    """Return whether two names may be one: of one beginning, and not two numbers of a series (a100 and a800)."""
+    short = len(name) <= 5
+    if abs(len(name) - len(choice)) > _room(name) or (short and name[0] != choice[:1]):
+        return False
+    digits = [[c for c in text if c.isdigit()] for text in (name, choice)]
+    return not (short and digits[0] != digits[1] and len(digits[0]) == len(digits[1]))
+
+
+def _slips(name: str, other: str) -> int:
+    """Return how many letters are wrong, missing, too many, or swapped with the next."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(name, start=1):
+        last, before, row = before, row, [i]
+        for j, wanted in enumerate(other, start=1):
+            slips = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and name[i - 2] == wanted:
+                slips = min(slips, last[j - 2] + 1)
+            row.append(slips)
+    return row[-1]
 
 
 class ScaleplanError(Exception):
@@ -121,8 +208,10 @@ class UnknownNameError(UsageError):
             hints.append(f"did you mean '{escape_control(close)}'?")
         if listing is not None:
             hints.append(f"'{listing}' lists them")
-        elif close is None and len(known) <= 40:
-            hints.append(f"known: {', '.join(map(escape_control, known))}")
+        elif close is None:
+            few = len(known) <= 40
+            some = ", ".join(map(escape_control, known if few else known[:12]))
+            hints.append(f"known: {some}" if few else f"{len(known)} are known, among them {some}")
         super().__init__(f"unknown {kind} {quote(name)}", hint=" ".join(hints) or None)
 
 

@@ -178,7 +178,8 @@ class Table:
         for key in self.data:
             if key not in self._seen:
                 close = did_you_mean(key, self._seen)
-                hint = f"did you mean '{close}'?" if close else f"known keys: {', '.join(sorted(self._seen))}"
+                known = f"known keys: {', '.join(sorted(self._seen))}" if self._seen else "no key is known here"
+                hint = f"did you mean '{close}'?" if close else known
                 raise FileError(f"{self.source}: {quote(self._where(key))}: unknown key", hint=hint)
 
 

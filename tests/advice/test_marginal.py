@@ -71,7 +71,7 @@ def test_without_a_floor_nothing_is_below_reach():
 
 def test_a_gain_beyond_the_floor_has_no_price():
     """Close to the irreducible loss no compute buys another hundredth."""
-    result = marginal(preset=PRESET, flops=1e36)
+    result = marginal(preset=PRESET, flops=4e30, doublings=1)
     assert result.loss - result.floor < 0.01
     assert result.flops_per_hundredth is None
     assert result.cost_per_hundredth is None

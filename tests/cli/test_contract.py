@@ -66,7 +66,7 @@ def test_the_answer_is_in_base_units(cli):
     assert plan["params"] == pytest.approx(2.778e9, rel=1e-3)
     assert plan["tokens"] == pytest.approx(5.999e10, rel=1e-3)
     assert plan["loss"] == pytest.approx(2.306, rel=1e-3)
-    assert 6 * plan["params"] * plan["tokens"] == pytest.approx(plan["flops"], rel=1e-12)
+    assert 6 * plan["params"] * plan["tokens"] == pytest.approx(plan["flops"], rel=1e-10)
     assert plan["budget"]["source"] == "flops"
     assert plan["budget"]["gpu"] is None
 
@@ -187,7 +187,7 @@ def test_get_of_a_compound_field_is_a_mistake(cli):
 def test_get_of_several_plans_is_one_value_a_line(cli):
     """A column of a sweep."""
     found = [float(value) for value in cli(*SWEEP, "--points", "3", "--get", "flops").out.split()]
-    assert found == pytest.approx([1e18, 1e21, 1e24], rel=1e-12)
+    assert found == pytest.approx([1e18, 1e21, 1e24], rel=1e-10)
 
 
 def test_warnings_go_to_standard_error_and_into_the_json(cli):

@@ -108,7 +108,7 @@ def test_quantities_beyond_any_model_are_refused(cli, words):
         (("target", "--params", "1e-300"), "1e-300"),
         (("target", "--tokens", "0.5"), "0.5"),
         (("break-even", "--loss", "2.1", "--from", "1e-300"), "1e-300"),
-        (("vocab", "--params", "1e300"), "1e+300"),
+        (("vocab", "--params", "1e300"), "1e300"),
         (("vocab", "--params", "7B", "--flops", "1e-300"), "1e-300"),
         (("check", "x" * 3000), "too long"),
         (("init", "x" * 3000), "too long"),
@@ -289,7 +289,8 @@ def test_a_wrong_preset_file_is_refused_with_the_key(cli, old, new, said):
 def test_coefficients_beyond_the_range_of_numbers_are_refused(cli, alpha):
     """In the domain of the form, and still of no use: an error, and neither infinity nor a bug."""
     text = GOOD.replace("\nalpha = 0.3478", f"\nalpha = {alpha}")
-    assert "range" in refused(cli, *OPTIMAL, "--preset", law_file(text))
+    message = refused(cli, *OPTIMAL, "--preset", law_file(text))
+    assert "range" in message or "no run is like that" in message
 
 
 def test_what_is_no_preset_file_is_refused(cli):

@@ -147,7 +147,7 @@ def test_wrong_memory_requests_say_why(cli, words, message):
 def test_a_plan_for_a_model_counts_it_as_the_law_does(cli, config):
     """All parameters for one law, FLOP per token of the architecture for another."""
     for words in (("loss", "--tokens", "2T"), ("optimal", "--flops", "1e21")):
-        assert cli(*words, "--model", config, "--get", "params").out == f"{PARAMS}.0\n"
+        assert cli(*words, "--model", config, "--get", "params").out == f"{PARAMS}\n"
     per_token = cli("optimal", "--model", config, "--flops", "1e21", "--preset", "deepseek-llm-2024", "--json").json
     # M = 6 x (parameters without tables and head) + 12 L d T at T = 2048 (arXiv:2401.02954)
     expected = 6 * (int(PARAMS) - 2 * 128_256 * 4096) + 12 * 32 * 4096 * 2048

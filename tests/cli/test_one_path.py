@@ -113,11 +113,6 @@ def project(folder, words):
 )
 def test_every_door_gives_the_same_numbers(kind, words, folder, command, cli):
     """To the last digit: Python, the planner itself, a saved plan, a project's check, its diff, and a report."""
-    if words.get("preset") == "kaplan-2020" and kind == "loss":
-        assert cli("loss", *options(words)).status == 2  # it has no loss for a chosen size
-        with pytest.raises(sp.ScaleplanError):
-            sp.loss(**keywords(words))
-        return
     plan = command(kind, *options(words))
     expected = numbers(plan)
     assert numbers(getattr(sp, kind)(**keywords(words)).to_dict()) == expected

@@ -173,7 +173,7 @@ def test_errors_say_what_is_missing_unknown_or_impossible(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="nothing of flops and loss together"):
         sp.evaluate("kaplan", flops=1e21, loss=3)
     with pytest.raises(QuantityError, match="not a number of parameters"):
-        sp.evaluate("chinchilla", params="7b", tokens="1T")
+        sp.evaluate("chinchilla", params="7x", tokens="1T")
     with pytest.raises(UnknownNameError, match="unknown preset"):
         sp.evaluate("chinchila-1", loss=2)
     with pytest.raises(FileError, match="does not exist"):
@@ -197,7 +197,7 @@ def test_the_command_speaks_the_common_formats(capsys: pytest.CaptureFixture[str
     assert float(capsys.readouterr().out) == found["value"]
     assert execute(["evaluate", "chinchilla", "params=1B", "tokens=20B"]) == 0
     assert capsys.readouterr().out.startswith("besiroglu-2024 at params 1.00B, tokens 20.0B\n\n  loss  ")
-    for words in (["params"], ["params=1B", "params=2B"], ["level=0.5"], ["params=7b", "tokens=1T"], []):
+    for words in (["params"], ["params=1B", "params=2B"], ["level=0.5"], ["params=7x", "tokens=1T"], []):
         assert execute(["evaluate", "chinchilla", *words]) == 2
         assert "error: " in capsys.readouterr().err
 

@@ -121,7 +121,7 @@ def test_a_measured_split_can_be_moved_by_its_size_only():
     assert (params, loss) == (1e9, None)
     assert preset.cost.flops(params, tokens) == pytest.approx(1e24, rel=1e-14)
     with pytest.raises(UsageError, match="only the size can be bounded"):
-        frontier_of(preset.law, preset.cost, Bounds(tokens=Span(1.0, 1e12)))
+        frontier_of(preset.law, preset.cost, Bounds(tokens=Span(1.0, 1e12))).best(1e24)
 
 
 def test_kaplans_frontier_has_its_own_loss():

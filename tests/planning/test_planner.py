@@ -18,7 +18,7 @@ PRESETS = [preset for preset in Library().all() if isinstance(preset.law, LossSu
 CHOOSING = [preset for preset in PRESETS if preset.allocates]
 SURFACES = [preset for preset in CHOOSING if not isinstance(preset.law, Allocation)]
 REFUSING = [preset for preset in PRESETS if not preset.allocates]
-BUDGETS = st.floats(12, 30).map(lambda power: 10.0**power)
+BUDGETS = st.floats(14, 25).map(lambda power: 10.0**power)  # at which every law plans a run that may be
 FEW = settings(max_examples=5)
 
 by_id = pytest.mark.parametrize("preset", CHOOSING, ids=lambda preset: preset.id)
@@ -33,9 +33,11 @@ def limits(*texts):
 @given(flops=BUDGETS)
 @FEW
 def test_a_plan_spends_its_budget(preset, flops):
-    """By the law's own compute convention, k*N*D for most."""
+    """By the law's own compute convention, k*N*D for most, to the last whole token."""
     plan = Planner(preset=preset).optimal(flops)
-    assert preset.cost.flops(plan.params, plan.tokens) == pytest.approx(flops, rel=1e-12)
+    assert type(plan.params) is type(plan.tokens) is int
+    left = flops - preset.cost.flops(plan.params, plan.tokens)
+    assert -1e-12 * flops <= left <= preset.cost.flops(float(plan.params), 1.0) + 1e-12 * flops
     assert plan.flops == flops
     assert plan.tokens_per_param in (None, pytest.approx(plan.tokens / plan.params))
 
@@ -50,29 +52,31 @@ def test_no_other_split_is_better(preset, flops):
         [plan.params * np.array([0.999, 1.001]), np.geomspace(1.0, preset.cost.params(1.0, flops), 3001)]
     )
     tokens = preset.cost.tokens(sizes, flops)
-    assert np.min(law.reducible(sizes, tokens)) >= law.reducible(plan.params, plan.tokens) * (1 - 1e-12)
+    lost = law.reducible(plan.params, plan.tokens - 1) / law.reducible(plan.params, plan.tokens) - 1  # of one token
+    assert np.min(law.reducible(sizes, tokens)) >= law.reducible(plan.params, plan.tokens) * (1 - 1e-12 - 2 * lost)
 
 
 @by_id
 @given(flops=BUDGETS)
 @FEW
 def test_a_target_leads_back_to_the_budget(preset, flops):
-    """By its loss, its size or its tokens."""
+    """By its loss, its size or its tokens, as closely as whole counts can."""
     planner = Planner(preset=preset)
     plan = planner.optimal(flops)
-    assert planner.target_params(plan.params).flops == pytest.approx(flops, rel=1e-6)
-    assert planner.target_tokens(plan.tokens).flops == pytest.approx(flops, rel=1e-6)
+    one = 10 * (1 / plan.params + 1 / plan.tokens)  # what a count more or less makes of the compute, with room
+    assert planner.target_params(plan.params).flops == pytest.approx(flops, rel=1e-6 + one)
+    assert planner.target_tokens(plan.tokens).flops == pytest.approx(flops, rel=1e-6 + one)
     if plan.loss is not None:
         law = preset.law
         floor = law.floor if isinstance(law, LossSurface) else 0.0
         more = planner.optimal(flops * 1.01).loss
         digits = 4e-16 * plan.loss / (plan.loss - more) * 0.01  # how many the loss has left above its floor
         assert plan.loss > floor
-        assert planner.target_loss(plan.loss).flops == pytest.approx(flops, rel=1e-9 + 4 * digits)
+        assert planner.target_loss(plan.loss).flops == pytest.approx(flops, rel=1e-9 + 4 * digits + one)
 
 
 @by_id
-@given(flops=BUDGETS, more=st.floats(1.1, 1000))
+@given(flops=BUDGETS, more=st.floats(1.1, 100))
 @FEW
 def test_more_compute_is_never_worse(preset, flops, more):
     """A larger model, more tokens, less loss."""
@@ -86,7 +90,7 @@ def test_more_compute_is_never_worse(preset, flops, more):
 @by_id
 def test_an_array_of_budgets_has_the_plans_of_each(preset):
     """To twelve digits: size, tokens, loss, intervals, near-optimal range, bounded and free."""
-    budgets = np.geomspace(1e17, 1e26, 4)
+    budgets = np.geomspace(1e17, 1e24, 4)
     for bounded in ((), limits("params <= 5B", "params >= 1M")):
         planner = Planner(preset=preset, limits=bounded)
         many = plan_array(planner, budgets)
@@ -217,7 +221,9 @@ def test_targets_that_nothing_reaches_are_answered_with_no():
     """A loss below the floor, a size that no budget makes optimal; and a law without a loss is asked in vain."""
     with pytest.raises(UnreachableError, match=r"1\.8172"):
         Planner(preset=EPOCH).target_loss(1.8)
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match=r"takes .*, above 1e"):
+        Planner(preset=EPOCH).target_loss(1.8173)
+    with pytest.raises(UsageError, match="no run has"):
         Planner(preset=EPOCH).target_params(1e55)
     with pytest.raises(UsageError, match="no loss to aim for"):
         Planner(preset=Library().load("llama3-2024")).target_loss(2.0)

@@ -36,8 +36,8 @@ def test_an_allocation_in_exaflop_and_millions(tmp_path):
     sizes = "params_scale = 26.1\nparams_exponent = 0.49"
     path = preset(tmp_path, "power_allocation", sizes, "params = 1e6\nflops = 1e18")
     plan = sp.optimal(preset=path, flops=1e22)
-    assert plan.params == pytest.approx(26.1e6 * 1e4**0.49, rel=1e-12)
-    assert plan.tokens == pytest.approx(1e22 / 6 / plan.params, rel=1e-12)
+    assert plan.params == pytest.approx(26.1e6 * 1e4**0.49, abs=0.5)
+    assert plan.tokens == pytest.approx(1e22 / 6 / plan.params, abs=0.5)
 
 
 def test_an_allocation_of_tokens_in_billions(tmp_path):
@@ -45,7 +45,7 @@ def test_an_allocation_of_tokens_in_billions(tmp_path):
     data = "tokens_scale = 2.2\ntokens_exponent = 0.53"
     path = preset(tmp_path, "power_allocation", data, "tokens = 1e9\nflops = 1e20")
     plan = sp.optimal(preset=path, flops=1e24)
-    assert plan.tokens == pytest.approx(2.2e9 * 1e4**0.53, rel=1e-12)
+    assert plan.tokens == pytest.approx(2.2e9 * 1e4**0.53, rel=1e-9)
 
 
 def test_an_additive_law_in_millions_and_billions(tmp_path):

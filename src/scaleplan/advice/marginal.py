@@ -101,10 +101,11 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
     start = steps[0]
     law = planner.preset.law
     floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
-    reducible = start.loss - (floor or 0.0)
+    here = _best(planner, flops)[2]  # differences of losses are small, and whole counts would be seen in them
+    reducible = here - (floor or 0.0)
     above = _best(planner, flops * (1 + _PERCENT))[2]
     slope = (_best(planner, flops * (1 - _PERCENT))[2] - above) / (2 * _PERCENT)  # -dL/d ln C to second order
-    hundredth = planner.frontier.least_flops(start.loss - _GAIN)
+    hundredth = planner.frontier.least_flops(here - _GAIN)
     extra_cost = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params).cost
     halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     return Marginal(
@@ -118,7 +119,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
         floor=floor,
         exponent=slope / reducible if reducible > 0 and slope > 0 else None,
         gain_per_doubling=start.loss - steps[1].loss,
-        gain_of_next_percent=start.loss - above,
+        gain_of_next_percent=here - above,
         cost_of_next_percent=budget_at(planner, request, _PERCENT * flops, start.params).cost,
         flops_per_hundredth=None if hundredth is None else hundredth - flops,
         cost_per_hundredth=extra_cost,
@@ -135,18 +136,24 @@ def _best(planner: Planner, flops: float) -> tuple[float, float, float]:
     """Return params, tokens and loss of the optimum; UsageError for a law without a loss."""
     params, tokens, loss = planner.best(flops)
     if loss is None:
-        raise UsageError(
-            f"preset '{planner.preset.id}' has no loss to gain: it was fitted to optimal sizes only",
-            hint="choose a preset with a loss, such as besiroglu-2024",
-        )
+        raise _no_loss(planner)
     return params, tokens, loss
+
+
+def _no_loss(planner: Planner) -> UsageError:
+    return UsageError(
+        f"preset '{planner.preset.id}' has no loss to gain: it was fitted to optimal sizes only",
+        hint="choose a preset with a loss, such as besiroglu-2024",
+    )
 
 
 def _steps(planner: Planner, request: Request, flops: float, number: int) -> list[Step]:
     """Return the budget and its doublings, each compared with the one before."""
     steps: list[Step] = []
     for factor in (2.0**doubling for doubling in range(number + 1)):
-        params, tokens, loss = _best(planner, flops * factor)
+        params, tokens, loss = planner.best_counts(flops * factor)
+        if loss is None:
+            raise _no_loss(planner)
         budget = budget_at(planner, request, flops * factor, params)
         before = steps[-1] if steps else None
         cost_before = before.cost if before else None

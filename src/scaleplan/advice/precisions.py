@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.api import optimal, target
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.floating_point import FloatingPoint
 from scaleplan.planning.context import Context
@@ -148,7 +149,7 @@ def _row(name: str, plan: Plan, base: Plan, options: dict[str, Any], context: Co
         tokens=plan.tokens,
         loss=plan.loss,
         advantage=needed / base.flops - 1,
-        fp_critical_tokens=_FORMATS[name].critical_tokens(plan.params) if name in _FORMATS else None,
+        fp_critical_tokens=whole(_FORMATS[name].critical_tokens(plan.params)) if name in _FORMATS else None,
     )
 
 

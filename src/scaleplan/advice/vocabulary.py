@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.solver import bisect
 from scaleplan.record import Record, Result
@@ -108,14 +109,14 @@ def advise_vocabulary(params: float, *, flops: float | None = None, width: float
     parametric = best_by_loss(params, flops=compute, width=wide)
     least, middle, greatest = sorted((isoflop, derivative, parametric))
     return Vocabulary(
-        params=params,
-        width=wide,
+        params=whole(params),
+        width=whole(wide),
         flops=compute,
-        isoflop=isoflop,
-        derivative=derivative,
-        parametric=parametric,
-        vocabulary=middle,
-        vocabulary_params=middle * wide,
+        isoflop=whole(isoflop),
+        derivative=whole(derivative),
+        parametric=whole(parametric),
+        vocabulary=whole(middle),
+        vocabulary_params=whole(middle) * whole(wide),
         spread=greatest / least,
         warnings=tuple(_outside(params=params, vocabulary=middle)),
     )

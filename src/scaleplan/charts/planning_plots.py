@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scaleplan.api import evenly_spaced
+from scaleplan.arrays import whole
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.constraints.inference import TrainingOnly
@@ -82,10 +83,10 @@ def compute_axis(planner: Planner) -> Axis:
 
 
 def plans_of(planner: Planner, budgets: Sequence[float]) -> PlanArray:
-    """Return the plans of the budgets that the bounds allow."""
+    """Return the plans of the budgets that the bounds allow, and that are of a size that runs have."""
     try:
         return plan_array(planner, list(budgets))
-    except UnreachableError:
+    except (UnreachableError, UsageError):
         possible = [flops for flops in budgets if _reachable(planner, flops)]
         if not possible:
             raise
@@ -94,8 +95,8 @@ def plans_of(planner: Planner, budgets: Sequence[float]) -> PlanArray:
 
 def _reachable(planner: Planner, flops: float) -> bool:
     try:
-        planner.frontier.best(flops)
-    except UnreachableError:
+        planner.best_counts(flops)
+    except (UnreachableError, UsageError):
         return False
     return True
 
@@ -156,13 +157,14 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
     """Return the compute-optimal parameters and tokens against compute, with their intervals."""
     plans = plans_of(planner, budgets)
     interval = plans.interval
+    sizes, data = ([*map(whole, column.tolist())] for column in (plans.params, plans.tokens))
     series = [
-        *curve("tokens", plans, plans.tokens.tolist(), interval.tokens if interval else None, tone=1),
-        *curve("parameters", plans, plans.params.tolist(), interval.params if interval else None, tone=0),
+        *curve("tokens", plans, data, interval.tokens if interval else None, tone=1),
+        *curve("parameters", plans, sizes, interval.params if interval else None, tone=0),
     ]
     marks = []
     if at is not None:
-        params, tokens, _ = planner.frontier.best(at)
+        params, tokens, _ = planner.best_counts(at)
         marks = [
             Mark(x=at, y=tokens, label=f"{format_count(tokens)} tokens", tone=1),
             Mark(x=at, y=params, label=f"{format_count(params)} parameters", tone=0),
@@ -230,7 +232,7 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
     series = curve("loss", plans, losses, plans.interval.loss if plans.interval else None)
     marks = []
     if at is not None:
-        value = planner.frontier.best(at)[2]
+        value = planner.best_counts(at)[2]
         assert value is not None
         marks = [Mark(x=at, y=value, label=format_number(value, digits=4))]
     floor = getattr(planner.preset.law, "floor", 0.0)
@@ -266,7 +268,7 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
         if reason is None:
             sizes = [convert_params(size, source=own, target="total") for size in sizes]
         label = planner.preset.id if reason is None else f"{planner.preset.id} ({own.replace('_', ' ')})"
-        series += curve(label, plans, sizes, None, tone=tone)
+        series += curve(label, plans, [*map(whole, sizes)], None, tone=tone)
     return Chart(
         kind="compare",
         title="Compute-optimal size by law",
@@ -295,7 +297,7 @@ def money_chart(
     priced = price or (lambda _, flops: flops)
     spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
     series = curve("loss", plans, losses, None, x=spent)
-    params, _, start = planner.frontier.best(at)
+    params, _, start = planner.best_counts(at)
     assert start is not None
     base = priced(params, at)
     written = format_flops if price is None else format_usd
@@ -318,7 +320,7 @@ def money_chart(
 
 def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, float]]:
     """Yield (share, FLOP, loss) for each percent below the loss at a budget that some budget reaches."""
-    start = planner.frontier.best(at)[2]
+    start = planner.best_counts(at)[2]
     if start is None:
         return
     for share in NEXT_STEPS:
@@ -366,7 +368,7 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     UsageError when the question names no demand, or the plan has nothing to be compared with.
     """
     other, served = plan.constraints.get("training_only"), plan.constraints.get("inference_tokens")
-    if not isinstance(served, float):
+    if not isinstance(served, float | int):
         raise UsageError("break-even needs a demand", hint="give --inference-tokens, such as 1T")
     if not isinstance(other, TrainingOnly):
         raise UsageError("the limits leave no plan for training alone to break even with", hint="relax one of them")

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnreachableError
-from scaleplan.planning.problem import UNLIMITED_FLOPS
+from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.solver import least_budget, solve
 from scaleplan.record import Record
 from scaleplan.units import format_flops
@@ -15,6 +15,7 @@ from scaleplan.units import format_flops
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from scaleplan.planning.frontier import Frontier
     from scaleplan.planning.problem import Bound, Bounds, Problem
 
 __all__ = ["BindingLimit", "binding_limits", "conflict"]
@@ -91,7 +92,7 @@ def _touches(part: Bound, problem: Problem, split: tuple[float, float]) -> bool:
     return any(abs(value - edge) <= _TOUCH * edge for edge in (part.span.low, part.span.high))
 
 
-def conflict(build: Callable[[Bounds], Problem], bounds: Bounds, flops: float) -> UnreachableError:
+def conflict(build: Callable[[Bounds], Frontier], bounds: Bounds, flops: float) -> UnreachableError:
     """Return the error that names the smallest set of limits that conflict, and the least budget that would do.
 
     Every set is tried, smallest first: in (ln N, ln D) the limits are convex, so three at most conflict (Helly).
@@ -101,7 +102,7 @@ def conflict(build: Callable[[Bounds], Problem], bounds: Bounds, flops: float) -
         for chosen in combinations(names, size):
             if _possible(build, bounds, chosen, flops):
                 continue
-            least = least_budget_within(build, bounds)
+            least = least_budget_within(build(bounds), bounds)
             if None not in chosen:
                 hint = "no budget helps: relax one of them"
             elif least is None:
@@ -114,28 +115,27 @@ def conflict(build: Callable[[Bounds], Problem], bounds: Bounds, flops: float) -
     return UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
 
 
-def least_budget_within(build: Callable[[Bounds], Problem], bounds: Bounds) -> float | None:
+def least_budget_within(frontier: Frontier, bounds: Bounds) -> float | None:
     """Return the least budget in FLOP with which all limits can hold; None where no budget does."""
-    problem = build(bounds)
-    least = problem.least_cost()
+    least = frontier.region.least_cost()
     if least is not None and bounds.loss.high < math.inf:
-        reached = least_budget(problem, bounds.loss.high)
+        reached = frontier.least_flops(bounds.loss.high)
         least = None if reached is None else max(least, reached)
-    return None if least is None or least > bounds.total.high * (1 + 1e-12) else least
+    return None if least is None or least > bounds.total.high * (1 + EDGE) else least
 
 
 def _possible(
-    build: Callable[[Bounds], Problem], bounds: Bounds, chosen: Sequence[Bound | None], flops: float
+    build: Callable[[Bounds], Frontier], bounds: Bounds, chosen: Sequence[Bound | None], flops: float
 ) -> bool:
     kept = bounds.without(*(part for part in bounds.parts if part not in chosen))
-    problem = build(kept)
+    frontier = build(kept)
     budget = min(flops if None in chosen else UNLIMITED_FLOPS, kept.total.high)
-    try:
-        split = solve(problem, budget) if kept.loss.high < math.inf else None
-        problem.sizes(budget)
-    except UnreachableError:
+    if not frontier.region.possible(budget):
         return False
-    return split is None or problem.loss(*split) <= kept.loss.high * (1 + 1e-12)
+    if kept.loss.high == math.inf:
+        return True
+    loss = frontier.best(budget)[2]
+    return loss is None or loss <= kept.loss.high * (1 + EDGE)
 
 
 def _sentence(chosen: Sequence[Bound | None], flops: float) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
@@ -117,9 +118,9 @@ def evaluate(
         preset=law.id,
         form=law.form,
         formula=law.law.formula,
-        inputs=inputs,
+        inputs={name: _counted(name, item) if isinstance(item, float) else item for name, item in inputs.items()},
         quantity=relation.quantity,
-        value=result,
+        value=_counted(relation.quantity, result),
         unit=_unit(law, relation.quantity),
         params_convention=law.conventions.params,
         flops_convention=law.conventions.flops,
@@ -127,6 +128,16 @@ def evaluate(
         interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
         warnings=(*_unknown_range(law), *plan_notices(law, {**known, "loss": result})),
     )
+
+
+def _is_count(name: str) -> bool:
+    """Return whether a quantity is a number of things, by its name."""
+    return name.endswith(("params", "tokens", "steps")) or name == "experts"
+
+
+def _counted(name: str, value: float) -> float:
+    """Return a value, as a whole number where it is a count."""
+    return whole(value) if _is_count(name) else value
 
 
 def _possible(relations: Sequence[Relation], given: Collection[str]) -> list[Relation]:
@@ -241,4 +252,7 @@ def _interval(
             preset = replace(preset, uncertainty=replace(preset.uncertainty, backtest=None))
         found = interval(preset, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor)
         ends = found.loss if found else None
-    return None if ends is None else ValueInterval(level=level, value=ends)
+    if ends is None:
+        return None
+    low, high = ends
+    return ValueInterval(level=level, value=(_counted(quantity, low), _counted(quantity, high)))

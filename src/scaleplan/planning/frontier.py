@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from scaleplan.arrays import log
+from scaleplan.arrays import Number, log, maximum, minimum
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
-from scaleplan.planning.problem import ANY, Bounds, Problem
+from scaleplan.planning.problem import ANY, Bounds, Problem, Region
 from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from scaleplan.laws.base import Cost, Law
     from scaleplan.planning.problem import EffectiveSource
+    from scaleplan.planning.uncertainty import Outcome
 
-__all__ = ["Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of"]
+__all__ = ["Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of", "problem_of"]
 
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
 
@@ -40,6 +42,11 @@ class Frontier(ABC):
         """Whether the loss of the best split is known."""
         return True
 
+    @property
+    @abstractmethod
+    def region(self) -> Region:
+        """The sizes and tokens among which the best split is chosen."""
+
     @abstractmethod
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return (params, tokens, loss or None) for a budget in FLOP; raises UnreachableError if there is none."""
@@ -47,6 +54,10 @@ class Frontier(ABC):
     def best_near(self, flops: float, params: float) -> tuple[float, float, float | None]:
         """Return what :meth:`best` does, given the best size of a frontier that differs a little."""
         return self.best(flops)
+
+    @abstractmethod
+    def whole(self, outcome: Outcome[Number], flops: Number) -> Outcome[Number]:
+        """Return the split of a budget in whole counts, with its loss; an array of budgets gives arrays."""
 
     @abstractmethod
     def least_flops(self, loss: float) -> float | None:
@@ -88,18 +99,32 @@ def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[Effect
             )
         return MeasuredFrontier(law, cost, bounds)
     if isinstance(law, LossSurface):
-        return SolvedFrontier(
-            Problem(
-                surface=law,
-                cost=cost,
-                effective=tuple(quantity.on(law) for quantity in effective),
-                params=bounds.params,
-                tokens=bounds.tokens,
-                tokens_per_param=bounds.tokens_per_param,
-                flops=bounds.flops,
-            )
-        )
-    raise UsageError(f"a law of the form '{law.form}' says nothing about model size and tokens")
+        return SolvedFrontier(problem_of(law, cost, bounds, effective))
+    raise UsageError(
+        f"a law of the form '{law.form}' says nothing about model size and tokens",
+        hint="'scaleplan evaluate' gives its value, and 'scaleplan presets list' shows the laws that plan",
+    )
+
+
+def problem_of(law: LossSurface, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveSource] = ()) -> Problem:
+    """Return the problem of a loss surface within bounds."""
+    region = region_of(cost, bounds)
+    return Problem(
+        surface=law,
+        effective=tuple(quantity.on(law) for quantity in effective),
+        **{item.name: getattr(region, item.name) for item in fields(Region)},
+    )
+
+
+def region_of(cost: Cost, bounds: Bounds) -> Region:
+    """Return the sizes and tokens that a cost and bounds leave."""
+    return Region(
+        cost=cost,
+        params=bounds.params,
+        tokens=bounds.tokens,
+        tokens_per_param=bounds.tokens_per_param,
+        flops=bounds.flops,
+    )
 
 
 class SolvedFrontier(Frontier):
@@ -107,6 +132,16 @@ class SolvedFrontier(Frontier):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+
+    @property
+    def region(self) -> Region:
+        """The problem itself."""
+        return self.problem
+
+    def whole(self, outcome: Outcome[Number], flops: Number) -> Outcome[Number]:
+        """Return the whole counts nearest to the best, and the loss that these have."""
+        params, tokens = self.problem.whole(outcome[0], outcome[1], flops)
+        return params, tokens, self.problem.loss(params, tokens)
 
     @property
     def scale_free(self) -> bool:
@@ -190,27 +225,49 @@ class MeasuredFrontier(Frontier):
         self.law = law
         self.cost = cost
         self.bounds = bounds
-        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY or bounds.flops != ANY:
-            raise UsageError(
-                f"a law of the form '{law.form}' has no loss to trade sizes by: only the size can be bounded",
-                hint="choose a preset with a loss, such as besiroglu-2024",
-            )
+
+    @property
+    def region(self) -> Region:
+        """The sizes and tokens that the bounds leave."""
+        return region_of(self.cost, self.bounds)
 
     @property
     def has_loss(self) -> bool:
         """Whether the law has one along its own split, and nothing moves the plan away from that."""
-        return self.bounds.free and self.law.frontier_loss(1.0) is not None
+        return self.bounds.without_loss.free and self.law.frontier_loss(1.0) is not None
+
+    def require_supported(self) -> None:
+        """Refuse bounds that only a loss surface could weigh against each other."""
+        bounds = self.bounds
+        if bounds.tokens.high < math.inf or bounds.tokens_per_param != ANY or bounds.flops != ANY:
+            raise UsageError(
+                f"a law of the form '{self.law.form}' has no loss to trade sizes by: only the size can be bounded",
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
+        if bounds.loss != ANY and not self.has_loss:
+            raise UsageError(
+                f"a law of the form '{self.law.form}' has no loss to limit"
+                + ("" if self.law.frontier_loss(1.0) is None else " for a size that is not its own optimum"),
+                hint="choose a preset with a loss, such as besiroglu-2024",
+            )
 
     def best(self, flops: float) -> tuple[float, float, float | None]:
         """Return the law's own split, moved along the budget line where the size is bounded."""
+        self.require_supported()
+        return self.split(flops, *self.region.sizes(flops))
+
+    def split(self, flops: Number, low: Number | float, high: Number) -> Outcome[Number]:
+        """Return the law's own split, moved to the nearest size from ``low`` to ``high``; arrays alike."""
         params, tokens = self.law.split(flops)
-        if self.bounds.free:
+        if self.bounds.without_loss.free:
             return params, tokens, self.law.frontier_loss(flops)
-        params = min(max(params, self.bounds.params.low), self.bounds.params.high)
-        tokens = self.cost.tokens(params, flops)
-        if tokens < self.bounds.tokens.low:
-            raise UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
-        return params, tokens, None
+        params = maximum(minimum(params, high), low)
+        return params, self.cost.tokens(params, flops), None
+
+    def whole(self, outcome: Outcome[Number], flops: Number) -> Outcome[Number]:
+        """Return the whole counts nearest to the law's own; its loss is one of the budget."""
+        params, tokens = self.region.whole(outcome[0], outcome[1], flops)
+        return params, tokens, outcome[2]
 
     def least_flops(self, loss: float) -> float | None:
         """Invert the loss along the frontier, where the law has one."""

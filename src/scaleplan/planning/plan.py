@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
@@ -27,6 +28,7 @@ __all__ = [
     "SizeErrors",
     "always",
     "budget_left",
+    "counted",
     "edges",
     "left_out",
     "of_several",
@@ -124,6 +126,44 @@ class Plan(Record):
 
 def _constraint_keys() -> tuple[str, ...]:
     return tuple(key.name for key in constraint_keys())
+
+
+def counted(plan: Plan) -> Plan:
+    """Return a plan with every count a whole number: those of its split are so already, but for their type."""
+    kinds = {key.name: key.kind for key in constraint_keys()}
+    return replace(
+        plan,
+        params=whole(plan.params),
+        tokens=whole(plan.tokens),
+        converted=None if plan.converted is None else _whole_fields(plan.converted, "params"),
+        interval=None if plan.interval is None else _whole_fields(plan.interval, "params", "tokens"),
+        near_optimal=None if plan.near_optimal is None else _whole_fields(plan.near_optimal, "params"),
+        optimum=None if plan.optimum is None else _whole_fields(plan.optimum, "params", "tokens"),
+        constraints={name: _whole_fact(value, kinds.get(name)) for name, value in plan.constraints.items()},
+    )
+
+
+_COUNTS = ("params", "tokens", "count")
+"""The kinds of the keys that are counts, and the fields of records that are."""
+
+
+def _whole_fact(value: object, kind: str | None) -> object:
+    """Return the value of a constraint's key, in whole numbers where it is a count or a record with counts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _whole_fields(value, *(item.name for item in fields(value) if item.name.endswith(_COUNTS)))
+    return whole(value) if kind in _COUNTS and isinstance(value, float) else value
+
+
+_Fields = TypeVar("_Fields")
+
+
+def _whole_fields(record: _Fields, *names: str) -> _Fields:
+    """Return a record with some of its fields, counts or pairs of them, in whole numbers."""
+    values: dict[str, object] = {}
+    for name in names:
+        value = getattr(record, name)
+        values[name] = tuple(map(whole, value)) if isinstance(value, tuple) else value and whole(value)
+    return replace(record, **values)  # type: ignore[type-var]
 
 
 class Plans(Record):

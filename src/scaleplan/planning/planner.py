@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from scaleplan.arrays import nearest, whole
 from scaleplan.errors import Notice, UnknownNameError, UnreachableError, UsageError
 from scaleplan.hardware.budget import Budget, resolve_budget, resolve_consistently
 from scaleplan.laws.base import Allocation, LossSurface
@@ -19,7 +20,7 @@ from scaleplan.planning.conflicts import binding_limits, conflict
 from scaleplan.planning.constraints import NONE, Constraints, constraints_of, home_preset
 from scaleplan.planning.constraints.base import Point
 from scaleplan.planning.context import Context
-from scaleplan.planning.frontier import SolvedFrontier, frontier_of
+from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier, frontier_of, problem_of
 from scaleplan.planning.plan import (
     Converted,
     NearOptimal,
@@ -27,13 +28,16 @@ from scaleplan.planning.plan import (
     Reference,
     SizeErrors,
     budget_left,
+    counted,
     plan_notices,
     preset_switched,
 )
-from scaleplan.planning.problem import HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
+from scaleplan.planning.problem import EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
 from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
+from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
+from scaleplan.units.limits import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,10 +51,10 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.planning.uncertainty import Interval, Outcome
     from scaleplan.presets.preset import Preset
-    from scaleplan.units.limits import Limit
 
 __all__ = ["Planner", "budget_at", "out_of_range", "plan_budget", "plan_goal", "plan_run", "require_budget"]
 
+_SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
 _LEAST_FLOPS = 1.0  # less than any run costs
 _ROUNDS = 4
@@ -252,17 +256,31 @@ class Planner:
             raise UsageError(
                 "this question needs one number of experts or one granularity", hint="give it in place of auto"
             )
-        return self.frontier_for(self.preset.law)
+        frontier = self.frontier_for(self.preset.law)
+        if isinstance(frontier, MeasuredFrontier):
+            frontier.require_supported()
+        return frontier
 
     def frontier_for(self, law: Law) -> Frontier:
         """Return the frontier of another law under the same conventions and bounds."""
         return frontier_of(law, self.cost, self.bounds, self.constraints.effective)
 
+    def frontier_within(self, bounds: Bounds) -> Frontier:
+        """Return the frontier of this question within other bounds."""
+        return frontier_of(self.preset.law, self.cost, bounds, self.constraints.effective)
+
     def problem(self, bounds: Bounds) -> Problem:
         """Return the problem of this question within other bounds."""
-        frontier = frontier_of(self.preset.law, self.cost, bounds, self.constraints.effective)
+        frontier = self.frontier_within(bounds)
         assert isinstance(frontier, SolvedFrontier)
         return frontier.problem
+
+    def require_consistent(self) -> None:
+        """Refuse limits that exclude each other at every budget, whatever the law could make of them."""
+        for option in self.choices or (self,):
+            bounds = option.bounds
+            if bounds.parts and option.frontier_within(bounds.without_loss).region.least_cost() is None:
+                raise conflict(option.frontier_within, bounds, UNLIMITED_FLOPS)
 
     def require_choice(self) -> None:
         """Refuse to choose a split by a law that must not choose it."""
@@ -284,16 +302,24 @@ class Planner:
             return self._least(lambda option: option.best(flops), lambda found: found[2])
         require_budget(flops)
         with _numbers_of(self.preset):
-            frontier = self.frontier
+            self.require_consistent()
             try:
-                found = frontier.best(min(flops, self.bounds.total.high))
+                found = self.frontier.best(min(flops, self.bounds.total.high))
             except UnreachableError:
-                if isinstance(frontier, SolvedFrontier):
-                    raise conflict(self.problem, self.bounds, flops) from None
-                raise
-            if found[2] is not None and found[2] > self.bounds.loss.high * (1 + 1e-12):
-                raise conflict(self.problem, self.bounds, flops)
+                raise conflict(self.frontier_within, self.bounds, flops) from None
+            if found[2] is not None and found[2] > self.bounds.loss.high * (1 + EDGE):
+                raise conflict(self.frontier_within, self.bounds, flops)
         return found
+
+    def best_counts(self, flops: float) -> tuple[float, float, float | None]:
+        """Return the split with the least loss within ``flops`` in whole counts, with the loss that these have."""
+        if self.choices:
+            return self._least(lambda option: option.best_counts(flops), lambda found: found[2])
+        found = self.best(flops)
+        with _numbers_of(self.preset):
+            params, tokens, loss = self.frontier.whole(found, min(flops, self.bounds.total.high))
+        self.require_plausible(params, tokens)
+        return whole(params), whole(tokens), loss
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.
@@ -304,19 +330,21 @@ class Planner:
         if self.choices:
             option, _ = self._least(lambda option: (option, option.best(flops)), lambda found: found[1][2])
             return option.optimal(flops, budget=budget)
+        self.require_consistent()
         self.require_choice()
         frontier, budget = self.frontier, budget or Budget(source="plan")
         spent = min(flops, self.bounds.total.high)
         params, tokens, loss = self.best(flops)
-        used, trained = self.cost.flops(params, tokens), self.cost.training.flops(params, tokens)
+        used, trained = self.cost.flops(params, tokens), flops
+        with _numbers_of(self.preset):
+            chosen = frontier.whole((params, tokens, loss), spent)
         slack = used < flops * (1 - 1e-9)
         if slack or self.constraints.terms:
+            trained = used - self.cost.per_param * chosen[0]
             budget = budget.scaled(trained / flops)
-        else:
-            trained = flops
         plan = self._plan(
             trained,
-            (params, tokens, loss),
+            chosen,
             lambda law: self.frontier_for(law).best_near(spent, params),
             budget,
             spent=spent,
@@ -325,7 +353,7 @@ class Planner:
             plan = replace(plan, warnings=(*plan.warnings, budget_left(flops, used)))
         with _numbers_of(self.preset):
             if not self.bounds.free or self.constraints.scarce or self.constraints.terms:
-                plan = self._against_optimum(plan)
+                plan = self._against_optimum(plan, loss)
                 if self.bounds.parts and isinstance(frontier, SolvedFrontier):
                     plan = replace(plan, binding=binding_limits(self.problem, self.bounds, flops, (params, tokens)))
             elif loss is not None:
@@ -335,9 +363,9 @@ class Planner:
             size = self.bounds.params.low == self.bounds.params.high
             data = self.bounds.tokens.low == self.bounds.tokens.high
             sizes = None if size or data else frontier.near_optimal(min(spent, used), self.overhead)
-        if sizes is None:
-            return plan
-        return replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
+        if sizes is not None:
+            plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
+        return counted(plan)
 
     def loss(self, params: float, tokens: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan for a given model and data: its loss, and its distance from the optimum.
@@ -346,18 +374,17 @@ class Planner:
         """
         if self.choices:
             return self._least(lambda option: option.loss(params, tokens, budget=budget), lambda plan: plan.loss)
-        for value, what in ((params, "parameter"), (tokens, "token")):
-            if value < 1:
-                raise UsageError(f"{value:g} {what}s are less than one {what}")
+        params, tokens = nearest(params), nearest(tokens)
+        self.require_plausible(params, tokens)
 
         def outcome(law: Law) -> Outcome[float]:
-            frontier = self.frontier_for(law)
-            if not isinstance(frontier, SolvedFrontier):
+            if not isinstance(law, LossSurface):
                 raise UsageError(
                     f"preset '{self.preset.id}' gives no loss for a chosen size: it was fitted to optimal sizes only",
                     hint="choose a preset with a loss, such as besiroglu-2024",
                 )
-            return params, tokens, frontier.loss_at(params, tokens)
+            problem = problem_of(law, self.cost, self.bounds, self.constraints.effective)
+            return params, tokens, problem.loss(params, tokens)
 
         with _numbers_of(self.preset):
             flops = self.cost.training.flops(params, tokens)
@@ -365,7 +392,7 @@ class Planner:
         require_budget(flops)
         plan = self._plan(flops, chosen, outcome, budget or Budget(source="plan"))
         with _numbers_of(self.preset):
-            return self._against_optimum(plan)
+            return counted(self._against_optimum(plan, plan.loss))
 
     def target_loss(self, loss: float) -> Plan:
         """Return the plan with the least budget that reaches ``loss``.
@@ -374,22 +401,42 @@ class Planner:
         """
         if self.choices:
             return self._least(lambda option: option.target_loss(loss), lambda plan: plan.flops)
+        self.require_consistent()
         self.require_choice()
         if not self.frontier.has_loss:
+            if isinstance(self.preset.law, Allocation) and self.preset.law.frontier_loss(1.0) is not None:
+                why, way = "knows the loss of its own optimal sizes only", "aim without limits on the size"
+            else:
+                why, way = "was fitted to optimal sizes only", "aim for --params or --tokens"
             raise UsageError(
-                f"preset '{self.preset.id}' has no loss to aim for: it was fitted to optimal sizes only",
-                hint="aim for --params or --tokens, or choose a preset with a loss such as besiroglu-2024",
+                f"preset '{self.preset.id}' has no loss to aim for: it {why}",
+                hint=f"{way}, or choose a preset with a loss such as besiroglu-2024",
             )
         with _numbers_of(self.preset):
             flops = self.frontier.least_flops(loss)
+            floor = self._floor() if flops is None else 0.0
         if flops is None:
-            law = self.preset.law
-            floor = law.floor if isinstance(law, LossSurface) else 0.0
-            why = f": it stays above {floor:.6g} {self.preset.conventions.loss}" if floor > 0 else ""
+            within = " within these limits" if self.limits else ""
+            why = f": it stays above {floor:.6g} {self.preset.conventions.loss}{within}" if floor > 0 else ""
             raise UnreachableError(
                 f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{why}",
                 hint="aim for a higher loss, or relax the limits" if self.limits else "aim for a higher loss",
             )
+        return self._goal(flops, f"a loss of {loss:g}")
+
+    def _floor(self) -> float:
+        """Return the loss that no budget goes below within the limits."""
+        law = self.preset.law
+        if not self.limits:
+            return law.floor if isinstance(law, LossSurface) else 0.0
+        return self.frontier.best(min(UNLIMITED_FLOPS, self.bounds.total.high))[2] or 0.0
+
+    def _goal(self, flops: float, goal: str) -> Plan:
+        """Return the plan of the least budget for a goal; UnreachableError where no run is that large or small."""
+        params, tokens, _ = self.best(flops)
+        why = self._implausible(params, tokens)
+        if why is not None:
+            raise UnreachableError(f"{goal} takes {why}", hint="aim for less, or choose another preset")
         return self.optimal(flops)
 
     def target_params(self, params: float) -> Plan:
@@ -421,14 +468,28 @@ class Planner:
                 f"{goal:g} {what} are optimal at another budget for each number of experts or granularity",
                 hint="give it in place of auto",
             )
+        if not LEAST_COUNT <= goal <= MOST_COUNT:
+            raise UsageError(
+                f"a goal of {goal:g} {what} is one that no run has",
+                hint=f"give {LEAST_COUNT:,.0f} to {MOST_COUNT:g} {what}",
+            )
+        side = ("params", "tokens")[index]
+        fixed = Limit(side, "=", goal, None, f"{side} = {exact(side, goal)}")
+        replace(self, limits=(*self.limits, fixed)).require_consistent()
         self.require_choice()
-        if goal < 1:
-            raise UsageError(f"a goal of {goal:g} {what} is less than one")
         with _numbers_of(self.preset):
             flops = self.frontier.flops_where(index, goal)
+        within = " within these limits" if self.limits else ""
+        never = UnreachableError(
+            f"{exact(side, goal)} {what} are optimal at no budget by preset '{self.preset.id}'{within}",
+            hint="relax the limits, or give the budget and fix this side of the plan" if self.limits else None,
+        )
         if flops is None:
-            raise UnreachableError(f"{goal:g} {what} are optimal at no budget by preset '{self.preset.id}'")
-        return self.optimal(flops)
+            raise never
+        params, tokens, _ = self.best(flops)
+        if abs((params, tokens)[index] / goal - 1) > _SAME_GOAL:  # a limit holds the optimum above the goal
+            raise never
+        return self._goal(flops, f"an optimum of {exact(side, goal)} {what}")
 
     def _plan(
         self,
@@ -448,6 +509,7 @@ class Planner:
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
+        self.require_plausible(params, tokens)
         values = {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
         return Plan(
             preset=preset.id,
@@ -470,6 +532,23 @@ class Planner:
             constraints=facts,
             warnings=(*self.notices, *plan_notices(preset, values), *warnings),
         )
+
+    def _implausible(self, params: float, tokens: float) -> str | None:
+        """Return what makes a run one that nobody trains, by its counts; None where they may be meant."""
+        working = self.working_params(params)
+        for value, what in ((working, "parameters"), (tokens, "tokens")):
+            if not LEAST_COUNT <= value <= MOST_COUNT:
+                beyond = f"above {MOST_COUNT:g}" if value > MOST_COUNT else f"below {LEAST_COUNT:,.0f}"
+                return f"{format_count(value)} {what}, {beyond}"
+        return None
+
+    def require_plausible(self, params: float, tokens: float) -> None:
+        """Refuse a run that nobody trains: a budget, a size or an amount of data has lost or gained a suffix."""
+        why = self._implausible(params, tokens)
+        if why is not None:
+            raise UsageError(
+                f"this plan has {why}: no run is like that", hint="check the suffixes and the units of the amounts"
+            )
 
     def _constrained(
         self, flops: float, outcome: Outcome[float], budget: Budget, spent: float | None
@@ -515,18 +594,22 @@ class Planner:
         method = "as the law counts" if own == wanted else "Pearce and Song 2024, Chinchilla's family of shapes"
         return Converted(convention=wanted, params=convert_params(params, source=own, target=wanted), method=method)
 
-    def _against_optimum(self, plan: Plan) -> Plan:
-        """Measure a plan against the unbounded optimum at the same compute, where the law may name one."""
+    def _against_optimum(self, plan: Plan, loss: float | None) -> Plan:
+        """Measure a plan against the unbounded optimum at the same compute, where the law may name one.
+
+        ``loss`` is that of the plan before its counts were whole, so that rounding is no distance.
+        """
         if not self.preset.allocates or isinstance(self.preset.law, Allocation):
             return plan
         recipe = [quantity for quantity in self.constraints.effective if not quantity.scarcity]
         frontier = frontier_of(self.preset.law, self.preset.cost, UNBOUNDED, recipe)
-        params, tokens, loss = frontier.best(plan.flops)
-        plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=loss))
-        if plan.loss is None or loss is None:
+        found = frontier.best(plan.flops)
+        params, tokens, nearby = frontier.whole(found, plan.flops)
+        plan = replace(plan, optimum=Reference(params=params, tokens=tokens, loss=nearby))
+        if loss is None or found[2] is None:
             return plan
-        overhead = frontier.overhead_of_loss(plan.flops, plan.loss)
-        return replace(plan, excess_loss=max(0.0, plan.loss - loss), compute_overhead=overhead)
+        overhead = frontier.overhead_of_loss(plan.flops, loss)
+        return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
 
 
 def plan_budget(planner: Planner, request: Request) -> Plan:

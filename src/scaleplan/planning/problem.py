@@ -15,7 +15,7 @@ import math
 from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from scaleplan.arrays import maximum, minimum
+from scaleplan.arrays import ceil, floor, maximum, minimum, nearest
 from scaleplan.errors import UnreachableError, UsageError, quote
 from scaleplan.laws.base import Cost
 from scaleplan.record import Record
@@ -44,6 +44,7 @@ __all__ = [
     "Effective",
     "EffectiveSource",
     "Problem",
+    "Region",
     "Situation",
     "Span",
     "bounds_of_limits",
@@ -54,6 +55,10 @@ UNLIMITED_FLOPS = 1e60
 
 EDGE = 1e-12
 """The relative room for rounding at a bound."""
+
+
+_TOUCH = 1e-9
+"""How near to a bound a solution is on it: what solving for the split leaves, with room."""
 
 
 class Effective(Protocol):
@@ -103,31 +108,14 @@ ANY = Span()
 """A positive number that nothing bounds."""
 
 
-class Problem(Record):
-    """The loss to minimise, its cost and its bounds; ``flops`` bounds the training part of the cost."""
+class Region(Record):
+    """The sizes and tokens that a cost and bounds leave, whatever the law; ``flops`` bounds the training part."""
 
-    surface: LossSurface
     cost: Cost = field(default_factory=Cost)
-    effective: tuple[Effective, ...] = ()
     params: Span = COUNT
     tokens: Span = COUNT
     tokens_per_param: Span = ANY
     flops: Span = ANY
-
-    def reducible(self, params: Number, tokens: Number) -> Number:
-        """Return the loss above the floor at nominal quantities."""
-        for quantity in self.effective:
-            params, tokens = quantity.apply(params, tokens)
-        return self.surface.reducible(params, tokens)
-
-    def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss at nominal quantities."""
-        return self.surface.floor + self.reducible(params, tokens)
-
-    @property
-    def free(self) -> bool:
-        """Whether only the budget bounds the plan, and it is spent as k*N*D on nominal quantities."""
-        return not self.effective and self.cost.is_product and not self.bounded
 
     @property
     def bounded(self) -> bool:
@@ -135,26 +123,6 @@ class Problem(Record):
         return not (
             self.params == COUNT and self.tokens == COUNT and self.tokens_per_param == ANY and self.flops == ANY
         )
-
-    def closed_form(self, flops: Number) -> tuple[Number, Number] | None:
-        """Return the unbounded optimum in closed form, where the law has it and all effective quantities at most.
-
-        With effective quantities it is the optimum only where :meth:`undiminished` holds.
-        """
-        if not self.cost.is_product:
-            return None
-        size, data = self._most()
-        split = self.surface.best_split(flops / self.cost.per_param_token * (size * data))
-        return None if split is None else (split[0] / size, split[1] / data)
-
-    def undiminished(self, params: Number, tokens: Number) -> Truth:
-        """Whether nominal quantities count for the most they can; elementwise for arrays."""
-        size, data = self._most()
-        counted_params, counted_tokens = params, tokens
-        for quantity in self.effective:
-            counted_params, counted_tokens = quantity.apply(counted_params, counted_tokens)
-        enough = counted_params >= params * (size * (1 - EDGE))
-        return enough & (counted_tokens >= tokens * (data * (1 - EDGE)))
 
     def holds(self, params: Number, tokens: Number) -> Truth:
         """Whether a split keeps the bounds, to rounding; elementwise for arrays."""
@@ -205,27 +173,93 @@ class Problem(Record):
             size = minimum(size, rest / self.cost.per_param if self.cost.per_param else rest * math.inf)
         return size
 
+    def possible(self, flops: float) -> bool:
+        """Return whether the bounds and a budget leave any size and tokens."""
+        return self.min_params() <= self.max_params(flops) * (1 + EDGE)
+
     def sizes(self, flops: float) -> tuple[float, float]:
         """Return the interval of sizes for which the bounds and the budget leave some number of tokens.
 
         Raises UnreachableError when it is empty.
         """
-        min_params, max_params = self.min_params(), self.max_params(flops)
-        if not min_params <= max_params * (1 + EDGE):
+        if not self.possible(flops):
             raise UnreachableError(
                 "no model satisfies the limits within this budget", hint="raise the budget or relax a limit"
             )
-        return min_params, max(min_params, max_params)
+        min_params = self.min_params()
+        return min_params, max(min_params, self.max_params(flops))
 
     def least_cost(self) -> float | None:
         """Return the least budget in FLOP that leaves a model within the bounds; None where none does."""
-        min_params = self.min_params()
-        if min_params > self.max_params(UNLIMITED_FLOPS) * (1 + EDGE):
+        if not self.possible(UNLIMITED_FLOPS):
             return None
+        min_params = self.min_params()
         tokens = max(self.tokens.low, self.tokens_per_param.low * min_params)
         if self.flops.low > 0:
             tokens = max(tokens, self.cost.training.tokens(min_params, self.flops.low))
         return self.cost.flops(min_params, tokens)
+
+    def least_tokens(self, params: Number) -> Number:
+        """Return the least tokens that the bounds ask of this size."""
+        least = maximum(self.tokens_per_param.low * params, self.tokens.low)
+        return least if self.flops.low == 0 else maximum(least, self.cost.training.tokens(params, self.flops.low))
+
+    def whole(self, params: Number, tokens: Number, flops: Number) -> tuple[Number, Number]:
+        """Return the whole size nearest to one within the bounds, and the whole tokens that it leaves room for.
+
+        Where a bound and not the budget sets the tokens, the size is the one below, with which they still meet it.
+        """
+        below, size = floor(params * (1 + EDGE)), nearest(params)
+        held = self.most_tokens(below, flops) < self.cost.tokens(below, flops)
+        size = minimum(size + held * (below - size), floor(self.max_params(flops) * (1 + EDGE)))
+        size = maximum(size, math.ceil(min(self.min_params(), UNLIMITED_FLOPS) * (1 - EDGE)))
+        most, least = self.most_tokens(size, flops), self.least_tokens(size)
+        least = maximum(nearest(least), ceil(least * (1 - EDGE)))
+        count = minimum(nearest(most), floor(most * (1 + EDGE)))
+        lowest = tokens <= self.least_tokens(params) * (1 + _TOUCH)
+        return size, maximum(count + lowest * (least - count), least)
+
+
+class Problem(Region):
+    """The loss to minimise, within a region."""
+
+    surface: LossSurface
+    effective: tuple[Effective, ...] = ()
+
+    def reducible(self, params: Number, tokens: Number) -> Number:
+        """Return the loss above the floor at nominal quantities."""
+        for quantity in self.effective:
+            params, tokens = quantity.apply(params, tokens)
+        return self.surface.reducible(params, tokens)
+
+    def loss(self, params: Number, tokens: Number) -> Number:
+        """Return the loss at nominal quantities."""
+        return self.surface.floor + self.reducible(params, tokens)
+
+    @property
+    def free(self) -> bool:
+        """Whether only the budget bounds the plan, and it is spent as k*N*D on nominal quantities."""
+        return not self.effective and self.cost.is_product and not self.bounded
+
+    def closed_form(self, flops: Number) -> tuple[Number, Number] | None:
+        """Return the unbounded optimum in closed form, where the law has it and all effective quantities at most.
+
+        With effective quantities it is the optimum only where :meth:`undiminished` holds.
+        """
+        if not self.cost.is_product:
+            return None
+        size, data = self._most()
+        split = self.surface.best_split(flops / self.cost.per_param_token * (size * data))
+        return None if split is None else (split[0] / size, split[1] / data)
+
+    def undiminished(self, params: Number, tokens: Number) -> Truth:
+        """Whether nominal quantities count for the most they can; elementwise for arrays."""
+        size, data = self._most()
+        counted_params, counted_tokens = params, tokens
+        for quantity in self.effective:
+            counted_params, counted_tokens = quantity.apply(counted_params, counted_tokens)
+        enough = counted_params >= params * (size * (1 - EDGE))
+        return enough & (counted_tokens >= tokens * (data * (1 - EDGE)))
 
     def breakpoints(self, flops: Number) -> list[Number]:
         """Return the sizes at which another bound, or a kink, takes over along the most tokens; some may lie outside.
@@ -336,6 +370,11 @@ class Bounds(Record):
     def fixed(self) -> bool:
         """Whether one side of the split is given, so that no law has to choose it."""
         return self.params.low == self.params.high or self.tokens.low == self.tokens.high
+
+    @property
+    def without_loss(self) -> Bounds:
+        """The bounds on the split, without demands on its result."""
+        return self if self.loss == ANY else self.without(*(part for part in self.parts if part.name == "loss"))
 
     def without(self, *left_out: Bound) -> Bounds:
         """Return the bounds without some of their parts."""

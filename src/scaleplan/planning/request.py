@@ -69,7 +69,12 @@ class Request(BudgetRequest):
         setting=True,
         default=0.05,
     )
-    batch_regime: str | None = option("python", "text")
+    batch_regime: str | None = option(
+        "law",
+        "text",
+        metavar="NAME",
+        help="Batch of a law that tells them apart, as kaplan-2020: critical or small.",
+    )
     count: str | None = option("python", "text")
     limit: tuple[str, ...] = option(
         "limits",

@@ -16,7 +16,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scaleplan.arrays import log
-from scaleplan.planning.problem import UNLIMITED_FLOPS, Problem
+from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,14 +66,22 @@ def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple
 
 def least_budget(problem: Problem, loss: float) -> float | None:
     """Return the least budget in FLOP whose best split reaches ``loss``; None if none up to 1e60 does."""
-    goal = loss - problem.surface.floor
+    goal = loss - problem.surface.floor + math.ulp(loss)  # where it hardly falls the last bit is a large budget
     bottom = problem.least_cost()
-    if goal <= 0 or bottom is None:
+    if loss <= problem.surface.floor or bottom is None:
         return None
     if problem.free:
         product = problem.surface.least_product(loss)
         if product is not None:
             return product * problem.cost.per_param_token
+    # within limits the loss may end on a level, where the last bits decide whether it is reached
+    found = _least_log_flops(problem, goal, bottom)
+    found = _least_log_flops(problem, goal * (1 + EDGE), bottom) if found is None else found
+    return None if found is None else math.exp(found)
+
+
+def _least_log_flops(problem: Problem, goal: float, bottom: float) -> float | None:
+    """Return the logarithm of the least budget whose best split has a reducible loss of ``goal``."""
     last: tuple[float, float] | None = None
 
     def excess(log_flops: float) -> float:
@@ -85,13 +93,13 @@ def least_budget(problem: Problem, loss: float) -> float | None:
 
     start = log(max(bottom * (1 + 1e-12), _LEAST_FLOPS))
     if excess(start) >= 0:
-        return math.exp(start)
+        return start
     low, high = start, max(start, math.log(1e18))
     while excess(high) < 0:
         if high > math.log(UNLIMITED_FLOPS):
             return None
         low, high = high, high + 7.0
-    return math.exp(crossing(excess, low, high))
+    return crossing(excess, low, high)
 
 
 def least_flops(reached: Callable[[float], bool]) -> float | None:

@@ -6,7 +6,7 @@ condition), on a whole array of budgets. Columns that cost more than the split i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,13 +64,9 @@ def best_array(frontier: Frontier, flops: Floats) -> tuple[Floats, Floats, Float
         params, tokens = solve_array(frontier.problem, flops)
         return params, tokens, frontier.problem.loss(params, tokens)
     assert isinstance(frontier, MeasuredFrontier)
-    params, tokens = frontier.law.split(flops)
-    if frontier.bounds.free:
-        return params, tokens, frontier.law.frontier_loss(flops)
-    params = np.clip(params, frontier.bounds.params.low, frontier.bounds.params.high)
-    tokens = frontier.cost.tokens(params, flops)
-    _require(tokens >= frontier.bounds.tokens.low, flops)
-    return params, tokens, None
+    low, high = frontier.region.min_params(), frontier.region.max_params(flops)
+    _require(low <= high * (1 + EDGE), flops)
+    return frontier.split(flops, low, high)
 
 
 def solve_array(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
@@ -221,7 +217,8 @@ def _require(feasible: NDArray[np.bool_], flops: Floats) -> None:
 class PlanArray:
     """Optimal plans for an array of budgets; attributes named like the keys of a plan are arrays of its length.
 
-    ``interval`` and ``near_optimal_params`` hold pairs of arrays (low, high) and are computed when first read.
+    ``params`` and ``tokens`` are whole numbers. ``interval`` and ``near_optimal_params`` hold pairs of arrays
+    (low, high) and are computed when first read.
     ``loss`` is None where the law has none. Iterating gives single plans.
     """
 
@@ -261,9 +258,12 @@ class PlanArray:
         beyond = self.flops / fitted[1] if fitted else np.ones_like(self.flops)
         with np.errstate(all="ignore"):  # what overflows is refused below
             found = interval(planner.preset, solve, level=planner.level, factor=beyond)
-        if found is not None:
-            _require_finite(planner, *found.params, *found.tokens, *found.tokens_per_param, *(found.loss or ()))
-        return found
+        if found is None:
+            return None
+        _require_finite(planner, *found.params, *found.tokens, *found.tokens_per_param, *(found.loss or ()))
+        low, high = found.params
+        fewest, most = found.tokens
+        return replace(found, params=(np.rint(low), np.rint(high)), tokens=(np.rint(fewest), np.rint(most)))
 
     @cached_property
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:
@@ -271,13 +271,14 @@ class PlanArray:
         frontier, overhead = self.planner.frontier, self.planner.overhead
         if isinstance(frontier, SolvedFrontier) and frontier.scale_free:
             smaller, larger = frontier.near_optimal_factors(overhead)
-            return self.params * smaller, self.params * larger
+            params, _, _ = best_array(frontier, self.flops)
+            return np.rint(params * smaller), np.rint(params * larger)
         found = [
             sizes for flops in self.flops if (sizes := frontier.near_optimal(float(flops), overhead)) is not None
         ]
         if len(found) < len(self):
             return None
-        return np.array([low for low, _ in found]), np.array([high for _, high in found])
+        return np.rint([low for low, _ in found]), np.rint([high for _, high in found])
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{"schema": …, "plans": [...]}``, the form of several single plans."""
@@ -290,6 +291,7 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     Raises UsageError when the budgets are not a one-dimensional array of numbers from 1 to 1e60, or overflow by this
     law.
     """
+    planner.require_consistent()
     planner.require_choice()
     try:
         budgets = np.asarray(flops, dtype=float)
@@ -301,12 +303,17 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
     for beyond in budgets[~((budgets >= 1) & (budgets <= UNLIMITED_FLOPS))][:1]:
         require_budget(float(beyond))
+    frontier, spent = planner.frontier, np.minimum(budgets, planner.bounds.total.high)
     with np.errstate(all="ignore"):  # what overflows is refused below
-        params, tokens, loss = best_array(planner.frontier, np.minimum(budgets, planner.bounds.total.high))
-    if loss is not None:
-        for refused in budgets[loss > planner.bounds.loss.high][:1]:
-            planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
+        found = best_array(frontier, spent)
+        if found[2] is not None:
+            for refused in budgets[found[2] > planner.bounds.loss.high][:1]:
+                planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
+        params, tokens, loss = frontier.whole(found, spent)
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
+    outermost = {place for column in (params, tokens) if len(column) for place in (column.argmin(), column.argmax())}
+    for place in sorted(outermost):
+        planner.require_plausible(float(params[place]), float(tokens[place]))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 
 

@@ -18,6 +18,7 @@ from scaleplan.units.format import (
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
     KINDS,
+    LEAST_COUNT,
     MOST_COUNT,
     Amount,
     parse,
@@ -40,6 +41,7 @@ from scaleplan.units.parse import (
 __all__ = [
     "FLOP_PER_PF_DAY",
     "KINDS",
+    "LEAST_COUNT",
     "MOST_COUNT",
     "Amount",
     "exact",

@@ -37,6 +37,9 @@ _SCALE, _MONEY_SCALE = (rf"(?:(?P<letter>[{letters}])|(?P<word>{_WORD}))?" for l
 MOST_COUNT = 1e16
 """More parameters or tokens than any run will have: the largest corpora have 1e14 tokens, and text has about 3e15."""
 
+LEAST_COUNT = 1e3
+"""Fewer parameters or tokens than any language model has: one layer of width 8 has as many."""
+
 _LARGEST_INTEGER = 2**53  # beyond, neighbouring integers are one float
 
 SECONDS_PER_DAY = 86400.0

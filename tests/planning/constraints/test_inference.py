@@ -48,7 +48,7 @@ def test_it_pays_back_where_it_says():
     """At that demand the plan and the training optimum cost the same."""
     only = (plan := sp.target(loss=2.1, inference_tokens="1T")).training_only
     demand = only.pays_back_at_tokens
-    assert plan.flops + 2 * plan.params * demand == pytest.approx(only.flops + 2 * only.params * demand, rel=1e-12)
+    assert plan.flops + 2 * plan.params * demand == pytest.approx(only.flops + 2 * only.params * demand, rel=1e-9)
     assert 0 < demand < 1e12
 
 

@@ -50,6 +50,7 @@ SIZES = {  # what ``params`` counts, by convention
 
 _WRITTEN: dict[str, Callable[[float], str]] = {
     "number": format_number,
+    "count": format_number,
     "tokens": format_count,
     "params": format_count,
     "flops": format_flops,
@@ -81,7 +82,7 @@ def plan_report(plan: Plan) -> Report:
     facts += [
         Fact.of(key.label, value, _WRITTEN[key.kind])
         for key in constraint_keys()
-        if key.label and isinstance(value := plan.constraints.get(key.name), float)
+        if key.label and isinstance(value := plan.constraints.get(key.name), float | int)
     ]
     if plan.converted is not None and plan.converted.params is not None and plan.converted.params != plan.params:
         facts.insert(1, Fact.of(SIZES[plan.converted.convention], plan.converted.params, format_count))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.arrays import whole
 from scaleplan.hardware.budget import Budget
 from scaleplan.output.data import Template, cell, encode, flat
 from scaleplan.planning import plan as notices
@@ -82,8 +83,11 @@ def _flat_key(key: str) -> str:
     return f"{stem}.{_ENDS[last]}" if last in _ENDS else key
 
 
+_COUNTS = ("params", "tokens")
+
+
 def _numbers(plans: PlanArray) -> Iterator[tuple[str, list[float]]]:
-    """Yield the columns that vary, by dotted key, as Python floats."""
+    """Yield the columns that vary, by dotted key, as Python numbers; counts as whole ones."""
     columns = {
         "flops": plans.flops,
         "params": plans.params,
@@ -98,7 +102,8 @@ def _numbers(plans: PlanArray) -> Iterator[tuple[str, list[float]]]:
         columns["near_optimal.params.0"], columns["near_optimal.params.1"] = plans.near_optimal_params
     for key, values in columns.items():
         if values is not None:
-            yield key, values.tolist()
+            count = key.removesuffix(".0").removesuffix(".1").endswith(_COUNTS)
+            yield key, [*map(whole, values.tolist())] if count else values.tolist()
 
 
 def _warnings(plans: PlanArray, written: Callable[[str, str], str]) -> list[list[str]]:

@@ -39,7 +39,7 @@ CONSTRAINTS: dict[str, Entry] = {
             Key("unique_tokens", "unique tokens", "tokens"),
             Key("epochs", "epochs"),
             Key("effective_tokens", "effective tokens", "tokens"),
-            Key("effective_params"),
+            Key("effective_params", kind="params"),
             Key("loss_if_data_doubled"),
         ),
         preset="muennighoff-2023",
@@ -71,7 +71,7 @@ CONSTRAINTS: dict[str, Entry] = {
             Key("ptq_bits"),
             Key("ptq_loss_increase", "added by quantising"),
             Key("ptq_loss", "loss when quantised"),
-            Key("ptq_critical_tokens"),
+            Key("ptq_critical_tokens", kind="tokens"),
         ),
     ),
     "mixture_leverage": Entry(
@@ -123,7 +123,7 @@ CONSTRAINTS: dict[str, Entry] = {
             Option("kv_tokens", "T", "Tokens whose keys and values are cached in that memory: 16k."),
         ),
         keys=(
-            Key("experts", "experts"),
+            Key("experts", "experts", "count"),
             Key("total_params", "parameters (all)", "params"),
             Key("memory_gb", "memory (GB)"),
         ),

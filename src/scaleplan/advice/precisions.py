@@ -17,6 +17,7 @@ from scaleplan.record import Record, Result
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
+    from scaleplan.hardware.budget import Budget
     from scaleplan.planning.plan import Plan
 
 __all__ = ["PrecisionChoice", "PrecisionRow", "compare_precisions"]
@@ -49,6 +50,7 @@ class PrecisionRow(Record):
     loss: float
     advantage: float
     fp_critical_tokens: float | None
+    budget: Budget | None = None
 
 
 class PrecisionChoice(Record, Result):
@@ -149,6 +151,7 @@ def _row(name: str, plan: Plan, base: Plan, options: dict[str, Any], context: Co
         loss=plan.loss,
         advantage=needed / base.flops - 1,
         fp_critical_tokens=_FORMATS[name].critical_tokens(plan.params) if name in _FORMATS else None,
+        budget=budget,
     )
 
 

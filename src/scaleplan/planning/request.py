@@ -135,6 +135,11 @@ class Request(BudgetRequest):
         """Return the request with a budget in FLOP, or with none, in place of the one given."""
         return self.changed(**dict.fromkeys(SWEPT) | {"flops": flops})
 
+    @property
+    def step_tokens(self) -> float | None:
+        """The tokens of a step that the request gives."""
+        return self.batch
+
     def limits(self) -> tuple[Limit, ...]:
         """Return the limits on a plan; a fixed quantity is an equality.
 
@@ -211,6 +216,8 @@ class HardwareKeywords(TypedDict, total=False):
     goodput: Amount | None
     precision: str | None
     profile: str | None
+    measured: str | None
+    pue: Amount | None
     price: Amount | None
 
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
-from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
+from scaleplan.project.estimate import (
+    Estimate,
+    Estimator,
+    hardware_intervals,
+    interval_of,
+    measure,
+    measures,
+    sources,
+)
 from scaleplan.project.project import Location, PolicyRule
 from scaleplan.project.source import WorkTree
 from scaleplan.record import Result
@@ -32,6 +40,7 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from scaleplan.hardware.budget import Budget
     from scaleplan.project.project import Project, Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
@@ -102,6 +111,9 @@ class CheckedRun:
     loss_unit: str | None = None
     values: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The ranges, at 80 %, that a default utilisation leaves of hours, days, money, energy and carbon."""
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +255,8 @@ def _checked(run: Run, estimate: Estimate) -> CheckedRun:
         loss_unit=plan.loss_unit,
         values=measures(estimate),
         warnings=plan.warnings,
+        intervals=hardware_intervals(estimate),
+        budget=None if plan.budget.gpu is None else plan.budget,
     )
 
 

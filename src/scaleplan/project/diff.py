@@ -50,6 +50,7 @@ class State:
     values: Mapping[str, float | None]
     preset: str
     places: tuple[Location, ...] = ()
+    band: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,11 @@ def of_file(name: str) -> Snapshot:
     if isinstance(result, Plans):
         return Snapshot(label=shown, runs={f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)})
     if isinstance(result, Check):
-        runs = {run.name: State(values=run.values, preset=run.preset) for run in result.runs if run.preset}
+        runs = {
+            run.name: State(values=run.values, preset=run.preset, band=run.budget.band if run.budget else None)
+            for run in result.runs
+            if run.preset
+        }
         return Snapshot(label=shown, runs=runs)
     raise FileError(f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check")
 
@@ -109,13 +114,16 @@ def of_projects(paths: Iterable[Path], *, tree: Tree | None = None, label: str |
                     f"{project.file}: run {quote(run.name)}{side} cannot be planned: {error.message}", hint=error.hint
                 ) from None
             runs[run.name] = State(
-                values=measures(estimate), preset=estimate.plan.preset, places=sources(estimate, "flops")
+                values=measures(estimate),
+                preset=estimate.plan.preset,
+                places=sources(estimate, "flops"),
+                band=estimate.plan.budget.band,
             )
     return Snapshot(label=label or ", ".join(names), runs=runs)
 
 
 def _state(plan: Plan) -> State:
-    return State(values=measures_of(plan), preset=plan.preset)
+    return State(values=measures_of(plan), preset=plan.preset, band=plan.budget.band)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +160,8 @@ class Difference(Result):
     """Two sets of runs, compared.
 
     ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged.
+    Hours, days, money, energy and carbon of a side lie within a factor of ``band``, four times in five; None where no
+    utilisation is a default.
     """
 
     schema: ClassVar[str] = "scaleplan/diff/1"
@@ -162,6 +172,7 @@ class Difference(Result):
     changes: tuple[Change, ...]
     judged: tuple[Breach, ...]
     warnings: tuple[Notice, ...]
+    band: float | None = None
 
     @property
     def exit_status(self) -> int:
@@ -188,6 +199,7 @@ def compare(before: Snapshot, after: Snapshot, *, thresholds: Sequence[Threshold
         changes=tuple(changes),
         judged=tuple(judged),
         warnings=tuple(_notices(pairs)),
+        band=max((state.band for _, *sides in pairs for state in sides if state and state.band), default=None),
     )
 
 

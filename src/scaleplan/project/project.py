@@ -42,13 +42,16 @@ if TYPE_CHECKING:
 __all__ = ["AMOUNTS", "TEXTS", "Configs", "Given", "Location", "PolicyRule", "Project", "Run", "read_project"]
 
 _HARDWARE = option_names("hardware")
-_NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
+_NAMES = ("gpu", "precision", "profile", "measured")  # what of the hardware is a name
 
 AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
 """The keys of a run that are amounts, beside the options of constraints."""
 
 TEXTS = ("model", "preset", *_NAMES, "grid", "batch_regime")
 """The keys of a run that are names."""
+
+_RIVALS = {"mfu": ("measured",), "profile": ("measured",), "measured": ("mfu", "profile")}
+"""The keys of a run beside which a default is not taken over: each says how fast the run is."""
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
 
@@ -189,7 +192,7 @@ def _read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappi
     for option in (*AMOUNTS, *(each.name for each in constraint_options()), *TEXTS):
         if option in table:
             sources[option] = reader.source(option, table.raw(option))
-        elif option in defaults:
+        elif option in defaults and not any(rival in table for rival in _RIVALS.get(option, ())):
             sources[option] = reader.default(option, defaults[option])
     if "params" in table and "model" in table:
         raise table.error("model", "a run has params or a model, not both")

@@ -130,7 +130,11 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     facts = [
         Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9)),
         Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
-        Fact("design power", format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
+        Fact(
+            "design power" if gpu.tdp_basis != "measured maximum" else "maximum power",
+            format_number(gpu.tdp_w),
+            unit="W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.partition(' ')[0]}",
+        ),
         *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
     ]
     if gpu.link_bandwidth is not None:
@@ -139,7 +143,14 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
         dated = default is not None and default.usd_per_hour == gpu.default_usd_per_hour
         date = default.date if default is not None and dated else ""
         facts.append(Fact("default price", format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
+        if default is not None and dated:
+            facts.append(Fact("", default.source, prose=True))
+    for label, watts in (("chip while training", gpu.power_w), ("host for each chip", gpu.host_power_w)):
+        if watts is not None:
+            facts.append(Fact(label, format_number(watts), unit="W, measured"))
     remarks = [gpu.note] if gpu.note else []
+    if gpu.power_source:
+        remarks.append(f"power: {gpu.power_source}")
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
     if gpu.aliases:
         remarks.append(f"also known as {', '.join(gpu.aliases)}")

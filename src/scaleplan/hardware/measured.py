@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.units import parse_count
 from scaleplan.units.numeral import scan
 
@@ -33,7 +33,9 @@ _TOKENS = re.compile(
     re.IGNORECASE,
 )
 _FLOPS = re.compile(
-    rf"(?P<prefix>[MGTPE])FLOPs?(?:{_PER}{_SECOND}|ps)?(?:{_PER}{_DEVICE})?(?:{_PER}{_SECOND})?", re.IGNORECASE
+    rf"(?P<prefix>[MGTPE])(?:FLOPs?(?:{_PER}{_SECOND}|ps)(?:{_PER}{_DEVICE})?|FLOPs(?:{_PER}{_DEVICE})?"
+    rf"|FLOPs?{_PER}{_DEVICE}{_PER}{_SECOND})",
+    re.IGNORECASE,
 )
 _STEP = r"(?:steps?|its?|iters?|iterations?)"
 _TIME = re.compile(rf"(?P<unit>ms|milliseconds?|s|secs?|seconds?|min|minutes?){_PER}{_STEP}", re.IGNORECASE)
@@ -117,10 +119,13 @@ def parse_measurement(value: object) -> Measurement:
     match = _TAILS.fullmatch(text)
     if match is None:
         raise UsageError("--measured is empty", hint=f"write {_FORMS}")
-    batch = None if match["batch"] is None else parse_count(match["batch"], what="tokens")
-    params = None if match["size"] is None else parse_count(match["size"])
-    scanned = scan(match["rate"], example="410k tokens/s")
-    kind, amount, per_device = _rate(scanned, text)
+    try:
+        batch = None if match["batch"] is None else parse_count(match["batch"], what="tokens")
+        params = None if match["size"] is None else parse_count(match["size"])
+        kind, amount, per_device = _rate(scan(match["rate"], example="410k tokens/s"), text)
+    except QuantityError as error:
+        error.hint = error.hint or f"write {_FORMS}"
+        raise
     if batch is not None and kind != "step":
         raise UsageError(f"measured {quote(text)}: 'of' belongs to the time of a step", hint=f"write {_FORMS}")
     if params is not None and kind == "flops":

@@ -78,15 +78,21 @@ def published_runs() -> list[Run]:
     for row in json.loads(MODELS.read_text(encoding="utf-8"))["runs"]:
         if row["gpu_hours"]:
             sizes, precision = (row["params_active"], row["params_total"]), row["precision"]
-            found.append(_run(row, row["hardware"], sizes, row["flops_6nd"], row["gpu_hours"], precision))
+            found.append(
+                _run(row, row["hardware"], sizes, flops=row["flops_6nd"], hours=row["gpu_hours"], precision=precision)
+            )
     with TABLE.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             sizes = float(row["params_active"]), float(row["params_total"])
-            found.append(_run(row, row["gpu"], sizes, float(row["flops"]), float(row["chip_hours"]), None))
+            found.append(
+                _run(
+                    row, row["gpu"], sizes, flops=float(row["flops"]), hours=float(row["chip_hours"]), precision=None
+                )
+            )
     return [run for run in found if run.model not in NO_WHOLE_PROJECT]
 
 
-def _run(row: dict, gpu: str, sizes: tuple, flops: float, hours: float, precision: str | None) -> Run:
+def _run(row: dict, gpu: str, sizes: tuple, *, flops: float, hours: float, precision: str | None) -> Run:
     prefix = max((name for name in ORGANISATIONS if row["model"].startswith(name)), key=len)
     gpus = row.get("num_accelerators") or row.get("accelerators")
     return Run(

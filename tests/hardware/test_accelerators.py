@@ -14,13 +14,29 @@ REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "acceler
 MORE, VISIBLE = (REFERENCE.with_name(f"accelerators_{name}.csv") for name in ("more", "memory_bytes"))
 GIB = 2**30
 BYTES = {  # as devices report them, and GiB where the maker says or means GiB
-    **{"h100-sxm": 85_520_809_984, "h800-sxm": 85_520_809_984, "h200-sxm": 150_754_820_096},
-    **{"b200": 192_265_846_784, "b300": 288_400_343_040, "gb200": 198_674_743_296, "gb300": 298_500_227_072},
-    **{"rtx-5090": 34_190_917_632, "rtx-pro-6000-blackwell": 102_641_958_912, "rtx-6000-ada": 48 * GIB},
-    **{"a10g": 24_146_608_128, "a10": 24_146_608_128, "l40s": 45 * GIB, "l4": 22 * GIB},
-    **{"a100-sxm-80": 80 * GIB, "a800-sxm-80": 80 * GIB, "mi300x": 206_141_652_992},
-    **{"tpu-v3": 32 * GIB, "tpu-v4": 32 * GIB, "tpu-v7": 192 * GIB},
-    **{"trn1": 32 * GIB, "trn2": 96 * GIB, "trn3": 144 * GIB},
+    "h100-sxm": 85_520_809_984,
+    "h800-sxm": 85_520_809_984,
+    "h200-sxm": 150_754_820_096,
+    "b200": 192_265_846_784,
+    "b300": 288_400_343_040,
+    "gb200": 198_674_743_296,
+    "gb300": 298_500_227_072,
+    "rtx-5090": 34_190_917_632,
+    "rtx-pro-6000-blackwell": 102_641_958_912,
+    "rtx-6000-ada": 48 * GIB,
+    "a10g": 24_146_608_128,
+    "a10": 24_146_608_128,
+    "l40s": 45 * GIB,
+    "l4": 22 * GIB,
+    "a100-sxm-80": 80 * GIB,
+    "a800-sxm-80": 80 * GIB,
+    "mi300x": 206_141_652_992,
+    "tpu-v3": 32 * GIB,
+    "tpu-v4": 32 * GIB,
+    "tpu-v7": 192 * GIB,
+    "trn1": 32 * GIB,
+    "trn2": 96 * GIB,
+    "trn3": 144 * GIB,
 }
 POWER = {"tpu-v3": 262, "mi250x": 500}
 """The vendor's measured maximum, of which 220 W is the mean; and the design power, of which 560 W is the peak."""

@@ -110,7 +110,7 @@ def test_goodput_is_apart_and_multiplies():
     both = resolve_budget(
         CATALOGUE, BudgetRequest(gpu_hours=1, gpu="h100", profile="end-to-end", goodput=0.95), params=7e9
     ).budget
-    assert (both.mfu, both.goodput) == (pytest.approx(0.44 / (1 + (20e6 / 7e9) ** 0.5) * 0.61), 0.95)
+    assert (both.mfu, both.goodput) == (pytest.approx(0.44 / (1 + (20e6 / 7e9) ** 0.5) * 0.61, rel=5e-4), 0.95)
 
 
 def test_no_price_is_no_cost_and_says_why():
@@ -160,7 +160,7 @@ def test_flop_with_hardware_ask_for_the_size_once():
     )
     assert sizes == [1e21]
     assert found.flops == 1e21
-    mfu = 0.44 / (1 + (20e6 / 2.8e9) ** 0.5) * 0.61
+    mfu = round(0.44 / (1 + (20e6 / 2.8e9) ** 0.5) * 0.61, 4)  # a default has four digits
     assert (found.budget.mfu, found.params) == (pytest.approx(mfu), 2.8e9)
     assert found.budget.gpu_hours == pytest.approx(1e21 / (H100 * mfu * 0.90 * 3600))
 
@@ -169,7 +169,7 @@ def test_a_mixture_of_experts_is_charged():
     """The factor for mixtures of experts reaches the FLOP."""
     request = BudgetRequest(gpu_hours=1e5, gpu="h100")
     assert resolve_budget(CATALOGUE, request, params=7e9, moe=True).flops == pytest.approx(
-        0.8 * resolve_budget(CATALOGUE, request, params=7e9).flops
+        0.8 * resolve_budget(CATALOGUE, request, params=7e9).flops, rel=5e-4
     )
 
 
@@ -198,4 +198,4 @@ def test_the_utilisation_agrees_with_the_size_it_pays_for(log_hours, gpu, gpus, 
     if "utilisation_step" in codes(found):
         assert again.flops > found.flops
     else:
-        assert again.flops == pytest.approx(found.flops, rel=1e-11)
+        assert again.flops == found.flops

@@ -45,7 +45,7 @@ def test_published_energy_is_reproduced(hours, gpu, pue, mwh):
         (3.552e6, "v100", 1.10, 255, 75, 1289),  # GPT-3: 330 W with the host; Patterson 2021 publish 1,287
     ],
 )
-def test_measured_power_is_chip_and_host_and_building(hours, gpu, pue, chip, host, mwh):
+def test_measured_power_is_chip_and_host_and_building(*, hours, gpu, pue, chip, host, mwh):
     """Three numbers, two of them measured on the device: nothing else has to be given."""
     power = PowerDraw(pue=pue).of(DEVICES.get(gpu))
     assert (power.chip_w, power.host_w, power.pue) == (chip, host, pue)

@@ -38,7 +38,7 @@ RUN = {"params": "7B", "tokens": "2T", "gpu": "h100-sxm", "gpus": 64}
         ("0.42 PFLOP/s", "flops", 420e12, True, None, None),
     ],
 )
-def test_usual_spellings_are_read(text, kind, value, per_device, batch, params):
+def test_usual_spellings_are_read(*, text, kind, value, per_device, batch, params):
     """Rates of tokens, times of steps, FLOP/s of a device, with batch and size where they stand there."""
     found = parse_measurement(text)
     assert (found.kind, found.per_device, found.batch, found.params) == (kind, per_device, batch, params)

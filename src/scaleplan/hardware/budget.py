@@ -510,11 +510,11 @@ def consistent_mfu(
 ) -> ConsistentMfu:
     """Find a utilisation that agrees with the model size that it pays for.
 
-    ``utilisation_at`` rises smoothly and slowly with the size; ``params_at`` is the best size for a utilisation
+    ``utilisation_at`` rises slowly with the size; ``params_at`` is the best size for a utilisation
     (``Utilisation.value``), which rises with it no faster than in proportion. So going from one to the other and back
-    comes closer to the answer each time, by a factor of ten and more for most models. Where the best size or the
-    utilisation jumps, there may be none: then bisection finds the jump, and the lower side of it is taken, whose own
-    plan would reach at least what was assumed.
+    comes closer to the answer each time, by a factor of ten and more for most models, and ends at it, as defaults
+    are rounded. Where the best size jumps, or the utilisation falls, there may be none: then bisection finds the
+    jump, and the lower side of it is taken, whose own plan would reach at least what was assumed.
     """
     assumed = utilisation_at(_START_PARAMS)
     low, high = 0.0, math.inf  # utilisations that buy a model which reaches more, and one which reaches less

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
 
-__all__ = ["HOST", "LOAD", "PUE", "Power", "PowerDraw", "PowerGrid", "PowerGrids"]
+__all__ = ["HOST", "LOAD", "PUE", "MeanPower", "PowerDraw", "PowerGrid", "PowerGrids"]
 
 LOAD = {"tuned": 0.85, "input-bound": 0.65, "full": 1.0}
 """Mean share of the design power: tuned large-model training; small or input-bound jobs (0.6 to 0.7); the
@@ -36,7 +36,7 @@ the 2024 world-wide survey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power:
+class MeanPower:
     """The mean power of one accelerator: its own, its share of the host, and the factor of the building."""
 
     chip_w: float
@@ -79,14 +79,14 @@ class PowerDraw:
             if value is not None and not 1 <= value <= 5:
                 raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
 
-    def of(self, device: Accelerator) -> Power:
+    def of(self, device: Accelerator) -> MeanPower:
         """Return the mean power of one device while it trains."""
         chip, host = device.power_w, device.host_power_w
         if self.load is not None or chip is None:
             chip = device.tdp_w * (LOAD["tuned"] if self.load is None else self.load)
         if self.host is not None or host is None:
             host = chip * ((HOST["server"] if self.host is None else self.host) - 1)
-        return Power(chip_w=chip, host_w=host, pue=self.pue)
+        return MeanPower(chip_w=chip, host_w=host, pue=self.pue)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

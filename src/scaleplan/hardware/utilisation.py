@@ -25,6 +25,8 @@ __all__ = ["Profile", "Utilisation", "UtilisationTable"]
 
 _ASSUMED_PARAMS = 7e9  # the size with the most evidence
 
+_DIGITS = 4  # a default is known to far fewer; and a plan's own size has exactly the utilisation that bought it
+
 _SIXTEEN_BITS = ("bf16", "fp16")
 
 
@@ -167,7 +169,7 @@ class UtilisationTable:
             share = self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
             mfu *= share
             factors.append(f"{share:.3g} for {precision}, {self._speed[precision]:g} times the speed of 16 bits")
-        mfu *= chosen.factor
+        mfu = float(f"{mfu * chosen.factor:.{_DIGITS}g}")
         if chosen.factor != 1 or chosen.goodput != 1:
             factors.append(f"{chosen.factor * chosen.goodput:.3g} for {chosen.title}")
         notices = []

@@ -81,7 +81,7 @@ def test_older_names_of_profiles_stay(table, alias, name):
 
 def test_low_precision_is_faster_and_further_from_its_peak(table, accelerators):
     """fp8 runs 1.3 times as fast as bf16 in the same code, of a peak that is twice as high."""
-    for gpu in ("h100", "b200"):
+    for gpu in ("h100", "b200", "rtx-pro-6000", "mi355x"):
         device = accelerators.get(gpu)
         bf16, fp8 = (table.default(device, precision=name, params=7e9) for name in ("bf16", "fp8"))
         assert fp8.value * device.peak("fp8") == pytest.approx(1.3 * bf16.value * device.peak("bf16"), rel=ROUNDED)
@@ -147,7 +147,7 @@ def test_one_card_is_assumed_aloud(table, accelerators, gpu, gpus, said):
     assert ("utilisation_gpus_assumed" in [notice.code for notice in notices]) == said
 
 
-@pytest.mark.parametrize("gpu, precision", [("mi300x", "fp8"), ("h100", "tf32"), ("b200", "fp4")])
+@pytest.mark.parametrize("gpu, precision", [("gaudi3", "fp8"), ("h100", "tf32"), ("b200", "fp4")])
 def test_no_evidence_is_no_guess(table, accelerators, gpu, precision):
     """Where nothing is published the user must give the utilisation, or a measurement."""
     with pytest.raises(UsageError, match=f"no default utilisation for .* in {precision}") as caught:

@@ -102,14 +102,20 @@ class Accelerator:
     def priced(self, price: Price | None) -> PricedAccelerator:
         """Return the device with its default price."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
-        return PricedAccelerator(**own, default_usd_per_hour=None if price is None else price.usd_per_hour)
+        if price is None:
+            return PricedAccelerator(**own, default_usd_per_hour=None)
+        return PricedAccelerator(
+            **own, default_usd_per_hour=price.usd_per_hour, price_date=price.date, price_source=price.source
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedAccelerator(Result, Accelerator):
-    """A device with its default price in USD for an hour; None where there is none."""
+    """A device with its default price in USD for an hour, and whose and when; None where there is none."""
 
     default_usd_per_hour: float | None
+    price_date: str | None = None
+    price_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

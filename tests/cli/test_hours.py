@@ -155,6 +155,19 @@ def test_a_measurement_is_a_key_of_a_run():
     assert command_line("check").status == 2
 
 
+def test_what_is_typed_wins_over_a_setting_of_another_speed(monkeypatch):
+    """A standing --mfu does not stand in the way of a measurement, nor the other way round; two typed ones do."""
+    monkeypatch.setenv("SCALEPLAN_MFU", "0.4")
+    words = ("loss", "--params", "7B", "--tokens", "1T", *CLUSTER, "--json")
+    assert command_line(*words).json["budget"]["mfu"] == 0.4
+    measured = command_line(*words, "--measured", "410k tokens/s").json["budget"]
+    assert measured["utilisation_source"] == "measured: 410k tokens/s"
+    monkeypatch.delenv("SCALEPLAN_MFU")
+    Path("scaleplan.toml").write_text('[defaults]\nmeasured = "300 TFLOP/s"\n')
+    assert command_line(*words).json["budget"]["mfu"] == pytest.approx(300 / 989.4)
+    assert command_line(*words, "--profile", "project").json["budget"]["profile"] == "project"
+
+
 def test_what_is_saved_is_shown_again():
     """The new keys of plans, conversions, checks and marginal gains come back as they were."""
     project(RUN)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
 
 __all__ = [
+    "RIVALS",
     "SETTINGS",
     "SWEPT",
     "ArrayKeywords",
@@ -174,6 +175,14 @@ def option_names(*groups: str) -> tuple[str, ...]:
 
 SETTINGS = ("preset", *option_names("hardware"), "level", "format", "color")
 """The options that ``[defaults]`` of a settings file may set, by their long names."""
+
+
+RIVALS: Mapping[str, tuple[str, ...]] = {
+    "measured": ("mfu", "profile"),
+    "mfu": ("measured",),
+    "profile": ("measured",),
+}
+"""Options that exclude each other: one that is given wins over a setting of the other."""
 
 
 def _price(value: Amount) -> float | str:

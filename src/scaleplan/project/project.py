@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import constraint_options
-from scaleplan.planning.request import SETTINGS, option_names
+from scaleplan.planning.request import RIVALS, SETTINGS, option_names
 from scaleplan.project.document import DataDocument, format_key, parse_document, parse_key
 from scaleplan.project.source import WorkTree, display_name
 from scaleplan.record import Record, Result
@@ -49,9 +49,6 @@ AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if nam
 
 TEXTS = ("model", "preset", *_NAMES, "grid", "batch_regime")
 """The keys of a run that are names."""
-
-_RIVALS = {"mfu": ("measured",), "profile": ("measured",), "measured": ("mfu", "profile")}
-"""The keys of a run beside which a default is not taken over: each says how fast the run is."""
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
 
@@ -192,7 +189,7 @@ def _read_run(table: Table, document: DataDocument, key: Key, *, defaults: Mappi
     for option in (*AMOUNTS, *(each.name for each in constraint_options()), *TEXTS):
         if option in table:
             sources[option] = reader.source(option, table.raw(option))
-        elif option in defaults and not any(rival in table for rival in _RIVALS.get(option, ())):
+        elif option in defaults and not any(rival in table for rival in RIVALS.get(option, ())):
             sources[option] = reader.default(option, defaults[option])
     if "params" in table and "model" in table:
         raise table.error("model", "a run has params or a model, not both")

@@ -100,9 +100,10 @@ def optimal(
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
         ``limit``, ``batch_regime``, ``count``), the constraints (``unique_tokens``, ``inference_tokens``,
         ``inference_mfu``, ``inference_price``, ``compute_multiplier``) and the hardware (``gpu``, ``gpus``,
-        ``mfu``, ``goodput``, ``precision``, ``profile``, ``price``). A concrete ``model`` fixes the size, by the
-        law's own way of counting. With ``shape`` the plan has a ``blueprint``: architecture (of a ``style``), layout,
-        micro-batch, steps (of ``batch`` tokens and sequences of ``context``), and the bill (carbon by ``region``).
+        ``mfu``, ``goodput``, ``precision``, ``profile``, ``measured``, ``price``, ``pue``). A concrete ``model``
+        fixes the size, by the law's own way of counting. With ``shape`` the plan has a ``blueprint``: architecture
+        (of a ``style``), layout, micro-batch, steps (of ``batch`` tokens and sequences of ``context``), and the bill
+        (carbon by ``region``).
 
     Raises
     ------
@@ -180,7 +181,7 @@ def target(
         return plan_goal(planner, request, lambda on: on.target_loss(goal))
     if params is not None:
         size = planner.law_params(parse_count(params, what="params"))
-        return plan_goal(planner, request, lambda on: on.target_params(size))
+        return plan_goal(planner, request.changed(params=size), lambda on: on.target_params(size))
     assert tokens is not None
     count = parse_count(tokens, what="tokens")
     return plan_goal(planner, request, lambda on: on.target_tokens(count))

@@ -27,9 +27,9 @@ def swings():
 
 
 def test_each_case_is_the_plan_with_that_assumption(swings):
-    """Utilisation by the published factor of 1.5 either way, data by half."""
+    """Utilisation by the band of the default either way, data by half."""
     plan = sp.optimal(**ASKED)
-    low = sp.optimal(**ASKED, mfu=plan.budget.mfu / 1.5)
+    low = sp.optimal(**ASKED, mfu=plan.budget.mfu / plan.budget.band, goodput=plan.budget.goodput)
     assert (swings["the utilisation"].low.params, swings["the utilisation"].low.loss) == (low.params, low.loss)
     half = sp.optimal(**ASKED, limit=[f"tokens <= {plan.tokens / 2!r}"])
     assert swings["the data"].low.loss == pytest.approx(half.loss)

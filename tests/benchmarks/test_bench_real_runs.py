@@ -1,56 +1,49 @@
-"""How well are device-hours predicted: published runs against the end-to-end profile, as a table (-s shows it).
+"""How well are device-hours predicted: published runs against the default, as a table (-s shows it).
 
-Median ratio 0.9 to 1.15, and four of five runs within a factor of 1.5: what the defaults are recommended for.
+The held-out organisations are marked; median ratio 0.9 to 1.1, and the band of the default keeps what it says.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-from pathlib import Path
 
 import pytest
+from tests.hardware.published import MODELS, REASON, Run, held_out, published_runs
 
 from scaleplan.hardware.budget import BudgetRequest, Catalogue, resolve_budget
 
-RUNS = Path(__file__).parents[2].parent / "shared" / "reference" / "real_models.json"
+
+def predicted_hours(run: Run, catalogue: Catalogue) -> tuple[float, float]:
+    """Return the device-hours of the default for the model FLOP of a run, and its band."""
+    request = BudgetRequest(flops=run.flops, gpu=run.gpu, gpus=run.gpus, precision=run.precision)
+    budget = resolve_budget(catalogue, request, params=run.params, moe=run.moe).budget
+    return budget.gpu_hours, budget.band
 
 
-def predicted_hours(run: dict, catalogue: Catalogue) -> float:
-    """Return the device-hours of the end-to-end profile for the model FLOP of a run."""
-    request = BudgetRequest(
-        flops=run["flops_6nd"],
-        gpu=run["hardware"],
-        gpus=run["num_accelerators"],
-        precision=run["precision"],
-        profile="end-to-end",
-    )
-    moe = run["params_active"] != run["params_total"]
-    return resolve_budget(catalogue, request, params=run["params_active"], moe=moe).budget.gpu_hours
-
-
-def table(runs: list[dict]) -> tuple[list[str], list[float]]:
-    """Return one line a run, and the ratios of predicted to published hours."""
+def table(runs: list[Run], apart: list[Run]) -> tuple[list[str], list[float]]:
+    """Return one line a run, those ``apart`` marked, and the ratios of predicted to published hours."""
     catalogue = Catalogue()
-    lines, ratios = [f"{'run':30} {'device':12} {'published':>12} {'predicted':>12} ratio"], []
+    lines, ratios = [f"  {'run':30} {'device':12} {'published':>12} {'predicted':>12} ratio"], []
     for run in runs:
-        hours = predicted_hours(run, catalogue)
-        ratios.append(hours / run["gpu_hours"])
-        lines.append(
-            f"{run['model']:30} {run['hardware']:12} {run['gpu_hours']:>12,.0f} {hours:>12,.0f} {ratios[-1]:5.2f}"
-        )
-    within = {factor: sum(1 / factor <= ratio <= factor for ratio in ratios) for factor in (1.35, 1.5, 2)}
+        hours, _ = predicted_hours(run, catalogue)
+        ratios.append(hours / run.hours)
+        mark = "*" if run in apart else " "
+        lines.append(f"{mark} {run.model:30} {run.gpu:12} {run.hours:>12,.0f} {hours:>12,.0f} {ratios[-1]:5.2f}")
+    within = {factor: sum(1 / factor <= ratio <= factor for ratio in ratios) for factor in (1.35, 1.5, 1.6, 2)}
     lines.append(f"{len(ratios)} runs, median ratio {statistics.median(ratios):.2f}; within a factor: {within}")
     return lines, ratios
 
 
-@pytest.mark.skipif(not RUNS.is_file(), reason="the published runs are not part of the project")
-def test_published_runs_are_predicted(capsys):
-    """The published hours of 35 runs, from GPT-2 124M to Llama-3.1-405B."""
-    runs = [run for run in json.loads(RUNS.read_text(encoding="utf-8"))["runs"] if run["gpu_hours"]]
-    lines, ratios = table(runs)
+@pytest.mark.skipif(not MODELS.is_file(), reason=REASON)
+@pytest.mark.parametrize("apart", [True, False], ids=["held out", "all"])
+def test_published_runs_are_predicted(capsys, apart):
+    """The published hours of whole projects, from Pythia-70M to Llama-3.1-405B, and of those that set no constant."""
+    runs, out = published_runs(), held_out(published_runs())
+    runs = out if apart else runs
+    lines, ratios = table(runs, out)
     with capsys.disabled():
         print("", *lines, sep="\n")
-    assert len(ratios) >= 35
-    assert 0.9 <= statistics.median(ratios) <= 1.15
-    assert sum(2 / 3 <= ratio <= 1.5 for ratio in ratios) >= 0.8 * len(ratios)
+    assert 0.9 <= statistics.median(ratios) <= 1.1
+    band = predicted_hours(runs[0], Catalogue())[1]
+    assert 0.75 <= sum(1 / band <= ratio <= band for ratio in ratios) / len(ratios) <= 0.95
+    assert sum(2 / 3 <= ratio <= 1.5 for ratio in ratios) >= (0.7 if apart else 0.8) * len(ratios)

@@ -170,7 +170,7 @@ def test_a_student_learns_what_to_train(cli):
     assert found.status == 0
     for word in ("loss", "architecture", "layout", "micro-batch", "steps", "of 24.0 GB", "days", "money", "carbon"):
         assert word in found.out
-    assert "x/÷ 1.5" in found.out
+    assert "x/÷ 1.6, 80 %" in found.out
     blueprint = cli(*words, "--json").json["blueprint"]
     assert blueprint["fits"]
     assert blueprint["config"]["model_type"] == "llama"

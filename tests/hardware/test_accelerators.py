@@ -11,6 +11,35 @@ from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.hardware.accelerators import Accelerators
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "accelerators.csv"
+MORE, VISIBLE = (REFERENCE.with_name(f"accelerators_{name}.csv") for name in ("more", "memory_bytes"))
+GIB = 2**30
+BYTES = {  # as devices report them, and GiB where the maker says or means GiB
+    "h100-sxm": 85_520_809_984,
+    "h800-sxm": 85_520_809_984,
+    "h200-sxm": 150_754_820_096,
+    "b200": 192_265_846_784,
+    "b300": 288_400_343_040,
+    "gb200": 198_674_743_296,
+    "gb300": 298_500_227_072,
+    "rtx-5090": 34_190_917_632,
+    "rtx-pro-6000-blackwell": 102_641_958_912,
+    "rtx-6000-ada": 48 * GIB,
+    "a10g": 24_146_608_128,
+    "a10": 24_146_608_128,
+    "l40s": 45 * GIB,
+    "l4": 22 * GIB,
+    "a100-sxm-80": 80 * GIB,
+    "a800-sxm-80": 80 * GIB,
+    "mi300x": 206_141_652_992,
+    "tpu-v3": 32 * GIB,
+    "tpu-v4": 32 * GIB,
+    "tpu-v7": 192 * GIB,
+    "trn1": 32 * GIB,
+    "trn2": 96 * GIB,
+    "trn3": 144 * GIB,
+}
+POWER = {"tpu-v3": 262, "mi250x": 500}
+"""The vendor's measured maximum, of which 220 W is the mean; and the design power, of which 560 W is the peak."""
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 OWN = """
@@ -117,25 +146,50 @@ def test_every_figure_is_the_reference_figure(bundled):
     with REFERENCE.open(newline="") as stream:
         rows = {row["id"]: row for row in csv.DictReader(stream)}
     verified = {ident for ident, row in rows.items() if row["status"] == "VERIFIED"}
-    # the note of this row says that its bf16 peak is verified and the other rates are scaled from it
+    with MORE.open(newline="") as stream:
+        more = {row["id"]: row for row in csv.DictReader(stream)}
+    rows |= {ident: more[ident] for ident in ("rtx-pro-6000-blackwell", "a10g", "tpu-v4")}  # corrected there
     assert set(bundled.ids()) == verified | {"rtx-pro-6000-blackwell"}
     for accelerator in bundled.all():
         row = rows[accelerator.id]
         for precision in PRECISIONS:
             cell = row[f"{precision}_{'tops' if precision == 'int8' else 'tflops'}"]
-            if accelerator.id == "rtx-pro-6000-blackwell" and precision != "bf16":
-                assert precision not in accelerator.peaks
-            else:
-                assert accelerator.peaks.get(precision) == (float(cell) * 1e12 if cell else None)
-        assert accelerator.memory_bytes == float(row["memory_gb"]) * 1e9
+            assert accelerator.peaks.get(precision) == (float(cell) * 1e12 if cell else None)
+        assert accelerator.memory_bytes == BYTES.get(accelerator.id, float(row["memory_gb"]) * 1e9)
         assert accelerator.bandwidth == float(row["mem_bw_gbs"]) * 1e9
-        assert accelerator.tdp_w == float(row["tdp_w"])
+        assert accelerator.tdp_w == POWER.get(accelerator.id, float(row["tdp_w"]))
         assert (accelerator.name, accelerator.vendor, accelerator.year) == (
             row["name"],
             row["vendor"],
             int(row["year"]),
         )
         assert accelerator.link_bandwidth == (float(row["link_gbs_bidir"]) * 1e9 if row["link_gbs_bidir"] else None)
+
+
+@pytest.mark.skipif(not VISIBLE.exists(), reason="the reference table is not part of the project")
+def test_memory_is_what_the_devices_report(bundled):
+    """The bytes that nvidia-smi, rocm-smi and vendor pages show, not a marketing figure times 1e9."""
+    with VISIBLE.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            assert bundled.get(row["id"]).memory_bytes == float(row["bytes_visible"]), row["id"]
+
+
+def test_every_power_says_what_it_is(bundled):
+    """A measured maximum is no design power; chip and host of a TPU v4 are two more numbers, each with its source."""
+    chip = bundled.get("tpu-v4")
+    assert (chip.tdp_w, chip.tdp_basis, chip.power_w, chip.host_power_w) == (192, "measured maximum", 170, 208.5)
+    assert bundled.get("a10g").tdp_w == 300
+    assert bundled.get("a10").tdp_w == 150
+    for device in bundled.all():
+        assert (device.power_w is None and device.host_power_w is None) or device.power_source, device.id
+
+
+@pytest.mark.parametrize("keys", ["memory_gb = 10\nmemory_gib = 10", ""])
+def test_memory_stands_once(tmp_path, keys):
+    """Two units of memory contradict each other, and none is a missing figure."""
+    (tmp_path / "accelerators.toml").write_text(OWN.replace("memory_gb = 10", keys))
+    with pytest.raises(FileError, match="exactly one of memory_bytes, memory_gib and memory_gb"):
+        Accelerators([tmp_path]).get("mine")
 
 
 def test_the_users_file_adds_and_replaces(tmp_path, monkeypatch, bundled):

@@ -119,6 +119,18 @@ def test_the_keys_of_a_budget_are_pinned():
         "price_per_hour",
         "energy_kwh",
         "utilisation_source",
+        "band",
+        "interval_level",
+        "gpu_hours_interval",
+        "days_interval",
+        "cost_interval",
+        "energy_kwh_interval",
+        "bought_flops_interval",
+        "price_source",
+        "price_date",
+        "chip_w",
+        "host_w",
+        "pue",
     ]
 
 

@@ -106,11 +106,11 @@ def test_goodput_is_apart_and_multiplies():
     given = resolve_budget(CATALOGUE, BudgetRequest(gpu_hours=1, gpu="h100", mfu=0.4, goodput=0.8)).budget
     assert given.utilisation == pytest.approx(0.32)
     profile = resolve_budget(CATALOGUE, BudgetRequest(gpu_hours=1, gpu="h100", mfu=0.4, profile="end-to-end")).budget
-    assert (profile.mfu, profile.goodput, profile.profile) == (0.4, 0.9, "end-to-end")
+    assert (profile.mfu, profile.goodput, profile.profile) == (0.4, 0.9, "project")
     both = resolve_budget(
         CATALOGUE, BudgetRequest(gpu_hours=1, gpu="h100", profile="end-to-end", goodput=0.95), params=7e9
     ).budget
-    assert (both.mfu, both.goodput) == (pytest.approx(0.40 * 0.85), 0.95)
+    assert (both.mfu, both.goodput) == (pytest.approx(0.44 / (1 + (20e6 / 7e9) ** 0.5) * 0.61, rel=5e-4), 0.95)
 
 
 def test_no_price_is_no_cost_and_says_why():
@@ -160,25 +160,26 @@ def test_flop_with_hardware_ask_for_the_size_once():
     )
     assert sizes == [1e21]
     assert found.flops == 1e21
-    assert (found.budget.mfu, found.params) == (0.38, 2.8e9)
-    assert found.budget.gpu_hours == pytest.approx(1e21 / (H100 * 0.38 * 3600))
+    mfu = round(0.44 / (1 + (20e6 / 2.8e9) ** 0.5) * 0.61, 4)  # a default has four digits
+    assert (found.budget.mfu, found.params) == (pytest.approx(mfu), 2.8e9)
+    assert found.budget.gpu_hours == pytest.approx(1e21 / (H100 * mfu * 0.90 * 3600))
 
 
 def test_a_mixture_of_experts_is_charged():
     """The factor for mixtures of experts reaches the FLOP."""
     request = BudgetRequest(gpu_hours=1e5, gpu="h100")
     assert resolve_budget(CATALOGUE, request, params=7e9, moe=True).flops == pytest.approx(
-        0.65 * resolve_budget(CATALOGUE, request, params=7e9).flops
+        0.8 * resolve_budget(CATALOGUE, request, params=7e9).flops, rel=5e-4
     )
 
 
 def test_a_step_down_at_the_best_size_is_said():
-    """Where 0.45 pays for more than 30B and 0.40 for less, the lower counts and a notice says so."""
-    request = BudgetRequest(gpu_hours=1e6, gpu="a100")
-    middle = 1e6 * 3600 * 312e12 * 0.42
+    """Where one card's level pays for more than one card holds, and that of several for less: the lower, and said."""
+    request = BudgetRequest(gpu_hours=1e6, gpu="rtx-4090", price=1)
+    middle = 1e6 * 3600 * 165.2e12 * 0.55 * 0.42
     found = resolve_consistently(CATALOGUE, request, lambda paid: 30e9 * (paid.flops / middle) ** 0.5)
-    assert found.budget.mfu == 0.40
-    assert codes(found) == ["utilisation_step"]
+    assert found.params == pytest.approx(30e9, rel=1e-6)
+    assert "utilisation_step" in codes(found)
 
 
 @settings(max_examples=150)

@@ -71,7 +71,8 @@ def test_every_quantity_leads_back_to_all_others(log_flops, start):
 
 def test_the_default_utilisation_follows_the_size():
     """Given a size it is that of the size; without one it is assumed aloud."""
-    assert convert(flops=1e21, gpu="a100", params=0.1e9, price=1).mfu == 0.35
+    mfu = 0.60 / (1 + (20e6 / 0.1e9) ** 0.5) * 0.61
+    assert convert(flops=1e21, gpu="a100", params=0.1e9, price=1).mfu == pytest.approx(mfu, rel=5e-4)
     assumed = convert(flops=1e21, gpu="a100", price=1)
     assert [warning.code for warning in assumed.warnings] == ["utilisation_size_assumed"]
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.files import data_folder
+from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.hardware.energy import HOST, LOAD, PUE, PowerDraw, PowerGrid, PowerGrids
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "grid_carbon.csv"
 PAPER = {"load": 1.0, "host": 1.0}
+DEVICES = Accelerators([data_folder()])
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +25,36 @@ def grids():
 
 
 @pytest.mark.parametrize(
-    "hours, tdp_w, pue, mwh",
+    "hours, gpu, pue, mwh",
     [
-        (3.552e6, 330, 1.10, 1289),  # GPT-3 at 330 W a V100 with its host; Patterson 2021 publish 1,287
-        (1_720_320, 400, 1.0, 688),  # Llama 2 70B
-        (1_022_362, 400, 1.1, 450),  # LLaMA 65B; published 449
-        (30.84e6, 700, 1.0, 21_588),  # Llama 3.1 405B
-        (1_082_990, 400, 1.0, 433.2),  # BLOOM: 433,196 kWh
+        (1_720_320, "a100", 1.0, 688),  # Llama 2 70B
+        (1_022_362, "a100", 1.1, 450),  # LLaMA 65B; published 449
+        (30.84e6, "h100", 1.0, 21_588),  # Llama 3.1 405B
+        (1_082_990, "a100", 1.0, 433.2),  # BLOOM: 433,196 kWh
     ],
 )
-def test_published_energy_is_reproduced(hours, tdp_w, pue, mwh):
-    """Hours times power times PUE gives the figure of each account, to the digits it states."""
-    assert PowerDraw(**PAPER, pue=pue).kwh(hours, tdp_w=tdp_w) / 1000 == pytest.approx(mwh, rel=6e-4)
+def test_published_energy_is_reproduced(hours, gpu, pue, mwh):
+    """Hours times design power times PUE gives the figure of each account, to the digits it states."""
+    assert PowerDraw(**PAPER, pue=pue).of(DEVICES.get(gpu)).kwh(hours) / 1000 == pytest.approx(mwh, rel=6e-4)
+
+
+@pytest.mark.parametrize(
+    "hours, gpu, pue, chip, host, mwh",
+    [
+        (8_404_992, "tpu-v4", 1.08, 170, 208.5, 3436),  # PaLM 540B: 378.5 W a chip with its host
+        (3.552e6, "v100", 1.10, 255, 75, 1289),  # GPT-3: 330 W with the host; Patterson 2021 publish 1,287
+    ],
+)
+def test_measured_power_is_chip_and_host_and_building(*, hours, gpu, pue, chip, host, mwh):
+    """Three numbers, two of them measured on the device: nothing else has to be given."""
+    power = PowerDraw(pue=pue).of(DEVICES.get(gpu))
+    assert (power.chip_w, power.host_w, power.pue) == (chip, host, pue)
+    assert power.kwh(hours) / 1000 == pytest.approx(mwh, rel=6e-4)
+
+
+def test_given_factors_win_over_what_was_measured():
+    """The convention of most papers, design power times hours, can be had for any device."""
+    assert PowerDraw(load=1, host=1, pue=1).of(DEVICES.get("tpu-v4")).kw == pytest.approx(0.192)
 
 
 @pytest.mark.parametrize(
@@ -55,15 +75,15 @@ def test_published_emissions_are_reproduced(mwh, intensity, tonnes):
 
 def test_the_defaults_are_a_tuned_run_in_a_large_data_centre():
     """0.85 of the design power, a quarter on top for the server, 10 % for the building."""
-    assert PowerDraw().kw(700) == pytest.approx(0.7 * 0.85 * 1.25 * 1.10)
+    assert PowerDraw().of(DEVICES.get("h100")).kw == pytest.approx(0.7 * 0.85 * 1.25 * 1.10)
     assert (LOAD["tuned"], HOST["server"], PUE["hyperscale"]) == (0.85, 1.25, 1.10)
 
 
 @given(hours=st.floats(1e-3, 1e12), load=st.floats(0.01, 2), host=st.floats(1, 5), pue=st.floats(1, 5))
 def test_energy_goes_back_to_hours(hours, load, host, pue):
     """kwh and gpu_hours are inverse, to rounding."""
-    power = PowerDraw(load=load, host=host, pue=pue)
-    assert power.gpu_hours(power.kwh(hours, tdp_w=400), tdp_w=400) == pytest.approx(hours, rel=1e-12)
+    power = PowerDraw(load=load, host=host, pue=pue).of(DEVICES.get("a100"))
+    assert power.gpu_hours(power.kwh(hours)) == pytest.approx(hours, rel=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [{"load": 0}, {"load": 85}, {"host": 0.9}, {"pue": 0.5}, {"pue": float("nan")}])

@@ -22,21 +22,22 @@ def test_a_run_names_everything():
     assert found.tokens_per_step == (
         found.layout.parallel.data * found.layout.micro_batch * found.layout.accumulation * found.sequence
     )
-    assert found.step_seconds * found.steps == pytest.approx(30 * 86_400)
+    assert found.step_seconds * found.steps == pytest.approx(30 * 86_400 * 0.90)  # a tenth of the time does not train
     assert found.least_time.binds == "compute"
-    assert found.least_time.days == pytest.approx(30, rel=0.01)
+    assert found.least_time.days == pytest.approx(30 * 0.90, rel=0.01)
 
 
 def test_the_bill_carries_its_error_and_its_dates():
-    """Hours are known to x/÷ 1.5, so are days, money and energy; carbon is energy times the grid's intensity."""
+    """Hours are known to x/÷ 1.6, so are days, money and energy; carbon is energy times the grid's intensity."""
     plan = sp.optimal(**CLUSTER, region="FRA")
     bill, budget = plan.blueprint.bill, plan.budget
-    assert bill.factor == 1.5
+    assert bill.factor == budget.band == 1.6
     for name in ("gpu_hours", "days", "cost", "energy_kwh"):
         value = getattr(budget, name)
-        assert getattr(bill, name) == pytest.approx((value / 1.5, value * 1.5))
+        assert getattr(bill, name) == pytest.approx((value / 1.6, value * 1.6))
+        assert getattr(budget, f"{name}_interval") == getattr(bill, name)
     assert bill.carbon_kg == pytest.approx(budget.energy_kwh * 56 / 1000)  # France, 56 g in 2023
-    assert (bill.grid_year, bill.price_date, bill.utilisation_date) == (2023, "2026-05", "2026-08")
+    assert (bill.grid_year, bill.price_date, bill.utilisation_date) == (2023, "2026-05", "2026-11")
 
 
 def test_a_given_utilisation_has_no_band():

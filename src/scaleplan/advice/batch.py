@@ -21,6 +21,7 @@ from scaleplan.record import Record, Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import Curve
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.rules import Rule
@@ -119,6 +120,7 @@ class Advice(Record, Result):
     gpu: str | None
     gpus: float | None
     warnings: tuple[Notice, ...] = ()
+    budget: Budget | None = None
 
 
 class Tradeoff(Record):
@@ -234,6 +236,7 @@ def advise_batch(
         gpus_per_replica=gpus_per_replica,
         gpu=plan.budget.gpu,
         gpus=plan.budget.gpus,
+        budget=None if plan.budget.gpu is None else plan.budget,
         warnings=(*plan.warnings, *_disagreement(rates, optimal)),
     )
 

@@ -19,6 +19,7 @@ from scaleplan.record import Record, Result
 from scaleplan.units import parse_integer
 
 if TYPE_CHECKING:
+    from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import Law
     from scaleplan.planning.request import BudgetKeywords
     from scaleplan.units import Amount
@@ -45,6 +46,8 @@ class Step(Record):
     gpu_hours: float | None
     cost: float | None
     extra_cost: float | None
+    gpu_hours_interval: tuple[float, float] | None = None
+    cost_interval: tuple[float, float] | None = None
 
 
 class Marginal(Record, Result):
@@ -78,6 +81,9 @@ class Marginal(Record, Result):
     currency: str | None
     steps: tuple[Step, ...]
     warnings: tuple[Notice, ...]
+    cost_of_next_percent_interval: tuple[float, float] | None = None
+    cost_per_hundredth_interval: tuple[float, float] | None = None
+    budget: Budget | None = None
 
 
 def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Marginal:
@@ -106,7 +112,8 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
     above = _best(planner, flops * (1 + _PERCENT))[2]
     slope = (_best(planner, flops * (1 - _PERCENT))[2] - above) / (2 * _PERCENT)  # -dL/d ln C to second order
     hundredth = planner.frontier.least_flops(here - _GAIN)
-    extra_cost = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params).cost
+    more = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params)
+    percent = budget_at(planner, request, _PERCENT * flops, start.params)
     halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     return Marginal(
         preset=plan.preset,
@@ -120,15 +127,18 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
         exponent=slope / reducible if reducible > 0 and slope > 0 else None,
         gain_per_doubling=start.loss - steps[1].loss,
         gain_of_next_percent=here - above,
-        cost_of_next_percent=budget_at(planner, request, _PERCENT * flops, start.params).cost,
+        cost_of_next_percent=percent.cost,
         flops_per_hundredth=None if hundredth is None else hundredth - flops,
-        cost_per_hundredth=extra_cost,
+        cost_per_hundredth=None if more is None else more.cost,
         halving_factor=None if halved is None else halved / flops,
         gpu=plan.budget.gpu,
         cost=start.cost,
         currency=plan.budget.currency,
         steps=tuple(steps),
         warnings=plan.warnings,
+        cost_of_next_percent_interval=percent.cost_interval,
+        cost_per_hundredth_interval=None if more is None else more.cost_interval,
+        budget=None if plan.budget.gpu is None else plan.budget,
     )
 
 
@@ -169,6 +179,8 @@ def _steps(planner: Planner, request: Request, flops: float, number: int) -> lis
                 gpu_hours=budget.gpu_hours,
                 cost=budget.cost,
                 extra_cost=None if budget.cost is None or cost_before is None else budget.cost - cost_before,
+                gpu_hours_interval=budget.gpu_hours_interval,
+                cost_interval=budget.cost_interval,
             )
         )
     return steps

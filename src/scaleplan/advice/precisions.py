@@ -18,6 +18,7 @@ from scaleplan.record import Record, Result
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
+    from scaleplan.hardware.budget import Budget
     from scaleplan.planning.plan import Plan
 
 __all__ = ["PrecisionChoice", "PrecisionRow", "compare_precisions"]
@@ -50,6 +51,7 @@ class PrecisionRow(Record):
     loss: float
     advantage: float
     fp_critical_tokens: float | None
+    budget: Budget | None = None
 
 
 class PrecisionChoice(Record, Result):
@@ -150,6 +152,7 @@ def _row(name: str, plan: Plan, base: Plan, options: dict[str, Any], context: Co
         loss=plan.loss,
         advantage=needed / base.flops - 1,
         fp_critical_tokens=whole(_FORMATS[name].critical_tokens(plan.params)) if name in _FORMATS else None,
+        budget=budget,
     )
 
 

@@ -70,7 +70,7 @@ def sensitivity(
         for swing in (
             _laws(plan, others),
             *_coefficients(options, plan),
-            _utilisation(options, plan, context),
+            _utilisation(options, plan),
             _price(options, plan, context),
             _data(options, plan),
         )
@@ -141,13 +141,14 @@ def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
         )
 
 
-def _utilisation(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
-    mfu = plan.budget.mfu
-    if mfu is None:
+def _utilisation(options: Mapping[str, Any], plan: Plan) -> Swing | None:
+    mfu, goodput, band = plan.budget.mfu, plan.budget.goodput, plan.budget.band
+    if mfu is None or band is None:
         return None
-    band = context.utilisations.band
+    options = {**options, "profile": None}
     ends = [
-        _again(options, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))
+        _again(options, f"{format_fraction(value)} MFU", mfu=value, goodput=goodput)
+        for value in (mfu / band, min(1.0, mfu * band))
     ]
     return _swing("the utilisation", f"real device-hours lie within a factor of {band:g}, four times in five", ends)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
@@ -25,6 +25,7 @@ from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import Points
+from scaleplan.hardware.budget import band_text
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import SWEPT, BudgetKeywords, Request, option_names
@@ -116,7 +117,13 @@ def _cost(request: ChartRequest) -> Chart:
     low = request.start or request.flops / 30
     high = request.stop or 3 * max([request.flops, *steps])
     budgets = budgets_around(request.planner.preset, (request.flops,), low=low, high=high)
-    return money_chart(request.planner, budgets, at=request.flops, price=request.price)
+    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price)
+    if request.price is None:
+        return chart
+    paid = budget_at(request.planner, request.request, request.flops, 1e9)
+    band = "" if paid.band is None else f" Money: {band_text(paid.band)}."
+    source = f"Price: {paid.price_source}{f' ({paid.price_date})' if paid.price_date else ''}."
+    return replace(chart, caption=f"{chart.caption}{band} {source}")
 
 
 def _isoflop_budgets(request: ChartRequest) -> list[float]:

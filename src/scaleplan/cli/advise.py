@@ -87,7 +87,7 @@ def _plan(budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constrai
     return api.loss(params=bounds.params, tokens=bounds.tokens, gpus=budget.gpus, **hardware)
 
 
-_SET_HERE = ("precision", "train_bits", "bits_weights", "bits_activations", "bits_kv", "fp_format")
+_SET_HERE = ("precision", "measured", "train_bits", "bits_weights", "bits_activations", "bits_kv", "fp_format")
 
 
 @command(

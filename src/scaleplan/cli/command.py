@@ -21,6 +21,7 @@ from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
 from scaleplan.output import FORMATS, JUDGING, Rendering
+from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def command(
         def run(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401
             if values.get("gpu") is None:
                 _drop_hardware_settings(ctx, values)
+            _drop_rival_settings(ctx, values)
             taken = {
                 group: kind(**{member: values.pop(member) for member in members})
                 for group, (kind, members) in groups.items()
@@ -242,6 +244,18 @@ def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
         source = ctx.get_parameter_source(item.name) if item.name in values else None
         if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
             values[item.name] = None
+
+
+def _drop_rival_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
+    """Drop a standing setting beside an option that excludes it: what is typed wins."""
+    for name, rivals in RIVALS.items():
+        source = ctx.get_parameter_source(name) if values.get(name) is not None else None
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        for rival in rivals:
+            other = ctx.get_parameter_source(rival)
+            if other is not None and other.name in ("ENVIRONMENT", "DEFAULT_MAP"):
+                values[rival] = None
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

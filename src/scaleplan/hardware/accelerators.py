@@ -22,9 +22,13 @@ _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 _MAKERS = ("nvidia", "geforce", "tesla", "amd", "instinct", "intel", "google", "aws", "apple")
 
+_BASES = ("design", "estimated", "measured maximum")
+
 _TERA = 1e12
 
 _GIGA = 1e9
+
+_GIBI = 2.0**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Accelerator:
     bandwidth: float
     """Bytes per second of the memory."""
     tdp_w: float
-    """Thermal design power in watts, without the host."""
+    """Thermal design power in watts, without the host; ``tdp_basis`` says where it is something else."""
     tdp_estimated: bool
     link: str
     link_bandwidth: float | None
@@ -65,6 +69,13 @@ class Accelerator:
     as_of: str
     note: str
     origin: str
+    tdp_basis: str = "design"
+    """``design``, ``estimated``, or ``measured maximum`` where no design power is published."""
+    power_w: float | None = None
+    """Mean watts of the chip alone, as measured in training; None where only the design power is known."""
+    host_power_w: float | None = None
+    """Mean watts of the host for each chip, as measured; None where it is estimated from the chip's."""
+    power_source: str = ""
 
     def precision(self, name: str | None = None) -> str:
         """Return the precision whose peak counts, by default bf16, or fp16 where there is no bf16.
@@ -91,14 +102,20 @@ class Accelerator:
     def priced(self, price: Price | None) -> PricedAccelerator:
         """Return the device with its default price."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
-        return PricedAccelerator(**own, default_usd_per_hour=None if price is None else price.usd_per_hour)
+        if price is None:
+            return PricedAccelerator(**own, default_usd_per_hour=None)
+        return PricedAccelerator(
+            **own, default_usd_per_hour=price.usd_per_hour, price_date=price.date, price_source=price.source
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedAccelerator(Result, Accelerator):
-    """A device with its default price in USD for an hour; None where there is none."""
+    """A device with its default price in USD for an hour, and whose and when; None where there is none."""
 
     default_usd_per_hour: float | None
+    price_date: str | None = None
+    price_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +188,8 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
     if not peaks:
         raise table.error("tflops", f"expected at least one of {', '.join(_PRECISIONS)}")
     link = table.optional_number("link_gbs", above=0)
+    estimated = table.boolean("tdp_estimated", default=False)
+    basis = table.choice("tdp_basis", _BASES, "estimated" if estimated else "design")
     known = top.table("sources")
     accelerator = Accelerator(
         id=table.text("id"),
@@ -179,10 +198,10 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         vendor=table.text("vendor"),
         year=table.integer("year", at_least=1900),
         form=table.text("form", ""),
-        memory_bytes=table.number("memory_gb", above=0) * _GIGA,
+        memory_bytes=_memory(table),
         bandwidth=table.number("bandwidth_gbs", above=0) * _GIGA,
         tdp_w=table.number("tdp_w", above=0),
-        tdp_estimated=table.boolean("tdp_estimated", default=False),
+        tdp_estimated=basis == "estimated",
         link=table.text("link", ""),
         link_bandwidth=None if link is None else link * _GIGA,
         peaks=peaks,
@@ -193,6 +212,22 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         as_of=top.text("as_of", ""),
         note=table.text("note", ""),
         origin=table.source,
+        tdp_basis=basis,
+        power_w=table.optional_number("power_w", above=0),
+        host_power_w=table.optional_number("host_power_w", at_least=0),
+        power_source=table.text("power_source", ""),
     )
     table.done()
     return accelerator
+
+
+def _memory(table: Table) -> float:
+    """Return the bytes of memory: as the device reports them, in GiB of 2**30 or in GB of 1e9."""
+    found = [
+        table.number(key, above=0) * unit
+        for key, unit in (("memory_bytes", 1.0), ("memory_gib", _GIBI), ("memory_gb", _GIGA))
+        if key in table
+    ]
+    if len(found) != 1:
+        raise table.error("memory_gb", "expected exactly one of memory_bytes, memory_gib and memory_gb")
+    return found[0]

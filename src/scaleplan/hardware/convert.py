@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
-from scaleplan.hardware.energy import PowerDraw
 from scaleplan.record import Result
 from scaleplan.units import FLOP_PER_PF_DAY
 
@@ -29,6 +28,8 @@ _SECONDS_PER_DAY = 86_400.0
 QUANTITIES = ("flops", "pf_days", "gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
 """What can be converted, by the names of the arguments and the fields of the result."""
 
+_UNCERTAIN = ("gpu_hours_interval", "days_interval", "cost_interval", "energy_kwh_interval")
+
 _NEEDS = {
     "gpu_hours": "--gpu",
     "days": "--gpu and --gpus",
@@ -43,7 +44,9 @@ class Conversion(Result):
     """One amount of compute in every unit; None where the request does not determine it.
 
     Units: FLOP, PF-days (8.64e19 FLOP), hours of one accelerator, days on all ``gpus``, ``currency``, kWh from the
-    grid, kg CO2e by the grid's intensity of ``grid_year``.
+    grid, kg CO2e by the grid's intensity of ``grid_year``. What a default utilisation lies between has its
+    interval, within a factor of ``band`` either way: the hours, days, money, energy and carbon of an amount of
+    compute, or the compute of an amount of any of those.
     """
 
     schema: ClassVar[str] = "scaleplan/conversion/1"
@@ -70,6 +73,19 @@ class Conversion(Result):
     grid_g_co2_per_kwh: float | None
     grid_year: int | None
     warnings: tuple[Notice, ...]
+    band: float | None = None
+    interval_level: float | None = None
+    flops_interval: tuple[float, float] | None = None
+    gpu_hours_interval: tuple[float, float] | None = None
+    days_interval: tuple[float, float] | None = None
+    cost_interval: tuple[float, float] | None = None
+    energy_kwh_interval: tuple[float, float] | None = None
+    carbon_kg_interval: tuple[float, float] | None = None
+    price_source: str | None = None
+    price_date: str | None = None
+    chip_w: float | None = None
+    host_w: float | None = None
+    pue: float | None = None
 
 
 def convert(
@@ -100,6 +116,12 @@ def convert(
     if where is not None and budget.energy_kwh is None:
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
     derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
+    carbon: tuple[float, float] | None = None
+    if name in {"flops", "pf_days"}:
+        if where is not None and budget.energy_kwh_interval is not None:
+            carbon = where.carbon_kg(budget.energy_kwh_interval[0]), where.carbon_kg(budget.energy_kwh_interval[1])
+    else:  # the given amount and what follows from it without a utilisation is exact
+        derivation |= dict.fromkeys(_UNCERTAIN)
     result = Conversion(
         **derivation,
         flops=resolved.flops,
@@ -109,6 +131,8 @@ def convert(
         grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
         grid_year=None if where is None else where.year,
         warnings=resolved.notices,
+        flops_interval=budget.bought_flops_interval,
+        carbon_kg_interval=carbon,
     )
     if to is not None and getattr(result, to) is None:
         raise UsageError(f"{name} alone does not determine {to}", hint=f"add {_NEEDS[to]}")
@@ -153,5 +177,5 @@ def _request(
                 "carbon needs --grid to become energy", hint="name a country or region, such as --grid FRA"
             )
         amount *= 1000 / grid.g_co2_per_kwh
-    tdp_w = catalogue.accelerators.get(hardware.gpu).tdp_w
-    return replace(hardware, gpu_hours=(hardware.power or PowerDraw()).gpu_hours(amount, tdp_w=tdp_w))
+    power = hardware.draw().of(catalogue.accelerators.get(hardware.gpu))
+    return replace(hardware, gpu_hours=power.gpu_hours(amount))

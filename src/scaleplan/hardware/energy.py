@@ -1,7 +1,9 @@
 """The electricity that a run takes, and the carbon that this emits where it runs.
 
-``E_kWh = accelerator-hours * TDP_kW * load * host * PUE`` and ``CO2_kg = E_kWh * intensity_g / 1000``. Emissions
-are location-based: the grid's own intensity of a named year, and offsets are never subtracted.
+``E_kWh = accelerator-hours * (chip_kW + host_kW) * PUE`` and ``CO2_kg = E_kWh * intensity_g / 1000``. Chip and host
+are measured where a measurement is known; else the chip takes a share of its design power (``load``), and the host a
+share of that. Emissions are location-based: the grid's own intensity of a named year, and offsets are never
+subtracted.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["HOST", "LOAD", "PUE", "PowerDraw", "PowerGrid", "PowerGrids"]
+    from scaleplan.hardware.accelerators import Accelerator
+
+__all__ = ["HOST", "LOAD", "PUE", "MeanPower", "PowerDraw", "PowerGrid", "PowerGrids"]
 
 LOAD = {"tuned": 0.85, "input-bound": 0.65, "full": 1.0}
 """Mean share of the design power: tuned large-model training; small or input-bound jobs (0.6 to 0.7); the
@@ -32,34 +36,57 @@ the 2024 world-wide survey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerDraw:
-    """The factors from the design power of the accelerators to the power taken from the grid."""
+class MeanPower:
+    """The mean power of one accelerator: its own, its share of the host, and the factor of the building."""
 
-    load: float = LOAD["tuned"]
+    chip_w: float
+    host_w: float
+    pue: float
+
+    @property
+    def kw(self) -> float:
+        """Kilowatts from the grid."""
+        return (self.chip_w + self.host_w) * self.pue / 1000
+
+    def kwh(self, gpu_hours: float) -> float:
+        """Return the kilowatt-hours of so many accelerator-hours."""
+        return gpu_hours * self.kw
+
+    def gpu_hours(self, kwh: float) -> float:
+        """Return the accelerator-hours that so many kilowatt-hours feed."""
+        return kwh / self.kw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerDraw:
+    """The factors from the design power of the accelerators to the power taken from the grid.
+
+    A factor of None leaves the choice to what was measured on the device, and to the defaults of :data:`LOAD` and
+    :data:`HOST` where nothing was.
+    """
+
+    load: float | None = None
     """Mean share of the design power, above 0; measured whole-system power may exceed 1."""
-    host: float = HOST["server"]
+    host: float | None = None
     """The rest of the server, as a factor of at least 1."""
     pue: float = PUE["hyperscale"]
     """Power usage effectiveness of the building, as a factor of at least 1."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.load <= 2:
+        if self.load is not None and not 0 < self.load <= 2:
             raise UsageError(f"a load lies between 0 and 2, not at {self.load:g}", hint=f"try {LOAD['tuned']:g}")
         for name, value in (("host", self.host), ("pue", self.pue)):
-            if not 1 <= value <= 5:
+            if value is not None and not 1 <= value <= 5:
                 raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
 
-    def kw(self, tdp_w: float) -> float:
-        """Return the kilowatts from the grid for one accelerator of this design power in watts."""
-        return tdp_w / 1000 * self.load * self.host * self.pue
-
-    def kwh(self, gpu_hours: float, *, tdp_w: float) -> float:
-        """Return the kilowatt-hours of so many accelerator-hours."""
-        return gpu_hours * self.kw(tdp_w)
-
-    def gpu_hours(self, kwh: float, *, tdp_w: float) -> float:
-        """Return the accelerator-hours that so many kilowatt-hours feed."""
-        return kwh / self.kw(tdp_w)
+    def of(self, device: Accelerator) -> MeanPower:
+        """Return the mean power of one device while it trains."""
+        chip, host = device.power_w, device.host_power_w
+        if self.load is not None or chip is None:
+            chip = device.tdp_w * (LOAD["tuned"] if self.load is None else self.load)
+        if self.host is not None or host is None:
+            host = chip * ((HOST["server"] if self.host is None else self.host) - 1)
+        return MeanPower(chip_w=chip, host_w=host, pue=self.pue)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["CURRENCY", "Price", "Prices"]
+__all__ = ["CURRENCY", "Price", "Prices", "given_price"]
 
 CURRENCY = "USD"
 
-_DEFAULT = "default"
+_DEFAULT, _GIVEN = "default", "given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,33 @@ class Price:
     date: str
     confidence: str
     source: str
+
+    @property
+    def origin(self) -> str:
+        """What kind of price it is, of whom, and who says so."""
+        if self.commitment == _GIVEN:
+            return _GIVEN
+        known = (
+            self.provider
+            if self.provider.startswith(self.provider_class)
+            else f"{self.provider_class} {self.provider}"
+        )
+        whose = "" if self.provider_class == _DEFAULT else f", {known.strip()}"
+        return f"{self.commitment}{whose}: {self.source}"
+
+
+def given_price(accelerator: str, usd_per_hour: float) -> Price:
+    """Return a price that the question names as a figure, which has no date."""
+    return Price(
+        accelerator=accelerator,
+        usd_per_hour=usd_per_hour,
+        commitment=_GIVEN,
+        provider_class=_GIVEN,
+        provider="",
+        date="",
+        confidence="",
+        source=_GIVEN,
+    )
 
 
 class Prices:

@@ -1,12 +1,13 @@
 """The share of the peak that a run reaches: defaults by device, precision, model size and scale, and profiles.
 
-The defaults are a table (``utilisation.toml``), so they are stepwise: they jump at certain model sizes.
+One smooth rule (``utilisation.toml`` has its constants and their sources): the level of the kind of device, less what
+a small model or many devices lose to the fixed costs of a step, times the profile: what whole projects pay for, or
+what a tuned benchmark reaches.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.toml_table import Table
 
-__all__ = ["Utilisation", "UtilisationTable"]
+__all__ = ["Profile", "Utilisation", "UtilisationTable"]
 
-DEFAULT_PROFILE = "typical"
+_ASSUMED_PARAMS = 7e9  # the size with the most evidence
 
-_ASSUMED_PARAMS = 7e9  # in the column with the most evidence
+_DIGITS = 4  # a default is known to far fewer; and a plan's own size has exactly the utilisation that bought it
+
+_SIXTEEN_BITS = ("bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +52,26 @@ class Utilisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class Profile:
+    """What a default stands for: its factor on the level, the share of paid time that trains, and its band."""
+
+    name: str
     title: str
-    mfu: tuple[float, ...]
+    factor: float
+    goodput: float
+    band: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DeviceClass:
+    id: str
+    title: str
+    level: float
+    precisions: tuple[str, ...]
     thin: bool
     thin_below: float
     multi_gpu: str | None
+    single_params: float
 
 
 class UtilisationTable:
@@ -67,45 +84,55 @@ class UtilisationTable:
         top = files[-1]
         self.as_of = top.text("as_of")
         self.source = top.text("source")
-        self.band = top.number("band", at_least=1)
-        self.sizes = top.numbers("sizes")
-        if not self.sizes or list(self.sizes) != sorted(self.sizes) or self.sizes[0] <= 0:
-            raise top.error("sizes", "expected model sizes above 0 in rising order")
-        self._many_gpus = top.number("many_gpus", above=0)
-        profiles = top.table("profiles")
-        self._profiles = {name: _profile(profiles.table(name)) for name in profiles.data}
-        if DEFAULT_PROFILE not in self._profiles:
-            raise top.error("profiles", f"expected a profile named {DEFAULT_PROFILE}")
+        overhead = top.table("overhead")
+        self._overhead = overhead.number("params", at_least=0)
+        self._devices = overhead.number("devices", at_least=1)
+        overhead.done()
+        self._profiles: dict[str, Profile] = {}
+        profiles = top.table("profile")
+        for name in profiles.data:
+            self._add_profile(name, profiles.table(name))
+        self._default = top.text("default_profile")
+        if self._default not in self._profiles:
+            raise top.error("default_profile", f"expected one of {', '.join(self._profiles)}")
         moe = top.table("moe")
         self._moe = moe.number("factor", above=0, at_most=1)
         moe.done()
-        scale = top.table("scale")
-        self._scale_above = scale.number("above_gpus", above=0)
-        self._scale_size = scale.number("small_params", above=0)
-        self._scale = (scale.number("small", above=0, at_most=1), scale.number("large", above=0, at_most=1))
-        scale.done()
-        self._rows: dict[tuple[str, str], _Row] = {}
+        speed = top.table("speed")
+        self._speed = {name: speed.number(name, above=0) for name in speed.data}
+        speed.done()
+        self._classes: dict[str, _DeviceClass] = {}
         for table in top.tables("class"):
-            ident, row = table.text("id"), _row(table, columns=len(self.sizes) + 1)
-            for precision in table.texts("precisions"):
-                if self._rows.setdefault((ident, precision), row) is not row:
-                    raise table.error("precisions", f"{quote(precision)} has two rows in class {quote(ident)}")
-            table.done()
+            found = _device_class(table)
+            for precision in found.precisions:
+                if precision not in (*_SIXTEEN_BITS, *self._speed):
+                    raise table.error("precisions", f"{quote(precision)} has no speed in [speed]")
+            if self._classes.setdefault(found.id, found) is not found:
+                raise table.error("id", "expected a class that is not in the table yet")
         top.done()
 
-    @property
-    def edges(self) -> tuple[float, ...]:
-        """The model sizes at which a default may jump, rising."""
-        return tuple(sorted({*self.sizes, self._scale_size}))
+    def _add_profile(self, name: str, table: Table) -> None:
+        profile = Profile(
+            name=name,
+            title=table.text("title"),
+            factor=table.number("factor", above=0),
+            goodput=table.number("goodput", above=0, at_most=1),
+            band=table.number("band", at_least=1),
+        )
+        for each in (name, *table.texts("aliases", ())):
+            if self._profiles.setdefault(each, profile) is not profile:
+                raise table.error("aliases", f"{quote(each)} already names a profile")
+        table.done()
 
-    def profile(self, name: str | None) -> tuple[str, float, float]:
-        """Return (name, factor on the table's value, goodput) of a profile; raises UsageError if it is unknown."""
-        wanted = DEFAULT_PROFILE if name is None else name.strip().casefold()
+    def profile(self, name: str | None = None) -> Profile:
+        """Return the profile of a name or an alias, the default one for None; raises UsageError if it is unknown."""
+        wanted = self._default if name is None else name.strip().casefold()
         if wanted not in self._profiles:
             close = did_you_mean(wanted, self._profiles)
-            hint = f"did you mean '{close}'?" if close else f"known: {', '.join(self._profiles)}"
+            known = dict.fromkeys(each.name for each in self._profiles.values())
+            hint = f"did you mean '{close}'?" if close else f"known: {', '.join(known)}"
             raise UsageError(f"unknown profile {quote(name)}", hint=hint)
-        return wanted, *self._profiles[wanted]
+        return self._profiles[wanted]
 
     def default(
         self,
@@ -119,80 +146,82 @@ class UtilisationTable:
     ) -> Utilisation:
         """Return the default utilisation of training ``params`` (active) on ``gpus`` devices.
 
-        The table's value for the device class, the precision and the size, times 0.65 for a mixture of experts, times
-        0.965 (below 10B parameters, else 0.985) per doubling of the devices above 128, times the profile's factor. An
-        unknown number of devices counts as one, without a loss of scale. Raises UsageError when the table has no row
-        for this device and precision, or there is no such profile.
+        An unknown number of devices counts as few, and an unknown size as 7B, with a notice. Raises UsageError when
+        nothing is known for this device and precision, or there is no such profile.
         """
         precision = accelerator.precision(precision)
-        name, factor, goodput = self.profile(profile)
-        row = self._find(accelerator, precision, multiple=(gpus or 1) > 1)
+        chosen = self.profile(profile)
         size = _ASSUMED_PARAMS if params is None else params
-        column = len(self.sizes) if (gpus or 1) > self._many_gpus else bisect_right(self.sizes, size)
-        if column >= len(row.mfu) and row.multi_gpu is not None:
-            row = self._rows.get((row.multi_gpu, precision), row)  # too large for one card, so it will be sharded
-        beyond = column >= len(row.mfu)
-        mfu = row.mfu[-1 if beyond else column]
-        factors = [f"{mfu:g} for {row.title} in {precision}"]
+        kind = self._find(accelerator, precision)
+        alone = kind
+        if kind.multi_gpu is not None and ((gpus or 1) > 1 or size >= kind.single_params):
+            kind = self._classes.get(kind.multi_gpu, kind)
+        mfu = kind.level
+        factors = [f"{kind.level:g} for {kind.title}"]
+        waste = math.sqrt(self._overhead * max(1.0, (gpus or 1.0) / self._devices) / size)
+        mfu /= 1 + waste
+        many = f" on {gpus:,.0f} devices" if gpus is not None and gpus > self._devices else ""
+        factors.append(f"{1 / (1 + waste):.3g} for {size / 1e9:.3g}B parameters{many}")
         if moe:
             mfu *= self._moe
             factors.append(f"{self._moe:g} for a mixture of experts")
-        if gpus is not None and gpus > self._scale_above:
-            per_doubling = self._scale[size >= self._scale_size]
-            loss = per_doubling ** math.log2(gpus / self._scale_above)
-            mfu *= loss
-            factors.append(f"{loss:.3g} for {gpus:,.0f} devices")
-        if factor != 1:
-            mfu *= factor
-            factors.append(f"{factor:g} for the profile")
+        if precision not in _SIXTEEN_BITS:
+            share = self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
+            mfu *= share
+            factors.append(f"{share:.3g} for {precision}, {self._speed[precision]:g} times the speed of 16 bits")
+        mfu = float(f"{mfu * chosen.factor:.{_DIGITS}g}")
+        if chosen.factor != 1 or chosen.goodput != 1:
+            factors.append(f"{chosen.factor * chosen.goodput:.3g} for {chosen.title}")
         notices = []
-        if gpus is None and row.multi_gpu is not None:
+        if gpus is None and kind.multi_gpu is not None:
             message = f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus"
             notices.append(Notice(code="utilisation_gpus_assumed", message=message))
         if params is None:
             message = f"the default utilisation assumes a model of {size / 1e9:g}B; give the size, or --mfu"
             notices.append(Notice(code="utilisation_size_assumed", message=message))
-        if row.thin or size < row.thin_below or beyond or accelerator.class_by_likeness:
+        if kind.thin or size < kind.thin_below or (kind is not alone) or accelerator.class_by_likeness:
             known = f"little is published about utilisation on {accelerator.id} at this size"
-            message = f"{known}; measure it and give --mfu"
+            message = f"{known}; measure it and give --measured, such as --measured '410k tokens/s'"
             notices.append(Notice(code="utilisation_thin_evidence", message=message))
         return Utilisation(
             mfu=mfu,
-            goodput=goodput,
-            profile=name,
-            source=f"default of {self.as_of}: {' x '.join(factors)}",
-            band=self.band,
+            goodput=chosen.goodput,
+            profile=chosen.name,
+            source=f"{chosen.name}, default of {self.as_of}: {' x '.join(factors)}",
+            band=chosen.band,
             notices=tuple(notices),
         )
 
-    def _find(self, accelerator: Accelerator, precision: str, *, multiple: bool) -> _Row:
+    def _find(self, accelerator: Accelerator, precision: str) -> _DeviceClass:
         ident = accelerator.utilisation_class
-        row = None if ident is None else self._rows.get((ident, precision))
-        if row is not None and multiple and row.multi_gpu is not None:
-            row = self._rows.get((row.multi_gpu, precision))
-        if row is None:
-            known = [known for name, known in self._rows if name == ident]
-            other = f", or --precision {known[0]}" if known else ""
-            raise UsageError(
-                f"there is no default utilisation for {accelerator.id} in {precision}", hint=f"give --mfu{other}"
+        found = None if ident is None else self._classes.get(ident)
+        if found is None or precision not in found.precisions:
+            known = (
+                "" if found is None else next((name for name in found.precisions if name in accelerator.peaks), "")
             )
-        return row
+            other = f", or --precision {known}" if known else ""
+            raise UsageError(
+                f"there is no default utilisation for {accelerator.id} in {precision}",
+                hint=f"give --mfu, or what you measured with --measured{other}",
+            )
+        return found
 
 
-def _profile(table: Table) -> tuple[float, float]:
-    values = table.number("factor", above=0), table.number("goodput", above=0, at_most=1)
-    table.done()
-    return values
+def _sixteen_bit_peak(accelerator: Accelerator) -> float:
+    return next(accelerator.peaks[name] for name in _SIXTEEN_BITS if name in accelerator.peaks)
 
 
-def _row(table: Table, *, columns: int) -> _Row:
-    mfu = table.numbers("mfu")
-    if not 0 < len(mfu) <= columns or not all(0 < value <= 1 for value in mfu):
-        raise table.error("mfu", f"expected one to {columns} fractions above 0 and at most 1")
-    return _Row(
+def _device_class(table: Table) -> _DeviceClass:
+    table.text("source")
+    found = _DeviceClass(
+        id=table.text("id"),
         title=table.text("title"),
-        mfu=mfu,
+        level=table.number("level", above=0, at_most=1),
+        precisions=table.texts("precisions"),
         thin=table.boolean("thin", default=False),
         thin_below=table.optional_number("thin_below", above=0) or 0.0,
         multi_gpu=table.text("multi_gpu") if "multi_gpu" in table else None,
+        single_params=table.optional_number("single_params", above=0) or math.inf,
     )
+    table.done()
+    return found

@@ -77,6 +77,8 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
     """Return a plan with its training run; raises UsageError for an option of a run that is not requested."""
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
+        if request.measured is not None:  # the tokens of a measured step
+            del given["batch"]
         given["context"] = request.context if request.model is None else None
         for name, value in given.items():
             if value is not None:

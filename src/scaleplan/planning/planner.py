@@ -58,6 +58,7 @@ _SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
 _LEAST_FLOPS = 1.0  # less than any run costs
 _ROUNDS = 4
+_ANY_TOKENS = 1e12  # training compute is in proportion to the tokens
 
 Answer = TypeVar("Answer")
 
@@ -612,6 +613,25 @@ class Planner:
         return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
 
 
+def _measured_flops(planner: Planner, request: Request) -> float | None:
+    """Return the training FLOP of a token of the model whose speed was measured: the one that the request fixes.
+
+    None where the measurement has its own size, or there is none. Raises UsageError for the speed of a model whose
+    size the request leaves open.
+    """
+    measured = request.measurement()
+    if measured is None or not measured.needs_size:
+        return None
+    size = request.params if request.params is None else planner.law_params(request.params)
+    for limit in planner.limits:
+        if limit.quantity == "params" and limit.op == "=":
+            size = limit.value
+    if size is None:
+        measured.flops_per_second(gpus=request.gpus, flops_per_token=None)  # refuses
+        return None
+    return planner.cost.training.flops(size, _ANY_TOKENS) / _ANY_TOKENS
+
+
 def plan_budget(planner: Planner, request: Request) -> Plan:
     """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
     found = resolve_consistently(
@@ -620,6 +640,7 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
         lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
         moe=planner.mixture,
         by_hardware=planner.by_hardware,
+        flops_per_token=_measured_flops(planner, request),
     )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
     return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
@@ -658,9 +679,9 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
         Gets the plan from a planner.
 
     """
-    found = None
+    found, per_token = None, _measured_flops(planner, request)
     if planner.by_hardware:
-        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture)
+        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture, flops_per_token=per_token)
     for _ in range(_ROUNDS):
         plan = goal(planner if found is None else planner.on(found.budget))
         paid = resolve_budget(
@@ -668,6 +689,7 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
             request.paying(plan.flops),
             params=planner.working_params(plan.params),
             moe=planner.mixture,
+            flops_per_token=per_token,
         )
         if found is None or paid.budget.utilisation == found.budget.utilisation:
             break
@@ -678,8 +700,13 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
 
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
     """Return what some compute takes, for a model of ``params``, on the hardware of a request."""
-    size = planner.working_params(params)
-    return resolve_budget(planner.context, request.paying(flops), params=size, moe=planner.mixture).budget
+    return resolve_budget(
+        planner.context,
+        request.paying(flops),
+        params=planner.working_params(params),
+        moe=planner.mixture,
+        flops_per_token=_measured_flops(planner, request),
+    ).budget
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
 
 __all__ = [
+    "RIVALS",
     "SETTINGS",
     "SWEPT",
     "ArrayKeywords",
@@ -140,6 +141,11 @@ class Request(BudgetRequest):
         """Return the request with a budget in FLOP, or with none, in place of the one given."""
         return self.changed(**dict.fromkeys(SWEPT) | {"flops": flops})
 
+    @property
+    def step_tokens(self) -> float | None:
+        """The tokens of a step that the request gives."""
+        return self.batch
+
     def limits(self) -> tuple[Limit, ...]:
         """Return the limits on a plan; a fixed quantity is an equality.
 
@@ -174,6 +180,14 @@ def option_names(*groups: str) -> tuple[str, ...]:
 
 SETTINGS = ("preset", *option_names("hardware"), "level", "format", "color")
 """The options that ``[defaults]`` of a settings file may set, by their long names."""
+
+
+RIVALS: Mapping[str, tuple[str, ...]] = {
+    "measured": ("mfu", "profile"),
+    "mfu": ("measured",),
+    "profile": ("measured",),
+}
+"""Options that exclude each other: one that is given wins over a setting of the other."""
 
 
 def _price(value: Amount) -> float | str:
@@ -216,6 +230,8 @@ class HardwareKeywords(TypedDict, total=False):
     goodput: Amount | None
     precision: str | None
     profile: str | None
+    measured: str | None
+    pue: Amount | None
     price: Amount | None
 
 

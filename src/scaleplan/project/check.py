@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
-from scaleplan.project.estimate import Estimate, Estimator, interval_of, measure, measures, sources
+from scaleplan.project.estimate import (
+    Estimate,
+    Estimator,
+    hardware_intervals,
+    interval_of,
+    measure,
+    measures,
+    sources,
+)
 from scaleplan.project.key_path import Location
 from scaleplan.project.project import PolicyRule, Project, UnreadProject, run_names
 from scaleplan.project.source import WorkTree
@@ -33,6 +41,7 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from scaleplan.hardware.budget import Budget
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
@@ -105,6 +114,9 @@ class CheckedRun:
     loss_unit: str | None = None
     values: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The ranges, at 80 %, that a default utilisation leaves of hours, days, money, energy and carbon."""
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +275,8 @@ def _checked(name: str, run: Run, estimate: Estimate) -> CheckedRun:
         loss_unit=plan.loss_unit,
         values=measures(estimate),
         warnings=plan.warnings,
+        intervals=hardware_intervals(estimate),
+        budget=None if plan.budget.gpu is None else plan.budget,
     )
 
 

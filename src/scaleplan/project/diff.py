@@ -78,6 +78,7 @@ class State:
     places: tuple[Location, ...] = ()
     inputs: Mapping[Location, str | float | None] = field(default_factory=dict)
     problem: Problem | None = None
+    band: float | None = None
 
 
 _UNREAD = State(problem=Problem(side="", run=None, message="", hint=None, file="", line=None))
@@ -149,7 +150,9 @@ def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]
     for run in result.runs:
         name = f"{run.name} ({run.file})" if twice[run.name] > 1 else run.name
         if run.preset is not None:
-            found[name] = State(values=run.values, preset=run.preset)
+            found[name] = State(
+                values=run.values, preset=run.preset, band=run.budget.band if run.budget else None
+            )
         else:
             said = (verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit)
             message = next(said, f"run {quote(run.name)} could not be planned")
@@ -212,6 +215,7 @@ def of_projects(
             preset=estimate.plan.preset,
             places=sources(estimate, "flops"),
             inputs=estimator.inputs(run, estimate.given),
+            band=estimate.plan.budget.band,
         )
     problems = [
         _problem(
@@ -242,7 +246,7 @@ def _problem(
 
 
 def _state(plan: Plan) -> State:
-    return State(values=measures_of(plan), preset=plan.preset)
+    return State(values=measures_of(plan), preset=plan.preset, band=plan.budget.band)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +290,8 @@ class Difference(Result):
     ``status`` is ``within``, ``violated`` where a threshold is exceeded, ``unreadable`` where one cannot be judged or
     a run cannot be read. It is ``base_unreadable`` where only the revision to compare with cannot be read, as before
     a change that repairs it: what can be compared is, and the runs of the work tree keep their policy.
+    Hours, days, money, energy and carbon of a side lie within a factor of ``band``, four times in five; None where no
+    utilisation is a default.
     """
 
     schema: ClassVar[str] = "scaleplan/diff/1"
@@ -297,6 +303,7 @@ class Difference(Result):
     judged: tuple[Breach, ...]
     warnings: tuple[Notice, ...]
     problems: tuple[Problem, ...] = ()
+    band: float | None = None
 
     @property
     def exit_status(self) -> int:
@@ -342,6 +349,7 @@ def compare(
         judged=tuple(judged),
         warnings=tuple(_notices(pairs)),
         problems=(*broken, *unread),
+        band=max((state.band for _, *sides in pairs for state in sides if state and state.band), default=None),
     )
 
 

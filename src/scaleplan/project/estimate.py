@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
+from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.planning.context import Context
 from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
     from scaleplan.project.project import Given, Run
     from scaleplan.project.source import Tree
 
-__all__ = ["ADDITIVE", "Estimate", "Estimator", "interval_of", "measure", "measures", "measures_of", "sources"]
+__all__ = [
+    "ADDITIVE",
+    "Estimate",
+    "Estimator",
+    "hardware_intervals",
+    "interval_of",
+    "measure",
+    "measures",
+    "measures_of",
+    "sources",
+]
 
 _LEVEL = 0.9
 
@@ -308,6 +319,8 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
     Raises UsageError when the law's source gives no uncertainty, or none that reaches this quantity.
     """
     measure(estimate, quantity)
+    if quantity in _HARDWARE:
+        return _hardware_interval(estimate, quantity, level)
     intervals = estimate.interval(level)
     if intervals is None:
         raise UsageError(
@@ -319,6 +332,32 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
         names = ", ".join(name for name in QUANTITIES if getattr(intervals, name, None) is not None)
         raise UsageError(f"{quantity} has no interval", hint=f"quantities with one: {names}")
     return found
+
+
+_HARDWARE = ("gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
+"""The quantities whose interval is that of the utilisation."""
+
+
+def _hardware_interval(estimate: Estimate, quantity: str, level: float) -> tuple[float, float]:
+    budget = estimate.plan.budget
+    found = budget.interval_at("energy_kwh" if quantity == "carbon_kg" else quantity, level)
+    if found is None:
+        raise UsageError(
+            f"{quantity} has no interval: the utilisation of this run is {budget.utilisation_source}",
+            hint=f"ask for the estimate: {quantity} without '@'",
+        )
+    if quantity != "carbon_kg":
+        return found
+    share = measure(estimate, quantity) / (budget.energy_kwh or 1.0)
+    return found[0] * share, found[1] * share
+
+
+def hardware_intervals(estimate: Estimate) -> dict[str, tuple[float, float]]:
+    """Return the ranges of hours, days, money, energy and carbon of a run, where they have one."""
+    known = measures(estimate)
+    if estimate.plan.budget.band is None:
+        return {}
+    return {name: _hardware_interval(estimate, name, BAND_LEVEL) for name in _HARDWARE if known.get(name) is not None}
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

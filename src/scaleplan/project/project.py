@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import constraint_options
-from scaleplan.planning.request import SETTINGS, option_names
+from scaleplan.planning.request import RIVALS, SETTINGS, option_names
 from scaleplan.project.document import DataDocument, located, parse_document
 from scaleplan.project.key_path import Location, Undetermined, format_key, parse_key
 from scaleplan.project.source import WorkTree, display_name, inside
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 _HARDWARE = option_names("hardware")
-_NAMES = ("gpu", "precision", "profile")  # what of the hardware is a name
+_NAMES = ("gpu", "precision", "profile", "measured")  # what of the hardware is a name
 
 AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
 """The keys of a run that are amounts, beside the options of constraints."""
@@ -318,7 +318,7 @@ def _read_run(
         value = table.raw(option)  # known, whether it is there or not: the hint on an unknown key lists it
         if option in table:
             sources[option] = reader.source(option, value)
-        elif option in defaults:
+        elif option in defaults and not any(rival in table for rival in RIVALS.get(option, ())):
             sources[option] = reader.default(option, defaults[option])
     if "params" in table and "model" in table:
         raise table.error("model", "a run has params or a model, not both")

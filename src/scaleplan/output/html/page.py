@@ -18,6 +18,7 @@ from scaleplan.files import read_text
 from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import encode, flat, plain
 from scaleplan.output.html.subject import gather
+from scaleplan.output.views.bill import bill_section, range_text
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
 from scaleplan.planning.plan import Plans
@@ -306,6 +307,12 @@ def _budget(subject: Subject) -> list[Markup]:
     plan, budget = subject.plan, subject.plan.budget
     compute = joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}")
     facts: list[tuple[str, Markup]] = [("training compute", compute)]
+    ranges = {
+        "accelerator-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
+        "days": range_text(budget.days_interval, format_number),
+        "cost": range_text(budget.cost_interval, format_usd),
+        "energy": range_text(budget.energy_kwh_interval, format_kwh),
+    }
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
         ("accelerator-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
         ("accelerators", budget.gpus, lambda value: f"{value:,.0f}"),
@@ -317,10 +324,15 @@ def _budget(subject: Subject) -> list[Markup]:
         ("cost", budget.cost, format_usd),
         ("energy", budget.energy_kwh, format_kwh),
     )
-    facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
+    facts += [
+        (name, joined(_exact_value(value, show(value)), ranges.get(name, "")))
+        for name, value, show in written
+        if value is not None
+    ]
     if budget.gpu is not None:
         facts.insert(1, ("accelerator", joined(f"{budget.gpu}, {budget.precision}")))
-    return [_formula(plan), _definitions(facts)]
+    origins = [*bill_section(budget).remarks] if budget.gpu is not None else []
+    return [_formula(plan), _definitions(facts), *(element("p", _sentence(origin)) for origin in origins)]
 
 
 def _formula(plan: Plan) -> Markup:

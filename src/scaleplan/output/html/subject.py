@@ -12,6 +12,7 @@ from scaleplan.api import COMPARED
 from scaleplan.charts.planning_plots import compare_chart
 from scaleplan.charts.plots import PICTURES, ChartRequest
 from scaleplan.errors import ScaleplanError
+from scaleplan.output.views.bill import power_text, price_text
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, plan_budget
 from scaleplan.planning.request import SWEPT, Request, option_names
@@ -129,11 +130,10 @@ def _sources(plan: Plan, context: Context) -> Iterator[tuple[str, str]]:
     device = context.accelerators.get(budget.gpu)
     yield "peak", f"{device.name}, as of {device.as_of}: {'; '.join(device.sources)}"
     if budget.utilisation_source is not None:
-        origin = "" if budget.utilisation_source == "given" else f"; {context.utilisations.source}"
+        origin = "" if budget.band is None else f"; {context.utilisations.source}"
         yield "utilisation", budget.utilisation_source + origin
     if budget.price_per_hour is not None:
-        prices = context.prices
-        known = [prices.default(device.id), *prices.listed(device.id)]
-        match = [price for price in known if price is not None and price.usd_per_hour == budget.price_per_hour]
-        origin = f"{match[0].commitment}, {match[0].date}: {match[0].source}" if match else "given with the question"
-        yield "price", origin
+        yield "price", price_text(budget)
+    if budget.chip_w is not None:
+        measured = f"; {device.power_source}" if device.power_source else ""
+        yield "power", power_text(budget) + measured

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output.views.bill import band_remarks
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def hyperparameters_report(advice: Advice) -> Report:
             rows=[_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)],
             text={"rule", "kind", "asked with", "beyond range"},
         ),
-        remarks=[*_remarks(advice)],
+        remarks=[*_remarks(advice), *band_remarks([advice.budget] if advice.budget else [], what="days")],
         sections=[_section(critical, advice) for critical in advice.critical],
     )
 
@@ -153,6 +154,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
         remarks=(
             verdict,
             f"speed is peak times utilisation, in {choice.reference}'s; worth is N_eff/N by Kumar et al. 2024",
+            *band_remarks([row.budget for row in choice.rows if row.budget], what="the compute, hours and money"),
         ),
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.hardware.budget import band_text
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
+from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
 from scaleplan.project.key_path import Location
 from scaleplan.units import format_number
@@ -98,7 +100,9 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
         values = [(name, run.values.get(name)) for name in names]
         rows.append((run.name, *("–" if value is None else amount(name, value) for name, value in values)))
     columns = ("run", "params", "tokens", "compute", "GPU time", "cost", "loss")
-    return Report(title="plans", grid=ReportTable(columns, rows=rows, text={"run"}))
+    budgets = [run.budget for run in runs if run.budget is not None]
+    remarks = band_remarks(budgets, what="GPU time, days, cost, energy and carbon")
+    return Report(title="plans", grid=ReportTable(columns, rows=rows, text={"run"}), remarks=[*remarks])
 
 
 def check_cases(result: Check) -> tuple[Judgement, ...]:
@@ -165,6 +169,11 @@ def diff_report(result: Difference) -> Report:
         sections.append(_section(title, by_run[name]))
     remarks = [_problem(problem, result) for problem in result.problems]
     remarks += [_verdict(breach) for breach in result.judged]
+    if shown and result.band is not None:
+        remarks.append(
+            f"GPU time, days, cost, energy and carbon of each side: {band_text(result.band)} (default utilisation); "
+            "the same error moves both sides"
+        )
     renamed = [name for name in shown if status[name] == "renamed"]
     unchanged = len(runs) - len(shown)
     if unchanged and shown:

@@ -119,27 +119,41 @@ def gpus_report(result: AcceleratorList) -> Report:
     return Report(
         title=f"{len(rows)} accelerators, dense TFLOP/s with fp32 accumulation",
         grid=ReportTable(("id", "year", "memory", *_SHOWN, "price"), rows=rows, text={"id"}),
-        remarks=("'scaleplan gpus show ID' says where the figures come from; prices are dated defaults",),
+        remarks=(
+            *dict.fromkeys(
+                f"prices of {gpu.price_date}: {gpu.price_source}" for gpu in result.gpus if gpu.price_date
+            ),
+            "'scaleplan gpus show ID' says where the figures come from",
+        ),
     )
 
 
 def gpu_report(gpu: PricedAccelerator) -> Report:
     """Return the figures of one accelerator, and the prices that are listed for it."""
     catalogue = Prices()
-    prices, default = catalogue.listed(gpu.id), catalogue.default(gpu.id)
+    prices = catalogue.listed(gpu.id)
     facts = [
         Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9)),
         Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
-        Fact("design power", format_number(gpu.tdp_w), unit="W, estimated" if gpu.tdp_estimated else "W"),
+        Fact(
+            "design power" if gpu.tdp_basis != "measured maximum" else "maximum power",
+            format_number(gpu.tdp_w),
+            unit="W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.partition(' ')[0]}",
+        ),
         *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
     ]
     if gpu.link_bandwidth is not None:
         facts.append(Fact(gpu.link, format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
     if gpu.default_usd_per_hour is not None:
-        dated = default is not None and default.usd_per_hour == gpu.default_usd_per_hour
-        date = default.date if default is not None and dated else ""
-        facts.append(Fact("default price", format_usd_per_hour(gpu.default_usd_per_hour), unit=date))
+        facts.append(Fact("default price", format_usd_per_hour(gpu.default_usd_per_hour), unit=gpu.price_date or ""))
+        if gpu.price_source:
+            facts.append(Fact("", gpu.price_source, prose=True))
+    for label, watts in (("chip while training", gpu.power_w), ("host for each chip", gpu.host_power_w)):
+        if watts is not None:
+            facts.append(Fact(label, format_number(watts), unit="W, measured"))
     remarks = [gpu.note] if gpu.note else []
+    if gpu.power_source:
+        remarks.append(f"power: {gpu.power_source}")
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
     if gpu.aliases:
         remarks.append(f"also known as {', '.join(gpu.aliases)}")

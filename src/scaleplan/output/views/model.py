@@ -6,22 +6,19 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output.views.bill import bill_section
 from scaleplan.units import (
     format_count,
     format_fraction,
     format_gigabytes,
-    format_hours,
-    format_kilograms,
-    format_kwh,
     format_number,
     format_seconds,
-    format_usd,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from scaleplan.hardware.budget import Bill, Budget
+    from scaleplan.hardware.budget import Budget
     from scaleplan.models.layout import MemorySummary
     from scaleplan.models.memory import Memory, Parallel
     from scaleplan.models.model import ModelSummary
@@ -177,8 +174,7 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
         yield Report(title=f"each device holds {use}", facts=[*_memory_facts(layout.memory)])
     if run.bill is not None:
-        band = f" (x/÷ {run.bill.factor:g})" if run.bill.factor else ""
-        yield Report(title=f"the bill{band}", facts=[*_bill(budget, run.bill)], remarks=[*_dates(run.bill)])
+        yield bill_section(budget, run.bill)
 
 
 def _schedule(run: TrainingRun) -> Iterator[Fact]:
@@ -207,29 +203,3 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
     if least is not None:
         devices = f"; the batch feeds {least.most_devices:,.0f} devices"
         yield Fact("least time", f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True)
-
-
-def _bill(budget: Budget, bill: Bill) -> Iterator[Fact]:
-    rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
-        ("accelerator-hours", budget.gpu_hours, bill.gpu_hours, format_hours),
-        ("days", budget.days, bill.days, format_number),
-        ("money", budget.cost, bill.cost, format_usd),
-        ("energy", budget.energy_kwh, bill.energy_kwh, format_kwh),
-    ]
-    for label, value, span, written in rows:
-        if value is not None:
-            yield Fact.of(label, value, written, span if bill.factor else None)
-    if bill.carbon_kg is not None:
-        yield Fact("carbon", format_kilograms(bill.carbon_kg))
-    if budget.utilisation is not None and budget.goodput is not None and budget.mfu is not None:
-        shares = f"{format_fraction(budget.mfu)} while training, {format_fraction(budget.goodput)} of the time"
-        yield Fact("utilisation", format_fraction(budget.utilisation), unit=shares)
-
-
-def _dates(bill: Bill) -> Iterator[str]:
-    if bill.utilisation_date is not None:
-        yield f"utilisation: defaults of {bill.utilisation_date}"
-    if bill.price_date is not None:
-        yield f"price: default of {bill.price_date}"
-    if bill.grid is not None:
-        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output.views.bill import band_remarks, bill_section, power_text, price_text, speed_text
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
     format_count,
@@ -16,14 +18,12 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_usd,
-    format_usd_per_hour,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scaleplan.advice.marginal import Marginal
-    from scaleplan.hardware.budget import Budget
     from scaleplan.hardware.convert import Conversion
     from scaleplan.planning.plan import Plan, Plans
 
@@ -91,6 +91,8 @@ def plan_report(plan: Plan) -> Report:
         from scaleplan.output.views.model import run_sections
 
         sections = tuple(run_sections(plan.blueprint, plan.budget))
+    elif plan.budget.gpu is not None:
+        sections = (bill_section(plan.budget),)
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
         facts=facts,
@@ -122,8 +124,6 @@ def _remarks(plan: Plan) -> Iterator[str]:
             f"{format_fraction(plan.compute_overhead or 0.0)} more compute than that loss needs"
         )
     yield from _constrained(plan)
-    if plan.budget.gpu is not None:
-        yield _derivation(plan.budget)
     if plan.flops_convention != "6ND":
         yield f"compute counted as {plan.flops_convention}"
 
@@ -141,25 +141,6 @@ def _constrained(plan: Plan) -> Iterator[str]:
             spared = format_fraction(1 - 1 / (1 + each.compute_overhead))
             line += f", or the budget for the same loss {spared} smaller"
         yield line
-
-
-def _derivation(budget: Budget) -> str:
-    parts = []
-    if budget.gpu_hours is not None:
-        parts.append(format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours"))
-    if budget.gpus is not None and budget.days is not None:
-        parts.append(f"{budget.gpus:,.0f} devices for {format_number(budget.days)} days")
-    if budget.peak_flops_per_s is not None and budget.utilisation is not None:
-        parts.append(
-            f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s {budget.precision} "
-            f"at {format_fraction(budget.utilisation)} utilisation"
-        )
-    if budget.cost is not None:
-        price = f" at {format_usd_per_hour(budget.price_per_hour)}" if budget.price_per_hour is not None else ""
-        parts.append(format_usd(budget.cost) + price)
-    if budget.energy_kwh is not None:
-        parts.append(format_kwh(budget.energy_kwh))
-    return "; ".join(parts)
 
 
 def several_report(plans: Plans) -> Report:
@@ -185,6 +166,7 @@ def several_report(plans: Plans) -> Report:
     return Report(
         title=f"{len(plans)} budgets, {', '.join(laws)}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
+        remarks=[*band_remarks((plan.budget for plan in plans), what="hours, days and money")],
     )
 
 
@@ -218,38 +200,40 @@ def comparison_report(comparison: Plans) -> Report:
         remarks=(
             f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
             "losses of different laws stand on different text and tokenizers: do not compare them",
+            *band_remarks((plan.budget for plan in comparison), what="the compute, and its hours, days and money"),
         ),
     )
 
 
 def conversion_report(result: Conversion) -> Report:
     """Return the amounts, and below them their assumptions."""
-    amounts: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
-        ("compute", result.flops, lambda flops: format_flops(flops, digits=4)),
-        ("", result.flops, format_pf_days),
-        ("accelerator-hours", result.gpu_hours, format_hours),
-        ("wall clock", result.days, lambda days: f"{format_number(days)} days"),
-        ("money", result.cost, format_usd),
-        ("energy", result.energy_kwh, format_kwh),
-        ("carbon", result.carbon_kg, format_kilograms),
+    rows: tuple[tuple[str, float | None, Callable[[float], str], tuple[float, float] | None], ...] = (
+        ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
+        ("", result.flops, format_pf_days, None),
+        ("accelerator-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
+        ("wall clock", result.days, lambda days: f"{format_number(days)} days", result.days_interval),
+        ("money", result.cost, format_usd, result.cost_interval),
+        ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
+        ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
     )
     remarks = []
-    if result.peak_flops_per_s is not None and result.utilisation is not None:
+    if result.peak_flops_per_s is not None:
         devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
-        peak = format_number(result.peak_flops_per_s / 1e12, digits=4)
-        used = format_fraction(result.utilisation)
-        remarks.append(
-            f"{devices} at {peak} TFLOP/s {result.precision} and {used} utilisation ({result.utilisation_source})"
-        )
+        remarks.append(f"{devices}, {speed_text(result)}")
+        if result.profile is not None:
+            remarks.append(f"utilisation: {result.utilisation_source}")
     if result.price_per_hour is not None:
-        remarks.append(f"{format_usd_per_hour(result.price_per_hour)} for one accelerator")
+        remarks.append(price_text(result))
+    if result.chip_w is not None:
+        remarks.append(power_text(result))
     if result.grid is not None:
         remarks.append(
             f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
         )
     return Report(
         title=format_flops(result.flops),
-        facts=[Fact(label, written(value)) for label, value, written in amounts if value is not None],
+        facts=[Fact.of(label, value, written, span) for label, value, written, span in rows if value is not None],
+        level="" if result.interval_level is None else format_fraction(result.interval_level),
         remarks=remarks,
     )
 
@@ -263,15 +247,18 @@ def marginal_report(result: Marginal) -> Report:
         Fact("the next 1 % gains", format_number(result.gain_of_next_percent), unit=unit),
     ]
     if result.cost_of_next_percent is not None:
-        facts.append(Fact("the next 1 % costs", format_usd(result.cost_of_next_percent)))
+        span = result.cost_of_next_percent_interval
+        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, format_usd, span))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
         facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
-        facts.append(Fact("0.01 less loss costs", format_usd(result.cost_per_hundredth)))
+        span = result.cost_per_hundredth_interval
+        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, format_usd, span))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
         facts=facts,
+        level="" if result.budget is None or not result.budget.band else format_fraction(BAND_LEVEL),
         grid=_grid(result),
         remarks=[*_remarks_marginal(result)],
     )
@@ -315,6 +302,8 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
     if result.halving_factor is not None:
         what = "the loss" if result.floor is None else "what is left above the floor"
         yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
+    if result.budget is not None:
+        yield from band_remarks([result.budget], what="hours and money")
 
 
 def _demand_report(plans: Plans) -> Report:

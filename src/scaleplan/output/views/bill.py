@@ -1,0 +1,117 @@
+"""Show what compute takes: hours, days, money, energy and carbon, each with its range and its origin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text
+from scaleplan.output import Fact, Report
+from scaleplan.units import (
+    format_flops,
+    format_fraction,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_usd,
+    format_usd_per_hour,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from scaleplan.hardware.budget import Bill, Budget
+    from scaleplan.hardware.convert import Conversion
+
+__all__ = ["band_remarks", "bill_section", "power_text", "price_text", "range_text", "speed_text"]
+
+
+def bill_section(budget: Budget, bill: Bill | None = None) -> Report:
+    """Return the section of a plan on hardware; ``bill`` adds the carbon."""
+    band = f" ({band_text(budget.band)})" if budget.band else ""
+    return Report(
+        title=f"the bill{band}",
+        facts=[*_facts(budget, bill)],
+        level=format_fraction(BAND_LEVEL) if budget.band else "",
+        remarks=[*_origins(budget, bill)],
+    )
+
+
+def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
+    rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
+        ("accelerator-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
+        ("days", budget.days, budget.days_interval, format_number),
+        ("money", budget.cost, budget.cost_interval, format_usd),
+        ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
+    ]
+    if bill is not None:
+        rows.append(("carbon", bill.carbon_kg, bill.carbon_kg_interval, format_kilograms))
+    for label, value, span, written in rows:
+        if value is not None:
+            yield Fact.of(label, value, written, span)
+
+
+def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
+    devices = f"{budget.gpus:,.0f} x {budget.gpu}" if budget.gpus is not None else f"{budget.gpu}"
+    yield f"{devices}, {speed_text(budget)}"
+    if budget.bought_flops_interval is not None:
+        low, high = budget.bought_flops_interval
+        yield (
+            f"the budget buys {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
+            "the ranges above are what the compute of this plan takes"
+        )
+    if budget.price_per_hour is not None:
+        yield price_text(budget)
+    if budget.chip_w is not None:
+        yield power_text(budget)
+    if bill is not None and bill.grid is not None:
+        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"
+
+
+def speed_text(budget: Budget | Conversion) -> str:
+    """Return the peak and the utilisation, and what that stands for: a default, a figure given, a measurement."""
+    if budget.peak_flops_per_s is None or budget.utilisation is None:
+        return ""
+    peak = format_number(budget.peak_flops_per_s / 1e12, digits=4)
+    text = f"{peak} TFLOP/s {budget.precision} at {format_fraction(budget.utilisation)} utilisation"
+    source = budget.utilisation_source or ""
+    if source.startswith((GIVEN, MEASURED)):
+        lost = (budget.goodput or 1.0) < 1
+        time = f"{format_fraction(budget.goodput or 1.0)} of the time" if lost else "assumed for every paid hour"
+        return f"{text} ({source}; {time})"
+    return f"{text} ({source.partition(': ')[0]})" if source else text
+
+
+def price_text(budget: Budget | Conversion) -> str:
+    """Return the price of an hour with its source and its date."""
+    kind, colon, source = (budget.price_source or GIVEN).partition(": ")
+    date = f" of {budget.price_date}" if budget.price_date else ""
+    return f"price: {format_usd_per_hour(budget.price_per_hour or 0.0)}, {kind}{date}{colon}{source}"
+
+
+def power_text(budget: Budget | Conversion) -> str:
+    """Return the three numbers behind an energy."""
+    chip, host = (format_number(watts) for watts in (budget.chip_w or 0.0, budget.host_w or 0.0))
+    return (
+        f"power: {chip} W for each chip and {host} W for its host, times a PUE of {format_number(budget.pue or 1.0)}"
+    )
+
+
+def range_text(interval: tuple[float, float] | None, written: Callable[[float], str]) -> str:
+    """Return `` (80 %: low – high)``; nothing where there is no range."""
+    if interval is None:
+        return ""
+    low, high = map(written, interval)
+    return f" ({format_fraction(BAND_LEVEL)}: {low} – {high})"
+
+
+def band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:
+    """Yield the bands and the prices behind ``what`` of several plans, each once."""
+    budgets = [budget for budget in budgets if budget.gpu is not None]
+    for band in sorted({budget.band for budget in budgets if budget.band is not None}):
+        profiles = sorted({str(budget.profile) for budget in budgets if budget.band == band})
+        yield f"{what}: {band_text(band)} (default utilisation, {' and '.join(profiles)})"
+    if any(budget.band is None for budget in budgets):
+        sources = sorted({str(budget.utilisation_source) for budget in budgets if budget.band is None})
+        yield f"{what}: utilisation {'; '.join(sources)}"
+    yield from dict.fromkeys(price_text(budget) for budget in budgets if budget.price_per_hour is not None)

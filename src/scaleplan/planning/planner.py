@@ -600,8 +600,10 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan, with its training run where the request has one."""
-    if not (request.shape or request.style or request.batch or request.region or request.context):
+    """Return a plan, checked against the memory of its devices, with its training run where the request has one."""
+    on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
+    run = (request.shape, request.style, request.batch, request.region, request.context, request.margins)
+    if not (on_devices or any(run)):
         return plan
     from scaleplan.planning.placement import with_training_run  # reads architectures and devices
 

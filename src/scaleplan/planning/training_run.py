@@ -31,6 +31,8 @@ class LayoutSummary:
     bubble: float
     memory: Memory
     memory_bytes: float
+    in_flight: int | None = None
+    idle_devices: int | None = None
 
     @classmethod
     def of(cls, layout: Layout, memory_bytes: float) -> LayoutSummary:
@@ -46,6 +48,8 @@ class LayoutSummary:
             bubble=layout.bubble,
             memory=layout.memory,
             memory_bytes=memory_bytes,
+            in_flight=layout.in_flight if layout.parallel.pipeline > 1 else None,
+            idle_devices=layout.idle,
         )
 
 
@@ -55,7 +59,7 @@ class TrainingRun:
 
     ``batch_source`` is the origin of ``tokens_per_step``; ``step_seconds`` is the time of one step while
     training. ``architecture`` is the record of :meth:`scaleplan.models.model.Model.to_dict`, and ``config`` the
-    ``config.json`` of a shape that was found here.
+    ``config.json`` of a shape that was found here. Where no layout fits, ``closest`` is the one that needs the least.
     """
 
     schema: ClassVar[str] = "scaleplan/blueprint/1"
@@ -73,3 +77,4 @@ class TrainingRun:
     largest_params: float | None
     least_time: LeastTime | None
     bill: Bill | None
+    closest: LayoutSummary | None = None

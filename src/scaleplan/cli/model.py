@@ -162,7 +162,8 @@ def _no(found: MemorySummary) -> str:
     """Return why nothing fits, and what would, in one line."""
     assert found.excess is not None
     devices = f"{found.gpus:,} x {found.gpu}"
-    ways = f"; it fits with {', or '.join(found.ways_out)}" if found.ways_out else ""
+    others = [way for way in found.ways_out if not way.startswith("--gpus ")]
+    ways = f"; it fits with {', or '.join(others)}" if others else ""
     if found.fewest_devices is None:
         devices = f"{found.gpu}, however many there are"
     elif found.fewest_devices > found.gpus:

@@ -226,12 +226,12 @@ class Feasibility:
     @cached_property
     def _fewest(self) -> tuple[int, _Cell, int] | None:
         found = None
-        for found in self._fitting(math.inf):  # noqa: B007  the last one is on the fewest
-            pass
+        for fewer in self._fitting(math.inf):
+            found = fewer
         return found
 
     def _fitting(self, most: float) -> Iterator[tuple[int, _Cell, int]]:
-        """Yield layouts that fit at most so many devices, each on fewer than the one before; the last on the fewest."""
+        """Yield layouts that fit at most so many devices, each on fewer than before; the last is on the fewest."""
         for tensor, pipeline in self._pairs():
             if tensor * pipeline > most or self._bound(tensor, pipeline, most) > FULL:
                 continue

@@ -105,7 +105,7 @@ class Batch(NamedTuple):
 
 
 def round_number(wanted: float) -> int:
-    """Return the power of two, or three times one, nearest to a number in the logarithm: 1, 2, 3, 4, 6, 8, 12, …
+    """Return the power of two, or three times one, nearest to a number in the logarithm: 1, 2, 3, 4, 6, 8, 12.
 
     The rules for a batch differ by more than such a step, and it divides by devices and by micro-batches.
     """
@@ -180,7 +180,9 @@ class Excess:
         )
         share = format_fraction(self.share, digits=2)
         if self.limit == "states":
-            return f"the states need {needed}, {over} more than the {share} of a device ({allowed}) that they may take"
+            return (
+                f"the states need {needed}, {over} more than the {share} of a device ({allowed}) that they may take"
+            )
         return (
             f"all parts need {needed}, {over} more than the {share} of a device ({allowed}) that can be used; "
             f"the largest is {PARTS.get(self.part, self.part)}, {part}"
@@ -409,7 +411,9 @@ class LayoutSearch:
                     work = idle * (1 + bubble) * (_FULL_WORK if recompute == "full" else 1)
                     for drained in (False, True) if division.pipeline > 1 else (False,):
                         rank = (math.floor(math.log2(idle)), reach, drained, work, RECOMPUTE.index(recompute))
-                        sharing = zero if division.pipeline > 1 else -zero  # weights are gathered for each micro-batch
+                        sharing = (
+                            zero if division.pipeline > 1 else -zero
+                        )  # weights are gathered for each micro-batch
                         rest = (division.replica, division.pipeline, division.context, division.expert, sharing)
                         ranked.append((rank, rest, candidate._replace(recompute=recompute, drained=drained)))
         return [candidate for *_, candidate in sorted(ranked)]

@@ -263,7 +263,7 @@ class Parallel:
             )
         if (self.data * self.context) % (self.groups * self.expert):
             raise UsageError(
-                f"{self.data * self.context} data-parallel devices are not {self.groups} groups of whole sets of experts"
+                f"{self.data * self.context} data-parallel devices are not {self.groups} groups of all experts"
             )
 
     @property

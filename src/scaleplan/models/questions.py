@@ -286,9 +286,7 @@ _MANY = 1 << 20
 """Devices on which a model is shown that no number of them can train."""
 
 
-def _divided(
-    model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, margins: Margins
-) -> MemorySummary:
+def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, margins: Margins) -> MemorySummary:
     """Return the memory of a model divided by the fixed parts, on devices that are not known."""
     parallel = fixed.parallel(gpus)
     training = Training(

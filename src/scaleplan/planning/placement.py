@@ -18,6 +18,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.questions import whole
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
+from scaleplan.planning.request import SWEPT
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.units import format_count
@@ -111,7 +112,7 @@ def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Conte
             if total is None:
                 return None
             architecture = typical(total)
-    search = _search(plan, request, architecture, _sequence(request, architecture), context)
+    search = _search(plan, request, architecture, context)
     return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)
 
 
@@ -162,7 +163,7 @@ def _training_run(
     sequence = _sequence(request, model.architecture)
     wanted, source = _batch(plan, request.batch, context)
     batch = Batch(wanted / sequence, given=request.batch is not None)
-    placed = _place(plan, request, model, sequence, batch, context)
+    placed = _place(plan, request, model, batch, context)
     tokens = float(_step(placed, batch, sequence, plan))
     if abs(tokens / wanted - 1) > _ROUNDED:
         source += ", in whole sequences of every replica" if placed.layout is not None else ", rounded"
@@ -271,15 +272,13 @@ class Placement:
         return least, tuple(notices)
 
 
-def _place(
-    plan: Plan, request: Request, model: Model, sequence: int, batch: Batch, context: Context
-) -> Placement:
+def _place(plan: Plan, request: Request, model: Model, batch: Batch, context: Context) -> Placement:
     """Lay the model of a plan out on the devices of its budget."""
     budget = plan.budget
     if budget.gpu is None:
         return Placement()
     device = context.accelerators.get(budget.gpu)
-    search = _search(plan, request, model.architecture, sequence, context)
+    search = _search(plan, request, model.architecture, context)
     known = Placement(memory_bytes=device.memory_bytes, bandwidth=device.bandwidth, fewest=search.fewest)
     if budget.gpus is None:
         return known
@@ -291,9 +290,7 @@ def _place(
     return replace(known, fits=False, closest=search.closest(budget.gpus), notices=(notice,))
 
 
-def _search(
-    plan: Plan, request: Request, architecture: Architecture, sequence: int, context: Context
-) -> LayoutSearch:
+def _search(plan: Plan, request: Request, architecture: Architecture, context: Context) -> LayoutSearch:
     """Return the search for layouts of an architecture on the accelerators of a plan."""
     assert plan.budget.gpu is not None
     device = context.accelerators.get(plan.budget.gpu)
@@ -301,7 +298,7 @@ def _search(
         architecture,
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
-        sequence=sequence,
+        sequence=_sequence(request, architecture),
         margins=read_margins(request.margins),
     )
 
@@ -316,7 +313,9 @@ def _misfit(plan: Plan, request: Request, search: LayoutSearch) -> Notice:
     gpu, gpus = plan.budget.gpu, plan.budget.gpus
     assert gpus is not None
     size = _fitting_size(plan, request, search)
-    need = f"needs {search.fewest:,} x {gpu}; it does not" if search.fewest else f"fits no number of {gpu}, and does not"
+    need = (
+        f"needs {search.fewest:,} x {gpu}; it does not" if search.fewest else f"fits no number of {gpu}, and does not"
+    )
     way = "" if size is None else f"; a size that fits: --limit 'params <= {size}'"
     return Notice(
         code="does_not_fit",
@@ -326,18 +325,20 @@ def _misfit(plan: Plan, request: Request, search: LayoutSearch) -> Notice:
 
 
 def _fitting_size(plan: Plan, request: Request, search: LayoutSearch) -> str | None:
-    """Return the largest size of two digits, as the law counts, whose shape fits; None where the size is given.
+    """Return about the largest size, as the law counts, whose shape fits; None where a size may not be chosen.
 
-    The size is tried as it is written.
+    It may for a budget that nothing else bounds. The size is tried as it is written.
     """
     gpus, convention = plan.budget.gpus or 1, plan.params_convention
-    given = request.params is not None or request.model is not None
-    largest = 0.0 if given or plan.total_params is not None else _largest(search, gpus)
+    given = (request.params, request.model, plan.total_params)
+    free = any(getattr(request, form) is not None for form in SWEPT) and not request.limit
+    largest = _largest(search, gpus) if free and all(value is None for value in given) else 0.0
     if not largest or convention in {"flops_per_token", "active"}:
         return None
-    power = 10.0 ** (math.floor(math.log10(largest)) - 1)
-    for digits in range(math.floor(largest / power), 9, -1):
-        size = float(f"{digits * power:.2g}")
+    for percent in range(_TRIES):
+        size = largest * (1 - percent / 100)
+        power = 10.0 ** (math.floor(math.log10(size)) - 2)
+        size = float(f"{math.floor(size / power) * power:.3g}")
         try:
             model, _ = model_of(size, convention, style=request.style or _STYLE)
         except ScaleplanError:  # no shape is known of this size
@@ -345,6 +346,9 @@ def _fitting_size(plan: Plan, request: Request, search: LayoutSearch) -> str | N
         if search.changed(architecture=model.architecture).feasible.fits(gpus):
             return format_count(size)
     return None
+
+
+_TRIES = 25  # percent by which a shape and its tables may differ in memory from the usual proportions
 
 
 def _hidden_costs(layout: Layout) -> list[Notice]:
@@ -362,9 +366,7 @@ def _hidden_costs(layout: Layout) -> list[Notice]:
     return notices
 
 
-def sizes_in_memory(
-    preset: Preset, model: Model | None, budget: Budget, context: Context
-) -> Callable[[float], float]:
+def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Callable[[float], float]:
     """Return what turns GB on each device of a budget into the largest size, as a law counts it.
 
     Memory holds all parameters, whatever the law counts: of a concrete model the size in memory is known.
@@ -390,7 +392,7 @@ def sizes_in_memory(
     return largest
 
 
-def memory_per_device(plan: Plan, model: Model | None, context: Context) -> float | None:
+def memory_per_device(plan: Plan, model: Model | None) -> float | None:
     """Return the least memory of each device in GB of 1e9 bytes, by whatever layout needs the least.
 
     All parameters of a mixture count; None without devices, or where a law does not determine them.

@@ -219,7 +219,9 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
         yield Report(
             title=f"no layout fits: the nearest needs {use} on each device",
             facts=[*_memory_facts(layout.memory)],
-            remarks=[f"{_parallel_text(layout.parallel)}; recomputation: {layout.recompute}; states: {layout.states}"],
+            remarks=[
+                f"{_parallel_text(layout.parallel)}; recomputation: {layout.recompute}; states: {layout.states}"
+            ],
         )
     if run.bill is not None:
         band = f" (x/÷ {run.bill.factor:g})" if run.bill.factor else ""

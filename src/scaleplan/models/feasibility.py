@@ -51,10 +51,14 @@ _LEAN = ("selective", "full")
 """The kinds of recomputation that can need the least: selective keeps a part of what none keeps."""
 
 
-def divisors(number: int) -> list[int]:
-    """Return the divisors of a whole number, rising."""
-    low = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
-    return sorted({*low, *(number // n for n in low)})
+_MOST_CONTEXT_WAYS = 1 << 16
+"""Devices among which a sequence is divided at most; more than any cluster has."""
+
+
+def divisors(number: int, *, most: int = 1 << 20) -> list[int]:
+    """Return the divisors of a whole number up to ``most``, rising."""
+    low = [n for n in range(1, min(math.isqrt(number), most) + 1) if number % n == 0]
+    return sorted({*low, *(number // n for n in low if number // n <= most)})
 
 
 def _whole(number: float) -> float:
@@ -191,13 +195,16 @@ class Feasibility:
     @cached_property
     def stages(self) -> Sequence[int]:
         """The pipelines that are the shortest with as many layers a stage."""
-        layers = self.model.layers
-        return sorted({math.ceil(layers / math.ceil(layers / many)) for many in range(1, layers + 1)})
+        found, layers = [1], self.model.layers
+        while found[-1] < layers:
+            held = -(-layers // found[-1])
+            found.append(-(-layers // (held - 1)))  # the shortest with fewer layers a stage
+        return found
 
     @cached_property
     def contexts(self) -> Sequence[int]:
         """The ways to divide a sequence evenly."""
-        return divisors(self.sequence)
+        return divisors(self.sequence, most=_MOST_CONTEXT_WAYS)
 
     @cached_property
     def experts(self) -> Sequence[int]:

@@ -98,10 +98,19 @@ class Batch(NamedTuple):
         elif wanted == int(wanted):
             each = int(wanted)
         else:
-            low, high = wanted * (1 - _ROUNDED), wanted * (1 + _ROUNDED)
-            near = range(max(1, math.ceil(low)), math.floor(high) + 1)
-            each = max(near, key=lambda n: (n & -n, -abs(n - wanted)), default=max(1, round(wanted)))
+            each = _most_even(wanted)
         return each if micro_batch is None else micro_batch * max(1, round(each / micro_batch))
+
+
+def _most_even(wanted: float) -> int:
+    """Return the whole number within 1 % of another that the largest power of two divides; else the nearest one."""
+    unit = 1 << max(0, math.floor(math.log2(max(wanted, 1.0))))
+    while unit > 1:
+        nearest = unit * round(wanted / unit)
+        if abs(nearest - wanted) <= _ROUNDED * wanted:
+            return nearest
+        unit //= 2
+    return max(1, round(wanted))
 
 
 def round_number(wanted: float) -> int:
@@ -472,8 +481,10 @@ class LayoutSearch:
         elif candidate.drained:
             most = min(most, 1)
         for size in range(most, 0, -1) if wanted is None else [wanted] * bool(most):
+            if each % size:
+                continue
             virtual = _chunks(self.model.layers, stages, each // size) if candidate.usual else 1
-            if each % size or virtual is None:
+            if virtual is None:
                 continue
             filled = replace(training, micro_batch=size, accumulation=each // size)
             division = replace(parallel, virtual=virtual)

@@ -11,7 +11,7 @@ chunked stages only take more. A rule about speed has no part in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +31,7 @@ from scaleplan.models.memory import (
     states_of,
     typical,
 )
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,8 +67,7 @@ def _whole(number: float) -> float:
     return number if number == math.inf else math.floor(number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedLayout:
+class FixedLayout(Record):
     """The parts of a layout that must be as given; None where the search may choose."""
 
     states: str | None = None

@@ -10,7 +10,7 @@ others by their work: idle devices, recomputation and the bubble of a pipeline.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from scaleplan.errors import UnreachableError
@@ -25,7 +25,7 @@ from scaleplan.models.memory import (
     Parallel,
     Training,
 )
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
 from scaleplan.units import format_fraction, format_gigabytes
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def round_number(wanted: float) -> int:
     return min((power, 3 * power // 2, 2 * power), key=lambda n: abs(math.log(n / max(wanted, 1.0))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Record):
     """A division of the work on ``gpus`` devices, some of which may stay idle.
 
     ``largest_micro_batch`` is what would fit, 0 for a layout that does not.
@@ -166,8 +165,7 @@ class Layout:
         return (stages - 1) / (between * self.parallel.virtual)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excess:
+class Excess(Record):
     """By how much a layout is too large: ``limit`` is ``states`` or ``total``, in bytes as the others.
 
     ``part`` is the largest of what is limited.
@@ -582,8 +580,7 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
     return needed if pipeline * needed <= layers else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySummary(Result):
+class MemorySummary(Record, Result):
     """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
 
     A layout that does not fit is the one that needs the least, and ``excess`` is what is too large of it by how much;

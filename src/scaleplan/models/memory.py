@@ -31,6 +31,7 @@ from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.styles import aspect_for, usual_width
+from scaleplan.record import Record
 from scaleplan.units import parse_fraction, parse_gigabytes, parse_positive
 
 __all__ = [
@@ -66,8 +67,7 @@ RECOMPUTE = ("none", "selective", "full")
 _GIGA = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Margins:
+class Margins(Record):
     """What an estimate leaves room for: shares of the nominal memory, a factor, and bytes."""
 
     states: float = 0.8
@@ -127,8 +127,7 @@ def _margin(name: str, written: str) -> float:
 _LEAST_FACTOR, _MOST_FACTOR = 0.1, 10.0  # beyond them it is a slip of the pen
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class States(NamedTuple):
     """Bytes per parameter of one way to train."""
 
     weights: float
@@ -172,8 +171,7 @@ def states_of(name: str) -> States:
     return STATES[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activations:
+class Activations(NamedTuple):
     """Bytes of one layer and one token: what stays until the backward pass, and what one layer works with."""
 
     kept: float
@@ -282,8 +280,7 @@ class Parallel:
         return self.tensor * self.pipeline * self.context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class Training(Record):
     """The work of each device in a step."""
 
     sequence: int
@@ -308,8 +305,7 @@ FULL = 1 + 1e-9
 """The demand that still fits: 1, and what sums in different orders differ by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Record):
     """Bytes on the fullest device, by what they hold; ``cache`` is for serving."""
 
     weights: float

@@ -6,21 +6,23 @@ A law's own count of a model's parameters is computed from its architecture and 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import bill_of
-from scaleplan.models.feasibility import Feasibility, FixedLayout, device_bytes, largest_params
+from scaleplan.models.feasibility import largest_params
 from scaleplan.models.layout import Batch, LayoutSearch, linked_devices, round_number
-from scaleplan.models.memory import Margins, read_margins, typical
+from scaleplan.models.memory import read_margins, typical
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.questions import whole
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
 from scaleplan.planning.request import SWEPT
+from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
-from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.presets.conventions import convert_params
+from scaleplan.record import Record
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["count_by", "memory_per_device", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
+__all__ = ["count_by", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -80,8 +82,11 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
 def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
     """Return a plan with its training run, or with a warning where its model does not fit its devices.
 
-    Raises UsageError for an option of a run that is not requested.
+    Raises UsageError for an option of a run that is not requested, or margins of devices that are not known.
     """
+    known = plan.budget.gpu is not None and (request.shape or plan.budget.gpus is not None)
+    if request.margins is not None and not known:
+        raise UsageError("--margins says nothing about a plan without devices", hint="add --gpu and --gpus")
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         given["context"] = request.context if request.model is None else None
@@ -96,44 +101,21 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
 
 def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Context) -> Notice | None:
     """Warn of a plan whose model fits its devices by no layout; None where it fits, or nothing is known of it."""
-    margins = read_margins(request.margins)
     if plan.budget.gpu is None or plan.budget.gpus is None:
-        if request.margins is not None:
-            raise UsageError("--margins says nothing about a plan without devices", hint="add --gpu and --gpus")
         return None
-    if model is None and _surely_fits(plan, margins, context):
+    if model is None and plan.params_convention == "active" and plan.total_params is None:
         return None
     architecture = None if model is None else model.architecture
     if architecture is None:
         try:
             architecture = _model_for(plan, request, None)[0].architecture
         except ScaleplanError:  # no shape is known of this size
-            total = _total_params(plan, None)
+            total = total_params(plan, None)
             if total is None:
                 return None
             architecture = typical(total)
     search = _search(plan, request, architecture, context)
     return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)
-
-
-_LARGER = 1.25
-"""Where a model of the usual proportions and so much more parameters and sequence fits, any shape of a style does:
-they differ by a few percent."""
-
-
-def _surely_fits(plan: Plan, margins: Margins, context: Context) -> bool:
-    """Whether a plan's model is so far from filling its devices that no shape need be found to know that it fits."""
-    total = _total_params(plan, None)
-    if total is None or plan.total_params is not None or plan.budget.gpu is None or plan.budget.gpus is None:
-        return False
-    memory = context.accelerators.get(plan.budget.gpu).memory_bytes
-    larger, sequence = typical(_LARGER * total), round(_LARGER * DEFAULT_CONTEXT)
-    found = Feasibility(larger, memory_bytes=memory, sequence=sequence, fixed=_WHOLE, margins=margins)
-    return found.fits(plan.budget.gpus)
-
-
-_WHOLE = FixedLayout(tensor=1, pipeline=1, context=1)
-"""Nothing but shared states, which any shape can have."""
 
 
 def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:
@@ -236,8 +218,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
     return min(tokens, plan.tokens), f"rule of thumb {BATCH_RULE}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class Placement(Record):
     """The fit of a model on devices: its layout, or the nearest to one, the fewest devices and the largest size."""
 
     memory_bytes: float = 0.0
@@ -390,25 +371,3 @@ def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Call
         return 6 * total if own == "flops_per_token" else convert_params(total, source="total", target=own)
 
     return largest
-
-
-def memory_per_device(plan: Plan, model: Model | None) -> float | None:
-    """Return the least memory of each device in GB of 1e9 bytes, by whatever layout needs the least.
-
-    All parameters of a mixture count; None without devices, or where a law does not determine them.
-    """
-    budget, total = plan.budget, _total_params(plan, model)
-    if budget.gpu is None or budget.gpus is None or total is None:
-        return None
-    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT) / _GIGA
-
-
-def _total_params(plan: Plan, model: Model | None) -> float | None:
-    """Return all parameters of a plan's model; None where its law does not determine them."""
-    if model is not None:
-        return float(model.params)
-    if plan.total_params is not None:
-        return float(plan.total_params)
-    if unconvertible(plan.params_convention, "total") is not None:
-        return None
-    return convert_params(plan.params, source=plan.params_convention, target="total")

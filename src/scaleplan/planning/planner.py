@@ -602,9 +602,14 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
     """Return a plan, checked against the memory of its devices, with its training run where the request has one."""
     on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
-    run = (request.shape, request.style, request.batch, request.region, request.context, request.margins)
-    if not (on_devices or any(run)):
+    drawn = (request.shape, request.style, request.batch, request.region, request.context)
+    if not (on_devices or request.margins or any(drawn)):
         return plan
+    if not any(drawn) and planner.model is None:
+        from scaleplan.planning.size_memory import surely_fits  # only for a plan on devices
+
+        if surely_fits(plan, request, planner.context):
+            return plan
     from scaleplan.planning.placement import with_training_run  # reads architectures and devices
 
     return with_training_run(plan, request, planner.model, planner.context)

@@ -6,8 +6,9 @@ the same compute are too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Bill
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LayoutSummary", "TrainingRun"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayoutSummary:
+class LayoutSummary(Record):
     """The division of the model over the devices, and the memory of each in bytes."""
 
     parallel: Parallel
@@ -53,8 +53,7 @@ class LayoutSummary:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRun:
+class TrainingRun(Record):
     """A run in concrete terms; None where the hardware is not known, or nothing fits.
 
     ``batch_source`` is the origin of ``tokens_per_step``; ``step_seconds`` is the time of one step while

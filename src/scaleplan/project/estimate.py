@@ -11,9 +11,9 @@ from scaleplan.models.config import parse_config
 from scaleplan.models.families import architecture_of
 from scaleplan.models.model import Model, describe
 from scaleplan.planning.context import Context
-from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
+from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
 from scaleplan.project.document import DataDocument, parse_document
 from scaleplan.project.project import Configs, Location

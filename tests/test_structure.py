@@ -117,7 +117,7 @@ def test_keywords_of_python_are_declared_options(name):
 def test_every_option_can_be_given_in_python():
     """A keyword that is missing from the typed ones would be refused by a type checker."""
     typed = set(requests.BudgetKeywords.__annotations__)
-    declared = set(option_names("hardware", "budget", "law", "python", "limits", "sides", "run"))
+    declared = set(option_names("hardware", "budget", "law", "python", "limits", "sides", "run", "memory"))
     assert declared | {option.name for option in constraint_options()} == typed
     assert set(get_type_hints(requests.HardwareKeywords, localns={"Amount": str})) == {
         *option_names("hardware"),

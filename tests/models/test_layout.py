@@ -1,19 +1,13 @@
 """Layouts for clusters: feasible, in the order of practice, and the fewest devices."""
 
 import pytest
-from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder
+from tests.models.examples import LLAMA_2_7B, LLAMA_3_8B, LLAMA_3_405B, decoder
 
-from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.errors import UnreachableError
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models import Experts
-from scaleplan.models.layout import (
-    FixedLayout,
-    fewest_devices,
-    find_layout,
-    largest_micro_batch,
-    linked_devices,
-)
-from scaleplan.models.memory import Parallel, Training, training_memory
+from scaleplan.models.layout import FixedLayout, find_layout, linked_devices
+from scaleplan.models.memory import Footprint, Parallel, Training, training_memory
 from scaleplan.models.walltime import most_devices
 
 SERVER = {"memory_bytes": 80e9, "linked": 8}
@@ -63,32 +57,41 @@ def test_a_step_has_a_sequence_for_every_replica():
     assert apart.sequences_per_step == 64
 
 
-def test_smaller_states_are_tried_before_giving_up():
-    """2.8B parameters need 45 GB of states with Adam, 17 GB with the optimizer in host memory."""
+def test_states_are_kept_as_they_are_asked_for():
+    """3.0B parameters need 48 GB of states with Adam, 12 GB with the optimizer in host memory: no silent change."""
     small = decoder(layers=32, width=2560, heads=32, kv_heads=32, head_size=80, ffn_width=8192, vocab=32000)
-    found = find_layout(small, gpus=1, memory_bytes=24e9, linked=1, sequence=2048, batch_tokens=2**19)
-    assert found.training.states == "offload"
+    words = {"gpus": 1, "memory_bytes": 24e9, "linked": 1, "sequence": 2048, "batch_tokens": 2**19}
+    with pytest.raises(UnreachableError, match=r"the states need 48\.3 GB"):
+        find_layout(small, **words)
+    assert find_layout(small, fixed=FixedLayout(states="offload"), **words).training.states == "offload"
 
 
 def test_what_cannot_fit_says_how_many_could():
-    """7B on one card of 24 GB: eight would do."""
-    with pytest.raises(UnreachableError, match=r"6\.74B parameters fits 1 x 24 GB") as error:
-        find_layout(LLAMA_2_7B, gpus=1, memory_bytes=24e9, linked=1, sequence=4096, batch_tokens=2**20)
-    assert error.value.hint.startswith("take 8 such devices")
+    """7B on one card of 24 GB: what is too large, by how much, and that seven would do."""
+    words = {"memory_bytes": 24e9, "linked": 1, "sequence": 4096, "batch_tokens": 2**20}
+    with pytest.raises(UnreachableError, match=r"6\.74B parameters fits 1 x 24 GB.*80 % of a device") as error:
+        find_layout(LLAMA_2_7B, gpus=1, **words)
+    assert error.value.hint.startswith("take 7 such devices")
+    with pytest.raises(UnreachableError):
+        find_layout(LLAMA_2_7B, gpus=6, **words)
+    assert find_layout(LLAMA_2_7B, gpus=7, **words).memory.fits(24e9)
 
 
-def test_fewest_devices_are_those_of_the_lower_bound():
-    """7B: 2 x 80 GB; 70B: at least 18, so 24 in servers of eight; 405B: at least 102, so 104."""
-    found = [fewest_devices(m, sequence=4096, **SERVER) for m in (LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_405B)]
-    assert found == [2, 24, 104]
-    with pytest.raises(UsageError, match="however many devices"):
-        fewest_devices(LLAMA_2_70B, sequence=10**6, memory_bytes=24e9, linked=1)
+def test_more_than_512_devices_share_states_in_groups():
+    """Hybrid sharding: full sharding within 512 devices, the same in each group."""
+    found = find_layout(LLAMA_2_7B, gpus=2048, sequence=4096, batch_tokens=2048 * 4096, **SERVER)
+    assert (found.parallel.data, found.parallel.zero) in {(2048, 1), (2048, 3)}
+    fixed = FixedLayout(zero=3)
+    sharded = find_layout(LLAMA_2_7B, gpus=2048, sequence=4096, batch_tokens=2048 * 4096, fixed=fixed, **SERVER)
+    assert (sharded.parallel.groups, sharded.parallel.share) == (4, 512)
+    whole = training_memory(LLAMA_2_7B, sharded.training, Parallel(data=2048, zero=3))
+    assert sharded.memory.states == pytest.approx(4 * whole.states)
 
 
 def test_the_largest_micro_batch_is_the_last_that_fits():
     """One more sequence does not."""
     training, parallel = Training(sequence=2048, recompute="full"), Parallel(data=8, zero=3)
-    largest = largest_micro_batch(LLAMA_2_7B, training, parallel, memory_bytes=80e9)
+    largest = Footprint(LLAMA_2_7B).largest_micro_batch(training, parallel, memory_bytes=80e9)
 
     def fits(sequences: int) -> bool:
         more = Training(sequence=2048, recompute="full", micro_batch=sequences)

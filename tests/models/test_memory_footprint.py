@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.models.count import count
-from scaleplan.models.memory import device_bytes, largest_params, typical
+from scaleplan.models.feasibility import device_bytes, largest_params
+from scaleplan.models.memory import typical
 
 
 @given(st.floats(min_value=1e7, max_value=1e13))

@@ -3,7 +3,7 @@
 import pytest
 
 import scaleplan as sp
-from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.errors import UsageError
 
 MIXTURE = sp.shape("47B", style="mixtral").model
 
@@ -37,10 +37,48 @@ def test_a_mixture_needs_memory_for_all_its_experts():
     assert found.memory.activations < dense.memory.activations
 
 
-def test_what_is_wished_is_kept_or_refused():
-    """A micro-batch that does not fit is no layout."""
+def test_what_is_wished_is_kept():
+    """A micro-batch that does not fit is no layout: the answer is no, with what is too large and what would fit."""
     assert sp.memory("7B", gpu="h100-sxm", gpus=8, tensor=4, states="8bit-adam").states == "8bit-adam"
-    with pytest.raises(UnreachableError):
-        sp.memory("7B", gpu="h100-sxm", gpus=8, batch="1M", micro_batch=64, recompute="none")
-    with pytest.raises(UsageError, match="however many devices"):
-        sp.memory("70B", gpu="rtx-4090", context="10M")
+    found = sp.memory("7B", gpu="h100-sxm", gpus=8, batch="1M", micro_batch=64, recompute="none")
+    assert found.fits is False
+    assert (found.micro_batch, found.recompute, found.excess.part) == (64, "none", "activations")
+    assert any("--micro-batch" in way for way in found.ways_out)
+    with pytest.raises(UsageError, match="needs 8 devices"):
+        sp.memory("7B", gpu="h100-sxm", gpus=4, tensor=8)
+
+
+@pytest.mark.parametrize("gpus", [1, 4, 5, 7, 12])
+@pytest.mark.parametrize("size", ["7B", "30B"])
+def test_every_way_out_of_a_no_is_a_yes(size, gpus):
+    """What is suggested works when it is typed, and one device fewer does not."""
+    found = sp.memory(size, gpu="rtx-4090", gpus=gpus)
+    assert found.fits is (gpus >= found.fewest_devices)
+    assert found.fits or found.ways_out
+    for way in found.ways_out:
+        option, value = way.split()
+        name = option.removeprefix("--")
+        assert sp.memory(size, gpu="rtx-4090", **({"gpus": gpus} | {name: value})).fits, way
+    assert sp.memory(size, gpu="rtx-4090", gpus=found.fewest_devices).fits
+    assert not sp.memory(size, gpu="rtx-4090", gpus=found.fewest_devices - 1).fits
+
+
+@pytest.mark.parametrize("gpus", [40, 48, 64, 96, 100, 112, 128])
+def test_more_devices_never_turn_a_yes_into_a_no(gpus):
+    """30B on cards of 24 GB fits 28 and so any more; 66B fits 56."""
+    for size, least in (("30B", 28), ("66B", 56)):
+        found = sp.memory(size, gpu="rtx-4090", gpus=gpus)
+        assert (found.fewest_devices, found.fits) == (least, gpus >= least)
+        assert found.states == "mixed"
+
+
+def test_margins_are_those_that_are_given():
+    """They decide, and stand in the answer."""
+    strict = sp.memory("6.7B", gpu="h100-sxm", gpus=1, states="bf16")
+    loose = sp.memory("6.7B", gpu="h100-sxm", gpus=1, states="bf16", margins="reserve=0, activations=1.1")
+    wide = sp.memory("7B", gpu="rtx-4090", gpus=6, margins="states=70%")
+    assert (strict.fits, loose.fits, wide.fits) == (True, True, False)
+    assert loose.memory.total < strict.memory.total
+    assert (loose.margins.activations, loose.memory.overhead) == (1.1, 0)
+    assert (wide.excess.limit, wide.excess.share) == ("states", 0.7)
+    assert sp.memory("70B", gpu="h100-sxm", serve=True, gpus=2, margins="usable=99%").fits

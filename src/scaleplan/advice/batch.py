@@ -14,19 +14,30 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError
+from scaleplan.models.layout import round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import Curve
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.rules import Rule
 
-__all__ = ["Advice", "Cluster", "Critical", "Outside", "RuleAnswer", "Trade", "Tradeoff", "advise_batch"]
+__all__ = [
+    "Advice",
+    "Cluster",
+    "Critical",
+    "Outside",
+    "RuleAnswer",
+    "Trade",
+    "Tradeoff",
+    "advise_batch",
+    "whole_batch",
+]
 
 _TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # the batches shown, over the critical one
 _EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
@@ -46,7 +57,8 @@ class Outside(Record):
 class RuleAnswer(Record):
     """The learning rate and the batch in tokens by one rule; None where it has none, and ``reason`` why.
 
-    ``asked_with`` holds the inputs by the rule's own conventions.
+    ``asked_with`` holds the inputs by the rule's own conventions. ``batch_sequences`` is the batch as it can be used:
+    whole sequences, a round number for each replica of the model.
     """
 
     rule: str
@@ -59,6 +71,7 @@ class RuleAnswer(Record):
     outside: tuple[Outside, ...]
     reason: str | None
     source: str
+    batch_sequences: int | None = None
 
 
 class Spread(Record):
@@ -98,6 +111,7 @@ class Tuned(Record):
     batch_from: float
     batch_tokens: float
     rule: str
+    batch_sequences: int | None = None
 
 
 class Advice(Record, Result):
@@ -183,7 +197,12 @@ class Cluster(Record):
         """
         if self.gpus is None:
             return max(trade.critical, self.sequence)
-        return max(1.0, self.gpus / self.gpus_per_replica) * self.sequence
+        return math.floor(max(1.0, self.gpus / self.gpus_per_replica)) * self.sequence
+
+    @property
+    def replicas(self) -> int:
+        """Whole copies of the model that its accelerators hold; 1 for any number of them."""
+        return 1 if self.gpus is None else max(1, math.floor(self.gpus / self.gpus_per_replica))
 
 
 def advise_batch(
@@ -213,8 +232,15 @@ def advise_batch(
     rules = Context().rules.all()
     experts = plan.experts if experts is None else experts
     when = {"always"} if experts is None else {"always", "experts"}
-    answers = tuple(_answer(rule, plan, experts) for rule in rules if not rule.exponents and rule.advise in when)
     cluster = _cluster(plan, sequence, gpus_per_replica)
+    replicas = 1 if cluster is None else cluster.replicas
+
+    def usable(tokens: float) -> int:
+        return whole_batch(tokens / sequence, replicas)
+
+    answers = tuple(
+        _answer(rule, plan, experts, usable) for rule in rules if not rule.exponents and rule.advise in when
+    )
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
     return Advice(
@@ -231,7 +257,7 @@ def advise_batch(
             for answer in answers
             if answer.batch_kind == "critical" and answer.batch_tokens
         ),
-        tuned=None if tuned is None else _tuned(rules, plan, *tuned),
+        tuned=None if tuned is None else _tuned(rules, plan, *tuned, usable),
         sequence=sequence,
         gpus_per_replica=gpus_per_replica,
         gpu=plan.budget.gpu,
@@ -241,7 +267,15 @@ def advise_batch(
     )
 
 
-def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
+def whole_batch(sequences: float, replicas: int) -> int:
+    """Return the number of sequences nearest to a batch that some replicas, and their micro-batches, share evenly.
+
+    A batch that is too small to give each replica one is for as many replicas as it has sequences.
+    """
+    return replicas * round_number(sequences / replicas) if sequences >= replicas else round_number(sequences)
+
+
+def _answer(rule: Rule, plan: Plan, experts: float | None, usable: Callable[[float], int]) -> RuleAnswer:
     given, reason = _inputs(rule, plan, experts)
     rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
@@ -258,6 +292,7 @@ def _answer(rule: Rule, plan: Plan, experts: float | None) -> RuleAnswer:
         outside=_outside(rule, {**given, "flops": plan.flops, "tokens": plan.tokens}) if answered else (),
         reason=reason,
         source=rule.source,
+        batch_sequences=None if batch is None else usable(batch * rule.tokens_each),
     )
 
 
@@ -321,11 +356,19 @@ def _disagreement(rates: Sequence[float], batches: Sequence[float]) -> tuple[Not
     return (Notice(code="rules_disagree", message=message),) if wide else ()
 
 
-def _tuned(rules: Sequence[Rule], plan: Plan, batch: float, tokens: float) -> Tuned | None:
+def _tuned(
+    rules: Sequence[Rule], plan: Plan, batch: float, tokens: float, usable: Callable[[float], int]
+) -> Tuned | None:
     for rule in rules:
         if "batch" in rule.exponents:
             factor = rule.ratio("batch", {"tokens": tokens}, {"tokens": plan.tokens})
-            return Tuned(tokens_from=tokens, batch_from=batch, batch_tokens=batch * factor, rule=rule.id)
+            return Tuned(
+                tokens_from=tokens,
+                batch_from=batch,
+                batch_tokens=batch * factor,
+                rule=rule.id,
+                batch_sequences=usable(batch * factor),
+            )
     return None
 
 

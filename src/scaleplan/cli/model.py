@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import keywords
-from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.cli.options import MarginOptions, keywords
+from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import write_atomic
 from scaleplan.models import questions
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 
 if TYPE_CHECKING:
+    from scaleplan.models.layout import MemorySummary
     from scaleplan.models.model import Model
 
 __all__ = ["APPS", "read_argument"]
@@ -142,6 +143,7 @@ class MemoryOptions:
         "scaleplan memory 7B --gpu h100-sxm",
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
+        "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
     ],
 )
 def memory(
@@ -149,8 +151,23 @@ def memory(
         str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
     ],
     options: MemoryOptions,
+    margins: MarginOptions,
 ) -> Answer:
-    """Tell the memory of each device by what it holds, and a layout that fits."""
+    """Tell the memory of each device by what it holds, and a layout that fits; status 1 where none does."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
-    found = questions.memory(model_or_size, **keywords(options))
-    return Answer(result=found, exit_status=1 if found.fits is False else 0)
+    found = questions.memory(model_or_size, **keywords(options, margins))
+    notices = () if found.excess is None else (Notice(code="does_not_fit", message=_no(found)),)
+    return Answer(result=found, notices=notices, exit_status=1 if found.fits is False else 0)
+
+
+def _no(found: MemorySummary) -> str:
+    """Return why nothing fits, and what would, in one line."""
+    assert found.excess is not None
+    devices = f"{found.gpus:,} x {found.gpu}"
+    others = [way for way in found.ways_out if not way.startswith("--gpus ")]
+    ways = f"; it fits with {', or '.join(others)}" if others else ""
+    if found.fewest_devices is None:
+        devices = f"{found.gpu}, however many there are"
+    elif found.fewest_devices > found.gpus:
+        ways += f"; it needs {found.fewest_devices:,} or more"
+    return f"no layout of {found.model} fits {devices}: of the nearest, {found.excess.text}{ways}"

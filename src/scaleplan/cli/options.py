@@ -25,6 +25,7 @@ __all__ = [
     "JudgingOptions",
     "LawOptions",
     "LimitOptions",
+    "MarginOptions",
     "OutputOptions",
     "RunOptions",
     "keywords",
@@ -99,7 +100,11 @@ class BoundOptions(LimitOptions, groups=("sides",)):
     """The limits on a plan, where params or tokens can be fixed."""
 
 
-class RunOptions(OptionGroup, groups=("run",)):
+class MarginOptions(OptionGroup, groups=("memory",)):
+    """What a check of memory leaves free."""
+
+
+class RunOptions(OptionGroup, groups=("run", "memory")):
     """A concrete model, and the training run of a plan."""
 
 

@@ -1,29 +1,32 @@
-"""Lay a model out on devices: find the preferred division that fits, or the fewest devices that could.
+"""Lay a model out on devices: of all divisions that fit, the one that practice prefers.
 
-The order of preference is that of practice: full sharding alone on up to 512 devices, where each has enough tokens a
-step to hide the gathering; else tensor parallelism within the linked devices, then pipeline stages (and context
-parallelism for long sequences); the least recomputation that fits, then smaller optimizer states.
+Whether anything fits is settled by :mod:`scaleplan.models.feasibility`; speed only ranks what does. First come the
+usual layouts, which use every device and hide their traffic: full sharding alone, in groups of up to 512 devices
+where each has enough tokens a step to hide the gathering; else tensor parallelism within the linked devices, then
+pipeline stages (and context parallelism for long sequences); with the least recomputation that fits. Then come the
+others by their work: idle devices, recomputation and the bubble of a pipeline.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.models.count import count
+from scaleplan.errors import UnreachableError
+from scaleplan.models.feasibility import NODE, Feasibility, FixedLayout
 from scaleplan.models.memory import (
-    DEFAULT_STATES,
+    FULL,
+    MARGINS,
     RECOMPUTE,
-    STATES_SHARE,
+    Division,
+    Margins,
     Memory,
     Parallel,
     Training,
-    states_of,
-    training_memory,
 )
-from scaleplan.record import Result
+from scaleplan.record import Record, Result
+from scaleplan.units import format_fraction, format_gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +35,17 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
+    "Batch",
+    "Excess",
     "FixedLayout",
     "Layout",
+    "LayoutSearch",
     "MemorySummary",
     "fewest_devices",
     "find_layout",
-    "largest_micro_batch",
     "linked_devices",
+    "round_number",
 ]
-
-_NODE = 8  # devices of a server
 
 _LINKED = 250e9  # bytes/s; bridges between two cards and PCIe are below, all server fabrics above
 
@@ -57,93 +61,83 @@ _MOST_BUBBLE = 0.25
 _LONG_CONTEXT = 32_768
 """Tokens of a sequence from which it is worth dividing."""
 
+_CONTEXTS = (1, 2, 4, 8, 16)
+"""The ways to divide a sequence that are in use: 16 for the 131,072 tokens of Llama 3.1."""
+
 _MOST_STAGES, _MOST_EXPERT_WAYS = 64, 1024
 
-_FALLBACKS = ("mixed", "8bit-adam", "offload")
-"""Ways to keep the states, in the order they are tried."""
+_GIGA = 1e9
+
+PARTS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "the framework"}
+"""What the parts of a memory hold, where the name of the field does not say it."""
+
+_FULL_WORK = 4 / 3
+"""Work with full recomputation: one more forward pass, a third of a step."""
+
+_ROUNDED = 0.01
+"""A step of whole sequences may differ that much from the wanted one to be divided more evenly."""
 
 
 def linked_devices(accelerator: Accelerator) -> int:
     """Return how many devices share a fast link: the 8 of a server, or 1 for cards on PCIe or bridges of two."""
     fabric = accelerator.link_bandwidth is not None and accelerator.link_bandwidth >= _LINKED
-    return _NODE if fabric or "ICI" in accelerator.link else 1
+    return NODE if fabric or "ICI" in accelerator.link else 1
 
 
-def largest_micro_batch(a: Architecture, training: Training, parallel: Parallel, *, memory_bytes: float) -> int:
-    """Return the sequences that a device can take at once: activations and logits grow in proportion; 0 for none."""
+class Batch(NamedTuple):
+    """The sequences of an optimizer step that are wanted; ``given`` ones are kept where anything fits with them."""
 
-    def fits(sequences: int) -> bool:
-        return training_memory(a, replace(training, micro_batch=sequences), parallel).fits(memory_bytes)
+    sequences: float
+    given: bool = False
 
-    if not fits(1):
-        return 0
-    low = 1
-    while low < 1 << 20 and fits(2 * low):
-        low *= 2
-    high = 2 * low
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    def each(self, data: int, micro_batch: int | None) -> int:
+        """Return the sequences of each of some replicas in a step: whole, at least one, in whole micro-batches."""
+        wanted = self.sequences / data
+        if not self.given:
+            each = round_number(wanted)
+        elif wanted == int(wanted):
+            each = int(wanted)
+        else:
+            each = _most_even(wanted)
+        return each if micro_batch is None else micro_batch * max(1, round(each / micro_batch))
 
 
-def fewest_devices(architecture: Architecture, *, memory_bytes: float, linked: int, sequence: int) -> int:
-    """Return the fewest devices that can train a model, everything shared and recomputed: 1, 2, 4, or 8 n.
+def _most_even(wanted: float) -> int:
+    """Return the whole number within 1 % of another that the largest power of two divides; else the nearest one."""
+    unit = 1 << max(0, math.floor(math.log2(max(wanted, 1.0))))
+    while unit > 1:
+        nearest = unit * round(wanted / unit)
+        if abs(nearest - wanted) <= _ROUNDED * wanted:
+            return nearest
+        unit //= 2
+    return max(1, round(wanted))
 
-    Raises UsageError when the activations of one sequence do not fit any number of devices.
+
+def round_number(wanted: float) -> int:
+    """Return the power of two, or three times one, nearest to a number in the logarithm: 1, 2, 3, 4, 6, 8, 12.
+
+    The rules for a batch differ by more than such a step, and it divides by devices and by micro-batches.
     """
-    least = count(architecture).params * states_of(DEFAULT_STATES).total / (STATES_SHARE * memory_bytes)
-    training = Training(sequence=sequence, recompute="full")
-    candidates = [n for n in (1, 2, 4) if n >= least]
-    start = _NODE * max(1, math.ceil(least / _NODE))
-    candidates += [start + _NODE * i for i in range(64)] + [start * 2**i for i in range(2, 8)]
-    for devices in candidates:
-        for tensor in (t for t in (1, 2, 4, 8) if t <= linked and devices % t == 0 and architecture.heads % t == 0):
-            zero = 3 if devices > tensor else 0
-            parallel = Parallel(data=devices // tensor, tensor=tensor, zero=zero)
-            if training_memory(architecture, training, parallel).fits(memory_bytes):
-                return devices
-    raise UsageError(
-        f"one sequence of {sequence:,} tokens does not fit {memory_bytes / 1e9:g} GB, however many devices there are",
-        hint="shorten the sequence, or take devices with more memory",
-    )
+    power = 1 << max(0, math.floor(math.log2(max(wanted, 1.0))))
+    return min((power, 3 * power // 2, 2 * power), key=lambda n: abs(math.log(n / max(wanted, 1.0))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedLayout:
-    """The parts of a layout that must be as given; None where the search may choose."""
+class Layout(Record):
+    """A division of the work on ``gpus`` devices, some of which may stay idle.
 
-    states: str | None = None
-    recompute: str | None = None
-    tensor: int | None = None
-    pipeline: int | None = None
-    context: int | None = None
-    expert: int | None = None
-    zero: int | None = None
-    micro_batch: int | None = None
-
-    def parallel(self, gpus: int | None) -> Parallel:
-        """Return the division that these parts describe, the rest data-parallel."""
-        tensor, pipeline, context = self.tensor or 1, self.pipeline or 1, self.context or 1
-        replica = tensor * pipeline * context
-        devices = gpus or replica
-        if devices % replica:
-            raise UsageError(f"{devices} devices cannot be divided into replicas of {replica}")
-        data = devices // replica
-        zero = self.zero if self.zero is not None else 3 if data * context > 1 and pipeline == 1 else 1
-        return Parallel(
-            data=data, tensor=tensor, pipeline=pipeline, context=context, expert=self.expert or 1, zero=zero
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """A division of the work that fits; ``largest_micro_batch`` is what would fit."""
+    ``largest_micro_batch`` is what would fit, 0 for a layout that does not.
+    """
 
     parallel: Parallel
     training: Training
     memory: Memory
     largest_micro_batch: int
+    gpus: int
+
+    @property
+    def idle(self) -> int:
+        """Devices that have no part in it."""
+        return self.gpus - self.parallel.devices
 
     @property
     def sequences_per_step(self) -> int:
@@ -156,9 +150,387 @@ class Layout:
         return self.sequences_per_step * self.training.sequence
 
     @property
+    def in_flight(self) -> int:
+        """Micro-batches that a pipeline works on at once."""
+        return self.training.filling(self.parallel.pipeline)
+
+    @property
     def bubble(self) -> float:
-        """Idle over working time: ``(p - 1) / (m v)`` for p stages, m micro-batches and v chunks a stage."""
-        return (self.parallel.pipeline - 1) / (self.training.accumulation * self.parallel.virtual)
+        """Idle over working time: ``(p - 1) / (m v)`` for p stages, m micro-batches and v chunks a stage.
+
+        A pipeline that drains after fewer micro-batches idles as often.
+        """
+        filling, stages = self.in_flight, self.parallel.pipeline
+        between = self.training.accumulation if filling == min(stages, self.training.accumulation) else filling
+        return (stages - 1) / (between * self.parallel.virtual)
+
+
+class Excess(Record):
+    """By how much a layout is too large: ``limit`` is ``states`` or ``total``, in bytes as the others.
+
+    ``part`` is the largest of what is limited.
+    """
+
+    limit: str
+    allowed: float
+    needed: float
+    over: float
+    part: str
+    part_bytes: float
+    share: float
+
+    @property
+    def text(self) -> str:
+        """What is too large and by how much, as a clause."""
+        needed, over, allowed, part = (
+            format_gigabytes(value / _GIGA) for value in (self.needed, self.over, self.allowed, self.part_bytes)
+        )
+        share = format_fraction(self.share, digits=2)
+        if self.limit == "states":
+            return (
+                f"the states need {needed}, {over} more than the {share} of a device ({allowed}) that they may take"
+            )
+        return (
+            f"all parts need {needed}, {over} more than the {share} of a device ({allowed}) that can be used; "
+            f"the largest is {PARTS.get(self.part, self.part)}, {part}"
+        )
+
+    @classmethod
+    def of(cls, memory: Memory, memory_bytes: float, margins: Margins) -> Excess | None:
+        """Return the excess of a memory over a device of so many nominal bytes; None where it fits."""
+        if memory.fits(memory_bytes, margins):
+            return None
+        limits = {
+            "states": (margins.states * memory_bytes, memory.states),
+            "total": (margins.usable * memory_bytes, memory.total),
+        }
+        limit = max(limits, key=lambda name: limits[name][1] / limits[name][0])
+        allowed, needed = limits[limit]
+        states = ("weights", "gradients", "optimizer")
+        names = states if limit == "states" else (*states, "activations", "logits", "gathered", "overhead")
+        part = max(names, key=lambda name: getattr(memory, name))
+        return cls(
+            limit=limit,
+            allowed=allowed,
+            needed=needed,
+            over=needed - allowed,
+            part=part,
+            part_bytes=getattr(memory, part),
+            share=margins.states if limit == "states" else margins.usable,
+        )
+
+
+class _Candidate(NamedTuple):
+    """A division to try: on how many replicas, whether it is a usual one, and whether its pipeline drains early."""
+
+    division: Division
+    data: int
+    zero: int
+    groups: int = 1
+    recompute: str = "none"
+    usual: bool = False
+    drained: bool = False
+
+    @property
+    def parallel(self) -> Parallel:
+        """The record of the division."""
+        division = self.division
+        return Parallel(
+            data=self.data,
+            tensor=division.tensor,
+            pipeline=division.pipeline,
+            context=division.context,
+            expert=division.expert,
+            zero=self.zero,
+            virtual=division.virtual,
+            groups=self.groups,
+        )
+
+
+class LayoutSearch:
+    """The layouts of a model on devices of ``memory_bytes`` nominal bytes, ``linked`` ones in a server.
+
+    ``fixed`` are the parts of a layout that must be as given. Raises UsageError where they cannot divide the model.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        memory_bytes: float,
+        linked: int,
+        sequence: int,
+        fixed: FixedLayout | None = None,
+        margins: Margins = MARGINS,
+    ) -> None:
+        self.model = architecture
+        self.fixed = fixed or FixedLayout()
+        self.memory_bytes = memory_bytes
+        self.margins = margins
+        self.linked = linked
+        self.sequence = sequence
+        self.feasible = Feasibility(
+            architecture, memory_bytes=memory_bytes, sequence=sequence, fixed=self.fixed, margins=margins
+        )
+
+    def changed(
+        self,
+        *,
+        architecture: Architecture | None = None,
+        fixed: FixedLayout | None = None,
+        sequence: int | None = None,
+    ) -> LayoutSearch:
+        """Return the same search for another model, other fixed parts, or sequences of another length."""
+        return LayoutSearch(
+            architecture or self.model,
+            memory_bytes=self.memory_bytes,
+            linked=self.linked,
+            sequence=sequence or self.sequence,
+            fixed=fixed or self.fixed,
+            margins=self.margins,
+        )
+
+    @property
+    def fewest(self) -> int | None:
+        """The fewest devices that can train the model; None where no number of them can."""
+        return self.feasible.fewest
+
+    def best(self, gpus: int, batch: Batch) -> Layout | None:
+        """Return the preferred layout on at most so many devices; None where none fits.
+
+        Each replica has at least one sequence of a step: a batch that feeds too few of them is raised, a given one
+        only where nothing fits with it. Raises UsageError where the fixed parts need more devices.
+        """
+        self.fixed.require_devices(gpus)
+        if not self.feasible.fits(gpus):
+            return None
+        raised = batch._replace(sequences=max(batch.sequences, gpus))
+        usual, others = self._usual, self._others
+        tries = [(usual, batch), (usual, raised), (others, batch), (others, raised)]
+        if batch.given:
+            tries[1:3] = reversed(tries[1:3])
+        for candidates, wanted in dict.fromkeys(tries):  # a batch may feed all devices as it is
+            for candidate in candidates(gpus, wanted):
+                found = self._filled(candidate, gpus, wanted)
+                if found is not None:
+                    return found
+        return self._at_the_limit(gpus, raised)
+
+    def closest(self, gpus: int) -> Layout:
+        """Return the layout on at most so many devices that needs the least of each, whether it fits or not."""
+        least = self.feasible.least(gpus)
+        return Layout(
+            parallel=least.parallel, training=least.training, memory=least.memory, largest_micro_batch=0, gpus=gpus
+        )
+
+    def excess(self, gpus: int) -> Excess:
+        """Return what is too large of the nearest layout, by how much, on devices that nothing fits."""
+        found = Excess.of(self.closest(gpus).memory, self.memory_bytes, self.margins)
+        assert found is not None
+        return found
+
+    # ---- in the order of preference -------------------------------------------------------------------------
+
+    def _kinds(self) -> tuple[str, ...]:
+        return (self.fixed.recompute,) if self.fixed.recompute else RECOMPUTE
+
+    def _usual(self, gpus: int, batch: Batch) -> Iterator[_Candidate]:
+        """Yield the layouts of practice: sharding alone before everything else, then by recomputation and size."""
+        found = [
+            candidate
+            for candidate in self._divisions(gpus, batch)
+            if self.fixed.keeps(candidate.division, zero=candidate.zero) and self._holds_states(candidate)
+        ]
+        for alone in (True, False):
+            for recompute in self._kinds():
+                for candidate in found:
+                    if (candidate.division.replica == 1) is alone:
+                        yield candidate._replace(recompute=recompute)
+
+    def _divisions(self, gpus: int, batch: Batch) -> Iterator[_Candidate]:
+        """Yield the divisions of all devices that keep each of them busy, by the devices of a replica."""
+        sizes = sorted(
+            (context * tensor * pipeline, pipeline, context, tensor)
+            for context in (_CONTEXTS if self.sequence >= _LONG_CONTEXT else (1,))
+            for tensor in self.feasible.tensors
+            for pipeline in range(1, min(self.model.layers, _MOST_STAGES) + 1)
+            if gpus % (context * tensor * pipeline) == 0 and tensor <= self.linked and self.sequence % context == 0
+        )
+        for replica, pipeline, context, tensor in sizes:
+            data = gpus // replica
+            if data > batch.sequences or (pipeline > 1 and batch.each(data, None) < pipeline):
+                continue
+            virtual = _chunks(self.model.layers, pipeline, batch.each(data, None))
+            if virtual is None:
+                continue
+            for zero, groups in self._sharding(data * context, replica, pipeline, batch.sequences / data):
+                for expert in self._expert_ways(data * context // groups):
+                    division = Division(tensor, pipeline, context, expert, virtual=virtual)
+                    yield _Candidate(division, data, zero, groups, usual=True)
+
+    def _sharding(self, share: int, replica: int, pipeline: int, sequences: float) -> Iterator[tuple[int, int]]:
+        """Yield the ZeRO stages whose traffic is hidden, and the groups that share states on their own.
+
+        Sharded weights need tokens to hide behind, and no pipeline.
+        """
+        if share == 1:
+            yield 0, 1
+            return
+        yield 1, 1
+        hidden = sequences * self.sequence >= _TOKENS_TO_HIDE or share <= NODE
+        if pipeline > 1 or not hidden:
+            return
+        if share <= _SHARDED_DEVICES:
+            yield 3, 1
+        elif replica == 1:
+            group = next(n for n in range(_SHARDED_DEVICES, 0, -1) if share % n == 0)
+            if group > 1:
+                yield 3, share // group
+
+    def _expert_ways(self, share: int) -> list[int]:
+        """Return the expert-parallel ways: none, then within the linked devices, then beyond."""
+        most = min(share, _MOST_EXPERT_WAYS)
+        ways = [n for n in self.feasible.experts if n <= most and share % n == 0]
+        return sorted(ways, key=lambda n: (n > 1, n > self.linked, n))
+
+    def _others(self, gpus: int, batch: Batch) -> list[_Candidate]:
+        """Return the layouts that are slower than usual, the least slow first.
+
+        Devices left idle come first, by powers of two; then what stays within replicas of one device, within linked
+        ones, or neither; then pipelines that drain early come last; then the work of a step.
+        """
+        ranked = []
+        for division in self._slow_divisions(gpus):
+            most = min(gpus // division.replica, math.floor(max(batch.sequences, 1)))
+            step = division.expert // math.gcd(division.expert, division.context)
+            data = most - most % step
+            if not data:
+                continue
+            share = data * division.context
+            for zero in (1, 2, 3) if share > 1 else (0,):
+                candidate = _Candidate(division, data, zero)
+                if not self.fixed.keeps(division, zero=zero) or not self._holds_states(candidate):
+                    continue
+                idle = gpus / (data * division.replica)
+                reach = 0 if division.replica == 1 else 1 if self._near(division) else 2
+                bubble = (division.pipeline - 1) / batch.each(data, None)
+                for recompute in self._kinds():
+                    work = idle * (1 + bubble) * (_FULL_WORK if recompute == "full" else 1)
+                    for drained in (False, True) if division.pipeline > 1 else (False,):
+                        rank = (math.floor(math.log2(idle)), reach, drained, work, RECOMPUTE.index(recompute))
+                        sharing = (
+                            zero if division.pipeline > 1 else -zero
+                        )  # weights are gathered for each micro-batch
+                        rest = (division.replica, division.pipeline, division.context, division.expert, sharing)
+                        ranked.append((rank, rest, candidate._replace(recompute=recompute, drained=drained)))
+        return [candidate for *_, candidate in sorted(ranked)]
+
+    def _near(self, division: Division) -> bool:
+        """Whether tensor parallelism has fast links, and sequences are divided only where they are long."""
+        return division.tensor <= self.linked and (division.context == 1 or self.sequence >= _LONG_CONTEXT)
+
+    def _slow_divisions(self, gpus: int) -> Iterator[Division]:
+        fixed = self.fixed
+        for tensor in [fixed.tensor] if fixed.tensor else self.feasible.tensors:
+            for pipeline in [fixed.pipeline] if fixed.pipeline else self.feasible.stages:
+                for context in [fixed.context] if fixed.context else _CONTEXTS:
+                    replica = Division(tensor, pipeline, context)
+                    if replica.replica > gpus or self.sequence % context:
+                        continue
+                    ways = self._expert_ways(gpus // replica.replica * context)
+                    for expert in [fixed.expert] if fixed.expert else sorted({1, *ways[1:2], *ways[-1:]}):
+                        yield replica._replace(expert=expert)
+
+    def _holds_states(self, candidate: _Candidate) -> bool:
+        """Whether a device can hold the states and what they need, whatever the work."""
+        feasible, division = self.feasible, candidate.division
+        return all(
+            load._replace(activations=0.0, logits=0.0).demand(
+                feasible.bytes_per_param,
+                zero=candidate.zero,
+                share=candidate.data * division.context // candidate.groups,
+                expert=division.expert,
+                room=feasible.room,
+            )
+            <= FULL
+            for load in feasible.footprint.stages(feasible.training("full"), division)
+        )
+
+    # ---- a candidate in full --------------------------------------------------------------------------------
+
+    def _filled(self, candidate: _Candidate, gpus: int, batch: Batch) -> Layout | None:
+        """Return the layout with the largest micro-batch that fits and divides the step; None when none fits.
+
+        A pipeline that may be drained early has as many micro-batches in flight as fit.
+        """
+        footprint, parallel, wanted = self.feasible.footprint, candidate.parallel, self.fixed.micro_batch
+        each, stages = batch.each(candidate.data, wanted), parallel.pipeline
+        training = Training(
+            sequence=self.sequence,
+            accumulation=each,
+            states=self.feasible.states,
+            recompute=candidate.recompute,
+            in_flight=1 if candidate.drained else None,
+        )
+        largest = footprint.largest_micro_batch(training, parallel, memory_bytes=self.memory_bytes)
+        most = min(largest, each // stages if candidate.usual else max(1, each // stages))
+        if wanted is not None:
+            most = wanted if wanted <= largest else 0
+        elif candidate.drained:
+            most = min(most, 1)
+        for size in range(most, 0, -1) if wanted is None else [wanted] * bool(most):
+            if each % size:
+                continue
+            virtual = _chunks(self.model.layers, stages, each // size) if candidate.usual else 1
+            if virtual is None:
+                continue
+            filled = replace(training, micro_batch=size, accumulation=each // size)
+            division = replace(parallel, virtual=virtual)
+            for in_flight in range(min(stages, each // size), 0, -1) if candidate.drained else [None]:
+                filled = replace(filled, in_flight=in_flight)
+                memory = footprint.memory(filled, division)
+                if memory.fits(self.memory_bytes, self.margins):
+                    return Layout(
+                        parallel=division,
+                        training=filled,
+                        memory=memory,
+                        largest_micro_batch=max(largest, size),
+                        gpus=gpus,
+                    )
+        return None
+
+    def _at_the_limit(self, gpus: int, batch: Batch) -> Layout:
+        """Return the layout that fits the fewest devices, on as many replicas as there are devices for."""
+        least, footprint = self.feasible.fewest_layout, self.feasible.footprint
+        assert least is not None
+        training, division = least.training, Division.of(least.parallel)
+        step = division.expert // math.gcd(division.expert, division.context)
+        most = gpus // division.replica
+        for data in (most - most % step, least.parallel.data):
+            slow = _Candidate(division, max(data, step), least.parallel.zero, recompute=training.recompute)
+            for candidate in (slow, slow._replace(drained=True)):
+                found = self._filled(candidate, gpus, batch)
+                if found is not None:
+                    return found
+        each = batch.each(least.parallel.data, training.micro_batch)
+        training = replace(training, accumulation=each // training.micro_batch)
+        memory = footprint.memory(training, least.parallel)
+        largest = footprint.largest_micro_batch(training, least.parallel, memory_bytes=self.memory_bytes)
+        return Layout(
+            parallel=least.parallel, training=training, memory=memory, largest_micro_batch=largest, gpus=gpus
+        )
+
+    def refusal(self, gpus: int) -> UnreachableError:
+        """Return the error for devices that nothing fits: by how much the nearest layout is too large."""
+        excess = self.excess(gpus)
+        size = f"{self.feasible.footprint.params / _GIGA:.3g}B parameters"
+        devices = f"{gpus:,} x {self.memory_bytes / _GIGA:g} GB"
+        return UnreachableError(
+            f"no layout of {size} fits {devices}: of the nearest, {excess.text}",
+            hint=f"take {self.fewest:,} such devices or more, or a smaller model"
+            if self.fewest
+            else "no number of them is enough: take devices with more memory, or a smaller model",
+        )
 
 
 def find_layout(
@@ -170,121 +542,34 @@ def find_layout(
     sequence: int,
     batch_tokens: float,
     fixed: FixedLayout | None = None,
+    margins: Margins = MARGINS,
 ) -> Layout:
-    """Return the preferred layout that fits devices of ``memory_bytes`` nominal bytes, ``linked`` ones in a server.
+    """Return the preferred layout that fits at most ``gpus`` devices of so many nominal bytes.
 
-    An optimizer step has ``batch_tokens``, but at least one sequence a replica. Raises UnreachableError when no
+    An optimizer step has about ``batch_tokens``, but at least one sequence a replica. Raises UnreachableError when no
     layout fits.
     """
-    step = max(1, round(batch_tokens / sequence))
-    fixed = fixed or FixedLayout()
-    for states in (fixed.states,) if fixed.states else _FALLBACKS:
-        for sequences in (step, max(step, gpus)):  # a larger step only where the wanted one feeds too few devices
-            search = _LayoutSearch(architecture, gpus, memory_bytes, linked, sequence, sequences, fixed)
-            found = search.first(states)
-            if found is not None:
-                return found
-    fewest = fewest_devices(architecture, memory_bytes=memory_bytes, linked=linked, sequence=sequence)
-    raise UnreachableError(
-        f"no layout of {count(architecture).params / 1e9:.3g}B parameters fits {gpus:,} x {memory_bytes / 1e9:g} GB",
-        hint=f"take {fewest:,} such devices or more, a shorter sequence, or a smaller model",
+    search = LayoutSearch(
+        architecture, memory_bytes=memory_bytes, linked=linked, sequence=sequence, fixed=fixed, margins=margins
     )
+    found = search.best(gpus, Batch(batch_tokens / sequence))
+    if found is None:
+        raise search.refusal(gpus)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _LayoutSearch:
-    """A model, the devices that train it, the length and number of the sequences of a step, and what is fixed."""
-
-    model: Architecture
-    gpus: int
-    memory_bytes: float
-    linked: int
-    sequence: int
-    sequences: int
-    fixed: FixedLayout
-
-    def first(self, states: str) -> Layout | None:
-        """Return the first layout that fits, in the order of preference."""
-        kinds = (self.fixed.recompute,) if self.fixed.recompute else RECOMPUTE
-        candidates = list(self.divisions())
-        for alone in (True, False):
-            for recompute in kinds:
-                training = Training(sequence=self.sequence, states=states, recompute=recompute)
-                for parallel in candidates:
-                    if (parallel.replica == 1) is alone:
-                        found = self.filled(training, parallel)
-                        if found is not None:
-                            return found
-        return None
-
-    def divisions(self) -> Iterator[Parallel]:
-        """Yield the divisions of the devices that are worth trying, by the devices of a replica."""
-        a, fixed = self.model, self.fixed
-        contexts = [fixed.context] if fixed.context else [1, 2, 4, 8, 16] if self.sequence >= _LONG_CONTEXT else [1]
-        tensors = [fixed.tensor] if fixed.tensor else [t for t in (1, 2, 4, 8) if t <= self.linked]
-        stages = [fixed.pipeline] if fixed.pipeline else range(1, min(a.layers, _MOST_STAGES) + 1)
-        sizes = sorted(
-            (context * tensor * pipeline, pipeline, context, tensor)
-            for context in contexts
-            for tensor in tensors
-            for pipeline in stages
-            if self.gpus % (context * tensor * pipeline) == 0 and a.heads % tensor == 0
-        )
-        for replica, pipeline, context, tensor in sizes:
-            data = self.gpus // replica
-            if data > self.sequences or (pipeline > 1 and self.sequences // data < pipeline):
-                continue
-            virtual = _chunks(a.layers, pipeline, self.sequences // data)
-            if virtual is None:
-                continue
-            for zero in self._sharding(data * context, pipeline, self.sequences * self.sequence / data):
-                for expert in self._expert_ways(data * context):
-                    yield Parallel(
-                        data=data,
-                        tensor=tensor,
-                        pipeline=pipeline,
-                        context=context,
-                        expert=expert,
-                        zero=zero,
-                        virtual=virtual,
-                    )
-
-    def _sharding(self, share: int, pipeline: int, tokens: float) -> tuple[int, ...]:
-        """Return the ZeRO stages worth trying: sharded weights need tokens to hide behind, and no pipeline."""
-        if self.fixed.zero is not None:
-            return (self.fixed.zero,)
-        if share == 1:
-            return (0,)
-        hidden = tokens >= _TOKENS_TO_HIDE or share <= _NODE
-        return (1, 3) if pipeline == 1 and share <= _SHARDED_DEVICES and hidden else (1,)
-
-    def _expert_ways(self, share: int) -> list[int]:
-        """Return the expert-parallel ways: none, then within the linked devices, then beyond."""
-        if self.fixed.expert is not None:
-            return [self.fixed.expert] if share % self.fixed.expert == 0 else []
-        if self.model.experts is None:
-            return [1]
-        routed = self.model.experts.count
-        most = min(routed, share, _MOST_EXPERT_WAYS)
-        ways = [n for n in range(2, most + 1) if routed % n == 0 and share % n == 0]
-        return [1, *sorted(ways, key=lambda n: (n > self.linked, n))]
-
-    def filled(self, training: Training, parallel: Parallel) -> Layout | None:
-        """Return the layout with the largest micro-batch that fits and divides the step; None when none fits."""
-        each = max(1, round(self.sequences / parallel.data))  # sequences of a replica in a step
-        training = replace(training, accumulation=each)
-        largest = largest_micro_batch(self.model, training, parallel, memory_bytes=self.memory_bytes)
-        most, wanted = min(largest, each // parallel.pipeline), self.fixed.micro_batch
-        for size in range(most, 0, -1) if wanted is None else [wanted] if wanted <= most else []:
-            virtual = _chunks(self.model.layers, parallel.pipeline, each // size)
-            if each % size or virtual is None:
-                continue
-            filled = replace(training, micro_batch=size, accumulation=each // size)
-            division = replace(parallel, virtual=virtual)
-            memory = training_memory(self.model, filled, division)
-            if memory.fits(self.memory_bytes):
-                return Layout(parallel=division, training=filled, memory=memory, largest_micro_batch=largest)
-        return None
+def fewest_devices(
+    architecture: Architecture,
+    *,
+    memory_bytes: float,
+    sequence: int,
+    fixed: FixedLayout | None = None,
+    margins: Margins = MARGINS,
+) -> int | None:
+    """Return the fewest devices that can train a model by any layout; None where no number of them can."""
+    return Feasibility(
+        architecture, memory_bytes=memory_bytes, sequence=sequence, fixed=fixed, margins=margins
+    ).fewest
 
 
 def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
@@ -295,9 +580,12 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
     return needed if pipeline * needed <= layers else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySummary(Result):
-    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known."""
+class MemorySummary(Record, Result):
+    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
+
+    A layout that does not fit is the one that needs the least, and ``excess`` is what is too large of it by how much;
+    ``ways_out`` are options with which the same question is answered with a yes.
+    """
 
     schema: ClassVar[str] = "scaleplan/memory/1"
 
@@ -322,3 +610,9 @@ class MemorySummary(Result):
     """Bits of a served weight, its share of the scales included."""
     quantization: str | None = None
     """How the config stores its weights, where that decided the bits."""
+    in_flight: int | None = None
+    idle_devices: int | None = None
+    tokens_per_step: int | None = None
+    margins: Margins | None = None
+    excess: Excess | None = None
+    ways_out: tuple[str, ...] = ()

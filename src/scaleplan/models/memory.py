@@ -24,26 +24,35 @@ which is 34 d for full heads, f = 4d, two matrices and dropout.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
-from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.styles import aspect_for, usual_width
+from scaleplan.record import Record
+from scaleplan.units import parse_fraction, parse_gigabytes, parse_positive
 
 __all__ = [
     "DEFAULT_STATES",
+    "FULL",
+    "MARGINS",
     "RECOMPUTE",
     "STATES",
-    "STATES_SHARE",
-    "USABLE",
+    "Division",
+    "Footprint",
+    "Margins",
     "Memory",
     "Parallel",
+    "Room",
+    "StageLoad",
+    "States",
     "Training",
-    "device_bytes",
-    "largest_params",
+    "divides",
     "layer_activations",
     "logits_bytes",
+    "read_margins",
     "serving_memory",
     "states_of",
     "training_memory",
@@ -55,23 +64,70 @@ DEFAULT_STATES = "mixed"
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
 
-_MARGIN = 1.3
-"""Factor on the listed activations: real frameworks keep more, 28 copies of the hidden state for Llama-3.1-8B, where
-the list has 17 to 20. Between formula and measurement."""
-
-_OVERHEAD_BYTES = 2e9
-"""Context of the driver and buffers of communication: 1 to 2 GB."""
-
-USABLE = 0.92
-"""Share of the nominal memory that can be used: fragmentation takes 5 to 10 %."""
-
-STATES_SHARE = 0.8
-"""Share of the nominal memory that states may take, so that a step has room to work: N parameters in mixed precision
-need at least 16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
+_GIGA = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class Margins(Record):
+    """What an estimate leaves room for: shares of the nominal memory, a factor, and bytes."""
+
+    states: float = 0.8
+    """Share that states may take, so that a step has room to work: N parameters in mixed precision need at least
+    16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
+    activations: float = 1.3
+    """Factor on the listed activations: real frameworks keep more, 28 copies of the hidden state for Llama-3.1-8B,
+    where the list has 17 to 20. Between formula and measurement."""
+    reserve: float = 2e9
+    """Context of the driver and buffers of communication: 1 to 2 GB."""
+    usable: float = 0.92
+    """Share that can be used at all: fragmentation takes 5 to 10 %."""
+
+
+MARGINS = Margins()
+"""The margins where none are given."""
+
+_MARGIN_NAMES = tuple(item.name for item in fields(Margins))
+
+
+def read_margins(text: str | None) -> Margins:
+    """Read margins such as ``states=90%, activations=1.1, reserve=1GB, usable=95%``; what is not named stays.
+
+    Raises UsageError for a name that is no margin, or a value out of its domain.
+    """
+    if text is None:
+        return MARGINS
+    values: dict[str, float] = {}
+    for part in text.split(","):
+        name, mark, written = (piece.strip() for piece in part.partition("="))
+        if not mark or name not in _MARGIN_NAMES or name in values:
+            raise UsageError(
+                f"{quote(part.strip())} is no margin, or is given twice",
+                hint="write some of 'states=80%, activations=1.3, reserve=2GB, usable=92%'",
+            )
+        values[name] = _margin(name, written)
+    return replace(MARGINS, **values)
+
+
+def _margin(name: str, written: str) -> float:
+    if name == "reserve":
+        return 0.0 if written in {"0", "0GB"} else parse_gigabytes(written) * _GIGA
+    if name == "activations":
+        value = parse_positive(written)
+        if not _LEAST_FACTOR <= value <= _MOST_FACTOR:
+            raise UsageError(
+                f"activations={written} is no factor on the listed activations",
+                hint=f"from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}; 1 is the list as it is",
+            )
+        return value
+    try:
+        return parse_fraction(written)
+    except QuantityError:
+        raise UsageError(f"{name}={written} is no share of the memory", hint=f"{name}=80%, for example") from None
+
+
+_LEAST_FACTOR, _MOST_FACTOR = 0.1, 10.0  # beyond them it is a slip of the pen
+
+
+class States(NamedTuple):
     """Bytes per parameter of one way to train."""
 
     weights: float
@@ -115,8 +171,7 @@ def states_of(name: str) -> States:
     return STATES[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activations:
+class Activations(NamedTuple):
     """Bytes of one layer and one token: what stays until the backward pass, and what one layer works with."""
 
     kept: float
@@ -143,7 +198,7 @@ def layer_activations(
         raise UnknownNameError("recomputation", recompute, RECOMPUTE)
     a = architecture
     whole = (10.0 if dropout else 8.0) * a.width
-    split = _attention(a) + _block(a, lean=recompute == "selective")
+    split = _attention(a, tensor) + _block(a, lean=recompute == "selective")
     if not flash and recompute != "selective":
         split += 5.0 * a.heads * sequence
     kept = whole / (tensor if sequence_parallel else 1) + split / tensor
@@ -152,9 +207,12 @@ def layer_activations(
     return Activations(kept=2.0 * a.width / (tensor if sequence_parallel else 1), working=kept)
 
 
-def _attention(a: Architecture) -> float:
-    """Return 4 a q + 4 k q, or the same with the ranks of latent attention."""
-    keys = a.heads if a.latent else a.kv_heads
+def _attention(a: Architecture, tensor: int) -> float:
+    """Return 4 a q + 4 k q, or the same with the ranks of latent attention.
+
+    More devices than key-value heads hold copies of them.
+    """
+    keys = a.heads if a.latent else max(a.kv_heads, tensor)
     ranks = (a.latent.query_rank or 0) + a.latent.kv_rank + a.latent.rope if a.latent else 0
     return 2.0 * (a.heads + keys) * (a.score_size + a.value_size) + 2.0 * ranks
 
@@ -179,7 +237,8 @@ class Parallel:
     """The division of a model and its data over devices.
 
     ``expert`` devices are part of the ``data`` and ``context`` ones; ``virtual`` is the number of chunks of layers
-    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of sharing.
+    of a pipeline stage (an interleaved schedule); ``zero`` is the stage of sharing. States are shared within each of
+    ``groups`` of the data-parallel devices, which hold the same: more than one is hybrid sharding.
     """
 
     data: int = 1
@@ -189,6 +248,7 @@ class Parallel:
     expert: int = 1
     zero: int = 1
     virtual: int = 1
+    groups: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -199,6 +259,15 @@ class Parallel:
             raise UsageError(
                 f"{self.expert} expert-parallel devices do not divide {self.data * self.context} data-parallel ones"
             )
+        if (self.data * self.context) % (self.groups * self.expert):
+            raise UsageError(
+                f"{self.data * self.context} data-parallel devices are not {self.groups} groups of all experts"
+            )
+
+    @property
+    def share(self) -> int:
+        """Devices that share the states of a part of the model."""
+        return self.data * self.context // self.groups
 
     @property
     def devices(self) -> int:
@@ -211,8 +280,7 @@ class Parallel:
         return self.tensor * self.pipeline * self.context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class Training(Record):
     """The work of each device in a step."""
 
     sequence: int
@@ -225,10 +293,19 @@ class Training:
     """A way to train, of :data:`STATES`."""
     recompute: str = "none"
     """One of :data:`RECOMPUTE`."""
+    in_flight: int | None = None
+    """Micro-batches that a pipeline works on before it drains; None for as many as it has stages."""
+
+    def filling(self, pipeline: int) -> int:
+        """Return the micro-batches that the first of some stages works on at once."""
+        return min(self.accumulation, self.in_flight or pipeline, pipeline)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+FULL = 1 + 1e-9
+"""The demand that still fits: 1, and what sums in different orders differ by."""
+
+
+class Memory(Record):
     """Bytes on the fullest device, by what they hold; ``cache`` is for serving."""
 
     weights: float
@@ -245,7 +322,7 @@ class Memory:
     def of(cls, **parts: float) -> Memory:
         """Return the memory of these parts and the framework; a part that is not named is 0."""
         names = [item.name for item in fields(cls) if item.name != "total"]
-        held = {**dict.fromkeys(names, 0.0), "overhead": _OVERHEAD_BYTES, **parts}
+        held = {**dict.fromkeys(names, 0.0), "overhead": MARGINS.reserve, **parts}
         return cls(**held, total=math.fsum(held.values()))
 
     @property
@@ -253,92 +330,227 @@ class Memory:
         """Weights, gradients and optimizer states."""
         return self.weights + self.gradients + self.optimizer
 
-    def fits(self, memory_bytes: float) -> bool:
+    def demand(self, memory_bytes: float, margins: Margins = MARGINS) -> float:
+        """Return how much it needs of what margins leave of a device's nominal bytes: more than 1 does not fit."""
+        return max(self.total / (margins.usable * memory_bytes), self.states / (margins.states * memory_bytes))
+
+    def fits(self, memory_bytes: float, margins: Margins = MARGINS) -> bool:
         """Whether a device of so many nominal bytes can hold it."""
-        return self.total <= USABLE * memory_bytes and self.states <= STATES_SHARE * memory_bytes
+        return self.demand(memory_bytes, margins) <= FULL
 
 
-def training_memory(architecture: Architecture, training: Training, parallel: Parallel) -> Memory:
+_MOST_SEQUENCES = 1 << 20  # at once on a device; what fits more is no model
+
+
+class Division(NamedTuple):
+    """The devices among which one replica is divided, and the ways in which experts are."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    context: int = 1
+    expert: int = 1
+    virtual: int = 1
+
+    @classmethod
+    def of(cls, parallel: Parallel) -> Division:
+        """Return the division of a replica in all of the parallelism."""
+        return cls(parallel.tensor, parallel.pipeline, parallel.context, parallel.expert, parallel.virtual)
+
+    @property
+    def replica(self) -> int:
+        """Devices that work on one sequence."""
+        return self.tensor * self.pipeline * self.context
+
+
+class Room(NamedTuple):
+    """The bytes of a device that margins leave: for states, for everything, and of it for the framework."""
+
+    states: float
+    total: float
+    reserve: float
+
+    @classmethod
+    def of(cls, memory_bytes: float, margins: Margins) -> Room:
+        """Return the room on a device of so many nominal bytes."""
+        return cls(margins.states * memory_bytes, margins.usable * memory_bytes, margins.reserve)
+
+
+class StageLoad(NamedTuple):
+    """What a device of a stage holds, whatever the number of devices that share its states.
+
+    ``plain`` and ``routed`` are its parameters before sharing, those of routed experts apart; the others are bytes,
+    ``gathered`` those of the layers that sharded weights are gathered in.
+    """
+
+    plain: float
+    routed: float
+    activations: float
+    logits: float
+    gathered: float
+
+    def demand(self, states: States, *, zero: int, share: float, expert: int, room: Room) -> float:
+        """Return :meth:`Memory.demand` of :meth:`memory` at once, for searches."""
+        held = self.plain * sum(states.shared(zero, share)) + self.routed * sum(states.shared(zero, share / expert))
+        work = self.activations + self.logits + (self.gathered if zero >= 3 and share > 1 else 0.0) + room.reserve
+        return max((held + work) / room.total, held / room.states)
+
+    def memory(self, states: States, *, zero: int, share: int, expert: int, margins: Margins) -> Memory:
+        """Return the memory with states shared by so many devices at a ZeRO stage."""
+        held = [
+            self.plain * dense + self.routed * routed
+            for dense, routed in zip(states.shared(zero, share), states.shared(zero, share / expert), strict=True)
+        ]
+        return Memory.of(
+            weights=held[0],
+            gradients=held[1],
+            optimizer=held[2],
+            activations=self.activations,
+            logits=self.logits,
+            gathered=self.gathered if zero >= 3 and share > 1 else 0.0,
+            overhead=margins.reserve,
+        )
+
+
+class Footprint:
+    """The memory of one architecture in training, however it is divided; counts are made once."""
+
+    def __init__(self, architecture: Architecture, margins: Margins = MARGINS) -> None:
+        self.architecture = architecture
+        self.margins = margins
+        self.evaluations = 0
+        self._counts = count(architecture)
+        self._layer = layer_params(architecture)
+        self._layers: dict[tuple[int, str, int], Activations] = {}
+
+    @property
+    def params(self) -> int:
+        """All parameters."""
+        return self._counts.params
+
+    def memory(self, training: Training, parallel: Parallel) -> Memory:
+        """Return the memory of the fullest device; raises UsageError for unsuitable parallelism."""
+        _check(self.architecture, training.sequence, parallel)
+        states = states_of(training.states)
+        found = [
+            stage.memory(
+                states, zero=parallel.zero, share=parallel.share, expert=parallel.expert, margins=self.margins
+            )
+            for stage in self.stages(training, Division.of(parallel))
+        ]
+        return max(found, key=lambda memory: memory.demand(1.0, self.margins))
+
+    def largest_micro_batch(self, training: Training, parallel: Parallel, *, memory_bytes: float) -> int:
+        """Return the sequences that a device can take at once: activations and logits grow in proportion; 0 for none.
+
+        The micro-batches in flight are those of ``training``.
+        """
+        room, states = Room.of(memory_bytes, self.margins), states_of(training.states)
+        found = _MOST_SEQUENCES
+        for load in self.stages(replace(training, micro_batch=1), Division.of(parallel)):
+            still = load._replace(activations=0.0, logits=0.0)
+            held = still.memory(
+                states, zero=parallel.zero, share=parallel.share, expert=parallel.expert, margins=self.margins
+            )
+            if held.states > FULL * room.states:
+                return 0
+            each = load.activations + load.logits
+            found = min(found, math.floor((FULL * room.total - held.total) / each) if each else found)
+        return max(0, found)
+
+    def stages(self, training: Training, division: Division) -> tuple[StageLoad, ...]:
+        """Return the first and the last stage; the only one is both."""
+        self.evaluations += 1
+        if division.pipeline == 1:
+            return (self._stage(training, division, first=True, last=True),)
+        return tuple(self._stage(training, division, first=first, last=not first) for first in (True, False))
+
+    def _stage(self, training: Training, division: Division, *, first: bool, last: bool) -> StageLoad:
+        a, counts = self.architecture, self._counts
+        tensor, pipeline = division.tensor, division.pipeline
+        held = math.ceil(a.layers / pipeline)
+        share = held / a.layers
+        if first and last:
+            tables = counts.embedding_params
+        elif last:
+            tables = a.vocab * a.table_width  # a tied table is held by the last stage too
+        else:
+            tables = counts.embedding_params - counts.output_embedding_params
+        plain = (counts.non_embedding_params - counts.expert_params) * share + tables
+        tokens = training.micro_batch * training.sequence / division.context
+        layer = self._activations(training, tensor)
+        layers = float(held) if last else _layers_in_flight(held, training, division)
+        return StageLoad(
+            plain=plain / tensor,
+            routed=counts.expert_params * share / (tensor * division.expert),
+            activations=self.margins.activations * tokens * (layer.kept * layers + layer.working),
+            logits=tokens * logits_bytes(a) / tensor if last else 0.0,
+            gathered=self._gathered(states_of(training.states).weights, division, held),
+        )
+
+    def _activations(self, training: Training, tensor: int) -> Activations:
+        key = (training.sequence, training.recompute, tensor)
+        if key not in self._layers:
+            self._layers[key] = layer_activations(
+                self.architecture, sequence=training.sequence, recompute=training.recompute, tensor=tensor
+            )
+        return self._layers[key]
+
+    def _gathered(self, weight_bytes: float, division: Division, held: int) -> float:
+        """Return the bytes of the two layers that full sharding has gathered at a time, in 16 bits at most."""
+        a, e = self.architecture, self.architecture.experts
+        routed = e.count * a.ffn_matrices * a.width * e.width if e else 0
+        largest = self._layer - routed + routed / division.expert
+        return min(held, 2) * min(weight_bytes, 2.0) * largest / division.tensor
+
+
+def training_memory(
+    architecture: Architecture, training: Training, parallel: Parallel, margins: Margins = MARGINS
+) -> Memory:
     """Return the memory of the fullest device in training; raises UsageError for unsuitable parallelism."""
-    _check(architecture, parallel)
-    stages = [_stage(architecture, training, parallel, last=False)]
-    if parallel.pipeline > 1:
-        stages.append(_stage(architecture, training, parallel, last=True))
-    return max(stages, key=lambda memory: memory.total)
+    return Footprint(architecture, margins).memory(training, parallel)
 
 
-def _check(a: Architecture, parallel: Parallel) -> None:
+def divides(a: Architecture, tensor: int) -> bool:
+    """Whether so many tensor-parallel devices can share a layer: whole heads, and even blocks.
+
+    Key-value heads are shared evenly, or each is held by the same number of devices.
+    """
+    keys = a.heads if a.latent else a.kv_heads
+    widths = [a.ffn_width, *((a.experts.width, a.experts.shared_width) if a.experts else ())]
+    grouped = keys % tensor == 0 or tensor % keys == 0
+    return a.heads % tensor == 0 and grouped and all(width % tensor == 0 for width in widths)
+
+
+def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
     if parallel.pipeline * parallel.virtual > a.layers:
         raise UsageError(f"{a.layers} layers cannot be divided among {parallel.pipeline * parallel.virtual} chunks")
-    if a.heads % parallel.tensor:
-        raise UsageError(f"{a.heads} heads cannot be divided among {parallel.tensor} tensor-parallel devices")
+    if not divides(a, parallel.tensor):
+        keys = "" if a.latent or a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
+        raise UsageError(
+            f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel devices"
+            if a.heads % parallel.tensor or keys
+            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices"
+        )
+    if sequence % parallel.context:
+        raise UsageError(
+            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices"
+        )
     if parallel.expert > 1 and (a.experts is None or a.experts.count % parallel.expert):
         many = a.experts.count if a.experts else 0
         raise UsageError(f"{many} experts cannot be divided among {parallel.expert} devices")
 
 
-def _stage(a: Architecture, training: Training, parallel: Parallel, *, last: bool) -> Memory:
-    """Return the memory of the first or the last stage; the only one is both."""
-    plain, routed = _params(a, parallel, last=last)
-    states = states_of(training.states)
-    share = parallel.data * parallel.context
-    held = [
-        plain * dense + routed * expert
-        for dense, expert in zip(
-            states.shared(parallel.zero, share), states.shared(parallel.zero, share / parallel.expert), strict=True
-        )
-    ]
-    tokens = training.micro_batch * training.sequence / parallel.context
-    layer = layer_activations(a, sequence=training.sequence, recompute=training.recompute, tensor=parallel.tensor)
-    activations = tokens * (layer.kept * _layers_in_flight(a, training, parallel, last=last) + layer.working)
-    return Memory.of(
-        weights=held[0],
-        gradients=held[1],
-        optimizer=held[2],
-        activations=_MARGIN * activations,
-        logits=tokens * logits_bytes(a) / parallel.tensor if last or parallel.pipeline == 1 else 0.0,
-        gathered=_gathered(a, states.weights, parallel),
-    )
-
-
-def _params(a: Architecture, parallel: Parallel, *, last: bool) -> tuple[float, float]:
-    """Return the parameters of one device before sharing: plain ones and those of routed experts."""
-    counts = count(a)
-    share = math.ceil(a.layers / parallel.pipeline) / a.layers
-    expert = counts.expert_params * share / (parallel.tensor * parallel.expert)
-    if parallel.pipeline == 1:
-        tables = counts.embedding_params
-    elif last:
-        tables = a.vocab * a.table_width  # a tied table is held by the last stage too
-    else:
-        tables = counts.embedding_params - counts.output_embedding_params
-    plain = (counts.non_embedding_params - counts.expert_params) * share + tables
-    return plain / parallel.tensor, expert
-
-
-def _layers_in_flight(a: Architecture, training: Training, parallel: Parallel, *, last: bool) -> float:
-    """Return how many layers' activations a device holds: micro-batches in flight times layers of the stage.
+def _layers_in_flight(held: int, training: Training, division: Division) -> float:
+    """Return how many layers' activations the first stage holds: micro-batches in flight times its layers.
 
     In a one-forward-one-backward schedule the first of p stages has p micro-batches in flight, the last one has 1;
-    with v chunks of layers in each stage the first one holds 1 + (p - 1)/(p v) times as much.
+    with v chunks of layers in each stage the first one holds 1 + (p - 1)/(p v) times as much. A pipeline that is
+    drained after fewer micro-batches, as when each is a step's accumulation of its own, holds only those.
     """
-    stages, held = parallel.pipeline, math.ceil(a.layers / parallel.pipeline)
-    if stages == 1 or last:
-        return float(held)
-    inflight: float = min(training.accumulation, stages)
-    if parallel.virtual > 1 and training.accumulation >= stages:
-        inflight *= 1 + (stages - 1) / (stages * parallel.virtual)
-    return held * inflight
-
-
-def _gathered(a: Architecture, weight_bytes: float, parallel: Parallel) -> float:
-    """Return the bytes of the two layers that full sharding has gathered at a time, in 16 bits at most."""
-    if parallel.zero < 3 or parallel.data * parallel.context == 1:
-        return 0.0
-    e = a.experts
-    routed = e.count * a.ffn_matrices * a.width * e.width if e else 0
-    largest = layer_params(a) - routed + routed / parallel.expert
-    return 2 * min(weight_bytes, 2.0) * largest / parallel.tensor
+    stages, filling = division.pipeline, training.filling(division.pipeline)
+    if division.virtual > 1 and filling == stages:
+        return held * filling * (1 + (stages - 1) / (stages * division.virtual))
+    return float(held * filling)
 
 
 def serving_memory(
@@ -349,6 +561,7 @@ def serving_memory(
     devices: int = 1,
     weight_bytes: float = 2.0,
     cache_bytes: float = 2.0,
+    margins: Margins = MARGINS,
 ) -> Memory:
     """Return the memory of each of ``devices`` tensor-parallel devices that serve ``sequences`` of a model at once.
 
@@ -370,6 +583,7 @@ def serving_memory(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
         logits=sequences * logits_bytes(a, fused=True) / devices,  # one new token of each sequence at a time
+        overhead=margins.reserve,
     )
 
 
@@ -402,41 +616,8 @@ def typical(params: float) -> Architecture:
         heads=heads,
         kv_heads=heads,
         head_size=max(1, round(whole / heads)),
-        ffn_width=max(1, round(8 * whole / 3)),
+        ffn_width=8 * max(1, round(whole / 3)),
         ffn_matrices=3,
         vocab=_VOCAB,
         tied=False,
     )
-
-
-def device_bytes(params: float, *, gpus: int, sequence: int, linked: int = 1) -> float:
-    """Return the least memory of each of ``gpus`` devices that train so many parameters.
-
-    All states are shared, everything is recomputed, one sequence is in work; of ``linked`` devices 1, 2, 4 or 8 may
-    share each layer.
-    """
-    model = typical(params)
-    training = Training(sequence=sequence, recompute="full")
-    return min(
-        training_memory(model, training, Parallel(data=gpus // ways, tensor=ways, zero=3 if gpus > ways else 0)).total
-        for ways in (1, 2, 4, 8)
-        if ways <= linked and gpus % ways == 0
-    )
-
-
-def largest_params(memory_bytes: float, *, gpus: int, sequence: int, linked: int = 1) -> float:
-    """Return the largest size whose memory on each device is at most ``memory_bytes``; 0 for none.
-
-    The other arguments are those of :func:`device_bytes`.
-    """
-
-    def needed(log_params: float) -> float:
-        return device_bytes(math.exp(log_params), gpus=gpus, sequence=sequence, linked=linked)
-
-    low, high = math.log(1e5), math.log(1e15)
-    if needed(low) > memory_bytes:
-        return 0.0
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (middle, high) if needed(middle) <= memory_bytes else (low, middle)
-    return math.exp(low)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.models.layout import FixedLayout, MemorySummary, fewest_devices, find_layout, linked_devices
-from scaleplan.models.memory import DEFAULT_STATES, USABLE, Training, serving_memory, training_memory
+from scaleplan.models.layout import Batch, Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
+from scaleplan.models.memory import DEFAULT_STATES, Margins, Training, read_margins, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from scaleplan.hardware.accelerators import Accelerator
@@ -127,15 +127,20 @@ def memory(
     sequences: Amount | None = None,
     weight_bits: Amount | None = None,
     cache_bits: Amount | None = None,
+    margins: str | None = None,
 ) -> MemorySummary:
     """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
+
+    What does not fit is an answer too: ``fits`` is False, the layout is the nearest to fitting, ``excess`` says what
+    is too large of it by how much, and ``ways_out`` with which options the answer is yes.
 
     Parameters
     ----------
     source
         A size (``"7B"``: the llama shape of it), a model, or what :func:`model` reads.
     gpu, gpus
-        The devices. With both, the preferred layout that fits is found; without a number, for the fewest devices.
+        The devices. With both, the preferred layout that fits is found, which may leave some idle; without a number,
+        for the fewest devices.
     context, batch, micro_batch
         Tokens of a sequence and of a step, and sequences that a device takes at once.
     states, recompute, zero, tensor, pipeline, context_parallel, expert
@@ -143,11 +148,13 @@ def memory(
     serve, sequences, weight_bits, cache_bits
         For serving: sequences at once, bits of a weight (by the config's ``quantization_config``, else 16) and of a
         cached value (16).
+    margins
+        What is left free of each device: ``"states=80%, activations=1.3, reserve=2GB, usable=92%"``, or some of it.
 
     Raises
     ------
-    UnreachableError
-        When nothing fits the devices.
+    UsageError
+        For parts of a layout that cannot divide the model, or need more devices.
 
     Examples
     --------
@@ -159,6 +166,7 @@ def memory(
     found = source if isinstance(source, Model) else _sized(source)
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = whole(gpus, what="gpus"), whole(context, what="context")
+    free = read_margins(margins)
     if serve:
         layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
         if any(value is not None for value in layout):
@@ -171,6 +179,7 @@ def memory(
             sequences=whole(sequences, what="sequences") or 1,
             weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
+            margins=free,
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
@@ -190,6 +199,7 @@ def memory(
             zero=_stage(zero),
             micro_batch=whole(micro_batch, what="micro_batch"),
         ),
+        margins=free,
     )
 
 
@@ -202,6 +212,7 @@ def _serving(
     sequences: int,
     weight_bits: float | None,
     cache_bits: float,
+    margins: Margins,
 ) -> MemorySummary:
     """Serve by ``weight_bits`` for every weight; as the config stores them when None."""
     stored = model.quantization if weight_bits is None else None
@@ -212,12 +223,13 @@ def _serving(
         devices=gpus,
         weight_bytes=stored.weight_bytes(model.counts) if stored else (weight_bits or 16.0) / 8,
         cache_bytes=cache_bits / 8,
+        margins=margins,
     )
     return MemorySummary(
         **_subject(model, device),
         purpose="serving",
         gpus=gpus,
-        fits=held.total <= USABLE * device.memory_bytes if device else None,
+        fits=held.total <= margins.usable * device.memory_bytes if device else None,
         memory=held,
         sequence=sequence,
         sequences=sequences,
@@ -234,52 +246,115 @@ def _training(
     sequence: int,
     batch_tokens: float | None,
     fixed: FixedLayout,
+    margins: Margins,
 ) -> MemorySummary:
     """Lay the model out on known devices, one sequence each by default; else divide it by the fixed parts."""
-    largest = fewest = None
     if device is None:
-        parallel = fixed.parallel(gpus)
-        training = Training(
-            sequence=sequence,
-            micro_batch=fixed.micro_batch or 1,
-            accumulation=parallel.pipeline,
-            states=fixed.states or DEFAULT_STATES,
-            recompute=fixed.recompute or "none",
-        )
-    else:
-        memory, linked = device.memory_bytes, linked_devices(device)
-        try:
-            fewest = fewest_devices(model.architecture, memory_bytes=memory, linked=linked, sequence=sequence)
-        except UsageError:  # one sequence is too long for any number of them
-            if gpus is None:
-                raise
-        devices = gpus or fewest or 1
-        layout = find_layout(
-            model.architecture,
-            gpus=devices,
-            memory_bytes=memory,
-            linked=linked,
-            sequence=sequence,
-            batch_tokens=batch_tokens or devices * sequence,
-            fixed=fixed,
-        )
-        training, parallel, largest = layout.training, layout.parallel, layout.largest_micro_batch
-    held = training_memory(model.architecture, training, parallel)
+        return _divided(model, gpus, sequence, fixed, margins)
+    search = LayoutSearch(
+        model.architecture,
+        memory_bytes=device.memory_bytes,
+        linked=linked_devices(device),
+        sequence=sequence,
+        fixed=fixed,
+        margins=margins,
+    )
+    devices = gpus or search.fewest or _MANY
+    wanted = devices if batch_tokens is None else batch_tokens / sequence
+    layout = search.best(devices, Batch(wanted, given=batch_tokens is not None))
+    ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
+    layout = layout or search.closest(devices)
     return MemorySummary(
         **_subject(model, device),
         purpose="training",
+        gpus=devices,
+        fits=layout.largest_micro_batch > 0,
+        memory=layout.memory,
+        sequence=sequence,
+        parallel=layout.parallel,
+        states=layout.training.states,
+        recompute=layout.training.recompute,
+        micro_batch=layout.training.micro_batch,
+        largest_micro_batch=layout.largest_micro_batch or None,
+        accumulation=layout.training.accumulation,
+        fewest_devices=search.fewest,
+        in_flight=layout.in_flight if layout.parallel.pipeline > 1 else None,
+        idle_devices=layout.idle,
+        tokens_per_step=layout.tokens_per_step,
+        margins=margins,
+        excess=Excess.of(layout.memory, device.memory_bytes, margins),
+        ways_out=ways,
+    )
+
+
+_MANY = 1 << 20
+"""Devices on which a model is shown that no number of them can train."""
+
+
+def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, margins: Margins) -> MemorySummary:
+    """Return the memory of a model divided by the fixed parts, on devices that are not known."""
+    parallel = fixed.parallel(gpus)
+    training = Training(
+        sequence=sequence,
+        micro_batch=fixed.micro_batch or 1,
+        accumulation=parallel.pipeline,
+        states=fixed.states or DEFAULT_STATES,
+        recompute=fixed.recompute or "none",
+    )
+    return MemorySummary(
+        **_subject(model, None),
+        purpose="training",
         gpus=parallel.devices,
-        fits=held.fits(device.memory_bytes) if device else None,
-        memory=held,
+        fits=None,
+        memory=training_memory(model.architecture, training, parallel, margins),
         sequence=sequence,
         parallel=parallel,
         states=training.states,
         recompute=training.recompute,
         micro_batch=training.micro_batch,
-        largest_micro_batch=largest,
         accumulation=training.accumulation,
-        fewest_devices=fewest,
+        in_flight=training.filling(parallel.pipeline) if parallel.pipeline > 1 else None,
+        idle_devices=0,
+        tokens_per_step=parallel.data * training.micro_batch * training.accumulation * sequence,
+        margins=margins,
     )
+
+
+def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
+    """Yield the options, each tried, with which the answer would be yes; with ``free`` devices none about them."""
+
+    def fits(**changed: Any) -> bool:  # noqa: ANN401  a part of a layout
+        other = search.changed(fixed=replace(search.fixed, **changed))
+        return other.fewest is not None and other.fewest <= gpus
+
+    if search.fewest is not None and not free:
+        yield f"--gpus {search.fewest}"
+    parts = {"zero": "zero", "tensor": "tensor", "pipeline": "pipeline", "context": "context-parallel"}
+    parts |= {"expert": "expert", "recompute": "recompute", "micro_batch": "micro-batch"}
+    given = {name: text for name, text in parts.items() if getattr(search.fixed, name) is not None}
+    if given and fits(**dict.fromkeys(given)):
+        yield f"no {' and no '.join(f'--{text}' for text in given.values())}"
+    for states in _SMALLER_STATES:
+        if fits(states=states):
+            yield f"--states {states}"
+            break
+    shorter = next(
+        (
+            length
+            for length in (search.sequence // 2**halvings for halvings in range(1, 5))
+            if length >= _SHORT and (found := search.changed(sequence=length).fewest) is not None and found <= gpus
+        ),
+        None,
+    )
+    if shorter is not None:
+        yield f"--context {shorter}"
+
+
+_SMALLER_STATES = ("8bit-adam", "offload")
+"""The ways to keep smaller states that are suggested where nothing fits, the faster first."""
+
+_SHORT = 512
+"""Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""
 
 
 def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:

@@ -6,24 +6,30 @@ A law's own count of a model's parameters is computed from its architecture and 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import bill_of
-from scaleplan.models.layout import fewest_devices, find_layout, linked_devices
-from scaleplan.models.memory import DEFAULT_STATES, STATES_SHARE, USABLE, device_bytes, largest_params, states_of
+from scaleplan.models.feasibility import largest_params
+from scaleplan.models.layout import Batch, LayoutSearch, linked_devices, round_number
+from scaleplan.models.memory import read_margins, typical
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.questions import whole
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
+from scaleplan.planning.request import SWEPT
+from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
-from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.presets.conventions import convert_params
+from scaleplan.record import Record
+from scaleplan.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scaleplan.hardware.budget import Budget
+    from scaleplan.models.architecture import Architecture
     from scaleplan.models.layout import Layout
     from scaleplan.models.walltime import LeastTime
     from scaleplan.planning.context import Context
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["count_by", "memory_per_device", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
+__all__ = ["count_by", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -74,7 +80,13 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
 
 
 def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
-    """Return a plan with its training run; raises UsageError for an option of a run that is not requested."""
+    """Return a plan with its training run, or with a warning where its model does not fit its devices.
+
+    Raises UsageError for an option of a run that is not requested, or margins of devices that are not known.
+    """
+    known = plan.budget.gpu is not None and (request.shape or plan.budget.gpus is not None)
+    if request.margins is not None and not known:
+        raise UsageError("--margins says nothing about a plan without devices", hint="add --gpu and --gpus")
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         if request.measured is not None:  # the tokens of a measured step
@@ -83,9 +95,44 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
         for name, value in given.items():
             if value is not None:
                 raise UsageError(f"--{name} says nothing about a plan without its run", hint="add --shape")
-        return plan
+        notice = _misfit_of(plan, request, model, context)
+        return plan if notice is None else replace(plan, warnings=(*plan.warnings, notice))
     run, notices = _training_run(plan, request, model, context)
     return replace(plan, blueprint=run, warnings=(*plan.warnings, *notices))
+
+
+def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Context) -> Notice | None:
+    """Warn of a plan whose model fits its devices by no layout; None where it fits, or nothing is known of it."""
+    if plan.budget.gpu is None or plan.budget.gpus is None:
+        return None
+    if model is None and plan.params_convention == "active" and plan.total_params is None:
+        return None
+    architecture = None if model is None else model.architecture
+    if architecture is None:
+        try:
+            architecture = _model_for(plan, request, None)[0].architecture
+        except ScaleplanError:  # no shape is known of this size
+            total = total_params(plan, None)
+            if total is None:
+                return None
+            architecture = typical(total)
+    search = _search(plan, request, architecture, context)
+    return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)
+
+
+def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:
+    """Return the model of a plan, and its ``config.json`` where it is a shape that was found for its size."""
+    if model is not None:
+        return model, None
+    if plan.total_params:
+        return _mixture_of(plan, request.style)
+    return model_of(plan.params, plan.params_convention, style=request.style or _STYLE)
+
+
+def _sequence(request: Request, architecture: Architecture) -> int:
+    """Return the tokens of a training sequence."""
+    given = whole(request.context, what="context")
+    return given or min(architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
 
 
 def _training_run(
@@ -96,28 +143,24 @@ def _training_run(
     Raises UsageError for a style, batch or sequence out of its domain; UnreachableError when no shape of the style
     has the size of the plan.
     """
-    config = None
-    sequence = whole(request.context, what="context")
-    if model is None:
-        found = _mixture_of(plan, request.style) if plan.total_params else None
-        model, config = found or model_of(plan.params, plan.params_convention, style=request.style or _STYLE)
-    sequence = sequence or min(model.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    batch, batch_source = _batch(plan, request.batch, context)
-    placed = _place(plan.budget, model, sequence, batch, context)
-    if placed.layout is not None:
-        if abs(placed.layout.tokens_per_step / batch - 1) > _ROUNDED:
-            batch_source += ", rounded to whole sequences of every replica"
-        batch = float(placed.layout.tokens_per_step)
-    steps = math.ceil(plan.tokens / batch)
+    model, config = _model_for(plan, request, model)
+    sequence = _sequence(request, model.architecture)
+    wanted, source = _batch(plan, request.batch, context)
+    batch = Batch(wanted / sequence, given=request.batch is not None)
+    placed = _place(plan, request, model, batch, context)
+    tokens = float(_step(placed, batch, sequence, plan))
+    if abs(tokens / wanted - 1) > _ROUNDED:
+        source += ", in whole sequences of every replica" if placed.layout is not None else ", rounded"
+    steps = math.ceil(plan.tokens / tokens)
     days, goodput = plan.budget.days, plan.budget.goodput or 1.0
-    least, notices = placed.limits(plan, model, batch_tokens=batch)
+    least, notices = placed.limits(plan, model, batch_tokens=tokens)
     run = TrainingRun(
         architecture={key: value for key, value in model.to_dict().items() if key not in {"schema", "source"}},
         config=config,
         sequence=sequence,
         steps=steps,
-        tokens_per_step=batch,
-        batch_source=batch_source,
+        tokens_per_step=tokens,
+        batch_source=source,
         step_seconds=None if days is None else days * _SECONDS_PER_DAY * goodput / steps,
         fits=placed.fits,
         layout=None if placed.layout is None else LayoutSummary.of(placed.layout, placed.memory_bytes),
@@ -125,8 +168,18 @@ def _training_run(
         largest_params=placed.largest,
         least_time=least,
         bill=None if plan.budget.gpu is None else bill_of(plan.budget, request.region, context),
+        closest=None if placed.closest is None else LayoutSummary.of(placed.closest, placed.memory_bytes),
     )
     return run, (*placed.notices, *notices)
+
+
+def _step(placed: Placement, batch: Batch, sequence: int, plan: Plan) -> float:
+    """Return the tokens of a step: those of the layout, else a round number of sequences; all at most the plan's."""
+    if placed.layout is not None:
+        return placed.layout.tokens_per_step
+    if batch.given or batch.sequences < 1:
+        return min(batch.sequences * sequence, plan.tokens)
+    return min(float(round_number(batch.sequences) * sequence), plan.tokens)
 
 
 def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict[str, object]]:
@@ -167,9 +220,8 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
     return min(tokens, plan.tokens), f"rule of thumb {BATCH_RULE}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """The fit of a model on devices: its layout, or the fewest devices and the largest size that would fit."""
+class Placement(Record):
+    """The fit of a model on devices: its layout, or the nearest to one, the fewest devices and the largest size."""
 
     memory_bytes: float = 0.0
     bandwidth: float = 0.0
@@ -177,6 +229,7 @@ class Placement:
     fits: bool | None = None
     fewest: int | None = None
     largest: float | None = None
+    closest: Layout | None = None
     notices: tuple[Notice, ...] = ()
 
     def limits(self, plan: Plan, model: Model, *, batch_tokens: float) -> tuple[LeastTime | None, tuple[Notice, ...]]:
@@ -202,46 +255,86 @@ class Placement:
         return least, tuple(notices)
 
 
-def _place(budget: Budget, model: Model, sequence: int, batch: float, context: Context) -> Placement:
-    """Lay the model out on the devices of a budget."""
+def _place(plan: Plan, request: Request, model: Model, batch: Batch, context: Context) -> Placement:
+    """Lay the model of a plan out on the devices of its budget."""
+    budget = plan.budget
     if budget.gpu is None:
         return Placement()
     device = context.accelerators.get(budget.gpu)
-    memory, linked = device.memory_bytes, linked_devices(device)
-    fewest = _fewest(model, memory, linked, sequence)
+    search = _search(plan, request, model.architecture, context)
+    known = Placement(memory_bytes=device.memory_bytes, bandwidth=device.bandwidth, fewest=search.fewest)
     if budget.gpus is None:
-        return Placement(memory_bytes=memory, bandwidth=device.bandwidth, fewest=fewest)
-    largest, needed = _largest(memory, budget.gpus, linked, sequence)
-    layout, notices = None, []
-    try:
-        layout = find_layout(
-            model.architecture,
-            gpus=budget.gpus,
-            memory_bytes=memory,
-            linked=linked,
-            sequence=sequence,
-            batch_tokens=batch,
-        )
-    except ScaleplanError as error:
-        parts = [error.message, error.hint or ""]
-        if largest:
-            limit = f"--limit 'memory_gb <= {math.floor(needed / _GIGA)}'"
-            parts.append(f"about {largest / _GIGA:.2g}B parameters do: {limit}")
-        notices.append(Notice(code="does_not_fit", message="; ".join(part for part in parts if part)))
-    else:
-        notices += _hidden_costs(layout, budget)
-    return Placement(
-        memory_bytes=memory,
-        bandwidth=device.bandwidth,
-        layout=layout,
-        fits=layout is not None,
-        fewest=fewest,
-        largest=largest,
-        notices=tuple(notices),
+        return known
+    known = replace(known, largest=_largest(search, budget.gpus))
+    layout = search.best(budget.gpus, batch)
+    if layout is not None:
+        return replace(known, layout=layout, fits=True, notices=tuple(_hidden_costs(layout)))
+    notice = _misfit(plan, request, search)
+    return replace(known, fits=False, closest=search.closest(budget.gpus), notices=(notice,))
+
+
+def _search(plan: Plan, request: Request, architecture: Architecture, context: Context) -> LayoutSearch:
+    """Return the search for layouts of an architecture on the accelerators of a plan."""
+    assert plan.budget.gpu is not None
+    device = context.accelerators.get(plan.budget.gpu)
+    return LayoutSearch(
+        architecture,
+        memory_bytes=device.memory_bytes,
+        linked=linked_devices(device),
+        sequence=_sequence(request, architecture),
+        margins=read_margins(request.margins),
     )
 
 
-def _hidden_costs(layout: Layout, budget: Budget) -> list[Notice]:
+def _largest(search: LayoutSearch, gpus: int) -> float:
+    """Return the largest size of usual proportions that some devices hold; 0 for none."""
+    return largest_params(search.memory_bytes, gpus=gpus, sequence=search.sequence, margins=search.margins)
+
+
+def _misfit(plan: Plan, request: Request, search: LayoutSearch) -> Notice:
+    """Return the warning about a model that no layout fits: what it needs, what is too large, and what would fit."""
+    gpu, gpus = plan.budget.gpu, plan.budget.gpus
+    assert gpus is not None
+    size = _fitting_size(plan, request, search)
+    need = (
+        f"needs {search.fewest:,} x {gpu}; it does not" if search.fewest else f"fits no number of {gpu}, and does not"
+    )
+    way = "" if size is None else f"; a size that fits: --limit 'params <= {size}'"
+    return Notice(
+        code="does_not_fit",
+        message=f"{format_count(search.feasible.footprint.params)} {need} fit on {gpus:,}: of the nearest layout, "
+        f"{search.excess(gpus).text}{way}",
+    )
+
+
+def _fitting_size(plan: Plan, request: Request, search: LayoutSearch) -> str | None:
+    """Return about the largest size, as the law counts, whose shape fits; None where a size may not be chosen.
+
+    It may for a budget that nothing else bounds. The size is tried as it is written.
+    """
+    gpus, convention = plan.budget.gpus or 1, plan.params_convention
+    given = (request.params, request.model, plan.total_params)
+    free = any(getattr(request, form) is not None for form in SWEPT) and not request.limit
+    largest = _largest(search, gpus) if free and all(value is None for value in given) else 0.0
+    if not largest or convention in {"flops_per_token", "active"}:
+        return None
+    for percent in range(_TRIES):
+        size = largest * (1 - percent / 100)
+        power = 10.0 ** (math.floor(math.log10(size)) - 2)
+        size = float(f"{math.floor(size / power) * power:.3g}")
+        try:
+            model, _ = model_of(size, convention, style=request.style or _STYLE)
+        except ScaleplanError:  # no shape is known of this size
+            return None
+        if search.changed(architecture=model.architecture).feasible.fits(gpus):
+            return format_count(size)
+    return None
+
+
+_TRIES = 25  # percent by which a shape and its tables may differ in memory from the usual proportions
+
+
+def _hidden_costs(layout: Layout) -> list[Notice]:
     """Warn of what a layout costs that the utilisation may not contain."""
     notices = []
     if layout.training.recompute == "full":
@@ -250,24 +343,13 @@ def _hidden_costs(layout: Layout, budget: Budget) -> list[Notice]:
             "servers contain that, and a measured one is better: --mfu"
         )
         notices.append(Notice(code="recomputation", message=message))
-    if layout.training.states == "offload":
-        message = f"the optimizer does not fit {budget.gpu}: kept in host memory, which is slow"
-        notices.append(Notice(code="offload", message=message))
-    if layout.training.states == "8bit-adam":
-        notices.append(Notice(code="small_states", message="memory forces 8-bit optimizer states"))
+    if layout.idle:
+        message = f"the layout leaves {layout.idle:,} of {layout.gpus:,} devices idle, which the days do not contain"
+        notices.append(Notice(code="idle_devices", message=message))
     return notices
 
 
-def _fewest(model: Model, memory_bytes: float, linked: int, sequence: int) -> int | None:
-    try:
-        return fewest_devices(model.architecture, memory_bytes=memory_bytes, linked=linked, sequence=sequence)
-    except ScaleplanError:  # one sequence is too long for any number of them
-        return None
-
-
-def sizes_in_memory(
-    preset: Preset, model: Model | None, budget: Budget, context: Context
-) -> Callable[[float], float]:
+def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Callable[[float], float]:
     """Return what turns GB on each device of a budget into the largest size, as a law counts it.
 
     Memory holds all parameters, whatever the law counts: of a concrete model the size in memory is known.
@@ -276,8 +358,7 @@ def sizes_in_memory(
     """
     assert budget.gpu is not None
     assert budget.gpus is not None
-    gpus, linked = budget.gpus, linked_devices(context.accelerators.get(budget.gpu))
-    own = preset.conventions.params
+    gpus, own = budget.gpus, preset.conventions.params
 
     def largest(gigabytes: float) -> float:
         if own == "active" and model is None:
@@ -285,37 +366,10 @@ def sizes_in_memory(
                 f"memory cannot be limited by preset '{preset.id}': active parameters say nothing about the others",
                 hint="limit params instead",
             )
-        total = largest_params(gigabytes * _GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT, linked=linked)
+        total = largest_params(gigabytes * _GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT)
         if model is not None:
             return total * count_by(preset, model)[0] / model.params
         # M, FLOP per token, is a little above 6 N for the same memory: attention has FLOP and no parameters
-        return 6 * total if own == "flops_per_token" else total
+        return 6 * total if own == "flops_per_token" else convert_params(total, source="total", target=own)
 
     return largest
-
-
-def memory_per_device(plan: Plan, model: Model | None, context: Context) -> float | None:
-    """Return the least memory of each device in GB of 1e9 bytes: all states shared, everything recomputed.
-
-    All parameters of a mixture count; None without devices, or where a law does not determine them.
-    """
-    budget, total = plan.budget, plan.total_params
-    if budget.gpu is None or budget.gpus is None:
-        return None
-    if model is not None:
-        total = float(model.params)
-    elif total is None:
-        if unconvertible(plan.params_convention, "total") is not None:
-            return None
-        total = convert_params(plan.params, source=plan.params_convention, target="total")
-    linked = linked_devices(context.accelerators.get(budget.gpu))
-    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT, linked=linked) / _GIGA
-
-
-def _largest(memory_bytes: float, gpus: int, linked: int, sequence: int) -> tuple[float, float]:
-    """Return the largest size that fits devices as layouts do, and the bytes of each that it needs."""
-    found = largest_params(USABLE * memory_bytes, gpus=gpus, sequence=sequence, linked=linked)
-    found = min(found, gpus * STATES_SHARE * memory_bytes / states_of(DEFAULT_STATES).total)
-    if not found:
-        return 0.0, USABLE * memory_bytes
-    return found, device_bytes(found, gpus=gpus, sequence=sequence, linked=linked)

@@ -236,7 +236,7 @@ class Planner:
             return None
         from scaleplan.planning.placement import sizes_in_memory  # only for a limit on memory
 
-        return sizes_in_memory(self.preset, self.model, self.hardware, self.context)
+        return sizes_in_memory(self.preset, self.model, self.hardware)
 
     @cached_property
     def cost(self) -> Cost:
@@ -710,9 +710,16 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan, with its training run where the request has one."""
-    if not (request.shape or request.style or request.batch or request.region or request.context):
+    """Return a plan, checked against the memory of its devices, with its training run where the request has one."""
+    on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
+    drawn = (request.shape, request.style, request.batch, request.region, request.context)
+    if not (on_devices or request.margins or any(drawn)):
         return plan
+    if not any(drawn) and planner.model is None:
+        from scaleplan.planning.size_memory import surely_fits  # only for a plan on devices
+
+        if surely_fits(plan, request, planner.context):
+            return plan
     from scaleplan.planning.placement import with_training_run  # reads architectures and devices
 
     return with_training_run(plan, request, planner.model, planner.context)

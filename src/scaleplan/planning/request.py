@@ -107,6 +107,12 @@ class Request(BudgetRequest):
     region: str | None = option(
         "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run."
     )
+    margins: str | None = option(
+        "memory",
+        "text",
+        metavar="LIST",
+        help="What to leave free of a device: 'states=80%, activations=1.3, reserve=2GB, usable=92%', or some of it.",
+    )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
     @classmethod
@@ -244,6 +250,7 @@ class RunKeywords(TypedDict, total=False):
     context: Amount | None
     batch: Amount | None
     region: str | None
+    margins: str | None
 
 
 class FormKeywords(TypedDict, total=False):

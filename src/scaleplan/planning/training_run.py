@@ -6,8 +6,9 @@ the same compute are too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Bill
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LayoutSummary", "TrainingRun"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayoutSummary:
+class LayoutSummary(Record):
     """The division of the model over the devices, and the memory of each in bytes."""
 
     parallel: Parallel
@@ -31,6 +31,8 @@ class LayoutSummary:
     bubble: float
     memory: Memory
     memory_bytes: float
+    in_flight: int | None = None
+    idle_devices: int | None = None
 
     @classmethod
     def of(cls, layout: Layout, memory_bytes: float) -> LayoutSummary:
@@ -46,16 +48,17 @@ class LayoutSummary:
             bubble=layout.bubble,
             memory=layout.memory,
             memory_bytes=memory_bytes,
+            in_flight=layout.in_flight if layout.parallel.pipeline > 1 else None,
+            idle_devices=layout.idle,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRun:
+class TrainingRun(Record):
     """A run in concrete terms; None where the hardware is not known, or nothing fits.
 
     ``batch_source`` is the origin of ``tokens_per_step``; ``step_seconds`` is the time of one step while
     training. ``architecture`` is the record of :meth:`scaleplan.models.model.Model.to_dict`, and ``config`` the
-    ``config.json`` of a shape that was found here.
+    ``config.json`` of a shape that was found here. Where no layout fits, ``closest`` is the one that needs the least.
     """
 
     schema: ClassVar[str] = "scaleplan/blueprint/1"
@@ -73,3 +76,4 @@ class TrainingRun:
     largest_params: float | None
     least_time: LeastTime | None
     bill: Bill | None
+    closest: LayoutSummary | None = None

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.planning.context import Context
-from scaleplan.planning.placement import memory_per_device
 from scaleplan.planning.planner import Planner, plan_budget, plan_run
 from scaleplan.planning.request import SWEPT, Request
+from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
 from scaleplan.project.document import DataDocument, leaves, located
 from scaleplan.project.project import Configs, is_readable, where
@@ -103,7 +103,7 @@ class Estimator:
         return Estimate(
             plan=plan,
             carbon_kg=None if region is None or kwh is None else self._context.grids.get(region).carbon_kg(kwh),
-            memory_gb=memory_per_device(plan, options.get("model"), self._context),
+            memory_gb=memory_per_device(plan, options.get("model")),
             places={name: item.places for name, item in given.items()},
             given=given,
             _estimator=self,

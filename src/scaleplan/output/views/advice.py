@@ -71,11 +71,18 @@ def _remarks(advice: Advice) -> Iterator[str]:
         spread = advice.batch_tokens
         low, high = format_count(spread.low), format_count(spread.high)
         yield f"batch: {low} – {high} tokens, {spread.factor:.1f}x apart"
+        whole = [a.batch_sequences for a in advice.rules if a.batch_kind == "optimal" and a.batch_sequences]
+        if whole:
+            yield (
+                f"in sequences of {advice.sequence:,.0f} tokens that devices and micro-batches share evenly: "
+                f"{min(whole):,} – {max(whole):,}"
+            )
     if advice.tuned is not None:
         tuned = advice.tuned
         yield (
             f"{format_count(tuned.batch_from)} tuned on {format_count(tuned.tokens_from)} tokens "
-            f"→ {format_count(tuned.batch_tokens)} by the exponents of {tuned.rule}"
+            f"→ {format_count(tuned.batch_tokens)} by the exponents of {tuned.rule}, "
+            f"{tuned.batch_sequences or 0:,} sequences in round numbers"
         )
     if any(_mark(answer) and _answered(answer) for answer in advice.rules):
         yield "* known from a single source"

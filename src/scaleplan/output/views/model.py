@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.budget import Budget
     from scaleplan.models.layout import MemorySummary
-    from scaleplan.models.memory import Memory, Parallel
+    from scaleplan.models.memory import Margins, Memory, Parallel
     from scaleplan.models.model import ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
     from scaleplan.planning.training_run import TrainingRun
@@ -137,32 +137,72 @@ def _parallel_text(parallel: Parallel) -> str:
     if parallel.virtual > 1:
         parts.append(f"{parallel.virtual} chunks a stage")
     sharing = ("nothing shared", "optimizer shared (ZeRO 1)", "ZeRO 2", "fully sharded (ZeRO 3)")
-    return f"{' x '.join(parts)}, {sharing[parallel.zero]}"
+    groups = f" within each of {parallel.groups} groups" if parallel.groups > 1 else ""
+    return f"{' x '.join(parts)}, {sharing[parallel.zero]}{groups}"
 
 
 def memory_report(needs: MemorySummary) -> Report:
     """Return what training, or serving, a model needs of each device."""
-    remarks = []
+    return Report(title=_memory_title(needs), facts=[*_memory_facts(needs.memory)], remarks=[*_memory_remarks(needs)])
+
+
+def _memory_title(needs: MemorySummary) -> str:
+    """Return the answer in one line: on how many devices it fits, or not."""
+    held = format_gigabytes(needs.memory.total / _GIGA)
+    of = f" of {format_gigabytes(needs.memory_bytes / _GIGA)}" if needs.memory_bytes else ""
+    purpose = "to train" if needs.parallel is not None else "to serve"
+    if needs.fits is None:
+        return f"{needs.model} {purpose}: {held}{of} on each device"
+    devices = f"{needs.gpus:,} x {needs.gpu}"
+    fewest = needs.fewest_devices
+    if not needs.fits:
+        need = f"it needs {fewest:,}" if fewest and fewest > needs.gpus else ""
+        never = "no number of them is enough" if needs.parallel is not None and fewest is None else ""
+        why = f"; {need or never}" if need or never else ""
+        nearest = "the nearest layout needs " if needs.parallel is not None else ""
+        return f"{needs.model} does not fit {devices} {purpose}{why}: {nearest}{held}{of} on each device"
+    if fewest == needs.gpus and fewest > 1:
+        return (
+            f"{needs.model} needs {devices} {purpose}, it does not fit on {fewest - 1:,}: {held}{of} on each device"
+        )
+    if needs.idle_devices:
+        devices = f"{needs.gpus - needs.idle_devices:,} of {devices}"
+    return f"{needs.model} fits on {devices} {purpose}: {held}{of} on each device"
+
+
+def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.parallel is not None:
-        remarks.append(_parallel_text(needs.parallel))
+        idle = f"; {needs.idle_devices:,} idle" if needs.idle_devices else ""
+        yield f"{_parallel_text(needs.parallel)}{idle}"
     if needs.micro_batch is not None:
         most = f", up to {needs.largest_micro_batch} would fit" if needs.largest_micro_batch else ""
-        remarks.append(
-            f"micro-batch of {needs.micro_batch} x {needs.sequence:,} tokens{most}; "
+        flight = f", {needs.in_flight} in flight" if needs.in_flight else ""
+        yield (
+            f"micro-batch of {needs.micro_batch} x {needs.sequence:,} tokens{most}{flight}; "
             f"recomputation: {needs.recompute}; states: {needs.states}"
         )
+    if needs.gpu is not None and needs.tokens_per_step is not None and needs.fits:
+        sequences = needs.tokens_per_step // needs.sequence
+        yield f"a step: {sequences:,} sequences, {format_count(needs.tokens_per_step)} tokens"
     if needs.fewest_devices is not None:
-        remarks.append(f"fewest devices, everything shared and recomputed: {needs.fewest_devices:,}")
+        yield f"fewest devices that hold these states, by any layout: {needs.fewest_devices:,}"
     if needs.weight_bits is not None:
         stored = f" ({needs.quantization} of the config; tables, norms and head 16)" if needs.quantization else ""
-        remarks.append(f"weights of {needs.weight_bits:.3g} bits{stored}")
-    fits = "" if needs.fits is None else "; it fits" if needs.fits else "; it does not fit"
-    of = f" of {format_gigabytes(needs.memory_bytes / _GIGA)}" if needs.memory_bytes else ""
-    what = "to train" if needs.parallel is not None else "to serve"
-    return Report(
-        title=f"{needs.model} {what}: {format_gigabytes(needs.memory.total / _GIGA)}{of} on each device{fits}",
-        facts=[*_memory_facts(needs.memory)],
-        remarks=remarks,
+        yield f"weights of {needs.weight_bits:.3g} bits{stored}"
+    if needs.excess is not None:
+        yield f"too large: {needs.excess.text}"
+    if needs.ways_out:
+        yield f"it fits with {', or '.join(needs.ways_out)}"
+    if needs.excess is not None and needs.margins is not None:
+        yield _margins_text(needs.margins)
+
+
+def _margins_text(margins: Margins) -> str:
+    """Return the margins of a check of memory, with the option that sets them."""
+    states, usable = (format_fraction(share, digits=2) for share in (margins.states, margins.usable))
+    return (
+        f"margins: states up to {states} of a device, all parts up to {usable}, activations counted x "
+        f"{margins.activations:g}, {format_gigabytes(margins.reserve / _GIGA)} for the framework; --margins sets them"
     )
 
 
@@ -173,6 +213,16 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
         layout = run.layout
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
         yield Report(title=f"each device holds {use}", facts=[*_memory_facts(layout.memory)])
+    elif run.closest is not None:
+        layout = run.closest
+        use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
+        yield Report(
+            title=f"no layout fits: the nearest needs {use} on each device",
+            facts=[*_memory_facts(layout.memory)],
+            remarks=[
+                f"{_parallel_text(layout.parallel)}; recomputation: {layout.recompute}; states: {layout.states}"
+            ],
+        )
     if run.bill is not None:
         yield bill_section(budget, run.bill)
 
@@ -187,8 +237,10 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
     yield Fact("parameters", f"{params:,}, vocabulary {a['vocab']}", prose=True)
     if run.layout is not None:
         layout = run.layout
-        yield Fact("layout", _parallel_text(layout.parallel), prose=True)
-        micro = f"{layout.micro_batch} of {run.sequence:,} tokens, {layout.accumulation} a step"
+        idle = f"; {layout.idle_devices:,} idle" if layout.idle_devices else ""
+        yield Fact("layout", f"{_parallel_text(layout.parallel)}{idle}", prose=True)
+        flight = f", {layout.in_flight} in flight" if layout.in_flight else ""
+        micro = f"{layout.micro_batch} of {run.sequence:,} tokens, {layout.accumulation} a step{flight}"
         yield Fact("micro-batch", f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
         yield Fact("recomputation", f"{layout.recompute}; states: {layout.states}", prose=True)
     elif run.fits is False and run.fewest_devices is not None:

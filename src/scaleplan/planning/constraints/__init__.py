@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity, Entry, Key, Option, Term, Variant
 from scaleplan.record import Record
+from scaleplan.units import exact, parse_gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -232,11 +233,23 @@ def constraints_of(options: Mapping[str, str | float | None], preset: Preset) ->
             items.append(entry.load().from_options(options))
         elif entry.chooses and entry.given(options):
             option = next(option.name for option in entry.options if options.get(option.name) is not None)
+            choice = entry.options[0].name
+            add = (
+                "" if options.get(choice) is not None else f"for a mixture give --{choice} too, a number or auto; or "
+            )
             raise UsageError(
                 f"--{option.replace('_', '-')} says nothing to preset '{preset.id}', which knows no {name}",
-                hint=f"choose a law of mixtures, such as {entry.preset}",
+                hint=f"{add}choose a law of mixtures, such as {entry.preset}{_dense_hint(option, options)}",
             )
     return Constraints(items=tuple(items))
+
+
+def _dense_hint(option: str, options: Mapping[str, str | float | None]) -> str:
+    """Return what bounds the size of a dense model by a memory, its parameters in bf16."""
+    if option != "max_memory":
+        return ""
+    params = parse_gigabytes(options[option] or 0) * 1e9 / 2
+    return f"; a dense model's parameters fit it in bf16 with --limit 'params <= {exact('params', params)}'"
 
 
 def _name_of(constraint: Constraint) -> str:
@@ -256,8 +269,13 @@ def constraint_keys() -> tuple[Key, ...]:
 
 
 def home_preset(options: Mapping[str, object]) -> tuple[str, bool] | None:
-    """Return the law that a constraint was measured on, and whether it can be carried over to another law."""
+    """Return the law that a constraint was measured on, and whether it can be carried over to another law.
+
+    Of a quantity that some laws leave open only the quantity itself brings its law, not what bounds it: a question
+    about a dense model stays one.
+    """
     for entry in CONSTRAINTS.values():
-        if entry.preset is not None and entry.given(options):
+        brings = entry.options[:1] if entry.chooses else entry.options
+        if entry.preset is not None and any(options.get(option.name) is not None for option in brings):
             return entry.preset, not entry.chooses
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from scaleplan.errors import FileError, Notice, UsageError, escape_control
+from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.files import write_atomic
 from scaleplan.fitting.additive_fit import variations
 from scaleplan.fitting.columns import normalised
@@ -25,7 +25,7 @@ from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
-from scaleplan.presets.library import preset_of
+from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
 from scaleplan.toml_table import Table, toml_text
@@ -194,15 +194,31 @@ class FitResult(Record, eq=False):
 
         """
         _ = self.preset  # refuses what would not read back
+        require_written_by_fit(Path(path))
         write_atomic(Path(path), self.to_toml())
         return Path(path)
 
     def write_all(self, path: str) -> list[Path]:
         """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
-        return [
-            member.write(path if member.group is None else path.replace("{group}", _name_part(member.group)))
-            for member in self.members or (self,)
-        ]
+        files = self.files(path)
+        for file in files:
+            require_written_by_fit(file)
+        return [member.write(file) for member, file in zip(self.members or (self,), files, strict=True)]
+
+    def files(self, path: str) -> list[Path]:
+        """Return the files that :meth:`write_all` writes; raises UsageError where two groups would share one."""
+        members = self.members or (self,)
+        found = [Path(path.replace("{group}", _name_part(each.group)) if each.group else path) for each in members]
+        for i, file in enumerate(found):
+            if file in found[:i]:
+                names = " and ".join(
+                    quote(member.group) for member, each in zip(members, found, strict=True) if each == file
+                )
+                raise UsageError(
+                    f"groups {names} would be written to one file, {quote(file)}",
+                    hint="rename one of them, or keep some with --where",
+                )
+        return found
 
     @property
     def warnings(self) -> tuple[Notice, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.errors import is_visible
 from scaleplan.output import REPORTS
 from scaleplan.project.saved import RESULTS, read_saved
 
@@ -180,3 +181,14 @@ def test_values_that_no_result_has_are_refused(cli, tmp_path, command, change):
     done = cli("show", tmp_path / "s.json")
     assert (done.status, done.out) == (2, "")
     assert done.err.count("\n") <= 2
+
+
+def test_names_of_files_and_laws_are_spelt_out(cli):
+    """Where they come from outside: the file of runs and its columns, a preset, an error as JSON."""
+    name = "a\u202eb\x9b.csv"
+    rows = [f"{n:g},{20 * n:g},{1.8 + 400 / n**0.34 + 1000 / (20 * n) ** 0.34}" for n in (1e7, 2e7, 4e7, 8e7, 2e8)]
+    Path(name).write_text("\n".join(["params,tokens,loss", *rows]))
+    for words in (("fit", name, "--json"), ("fit", name), ("fit", name, "--format", "csv"), ("show", name, "--json")):
+        found = cli(*words)
+        assert all(is_visible(line) for line in (found.out + found.err).split("\n"))
+    assert json.loads(cli("show", f"{name}\u2066", "--json").err)["code"] == "file"

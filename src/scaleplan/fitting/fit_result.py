@@ -365,6 +365,8 @@ class FitResult(Record, eq=False):
             **dict.fromkeys(_SURFACE_KEYS),
             "approaches": as_mapping(self.approaches) if self.approaches else None,
             "groups": [member.to_dict() for member in self.members] or None,
+            "derived": {item.name: item.value for item in self.values if item.name not in self.coefficients},
+            "largest_flops": as_mapping(float(np.max(runs.flops))),
         }
         if self.diagnosis is not None:
             data |= diagnosis_data(self.diagnosis)
@@ -377,8 +379,13 @@ class FitResult(Record, eq=False):
         assert self.residuals is not None
         data = {"rms": rms(self.residuals), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
         if by_row:
-            pairs = zip(self.runs.rows.tolist(), self.residuals.tolist(), strict=True)
-            data["by_row"] = [{"row": row, "residual": value} for row, value in pairs]
+            runs, residuals = self.runs, self.residuals
+            columns = {"params": runs.params, "tokens": runs.tokens, "flops": runs.flops}
+            data["by_row"] = [
+                {"row": int(row), "residual": float(residuals[i])}
+                | {name: as_mapping(float(column[i])) for name, column in columns.items()}
+                for i, row in enumerate(runs.rows)
+            ]
         return data
 
     def variations(self) -> tuple[Variation, ...]:

@@ -12,7 +12,6 @@ from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are rea
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import decoded, is_file, is_folder, read_input, read_text, require_writable, write_atomic
-from scaleplan.output import Rendering
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import at_revision, compare, of_file, of_projects, parse_threshold
 from scaleplan.project.project import NewProject, read_project
@@ -146,11 +145,7 @@ def show(
     name = "standard input" if file == "-" else display_name(Path(file))
     text = read_input(MAX_SAVED_BYTES, hint="name the file of a saved result") if file == "-" else None
     result = read_saved_file(Path(file)) if text is None else read_saved(decoded(text, name), name=name)
-    try:
-        Rendering(result).write("text")
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
-        raise FileError(f"{name}: holds values that no result has", hint="save it again with --json") from None
-    return Answer(result=result)
+    return Answer(result=result, source=name)
 
 
 def starter() -> str:

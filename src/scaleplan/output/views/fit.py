@@ -379,8 +379,10 @@ def _residuals(data: dict[str, Any]) -> list[Report]:
     )
     unit = "log loss" if data["objective"]["residual"] == "log" else "loss"
     reports = []
-    for label, column in (("compute", flops), ("parameters", params), ("tokens per parameter", tokens / params)):
-        if np.all(np.isfinite(column)) and np.ptp(column) > 0:
+    with np.errstate(all="ignore"):  # a size that is not known is no number
+        columns = {"compute": flops, "parameters": params, "tokens per parameter": tokens / params}
+    for label, column in columns.items():
+        if np.all(np.isfinite(column)) and np.min(column) > 0 and np.ptp(column) > 0:
             title = f"residuals (fitted - observed, {unit}) by {label}"
             reports.append(Report(title=title, lines=_residual_plot(column, values)))
     return reports
@@ -396,7 +398,7 @@ def _residual_plot(column: Array, residuals: Array) -> tuple[str, ...]:
     place = np.log(column)
     low, high = float(np.min(place)), float(np.max(place))
     across = np.minimum(((place - low) / (high - low) * _WIDTH).astype(int), _WIDTH - 1)
-    up = np.clip(((residuals / reach + 1) / 2 * _HEIGHT).astype(int), 0, _HEIGHT - 1)
+    up = np.clip((residuals / reach + 1) / 2 * _HEIGHT, 0, _HEIGHT - 1).astype(int)
     counts = np.zeros((_HEIGHT, _WIDTH), dtype=int)
     np.add.at(counts, (_HEIGHT - 1 - up, across), 1)
     lines = []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 __all__ = ["main", "run"]
 
@@ -19,15 +20,21 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line on the process's arguments and exit."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job may have it ignored
+        signal.signal(signal.SIGINT, _end)
     # BLAS threads only cost start-up here, and one thread gives the same sums on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _settle_streams()
     gc.set_threshold(100_000)  # collecting while modules are imported finds nothing and takes milliseconds
-    try:
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        status = _INTERRUPTED
-    _leave(status)
+    _leave(run(sys.argv[1:]))
+
+
+def _end(*_: object) -> NoReturn:
+    """End an interrupted process wherever it is: an exception would be a traceback in places such as imports."""
+    if os.isatty(2):
+        with suppress(OSError):
+            os.write(2, b"\r\x1b[K")  # a line of progress
+    os._exit(_INTERRUPTED)
 
 
 def _leave(status: int) -> NoReturn:
@@ -53,17 +60,16 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _discard_output()  # the reader has all it wanted
         return 0
-    except OSError as error:  # files are read and written with errors of our own: this is standard output
-        if "--debug" in arguments:
-            raise
-        _discard_output()
-        sys.stderr.write(f"error: cannot write the result: {(error.strerror or str(error)).lower()}\n")
-        return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # the boundary: a user meets no traceback
         if "--debug" in arguments:
             raise
+        if _is_of_output(error):
+            _discard_output()
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            sys.stderr.write(f"error: cannot write the result: {reason}\n")
+            return _USAGE
         from scaleplan.errors import escape_control
 
         sys.stderr.write(
@@ -74,14 +80,44 @@ def run(arguments: list[str]) -> int:
     return status
 
 
+def _is_of_output(error: Exception) -> bool:
+    """Return whether standard output failed: of a file an error has the name, and a lost folder is not found."""
+    return isinstance(error, OSError) and error.filename is None and not isinstance(error, FileNotFoundError)
+
+
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and a question mark for what an encoding lacks."""
+    """Put nothing in place of a closed stream, and a question mark for what an encoding lacks.
+
+    What is said on standard error never changes the answer: where it cannot be written, it is lost.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
             stream.reconfigure(errors="replace")
+    sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
+
+
+class _Unfailing:
+    """A stream that takes what it can and never fails: a full disk and a closed pipe swallow the rest."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is waiting, if it can be written."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def _discard_output() -> None:

@@ -31,15 +31,35 @@ __all__ = [
     "UsageError",
     "did_you_mean",
     "escape_control",
+    "is_visible",
     "quote",
 ]
 
 _LONGEST_QUOTE = 80
 
 
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),  # joiner, fillers, vowels, a blank
+            *(*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)),  # variations
+        ),
+    )
+)
+"""Letters and marks that show nothing (Default_Ignorable_Code_Point of Unicode), and the blank among the Braille."""
+
+
+def is_visible(text: str) -> bool:
+    """Return whether every character shows: no control, direction mark, zero width, tag or surrogate."""
+    return text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text))
+
+
 def escape_control(text: str) -> str:
-    """Replace control characters, so that no text of a user or a file can steer a terminal or a log."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Spell out what does not show, so that no text of a user or a file can steer a terminal, a log or a reader."""
+    if is_visible(text):
+        return text
+    return "".join(c if is_visible(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def quote(value: object) -> str:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, escape_control, quote
+from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from zipfile import Path as Entry
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
 
 
 def read_text(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> str:
     """Return the text of a file as :func:`read_bytes` reads it; raises FileError also for what is not UTF-8."""
+    return decoded(read_bytes(path, what=what, limit=limit), f"{what} {quote(path)}")
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Return text without a mark of its byte order; a FileError names what is not UTF-8."""
     try:
-        return read_bytes(path, what=what, limit=limit).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileError(f"{what} {quote(path)} is not UTF-8 text (byte {error.start})") from None
+        raise FileError(f"{name} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
 
 
 def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
@@ -30,6 +37,9 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
 
     Raises FileError when there is no such file, it is not a regular file (or pipe), or too large.
     """
+    entry = _packed(path)
+    if entry is not None and entry.is_file():
+        return entry.read_bytes()
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -60,39 +70,179 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def require_writable(path: Path) -> None:
-    """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it."""
+def is_file(path: Path) -> bool:
+    """Return whether a path is a regular file; False where that cannot be found out."""
     try:
-        if path.is_dir():
-            raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
-        if not path.parent.is_dir():
-            raise FileError(f"cannot write {quote(path)}: there is no folder {quote(path.parent)}")
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a path is a regular file that this user may read."""
+    try:
+        if is_file(path):
+            path.open("rb").close()
+            return True
+    except OSError:
+        pass
+    return False
+
+
+def read_input(limit: int, *, hint: str) -> bytes:
+    """Return at most ``limit`` bytes of standard input; raises UsageError, with the hint, where there is none."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint=hint)
+    try:
+        return sys.stdin.buffer.read(limit)
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
+
+
+def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
+    """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it.
+
+    ``inputs`` are the files that the work reads: none of them is replaced by its outcome.
+    """
+    if _descriptor(path) is not None:
+        return
+    try:
+        target = _target(path)
+        if not target.parent.is_dir():
+            folder = target.parent if path.is_symlink() else path.parent
+            raise FileError(
+                f"cannot write {quote(path)}: there is no folder {quote(folder)}",
+                hint="make the folder, or name a file in another one",
+            )
         # a device or pipe is written to, and its folder left alone
-        replaced = path.is_file() or not os.access(path, os.F_OK)
-        writable = os.access(path.parent if replaced else path, os.W_OK)
+        replaced = target.is_file() or not os.access(target, os.F_OK)
+        writable = os.access(target.parent if replaced else target, os.W_OK)
+        same = [each for each in inputs if each and target.exists() and is_file(Path(each)) and target.samefile(each)]
     except (OSError, ValueError) as error:
         raise _failed(f"write {quote(path)}", error) from None
     if not writable:
-        raise FileError(f"cannot write {quote(path)}: permission denied")
+        raise FileError(f"cannot write {quote(path)}: permission denied", hint="name a file in a folder of your own")
+    if same:
+        raise FileError(f"cannot write {quote(path)}: the command reads this file", hint="name another file")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails."""
+    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails.
+
+    A link is followed, and an existing file keeps its mode and group. Signals that end the process wait until the
+    temporary file is gone.
+    """
     data = content.encode() if isinstance(content, str) else content
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        if path.is_dir():
-            raise FileError(f"cannot write {quote(path)}: it is a directory")
-        if path.exists() and not path.is_file():  # a device or pipe cannot be replaced by a rename
-            path.write_bytes(data)
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            sys.stdout.flush()
+            with os.fdopen(os.dup(descriptor), "wb") as stream:
+                stream.write(data)
             return
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        target = _target(path)
+        if target.exists() and not target.is_file():  # a device or pipe cannot be replaced by a rename
+            target.write_bytes(data)
+            return
+        with _Uninterrupted():
+            _replace(target, data)
+    except BrokenPipeError:
+        raise  # the reader has all it wanted
     except (OSError, ValueError) as error:
         raise _failed(f"write {quote(path)}", error) from None
+
+
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a path stands for: opening ``/dev/stdout`` would start it anew."""
+    text = str(path)
+    number = text.removeprefix("/dev/fd/").removeprefix("/proc/self/fd/")
+    return int(number) if number != text and number.isdecimal() else _STREAMS.get(text)
+
+
+def _target(path: Path) -> Path:
+    """Return the file that a path leads to, through links; refuse a folder, and a file that must not be replaced.
+
+    A rename needs the permission of the folder alone. Here that of the file counts too, and whose it is.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(found.st_mode):
+        raise FileError(f"cannot write {quote(path)}: it is a directory", hint="name a file inside it")
+    if stat.S_ISREG(found.st_mode):
+        if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
+            raise FileError(f"cannot write {quote(path)}: it is read-only", hint="name another file, or remove it")
+        if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+            hint = "name another file, or remove it"
+            raise FileError(f"cannot write {quote(path)}: it belongs to another user", hint=hint)
+    return target
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write a new neighbour of a file, on the disk, and rename it to the file."""
+    temporary = target.with_name(f".scaleplan-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        old = None
+    # as private as can be until it has the mode of the file that it replaces; a new one gets what the umask leaves
+    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
+    try:
+        with os.fdopen(number, "wb") as stream:
+            if old is not None and hasattr(os, "fchown"):
+                _keep_group(number, old.st_gid)
+                os.fchmod(number, stat.S_IMODE(old.st_mode))
+            stream.write(data)
+            stream.flush()
+            os.fsync(number)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _keep_group(number: int, group: int) -> None:
+    try:
+        os.fchown(number, -1, group)
+    except OSError:  # a group that this user is not in
+        return
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk, where folders can be opened."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(number)
+    except OSError:  # some file systems know no such thing
+        return
+    finally:
+        os.close(number)
+
+
+class _Uninterrupted:
+    """A stretch of work that no signal cuts off: those that would end the process arrive after it."""
+
+    def __enter__(self) -> None:
+        import signal  # only a command that writes a file needs it
+
+        self._signals = signal
+        self._before: set[signal.Signals | int] | None = None
+        if hasattr(signal, "pthread_sigmask"):
+            ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            self._signals.pthread_sigmask(self._signals.SIG_SETMASK, self._before)
 
 
 DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "shapes.toml", "utilisation.toml"})
@@ -101,11 +251,40 @@ DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", 
 _SCHEMA = 1
 
 
+@cache
+def _archive() -> tuple[str, Entry] | None:
+    """Return the archive that this program runs from, and its content; None where it runs from folders."""
+    place: str | None = getattr(getattr(__spec__, "loader", None), "archive", None)
+    if place is None:
+        return None
+    from zipfile import Path as Entry
+
+    return place, Entry(place)
+
+
+def _packed(path: Path) -> Entry | None:
+    """Return the entry of a path inside the archive that this program runs from; None of any other path."""
+    found = _archive()
+    if found is None or not path.is_relative_to(found[0]):
+        return None
+    return found[1].joinpath(path.relative_to(found[0]).as_posix())
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, of the archive that this program runs from too; raises OSError as listdir."""
+    entry = _packed(folder)
+    if entry is not None and entry.is_dir():
+        return [item.name for item in entry.iterdir()]
+    return os.listdir(folder)  # noqa: PTH208  half the time of iterdir
+
+
 def data_folder() -> Path:
     """Return the folder of the bundled presets: inside an installed package, else the checkout's ``presets``."""
     package = Path(__file__).parent
     installed = package / "presets_data"
-    return installed if installed.is_dir() else package.parents[1] / "presets"
+    entry = _packed(installed)
+    is_there = installed.is_dir() if entry is None else entry.is_dir()
+    return installed if is_there else package.parents[1] / "presets"
 
 
 def config_folder() -> Path:
@@ -130,6 +309,29 @@ def user_folder() -> Path:
     return Path(named) if named else config_folder() / "presets"
 
 
+def preset_folders() -> tuple[Path, ...]:
+    """Return the folder of the bundled presets, then the user's own.
+
+    A folder that only its usual place makes the user's own is absent where it cannot be looked into; one that they
+    named is reported there.
+    """
+    own = user_folder()
+    named = bool(os.environ.get("SCALEPLAN_PRESETS"))
+    return (data_folder(), own) if named or not _closed(own) else (data_folder(),)
+
+
+def _closed(folder: Path) -> bool:
+    """Return whether something keeps this user from a folder, or from finding out whether there is one."""
+    try:
+        os.listdir(folder)  # noqa: PTH208  half the time of iterdir
+        (folder / ".").stat()  # its files can be reached
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def read_table(path: Path, *, what: str) -> Table:
     """Return the TOML file at ``path`` as a table; ``what`` is the kind of file in the message of a FileError."""
     import tomllib  # 8 ms, and a plan from FLOP alone may not need it
@@ -149,7 +351,7 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     Raises FileError when one of them is unreadable, invalid, or of another schema.
     """
     tables = []
-    for folder in (data_folder(), user_folder()) if folders is None else folders:
+    for folder in preset_folders() if folders is None else folders:
         path = folder / name
         if not _absent(path):
             table = read_table(path, what="data file")
@@ -161,6 +363,9 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
 
 def _absent(path: Path) -> bool:
     """Return whether there is no such file; one that cannot be looked at is not absent, and is reported."""
+    entry = _packed(path)
+    if entry is not None and entry.exists():
+        return False
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -293,3 +293,31 @@ def test_processes_share_the_resamples_and_change_nothing(cli):
         assert cli("fit", "runs.csv", "--id", "mine", "-o", name, "--samples", "400", "--jobs", jobs).status == 0
     assert Path("one.toml").read_bytes() == Path("two.toml").read_bytes()
     assert cli("fit", "runs.csv", "--jobs", "0").status == 2
+
+
+def test_a_fit_replaces_only_what_a_fit_wrote(cli, runs):
+    """A law of its own, with a warning; any other file stays, and so does the file that it reads."""
+    fit = ("fit", runs, "--samples", "0", "-o")
+    assert "replaced" not in cli(*fit, "law.toml").err
+    assert "warning: replaced 'law.toml'\n" in cli(*fit, "law.toml").err
+    for name, text in (("project.toml", "[project]\nname = 'x'\n"), ("broken.toml", "[")):
+        Path(name).write_text(text)
+        found = cli(*fit, name)
+        assert (found.status, found.out) == (2, "")
+        assert "was not written by fit" in found.err
+        assert Path(name).read_text() == text
+    Path("runs.toml").write_bytes(runs.read_bytes())
+    assert "reads this file" in cli("fit", "runs.toml", "-o", "./runs.toml").err
+    Path("empty.toml").touch()
+    assert cli(*fit, "empty.toml").status == 0
+
+
+def test_two_groups_never_share_a_file(cli, runs):
+    """Names that differ in what no file's name can hold would overwrite each other: nothing is written."""
+    head, *rows = runs.read_text().splitlines()
+    lines = [f"{head},corpus", *(f"{row},{name}" for name in ("a/b", "A-b") for row in rows)]
+    Path("two.csv").write_text("\n".join(lines))
+    found = cli("fit", "two.csv", "--group", "corpus", "--samples", "0", "-o", "law-{group}.toml")
+    assert (found.status, found.out) == (2, "")
+    assert "'a/b' and 'A-b'" in found.err
+    assert not [*Path().glob("law-*")]

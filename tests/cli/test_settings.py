@@ -133,3 +133,61 @@ def test_a_terminal_gets_colour_and_the_same_words(process):
     coloured = shown()
     assert "\x1b[" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == shown(NO_COLOR="1")
+
+
+@pytest.mark.parametrize("home", ["", "/dev/null", "/proc/1/nowhere", "x" * 300, "a/" * 3000, "loop"])
+def test_a_home_that_is_none_holds_no_settings(cli, monkeypatch, home):
+    """Unset, a file, no folder, no possible path: the answer is that without settings."""
+    usual = cli(*OPTIMAL, "--gpu", "h100-sxm").out
+    Path("loop").symlink_to("loop")
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, home)
+    found = cli(*OPTIMAL, "--gpu", "h100-sxm")
+    assert (found.status, found.out, found.err) == (0, usual, "")
+    assert cli("presets", "list").status == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("closed", ["home", "settings", "project", "presets"])
+def test_what_a_user_may_not_read_is_no_setting_of_theirs(cli, closed):
+    """Their home, their settings, a project's file: nothing is said, and nothing is read."""
+    Path.cwd().chmod(0o755)
+    home = Path(os.environ["XDG_CONFIG_HOME"])
+    (home / "scaleplan" / "presets").mkdir(parents=True)
+    (home / "scaleplan" / "config.toml").write_text("[defaults]\nlevel = 0.5\n")
+    Path("scaleplan.toml").write_text("[defaults]\nlevel = 0.6\n")
+    places = {
+        "home": home,
+        "settings": home / "scaleplan" / "config.toml",
+        "project": Path("scaleplan.toml"),
+        "presets": home / "scaleplan" / "presets",
+    }
+    for folder in (*home.parents[:-1], Path.cwd(), *Path.cwd().parents[:-1]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    places[closed].chmod(0)
+    os.seteuid(65534)
+    try:
+        found = cli(*OPTIMAL, "--gpu", "h100-sxm", "--get", "interval.level")
+    finally:
+        os.seteuid(0)
+    assert (found.status, found.out, found.err) == (0, "0.5\n" if closed == "project" else "0.6\n", "")
+
+
+def test_a_working_folder_that_is_gone_is_no_error(cli, monkeypatch):
+    """There are no settings in it, and what is named by its whole path is still found."""
+    usual = cli(*OPTIMAL, "--json").out
+    Path("plan.json").write_text(usual)
+    saved = Path("plan.json").absolute()
+    gone = saved.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli(*OPTIMAL, "--json").out == usual
+    assert cli("show", saved, "--json").out == usual
+    assert cli("diff", saved, saved).status == 0
+    for words in (("check",), ("init",), ("show", "plan.json"), ("fit", "runs.csv"), ("diff", "--base", "main")):
+        found = cli(*words)
+        assert (found.status, found.out) == (2, "")
+        assert found.err.startswith("error: ")
+        assert "internal" not in found.err
+        assert "write the result" not in found.err

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from importlib import import_module
 from pathlib import Path
+from random import Random
+from typing import is_typeddict
 
 import pytest
 
-from scaleplan.output import REPORTS
+from scaleplan.cli.app import COMMANDS, build
+from scaleplan.errors import FileError, is_visible
+from scaleplan.output import JUDGING, REPORTS, Rendering
 from scaleplan.project.saved import RESULTS, read_saved
 
 CONFIG = {
@@ -24,59 +29,234 @@ tokens = "2T"
 error = ["tokens_per_param >= 20", "params <= 70B"]
 warn = ["tokens <= 1T"]
 """
-ASKED = {
-    "plan": "optimal --flops 1e21",
-    "shape of a plan": "optimal --flops 1e21 --gpu h100-sxm --shape",
-    "constraints": "optimal --flops 1e22 --inference-tokens 1T --train-bits 8 --fp-format E4M3 --ptq-bits 4",
-    "experts": "optimal --flops 1e22 --preset joint-moe-2025 --experts auto",
-    "loss": "loss --params 7B --tokens 2T --unique-tokens 1T",
-    "sweep": "sweep --from 1e18 --to 1e20 --points 3",
-    "compare": "compare --flops 1e22",
-    "one law": "compare --flops 1e22 --with kaplan",
-    "break-even": "break-even --params 7B --points 3",
-    "marginal": "marginal --flops 1e21",
-    "conversion": "convert --flops 1e24 --gpu h100-sxm --gpus 512",
-    "memory": "memory 7B --gpus 8",
-    "serving": "memory 7B --gpus 8 --serve",
-    "design": "design --flops 1e20 --target 1e22",
-    "hyperparameters": "hyperparameters --flops 1e21",
-    "precisions": "precisions --cost 250k --gpu b200",
-    "vocabulary": "vocab --params 7B",
-    "chart": "plot isoflop --flops 1e21",
-    "report": "report --flops 1e21",
-    "check": "check",
-    "diff": "diff scaleplan.toml scaleplan.toml --fail-on 'cost increase > 10%'",
-    "preset": "presets show chinchilla",
-    "presets": "presets list",
-    "gpu": "gpus show h100",
-    "gpus": "gpus list",
-    "paths": "presets path",
-    "validation": "presets validate scaleplan.toml",
-    "evaluation": "evaluate besiroglu-2024 params=7B tokens=2T",
-    "model": "model config.json",
-    "shape": "shape 7B",
-}
+QUESTIONS = """
+optimal --flops 1e21
+optimal --flops 1e21 --gpu h100-sxm --shape
+optimal --gpus 8 --gpu rtx-4090 --time 30d --shape --region France
+optimal --cost 250k --gpu h100-sxm --limit 'params <= 1B'
+optimal --flops 1e22 --inference-tokens 1T --train-bits 8 --fp-format E4M3 --ptq-bits 4
+optimal --flops 1e22 --preset joint-moe-2025 --experts auto
+optimal --flops 1e21 --preset kaplan-2020
+optimal --flops 1e21 --preset llama3-2024
+loss --params 7B --tokens 2T --unique-tokens 1T
+loss --model config.json --tokens 2T --gpu h100-sxm --gpus 64
+target --loss 2.1
+target --tokens 1T --gpu h100-sxm --gpus 512
+sweep --from 1e18 --to 1e20 --points 3
+sweep --from 1e18 --to 1e20 --points 2 --params 1B
+sweep --from 1e18 --to 1e20 --points 3 --inference-tokens 1T
+sweep --from 10k --to 1M --by cost --gpu h100-sxm --points 3
+compare --flops 1e22
+compare --flops 1e22 --with kaplan
+break-even --params 7B --points 3
+break-even --loss 2.1 --from 1 --to 100 --points 2
+break-even --params 7B --points 3 --gpu h100-sxm
+marginal --flops 1e21
+marginal --cost 250k --gpu h100-sxm
+convert --flops 1e24 --gpu h100-sxm --gpus 512
+convert --gpu-hours '30.8M H100-hours' --grid USA
+memory 7B --gpus 8
+memory 7B --gpus 8 --serve
+design --flops 1e20 --target 1e22
+design runs.csv --flops 1e20 --target 1e22 --schedule wsd
+hyperparameters --flops 1e21
+precisions --cost 250k --gpu b200
+vocab --params 7B
+plot isoflop --flops 1e21
+plot residuals runs.csv
+report --flops 1e21
+check
+diff scaleplan.toml scaleplan.toml --fail-on 'cost increase > 10%'
+presets show chinchilla
+presets list
+presets path
+presets path kaplan
+presets validate scaleplan.toml
+gpus show h100
+gpus list
+evaluate besiroglu-2024 params=7B tokens=2T
+model config.json
+shape 47B --style mixtral --experts 8
+init new.toml --force
+fit runs.csv --samples 40
+fit runs.csv --samples 0 --report --residuals
+fit runs.csv --samples 40 --tied -o law.toml
+fit runs.csv --samples 0 --method all
+fit runs.csv --samples 0 --method envelope
+fit runs.csv --samples 0 --group corpus -o 'law-{group}.toml'
+fit runs.csv --samples 40 --form power
+fit runs.csv --samples 0 --form kaplan
+fit runs.csv --samples 0 --form allocation
+fit runs.csv --samples 0 --form multiplicative --x params,tokens
+backtest runs.csv --samples 0
+""".strip().splitlines()
+
+IN_EVERY_FORMAT = [  # one of each schema
+    "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
+    "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "design --flops 1e20 --target 1e22",
+    "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
+    "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
+    "presets list", "gpus show h100", "gpus list", "presets path kaplan", "presets validate scaleplan.toml",
+    "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "shape 7B", "init new.toml --force",
+    "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
+]  # fmt: skip
 
 
 @pytest.fixture
 def folder(apart):
     """Fill the working folder with what the questions read."""
     Path("scaleplan.toml").write_text(PROJECT)
+    noise = Random(1)
+    rows = ["name,params,tokens,loss,corpus,state", "lost,1e7,1e8,nan,a,finished", "late,1e7,5e7,9.9,b,crashed"]
+    for i, (params, ratio) in enumerate((1e7 * 2**i, ratio) for i in range(6) for ratio in (5, 20, 80)):
+        loss = (1.8 + 420 / params**0.34 + 1300 / (ratio * params) ** 0.345) * (1 + 0.002 * noise.gauss(0, 1))
+        rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
+    Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_a_saved_result_is_shown_as_it_was(cli, folder, name):
-    """Byte for byte in every format; text too, where the record holds all that the text shows."""
-    import shlex
+@pytest.fixture(scope="module")
+def saved():
+    """Return where the JSON of each question is kept, so that it is asked once."""
+    return {}
 
-    question = shlex.split(ASKED[name])
-    saved = cli(*question, "--json").out
-    Path("saved.json").write_text(saved)
-    assert cli("show", "saved.json", "--json").out == saved
-    formats = {"csv", "tsv", "jsonl", "markdown"} | ({"text"} if name != "report" else set())
-    for form in formats:
-        assert cli("show", "saved.json", "--format", form).out == cli(*question, "--format", form).out, form
+
+def direct(cli, saved, question):
+    """Return the JSON of a question; twice for one that writes a file, which then is there."""
+    if question not in saved:
+        words = shlex.split(question)
+        for _ in range(1 + ("-o" in words)):
+            saved[question] = cli(*words, "--json").out
+    return saved[question]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_saved_result_is_shown_as_it_was(cli, folder, saved, question):
+    """Byte for byte, as JSON, as text and as a table; the page of a report is the only text that a plan lacks."""
+    text = direct(cli, saved, question)
+    assert json.loads(text)["schema"] in RESULTS
+    Path("saved.json").write_text(text)
+    assert cli("show", "saved.json", "--json").out == text
+    for form in ("csv",) if question.startswith("report") else ("text", "csv"):
+        shown, asked = cli("show", "saved.json", "--format", form), cli(*shlex.split(question), "--format", form)
+        assert shown.out == asked.out, form
+        assert shown.err == ""
+
+
+@pytest.mark.parametrize("question", IN_EVERY_FORMAT)
+def test_every_kind_of_result_is_shown_in_every_format(cli, folder, saved, question):
+    """Lines, tabs, Markdown; for what judges also what CI services read."""
+    Path("saved.json").write_text(direct(cli, saved, question))
+    judges = question.split()[0] in ("check", "diff")
+    for form in ("tsv", "jsonl", "markdown", *(JUDGING if judges else ())):
+        asked = cli(*shlex.split(question), "--format", form).out
+        assert cli("show", "saved.json", "--format", form).out == asked, form
+
+
+def test_every_command_and_every_schema_is_asked_about(cli, folder, saved):
+    """A new command, or a new kind of result, without a question above is found here."""
+    leaves = set()
+    for name in COMMANDS:
+        leaves |= {f"{name} {inner}" for inner in getattr(build(name), "commands", {})} or {name}
+    asked = {leaf for leaf in leaves if any(each.startswith(f"{leaf} ") or each == leaf for each in QUESTIONS)}
+    assert leaves - asked - {"show"} == set()
+    schemas = {json.loads(direct(cli, saved, question))["schema"] for question in IN_EVERY_FORMAT}
+    assert set(RESULTS) == schemas
+
+
+DAMAGE = ["gone", None, "x", True, [], {}, 0, -1, 0.5, 1e308, -9e299, 5e-324, 10**400, float("nan"), [1], {"a": 1}]
+
+
+def places(value, path=()):
+    """Yield the way to every value, of lists to the first two."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for i in range(min(len(value), 2)):
+            yield from places(value[i], (*path, i))
+
+
+def damaged(whole, path, value):
+    """Return a copy of a result with one value replaced, or gone."""
+    inner = found = json.loads(whole)
+    for key in path[:-1]:
+        inner = inner[key]
+    if value == "gone":
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return json.dumps(found)
+
+
+@pytest.mark.parametrize("question", IN_EVERY_FORMAT)
+def test_a_damaged_result_is_refused_with_its_key_or_shown(cli, folder, saved, question):
+    """Any value gone or replaced: an error that names the key, or a report; never a bug."""
+    whole = direct(cli, saved, question)
+    every = list(places(json.loads(whole)))
+    step = max(1, len(every) * len(DAMAGE) // 100) | 1  # of a large result not all
+    for path, value in [(path, value) for path in every for value in DAMAGE][::step]:
+        error = None
+        try:
+            result = read_saved(damaged(whole, path, value), name="it")
+        except FileError as refused:
+            error = refused
+        if error is None:
+            for form in ("text", "csv"):
+                Rendering(result).write(form)
+            continue
+        assert error.message.startswith("it: ")
+        assert error.hint
+        agrees = "agree" in error.message or "values that no result has" in error.message
+        assert agrees or path == ("schema",) or any(str(key) in error.message for key in path), error.message
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "check", "fit runs.csv --samples 40"],
+)
+def test_a_damaged_file_is_one_error_of_show_and_diff(cli, folder, saved, question):
+    """Cut off, emptied, no JSON, or with a value that no result has: exit status 2."""
+    whole = direct(cli, saved, question)
+    good = Path("good.json")
+    good.write_text(direct(cli, saved, "optimal --flops 1e21"))
+    every = list(places(json.loads(whole)))
+    texts = [whole[: len(whole) * i // 7] for i in range(7)] + ["null", "[]", '"x"', "[" * 100_000, "\x00", "{}"]
+    texts += [damaged(whole, every[i], value) for i in range(1, len(every), 29) for value in ("gone", [1], 1e308)]
+    for text in texts:
+        Path("bad.json").write_text(text)
+        for words in (("show", "bad.json"), ("diff", "good.json", "bad.json"), ("diff", "bad.json", "good.json")):
+            found = cli(*words)
+            assert found.status in (0, 2), (found, text[:300])
+            assert found.status == 0 or (found.out == "" and "\nhint: " in found.err), (found, text[:300])
+
+
+def test_what_the_reader_lets_through_and_no_report_can_show_is_no_bug_of_ours(cli, monkeypatch):
+    """The last resort: a value that a report stumbles over is an error of the file, in every format."""
+
+    def stumbles(*_):
+        raise ZeroDivisionError
+
+    Path("p.json").write_text(cli("optimal", "--flops", "1e21", "--json").out)
+    monkeypatch.setattr("scaleplan.output.views.plan.plan_report", stumbles)
+    for words in ((), ("--color", "always"), ("--format", "markdown")):
+        found = cli("show", "p.json", *words)
+        assert (found.status, found.out) == (2, "")
+        assert "holds values that no result has" in found.err
+
+
+def test_a_newer_version_may_write_more(cli):
+    """Keys that are not known are left out; a schema of a newer number is refused with the reason."""
+    plan = cli("optimal", "--flops", "1e21", "--json")
+    Path("new.json").write_text(json.dumps(plan.json | {"new_key": {"a": [1, "x"]}}))
+    assert cli("show", "new.json").out == cli("optimal", "--flops", "1e21").out
+    assert cli("diff", "new.json", "new.json").status == 0
+    Path("new.json").write_text(json.dumps(plan.json | {"schema": "scaleplan/plan/2"}))
+    found = cli("show", "new.json")
+    assert (found.status, found.out) == (2, "")
+    assert "hint: a newer scaleplan wrote it" in found.err
 
 
 @pytest.mark.parametrize("options", [(), ("--gpu", "h100-sxm", "--shape")], ids=["plain", "shape"])
@@ -94,69 +274,21 @@ def test_lines_of_plans_are_read_as_several_plans(cli):
     assert cli("show", "plans.jsonl").out == cli(*sweep).out
 
 
-def test_a_fit_is_kept_as_its_json(cli, folder):
-    """Its JSON is unchanged; its text has the coefficients, but not the prediction, which is not in the JSON."""
-    rows = [f"{n:g},{20 * n:g},{1.7 + 400 / n**0.34 + 2000 / (20 * n) ** 0.36}" for n in (1e7, 3e7, 1e8, 3e8, 1e9)]
-    Path("runs.csv").write_text(
-        "\n".join(["flops,loss,x", *(f"{6e18 * 4**i:g},{row.split(',')[2]},1" for i, row in enumerate(rows))])
-    )
-    saved = cli("fit", "runs.csv", "--form", "power", "--samples", "0", "--json")
-    assert saved.status == 0, saved.err
-    Path("saved.json").write_text(saved.out)
-    assert cli("show", "saved.json", "--json").out == saved.out
-    direct = cli("fit", "runs.csv", "--form", "power", "--samples", "0").out.splitlines()
-    shown = cli("show", "saved.json").out.splitlines()
-    assert shown[0] == direct[0]
-    assert [line.split() for line in shown if line.startswith("  ")] == [
-        line.split() for line in direct if line.startswith("  ") and "FLOP " not in line
-    ]
-
-
-@pytest.mark.parametrize("command", ["fit", "backtest"])
-def test_a_saved_fit_or_backtest_of_a_surface_reads_like_a_new_one(cli, folder, command):
-    """Coefficients, the plan at the target, the runs, the errors of the cuts: all of it is in the JSON."""
-    sizes = [1e7 * 2**i for i in range(6)]
-    rows = [
-        f"{n},{r * n},{6 * n * r * n},{1.7 + 400 / n**0.34 + 2000 / (r * n) ** 0.36}"
-        for n in sizes
-        for r in (5, 20, 80)
-    ]
-    Path("runs.csv").write_text("\n".join(["params,tokens,flops,loss", *rows]))
-    asked = (command, "runs.csv", "--samples", "0")
-    direct = cli(*asked)
-    assert direct.status == 0, direct.err
-    Path("saved.json").write_text(cli(*asked, "--json").out)
-    assert cli("show", "saved.json").out == direct.out
-
-
-@pytest.mark.parametrize("schema", ["fit", "backtest"])
-def test_a_saved_fit_that_lacks_keys_is_refused(cli, folder, schema):
-    """An error of the user, and no traceback."""
-    Path("saved.json").write_text(json.dumps({"schema": f"scaleplan/{schema}/1"}))
-    shown = cli("show", "saved.json")
-    assert (shown.status, shown.out) == (2, "")
-    assert shown.err == f"error: a saved result of scaleplan/{schema}/1 has missing or wrong values\n"
-
-
 def test_every_result_that_is_read_has_a_view():
     """One schema, one class, one view: a forgotten entry is found here."""
     for schema, place in RESULTS.items():
-        if place is None:
-            continue
         module, _, name = place.partition(":")
-        assert getattr(import_module(module), name).schema == schema
-        assert name in REPORTS
+        found = getattr(import_module(module), name)
+        assert is_typeddict(found) or (found.schema == schema and name in REPORTS)
     for view in REPORTS.values():
         for place in filter(None, (view.report, view.judgements)):
             module, _, name = place.partition(":")
             assert callable(getattr(import_module(f"scaleplan.output.{module}"), name))
 
 
-@pytest.mark.parametrize("schema", [name for name, place in RESULTS.items() if place is not None])
+@pytest.mark.parametrize("schema", RESULTS)
 def test_a_result_without_its_keys_names_the_first_that_is_missing(schema):
     """The file, the key, and no traceback."""
-    from scaleplan.errors import FileError
-
     with pytest.raises(FileError, match=r"^it: \w+: this key is missing$"):
         read_saved(json.dumps({"schema": schema}), name="it")
 
@@ -180,3 +312,18 @@ def test_values_that_no_result_has_are_refused(cli, tmp_path, command, change):
     done = cli("show", tmp_path / "s.json")
     assert (done.status, done.out) == (2, "")
     assert done.err.count("\n") <= 2
+
+
+def test_names_of_files_and_laws_are_spelt_out(cli):
+    """Where they come from outside: the file of runs and its columns, a preset, an error as JSON."""
+    name = "a\u202eb\x9b.csv"
+    rows = [f"{n:g},{20 * n:g},{1.8 + 400 / n**0.34 + 1000 / (20 * n) ** 0.34}" for n in (1e7, 2e7, 4e7, 8e7, 2e8)]
+    Path(name).write_text("\n".join(["params,tokens,loss", *rows]))
+    for words in (
+        ("fit", name, "--samples", "0", "--json"),
+        ("fit", name, "--samples", "0"),
+        ("show", name, "--json"),
+    ):
+        found = cli(*words)
+        assert all(is_visible(line) for line in (found.out + found.err).split("\n"))
+    assert json.loads(cli("show", f"{name}\u2066", "--json").err)["code"] == "file"

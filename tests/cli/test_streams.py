@@ -240,3 +240,69 @@ def test_a_key_that_varies_and_has_no_column_is_an_error(cli, monkeypatch):
     done = cli("sweep", "--from", "1e18", "--to", "1e24", "--points", "10000", "--format", "csv")
     assert (done.status, done.out) == (70, "")
     assert "plans differ in 'new_key', which has no column" in done.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("sink", ["2>/dev/full", "2> >(exec true)", "2>&-"])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("optimal", "--flops", "1e25"), 0), (("optimal", "--flops", "x"), 2), (("target", "--loss", "1"), 1), ((), 2)],
+    ids=["warned", "refused", "no", "help"],
+)
+def test_standard_error_never_changes_the_answer(process, sink, words, status):
+    """A warning or an error that cannot be written is lost, and the result and the exit status stay."""
+    command, environment = process(*words)
+    usual = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert usual.returncode == status
+    assert usual.stderr
+    line = f"{shlex.join(command)} {sink}"
+    found = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (status, usual.stdout)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_help_that_cannot_be_written_is_an_error(process):
+    """Standard output is full for help as for a plan."""
+    command, environment = process("optimal", "--help")
+    with Path("/dev/full").open("wb") as full:
+        found = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (found.returncode, found.stderr) == (2, "error: cannot write the result: no space left on device\n")
+
+
+READING_STANDARD_INPUT = [
+    "optimal -", "optimal --cost - --gpu h100-sxm", "fit -", "backtest -", "design - --flops 1e20 --target 1e22",
+    "model -", "memory -", "loss --model - --tokens 1T", "optimal --flops 1e21 --model -", "show -",
+    "plot residuals -", "plot backtest -",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("question", READING_STANDARD_INPUT)
+def test_standard_input_that_is_closed_or_no_text_is_one_error(cli, question, monkeypatch):
+    """Closed, not readable, not UTF-8: exit status 2, with what to do."""
+
+    class Unreadable:
+        buffer = property(lambda self: self)
+
+        def read(self, size):
+            raise OSError(5, "Input/output error")
+
+        def isatty(self):
+            return False
+
+        def fileno(self):
+            return 10_000
+
+    class Binary(Unreadable):
+        def read(self, size):
+            return b"\xff\xfe\xfd"[:size]
+
+        def fileno(self):
+            raise OSError(9, "Bad file descriptor")
+
+    for stream in (None, Unreadable(), Binary()):
+        monkeypatch.setattr("sys.stdin", stream)
+        found = cli(*shlex.split(question))
+        assert (found.status, found.out) == (2, "")
+        assert found.err.startswith("error: ")
+        assert "internal" not in found.err
+        assert "\nhint: " in found.err

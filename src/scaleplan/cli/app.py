@@ -168,9 +168,9 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
     if "--debug" in arguments:
         raise error
     if _wants_json(arguments, defaults):
-        import json
+        from scaleplan.output.data import encode
 
-        sys.stderr.write(json.dumps(error.to_dict(), ensure_ascii=False) + "\n")
+        sys.stderr.write(encode(error.to_dict()) + "\n")
         return error.exit_status
     sys.stderr.write(f"error: {escape_control(error.message)}\n")
     caret = error.caret() if isinstance(error, QuantityError) else None

@@ -13,13 +13,13 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
-from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, escape_control
+from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from scaleplan.errors import Notice
+    from scaleplan.output import Report
     from scaleplan.project.saved import ResultRecord
 
 __all__ = ["Answer", "Commands", "chosen_format", "command", "group", "pick", "single"]
+
+
+T = TypeVar("T")
 
 
 def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
@@ -65,13 +69,26 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
             records = [rendering.data] if name in rendering.data and not in_rows else rendering.records
             sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
         elif name == "text" and colour:
-            _write_styled(rendering)
+            _write_styled(_rendered(rendering.report, answer))
         else:
-            sys.stdout.write(rendering.write(name))
+            sys.stdout.write(_rendered(partial(rendering.write, name), answer))
     sys.stdout.flush()
     if not output.quiet:
         for notice in answer.notices:
             sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+
+
+def _rendered(render: Callable[[], T], answer: Answer) -> T:
+    """Return what a result gives in some form; what cannot be shown of a saved one is an error of its file."""
+    try:
+        return render()
+    except ScaleplanError:
+        raise
+    except Exception as error:
+        if answer.source is None:
+            raise
+        message = f"{answer.source}: holds values that no result has ({type(error).__name__})"
+        raise FileError(message, hint="save it again with --json") from None
 
 
 def pick(record: dict[str, object], field: str) -> str:
@@ -112,7 +129,7 @@ def _colour(output: OutputOptions) -> bool:
 _STYLES = {"title": "bold", "head": "dim", "body": "", "remark": "dim"}
 
 
-def _write_styled(rendering: Rendering) -> None:
+def _write_styled(report: Report) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -122,7 +139,7 @@ def _write_styled(rendering: Rendering) -> None:
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
     )
-    for line, style in styled_lines(rendering.report()):
+    for line, style in styled_lines(report):
         console.print(Text(line, style=_STYLES[style]))
 
 
@@ -146,13 +163,14 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no".
+    ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result that was saved.
     """
 
     result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0
+    source: str | None = None
 
 
 class Commands(typer.Typer):

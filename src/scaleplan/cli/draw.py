@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
 from scaleplan.output.html.subject import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["APPS"]
 
@@ -53,7 +56,7 @@ def plot(
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
-    path = None if file is None else _drawable(file)
+    path = None if file is None else _drawable(file, inputs=(runs, law.preset))
     chart = chart_of(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
     )
@@ -85,7 +88,7 @@ def report(
     """Write one self-contained HTML page: the answer, its pictures, and what moves it; --json gives the plan."""
     path = None if file in (None, "-") else Path(str(file))
     if path is not None:
-        require_writable(path)
+        require_writable(path, inputs=(law.preset,))
     given = {name: value for name, value in keywords(budget, law, bounds, constraints).items() if value}
     subject = gather(given)
     if path is not None:
@@ -96,7 +99,7 @@ def report(
     return Answer(result=subject.plan, notices=subject.plan.warnings)
 
 
-def _drawable(file: str) -> Path:
+def _drawable(file: str, *, inputs: Iterable[str | None]) -> Path:
     """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it."""
     path = Path(file)
     extension = path.suffix[1:].lower()
@@ -107,5 +110,5 @@ def _drawable(file: str) -> Path:
     if extension not in EXTENSIONS:
         raise UnknownNameError("kind of picture", extension, EXTENSIONS)
     require_matplotlib()
-    require_writable(path)
+    require_writable(path, inputs=inputs)
     return path

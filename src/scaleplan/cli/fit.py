@@ -12,11 +12,13 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import LimitOptions, keywords
-from scaleplan.errors import UsageError, quote
-from scaleplan.files import require_writable
+from scaleplan.errors import Notice, UsageError, quote
+from scaleplan.files import is_file, require_writable
 from scaleplan.laws.curves import ALIASES, FITTED
+from scaleplan.presets.library import require_written_by_fit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 __all__ = ["APPS", "Progress"]
@@ -218,18 +220,20 @@ def fit(
     residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
 ) -> Answer:
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
-    _require_path(output_file, law)
+    _require_path(output_file, law, inputs=(runs, law.base))
     from scaleplan.fitting.fit import fit as fit_runs
     from scaleplan.fitting.fit_result import FitAnswer
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **keywords(reading, objective, law, preset))
+    replaced = [path for path in fitted.files(output_file) if is_file(path)] if output_file is not None else []
     written = () if output_file is None else tuple(fitted.write_all(output_file))
-    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=fitted.warnings)
-    return Answer(result=answer, notices=fitted.warnings)
+    warnings = (*fitted.warnings, *(Notice(code="replaced", message=f"replaced {quote(path)}") for path in replaced))
+    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=warnings)
+    return Answer(result=answer, notices=warnings)
 
 
-def _require_path(output: str | None, law: LawFormOptions) -> None:
+def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[str | None]) -> None:
     """Refuse a path or a form that cannot be written, before the work."""
     if output is None:
         return
@@ -241,7 +245,8 @@ def _require_path(output: str | None, law: LawFormOptions) -> None:
     path = Path(output)
     if path.suffix != ".toml":
         raise UsageError(f"output {quote(output)} does not end in .toml", hint="presets are .toml files")
-    require_writable(path)
+    require_writable(path, inputs=inputs)
+    require_written_by_fit(path)
 
 
 @command(APPS["backtest"], examples=["scaleplan backtest runs.csv", "scaleplan backtest runs.csv --tied --json"])

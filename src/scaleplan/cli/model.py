@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +11,8 @@ import typer
 
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import MarginOptions, keywords
-from scaleplan.errors import FileError, Notice, UsageError, quote
-from scaleplan.files import write_atomic
+from scaleplan.errors import Notice, UsageError, quote
+from scaleplan.files import decoded, read_input, require_writable, write_atomic
 from scaleplan.models import questions
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 
@@ -30,13 +29,8 @@ def read_argument(source: str, *, arch: str | None, context: str | None) -> Mode
     """Read the model of a file, a folder, or standard input for ``-``."""
     if source != "-":
         return questions.model(Path(source), arch=arch, context=context)
-    if sys.stdin is None:
-        raise UsageError("standard input is closed", hint="name a config.json")
-    try:
-        text = sys.stdin.buffer.read(4 * MAX_CONFIG_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"standard input is not UTF-8 text (byte {error.start})") from None
     name = "standard input"
+    text = decoded(read_input(4 * MAX_CONFIG_BYTES, hint="name a config.json"), name)
     return replace(questions.model(parse_config(text, source=name), arch=arch, context=context), source=name)
 
 
@@ -105,6 +99,8 @@ def shape(
     """Find a concrete, hardware-aligned architecture of a size, as a config.json."""
     if out == "-":
         raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
+    if out is not None:
+        require_writable(Path(out))
     found = questions.shape(params, **keywords(options))
     if out is not None:
         write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,7 @@ from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
-from scaleplan.files import is_folder, read_text, require_writable, write_atomic
-from scaleplan.output import Rendering
+from scaleplan.files import decoded, is_file, is_folder, read_input, read_text, require_writable, write_atomic
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
 from scaleplan.project.project import NewProject, read_projects
@@ -76,7 +74,7 @@ def _project_paths(names: Sequence[str]) -> list[Path]:
     Raises FileError when there is none.
     """
     if not names:
-        found = project_file(Path.cwd())
+        found = project_file()
         if found is None:
             raise FileError("there is no scaleplan.toml here or above", hint="'scaleplan init' writes one")
         return [found]
@@ -87,7 +85,7 @@ def _project_paths(names: Sequence[str]) -> list[Path]:
         path = Path(name)
         if is_folder(path):
             inside = [path / "scaleplan.toml", path / "pyproject.toml"]
-            path = next((file for file in inside if file.is_file()), inside[0])
+            path = next((file for file in inside if is_file(file)), inside[0])
         paths.setdefault(_real(path), path)
     return list(paths.values())
 
@@ -157,18 +155,9 @@ def show(
 ) -> Answer:
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
     name = "standard input" if file == "-" else display_name(Path(file))
-    result = read_saved(_saved_input(), name=name) if file == "-" else read_saved_file(Path(file))
-    try:
-        Rendering(result).write("text")
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
-        raise FileError(f"{name}: holds values that no result has", hint="save it again with --json") from None
-    return Answer(result=result)
-
-
-def _saved_input() -> str:
-    if sys.stdin is None:
-        raise UsageError("standard input is closed", hint="name the file of a saved result")
-    return sys.stdin.read(MAX_SAVED_BYTES)
+    text = read_input(MAX_SAVED_BYTES, hint="name the file of a saved result") if file == "-" else None
+    result = read_saved_file(Path(file)) if text is None else read_saved(decoded(text, name), name=name)
+    return Answer(result=result, source=name)
 
 
 def starter() -> str:

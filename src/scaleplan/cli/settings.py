@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
-from scaleplan.files import config_folder, read_table
+from scaleplan.files import MAX_TEXT_BYTES, config_folder, is_file, is_readable, read_bytes, read_table
 from scaleplan.planning.request import SETTINGS
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ def from_environment() -> dict[str, str]:
 def load_defaults() -> dict[str, str]:
     """Return the settings of the project's and the user's files, as the texts of the options they stand for.
 
-    Raises FileError for a settings file that cannot be read, or names an unknown setting.
+    What this user may not read is no setting of theirs. Raises FileError for a settings file that is none, or names
+    an unknown setting.
     """
     found: dict[str, str] = {}
     user = config_folder() / "config.toml"
-    if user.is_file():
+    if is_readable(user):
         found |= _defaults(read_table(user, what="settings file").table("defaults"))
-    project = project_file(Path.cwd())
-    if project is not None:
+    project = project_file()
+    if project is not None and is_readable(project):
         top = read_table(project, what="settings file")
         if project.name == "pyproject.toml":
             top = top.table("tool").table("scaleplan")
@@ -52,18 +53,23 @@ def load_defaults() -> dict[str, str]:
     return found
 
 
-def project_file(folder: Path) -> Path | None:
-    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above a folder."""
+def project_file() -> Path | None:
+    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above this folder."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it was removed
+        return None
     for place in (folder, *folder.parents):
         own = place / "scaleplan.toml"
-        if own.is_file():
+        if is_file(own):
             return own
         shared = place / "pyproject.toml"
-        try:
-            if b"[tool.scaleplan" in shared.read_bytes():
-                return shared
-        except OSError:
-            continue
+        if is_file(shared):
+            try:
+                if b"[tool.scaleplan" in read_bytes(shared, what="settings file", limit=MAX_TEXT_BYTES):
+                    return shared
+            except FileError:  # not readable, or too large to be one of ours
+                continue
     return None
 
 

@@ -32,10 +32,8 @@ _LINE_FORMATS = {"text": "tsv", "json": "jsonl", "jsonl": "jsonl", "csv": "csv",
 
 def input_lines() -> Iterator[list[str]]:
     """Yield the lines of standard input in batches, each as soon as it has arrived."""
-    if sys.stdin is None:
-        raise UsageError("standard input is closed", hint="give the budget with --flops")
     rest = b""
-    while block := os.read(sys.stdin.fileno(), _BLOCK):
+    while block := _block():
         *whole, rest = (rest + block).split(b"\n")
         if len(rest) > _BLOCK:
             raise UsageError(
@@ -43,6 +41,18 @@ def input_lines() -> Iterator[list[str]]:
             )
         yield [line.decode("utf-8", "backslashreplace").strip() for line in whole]
     yield [rest.decode("utf-8", "backslashreplace").strip()]
+
+
+def _block() -> bytes:
+    """Return what has arrived on standard input; empty at its end."""
+    hint = "give the budget with --flops"
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", hint=hint)
+    try:
+        return os.read(sys.stdin.fileno(), _BLOCK)
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
 
 
 def amounts(batches: Iterable[list[str]], parser: Callable[[str], float]) -> Iterator[list[float]]:

@@ -154,6 +154,8 @@ class BacktestResult(Record, eq=False):
             **backtest_data(ladder),
             "cuts": [_cut(cut) for cut in ladder.cuts],
             "holdout": as_mapping(self.holdout),
+            "notes": list(self.runs.notes),
+            "flagged": as_mapping(self.runs.flagged),
         }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from scaleplan.errors import FileError, Notice, UsageError, escape_control
+from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.files import write_atomic
 from scaleplan.fitting.additive_fit import variations
 from scaleplan.fitting.columns import normalised
@@ -25,7 +25,7 @@ from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
 from scaleplan.planning.planner import Planner
-from scaleplan.presets.library import preset_of
+from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
 from scaleplan.toml_table import Table, toml_text
@@ -194,15 +194,31 @@ class FitResult(Record, eq=False):
 
         """
         _ = self.preset  # refuses what would not read back
+        require_written_by_fit(Path(path))
         write_atomic(Path(path), self.to_toml())
         return Path(path)
 
     def write_all(self, path: str) -> list[Path]:
         """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
-        return [
-            member.write(path if member.group is None else path.replace("{group}", _name_part(member.group)))
-            for member in self.members or (self,)
-        ]
+        files = self.files(path)
+        for file in files:
+            require_written_by_fit(file)
+        return [member.write(file) for member, file in zip(self.members or (self,), files, strict=True)]
+
+    def files(self, path: str) -> list[Path]:
+        """Return the files that :meth:`write_all` writes; raises UsageError where two groups would share one."""
+        members = self.members or (self,)
+        found = [Path(path.replace("{group}", _name_part(each.group)) if each.group else path) for each in members]
+        for i, file in enumerate(found):
+            if file in found[:i]:
+                names = " and ".join(
+                    quote(member.group) for member, each in zip(members, found, strict=True) if each == file
+                )
+                raise UsageError(
+                    f"groups {names} would be written to one file, {quote(file)}",
+                    hint="rename one of them, or keep some with --where",
+                )
+        return found
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
@@ -349,6 +365,8 @@ class FitResult(Record, eq=False):
             **dict.fromkeys(_SURFACE_KEYS),
             "approaches": as_mapping(self.approaches) if self.approaches else None,
             "groups": [member.to_dict() for member in self.members] or None,
+            "derived": {item.name: item.value for item in self.values if item.name not in self.coefficients},
+            "largest_flops": as_mapping(float(np.max(runs.flops))),
         }
         if self.diagnosis is not None:
             data |= diagnosis_data(self.diagnosis)
@@ -361,8 +379,13 @@ class FitResult(Record, eq=False):
         assert self.residuals is not None
         data = {"rms": rms(self.residuals), **({} if self.diagnosis is None else residuals_data(self.diagnosis))}
         if by_row:
-            pairs = zip(self.runs.rows.tolist(), self.residuals.tolist(), strict=True)
-            data["by_row"] = [{"row": row, "residual": value} for row, value in pairs]
+            runs, residuals = self.runs, self.residuals
+            columns = {"params": runs.params, "tokens": runs.tokens, "flops": runs.flops}
+            data["by_row"] = [
+                {"row": int(row), "residual": float(residuals[i])}
+                | {name: as_mapping(float(column[i])) for name, column in columns.items()}
+                for i, row in enumerate(runs.rows)
+            ]
         return data
 
     def variations(self) -> tuple[Variation, ...]:

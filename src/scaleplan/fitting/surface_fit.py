@@ -14,6 +14,7 @@ non-negative solution of each three-variable problem is the best feasible one of
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Self
@@ -489,15 +490,36 @@ def _each(task: Callable[[_Weights], _Block], parts: Iterable[_Weights], *, jobs
     if jobs == 1:
         yield from map(task, parts)
         return
-    import signal  # one job need not pay for these
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor  # one job need not pay for these
+    from concurrent.futures.process import BrokenProcessPool
 
-    # an interrupt is for this process, which then ends the others
-    pool = ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(jobs, initializer=_follow_parent)
     try:
         yield from pool.map(task, parts)
+    except (BrokenProcessPool, OSError) as error:
+        reason = "one of them ended early" if isinstance(error, BrokenProcessPool) else str(error.strerror).lower()
+        raise UsageError(f"{jobs} processes could not share the work: {reason}", hint="try --jobs 1") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Make a worker leave interrupts to its parent, and end with it, however that ends.
+
+    A worker that is left alone would wait for work forever, and hold the streams that it has inherited.
+    """
+    import signal
+    from multiprocessing import parent_process
+    from threading import Thread
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=watch, daemon=True).start()
 
 
 def _refit_block(points: Points, base: Solution, weight: _Weights) -> _Block:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
-from scaleplan.files import read_bytes
+from scaleplan.files import read_bytes, read_input
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -283,9 +283,10 @@ def read_table(source: Path | str) -> RawTable:
 
 def _read(source: Path | str) -> tuple[str, bytes]:
     if str(source) == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("no runs on standard input", hint="pipe a file in, or name one")
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        hint = "pipe a file in, or name one"
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("no runs on standard input", hint=hint)
+        data = read_input(MAX_BYTES + 1, hint=hint)
         name = "standard input"
     else:
         path = Path(source)

@@ -8,12 +8,12 @@ escaped (3.11.6); a path is a URI reference relative to the repository (3.4.4).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from scaleplan.errors import escape_control
+from scaleplan.output.data import render_json
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -128,8 +128,12 @@ def render_sarif(cases: Sequence[Judgement]) -> str:
         "columnKind": "unicodeCodePoints",
         "results": [_result(case, rules) for case in cases if case.status in _LEVELS],
     }
-    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    log: dict[str, object] = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [run],
+    }
+    return render_json(log)
 
 
 def _result(case: Judgement, rules: list[str]) -> dict[str, object]:

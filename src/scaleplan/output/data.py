@@ -11,7 +11,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import escape_control
+from scaleplan.errors import escape_control, is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,12 +36,23 @@ _PAGE = json.JSONEncoder(allow_nan=False, ensure_ascii=False, indent=2)
 
 def encode(value: object) -> str:
     """Return a value as JSON on one line; ValueError for a number that JSON does not have."""
-    return _LINE.encode(value)
+    return _visible(_LINE.encode(value))
 
 
 def render_json(result: dict[str, object]) -> str:
     """Return one indented JSON object, ending in a newline."""
-    return _PAGE.encode(result) + "\n"
+    return _visible(_PAGE.encode(result)) + "\n"
+
+
+def _visible(text: str) -> str:
+    """Spell out, as JSON does it, the characters of its texts that do not show."""
+    if is_visible(text.replace("\n", "")):
+        return text
+    return "".join(c if c == "\n" or is_visible(c) else _spelt(c) for c in text)
+
+
+def _spelt(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
 def render_jsonl(records: Iterable[dict[str, object]]) -> str:
@@ -69,7 +80,7 @@ def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str,
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     if header:
-        writer.writerow(columns)
+        writer.writerow(map(cell, columns))
     writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
     return out.getvalue()
 
@@ -93,7 +104,9 @@ def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
 
 def plain(value: object) -> str:
     """Return a scalar as text with every digit: a boolean as JSON has it, a text without quotes."""
-    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return escape_control(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def cell(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control
@@ -111,6 +112,19 @@ def _grid(grid: ReportTable) -> Iterator[Line]:
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
+_LIVE = re.compile(
+    r"(?<!\w@)(?<=@)(?=\w)|(?<=@)(?=[\w-]+\.)(?=[\w.-]*[a-z])"  # @team, name@example.org
+    r"|(?<=[#!])(?=\d)|(?<=\bGH)(?=-\d)"  # #12, !12 and GH-12
+    r"|(?<=:)(?=//)|(?<=\bwww)(?=\.)",
+    re.IGNORECASE,
+)
+"""Where GitHub and GitLab make a mention, a reference or a link of plain text, which no backslash keeps them from."""
+
+_CUT = "<!-- -->"  # shows nothing, and what stands around it is no longer one word
+
+_BLOCK = re.compile(r"^(\s*)(?=[-+](?:\s|$)|[-=]+\s*$)|^(\s*\d+)(?=[.)](?:\s|$))")
+"""Where a line would begin a list, or make a heading of the one above."""
+
 
 def render_markdown(report: Report, *, depth: int = 3) -> str:
     """Return the report as GitHub-flavoured Markdown; no text in it can act as markup."""
@@ -121,7 +135,7 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
     if report.title:
         yield f"{'#' * depth} {_escape(report.title)}"
     for line in report.lines:
-        yield _escape(line)
+        yield _line(line)
     if report.drawing:
         yield ""
         yield from ("```text", *(escape_control(line).replace("```", "'''") for line in report.drawing), "```")
@@ -142,7 +156,7 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield from _table(report.grid.columns, report.grid.rows, rules)
     for remark in report.remarks:
         yield ""
-        yield _escape(remark)
+        yield _line(remark)
     for section in report.sections:
         yield ""
         yield from _blocks(section, depth + 1)
@@ -159,6 +173,10 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(_escape(cell) for cell in cells)} |"
 
 
+def _line(text: str) -> str:
+    return _BLOCK.sub(r"\g<0>\\", _escape(text))
+
+
 def _escape(text: str) -> str:
     # two colons at the start of a line are a command to a CI runner that logs it
-    return escape_control(text).translate(_SPECIAL).replace("::", "\\::")
+    return _LIVE.sub(_CUT, escape_control(text).translate(_SPECIAL)).replace("::", "\\::")

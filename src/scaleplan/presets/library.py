@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
-from scaleplan.files import DATA_FILES, data_folder, read_table, read_text, user_folder
+from scaleplan.files import DATA_FILES, is_file, names_in, preset_folders, read_table, read_text
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Allocation, Cost, LossSurface, Units
 from scaleplan.presets.preset import (
@@ -41,6 +41,7 @@ __all__ = [
     "preset_of",
     "range_of",
     "read_preset",
+    "require_written_by_fit",
     "units_of",
     "validate",
 ]
@@ -63,7 +64,8 @@ class Library:
     __slots__ = ("folders",)
 
     def __init__(self, folders: Sequence[Path] | None = None) -> None:
-        self.folders = (data_folder() / "laws", user_folder()) if folders is None else tuple(folders)
+        bundled, *own = preset_folders() if folders is None else folders
+        self.folders = (bundled / "laws" if folders is None else bundled, *own)
 
     def load(self, name: str) -> Preset:
         """Return the preset of an id, an alias, or a path (with a separator or ending in ``.toml``).
@@ -115,7 +117,7 @@ def _unknown(name: str, files: Mapping[str, Path]) -> UnknownNameError:
 def _listing(folder: Path) -> list[str]:
     """Return the names of the law presets in a folder; none when it does not exist."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208  half the time of iterdir
+        names = names_in(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
@@ -134,6 +136,18 @@ def _filed(path: Path) -> Preset:
             hint="rename the file or change the id",
         )
     return preset
+
+
+def require_written_by_fit(path: Path) -> None:
+    """Refuse, by a FileError, to replace a file that is no preset that a fit wrote: no fit can restore that."""
+    if not is_file(path) or path.stat().st_size == 0:
+        return
+    with suppress(FileError):
+        if "fit" in read_table(path, what="preset"):
+            return
+    raise FileError(
+        f"cannot write {quote(path)}: it is there, and was not written by fit", hint="name another file, or remove it"
+    )
 
 
 def read_preset(path: Path) -> Preset:

@@ -97,7 +97,7 @@ class PresetSummary(Result, Record):
     formula: str
     source: str
     status: str
-    coefficients: Mapping[str, object]
+    coefficients: Mapping[str, float]
     units: Units
     uncertainty: Uncertainty | None
     conventions: Conventions

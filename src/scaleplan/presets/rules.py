@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
-from scaleplan.files import data_folder, read_table
+from scaleplan.files import data_folder, names_in, read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Curve
 from scaleplan.presets.library import range_of, units_of
@@ -92,7 +92,7 @@ class RuleLibrary:
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all rules, sorted."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.toml")))
+        return tuple(sorted(name[:-5] for name in names_in(self.folder) if name.endswith(".toml")))
 
     def load(self, name: str) -> Rule:
         """Return the rule of an id; raises UnknownNameError, or FileError for an invalid file."""

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import builtins
 import json
-import math
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from scaleplan.errors import FileError, escape_control, quote
+from scaleplan.errors import FileError, ScaleplanError, escape_control, quote
 from scaleplan.files import read_text
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.plan import Plan
+from scaleplan.presets.preset import PARAMS_CONVENTIONS
+from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
+from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_SAVED_BYTES", "RESULTS", "ResultRecord", "SavedResult", "read_saved", "read_saved_file"]
 
 MAX_SAVED_BYTES = 64_000_000  # a check of a thousand runs is 3 MB
+
+
+_AGAIN = "save it again with --json"
 
 
 class ResultRecord(Protocol):
@@ -58,7 +74,7 @@ class SavedResult:
         return self.data
 
 
-RESULTS: Mapping[str, str | None] = {
+RESULTS: Mapping[str, str] = {
     "scaleplan/plan/1": "scaleplan.planning.plan:Plan",
     "scaleplan/plans/1": "scaleplan.planning.plan:Plans",
     "scaleplan/check/1": "scaleplan.project.check:Check",
@@ -79,12 +95,68 @@ RESULTS: Mapping[str, str | None] = {
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
-    "scaleplan/fit/1": None,
-    "scaleplan/backtest/1": None,
+    "scaleplan/fit/1": "scaleplan.project.saved_fit:SavedFit",
+    "scaleplan/backtest/1": "scaleplan.project.saved_fit:SavedBacktest",
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
 }
-"""The class of every result, by its schema, imported when one is read; None where it is kept as its JSON."""
+"""The class of every result, or the types of its keys, by its schema, imported when one is read."""
+
+_STEEPEST = 1000.0  # 2 to this power is a number still
+
+_FARTHEST = 1e100  # differences and ratios of such values are numbers still
+
+_JUDGED = ("pass", "warn", "fail", "error")
+
+_ARCHITECTURE = {"family", "layers", "width", "heads", "kv_heads", "expert_width", "ffn_width", "params", "vocab"}
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+_DOMAINS: Mapping[str, Callable[[Any], bool]] = {
+    "Plan.params_convention": PARAMS_CONVENTIONS.__contains__,
+    "Plan.params": _positive,
+    "Plan.tokens": _positive,
+    "Plan.flops": _positive,
+    "Marginal.flops": _positive,
+    "ModelSummary.params": _positive,
+    "ModelSummary.flops_per_token": _positive,
+    "Marginal.exponent": lambda value: abs(value) <= _STEEPEST,
+    "Memory.total": _positive,
+    "PilotRun.params": _positive,
+    "PilotDesign.runs": bool,
+    "Verdict.status": _JUDGED.__contains__,
+    "Verdict.quantity": QUANTITIES.__contains__,
+    "Verdict.limit": lambda text: _holds(lambda: parse_limit(text)),
+    "Breach.status": _JUDGED.__contains__,
+    "TrainingRun.architecture": lambda value: value.keys() >= _ARCHITECTURE and type(value["params"]) is int,
+}
+"""What a value must be beside its type, where a report relies on it, by record and field."""
+
+_TOGETHER: Mapping[str, Callable[[Any], str | None]] = {
+    "Chart": lambda chart: next((axis for axis in ("x", "y") if not _drawable(chart, axis)), None),
+    "Conversion": lambda value: "grid" if (value.grid is None) != (value.grid_g_co2_per_kwh is None) else None,
+    "Bill": lambda value: "grid" if (value.grid is None) != (value.grid_g_co2_per_kwh is None) else None,
+    "PrecisionChoice": lambda choice: None if choice.best in [row.precision for row in choice.rows] else "best",
+}
+"""The key that does not agree with others, where a report relies on it, by record; None where all agree."""
+
+
+def _drawable(chart: Any, axis: str) -> bool:  # noqa: ANN401  charts need not be known here
+    """Return whether the values of an axis can be drawn: of a size that has ticks, and above 0 on a log scale."""
+    least = 1 / _FARTHEST if getattr(chart, axis).scale == "log" else -_FARTHEST
+    return all(least <= value <= _FARTHEST for value in chart.values(axis))
+
+
+def _holds(question: Callable[[], object]) -> bool:
+    try:
+        question()
+    except ScaleplanError:
+        return False
+    return True
+
 
 _PARTS = (
     "collections.abc",
@@ -109,21 +181,35 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
     try:
         data = _parse(text)
     except json.JSONDecodeError as error:
-        raise FileError(f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}") from None
-    except (ValueError, RecursionError):
-        reason = "a number that is not finite or too long, or nested too deeply"
-        raise FileError(f"{name}: not valid JSON: {reason}") from None
+        reason = f"not valid JSON at line {error.lineno}: {error.msg.lower()}"
+        raise FileError(f"{name}: {reason}", hint=_AGAIN) from None
+    except RecursionError:
+        raise FileError(f"{name}: not valid JSON: nested too deeply", hint=_AGAIN) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(schema, str) or schema not in RESULTS:
-        found = f"schema {quote(schema)} cannot be read" if isinstance(schema, str) else "no schema that can be read"
-        known = ", ".join(each.split("/")[1] for each in RESULTS)
-        raise FileError(f"{name}: {found}", hint=f"saved results are scaleplan/NAME/1 of {known}")
-    place = RESULTS[schema]
+        raise _unknown_schema(schema, name)
     decoder = _Decoder(name)
-    if place is None:
-        return SavedResult(data, decoder.value(Plan | None, data.get("target"), "target"))
-    result: ResultRecord = decoder.value(_load(place), data, "")
+    decoder.require_usable(data, "")
+    found = decoder.value(_load(RESULTS[schema]), data, "")
+    if isinstance(found, dict):
+        wrong = wrong_key(found) if schema == "scaleplan/fit/1" else None
+        if wrong is not None:
+            raise FileError(f"{name}: {escape_control(wrong)}: does not agree with the other values", hint=_AGAIN)
+        return SavedResult(found, decoder.value(Plan | None, found.get("target"), "target"))
+    result: ResultRecord = found
     return result
+
+
+def _unknown_schema(schema: object, name: str) -> FileError:
+    """Return the error for a schema that is none, or that of another version."""
+    if not isinstance(schema, str):
+        found = "no schema that can be read"
+    else:
+        found = f"schema {quote(schema)} cannot be read"
+        if f"{schema.rpartition('/')[0]}/1" in RESULTS:
+            return FileError(f"{name}: {found}", hint="a newer scaleplan wrote it, and can show it")
+    known = ", ".join(each.split("/")[1] for each in RESULTS)
+    return FileError(f"{name}: {found}", hint=f"saved results are scaleplan/NAME/1 of {known}")
 
 
 def read_saved_file(path: Path) -> ResultRecord:
@@ -148,16 +234,22 @@ def _parse(text: str) -> object:
         return {"schema": "scaleplan/plans/1", "plans": [decoder.decode(line) for line in lines], "warnings": []}
 
 
-def _finite(text: str) -> float:
-    """Return a number that a result can have; ValueError for NaN, Infinity and what overflows to it."""
-    if not math.isfinite(value := float(text)):
-        raise ValueError(text)
-    return value
+_LARGEST = 1e300  # no result has a larger number, and it can still be written in another unit
 
 
-def _whole(text: str) -> int:
-    _finite(text)
-    return int(text)
+class _Unusable(str):
+    """A number that no result has: NaN, an infinity, what overflows to one."""
+
+    __slots__ = ()
+
+
+def _finite(text: str) -> float | _Unusable:
+    value = float(text)
+    return value if abs(value) <= _LARGEST else _Unusable(text)  # false for NaN too
+
+
+def _whole(text: str) -> int | _Unusable:
+    return _Unusable(text) if isinstance(_finite(text), _Unusable) else int(text)
 
 
 class _Decoder:
@@ -170,13 +262,20 @@ class _Decoder:
         """Return a JSON value as the type that a record declares."""
         origin, inner = get_origin(kind), get_args(kind)
         record = origin or kind
+        if is_typeddict(kind):
+            return self._mapping(kind, value, path)
         if origin in (Union, types.UnionType):
             return self._union(inner, value, path)
-        if origin is tuple:
-            return self._tuple(inner, value, path)
+        if origin in (tuple, list):
+            return self._tuple(inner if origin is tuple else (*inner, ...), value, path)
         if isinstance(record, type) and is_dataclass(record):
             return self._record(record, value, path)
-        if record in (dict, Mapping):
+        return self._plain(kind, value, path)
+
+    def _plain(self, kind: Any, value: object, path: str) -> Any:  # noqa: ANN401  as for value
+        """Return a value of a type that is no record, no choice and no list: a mapping, a number, a text."""
+        origin, inner = get_origin(kind), get_args(kind)
+        if (origin or kind) in (dict, Mapping):
             if isinstance(value, dict):
                 held = inner[1] if inner else object
                 return {key: self.value(held, item, f"{path}.{key}") for key, item in value.items()}
@@ -185,7 +284,22 @@ class _Decoder:
                 return value
         elif kind is object or (value in inner if origin is Literal else type(value) is kind):
             return value
-        raise FileError(f"{self.name}: {path}: not a value that this key can have: {quote(value)}")
+        raise self._wrong(path, value)
+
+    def _wrong(self, path: str, value: object) -> FileError:
+        message = f"{self.name}: {escape_control(path)}: not a value that this key can have: {quote(value)}"
+        return FileError(message, hint=_AGAIN)
+
+    def require_usable(self, value: object, path: str) -> None:
+        """Refuse a number that no result has, by a FileError with its key."""
+        if isinstance(value, _Unusable):
+            raise self._wrong(path, value)
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.require_usable(item, f"{path}.{key}" if path else key)
+        elif isinstance(value, list):
+            for i, item in enumerate(value):
+                self.require_usable(item, f"{path}[{i}]")
 
     def _union(self, inner: tuple[Any, ...], value: object, path: str) -> Any:  # noqa: ANN401
         """Return a value of the first alternative that it can be; the error is that of the last."""
@@ -201,16 +315,16 @@ class _Decoder:
 
     def _tuple(self, inner: tuple[Any, ...], value: object, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise FileError(f"{self.name}: {path}: expected a list, found {quote(value)}")
+            raise FileError(f"{self.name}: {path}: expected a list, found {quote(value)}", hint=_AGAIN)
         kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
         if len(kinds) != len(value):
-            raise FileError(f"{self.name}: {path}: expected {len(kinds)} values, found {len(value)}")
+            raise FileError(f"{self.name}: {path}: expected {len(kinds)} values, found {len(value)}", hint=_AGAIN)
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(self.value(kind, item, f"{path}[{i}]") for i, (kind, item) in pairs)
 
     def _record(self, record: type, value: object, path: str) -> Any:  # noqa: ANN401
         if not isinstance(value, dict):
-            raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}")
+            raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}", hint=_AGAIN)
         hints = _hints(record)
         values = {}
         for field in fields(record):
@@ -219,11 +333,39 @@ class _Decoder:
                 continue
             if field.name in value:
                 values[field.name] = self.value(hints[field.name], value[field.name], where)
+                allowed = _DOMAINS.get(f"{record.__name__}.{field.name}")
+                if allowed is not None and values[field.name] is not None and not allowed(values[field.name]):
+                    raise self._wrong(where, value[field.name])
             elif field.default is MISSING and field.default_factory is MISSING:
-                raise FileError(f"{self.name}: {escape_control(where)}: this key is missing")
+                raise self._missing(where)
         if "constraints" in hints and "constraints" not in value:  # a plan writes these among its own keys
             values["constraints"] = self._constraints(value, set(hints), path)
-        return record(**values)
+        try:
+            made = record(**values)
+            wrong = _TOGETHER.get(record.__name__, lambda _: None)(made)
+        except (ArithmeticError, ValueError, ScaleplanError) as error:
+            place = f"{path}: " if path else ""
+            reason = escape_control(str(error))
+            raise FileError(f"{self.name}: {place}values that no result has: {reason}", hint=_AGAIN) from None
+        if wrong is not None:
+            where = f"{path}.{wrong}" if path else wrong
+            raise FileError(f"{self.name}: {where}: does not agree with the other values", hint=_AGAIN)
+        return made
+
+    def _missing(self, path: str) -> FileError:
+        return FileError(f"{self.name}: {escape_control(path)}: this key is missing", hint=_AGAIN)
+
+    def _mapping(self, kind: Any, value: object, path: str) -> dict[str, object]:  # noqa: ANN401  a TypedDict
+        """Return an object as it is, after a check of the keys that a report reads."""
+        if not isinstance(value, dict):
+            raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}", hint=_AGAIN)
+        for key, held in _keys(kind).items():
+            where = f"{path}.{key}" if path else key
+            if key in value:
+                self.value(held, value[key], where)
+            elif key in kind.__required_keys__:
+                raise self._missing(where)
+        return value
 
     def _constraints(self, plan: dict[str, object], own: set[str], path: str) -> dict[str, object]:
         known = {item.name: item for item in constraint_keys()}
@@ -244,6 +386,11 @@ class _Decoder:
 def _hints(record: type) -> dict[str, Any]:
     """Return the types of a record's fields, with the names that its module imports for type checkers alone."""
     return get_type_hints(record, localns=_Names(vars(sys.modules[record.__module__])))
+
+
+@cache
+def _keys(kind: Any) -> dict[str, Any]:  # noqa: ANN401  a TypedDict
+    return get_type_hints(kind)
 
 
 class _Names(dict[str, object]):

@@ -52,8 +52,8 @@ class WorkTree:
 
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file; raises FileError when it cannot be read."""
-        inside = os.path.relpath(path)
-        return read_text(path if inside.startswith("..") else Path(inside), what=what)  # errors name the short path
+        inside = _from_here(path)
+        return read_text(path if inside is None else Path(inside), what=what)  # errors name the short path
 
 
 class Revision:
@@ -109,8 +109,17 @@ class Revision:
 
 def display_name(path: Path) -> str:
     """Return a path as it is shown: relative to the working folder where it lies inside."""
-    here = os.path.relpath(path)
-    return escape_control(str(path) if here.startswith("..") else here.replace(os.sep, "/"))
+    here = _from_here(path)
+    return escape_control(str(path) if here is None else here.replace(os.sep, "/"))
+
+
+def _from_here(path: Path) -> str | None:
+    """Return a path relative to the working folder; None where it does not lie inside."""
+    try:
+        here = os.path.relpath(path)
+    except (OSError, ValueError):  # the working folder was removed, or is on another drive
+        return None
+    return None if here.startswith("..") else here
 
 
 def _git(folder: Path, *arguments: str) -> bytes | None:

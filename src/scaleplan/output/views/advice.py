@@ -45,7 +45,7 @@ def _mark(answer: RuleAnswer) -> str:
 
 def _row(answer: RuleAnswer) -> tuple[str, ...]:
     inputs = (
-        f"{_SYMBOLS[name]}={format_count(value) if name in ('params', 'tokens') else format_number(value)}"
+        f"{_SYMBOLS.get(name, name)}={format_count(value) if name in ('params', 'tokens') else format_number(value)}"
         for name, value in answer.asked_with.items()
     )
     return (
@@ -60,7 +60,7 @@ def _row(answer: RuleAnswer) -> tuple[str, ...]:
 
 def _outside(item: Outside) -> str:
     factor = f"{item.factor:.1f}" if item.factor < 10 else f"{item.factor:,.0f}"
-    return f"{_SYMBOLS[item.quantity]} {'1/' if item.side == 'below' else ''}{factor}x"
+    return f"{_SYMBOLS.get(item.quantity, item.quantity)} {'1/' if item.side == 'below' else ''}{factor}x"
 
 
 def _remarks(advice: Advice) -> Iterator[str]:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaleplan.errors import FileError
 from scaleplan.fitting.additive_fit import Coefficient
 from scaleplan.fitting.backtest import Bin
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
-from scaleplan.record import as_mapping
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
@@ -27,9 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scaleplan.fitting.fit import BacktestResult
-    from scaleplan.fitting.fit_result import FitAnswer, FitResult
+    from scaleplan.fitting.fit_result import FitAnswer
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
-    from scaleplan.fitting.runs import Runs
     from scaleplan.planning.plan import Plan
     from scaleplan.project.saved import SavedResult
 
@@ -52,60 +49,44 @@ _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier 
 
 def fit_report(answer: FitAnswer) -> Report:
     """Return the report of one fit, with the checklist and plots of the residuals where the answer has them."""
-    return _fit_report(answer.to_dict(), answer.fit.plan(), answer.fit, plots=answer.residuals)
+    return _fit_report(answer.to_dict(), answer.fit.plan())
 
 
 def saved_report(saved: SavedResult) -> Report:
-    """Return the report of a saved fit or backtest: as of the command, less what its JSON does not hold.
-
-    Raises FileError where the JSON is not what the command wrote.
-    """
-    try:
-        if saved.schema == "scaleplan/backtest/1":
-            return _backtest_report(saved.data)
-        return _fit_report(saved.data, saved.target)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise FileError(f"a saved result of {saved.schema} has missing or wrong values") from None
+    """Return the report of a saved fit or backtest: as of the command."""
+    report = _backtest_report if saved.schema == "scaleplan/backtest/1" else _fit_report
+    return report(saved.data, saved.target)
 
 
-def _fit_report(
-    data: dict[str, Any], plan: Plan | None, fitted: FitResult | None = None, *, plots: bool = False
-) -> Report:
-    """Return the report of the JSON of a fit; ``fitted`` has what the JSON lacks, and is None for a saved one."""
-    sections = [*_sections(data, plan, fitted), *_checklist(data)]
-    if plots and fitted is not None:
-        sections += _residuals(fitted)
+def _fit_report(data: dict[str, Any], plan: Plan | None) -> Report:
+    """Return the report of the JSON of a fit, and of its plan at the target."""
+    sections = [*_sections(data, plan), *_checklist(data), *_residuals(data)]
     if data["written"]:
         sections.append(Report(lines=[*_written(data)]))
-    has_intervals = any(value.interval for value in _values(data, fitted))
+    has_intervals = any(value.interval for value in _values(data))
     return Report(
         title=_title(data),
-        facts=_facts(data, fitted),
+        facts=_facts(data),
         level=format_fraction(data["interval"]["level"]) if has_intervals else "",
         remarks=[*_remarks(data)],
         sections=sections,
     )
 
 
-def _values(data: dict[str, Any], fitted: FitResult | None) -> Sequence[Coefficient]:
+def _values(data: dict[str, Any]) -> Sequence[Coefficient]:
     """Return the coefficients and what follows from them, of which the JSON has errors and intervals alone."""
-    if fitted is not None:
-        return fitted.values
-    known: dict[str, float] = data["coefficients"]
-    if data["status"] is not None:
-        known = known | {"a": known["beta"] / (known["alpha"] + known["beta"])}
+    known: dict[str, float] = {**data["coefficients"], **data.get("derived", {})}
     return [
-        Coefficient(name=name, value=known[name], error=error, interval=data["interval"][name])
+        Coefficient(name=name, value=known[name], error=error, interval=data["interval"].get(name))
         for name, error in data["errors"].items()
         if name in known
     ]
 
 
-def _reading(data: dict[str, Any], runs: Runs | None = None) -> list[Report]:
-    """Return the rows that were left out or flagged, with reasons; ``runs`` has them where the JSON does not."""
-    account: dict[str, Any] = data if runs is None else {"notes": runs.notes, "flagged": as_mapping(runs.flagged)}
-    lines = [*account.get("notes", ())]
-    for verb, findings in (("dropped", data["dropped"]), ("flagged, and used", account.get("flagged", ()))):
+def _reading(data: dict[str, Any]) -> list[Report]:
+    """Return the rows that were left out or flagged, with reasons."""
+    lines = [*data.get("notes", ())]
+    for verb, findings in (("dropped", data["dropped"]), ("flagged, and used", data.get("flagged", ()))):
         lines += [f"{verb}: {line}" for line in _by_reason(findings)]
     return [Report(title=f"{data['file']}: {data['rows_used']} runs used", remarks=lines)] if lines else []
 
@@ -124,9 +105,9 @@ def _title(data: dict[str, Any]) -> str:
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{status}"
 
 
-def _facts(data: dict[str, Any], fitted: FitResult | None) -> list[Fact]:
+def _facts(data: dict[str, Any]) -> list[Fact]:
     labels = {} if data["status"] is None else _LABELS
-    return [_fact(value, labels.get(value.name, value.name), data["loss_unit"]) for value in _values(data, fitted)]
+    return [_fact(value, labels.get(value.name, value.name), data["loss_unit"]) for value in _values(data)]
 
 
 def _fact(known: Coefficient, label: str, unit: str) -> Fact:
@@ -154,14 +135,13 @@ def _remarks(data: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _sections(data: dict[str, Any], plan: Plan | None, fitted: FitResult | None) -> Iterator[Report]:
-    for i, member in enumerate(data["groups"] or ()):
-        yield Report(title=_title(member), facts=_facts(member, None if fitted is None else fitted.members[i]))
+def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
+    for member in data["groups"] or ():
+        yield Report(title=_title(member), facts=_facts(member))
     if plan is not None:
         title = f"at {format_flops(plan.flops)}"
-        if fitted is not None or data["range"] is not None:
-            largest = data["range"]["flops"][1] if fitted is None else float(fitted.runs.flops.max())
-            title += f", {format_number(plan.flops / largest)} times the largest run"
+        if data.get("largest_flops"):
+            title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
         if data["refusal"] is not None:
             title += ", at the tokens per parameter of the runs"
         planned = plan_report(plan)
@@ -268,11 +248,11 @@ def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def backtest_report(result: BacktestResult) -> Report:
     """Return the report of one backtest."""
-    return _backtest_report(result.to_dict(), result.runs)
+    return _backtest_report(result.to_dict())
 
 
-def _backtest_report(data: dict[str, Any], runs: Runs | None = None) -> Report:
-    """Return the report of the JSON of a backtest; ``runs`` has the notes and flags that the JSON lacks."""
+def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
+    """Return the report of the JSON of a backtest."""
     rows = [
         (
             format_flops(cut["flops"]),
@@ -289,7 +269,7 @@ def _backtest_report(data: dict[str, Any], runs: Runs | None = None) -> Report:
         title=f"{data['file']}: fitted to the smaller of {data['rows_used']} runs, the larger ones predicted",
         lines=_bins(data),
         remarks=[*_remarks_backtest(data)],
-        sections=[Report(title="cuts", grid=ReportTable(columns, rows=rows)), *_reading(data, runs)],
+        sections=[Report(title="cuts", grid=ReportTable(columns, rows=rows)), *_reading(data)],
     )
 
 
@@ -388,20 +368,21 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
         yield "branches of one trunk share its noise, so that the errors are somewhat larger than predicted"
 
 
-def _residuals(fitted: FitResult) -> list[Report]:
+def _residuals(data: dict[str, Any]) -> list[Report]:
     """Return one plot each against compute, parameters and tokens per parameter, where the runs have them."""
-    values = fitted.residuals
-    if values is None:
+    rows = (data["residuals"] or {}).get("by_row")
+    if not rows:
         return []
-    runs = fitted.runs
-    unit = "log loss" if fitted.request.objective.is_log else "loss"
+    values = np.array([row["residual"] for row in rows], dtype=float)
+    params, tokens, flops = (
+        np.array([row[name] for row in rows], dtype=float) for name in ("params", "tokens", "flops")
+    )
+    unit = "log loss" if data["objective"]["residual"] == "log" else "loss"
     reports = []
-    for label, column in (
-        ("compute", runs.flops),
-        ("parameters", runs.params),
-        ("tokens per parameter", runs.tokens / runs.params),
-    ):
-        if np.all(np.isfinite(column)) and np.ptp(column) > 0:
+    with np.errstate(all="ignore"):  # a size that is not known is no number
+        columns = {"compute": flops, "parameters": params, "tokens per parameter": tokens / params}
+    for label, column in columns.items():
+        if np.all(np.isfinite(column)) and np.min(column) > 0 and np.ptp(column) > 0:
             title = f"residuals (fitted - observed, {unit}) by {label}"
             reports.append(Report(title=title, lines=_residual_plot(column, values)))
     return reports
@@ -417,7 +398,7 @@ def _residual_plot(column: Array, residuals: Array) -> tuple[str, ...]:
     place = np.log(column)
     low, high = float(np.min(place)), float(np.max(place))
     across = np.minimum(((place - low) / (high - low) * _WIDTH).astype(int), _WIDTH - 1)
-    up = np.clip(((residuals / reach + 1) / 2 * _HEIGHT).astype(int), 0, _HEIGHT - 1)
+    up = np.clip((residuals / reach + 1) / 2 * _HEIGHT, 0, _HEIGHT - 1).astype(int)
     counts = np.zeros((_HEIGHT, _WIDTH), dtype=int)
     np.add.at(counts, (_HEIGHT - 1 - up, across), 1)
     lines = []

@@ -226,7 +226,7 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
         return format_count(value)
     if name == "flops":
         return format_flops(value)
-    return f"{value:g}" if value.is_integer() and value < _WHOLE else format_number(value, digits=4)
+    return f"{value:g}" if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
 
 
 def chart_report(chart: Chart) -> Report:

@@ -1,0 +1,219 @@
+"""The keys of a saved fit and of a saved backtest that their reports read, and the types of these.
+
+Other results are records, and their fields say this. A fit and a backtest are kept as their JSON, because their own
+records hold the runs. Annotations are evaluated here: which keys may be absent is known only then.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+__all__ = ["SavedBacktest", "SavedFit", "wrong_key"]
+
+Span = tuple[float, float]
+
+
+class _Finding(TypedDict):
+    row: int
+    reason: str
+    detail: str
+
+
+class _Notice(TypedDict):
+    code: str
+    message: str
+
+
+class _Bin(TypedDict):
+    factor: float
+    factors: Span
+    runs: int
+    bias: float
+    rms: float
+    coverage: float | None
+
+
+class _Exponents(TypedDict):
+    E: float
+    alpha: float
+    beta: float
+
+
+class _Reading(TypedDict):
+    file: str
+    rows_used: int
+    dropped: list[_Finding]
+    flagged: NotRequired[list[_Finding]]
+    notes: NotRequired[list[str]]
+
+
+class _Cut(TypedDict):
+    flops: float
+    runs: int
+    predicted: int
+    bias: float
+    rms: float
+    coefficients: _Exponents
+
+
+class _Holdout(TypedDict):
+    factor: float
+    rows: list[int]
+    bias: float
+    rms: float
+    coverage: float
+    resampling_coverage: float
+    width: float
+
+
+class SavedBacktest(_Reading):
+    """What the report of a backtest reads."""
+
+    level: float
+    samples: int
+    rms_inside: float
+    one_sided: bool
+    by_factor: list[_Bin]
+    cuts: list[_Cut]
+    holdout: _Holdout | None
+
+
+class _Objective(TypedDict):
+    residual: str
+    score: float | None
+
+
+class _Residual(TypedDict):
+    row: int
+    residual: float
+    params: float | None
+    tokens: float | None
+    flops: float | None
+
+
+class _Residuals(TypedDict):
+    rms: float
+    spread: NotRequired[float]
+    inside_delta: NotRequired[float | None]
+    by_row: NotRequired[list[_Residual]]
+
+
+class _Coverage(TypedDict):
+    params: Span
+    tokens: Span
+    flops: Span
+    tokens_per_param: Span
+    sizes: int
+    token_counts: int
+    budgets: int | None
+
+
+class _InnerBacktest(TypedDict):
+    by_factor: list[_Bin]
+
+
+class _Outliers(TypedDict):
+    rows: list[int]
+    deviations: list[float]
+    without: _Exponents | None
+
+
+class _Pull(TypedDict):
+    row: int
+    change: float
+
+
+class _Alternative(TypedDict):
+    name: str
+    coefficients: _Exponents
+    aicc_excess: float | None
+
+
+class _Approach(TypedDict):
+    name: str
+    exponent: float | None
+    error: float | None
+    params: float | None
+    remark: str
+
+
+class _Item(TypedDict):
+    item: str
+    text: str
+
+
+class _Variation(_Exponents):
+    name: str
+    params: float
+    loss: float
+
+
+class _Member(TypedDict):
+    file: str
+    group: str | None
+    form: str
+    formula: str | None
+    rows_used: int
+    status: str | None
+    loss_unit: str
+    coefficients: dict[str, float]
+    derived: NotRequired[dict[str, float]]
+    errors: dict[str, float | None]
+    interval: dict[str, float | Span | None]
+    target: dict[str, object] | None
+
+
+class SavedFit(_Member, _Reading):
+    """What the report of a fit reads; its target is a plan."""
+
+    refusal: str | None
+    remarks: list[str]
+    objective: _Objective
+    residuals: _Residuals | None
+    range: _Coverage | None
+    backtest: _InnerBacktest | None
+    outliers: _Outliers | None
+    influence: dict[str, list[_Pull]] | None
+    alternatives: list[_Alternative] | None
+    approaches: list[_Approach] | None
+    groups: list[_Member] | None
+    largest_flops: NotRequired[float | None]
+    checklist: NotRequired[list[_Item]]
+    variations: NotRequired[list[_Variation]]
+    written: list[str]
+    warnings: list[_Notice]
+
+
+_SURFACE = frozenset({"E", "alpha", "beta"})
+
+
+def wrong_key(data: Mapping[str, Any]) -> str | None:
+    """Return the key of a fit that does not agree with the others, where its report relies on that; None where none.
+
+    A fit with a status is one of a surface: it has the coefficients of one, a score, and a summary of the residuals.
+    """
+    for member in (data, *(data.get("groups") or ())):
+        wrong = _wrong_in_member(member)
+        if wrong is not None:
+            return wrong
+    outliers = data["outliers"]
+    if outliers is not None and len(outliers["rows"]) != len(outliers["deviations"]):
+        return "outliers.deviations"
+    if not all((data["influence"] or {"E": True}).values()):
+        return "influence"
+    if data["status"] is not None:
+        if data["objective"]["score"] is None:
+            return "objective.score"
+        if not {"spread", "inside_delta"} <= (data["residuals"] or {}).keys():
+            return "residuals"
+    return None
+
+
+def _wrong_in_member(member: Mapping[str, Any]) -> str | None:
+    for name, value in member["interval"].items():
+        if isinstance(value, int | float) != (name == "level"):
+            return f"interval.{name}"
+    if "level" not in member["interval"]:
+        return "interval.level"
+    if member["status"] is not None and not member["coefficients"].keys() >= _SURFACE:
+        return "coefficients"
+    return None

@@ -185,7 +185,8 @@ def test_a_size_in_the_run_name_is_found_and_the_way_out_works(tmp_path):
         ({"lossy": "val_loss"}, "unknown role 'lossy'"),
         ({"params": "N~12m"}, "has no group"),
         ({"params": "N~(12m"}, "regular expression"),
-        ({"params": "N*x"}, "'x' for params is not a positive number"),
+        ({"params": "N*x"}, "unknown column 'x'"),
+        ({"params": "N*"}, "lacks a factor"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_its_text(tmp_path, mapping, message):
@@ -248,13 +249,13 @@ def test_the_unit_of_the_loss_is_converted_on_request(tmp_path, *, unit, cell, o
 def test_another_unit_is_never_assumed(tmp_path):
     """A perplexity column is not a loss unless the option says so, and the error says which option."""
     text = table("N,D,eval_ppl", "1e8,2e9,30", "2e8,4e9,25")
-    with pytest.raises(FileError, match="no column for the loss in nats, 'eval_ppl' is in ppl") as caught:
+    with pytest.raises(FileError, match="no column for the loss in nats/token; 'eval_ppl' is in perplex") as caught:
         read(tmp_path, text)
     assert "--loss-unit ppl" in caught.value.hint
     assert read(tmp_path, text, loss_unit="ppl").loss.tolist() == np.log([30.0, 25.0]).tolist()
     with pytest.raises(UnknownNameError, match="unknown loss unit 'nat'"):
         read(tmp_path, text, loss_unit="nat")
-    with pytest.raises(UsageError, match="tokens per byte convert bits per byte"):
+    with pytest.raises(UsageError, match="tokens per byte convert a loss per byte"):
         read(tmp_path, text, loss_unit="ppl", tokens_per_byte=0.3)
 
 

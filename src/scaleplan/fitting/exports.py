@@ -14,9 +14,12 @@ from scaleplan.errors import FileError, escape_control
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ONE_ROW_A_RUN", "chart_or_scalar", "is_history", "is_log", "log_error", "step_column"]
+__all__ = ["ONE_ROW_A_RUN", "SCALAR", "chart_or_scalar", "is_history", "is_log", "log_error", "step_column"]
 
 ONE_ROW_A_RUN = "write one row a run: its params, tokens and final loss"
+
+SCALAR = ("Wall time", "Step", "Value")
+"""The columns of a scalar that TensorBoard exports, in a CSV file or as a list of lists."""
 
 _STEPS = frozenset(
     {
@@ -58,7 +61,7 @@ def log_error(name: str) -> FileError:
 def chart_or_scalar(names: Sequence[str]) -> tuple[str, str] | None:
     """Return what the export of a chart or a scalar is and the right way, by its column names; None for others."""
     plain = [_plain(name) for name in names]
-    if set(plain) == {"wall time", "step", "value"}:
+    if set(plain) == {_plain(name) for name in SCALAR}:
         return (
             "a scalar export of TensorBoard, one metric of one run by step",
             f"{ONE_ROW_A_RUN} (the last Value)",
@@ -82,11 +85,11 @@ def step_column(names: Sequence[str]) -> str | None:
     return None
 
 
-def is_history(names: Sequence[str], step: Sequence[float]) -> bool:
+def is_history(step: Sequence[float]) -> bool:
     """Whether rows are the steps of one run: a count of steps that never falls."""
     counted = [value for value in step if value == value]  # noqa: PLR0124  NaN differs from itself
     rising = all(left <= right for left, right in zip(counted, counted[1:], strict=False))
-    return len(counted) > _LEAST and rising and counted[0] < counted[-1] and bool(names)
+    return len(counted) > _LEAST and rising and counted[0] < counted[-1]
 
 
 def _plain(name: str) -> str:

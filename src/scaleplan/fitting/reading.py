@@ -7,6 +7,7 @@ missing, and accounts for every row: it is in the arrays, or in ``dropped`` with
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.cleaning import clean, read_condition
-from scaleplan.fitting.columns import LOSS_UNITS, candidates, read_mapping, recognise
+from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
+from scaleplan.fitting.columns import LOSS_UNITS, candidates, normalised, read_mapping, recognise
+from scaleplan.fitting.compute import own_count
+from scaleplan.fitting.exports import step_column
 from scaleplan.fitting.runs import REASONS, Runs
-from scaleplan.fitting.table import read_table, to_text
+from scaleplan.fitting.settings import unlike_runs
+from scaleplan.fitting.table import read_table, to_numbers, to_text
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.columns import ColumnMapping
+    from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
@@ -51,10 +56,13 @@ def read_runs(
     loss_unit: str = "nats",
     tokens_per_byte: Amount | None = None,
     log10: Collection[str] = (),
-    flops_convention: str = "6ND",
+    flops_convention: str | None = None,
     best: bool = False,
+    last: bool = False,
     min_flops: Amount | None = None,
     keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
     """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
@@ -64,15 +72,16 @@ def read_runs(
     ``where``, such as ``"lr <= 1e-3"``. ``group`` is the column whose values separate runs with laws of their own,
     ``extra`` are further columns to read as numbers, ``log10`` columns or roles that hold logarithms. Bits per byte
     are converted by nats/token = bits/byte * ln 2 / (tokens/byte). ``flops_convention`` is how compute is counted
-    where a size is derived (``Cost.from_convention``). ``best`` keeps the lowest loss of each
-    sweep: of runs of one group with the same sizes within 1.5 %. Runs below ``min_flops`` are left out; reasons in
-    ``keep`` flag instead of drop. ``needed`` is what every run must have, of params, tokens, flops and loss.
+    (``Cost.from_convention``); when None, as the file's own compute is a function of its sizes, or by 6ND. ``best``
+    keeps the lowest loss of each sweep: of runs of one group with the same sizes within 1.5 %, ``last`` the final row
+    of each run of a history by step. Runs below ``min_flops`` are left out; reasons in ``keep`` flag instead of drop;
+    ``drop`` leaves out the rows with a flag, by its reason or by the column of the file that marks them, ``drop_rows``
+    those with a number, as in ``"492-494"``. ``needed`` is what every run must have, of params, tokens, flops, loss.
 
     Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
     column is missing or ambiguous, or no row is usable.
     """
-    cost = Cost.from_convention(flops_convention)
-    if cost is None:
+    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
         raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     _check_choices(loss_unit, bytes_ratio, keep)
@@ -86,8 +95,12 @@ def read_runs(
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
     given = {role: numbers for role, (numbers, _) in read.items()}
     further = {name: column.numbers(table) for name, column in more.items()}
-    _require_raw_units(given, columns=texts, source=table.source)
-    sizes, derived = _complete(given, count=len(table.rows), cost=cost, convention=flops_convention)
+    _require_raw_units({role: given[role] for role in given if role in needed}, columns=columns, source=table.source)
+    earlier = _earlier_steps(table, columns, given) if last else {}
+    missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
+    three = (given.get(role, missing) for role in _SIZES)
+    own = own_count(*three, asked=flops_convention, rows=numbers)
+    sizes, derived = _complete(given, count=len(table.rows), own=own)
     loss, unit = _converted(given.get("loss"), loss_unit, bytes_ratio)
     runs = Runs(
         name=table.source,
@@ -96,9 +109,9 @@ def read_runs(
         tokens=sizes["tokens"],
         flops=sizes["flops"],
         loss=np.full(len(table.rows), np.nan) if loss is None else loss,
-        rows=np.array(table.rows, dtype=np.intp),
+        rows=numbers,
         loss_unit=unit,
-        flops_convention=flops_convention,
+        flops_convention=own.convention,
         weight=given.get("weight"),
         unique_tokens=given.get("unique_tokens"),
         extra={name: numbers for name, (numbers, _) in further.items()},
@@ -116,14 +129,19 @@ def read_runs(
             for position, text in cells.items()
         },
         size_columns={
-            *(column.column for role in _SIZES if (column := columns.get(role)) is not None and column.column),
+            *(name for role in _SIZES if (column := columns.get(role)) is not None for name in column.columns),
             *(name for role in _SIZES for name in candidates(role, table.names)),
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
+        left_out=_by_number(drop_rows, table),
+        marked=_marked(table, drop),
+        earlier=earlier,
+        differing=own.jumps,
         min_flops=least,
         best=best,
         keep=keep,
+        drop=_reasons(drop),
     )
     dropped = _by_row(rows.dropped)
     if not rows.alive.any():
@@ -131,7 +149,113 @@ def read_runs(
     used = runs.select(rows.alive)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    return replace(used, dropped=dropped, flagged=flagged, notes=(*notes, *derived, *remarks))
+    warnings = own.warnings
+    if set(needed) >= {"params", "tokens", "loss"}:
+        codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
+        if used.unique_tokens is not None:
+            codes = cells_of(codes, used.unique_tokens)
+        cells = cells_of(codes, used.params, used.tokens)
+        alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
+        used = replace(used, replicates=alike if len(np.unique(alike)) < len(used) else None)
+        warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
+    notes += [*derived, *remarks]
+    return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+_FLAGS = frozenset(
+    {
+        *("diverged", "diverge", "nan", "failed", "crashed", "exclude", "excluded", "outlier", "invalid", "bad"),
+        *("ignore", "skip", "drop", "flag", "flagged", "is diverged", "has diverged", "is outlier", "is nan", "broken"),
+    }
+)
+"""What a column that marks failed runs is called."""
+
+_TRUE = frozenset({"true", "yes", "y", "1", "1.0", "x", "t"})
+
+_DROPPABLE = ("outlier", "worse_than_smaller", "same_point", "compute_differs", "crashed", "marked")
+_FAILED = {"diverged": ("worse_than_smaller", "diverged")}
+"""The flags that a word of the user stands for, beside its own."""
+
+
+def _reasons(drop: Collection[str]) -> set[str]:
+    """Return the reasons whose flags drop a row; a column of the file that marks rows is one more."""
+    known = {name: _FAILED.get(name, (name,)) for name in (*_DROPPABLE, *_FAILED)}
+    return {reason for name in drop for reason in known.get(name, ("marked",))}
+
+
+def _marked(table: RawTable, drop: Collection[str]) -> dict[int, str]:
+    """Return what marks each row that a column of flags marks, of those that the user names or that are called so.
+
+    Raises UnknownNameError for a name that is neither a reason nor a column.
+    """
+    named: list[str] = []
+    for name in drop:
+        columns = [column for column in table.names if name in (column, normalised(column))]
+        if not columns and name not in (*_DROPPABLE, *_FAILED):
+            flags = [column for column in table.names if normalised(column) in _FLAGS]
+            raise UnknownNameError("flag", name, [*_FAILED, *_DROPPABLE, *flags])
+        named += columns
+    named = named or [column for column in table.names if normalised(column) in _FLAGS]
+    found: dict[int, str] = {}
+    for column in named:
+        cells = [to_text(cell).casefold() for cell in table.column(column)]
+        found |= {i: f"column {quote(column)} is {quote(cells[i])}" for i in range(len(cells)) if cells[i] in _TRUE}
+    return found
+
+
+def _by_number(texts: Collection[str], table: RawTable) -> dict[int, str]:
+    """Return the positions of rows that are given by number or range: ``492-494``, ``7,9``.
+
+    Raises UsageError for a text that is no range of rows, or a row that the file does not have.
+    """
+    positions = {row: position for position, row in enumerate(table.rows)}
+    found: dict[int, str] = {}
+    for text in (part.strip() for item in ([texts] if isinstance(texts, str) else texts) for part in item.split(",")):
+        match = re.fullmatch(r"(\d{1,9})(?:\s*[-–]\s*(\d{1,9}))?", text)
+        if match is None:
+            raise UsageError(f"{quote(text)} is no row or range of rows", hint="--drop-rows 492-494,501")
+        first, end = int(match[1]), int(match[2] or match[1])
+        inside = [row for row in table.rows if first <= row <= end]
+        if not inside or end < first:
+            spans = f"rows {table.rows[0]} to {table.rows[-1]} hold runs"
+            raise UsageError(f"{table.source} has no row {text}", hint=f"{spans}; the header of a CSV file is row 1")
+        found |= {positions[row]: f"row {row}" for row in inside}
+    return found
+
+
+def _earlier_steps(
+    table: RawTable, columns: Mapping[str, ColumnMapping], given: dict[str, Array]
+) -> dict[int, str]:
+    """Return the rows of each run but its final one with a loss, and carry the sizes of its earlier rows forward.
+
+    Rows of one name (and group) are one run, in the order of their steps, or of the file. A loss that is written as
+    NaN is a measurement, of a run that diverged, unless most of its rows have it. Raises UsageError without names.
+    """
+    if "name" not in columns:
+        hint = "--map name=COLUMN says which rows are one run"
+        raise UsageError("--last needs a column with the names of runs", hint=hint)
+    labels = zip(*(_texts(columns.get(role), table) or [""] * len(table.rows) for role in ("name", "group")), strict=True)
+    step = step_column(table.names)
+    order = np.arange(len(table.rows), dtype=np.float64) if step is None else to_numbers(table.column(step))[0]
+    runs: dict[tuple[str, ...], list[int]] = {}
+    for position, label in enumerate(labels):
+        runs.setdefault(label, []).append(position)
+    loss = given.get("loss", np.full(len(table.rows), np.nan))
+    cells = columns["loss"].cells(table) if "loss" in columns else [None] * len(table.rows)
+    sizes = [given[role] for role in (*_SIZES, "tokens_per_param", "unique_tokens") if role in given]
+    earlier: dict[int, str] = {}
+    for members in runs.values():
+        ordered = sorted(members, key=lambda i: (order[i], i) if order[i] == order[i] else (-math.inf, i))  # noqa: PLR0124
+        for values in sizes:
+            known = math.nan
+            for i in ordered:
+                known = values[i] = known if math.isnan(values[i]) else values[i]
+        nans = [i for i in ordered if math.isnan(loss[i]) and to_text(cells[i]).casefold().strip("+-") == "nan"]
+        written = set(nans) if 2 * len(nans) < len(ordered) else set()
+        measured = [i for i in ordered if not math.isnan(loss[i]) or i in written]
+        final = (measured or ordered)[-1]
+        earlier |= {i: f"row {table.rows[final]} is the final one" for i in members if i != final}
+    return earlier
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:
@@ -145,67 +269,75 @@ def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _check_choices(loss_unit: str, tokens_per_byte: float | None, keep: Collection[str]) -> None:
     if loss_unit not in LOSS_UNITS:
         raise UnknownNameError("loss unit", loss_unit, LOSS_UNITS)
-    if tokens_per_byte is not None and loss_unit != "bpb":
-        raise UsageError(f"tokens per byte convert bits per byte, and the loss unit is '{loss_unit}'")
+    if tokens_per_byte is not None and LOSS_UNITS[loss_unit].per != "byte":
+        raise UsageError(f"tokens per byte convert a loss per byte, and the loss unit is '{loss_unit}'")
     for reason in keep:
         if reason not in _KEEPABLE:
             raise UnknownNameError("reason to keep", reason, sorted(_KEEPABLE))
 
 
 def _converted(loss: Array | None, unit: str, tokens_per_byte: float | None) -> tuple[Array | None, str]:
-    """Return the loss in nats/token, or in bits/byte when that cannot be converted."""
-    if unit == "bpb" and tokens_per_byte is None:
-        return loss, LOSS_UNITS["bpb"]
-    if loss is None or unit == "nats":
-        return loss, LOSS_UNITS["nats"]
-    if unit == "ppl":
+    """Return the loss and the unit in which it is kept: nats/token where the unit or tokens per byte give it."""
+    known = LOSS_UNITS[unit]
+    if tokens_per_byte is not None:  # of what is per byte
+        factor = (math.log(2) if known.scale == "bits" else 1.0) / tokens_per_byte
+        kept = LOSS_UNITS["nats"].kept
+    else:
+        factor, kept = known.factor, known.kept
+    if loss is None:
+        return None, kept
+    if known.scale == "ppl":
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(loss), LOSS_UNITS["nats"]
-    return loss * (math.log(2) / (tokens_per_byte or 1.0)), LOSS_UNITS["nats"]
+            loss = np.log(loss)
+    return loss * factor, kept
 
 
-def _complete(
-    given: Mapping[str, Array], *, count: int, cost: Cost, convention: str
-) -> tuple[dict[str, Array], list[str]]:
+def _complete(given: Mapping[str, Array], *, count: int, own: OwnCount) -> tuple[dict[str, Array], list[str]]:
     """Return params, tokens and flops of ``count`` rows, NaN where unknown, and how derived ones came about.
 
-    Any two of the three and ``tokens_per_param`` give the others by the convention, C = k N D + c D, in floating
-    point: products of 64-bit integers overflow at the sizes of today's runs.
+    Any two of the three and ``tokens_per_param`` give the others by the convention, C = k N^p D + c D, in floating
+    point: products of 64-bit integers overflow at the sizes of today's runs. Compute that does not follow from the
+    sizes is counted from them, so that all of it is in one unit.
     """
     missing = np.full(count, np.nan)
     params, tokens, flops, ratio = (given.get(role, missing) for role in (*_SIZES, "tokens_per_param"))
-    k, c = cost.per_param_token, cost.per_token
+    cost = own.cost
+    k, c, p = cost.per_param_token, cost.per_token, cost.exponent
     with np.errstate(all="ignore"):
-        by_flops = (flops / tokens - c) / k
-        by_both = (np.sqrt((c * ratio) ** 2 + 4 * k * ratio * flops) - c * ratio) / (
-            2 * k * ratio
-        )  # C = (kN + c) r N
+        by_flops = ((flops / tokens - c) / k) ** (1 / p)
+        by_both = cost.params_at_ratio(ratio, flops)
         full_params = _first(params, by_flops, tokens / ratio, by_both)
         full_tokens = _first(tokens, cost.tokens(full_params, flops), full_params * ratio)
         counted = cost.flops(full_params, full_tokens)
-    full = {"params": full_params, "tokens": full_tokens, "flops": _first(flops, counted)}
+    full = {"params": full_params, "tokens": full_tokens, "flops": _first(np.where(own.jumps, counted, flops), counted)}
     notes = [
-        f"{role} derived from the other sizes (C = {convention}) for {derived} of {count} rows"
+        f"{role} derived from the other sizes (C = {own.convention}) for {derived} of {count} rows"
         for role, values in full.items()
         if (derived := int(np.sum(np.isnan(given.get(role, missing)) & np.isfinite(values))))
     ]
-    all_given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(flops) & np.isfinite(counted)
-    if all_given.any():
-        factor = flops[all_given] / counted[all_given]
-        if np.abs(np.log(factor)).max() > 0.02:  # more than rounding to two or three digits explains
-            notes.append(f"the given flops are {factor.min():.3g} to {factor.max():.3g} times {convention}")
     return full, notes
 
 
-def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, str], source: str) -> None:
-    """Refuse sizes whose median is below what any training run has: logarithms, billions, PF-days."""
+_MOST = {"params": 1e13, "tokens": 1e15, "flops": 1e30}
+"""A median above, by the unit in a heading, is a count that needs no unit: the largest known runs are 20 to 1,000
+times smaller."""
+
+
+def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, ColumnMapping], source: str) -> None:
+    """Refuse sizes whose median no training run has: logarithms, billions, or counts below a heading in billions."""
     for role, least in _LEAST.items():
         values = given.get(role)
         if values is None or not np.isfinite(values).any():
             continue
         middle = float(np.median(values[np.isfinite(values)]))
+        mapped = columns[role]
+        column = escape_control(mapped.column or mapped.text)
+        if mapped.heading != 1.0 and middle > _MOST[role]:
+            raise FileError(
+                f"{source}: {role} in {quote(column)} are around {middle:.3g} by the unit in the heading",
+                hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
+            )
         if middle < least:
-            column = escape_control(columns[role])
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
                 f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",

@@ -33,7 +33,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes
-from scaleplan.fitting.exports import ONE_ROW_A_RUN, is_log, log_error
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, chart_or_scalar, is_log, log_error
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -178,6 +178,9 @@ def _parse(text: str, *, where: str) -> object:
 def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     """Return one mapping a run from any of the shapes that are read."""
     if isinstance(document, list):
+        if document and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
+            what, way = chart_or_scalar(SCALAR) or ("", "")
+            raise FileError(f"{source}: this is {what}", hint=way)
         for row, item in enumerate(document, 1):
             if not isinstance(item, dict):
                 raise FileError(f"{source}: row {row}: expected an object, found {_kind(item)}", hint=_SHAPES)

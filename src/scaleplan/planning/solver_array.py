@@ -307,6 +307,9 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         for refused in budgets[loss > planner.bounds.loss.high][:1]:
             planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
+    low, high = planner.plausible_ratios
+    for place in np.flatnonzero((tokens < low * params) | (tokens > high * params)).tolist():
+        planner.require_plausible(float(params[place]), float(tokens[place]))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 
 

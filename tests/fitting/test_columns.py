@@ -221,11 +221,13 @@ def test_products_beyond_64_bit_integers_are_floats(tmp_path):
     assert read(tmp_path, table("N,D,loss", "70000000000,1400000000000,1.9")).flops.tolist() == [5.88e23]
 
 
-def test_given_flops_that_differ_from_the_convention_are_noted(tmp_path):
-    """A compute column is used as it stands, and its ratio to 6ND is told."""
+def test_given_flops_that_follow_no_count_are_counted_as_6nd(tmp_path):
+    """Of two runs at 1 and 2 times 6ND nobody can tell which is right: both are counted, with a warning."""
     runs = read(tmp_path, table("N,D,C,loss", "1e8,2e9,2.4e18,3.5", "2e8,4e9,4.8e18,3.2"))
-    assert runs.flops.tolist() == [2.4e18, 4.8e18]
-    assert "the given flops are 1 to 2 times 6ND" in runs.notes
+    assert runs.flops.tolist() == [1.2e18, 4.8e18]
+    (warning,) = runs.warnings
+    assert warning.code == "compute_differs"
+    assert "1 (row 3) to 2 (row 2) times 6ND" in warning.message
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ class ReadingOptions:
         list[str] | None,
         typer.Option(
             metavar="ROLE=COLUMN",
-            help="Column of a role, repeatable: loss=eval/loss, 'tokens=steps*batch*2048', 'flops=log10(C)', params=7B. "
+            help="Column of a role, repeatable: loss=eval/loss, 'tokens=steps*batch*2048', 'flops=log10(C)', "
+            "params=7B. "
             "Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
         ),
     ] = None
@@ -86,8 +87,8 @@ class ReadingOptions:
         str,
         typer.Option(
             metavar="UNIT",
-            help="Unit of the loss column: nats, bits or ppl (per token), bpb, bpc, bpw, word_ppl, byte_ppl, char_ppl, "
-            "nats/byte, nats/character, nats/word.",
+            help="Unit of the loss column: nats, bits or ppl (per token), bpb, bpc, bpw, word_ppl, byte_ppl, "
+            "char_ppl, nats/byte, nats/character, nats/word.",
         ),
     ] = "nats"
     tokens_per_byte: Annotated[
@@ -122,7 +123,7 @@ class ReadingOptions:
         list[str] | None,
         typer.Option(
             metavar="FLAG",
-            help="Leave out rows with this flag, repeatable: diverged, outlier, compute_differs, or a column of flags.",
+            help="Leave out rows with a flag, repeatable: diverged, outlier, compute_differs, or a column of flags.",
         ),
     ] = None
     drop_rows: Annotated[

@@ -1,4 +1,4 @@
-r"""Recognise the columns of a table of runs: parameters, tokens, compute, loss and further roles.
+"""Recognise the columns of a table of runs: parameters, tokens, compute, loss and further roles.
 
 The user's own mapping comes first. Otherwise recognition is a table of names, tried in order, and nothing else, so
 that a choice can be explained: a column with the role's own name (``params`` or ``N``) wins over a usual name
@@ -6,41 +6,32 @@ that a choice can be explained: a column with the role's own name (``params`` or
 candidate, and columns with the same values are one. Every choice among several is a note; a choice that would be a
 guess is an error.
 
-A mapping is one of::
-
-    COLUMN              the cells of a column, as they are
-    log10(COLUMN)       the cells are logarithms to base 10
-    COLUMN*1e9          the cells are in billions
-    steps*batch*2048    products and quotients of columns and numbers: samples*seq_len, flops/6/params
-    COLUMN~REGEX        what the group of a regular expression finds inside the text: Name~model-(\d+m)
-    20, 7B              no column at all: the same number for every run
-
-A column whose name is exactly the text always wins, so that any name can be written. A unit in a heading, as in
-``Model Size (B)``, ``params_M`` or ``FLOPs (1E21)``, scales the numbers below it that have no suffix of their own.
+The user's way to write a mapping is that of :mod:`scaleplan.fitting.mapping`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.table import to_number, to_numbers, to_text
-from scaleplan.record import Record
+from scaleplan.fitting.headings import SIZE_ROLES, forms, heading, listed, normalised
+from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
+from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
+from scaleplan.fitting.table import to_numbers, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
 
-__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "normalised", "read_mapping", "recognise"]
+__all__ = ["ROLES", "candidates", "recognise"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -56,43 +47,6 @@ ROLES: dict[str, str] = {
 }
 """What a column can stand for, and what it means."""
 
-class LossUnit(NamedTuple):
-    """How a loss is written (``nats``, ``bits``, or ``ppl`` for exp of nats) and what it is per."""
-
-    scale: str
-    per: str
-
-    @property
-    def meaning(self) -> str:
-        """The unit in words."""
-        return f"perplexity per {self.per}" if self.scale == "ppl" else f"{self.scale}/{self.per}"
-
-    @property
-    def kept(self) -> str:
-        """The unit in which the loss is kept: logarithms of perplexities, and bits only where a text is measured."""
-        return f"nats/{self.per}" if self.scale == "ppl" or self.per in {"token", "word"} else self.meaning
-
-    @property
-    def factor(self) -> float:
-        """What a loss, or the logarithm of a perplexity, is multiplied by to be in the unit in which it is kept."""
-        return math.log(2) if self.scale == "bits" and self.kept.startswith("nats") else 1.0
-
-
-LOSS_UNITS: dict[str, LossUnit] = {
-    "nats": LossUnit("nats", "token"),
-    "bits": LossUnit("bits", "token"),
-    "ppl": LossUnit("ppl", "token"),
-    "bpb": LossUnit("bits", "byte"),
-    "bpc": LossUnit("bits", "character"),
-    "bpw": LossUnit("bits", "word"),
-    "word_ppl": LossUnit("ppl", "word"),
-    "byte_ppl": LossUnit("ppl", "byte"),
-    "char_ppl": LossUnit("ppl", "character"),
-    "nats/byte": LossUnit("nats", "byte"),
-    "nats/character": LossUnit("nats", "character"),
-    "nats/word": LossUnit("nats", "word"),
-}
-"""The units in which a loss column can be written. What is per token, byte, character or word is never the same."""
 
 _NAMES = {
     "params": (
@@ -133,7 +87,10 @@ _NAMES = {
     "unique_tokens": ("unique tokens, n unique tokens, num unique tokens, unique d, d unique",),
     "weight": ("weight, weights, fit weight",),
     "group": (),  # never by name: grouping changes what is fitted
-    "name": ("name, run, run name, run id, id, key", "display name, job name, job, exp name, experiment, experiment name, exp"),
+    "name": (
+        "name, run, run name, run id, id, key",
+        "display name, job name, job, exp name, experiment, experiment name, exp",
+    ),
     "state": ("state, status, run state",),
 }
 """The names of each role, best first: its own, usual ones, those of a particular count."""
@@ -143,38 +100,18 @@ _KNOWN = {role: tuple(frozenset(names.split(", ")) for names in tiers) for role,
 _LOSS_NAMES = frozenset(
     {
         *("loss", "l", "final loss", "nll", "cross entropy", "ppl", "perplexity", "bpb", "bits per byte", "bpc"),
-        *("bits per character", "bits per token", "bpt", "loss bits", "loss bpb", "word perplexity", "byte perplexity"),
+        *(
+            "bits per character",
+            "bits per token",
+            "bpt",
+            "loss bits",
+            "loss bpb",
+            "word perplexity",
+            "byte perplexity",
+        ),
     }
 )
 """What a column of the loss, in any unit, is called by itself; longer names contain one of the words below."""
-
-_SCALES = {
-    "ppl": frozenset({"ppl", "perplexity", "perplexities", "pplx"}),
-    "bits": frozenset({"bits", "bit", "bpb", "bpc", "bpt", "bpw"}),
-    "nats": frozenset({"loss", "nll", "xent", "crossentropy", "entropy", "nats", "nat"}),
-}
-
-_PER = {
-    "byte": frozenset({"byte", "bytes", "bpb"}),
-    "character": frozenset({"char", "chars", "character", "characters", "bpc"}),
-    "word": frozenset({"word", "words", "bpw"}),
-    "token": frozenset({"token", "tokens", "bpt"}),
-}
-
-_NOT_A_LOSS = frozenset(
-    {
-        *("aux", "auxiliary", "balance", "balancing", "router", "z", "scale", "scaler", "weight", "coef"),
-        *("std", "stderr", "sem", "se", "stdev", "kl", "count", "step", "steps"),
-    }
-)
-
-_CAMEL, _NOT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[^a-z0-9]+")
-_BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
-
-
-def normalised(name: str) -> str:
-    """Return a column name in lower case with single spaces: ``trainTokens`` and ``train_tokens`` are one name."""
-    return _NOT_WORD.sub(" ", _CAMEL.sub(" ", name.rpartition("#")[0] or name).lower()).strip()
 
 
 def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> dict[str, int]:
@@ -184,34 +121,9 @@ def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> d
     return dict(sorted(known.items(), key=lambda item: item[1]))
 
 
-def unit_in_name(name: str) -> tuple[str | None, str | None]:
-    """Return the scale of a loss (nats, bits, ppl) and what it is per, by a column's name; None where it is silent."""
-    whole = set(normalised(name).split())
-    last = set(normalised(re.split(r"[./]", name)[-1]).split())
-    scale = next((scale for parts in (last, whole) for scale, words in _SCALES.items() if parts & words), None)
-    if scale == "ppl" and "log" in whole:
-        scale = "nats"
-    return scale, next((per for per, words in _PER.items() if whole & words), None)
-
-
-def stated_unit(name: str) -> str | None:
-    """Return the loss unit that a column's name states, for one that is no plain loss per token; None for others."""
-    scale, per = unit_in_name(name)
-    if scale is None or (scale == "nats" and per in {None, "token"}) or set(normalised(name).split()) & _NOT_A_LOSS:
-        return None
-    wanted = LossUnit(scale, per or "token")
-    return next((key for key, unit in LOSS_UNITS.items() if unit == wanted), None)
-
-
-def _listed(names: Sequence[str], *, most: int = 12) -> str:
-    """Return column names for a message, shortened when there are many."""
-    shown = ", ".join(f"'{escape_control(name)[:60]}'" for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
 def _rank(role: str, name: str) -> int | None:
     rank = _plain_rank(role, name)
-    if rank is not None or role not in _SIZE_ROLES:
+    if rank is not None or role not in SIZE_ROLES:
         return rank
     bare, _, _ = heading(name, role)
     rank = None if bare == name else _plain_rank(role, bare)
@@ -220,7 +132,7 @@ def _rank(role: str, name: str) -> int | None:
 
 def _plain_rank(role: str, name: str) -> int | None:
     for tier, known in enumerate(_KNOWN[role]):
-        for part, form in enumerate(_forms(name)):
+        for part, form in enumerate(forms(name)):
             if form in known:
                 return max(tier, min(part, 1))
     return None
@@ -233,278 +145,9 @@ def _loss_rank(unit: str, name: str) -> int | None:
     scale, per = unit_in_name(name)
     if scale != known.scale or per not in {None, known.per}:
         return None
-    if set(full.split()) & _NOT_A_LOSS or name.endswith(("__MIN", "__MAX")):
+    if set(full.split()) & NOT_A_LOSS or name.endswith(("__MIN", "__MAX")):
         return None
     return 0 if full in _LOSS_NAMES else 1
-
-
-def _forms(name: str) -> Iterator[str]:
-    """Yield the name, then the name without brackets, then the ends of its path: a.b.c, b.c, c."""
-    yield normalised(name)
-    yield normalised(_BRACKETS.sub(" ", name))
-    parts = re.split(r"[./]", name)
-    if parts[-1] in {"value", "_value"} and len(parts) > 1:  # W&B nests each setting once more
-        parts = parts[:-1]
-        yield normalised(parts[-1])
-    for start in range(1, len(parts)):
-        yield normalised(".".join(parts[start:]))
-
-
-_SIZE_ROLES = frozenset({"params", "tokens", "flops", "unique_tokens"})
-
-_PREFIXES = {"k": 3, "kilo": 3, "m": 6, "mega": 6, "g": 9, "giga": 9, "t": 12, "tera": 12, "p": 15, "peta": 15} | {
-    "e": 18,
-    "exa": 18,
-    "z": 21,
-    "zetta": 21,
-    "y": 24,
-    "yotta": 24,
-}
-_COUNTS = {
-    **dict.fromkeys(("k", "thousand", "thousands"), 3),
-    **dict.fromkeys(("m", "mn", "mm", "mio", "mil", "million", "millions"), 6),
-    **dict.fromkeys(("b", "bn", "g", "billion", "billions"), 9),
-    **dict.fromkeys(("t", "tn", "trn", "trillion", "trillions"), 12),
-}
-_PF_DAYS = re.compile(r"(?:pf|pflops?|petaflops?)(?: s)? days?")
-_FLOP_WORD = re.compile(rf"({'|'.join(sorted(_PREFIXES, key=len, reverse=True))})flop(?:s|)")
-_POWER = re.compile(r"(?:x )?(?:1e|10 ?e?|10 )(\d{1,2})")
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
-_COUNTED = frozenset({"params", "param", "parameters", "tokens", "token", "toks", "tok", "flop", "flops"})
-
-
-def heading(name: str, role: str) -> tuple[str, float, bool]:
-    """Return the name without its unit, the factor that the unit means, and whether the cells are logarithms.
-
-    The unit stands in brackets (``Model Size (B)``, ``FLOPs [1E21]``, ``tokens (in billions)``), at the end
-    (``params_M``, ``D in billions``, ``compute, PF-days``), before the name (``million tokens``) or in it (``ZFLOPs``).
-    """
-    text = name.rpartition("#")[0] or name
-    if match := re.match(r"(?i)\s*log_?10[\s_(]+(.*?)\)?\s*$", text):
-        return match[1], 1.0, True
-    for match in re.finditer(r"[\[(]([^\])]*)[\])]", text):
-        factor = _unit(match[1], role)
-        if factor is not None:
-            return f"{text[: match.start()]} {text[match.end() :]}".strip() or text, factor, False
-    words = normalised(text).split()
-    for count in range(min(4, len(words) - 1), 0, -1):
-        rest, unit = " ".join(words[:-count]), " ".join(words[-count:])
-        factor = _unit(unit, role)
-        if factor is not None and not (len(rest) == 1 and len(unit) == 1):
-            bare = rest.removesuffix(" in")
-            return bare, factor, False
-    if len(words) > 1 and role != "flops" and len(words[0]) > 1 and words[0] in _COUNTS:
-        return " ".join(words[1:]), 10.0 ** _COUNTS[words[0]], False
-    if role == "flops":
-        for position, word in enumerate(words):
-            if match := _FLOP_WORD.fullmatch(word):
-                return " ".join([*words[:position], "flops", *words[position + 1 :]]), 10.0 ** _PREFIXES[match[1]], False
-        if _PF_DAYS.fullmatch(" ".join(words)):
-            return "flops", 8.64e19, False
-    return name, 1.0, False
-
-
-def _unit(text: str, role: str) -> float | None:
-    """Return the factor that a text means as a unit: B, in millions, 1e9, x10^21, ZFLOPs, PF-days; None for others."""
-    plain = text.translate(_SUPERSCRIPTS) if not re.search("10[⁰¹²³⁴⁵⁶⁷⁸⁹]", text) else re.sub(
-        "10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda match: f"10^{match[1].translate(_SUPERSCRIPTS)}", text
-    )
-    words = re.sub(r"[^a-z0-9]+", " ", plain.replace("×", "x ").lower()).split()
-    words = words[1:] if words[:1] in (["in"], ["x"], ["of"]) else words
-    joined = " ".join(words)
-    if role == "flops":
-        if _PF_DAYS.fullmatch(joined):
-            return 8.64e19
-        if match := _FLOP_WORD.fullmatch(joined):
-            return 10.0 ** _PREFIXES[match[1]]
-    if len(words) > 1 and words[-1] in _COUNTED:
-        joined = " ".join(words[:-1])
-    if match := _POWER.fullmatch(joined.removeprefix("x")):
-        return 10.0 ** int(match[1])
-    power = _COUNTS.get(joined)
-    if role == "flops" and joined in _PREFIXES and len(joined) == 1 and power is None:
-        power = _PREFIXES[joined]
-    return None if power is None else 10.0**power
-
-
-_LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
-
-
-class ColumnMapping(Record):
-    """The source of the values of one role; ``text`` is the user's way to write it.
-
-    ``factors`` are what a product multiplies (exponent 1) or divides by (-1); then ``column`` is None. ``heading`` is
-    the unit in the column's heading, which scales the cells that have no suffix of their own.
-    """
-
-    text: str
-    column: str | None = None
-    pattern: re.Pattern[str] | None = None
-    log10: bool = False
-    scale: float = 1.0
-    constant: float | None = None
-    factors: tuple[tuple[ColumnMapping, int], ...] = ()
-    heading: float = 1.0
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the file that the values come from."""
-        if self.factors:
-            return tuple(name for factor, _ in self.factors for name in factor.columns)
-        return () if self.column is None else (self.column,)
-
-    def cells(self, table: RawTable) -> list[Cell]:
-        """Return the cells, with the text that the pattern finds where there is a pattern."""
-        if self.factors:
-            return [*self.numbers(table)[0].tolist()]
-        if self.column is None:
-            return [self.constant] * len(table.rows)
-        cells = table.column(self.column)
-        if self.pattern is None:
-            return cells
-        matches = [self.pattern.search(to_text(cell)) for cell in cells]
-        return [match[1] if match is not None else None for match in matches]
-
-    def numbers(self, table: RawTable) -> tuple[Array, Mapping[int, str]]:
-        """Return one number a row, NaN where there is none, and the text of the cells that cannot be read."""
-        if self.factors:
-            return self._product(table)
-        cells = self.cells(table)
-        numbers, unreadable = to_numbers(cells)
-        with np.errstate(all="ignore"):
-            values = (10.0**numbers if self.log10 else numbers) * self.scale
-            if self.heading != 1.0:
-                values = np.where([_has_suffix(cell) for cell in cells], values, values * self.heading)
-            return values, unreadable
-
-    def _product(self, table: RawTable) -> tuple[Array, Mapping[int, str]]:
-        values = np.ones(len(table.rows))
-        unreadable: dict[int, str] = {}
-        for factor, exponent in self.factors:
-            numbers, texts = factor.numbers(table)
-            with np.errstate(all="ignore"):
-                values = values * numbers if exponent > 0 else values / numbers
-            unreadable |= texts
-        return values, unreadable
-
-
-def _has_suffix(cell: Cell) -> bool:
-    """Whether a cell says itself that it is in thousands, millions, billions or a prefix of FLOP."""
-    return isinstance(cell, str) and re.search(r"(?i)\d\s*(?:[kmgbt]|[kmgtpezy]?flops?)", cell) is not None
-
-
-def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
-    """Read the user's mapping of a role.
-
-    Raises UnknownNameError for a text that is no column of the file and no number, UsageError for a regular
-    expression that is invalid or has no group.
-    """
-    if text in table.names:
-        return _with_heading(ColumnMapping(text=text, column=text), role)
-    if match := _LOG10.fullmatch(text.strip()):
-        return ColumnMapping(text=text, column=_column(match["inner"], table), log10=True)
-    column, tilde, pattern = text.partition("~")
-    if tilde:
-        return ColumnMapping(text=text, column=_column(column, table), pattern=_pattern(pattern, role))
-    if _OPERATOR.search(text) and _find(text, table) is None:
-        return _product(text, table, role)
-    try:
-        return ColumnMapping(text=text, constant=_positive(text, role))
-    except UsageError:
-        return _with_heading(ColumnMapping(text=text, column=_column(text, table)), role)
-
-
-_OPERATOR = re.compile(r"[*/×]")
-
-
-def _product(text: str, table: RawTable, role: str) -> ColumnMapping:
-    """Read a product or quotient of columns and numbers, of the longest column names that the file has."""
-    pieces = re.split(r"([*/×])", text)
-    factors: list[tuple[ColumnMapping, int]] = []
-    start, sign = 0, 1
-    while start < len(pieces):
-        for end in range(len(pieces), start, -2):  # a name may hold the signs: 'eval/tokens'
-            part = "".join(pieces[start:end])
-            factor = _factor(part, table)
-            if factor is not None:
-                break
-        else:
-            if not pieces[start].strip():
-                raise UsageError(f"{role}={quote(text)} lacks a factor", hint="write COLUMN*COLUMN, COLUMN/NUMBER")
-            raise UnknownNameError("column", pieces[start].strip(), table.names)
-        factors.append((factor, sign))
-        if end < len(pieces):
-            sign = -1 if pieces[end] == "/" else 1
-        start = end + 1
-    if len(factors) == 2 and factors[0][0].column and factors[1][0].constant:
-        (column, _), (number, exponent) = factors
-        return replace(column, text=text, scale=float(number.constant or 1.0) ** exponent)
-    return ColumnMapping(text=text, factors=tuple(factors))
-
-
-def _factor(text: str, table: RawTable) -> ColumnMapping | None:
-    """Return a column or a positive number as a factor; None for anything else."""
-    if match := _LOG10.fullmatch(text.strip()):
-        name = _find(match["inner"], table)
-        return None if name is None else ColumnMapping(text=text, column=name, log10=True)
-    name = _find(text, table)
-    if name is not None:
-        return ColumnMapping(text=text, column=name)
-    try:
-        return ColumnMapping(text=text, constant=_positive(text.strip(), "a factor"))
-    except UsageError:
-        return None
-
-
-def _with_heading(mapped: ColumnMapping, role: str) -> ColumnMapping:
-    """Return the mapping of a whole column with the unit in its heading, for a role that is a size."""
-    if role not in _SIZE_ROLES or mapped.column is None:
-        return mapped
-    _, factor, log10 = heading(mapped.column, role)
-    if log10:
-        return replace(mapped, text=f"log10({mapped.column})", log10=True)
-    return mapped if factor == 1.0 else replace(mapped, text=f"{mapped.column}*{factor:g}", heading=factor)
-
-
-def _find(text: str, table: RawTable) -> str | None:
-    """Return the column that a text names, in any case of letters; None for none or several."""
-    name = text.strip()
-    if name in table.names:
-        return name
-    folded = [known for known in table.names if known.casefold() == name.casefold()]
-    return folded[0] if len(folded) == 1 else None
-
-
-def _column(text: str, table: RawTable) -> str:
-    name, found = text.strip(), _find(text, table)
-    if found is not None:
-        return found
-    repeated = [known for known in table.names if known.rpartition("#")[0] == name]
-    if repeated:
-        hint = f"name one of {_listed(repeated)}"
-        raise UsageError(f"{table.source} has {len(repeated)} columns called {quote(name)}", hint=hint)
-    raise UnknownNameError("column", name, table.names)
-
-
-def _pattern(text: str, role: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UsageError(f"regular expression {quote(text)} for {role}: {error}") from None
-    if pattern.groups < 1:
-        hint = "put brackets around the number: model-(\\d+m)"
-        raise UsageError(f"regular expression {quote(text)} for {role} has no group", hint=hint)
-    return pattern
-
-
-def _positive(text: str, role: str) -> float:
-    try:
-        number = to_number(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise UsageError(f"{quote(text)} for {role} is not a positive number")
-    return number
 
 
 _EVALUATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "test"})
@@ -524,47 +167,54 @@ def recognise(
         if role not in ROLES:
             raise UnknownNameError("role", role, ROLES)
     columns = {role: read_mapping(text, table, role=role) for role, text in mapping.items()}
-    if "loss" in columns:
-        _require_unit(columns["loss"], loss_unit)
-    elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
-        what, way = export
-        raise FileError(f"{table.source}: this is {what}", hint=way)
-    if "params" in needed and not any(role in columns or candidates(role, table.names) for role in ("params", "flops")):
-        _refuse_history(table)
+    _require_runs(columns, needed, table, loss_unit)
     notes: list[str] = []
     for role in ("loss", "params", "tokens", "flops", "unique_tokens", "weight"):
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
-        found = candidates(role, table.names, loss_unit=loss_unit)
-        if role == "loss" and not found:  # a plain 'loss' is in the unit that the user states
-            per = {None, LOSS_UNITS[loss_unit].per}
-            found = {name: rank for name, rank in candidates(role, table.names).items() if unit_in_name(name)[1] in per}
+        found = _found(role, table.names, loss_unit)
         used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:
-            columns[role] = _with_heading(ColumnMapping(text=name, column=name), role)
-            if columns[role].text != name:
-                notes.append(f"{role} is {quote(columns[role].text)}, by the heading")
+            columns[role] = with_heading(ColumnMapping(text=name, column=name), role)
         notes += [note] if note else []
     for role in ("name", "state"):
         for name in candidates(role, table.names):
             columns.setdefault(role, ColumnMapping(text=name, column=name))
     _apply_log10(columns, log10, table)
-    if "group" not in columns:
-        notes += [
-            f"column {quote(name)} may separate groups: --group {quote(name)}"
-            for name in table.names
-            if normalised(name) == "group"
-        ]
+    notes += [
+        f"column {quote(name)} may separate groups: --group {quote(name)}"
+        for name in table.names
+        if normalised(name) == "group" and "group" not in columns
+    ]
+    scaled = {role: mapped for role, mapped in columns.items() if mapped.heading != 1.0 and role not in mapping}
+    notes += [f"{role} is {quote(mapped.text)}, by the unit in its heading" for role, mapped in scaled.items()]
     _require(columns, needed, table, loss_unit)
     for role, mapped in columns.items():
         _require_unambiguous(role, mapped, table)
     return columns, notes
 
 
-def _refuse_history(table: RawTable) -> None:
-    """Refuse the steps of one run without its size."""
-    step = step_column(table.names)
+def _found(role: str, names: Sequence[str], loss_unit: str) -> dict[str, int]:
+    """Return the candidates for a role; a plain 'loss' is in the unit that the user states."""
+    found = candidates(role, names, loss_unit=loss_unit)
+    if role != "loss" or found:
+        return found
+    per = {None, LOSS_UNITS[loss_unit].per}
+    return {name: rank for name, rank in candidates(role, names).items() if unit_in_name(name)[1] in per}
+
+
+def _require_runs(
+    columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str
+) -> None:
+    """Refuse a loss in another unit than stated, the export of a chart, and the steps of one run without its size."""
+    if "loss" in columns:
+        _require_unit(columns["loss"], loss_unit)
+    elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
+        what, way = export
+        raise FileError(f"{table.source}: this is {what}", hint=way)
+    sized = any(role in columns or candidates(role, table.names) for role in ("params", "flops"))
+    step = None if sized or "params" not in needed else step_column(table.names)
     if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
         raise FileError(
             f"{table.source}: this is the history of one run by {quote(step)}, not a table of runs",
@@ -615,12 +265,12 @@ def _choose(
     first, *others = distinct
     best = [name for name in distinct if found[name] == found[first]]
     if len(best) > 1 and not needed:
-        return None, f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}"
+        return None, f"{len(best)} columns could be {role}, and none is needed: {listed(best)}"
     if len(best) > 1:
         likely = next((name for name in best if _EVALUATION & set(normalised(name).split())), first)
         hint = f"choose with --map '{role}={escape_control(likely)}'"
-        raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {_listed(best)}", hint=hint)
-    note = f"{role} is column {quote(first)}; --map {role}=… chooses {_listed(others)} instead" if others else None
+        raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
+    note = f"{role} is column {quote(first)}; --map {role}=… chooses {listed(others)} instead" if others else None
     return first, note
 
 
@@ -635,7 +285,9 @@ def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], tabl
                 f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
             )
         for role in roles:
-            columns[role] = replace(columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0)
+            columns[role] = replace(
+                columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0, heading=1.0
+            )
 
 
 def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:
@@ -661,7 +313,7 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
     if product is not None:
         raise FileError(problem, hint=f"--map {quote(f'tokens={product}')} multiplies them")
     needs = "two of params, tokens and flops are needed, the third follows"
-    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {_listed(table.names)}")
+    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(table.names)}")
 
 
 def _no_loss(table: RawTable, loss_unit: str) -> FileError:
@@ -673,11 +325,13 @@ def _no_loss(table: RawTable, loss_unit: str) -> FileError:
         order = sorted(set(units.values()), key=lambda unit: (unit != "bpb", list(LOSS_UNITS).index(unit)))
         hint = " or ".join(f"--loss-unit {unit}" for unit in order[:3])
         problem = f"no column for the loss in {LOSS_UNITS[loss_unit].meaning}; {named}"
-        return FileError(f"{table.source}: {problem}", hint=f"{hint} reads {'it' if len(units) == 1 else 'one of them'}")
+        return FileError(
+            f"{table.source}: {problem}", hint=f"{hint} reads {'it' if len(units) == 1 else 'one of them'}"
+        )
     unread = _without_numbers("loss", table, loss_unit=loss_unit)
     if unread is not None:
         return unread
-    hint = f"choose with --map loss=COLUMN; columns: {_listed(table.names)}"
+    hint = f"choose with --map loss=COLUMN; columns: {listed(table.names)}"
     return FileError(f"{table.source}: no column with values for the final loss", hint=hint)
 
 
@@ -694,26 +348,30 @@ def _without_numbers(role: str, table: RawTable, *, loss_unit: str = "nats") -> 
     return None
 
 
-_FACTORS = (
-    (
-        "tokens per step, tokens per batch, tokens per iteration, batch tokens, batch size tokens, global batch tokens, "
-        "batch size in tokens, global batch size tokens, tokens per update",
-        "train samples, consumed samples, num samples, n samples, samples seen, total samples, samples, n sequences, "
-        "num sequences, sequences, training samples",
-        "batch size, global batch size, gbs, gbsz, bsz, batch, train batch size, effective batch size, total batch size, "
-        "batch size sequences",
+_FACTORS = {
+    "batch in tokens": (
+        "tokens per step, tokens per batch, tokens per iteration, batch tokens, batch size tokens, "
+        "global batch tokens, batch size in tokens, global batch size tokens, tokens per update"
     ),
-    (
-        "max steps, steps, train steps, training steps, num steps, n steps, total steps, num train steps, iterations, "
-        "train iters, iters, max iters, num iterations, n iters, total iters, iteration, step, global step, updates, "
-        "num updates",
+    "samples": (
+        "train samples, consumed samples, num samples, n samples, samples seen, total samples, samples, "
+        "n sequences, num sequences, sequences, training samples"
     ),
-    (
-        "seq len, sequence length, seq length, seqlen, context length, context, block size, max seq len, n ctx, ctx, "
-        "ctx len, max length, max sequence length, max seq length, sequence len, context size, context window",
+    "batch": (
+        "batch size, global batch size, gbs, gbsz, bsz, batch, train batch size, effective batch size, "
+        "total batch size, batch size sequences"
     ),
-)
-"""The names of what tokens are the product of: a batch, the steps, and the length of a sequence."""
+    "steps": (
+        "max steps, steps, train steps, training steps, num steps, n steps, total steps, num train steps, "
+        "iterations, train iters, iters, max iters, num iterations, n iters, total iters, iteration, step, "
+        "global step, updates, num updates"
+    ),
+    "length": (
+        "seq len, sequence length, seq length, seqlen, context length, context, block size, max seq len, n ctx, "
+        "ctx, ctx len, max length, max sequence length, max seq length, sequence len, context size, context window"
+    ),
+}
+"""The names of what training tokens are a product of."""
 
 
 def _tokens_product(table: RawTable) -> str | None:
@@ -721,11 +379,11 @@ def _tokens_product(table: RawTable) -> str | None:
 
     def column(names: str) -> str | None:
         known = names.split(", ")
-        found = [(known.index(form), name) for name in table.names for form in _forms(name) if form in known]
+        found = [(known.index(form), name) for name in table.names for form in forms(name) if form in known]
         numeric = [name for _, name in sorted(found) if np.isfinite(to_numbers(table.column(name))[0]).any()]
         return numeric[0] if numeric else None
 
-    (in_tokens, samples, batch), (steps,), (length,) = (tuple(map(column, names)) for names in _FACTORS)
+    in_tokens, samples, batch, steps, length = map(column, _FACTORS.values())
     for product in ((steps, in_tokens), (samples, length), (steps, batch, length)):
         if all(product):
             return "*".join(name for name in product if name is not None)

@@ -1,8 +1,8 @@
 """Find how the compute column of a file counts its runs: 6ND, a multiple of it, or a function of the size.
 
 Trackers count compute in their own way: without the embeddings, with attention, or with recomputation. Where that
-count is a function of N and D, plans are made in it: ``8ND``, ``6.1ND + 3e8D``, ``0.035N^1.19D``. Where it jumps from row to
-row, one of N, D and C of a row is wrong, and nobody can tell which.
+count is a function of N and D, plans are made in it: ``8ND``, ``6.1ND + 3e8D``, ``0.035N^1.19D``. Where it jumps from
+row to row, one of N, D and C of a row is wrong, and nobody can tell which.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError, Notice
+from scaleplan.errors import Notice
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Cost
@@ -34,10 +34,7 @@ _LEAST_ROWS = 4
 
 
 class OwnCount(Record):
-    """How a file counts compute: its ``convention``, the compute by it, and the rows that do not follow it.
-
-    ``ratio`` is the least and the largest of the file's compute over 6ND, of the rows that follow.
-    """
+    """How a file counts compute: its ``convention``, the cost by it, and the rows that do not follow it."""
 
     cost: Cost
     convention: str
@@ -67,7 +64,9 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
             return OwnCount(cost=cost, convention=convention, jumps=none)
         low, high = np.exp(offset.min()), np.exp(offset.max())
         message = f"the file's compute is {low:.3g} to {high:.3g} times {convention}, by which plans count it"
-        return _result(cost, convention, given, np.abs(offset) > _SNAPPED, Notice(code="own_compute", message=message))
+        return _result(
+            cost, convention, given, np.abs(offset) > _SNAPPED, Notice(code="own_compute", message=message)
+        )
     found, rest = _follow(size, offset, np.abs(offset - np.median(offset)))
     spread = max(typical_deviation(rest), _ROUNDED / 4)
     jumps = np.abs(rest) > max(_SNAPPED, _JUMP_Z * spread)

@@ -7,6 +7,7 @@ run (a row a step); trainers print *logs*. None of them holds the sizes of the r
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, escape_control
@@ -88,7 +89,7 @@ def step_column(names: Sequence[str]) -> str | None:
 def is_history(step: Sequence[float]) -> bool:
     """Whether rows are the steps of one run: a count of steps that never falls."""
     counted = [value for value in step if value == value]  # noqa: PLR0124  NaN differs from itself
-    rising = all(left <= right for left, right in zip(counted, counted[1:], strict=False))
+    rising = all(left <= right for left, right in pairwise(counted))
     return len(counted) > _LEAST and rising and counted[0] < counted[-1]
 
 

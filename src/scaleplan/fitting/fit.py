@@ -72,7 +72,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, progress=progress)
+    with np.errstate(all="ignore"):  # a search tries laws beyond the floats, and no user can act on a warning of it
+        return fit_runs(request, read, progress=progress)
 
 
 def backtest(

@@ -12,7 +12,6 @@ import numpy as np
 from scaleplan.errors import FileError, Notice, UnreachableError, UsageError, escape_control
 from scaleplan.files import write_atomic
 from scaleplan.fitting.additive_fit import variations
-from scaleplan.fitting.columns import normalised
 from scaleplan.fitting.fit_tables import (
     coefficients_table,
     diagnosis_data,
@@ -21,6 +20,7 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
+from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
@@ -282,7 +282,9 @@ class FitResult(Record, eq=False):
             doubts = {notice.message for notice in self.runs.warnings}
             rest = [remark for remark in self.remarks if remark not in doubts]
             return notes + [{"text": escape_control(remark), **warn} for remark in rest]
-        notes += [{"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified]
+        notes += [
+            {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
+        ]
         if found.outliers.rows:
             notes.append({"text": self._outliers()})
         return notes

@@ -7,7 +7,6 @@ missing, and accounts for every row: it is in the arrays, or in ``dropped`` with
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,12 +15,14 @@ import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
-from scaleplan.fitting.columns import LOSS_UNITS, candidates, normalised, read_mapping, recognise
+from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
-from scaleplan.fitting.exports import step_column
+from scaleplan.fitting.loss_units import LOSS_UNITS
+from scaleplan.fitting.mapping import read_mapping
+from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
-from scaleplan.fitting.settings import unlike_runs
-from scaleplan.fitting.table import read_table, to_numbers, to_text
+from scaleplan.fitting.sweeps import unlike_runs
+from scaleplan.fitting.table import read_table, to_text
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.columns import ColumnMapping
     from scaleplan.fitting.compute import OwnCount
+    from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
@@ -75,7 +76,8 @@ def read_runs(
     (``Cost.from_convention``); when None, as the file's own compute is a function of its sizes, or by 6ND. ``best``
     keeps the lowest loss of each sweep: of runs of one group with the same sizes within 1.5 %, ``last`` the final row
     of each run of a history by step. Runs below ``min_flops`` are left out; reasons in ``keep`` flag instead of drop;
-    ``drop`` leaves out the rows with a flag, by its reason or by the column of the file that marks them, ``drop_rows``
+    ``drop`` leaves out the rows with a flag, by its reason or by the column of the file that marks them,
+    ``drop_rows``
     those with a number, as in ``"492-494"``. ``needed`` is what every run must have, of params, tokens, flops, loss.
 
     Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
@@ -96,7 +98,7 @@ def read_runs(
     given = {role: numbers for role, (numbers, _) in read.items()}
     further = {name: column.numbers(table) for name, column in more.items()}
     _require_raw_units({role: given[role] for role in given if role in needed}, columns=columns, source=table.source)
-    earlier = _earlier_steps(table, columns, given) if last else {}
+    earlier = earlier_steps(table, columns, given) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
     own = own_count(*three, asked=flops_convention, rows=numbers)
@@ -134,14 +136,14 @@ def read_runs(
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
-        left_out=_by_number(drop_rows, table),
-        marked=_marked(table, drop),
+        left_out=rows_by_number(drop_rows, table),
+        marked=marked_rows(table, drop),
         earlier=earlier,
         differing=own.jumps,
         min_flops=least,
         best=best,
         keep=keep,
-        drop=_reasons(drop),
+        drop=dropped_reasons(drop),
     )
     dropped = _by_row(rows.dropped)
     if not rows.alive.any():
@@ -160,102 +162,6 @@ def read_runs(
         warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
-
-
-_FLAGS = frozenset(
-    {
-        *("diverged", "diverge", "nan", "failed", "crashed", "exclude", "excluded", "outlier", "invalid", "bad"),
-        *("ignore", "skip", "drop", "flag", "flagged", "is diverged", "has diverged", "is outlier", "is nan", "broken"),
-    }
-)
-"""What a column that marks failed runs is called."""
-
-_TRUE = frozenset({"true", "yes", "y", "1", "1.0", "x", "t"})
-
-_DROPPABLE = ("outlier", "worse_than_smaller", "same_point", "compute_differs", "crashed", "marked")
-_FAILED = {"diverged": ("worse_than_smaller", "diverged")}
-"""The flags that a word of the user stands for, beside its own."""
-
-
-def _reasons(drop: Collection[str]) -> set[str]:
-    """Return the reasons whose flags drop a row; a column of the file that marks rows is one more."""
-    known = {name: _FAILED.get(name, (name,)) for name in (*_DROPPABLE, *_FAILED)}
-    return {reason for name in drop for reason in known.get(name, ("marked",))}
-
-
-def _marked(table: RawTable, drop: Collection[str]) -> dict[int, str]:
-    """Return what marks each row that a column of flags marks, of those that the user names or that are called so.
-
-    Raises UnknownNameError for a name that is neither a reason nor a column.
-    """
-    named: list[str] = []
-    for name in drop:
-        columns = [column for column in table.names if name in (column, normalised(column))]
-        if not columns and name not in (*_DROPPABLE, *_FAILED):
-            flags = [column for column in table.names if normalised(column) in _FLAGS]
-            raise UnknownNameError("flag", name, [*_FAILED, *_DROPPABLE, *flags])
-        named += columns
-    named = named or [column for column in table.names if normalised(column) in _FLAGS]
-    found: dict[int, str] = {}
-    for column in named:
-        cells = [to_text(cell).casefold() for cell in table.column(column)]
-        found |= {i: f"column {quote(column)} is {quote(cells[i])}" for i in range(len(cells)) if cells[i] in _TRUE}
-    return found
-
-
-def _by_number(texts: Collection[str], table: RawTable) -> dict[int, str]:
-    """Return the positions of rows that are given by number or range: ``492-494``, ``7,9``.
-
-    Raises UsageError for a text that is no range of rows, or a row that the file does not have.
-    """
-    positions = {row: position for position, row in enumerate(table.rows)}
-    found: dict[int, str] = {}
-    for text in (part.strip() for item in ([texts] if isinstance(texts, str) else texts) for part in item.split(",")):
-        match = re.fullmatch(r"(\d{1,9})(?:\s*[-–]\s*(\d{1,9}))?", text)
-        if match is None:
-            raise UsageError(f"{quote(text)} is no row or range of rows", hint="--drop-rows 492-494,501")
-        first, end = int(match[1]), int(match[2] or match[1])
-        inside = [row for row in table.rows if first <= row <= end]
-        if not inside or end < first:
-            spans = f"rows {table.rows[0]} to {table.rows[-1]} hold runs"
-            raise UsageError(f"{table.source} has no row {text}", hint=f"{spans}; the header of a CSV file is row 1")
-        found |= {positions[row]: f"row {row}" for row in inside}
-    return found
-
-
-def _earlier_steps(
-    table: RawTable, columns: Mapping[str, ColumnMapping], given: dict[str, Array]
-) -> dict[int, str]:
-    """Return the rows of each run but its final one with a loss, and carry the sizes of its earlier rows forward.
-
-    Rows of one name (and group) are one run, in the order of their steps, or of the file. A loss that is written as
-    NaN is a measurement, of a run that diverged, unless most of its rows have it. Raises UsageError without names.
-    """
-    if "name" not in columns:
-        hint = "--map name=COLUMN says which rows are one run"
-        raise UsageError("--last needs a column with the names of runs", hint=hint)
-    labels = zip(*(_texts(columns.get(role), table) or [""] * len(table.rows) for role in ("name", "group")), strict=True)
-    step = step_column(table.names)
-    order = np.arange(len(table.rows), dtype=np.float64) if step is None else to_numbers(table.column(step))[0]
-    runs: dict[tuple[str, ...], list[int]] = {}
-    for position, label in enumerate(labels):
-        runs.setdefault(label, []).append(position)
-    loss = given.get("loss", np.full(len(table.rows), np.nan))
-    cells = columns["loss"].cells(table) if "loss" in columns else [None] * len(table.rows)
-    sizes = [given[role] for role in (*_SIZES, "tokens_per_param", "unique_tokens") if role in given]
-    earlier: dict[int, str] = {}
-    for members in runs.values():
-        ordered = sorted(members, key=lambda i: (order[i], i) if order[i] == order[i] else (-math.inf, i))  # noqa: PLR0124
-        for values in sizes:
-            known = math.nan
-            for i in ordered:
-                known = values[i] = known if math.isnan(values[i]) else values[i]
-        nans = [i for i in ordered if math.isnan(loss[i]) and to_text(cells[i]).casefold().strip("+-") == "nan"]
-        written = set(nans) if 2 * len(nans) < len(ordered) else set()
-        measured = [i for i in ordered if not math.isnan(loss[i]) or i in written]
-        final = (measured or ordered)[-1]
-        earlier |= {i: f"row {table.rows[final]} is the final one" for i in members if i != final}
-    return earlier
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:
@@ -309,7 +215,11 @@ def _complete(given: Mapping[str, Array], *, count: int, own: OwnCount) -> tuple
         full_params = _first(params, by_flops, tokens / ratio, by_both)
         full_tokens = _first(tokens, cost.tokens(full_params, flops), full_params * ratio)
         counted = cost.flops(full_params, full_tokens)
-    full = {"params": full_params, "tokens": full_tokens, "flops": _first(np.where(own.jumps, counted, flops), counted)}
+    full = {
+        "params": full_params,
+        "tokens": full_tokens,
+        "flops": _first(np.where(own.jumps, counted, flops), counted),
+    }
     notes = [
         f"{role} derived from the other sizes (C = {own.convention}) for {derived} of {count} rows"
         for role, values in full.items()

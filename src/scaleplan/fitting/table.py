@@ -9,8 +9,8 @@ value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are rea
 an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
 
 Of a delimited file, lines that begin with ``#`` are comments, unless one is the only row of names; a comma is the
-decimal one where a column or the file proves it (``4,4675``), or where semicolons separate the cells. Cells that hold a
-JSON object or a Python dictionary become nested columns: ``summary.val/loss``.
+decimal one where a column or the file proves it (``4,4675``), or where semicolons separate the cells. Cells that hold
+a JSON object or a Python dictionary become nested columns: ``summary.val/loss``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import warnings
 from collections import Counter
 from functools import cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,9 +178,7 @@ def _parse(text: str, *, where: str) -> object:
 def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     """Return one mapping a run from any of the shapes that are read."""
     if isinstance(document, list):
-        if document and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
-            what, way = chart_or_scalar(SCALAR) or ("", "")
-            raise FileError(f"{source}: this is {what}", hint=way)
+        _refuse_scalar(document, source)
         for row, item in enumerate(document, 1):
             if not isinstance(item, dict):
                 raise FileError(f"{source}: row {row}: expected an object, found {_kind(item)}", hint=_SHAPES)
@@ -203,6 +201,13 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     if len(values) > 1 and not any(isinstance(value, list | dict) for value in values):
         return [{"key": key, "value": value} for key, value in document.items()]
     raise FileError(f"{source}: this JSON document is not a table of runs", hint=_SHAPES)
+
+
+def _refuse_scalar(document: list[object], source: str) -> None:
+    """Refuse the scalar that TensorBoard exports as a list of (wall time, step, value)."""
+    export = chart_or_scalar(SCALAR)
+    if document and export and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
+        raise FileError(f"{source}: this is {export[0]}", hint=export[1])
 
 
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
@@ -381,7 +386,9 @@ def _without_comments(text: str) -> tuple[str, int]:
     if not text.lstrip().startswith("#"):
         return text, 0
     lines = list(io.StringIO(text))
-    first = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
+    first = next(
+        (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines)
+    )
     last = max((i for i in range(first) if lines[i].strip()), default=first)
     if first < len(lines):
         marked = lines[last].strip()
@@ -428,7 +435,7 @@ def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell
     extra = record[len(names) :]
     if any(extra):
         problem = f"{where}: {len(record)} cells, but {len(names)} column names"
-        pairs = zip(record, record[1:], strict=False)
+        pairs = pairwise(record)
         split = [f"{left},{right}" for left, right in pairs if _WHOLE.fullmatch(left) and _DIGITS.fullmatch(right)]
         if len(split) >= len(extra):
             cause = f"{problem}; decimal commas, as in {quote(split[-1])}?"

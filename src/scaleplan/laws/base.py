@@ -65,7 +65,7 @@ class Cost(Record):
 
     @classmethod
     def from_convention(cls, text: str) -> Cost | None:
-        """Read ``6ND``, ``MD`` (M is FLOP per token), ``9.59ND + 2.3e8D`` or ``0.035N^1.2D``; None for other texts."""
+        """Read ``6ND``, ``MD`` (M is FLOP per token), ``9.59ND + 2.3e8D`` or ``0.04N^1.2D``; None for others."""
         match = _CONVENTION.fullmatch(text.strip())
         if match is None or (match["size"] == "N") == (match["k"] is None):
             return None

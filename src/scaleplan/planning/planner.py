@@ -299,9 +299,9 @@ class Planner:
 
     @property
     def plausible_ratios(self) -> tuple[float, float]:
-        """The tokens per parameter between which a law fitted to runs may put an optimum; published laws may anywhere.
+        """The tokens per parameter between which a law fitted to runs may put an optimum; published ones anywhere.
 
-        No published run lies outside 0.1 to 10,000, and no law is known thirty times beyond the ratios of its runs.
+        Published runs lie within 0.1 to 10,000, and no law is known thirty times beyond the ratios of its runs.
         """
         known = self.preset.range.tokens_per_param
         if self.preset.fit is None or known is None or self.preset.conventions.params == "flops_per_token":

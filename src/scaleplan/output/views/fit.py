@@ -121,7 +121,9 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
 def _title(data: dict[str, Any]) -> str:
     status = "" if data["status"] is None else f", {data['status']}"
     group = "" if data["group"] is None else f", {data['group']}"
-    return f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{_unlike(data)}{status}"
+    return (
+        f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{_unlike(data)}{status}"
+    )
 
 
 _UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}

@@ -1,8 +1,8 @@
 """Notice the columns that tell runs of one law from runs of several: sweeps of a setting, groups, and seeds.
 
-A column is judged by what it does. Where several runs share their size and tokens, the columns that differ among them
-were swept (a learning rate, a batch), separate groups (a corpus, a tokenizer, a context), or name repeats of one run (a
-seed). Elsewhere a column with few values separates groups when the loss at equal sizes shifts with its value.
+A column is judged by what it does. Where several runs share their size and tokens, the columns that differ among
+them were swept (a learning rate, a batch), separate groups (a corpus, a tokenizer, a context), or name repeats of one
+run (a seed). Elsewhere a column with few values separates groups when the loss at equal sizes shifts with its value.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import Notice, quote
-from scaleplan.fitting.columns import ROLES, candidates, normalised, unit_in_name
+from scaleplan.fitting.columns import ROLES, candidates
+from scaleplan.fitting.headings import normalised
+from scaleplan.fitting.loss_units import unit_in_name
 from scaleplan.fitting.table import is_missing, to_number, to_text
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import Cell, RawTable
 
@@ -37,8 +37,31 @@ _SWEPT = frozenset(
 
 _GROUPING = frozenset(
     {
-        *("group", "corpus", "dataset", "data", "mixture", "tokenizer", "tokeniser", "vocab", "vocabulary", "context"),
-        *("ctx", "seq", "sequence", "block", "family", "arch", "architecture", "shape", "aspect", "language", "domain"),
+        *(
+            "group",
+            "corpus",
+            "dataset",
+            "data",
+            "mixture",
+            "tokenizer",
+            "tokeniser",
+            "vocab",
+            "vocabulary",
+            "context",
+        ),
+        *(
+            "ctx",
+            "seq",
+            "sequence",
+            "block",
+            "family",
+            "arch",
+            "architecture",
+            "shape",
+            "aspect",
+            "language",
+            "domain",
+        ),
         *("recipe", "setup", "precision", "dtype", "task", "kind", "type"),
     }
 )
@@ -48,9 +71,50 @@ _REPEATED = frozenset({"seed", "seeds", "replicate", "replica", "repeat", "trial
 
 _MEASURED = frozenset(
     {
-        *("loss", "acc", "accuracy", "score", "error", "stderr", "std", "se", "time", "runtime", "seconds", "hours", "grad"),
-        *("norm", "created", "updated", "timestamp", "date", "tflops", "mfu", "throughput", "speed", "memory", "gpu", "gpus"),
-        *("notes", "tags", "user", "host", "id", "url", "path", "weight", "tokens", "params", "flops", "samples", "step"),
+        *(
+            "loss",
+            "acc",
+            "accuracy",
+            "score",
+            "error",
+            "stderr",
+            "std",
+            "se",
+            "time",
+            "runtime",
+            "seconds",
+            "hours",
+            "grad",
+        ),
+        *(
+            "norm",
+            "created",
+            "updated",
+            "timestamp",
+            "date",
+            "tflops",
+            "mfu",
+            "throughput",
+            "speed",
+            "memory",
+            "gpu",
+            "gpus",
+        ),
+        *(
+            "notes",
+            "tags",
+            "user",
+            "host",
+            "id",
+            "url",
+            "path",
+            "weight",
+            "tokens",
+            "params",
+            "flops",
+            "samples",
+            "step",
+        ),
         *("steps", "iteration", "iterations", "epoch", "epochs", "layers", "heads", "width", "depth", "dim", "model"),
     }
 )
@@ -76,33 +140,19 @@ class _Setting(Record, eq=False):
 def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) -> tuple[Notice, ...]:
     """Return a warning for swept settings and one for groups among runs; empty for runs of one law.
 
-    ``runs`` are those that are used, at ``positions`` of the table, and ``cells`` has a code for those of equal sizes.
+    ``runs`` are those that are used, at ``positions`` of the table; ``cells`` has one code for those of equal sizes.
     """
     if len(runs) < 2:
         return ()
-    settings = [*_settings(table, runs, positions)]
     logs = np.log(runs.loss)
-    sizes = np.bincount(cells)
-    shared = sizes[cells] > 1
+    shared = np.bincount(cells)[cells] > 1
     swept: list[_Setting] = []
     grouping: list[tuple[float, _Setting]] = []
-    for item in settings:
-        words = set(normalised(item.name).split())
-        if words & _REPEATED:
-            continue
-        if shared.any() and _differs(item.codes[shared], cells[shared]):
-            shift, deviate = _within(logs[shared], item.codes[shared], cells[shared])
-            real = deviate > _SIGNIFICANT and shift > _LEAST_SHIFT
-            if words & _SWEPT or (real and item.numeric and not words & _GROUPING):
-                swept.append(item)
-                continue
-            if real:
-                grouping.append((shift, item))
-                continue
-        if words & _SWEPT or item.levels > _MOST_LEVELS:
-            continue
-        shift, deviate = _across(runs, logs, item)
-        if deviate > _SIGNIFICANT and shift > _LEAST_SHIFT:
+    for item in _settings(table, runs, positions):
+        kind, shift = _kind(item, runs, logs, cells=cells, shared=shared)
+        if kind == "sweep":
+            swept.append(item)
+        elif kind == "groups":
             grouping.append((shift, item))
     # a name made of the settings refines them, and is no group
     grouping = [(shift, item) for shift, item in grouping if not any(_determines(item, other) for other in swept)]
@@ -120,6 +170,24 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
         message = f"{int(shared.sum())} of {len(runs)} runs share their sizes with others and differ in {named}{more}"
         notices.append(Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each"))
     return tuple(notices)
+
+
+def _kind(item: _Setting, runs: Runs, logs: Array, *, cells: Index, shared: Mask) -> tuple[str | None, float]:
+    """Return what a setting does to runs of equal sizes, and by how much of the log loss."""
+    words = set(normalised(item.name).split())
+    if words & _REPEATED:
+        return None, 0.0
+    if shared.any() and _differs(item.codes[shared], cells[shared]):
+        shift, deviate = _within(logs[shared], item.codes[shared], cells[shared])
+        real = deviate > _SIGNIFICANT and shift > _LEAST_SHIFT
+        if words & _SWEPT or (real and item.numeric and not words & _GROUPING):
+            return "sweep", shift
+        if real:
+            return "groups", shift
+    if words & _SWEPT or item.levels > _MOST_LEVELS:
+        return None, 0.0
+    shift, deviate = _across(runs, logs, item)
+    return ("groups" if deviate > _SIGNIFICANT and shift > _LEAST_SHIFT else None), shift
 
 
 def _settings(table: RawTable, runs: Runs, positions: Index) -> list[_Setting]:
@@ -166,7 +234,7 @@ def _determines(item: _Setting, other: _Setting) -> bool:
 
 
 def _within(logs: Array, codes: Index, cells: Index) -> tuple[float, float]:
-    """Return how far the log loss shifts with the value of a setting inside cells, and the deviate of a test of it."""
+    """Return how far the log loss shifts with the value of a setting inside cells, and the deviate of a test."""
     _, cells = np.unique(cells, return_inverse=True)
     _, codes = np.unique(codes, return_inverse=True)
     count = np.bincount(cells)
@@ -223,7 +291,7 @@ def _function_of(values: Array, codes: Index) -> bool:
     return pairs == int(sizes.max()) + 1 and 2 * len(np.unique(codes)) > int(sizes.max()) + 1
 
 
-def _spread(means: Array, members: Array) -> float:
+def _spread(means: Array, members: Index) -> float:
     enough = means[members >= min(_LEAST_IN_LEVEL, int(members.max()))]
     return float(np.ptp(enough)) if len(enough) > 1 else 0.0
 

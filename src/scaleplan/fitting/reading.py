@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
-from scaleplan.fitting.loss_units import LOSS_UNITS
+from scaleplan.fitting.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import read_table, to_text
+from scaleplan.fitting.table import read_table, to_numbers, to_text
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -151,7 +151,7 @@ def read_runs(
     used = runs.select(rows.alive)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    warnings = own.warnings
+    warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
     if set(needed) >= {"params", "tokens", "loss"}:
         codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
         if used.unique_tokens is not None:
@@ -162,6 +162,23 @@ def read_runs(
         warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+_LARGEST_TOKEN = 5.0  # bytes: tokenizers make 3.5 to 4.8 of a token of English, a word and its space have 5 to 6
+
+
+def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) -> tuple[Notice, ...]:
+    """Return a warning for a perplexity that is per word by the bits per byte beside it."""
+    beside = next((name for name in table.names if stated_unit(name) == "bpb"), None)
+    if loss_unit != "ppl" or loss is None or beside is None:
+        return ()
+    with np.errstate(all="ignore"):
+        size = np.log2(loss.numbers(table)[0]) / to_numbers(table.column(beside))[0]
+    size = size[np.isfinite(size)]
+    if not len(size) or np.median(size) <= _LARGEST_TOKEN:
+        return ()
+    message = f"what {quote(loss.text)} is per has {np.median(size):.2f} bytes by {quote(beside)}, more than a token"
+    return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:

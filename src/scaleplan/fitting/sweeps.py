@@ -62,7 +62,7 @@ _GROUPING = frozenset(
             "language",
             "domain",
         ),
-        *("recipe", "setup", "precision", "dtype", "task", "kind", "type"),
+        *("recipe", "setup", "precision", "dtype", "task", "kind", "type", "experts", "expert"),
     }
 )
 """Words in the names of what runs of one law have in common."""
@@ -124,6 +124,7 @@ _SIGNIFICANT = 3.3  # one-sided normal deviate: a chance of 0.0005, for a few co
 _LEAST_SHIFT = 0.005  # of the loss: seeds of one run differ by 0.1 to 0.5 %
 _MOST_LEVELS = 16  # of a group; more are names, not groups
 _LEAST_IN_LEVEL = 3
+_LEAST_SHARED = 0.1  # of the runs; fewer of equal sizes are chance, or repeats
 _LEAST_RUNS = 12  # for a surface of six terms beside the levels
 _MOST_NAMED = 3
 
@@ -146,6 +147,8 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
         return ()
     logs = np.log(runs.loss)
     shared = np.bincount(cells)[cells] > 1
+    if np.mean(shared) < _LEAST_SHARED:
+        shared[:] = False
     swept: list[_Setting] = []
     grouping: list[tuple[float, _Setting]] = []
     for item in _settings(table, runs, positions):

@@ -275,7 +275,7 @@ def test_points_of_one_run_are_resampled_together(cli, runs):
     lines = runs.read_text().splitlines()
     runs.write_text("\n".join([f"{lines[0]},name", *(f"{line},run-{i // 4}" for i, line in enumerate(lines[1:]))]))
     apart = cli("fit", runs, "--samples", "50")
-    assert "64 points have 16 names: --cluster" in apart.out
+    assert "64 points have 16 names: --last keeps the final row of each, --cluster resamples" in apart.out
     together = cli("fit", runs, "--samples", "50", "--cluster", "--json")
     assert together.json["resampling"]["unit"] == "cluster"
     assert not any("--cluster" in remark for remark in together.json["remarks"])

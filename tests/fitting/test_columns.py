@@ -185,7 +185,8 @@ def test_a_size_in_the_run_name_is_found_and_the_way_out_works(tmp_path):
         ({"lossy": "val_loss"}, "unknown role 'lossy'"),
         ({"params": "N~12m"}, "has no group"),
         ({"params": "N~(12m"}, "regular expression"),
-        ({"params": "N*x"}, "'x' for params is not a positive number"),
+        ({"params": "N*x"}, "unknown column 'x'"),
+        ({"params": "N*"}, "lacks a factor"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_its_text(tmp_path, mapping, message):
@@ -220,11 +221,13 @@ def test_products_beyond_64_bit_integers_are_floats(tmp_path):
     assert read(tmp_path, table("N,D,loss", "70000000000,1400000000000,1.9")).flops.tolist() == [5.88e23]
 
 
-def test_given_flops_that_differ_from_the_convention_are_noted(tmp_path):
-    """A compute column is used as it stands, and its ratio to 6ND is told."""
+def test_given_flops_that_follow_no_count_are_counted_as_6nd(tmp_path):
+    """Of two runs at 1 and 2 times 6ND nobody can tell which is right: both are counted, with a warning."""
     runs = read(tmp_path, table("N,D,C,loss", "1e8,2e9,2.4e18,3.5", "2e8,4e9,4.8e18,3.2"))
-    assert runs.flops.tolist() == [2.4e18, 4.8e18]
-    assert "the given flops are 1 to 2 times 6ND" in runs.notes
+    assert runs.flops.tolist() == [1.2e18, 4.8e18]
+    (warning,) = runs.warnings
+    assert warning.code == "compute_differs"
+    assert "1 (row 3) to 2 (row 2) times 6ND" in warning.message
 
 
 @pytest.mark.parametrize(
@@ -248,13 +251,13 @@ def test_the_unit_of_the_loss_is_converted_on_request(tmp_path, *, unit, cell, o
 def test_another_unit_is_never_assumed(tmp_path):
     """A perplexity column is not a loss unless the option says so, and the error says which option."""
     text = table("N,D,eval_ppl", "1e8,2e9,30", "2e8,4e9,25")
-    with pytest.raises(FileError, match="no column for the loss in nats, 'eval_ppl' is in ppl") as caught:
+    with pytest.raises(FileError, match="no column for the loss in nats/token; 'eval_ppl' is in perplex") as caught:
         read(tmp_path, text)
     assert "--loss-unit ppl" in caught.value.hint
     assert read(tmp_path, text, loss_unit="ppl").loss.tolist() == np.log([30.0, 25.0]).tolist()
     with pytest.raises(UnknownNameError, match="unknown loss unit 'nat'"):
         read(tmp_path, text, loss_unit="nat")
-    with pytest.raises(UsageError, match="tokens per byte convert bits per byte"):
+    with pytest.raises(UsageError, match="tokens per byte convert a loss per byte"):
         read(tmp_path, text, loss_unit="ppl", tokens_per_byte=0.3)
 
 

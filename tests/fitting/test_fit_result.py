@@ -123,7 +123,7 @@ def test_a_floor_near_zero_is_written_as_draws(file, sweep):
     assert fitted.uncertainty.parameters == ("ln A", "ln B", "E", "alpha", "beta")
     floors = [draw[2] for draw in fitted.uncertainty.draws]
     assert min(floors) == 0 < max(floors)
-    plan = sp.optimal(preset=fitted.preset, flops="1e22")
+    plan = sp.loss(preset=fitted.preset, params="10B", tokens="160B")
     assert plan.interval.loss[0] < plan.loss < plan.interval.loss[1]
 
 
@@ -134,7 +134,7 @@ def test_a_floor_at_zero_is_said_in_every_plan(file, sweep):
     fitted = sp.fit(file(points=lower), samples=100)
     assert fitted.law.E == 0
     assert fitted.uncertainty.parameters == ("ln A", "ln B", "alpha", "beta")
-    plan = sp.optimal(preset=fitted.preset, flops="1e22")
+    plan = sp.loss(preset=fitted.preset, params="10B", tokens="160B")
     assert any("floor E ran to zero" in notice.message for notice in plan.warnings)
     assert plan.interval.loss[0] < plan.loss < plan.interval.loss[1]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import Notice, UsageError
 from scaleplan.models.layout import round_number
 from scaleplan.planning.context import Context
-from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ __all__ = [
 _TRADES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # the batches shown, over the critical one
 _EDGE = 1.1  # the edge of a grid of experiments is not sharper than that
 _LOSS_UNIT = "nats/token"
+
+_LEAST_VOCABULARY = 2.0
 _LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
 _DAY = 86_400.0
 
@@ -211,6 +213,7 @@ def advise_batch(
     batch: float | None = None,
     tuned: tuple[float, float] | None = None,
     experts: float | None = None,
+    vocabulary: float | None = None,
     sequence: float = 4096.0,
     gpus_per_replica: float = 1.0,
 ) -> Advice:
@@ -218,6 +221,8 @@ def advise_batch(
 
     ``batch`` in tokens is added to the trades; ``tuned`` is a batch tuned by experiment and the tokens it was tuned
     on, to be carried to the plan's tokens. ``experts``, the plan's own by default, bring in the rules for mixtures.
+    ``vocabulary`` is that of the plan's model, where a rule counts its parameters without the embedding or with it:
+    32,000 when None, as in Chinchilla's family; a byte-level model has 256.
     The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
     ``gpus_per_replica``.
     """
@@ -232,6 +237,11 @@ def advise_batch(
     rules = Context().rules.all()
     experts = plan.experts if experts is None else experts
     when = {"always"} if experts is None else {"always", "experts"}
+    if vocabulary is not None and vocabulary < _LEAST_VOCABULARY:
+        raise UsageError(
+            f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000"
+        )
+    family = Embedding() if vocabulary is None else Embedding.of(vocabulary=vocabulary)
     cluster = _cluster(plan, sequence, gpus_per_replica)
     replicas = 1 if cluster is None else cluster.replicas
 
@@ -239,7 +249,7 @@ def advise_batch(
         return whole_batch(tokens / sequence, replicas)
 
     answers = tuple(
-        _answer(rule, plan, experts, usable) for rule in rules if not rule.exponents and rule.advise in when
+        _answer(rule, plan, experts, family, usable) for rule in rules if not rule.exponents and rule.advise in when
     )
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
@@ -275,8 +285,10 @@ def whole_batch(sequences: float, replicas: int) -> int:
     return replicas * round_number(sequences / replicas) if sequences >= replicas else round_number(sequences)
 
 
-def _answer(rule: Rule, plan: Plan, experts: float | None, usable: Callable[[float], int]) -> RuleAnswer:
-    given, reason = _inputs(rule, plan, experts)
+def _answer(
+    rule: Rule, plan: Plan, experts: float | None, family: Embedding, usable: Callable[[float], int]
+) -> RuleAnswer:
+    given, reason = _inputs(rule, plan, experts, family)
     rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
@@ -301,7 +313,9 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(rule: Rule, plan: Plan, experts: float | None) -> tuple[dict[str, float], str | None]:
+def _inputs(
+    rule: Rule, plan: Plan, experts: float | None, family: Embedding
+) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
     given = {"tokens": plan.tokens, "flops": plan.flops}
     if experts is not None:
@@ -313,13 +327,14 @@ def _inputs(rule: Rule, plan: Plan, experts: float | None) -> tuple[dict[str, fl
     if own == "flops_per_token":
         cause = "the plan's law counts FLOP per token, not parameters"
     if cause is None:
-        given["params"] = convert_params(plan.params, source=own, target=target)
+        given["params"] = convert_params(plan.params, source=own, target=target, embedding=family)
     elif "params" in _needed(rule):
         reason = f"it counts {target.replace('_', ' ')} parameters: {cause}"
     if plan.loss is not None and plan.loss_unit == _LOSS_UNIT:
         given["loss"] = plan.loss
     elif "loss" in _needed(rule):
-        reason = f"it needs a loss in {_LOSS_UNIT}, which {plan.preset} does not give"
+        instead = "none" if plan.loss is None else f"one in {plan.loss_unit}"
+        reason = f"it needs a loss in {_LOSS_UNIT}, and {plan.preset} gives {instead}"
     return given, reason
 
 

@@ -52,6 +52,10 @@ def hyperparameters(
     tuned_tokens: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="The training tokens --tuned-batch was tuned on.")
     ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Vocabulary, where a rule counts parameters otherwise; 32,000, of bytes 256."),
+    ] = None,
     sequence: Annotated[str, typer.Option(metavar="TOKENS", help="Tokens of one sequence.")] = "4096",
     gpus_per_replica: Annotated[
         str, typer.Option(metavar="N", help="Accelerators that hold one copy of the model.")
@@ -69,6 +73,7 @@ def hyperparameters(
         _plan(budget, law, bounds, constraints),
         batch=None if batch is None else parse_count(batch, what="tokens"),
         tuned=tuned,
+        vocabulary=None if vocabulary is None else parse_count(vocabulary, what="tokens"),
         sequence=parse_count(sequence, what="tokens"),
         gpus_per_replica=parse_integer(gpus_per_replica),
     )

@@ -76,7 +76,8 @@ class ReadingOptions:
         list[str] | None,
         typer.Option(
             metavar="ROLE=COLUMN",
-            help="Column of a role, repeatable: loss=eval/loss, 'tokens=D*1e9', 'flops=log10(C)', params=7B. "
+            help="Column of a role, repeatable: loss=eval/loss, 'tokens=steps*batch*2048', 'flops=log10(C)', "
+            "params=7B. "
             "Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
         ),
     ] = None
@@ -85,19 +86,31 @@ class ReadingOptions:
         typer.Option(metavar="CONDITION", help="Keep rows that meet it, repeatable: 'lr <= 1e-3', 'name ~ ^base'."),
     ] = None
     loss_unit: Annotated[
-        str, typer.Option(metavar="UNIT", help="Unit of the loss column: nats, bits, ppl or bpb.")
+        str,
+        typer.Option(
+            metavar="UNIT",
+            help="Unit of the loss column: nats, bits or ppl (per token), bpb, bpc, bpw, word_ppl, byte_ppl, "
+            "char_ppl, nats/byte, nats/character, nats/word.",
+        ),
     ] = "nats"
     tokens_per_byte: Annotated[
-        str | None, typer.Option(metavar="F", help="Converts bits per byte to nats per token.")
+        str | None, typer.Option(metavar="F", help="Converts a loss per byte to nats per token.")
     ] = None
     log10: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="This column (or role) holds log10, repeatable.")
     ] = None
     flops_convention: Annotated[
-        str, typer.Option(metavar="NAME", help="How compute is counted: 6ND, MD, '9.59ND + 2.3e8D'.")
-    ] = "6ND"
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How compute is counted: 6ND, MD, '9.59ND + 2.3e8D'; by the file's own, or 6ND, if not given.",
+        ),
+    ] = None
     best: Annotated[
         bool, typer.Option("--best", help="Keep the best run of each sweep: of runs with equal sizes.")
+    ] = False
+    last: Annotated[
+        bool, typer.Option("--last", help="Keep the final row of each run, of a history with a row a step.")
     ] = False
     min_flops: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="Leave out runs below this compute: 1e19.")
@@ -107,6 +120,17 @@ class ReadingOptions:
         typer.Option(
             metavar="REASON", help="Keep what would be dropped: crashed, duplicate or diverged; repeatable."
         ),
+    ] = None
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FLAG",
+            help="Leave out rows with a flag, repeatable: diverged, outlier, compute_differs, or a column of flags.",
+        ),
+    ] = None
+    drop_rows: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROWS", help="Leave out rows by number, repeatable: 492-494,501; the header is row 1."),
     ] = None
 
 

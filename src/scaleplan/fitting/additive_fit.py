@@ -124,14 +124,15 @@ class AdditiveFit(Record, eq=False):
         """A summary of the residuals."""
         values = self.solution.residuals
         centred = values - np.mean(values)
-        variance = max(float(np.mean(centred**2)), 1e-300)
+        variance = float(np.mean(centred**2))
+        scaled = centred / math.sqrt(variance) if variance > 0 else 0 * centred  # a law through every run
         far = int(np.argmax(np.abs(values)))
         return Residuals(
             rms=rms(values),
             spread=typical_deviation(values),
             inside=self.solution.objective.share_inside(values),
-            kurtosis=float(np.mean(centred**4)) / variance**2,
-            skewness=float(np.mean(centred**3)) / variance**1.5,
+            kurtosis=float(np.mean(scaled**4)),
+            skewness=float(np.mean(scaled**3)),
             largest=(int(self.points.rows[far]), float(values[far])),
         )
 

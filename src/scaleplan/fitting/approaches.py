@@ -184,11 +184,20 @@ def _budget(group: Points, values: Array, *, bias: float, noise: float) -> Isofl
 
 
 def _bias(group: Points, values: Array, law: Additive, quantity: Quantity) -> float:
-    """Return the displacement of the vertex of a parabola through the law's own losses at the trained sizes."""
-    product = float(np.exp(np.mean(np.log(group.params * group.tokens))))
-    sizes = np.exp(values) if quantity == "params" else product / np.exp(values)
-    vertex = _vertices(values, law.loss(sizes, product / sizes), np.ones((1, len(values))))[0]
-    best = math.log(law.best_split(product)[0 if quantity == "params" else 1])
+    """Return the displacement of the vertex of a parabola through the law's own losses at the trained sizes.
+
+    The optimum is that along the line of the budget in ln N and ln D, of slope -1 where C = kND: of
+    A N^-alpha + B e^(-beta u) N^(beta v) on ln D = u - v ln N.
+    """
+    sizes, data = np.log(group.params), np.log(group.tokens)
+    slope = -float(np.polyfit(sizes - sizes.mean(), data, 1)[0]) if np.ptp(sizes) > 0 else 0.0
+    if slope <= 0:  # no trade of size against tokens
+        return 0.0
+    level = float(np.mean(data + slope * sizes))
+    vertex = _vertices(values, law.loss(group.params, np.exp(level - slope * sizes)), np.ones((1, len(values))))[0]
+    balance = math.log(law.alpha * law.A / (slope * law.beta * law.B)) + law.beta * level
+    best = balance / (law.alpha + slope * law.beta)
+    best = best if quantity == "params" else level - slope * best
     return float(vertex) - best if math.isfinite(vertex) else 0.0
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Detail = str | Callable[[int], str]
 
 __all__ = [
+    "ROUNDING",
     "beaten_by_smaller",
     "best_of_cells",
     "cells_of",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _CELL_WIDTH = 0.015  # spread of the logarithm of a size inside a cell
-_ROUNDING = 0.0051  # largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00
+ROUNDING = 0.0051  # largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00
 _DIVERGED_Z = 8.0  # a run of a higher log loss, in scaled median deviations from that of its cell, stands apart
 _DIVERGED_RATIO = 1.5  # a run that stands apart with a higher loss, over the median of its cell, has diverged
 _LEAST_IN_CELL = 4  # with fewer runs a median is no measure of the others
@@ -57,10 +58,14 @@ _MOST_BEATEN = 0.1  # of the runs; beyond, the file mixes tasks or metrics and n
 
 @dataclass(slots=True, kw_only=True)
 class RowFilter:
-    """Takes rows out one reason at a time and keeps the record; a reason in ``keep`` only flags."""
+    """Takes rows out one reason at a time and keeps the record.
+
+    A reason in ``keep`` only flags, and a flag in ``leave_out`` drops.
+    """
 
     rows: Sequence[int]
     keep: Collection[str] = ()
+    leave_out: Collection[str] = ()
     alive: Mask = field(init=False)
     dropped: list[Finding] = field(default_factory=list)
     flagged: list[Finding] = field(default_factory=list)
@@ -70,7 +75,7 @@ class RowFilter:
 
     def drop(self, mask: Mask, reason: str, detail: Detail) -> None:
         """Drop the rows of ``mask`` that are left; ``detail`` gives the particulars, or those of a position."""
-        if reason in self.keep:
+        if reason in self.keep and reason not in self.leave_out:
             self.flag(mask, reason, detail)
             return
         hit = self.alive & mask
@@ -79,6 +84,9 @@ class RowFilter:
 
     def flag(self, mask: Mask, reason: str, detail: Detail) -> None:
         """Flag the rows of ``mask`` that are left."""
+        if reason in self.leave_out:
+            self.drop(mask, reason, detail)
+            return
         self.flagged += self._findings(self.alive & mask, reason, detail)
 
     def mask(self, positions: Collection[int]) -> Mask:
@@ -208,6 +216,11 @@ _UNFINISHED = frozenset(
 
 _LEAST_SIZE, _MOST_SIZE = 1e-3, 1e40  # sizes may be in billions
 
+_LEAST_LOSS, _MOST_LOSS = (
+    1e-12,
+    1e12,
+)  # no loss of a run lies beyond, and the squares of what lies far beyond overflow
+
 
 def clean(
     table: RawTable,
@@ -218,26 +231,37 @@ def clean(
     size_columns: Collection[str],
     states: Sequence[Cell] | None,
     conditions: Mapping[str, Mask],
+    left_out: Mapping[int, str],
+    marked: Mapping[int, str],
+    earlier: Mapping[int, str],
+    differing: Mask,
     min_flops: float | None,
     best: bool,
     keep: Collection[str],
+    drop: Collection[str],
 ) -> tuple[RowFilter, list[str]]:
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
     ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
     by position which rows hold a text for a number; ``size_columns`` hold a size in any count, written with any
-    number of digits; ``conditions`` are the rows that meet each condition of the user. The other keywords are those
-    of :func:`scaleplan.fitting.reading.read_runs`.
+    number of digits; ``conditions`` are the rows that meet each condition of the user; ``left_out``, ``marked`` and
+    ``earlier`` explain by position which rows the user leaves out by number, a column of the file marks, and are
+    earlier steps of a run; ``differing`` are those whose compute does not follow from their sizes. The other keywords
+    are those of :func:`scaleplan.fitting.reading.read_runs`.
     """
-    rows = RowFilter(rows=table.rows, keep=keep)
+    rows = RowFilter(rows=table.rows, keep=keep, leave_out=drop)
     sizes = {role: getattr(runs, role) for role in ("params", "tokens", "flops") if role in needed}
     for text, meets in conditions.items():
         rows.drop(~meets, "filtered", f"not {escape_control(text)}")
+    rows.drop(rows.mask(left_out), "left_out", left_out.__getitem__)
+    rows.drop(rows.mask(earlier), "not_last", earlier.__getitem__)
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
     notes = [] if states is None else _drop_unfinished(rows, states)
+    rows.flag(rows.mask(marked), "marked", marked.__getitem__)
+    rows.flag(differing, "compute_differs", "its flops do not follow from its params and tokens")
     groups = runs.group or ("",) * len(runs)
     codes = np.unique(groups, return_inverse=True)[1]
-    width = 0.0 if runs.labels is None else _ROUNDING  # exports write a run of one name in two ways
+    width = 0.0 if runs.labels is None else ROUNDING  # exports write a run of one name in two ways
     records = zip(
         cells_of(codes, *sizes.values(), width=width).tolist(),
         runs.loss.tolist() if "loss" in needed else [0.0] * len(runs),
@@ -282,6 +306,8 @@ def _drop_unmeasured(
     rows.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
     rows.drop(no_loss, "missing_loss", "the loss is empty or NaN")
     rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
+    beyond = np.isfinite(loss) & ((loss < _LEAST_LOSS) | (loss > _MOST_LOSS))
+    rows.drop(beyond, "bad_value", _value_of("loss", loss))
     weights = {} if runs.weight is None else {"weight": runs.weight}
     for name, values in {**sizes, **weights}.items():
         wrong = np.isinf(values) | (values <= 0)

@@ -1,4 +1,4 @@
-r"""Recognise the columns of a table of runs: parameters, tokens, compute, loss and further roles.
+"""Recognise the columns of a table of runs: parameters, tokens, compute, loss and further roles.
 
 The user's own mapping comes first. Otherwise recognition is a table of names, tried in order, and nothing else, so
 that a choice can be explained: a column with the role's own name (``params`` or ``N``) wins over a usual name
@@ -6,15 +6,7 @@ that a choice can be explained: a column with the role's own name (``params`` or
 candidate, and columns with the same values are one. Every choice among several is a note; a choice that would be a
 guess is an error.
 
-A mapping is one of::
-
-    COLUMN              the cells of a column, as they are
-    log10(COLUMN)       the cells are logarithms to base 10
-    COLUMN*1e9          the cells are in billions
-    COLUMN~REGEX        what the group of a regular expression finds inside the text: Name~model-(\d+m)
-    20, 7B              no column at all: the same number for every run
-
-A column whose name is exactly the text always wins, so that any name can be written.
+The user's way to write a mapping is that of :mod:`scaleplan.fitting.mapping`.
 """
 
 from __future__ import annotations
@@ -27,16 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.table import to_number, to_numbers, to_text
-from scaleplan.record import Record
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
+from scaleplan.fitting.headings import SIZE_ROLES, forms, heading, listed, normalised
+from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
+from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
+from scaleplan.fitting.table import to_numbers, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
 
-__all__ = ["LOSS_UNITS", "ColumnMapping", "candidates", "normalised", "read_mapping", "recognise"]
+__all__ = ["ROLES", "candidates", "recognise"]
 
 ROLES: dict[str, str] = {
     "params": "parameters",
@@ -52,20 +47,14 @@ ROLES: dict[str, str] = {
 }
 """What a column can stand for, and what it means."""
 
-LOSS_UNITS: dict[str, str] = {
-    "nats": "nats/token",
-    "bits": "bits/token",
-    "ppl": "perplexity: exp of nats/token",
-    "bpb": "bits/byte",
-}
-"""The units in which a loss column can be written."""
 
 _NAMES = {
     "params": (
         "params, n",
         (
             "n params, num params, nparams, parameters, n parameters, num parameters, model params, "
-            "param count, params count, parameter count, model size, size, model parameters"
+            "param count, params count, parameter count, model size, size, model parameters, trainable params, "
+            "trainable parameters, n model params, num model params, number of parameters, number of params"
         ),
         (
             "total params, params total, n total, n params total, total parameters, n all, non emb params, "
@@ -79,7 +68,10 @@ _NAMES = {
         (
             "d tokens, train tokens, training tokens, n tokens, num tokens, num token, tokens seen, "
             "total tokens, tokens total, token count, tokens trained, n train tokens, seen tokens, "
-            "total train tokens, num train tokens, tokens processed, n training tokens"
+            "total train tokens, num train tokens, tokens processed, n training tokens, dataset tokens, "
+            "data tokens, pretraining tokens, pretrain tokens, consumed tokens, tokens consumed, "
+            "number of tokens, number of training tokens, num tokens seen, num input tokens seen, "
+            "pretraining data size, training data size, train data size, data size, dataset size"
         ),
     ),
     "flops": (
@@ -87,48 +79,39 @@ _NAMES = {
         (
             "c flops, compute, train flops, training flop, training flops, total flops, train flop, "
             "flops total, n flops, compute budget, training compute, train compute, flops budget, c compute, "
-            "total compute, total training flops, total train flops"
+            "total compute, total training flops, total train flops, total flos, pretraining flops, "
+            "pretrain flops, pretraining compute"
         ),
     ),
     "tokens_per_param": (),  # never by name: it only stands in for parameters or tokens on request
     "unique_tokens": ("unique tokens, n unique tokens, num unique tokens, unique d, d unique",),
     "weight": ("weight, weights, fit weight",),
     "group": (),  # never by name: grouping changes what is fitted
-    "name": ("name, run, run name, run id, id, key",),
+    "name": (
+        "name, run, run name, run id, id, key",
+        "display name, job name, job, exp name, experiment, experiment name, exp",
+    ),
     "state": ("state, status, run state",),
 }
 """The names of each role, best first: its own, usual ones, those of a particular count."""
 
 _KNOWN = {role: tuple(frozenset(names.split(", ")) for names in tiers) for role, tiers in _NAMES.items()}
 
-_LOSS_NAMES = {
-    "nats": {"loss", "l", "final loss", "nll"},
-    "bits": {"bits per token", "bpt", "loss bits"},
-    "ppl": {"ppl", "perplexity"},
-    "bpb": {"bpb", "bits per byte", "loss bpb"},
-}
-
-_LOSS_WORDS = {
-    "nats": {"loss", "nll"},
-    "bits": {"bpt", "bits"},
-    "ppl": {"ppl", "perplexity"},
-    "bpb": {"bpb"},
-}
-
-_NOT_A_LOSS = frozenset(
+_LOSS_NAMES = frozenset(
     {
-        *("aux", "auxiliary", "balance", "balancing", "router", "z", "scale", "scaler", "weight", "coef"),
-        *("std", "stderr", "sem", "kl", "count", "step", "steps"),
+        *("loss", "l", "final loss", "nll", "cross entropy", "ppl", "perplexity", "bpb", "bits per byte", "bpc"),
+        *(
+            "bits per character",
+            "bits per token",
+            "bpt",
+            "loss bits",
+            "loss bpb",
+            "word perplexity",
+            "byte perplexity",
+        ),
     }
 )
-
-_CAMEL, _NOT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[^a-z0-9]+")
-_BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
-
-
-def normalised(name: str) -> str:
-    """Return a column name in lower case with single spaces: ``trainTokens`` and ``train_tokens`` are one name."""
-    return _NOT_WORD.sub(" ", _CAMEL.sub(" ", name.rpartition("#")[0] or name).lower()).strip()
+"""What a column of the loss, in any unit, is called by itself; longer names contain one of the words below."""
 
 
 def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> dict[str, int]:
@@ -138,133 +121,33 @@ def candidates(role: str, names: Sequence[str], *, loss_unit: str = "nats") -> d
     return dict(sorted(known.items(), key=lambda item: item[1]))
 
 
-def _loss_unit(name: str) -> str | None:
-    """Return the unit other than nats that a column name contains, or None."""
-    parts = set(normalised(name).split())
-    for unit in ("ppl", "bpb", "bits"):
-        if parts & _LOSS_WORDS[unit] or normalised(name) in _LOSS_NAMES[unit]:
-            return unit
-    return None
-
-
-def _listed(names: Sequence[str], *, most: int = 12) -> str:
-    """Return column names for a message, shortened when there are many."""
-    shown = ", ".join(f"'{escape_control(name)[:60]}'" for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
 def _rank(role: str, name: str) -> int | None:
+    rank = _plain_rank(role, name)
+    if rank is not None or role not in SIZE_ROLES:
+        return rank
+    bare, _, _ = heading(name, role)
+    rank = None if bare == name else _plain_rank(role, bare)
+    return None if rank is None else max(rank, 1)
+
+
+def _plain_rank(role: str, name: str) -> int | None:
     for tier, known in enumerate(_KNOWN[role]):
-        for part, form in enumerate(_forms(name)):
+        for part, form in enumerate(forms(name)):
             if form in known:
                 return max(tier, min(part, 1))
     return None
 
 
 def _loss_rank(unit: str, name: str) -> int | None:
-    full = normalised(name)
-    if full in _LOSS_NAMES[unit]:
-        return 0
-    parts = set(full.split())
-    if parts & _NOT_A_LOSS or (unit == "nats" and _loss_unit(name) is not None):
+    full, known = normalised(name), LOSS_UNITS[unit]
+    if full == "l":
+        return 0 if unit == "nats" else None
+    scale, per = unit_in_name(name)
+    if scale != known.scale or per not in {None, known.per}:
         return None
-    return 1 if parts & _LOSS_WORDS[unit] else None
-
-
-def _forms(name: str) -> Iterator[str]:
-    """Yield the name, then the name without brackets, then the ends of its path: a.b.c, b.c, c."""
-    yield normalised(name)
-    yield normalised(_BRACKETS.sub(" ", name))
-    parts = re.split(r"[./]", name)
-    for start in range(1, len(parts)):
-        yield normalised(".".join(parts[start:]))
-
-
-_LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
-
-
-class ColumnMapping(Record):
-    """The source of the values of one role; ``text`` is the user's way to write it."""
-
-    text: str
-    column: str | None = None
-    pattern: re.Pattern[str] | None = None
-    log10: bool = False
-    scale: float = 1.0
-    constant: float | None = None
-
-    def cells(self, table: RawTable) -> list[Cell]:
-        """Return the cells, with the text that the pattern finds where there is a pattern."""
-        if self.column is None:
-            return [self.constant] * len(table.rows)
-        cells = table.column(self.column)
-        if self.pattern is None:
-            return cells
-        matches = [self.pattern.search(to_text(cell)) for cell in cells]
-        return [match[1] if match is not None else None for match in matches]
-
-    def numbers(self, table: RawTable) -> tuple[Array, Mapping[int, str]]:
-        """Return one number a row, NaN where there is none, and the text of the cells that cannot be read."""
-        numbers, unreadable = to_numbers(self.cells(table))
-        with np.errstate(over="ignore"):
-            return (10.0**numbers if self.log10 else numbers) * self.scale, unreadable
-
-
-def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
-    """Read the user's mapping of a role.
-
-    Raises UnknownNameError for a text that is no column of the file and no number, UsageError for a regular
-    expression that is invalid or has no group.
-    """
-    if text in table.names:
-        return ColumnMapping(text=text, column=text)
-    if match := _LOG10.fullmatch(text.strip()):
-        return ColumnMapping(text=text, column=_column(match["inner"], table), log10=True)
-    column, tilde, pattern = text.partition("~")
-    if tilde:
-        return ColumnMapping(text=text, column=_column(column, table), pattern=_pattern(pattern, role))
-    column, star, factor = text.rpartition("*")
-    if star:
-        return ColumnMapping(text=text, column=_column(column, table), scale=_positive(factor, role))
-    try:
-        return ColumnMapping(text=text, constant=_positive(text, role))
-    except UsageError:
-        return ColumnMapping(text=text, column=_column(text, table))
-
-
-def _column(text: str, table: RawTable) -> str:
-    name = text.strip()
-    if name in table.names:
-        return name
-    folded = [known for known in table.names if known.casefold() == name.casefold()]
-    if len(folded) == 1:
-        return folded[0]
-    repeated = [known for known in table.names if known.rpartition("#")[0] == name]
-    if repeated:
-        hint = f"name one of {_listed(repeated)}"
-        raise UsageError(f"{table.source} has {len(repeated)} columns called {quote(name)}", hint=hint)
-    raise UnknownNameError("column", name, table.names)
-
-
-def _pattern(text: str, role: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UsageError(f"regular expression {quote(text)} for {role}: {error}") from None
-    if pattern.groups < 1:
-        hint = "put brackets around the number: model-(\\d+m)"
-        raise UsageError(f"regular expression {quote(text)} for {role} has no group", hint=hint)
-    return pattern
-
-
-def _positive(text: str, role: str) -> float:
-    try:
-        number = to_number(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise UsageError(f"{quote(text)} for {role} is not a positive number")
-    return number
+    if set(full.split()) & NOT_A_LOSS or name.endswith(("__MIN", "__MAX")):
+        return None
+    return 0 if full in _LOSS_NAMES else 1
 
 
 _EVALUATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "test"})
@@ -284,28 +167,85 @@ def recognise(
         if role not in ROLES:
             raise UnknownNameError("role", role, ROLES)
     columns = {role: read_mapping(text, table, role=role) for role, text in mapping.items()}
+    _require_runs(columns, needed, table, loss_unit)
     notes: list[str] = []
     for role in ("loss", "params", "tokens", "flops", "unique_tokens", "weight"):
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
-        found = candidates(role, table.names, loss_unit=loss_unit) or candidates(role, table.names)
+        found = _found(role, table.names, loss_unit)
         used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:
-            columns[role] = ColumnMapping(text=name, column=name)
+            columns[role] = with_heading(ColumnMapping(text=name, column=name), role)
         notes += [note] if note else []
     for role in ("name", "state"):
         for name in candidates(role, table.names):
             columns.setdefault(role, ColumnMapping(text=name, column=name))
     _apply_log10(columns, log10, table)
-    if "group" not in columns:
-        notes += [
-            f"column {quote(name)} may separate groups: --group {quote(name)}"
-            for name in table.names
-            if normalised(name) == "group"
-        ]
+    notes += [
+        f"column {quote(name)} may separate groups: --group {quote(name)}"
+        for name in table.names
+        if normalised(name) == "group" and "group" not in columns
+    ]
+    scaled = {role: mapped for role, mapped in columns.items() if mapped.heading != 1.0 and role not in mapping}
+    notes += [f"{role} is {quote(mapped.text)}, by the unit in its heading" for role, mapped in scaled.items()]
     _require(columns, needed, table, loss_unit)
+    for role, mapped in columns.items():
+        _require_unambiguous(role, mapped, table)
     return columns, notes
+
+
+def _found(role: str, names: Sequence[str], loss_unit: str) -> dict[str, int]:
+    """Return the candidates for a role; a plain 'loss' is in the unit that the user states."""
+    found = candidates(role, names, loss_unit=loss_unit)
+    if role != "loss" or found:
+        return found
+    per = {None, LOSS_UNITS[loss_unit].per}
+    return {name: rank for name, rank in candidates(role, names).items() if unit_in_name(name)[1] in per}
+
+
+def _require_runs(
+    columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str
+) -> None:
+    """Refuse a loss in another unit than stated, the export of a chart, and the steps of one run without its size."""
+    if "loss" in columns:
+        _require_unit(columns["loss"], loss_unit)
+    elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
+        what, way = export
+        raise FileError(f"{table.source}: this is {what}", hint=way)
+    sized = any(role in columns or candidates(role, table.names) for role in ("params", "flops"))
+    step = None if sized or "params" not in needed else step_column(table.names)
+    if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
+        raise FileError(
+            f"{table.source}: this is the history of one run by {quote(step)}, not a table of runs",
+            hint=f"{ONE_ROW_A_RUN}; or fit the curve of this run: --form offset_power --x {quote(step)}",
+        )
+
+
+def _require_unit(mapped: ColumnMapping, loss_unit: str) -> None:
+    """Refuse a column of the loss whose name states another unit than the user."""
+    for name in mapped.columns:
+        (scale, per), wanted = unit_in_name(name), LOSS_UNITS[loss_unit]
+        agrees = per in {None, wanted.per} and (scale in {None, "nats"} or scale == wanted.scale)
+        unit = stated_unit(name) if scale is not None else None
+        if not agrees and unit is not None and unit != loss_unit:
+            raise UsageError(
+                f"{quote(name)} is in {LOSS_UNITS[unit].meaning} by its name, not in {wanted.meaning}",
+                hint=f"--loss-unit {unit} reads it",
+            )
+
+
+def _require_unambiguous(role: str, mapped: ColumnMapping, table: RawTable) -> None:
+    """Refuse a column whose cells are like ``4,467`` where nothing tells a decimal comma from thousands."""
+    for name in mapped.columns:
+        if name not in table.ambiguous or role in {"name", "state", "group"}:
+            continue
+        cell = next(to_text(cell) for cell in table.column(name) if "," in to_text(cell))
+        point, none = cell.replace(",", "."), cell.replace(",", "")
+        raise FileError(
+            f"{table.source}: {quote(cell)} in column {quote(name)} may be {point} or {none}",
+            hint="write decimal points, or no commas in thousands",
+        )
 
 
 def _choose(
@@ -325,12 +265,12 @@ def _choose(
     first, *others = distinct
     best = [name for name in distinct if found[name] == found[first]]
     if len(best) > 1 and not needed:
-        return None, f"{len(best)} columns could be {role}, and none is needed: {_listed(best)}"
+        return None, f"{len(best)} columns could be {role}, and none is needed: {listed(best)}"
     if len(best) > 1:
         likely = next((name for name in best if _EVALUATION & set(normalised(name).split())), first)
         hint = f"choose with --map '{role}={escape_control(likely)}'"
-        raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {_listed(best)}", hint=hint)
-    note = f"{role} is column {quote(first)}; --map {role}=… chooses {_listed(others)} instead" if others else None
+        raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
+    note = f"{role} is column {quote(first)}; --map {role}=… chooses {listed(others)} instead" if others else None
     return first, note
 
 
@@ -345,7 +285,9 @@ def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], tabl
                 f"--log10 {quote(name)}: that column plays no role", hint="--map 'tokens=log10(COLUMN)' gives it one"
             )
         for role in roles:
-            columns[role] = replace(columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0)
+            columns[role] = replace(
+                columns[role], text=f"log10({columns[role].text})", log10=True, scale=1.0, heading=1.0
+            )
 
 
 def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:
@@ -356,6 +298,9 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
     if not lacking or len(have) >= 2:  # any two give the third
         return
     role = next((role for role in ("params", "tokens") if role not in have), lacking[0])
+    unread = _without_numbers(role, table)
+    if unread is not None:
+        raise unread
     problem = f"{table.source}: no column for the {ROLES[role]}"
     pattern = _text_with_sizes(table) if role == "params" else None
     if pattern is not None:
@@ -364,19 +309,85 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
             f"{problem}; the size seems to be inside the text of column {quote(column)} ('{prefix}…')",
             hint=f"--map 'params={escape_control(column)}~{prefix}([\\d.]+[kmbKMB])' takes it from there",
         )
+    product = _tokens_product(table) if role == "tokens" else None
+    if product is not None:
+        raise FileError(problem, hint=f"--map {quote(f'tokens={product}')} multiplies them")
     needs = "two of params, tokens and flops are needed, the third follows"
-    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {_listed(table.names)}")
+    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(table.names)}")
 
 
 def _no_loss(table: RawTable, loss_unit: str) -> FileError:
-    for name in table.names:
-        unit = _loss_unit(name)
-        if unit is not None and unit != loss_unit:
-            problem = f"no column for the loss in {loss_unit}, {quote(name)} is in {unit}"
-            hint = f"--loss-unit {unit} ({LOSS_UNITS[unit]}) reads it, --map loss=COLUMN names another"
-            return FileError(f"{table.source}: {problem}", hint=hint)
-    hint = f"choose with --map loss=COLUMN; columns: {_listed(table.names)}"
+    units = {name: unit for name in table.names if (unit := stated_unit(name)) is not None and unit != loss_unit}
+    units = {name: unit for name, unit in units.items() if np.isfinite(to_numbers(table.column(name))[0]).any()}
+    if units:
+        named = ", ".join(f"{quote(name)} is in {LOSS_UNITS[unit].meaning}" for name, unit in units.items())
+        # what is per byte can be compared across tokenizers, so it is named before the others
+        order = sorted(set(units.values()), key=lambda unit: (unit != "bpb", list(LOSS_UNITS).index(unit)))
+        hint = " or ".join(f"--loss-unit {unit}" for unit in order[:3])
+        problem = f"no column for the loss in {LOSS_UNITS[loss_unit].meaning}; {named}"
+        return FileError(
+            f"{table.source}: {problem}", hint=f"{hint} reads {'it' if len(units) == 1 else 'one of them'}"
+        )
+    unread = _without_numbers("loss", table, loss_unit=loss_unit)
+    if unread is not None:
+        return unread
+    hint = f"choose with --map loss=COLUMN; columns: {listed(table.names)}"
     return FileError(f"{table.source}: no column with values for the final loss", hint=hint)
+
+
+def _without_numbers(role: str, table: RawTable, *, loss_unit: str = "nats") -> FileError | None:
+    """Return the error for a column that has a name for the role and no number, with an example; None for none."""
+    for name in candidates(role, table.names, loss_unit=loss_unit):
+        numbers, unread = to_numbers(table.column(name))
+        if unread and not np.isfinite(numbers).any():
+            position, text = next(iter(unread.items()))
+            problem = f"{quote(text)} in column {quote(name)} is no number"
+            return FileError(
+                f"{table.source}: row {table.rows[position]}: {problem}", hint=f"--map {role}=COLUMN names another"
+            )
+    return None
+
+
+_FACTORS = {
+    "batch in tokens": (
+        "tokens per step, tokens per batch, tokens per iteration, batch tokens, batch size tokens, "
+        "global batch tokens, batch size in tokens, global batch size tokens, tokens per update"
+    ),
+    "samples": (
+        "train samples, consumed samples, num samples, n samples, samples seen, total samples, samples, "
+        "n sequences, num sequences, sequences, training samples"
+    ),
+    "batch": (
+        "batch size, global batch size, gbs, gbsz, bsz, batch, train batch size, effective batch size, "
+        "total batch size, batch size sequences"
+    ),
+    "steps": (
+        "max steps, steps, train steps, training steps, num steps, n steps, total steps, num train steps, "
+        "iterations, train iters, iters, max iters, num iterations, n iters, total iters, iteration, step, "
+        "global step, updates, num updates"
+    ),
+    "length": (
+        "seq len, sequence length, seq length, seqlen, context length, context, block size, max seq len, n ctx, "
+        "ctx, ctx len, max length, max sequence length, max seq length, sequence len, context size, context window"
+    ),
+}
+"""The names of what training tokens are a product of."""
+
+
+def _tokens_product(table: RawTable) -> str | None:
+    """Return the product of columns that gives the training tokens, by their names; None where there is none."""
+
+    def column(names: str) -> str | None:
+        known = names.split(", ")
+        found = [(known.index(form), name) for name in table.names for form in forms(name) if form in known]
+        numeric = [name for _, name in sorted(found) if np.isfinite(to_numbers(table.column(name))[0]).any()]
+        return numeric[0] if numeric else None
+
+    in_tokens, samples, batch, steps, length = map(column, _FACTORS.values())
+    for product in ((steps, in_tokens), (samples, length), (steps, batch, length)):
+        if all(product):
+            return "*".join(name for name in product if name is not None)
+    return None
 
 
 def _text_with_sizes(table: RawTable) -> tuple[str, str] | None:

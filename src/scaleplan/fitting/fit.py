@@ -50,7 +50,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
         Called with the number of resamples done.
     keywords
         Reading: ``map`` (``{"loss": "eval/loss"}`` or ``["loss=eval/loss"]``), ``where``, ``loss_unit``,
-        ``tokens_per_byte``, ``log10``, ``flops_convention``, ``best``, ``min_flops`` (FLOP), ``keep``. The law:
+        ``tokens_per_byte``, ``log10``, ``flops_convention``, ``best``, ``last``, ``min_flops`` (FLOP), ``keep``,
+        ``drop``, ``drop_rows``. The law:
         ``form``, ``method``, ``group``, ``tied``, ``floor`` (a loss), ``x`` and ``y`` (columns of a curve),
         ``base``. The objective: ``residual``, ``robust``, ``delta``. Uncertainty: ``samples``, ``seed``,
         ``jobs`` (processes), ``cluster``, ``level``; ``target`` (FLOP) is the budget to predict at. The preset:
@@ -71,7 +72,8 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, progress=progress)
+    with np.errstate(all="ignore"):  # a search tries laws beyond the floats, and no user can act on a warning of it
+        return fit_runs(request, read, progress=progress)
 
 
 def backtest(

@@ -38,10 +38,13 @@ class ReadingKeywords(TypedDict, total=False):
     loss_unit: str
     tokens_per_byte: Amount | None
     log10: Sequence[str] | None
-    flops_convention: str
+    flops_convention: str | None
     best: bool
+    last: bool
     min_flops: Amount | None
     keep: Sequence[str] | None
+    drop: Sequence[str] | None
+    drop_rows: Sequence[str] | None
 
 
 class ObjectiveKeywords(TypedDict, total=False):
@@ -271,7 +274,7 @@ def _changed_reading(keywords: Mapping[str, object]) -> dict[str, object]:
     """Return the keywords of reading that differ from their defaults, as a preset repeats them."""
     found: dict[str, object] = {}
     for name, value in reading_arguments(keywords).items():
-        if value in (False, "nats", "6ND", [], (), {}):
+        if value in (False, "nats", [], (), {}):
             continue
         if name == "mapping":
             found["map"] = [f"{role}={column}" for role, column in value.items()]

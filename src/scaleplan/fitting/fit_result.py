@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
+from scaleplan.errors import FileError, Notice, UnreachableError, UsageError, escape_control, quote
 from scaleplan.files import write_atomic
 from scaleplan.fitting.additive_fit import variations
-from scaleplan.fitting.columns import normalised
 from scaleplan.fitting.fit_tables import (
     coefficients_table,
     diagnosis_data,
@@ -21,6 +20,7 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
+from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
@@ -170,13 +170,31 @@ class FitResult(Record, eq=False):
             return None
         planner = Planner(preset=preset, level=self.request.level)
         if planner.may_choose:
-            return planner.optimal(flops)
+            try:
+                return planner.optimal(flops)
+            except UnreachableError:  # of a split that no run supports; `withheld` says why
+                return None
         largest = int(np.argmax(self.runs.flops))
         ratio = float(self.runs.tokens[largest] / self.runs.params[largest])
         if self.diagnosis is not None and self.diagnosis.design.ratio is not None:
             ratio = self.diagnosis.design.ratio
         params = float(planner.cost.training.params_at_ratio(ratio, flops))
         return planner.loss(params, params * ratio) if math.isfinite(params) else None
+
+    @property
+    def withheld(self) -> UnreachableError | None:
+        """Why there is no plan at the target although the law may choose a split: none of its runs is like it."""
+        if self.law is None or isinstance(self.law, Curve) or self.target_flops is None:
+            return None
+        try:
+            planner = Planner(preset=self.preset, level=self.request.level)
+            if planner.may_choose:
+                planner.best(self.target_flops)
+        except FileError:  # coefficients that no preset may hold
+            return None
+        except UnreachableError as error:
+            return error
+        return None
 
     def to_toml(self) -> str:
         """Return the text of the preset file."""
@@ -223,13 +241,16 @@ class FitResult(Record, eq=False):
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """The flags of the diagnosis and its outliers; of other forms the coefficients that ended on a bound."""
-        found = self.diagnosis
+        found, read = self.diagnosis, self.runs.warnings
         if found is None:
             remarks = [remark for remark in self.remarks if self.bounds and "bound" in remark]
-            return tuple(Notice(code="on_bound", message=remark) for remark in remarks)
-        notices = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
+            return (*read, *(Notice(code="on_bound", message=remark) for remark in remarks))
+        notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
-            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --where leaves rows out"))
+            rows = row_text(found.outliers.rows).replace(" ", "")
+            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --drop-rows {rows} leaves them out"))
+        if (withheld := self.withheld) is not None:
+            notices.append(Notice(code="plan_withheld", message=str(withheld)))
         return tuple(notices)
 
     def _outliers(self) -> str:
@@ -269,10 +290,15 @@ class FitResult(Record, eq=False):
     def _notes(self) -> list[dict[str, object]]:
         """Return the reservations; those that concern every plan are marked to be repeated with each."""
         found = self.diagnosis
+        notes: list[dict[str, object]] = [
+            {"text": escape_control(notice.message), "warn": True} for notice in self.runs.warnings
+        ]
         if found is None:
             warn = {"warn": True} if self.request.method == "envelope" else {}
-            return [{"text": escape_control(remark), **warn} for remark in self.remarks]
-        notes: list[dict[str, object]] = [
+            doubts = {notice.message for notice in self.runs.warnings}
+            rest = [remark for remark in self.remarks if remark not in doubts]
+            return notes + [{"text": escape_control(remark), **warn} for remark in rest]
+        notes += [
             {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
         ]
         if found.outliers.rows:

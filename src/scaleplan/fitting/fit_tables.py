@@ -144,7 +144,7 @@ def _lost(usable: Mask) -> str:
 
 
 def _method(fit: AdditiveFit, resamples: Bootstrap) -> str:
-    units = "training runs (all points of one together)" if resamples.unit == "cluster" else "runs"
+    units = "groups of points (of one training run, or of equal sizes)" if resamples.unit == "cluster" else "runs"
     layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
     objective = fit.solution.objective
     delta = f" {objective.delta:g}" if objective.robust == "huber" else ""

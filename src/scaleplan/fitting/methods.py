@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_runs"]
 
+_LEAST_CELLS = 8  # fewer cannot be resampled: most resamples would lack what a coefficient depends on
+
 _SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 
 
@@ -39,6 +41,12 @@ def fit_runs(request: FitRequest, runs: Runs, *, progress: Progress | None = Non
 
     Raises UsageError when the runs are too few, or not of the kind that the form or the method needs.
     """
+    result = _fitted(request, runs, progress)
+    doubts = tuple(notice.message for notice in runs.warnings)
+    return replace(result, remarks=(*doubts, *result.remarks)) if doubts else result
+
+
+def _fitted(request: FitRequest, runs: Runs, progress: Progress | None) -> FitResult:
     if runs.group is not None:
         return _grouped(request, runs)
     if request.form == "additive" and request.method in ("surface", "all"):
@@ -65,7 +73,7 @@ def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitR
         floor=request.floor,
         samples=request.samples,
         seed=request.seed,
-        clusters=runs.labels if request.cluster else None,
+        clusters=runs.labels if request.cluster else _replicates(runs),
         jobs=request.jobs,
         progress=progress,
     )
@@ -89,6 +97,16 @@ def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitR
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
 
 
+def _replicates(runs: Runs) -> list[int] | None:
+    """Return the codes by which runs of equal size are resampled together; None where each is by itself.
+
+    Repeats of a run share what the law gets wrong there, so that resampling them apart would count it as noise.
+    """
+    if runs.replicates is None or len(np.unique(runs.replicates)) < _LEAST_CELLS:
+        return None
+    return [int(code) for code in runs.replicates]
+
+
 def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
     """Return the remark that several points seem to be of one training run, and were resampled apart."""
     if runs.labels is None or request.cluster:
@@ -96,7 +114,8 @@ def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
     named = [label for label in runs.labels if label]
     if len(named) - len(set(named)) <= _SHARED * len(runs):
         return ()
-    return (f"{len(runs)} points have {len(set(named))} names: --cluster resamples points of one name together",)
+    points = f"{len(runs)} points have {len(set(named))} names"
+    return (f"{points}: --last keeps the final row of each, --cluster resamples points of one name together",)
 
 
 def _isoflop(request: FitRequest, runs: Runs) -> FitResult:

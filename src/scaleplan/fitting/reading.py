@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.cleaning import clean, read_condition
-from scaleplan.fitting.columns import LOSS_UNITS, candidates, read_mapping, recognise
+from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
+from scaleplan.fitting.columns import candidates, recognise
+from scaleplan.fitting.compute import own_count
+from scaleplan.fitting.loss_units import LOSS_UNITS, stated_unit
+from scaleplan.fitting.mapping import read_mapping
+from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
-from scaleplan.fitting.table import read_table, to_text
+from scaleplan.fitting.sweeps import unlike_runs
+from scaleplan.fitting.table import read_table, to_numbers, to_text
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.columns import ColumnMapping
+    from scaleplan.fitting.compute import OwnCount
+    from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
@@ -51,10 +57,13 @@ def read_runs(
     loss_unit: str = "nats",
     tokens_per_byte: Amount | None = None,
     log10: Collection[str] = (),
-    flops_convention: str = "6ND",
+    flops_convention: str | None = None,
     best: bool = False,
+    last: bool = False,
     min_flops: Amount | None = None,
     keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
     """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
@@ -64,15 +73,17 @@ def read_runs(
     ``where``, such as ``"lr <= 1e-3"``. ``group`` is the column whose values separate runs with laws of their own,
     ``extra`` are further columns to read as numbers, ``log10`` columns or roles that hold logarithms. Bits per byte
     are converted by nats/token = bits/byte * ln 2 / (tokens/byte). ``flops_convention`` is how compute is counted
-    where a size is derived (``Cost.from_convention``). ``best`` keeps the lowest loss of each
-    sweep: of runs of one group with the same sizes within 1.5 %. Runs below ``min_flops`` are left out; reasons in
-    ``keep`` flag instead of drop. ``needed`` is what every run must have, of params, tokens, flops and loss.
+    (``Cost.from_convention``); when None, as the file's own compute is a function of its sizes, or by 6ND. ``best``
+    keeps the lowest loss of each sweep: of runs of one group with the same sizes within 1.5 %, ``last`` the final row
+    of each run of a history by step. Runs below ``min_flops`` are left out; reasons in ``keep`` flag instead of drop;
+    ``drop`` leaves out the rows with a flag, by its reason or by the column of the file that marks them,
+    ``drop_rows``
+    those with a number, as in ``"492-494"``. ``needed`` is what every run must have, of params, tokens, flops, loss.
 
     Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
     column is missing or ambiguous, or no row is usable.
     """
-    cost = Cost.from_convention(flops_convention)
-    if cost is None:
+    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
         raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     _check_choices(loss_unit, bytes_ratio, keep)
@@ -86,8 +97,12 @@ def read_runs(
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
     given = {role: numbers for role, (numbers, _) in read.items()}
     further = {name: column.numbers(table) for name, column in more.items()}
-    _require_raw_units(given, columns=texts, source=table.source)
-    sizes, derived = _complete(given, count=len(table.rows), cost=cost, convention=flops_convention)
+    _require_raw_units({role: given[role] for role in given if role in needed}, columns=columns, source=table.source)
+    earlier = earlier_steps(table, columns, given) if last else {}
+    missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
+    three = (given.get(role, missing) for role in _SIZES)
+    own = own_count(*three, asked=flops_convention, rows=numbers)
+    sizes, derived = _complete(given, count=len(table.rows), own=own)
     loss, unit = _converted(given.get("loss"), loss_unit, bytes_ratio)
     runs = Runs(
         name=table.source,
@@ -96,9 +111,9 @@ def read_runs(
         tokens=sizes["tokens"],
         flops=sizes["flops"],
         loss=np.full(len(table.rows), np.nan) if loss is None else loss,
-        rows=np.array(table.rows, dtype=np.intp),
+        rows=numbers,
         loss_unit=unit,
-        flops_convention=flops_convention,
+        flops_convention=own.convention,
         weight=given.get("weight"),
         unique_tokens=given.get("unique_tokens"),
         extra={name: numbers for name, (numbers, _) in further.items()},
@@ -116,14 +131,19 @@ def read_runs(
             for position, text in cells.items()
         },
         size_columns={
-            *(column.column for role in _SIZES if (column := columns.get(role)) is not None and column.column),
+            *(name for role in _SIZES if (column := columns.get(role)) is not None for name in column.columns),
             *(name for role in _SIZES for name in candidates(role, table.names)),
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
+        left_out=rows_by_number(drop_rows, table),
+        marked=marked_rows(table, drop),
+        earlier=earlier,
+        differing=own.jumps,
         min_flops=least,
         best=best,
         keep=keep,
+        drop=dropped_reasons(drop),
     )
     dropped = _by_row(rows.dropped)
     if not rows.alive.any():
@@ -131,7 +151,34 @@ def read_runs(
     used = runs.select(rows.alive)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    return replace(used, dropped=dropped, flagged=flagged, notes=(*notes, *derived, *remarks))
+    warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
+    if set(needed) >= {"params", "tokens", "loss"}:
+        codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
+        if used.unique_tokens is not None:
+            codes = cells_of(codes, used.unique_tokens)
+        cells = cells_of(codes, used.params, used.tokens)
+        alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
+        used = replace(used, replicates=alike if len(np.unique(alike)) < len(used) else None)
+        warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
+    notes += [*derived, *remarks]
+    return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+_LARGEST_TOKEN = 5.0  # bytes: tokenizers make 3.5 to 4.8 of a token of English, a word and its space have 5 to 6
+
+
+def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) -> tuple[Notice, ...]:
+    """Return a warning for a perplexity that is per word by the bits per byte beside it."""
+    beside = next((name for name in table.names if stated_unit(name) == "bpb"), None)
+    if loss_unit != "ppl" or loss is None or beside is None:
+        return ()
+    with np.errstate(all="ignore"):
+        size = np.log2(loss.numbers(table)[0]) / to_numbers(table.column(beside))[0]
+    size = size[np.isfinite(size)]
+    if not len(size) or np.median(size) <= _LARGEST_TOKEN:
+        return ()
+    message = f"what {quote(loss.text)} is per has {np.median(size):.2f} bytes by {quote(beside)}, more than a token"
+    return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:
@@ -145,67 +192,79 @@ def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _check_choices(loss_unit: str, tokens_per_byte: float | None, keep: Collection[str]) -> None:
     if loss_unit not in LOSS_UNITS:
         raise UnknownNameError("loss unit", loss_unit, LOSS_UNITS)
-    if tokens_per_byte is not None and loss_unit != "bpb":
-        raise UsageError(f"tokens per byte convert bits per byte, and the loss unit is '{loss_unit}'")
+    if tokens_per_byte is not None and LOSS_UNITS[loss_unit].per != "byte":
+        raise UsageError(f"tokens per byte convert a loss per byte, and the loss unit is '{loss_unit}'")
     for reason in keep:
         if reason not in _KEEPABLE:
             raise UnknownNameError("reason to keep", reason, sorted(_KEEPABLE))
 
 
 def _converted(loss: Array | None, unit: str, tokens_per_byte: float | None) -> tuple[Array | None, str]:
-    """Return the loss in nats/token, or in bits/byte when that cannot be converted."""
-    if unit == "bpb" and tokens_per_byte is None:
-        return loss, LOSS_UNITS["bpb"]
-    if loss is None or unit == "nats":
-        return loss, LOSS_UNITS["nats"]
-    if unit == "ppl":
+    """Return the loss and the unit in which it is kept: nats/token where the unit or tokens per byte give it."""
+    known = LOSS_UNITS[unit]
+    if tokens_per_byte is not None:  # of what is per byte
+        factor = (math.log(2) if known.scale == "bits" else 1.0) / tokens_per_byte
+        kept = LOSS_UNITS["nats"].kept
+    else:
+        factor, kept = known.factor, known.kept
+    if loss is None:
+        return None, kept
+    if known.scale == "ppl":
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(loss), LOSS_UNITS["nats"]
-    return loss * (math.log(2) / (tokens_per_byte or 1.0)), LOSS_UNITS["nats"]
+            loss = np.log(loss)
+    return loss * factor, kept
 
 
-def _complete(
-    given: Mapping[str, Array], *, count: int, cost: Cost, convention: str
-) -> tuple[dict[str, Array], list[str]]:
+def _complete(given: Mapping[str, Array], *, count: int, own: OwnCount) -> tuple[dict[str, Array], list[str]]:
     """Return params, tokens and flops of ``count`` rows, NaN where unknown, and how derived ones came about.
 
-    Any two of the three and ``tokens_per_param`` give the others by the convention, C = k N D + c D, in floating
-    point: products of 64-bit integers overflow at the sizes of today's runs.
+    Any two of the three and ``tokens_per_param`` give the others by the convention, C = k N^p D + c D, in floating
+    point: products of 64-bit integers overflow at the sizes of today's runs. Compute that does not follow from the
+    sizes is counted from them, so that all of it is in one unit.
     """
     missing = np.full(count, np.nan)
     params, tokens, flops, ratio = (given.get(role, missing) for role in (*_SIZES, "tokens_per_param"))
-    k, c = cost.per_param_token, cost.per_token
+    cost = own.cost
+    k, c, p = cost.per_param_token, cost.per_token, cost.exponent
     with np.errstate(all="ignore"):
-        by_flops = (flops / tokens - c) / k
-        by_both = (np.sqrt((c * ratio) ** 2 + 4 * k * ratio * flops) - c * ratio) / (
-            2 * k * ratio
-        )  # C = (kN + c) r N
+        by_flops = ((flops / tokens - c) / k) ** (1 / p)
+        by_both = cost.params_at_ratio(ratio, flops)
         full_params = _first(params, by_flops, tokens / ratio, by_both)
         full_tokens = _first(tokens, cost.tokens(full_params, flops), full_params * ratio)
         counted = cost.flops(full_params, full_tokens)
-    full = {"params": full_params, "tokens": full_tokens, "flops": _first(flops, counted)}
+    full = {
+        "params": full_params,
+        "tokens": full_tokens,
+        "flops": _first(np.where(own.jumps, counted, flops), counted),
+    }
     notes = [
-        f"{role} derived from the other sizes (C = {convention}) for {derived} of {count} rows"
+        f"{role} derived from the other sizes (C = {own.convention}) for {derived} of {count} rows"
         for role, values in full.items()
         if (derived := int(np.sum(np.isnan(given.get(role, missing)) & np.isfinite(values))))
     ]
-    all_given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(flops) & np.isfinite(counted)
-    if all_given.any():
-        factor = flops[all_given] / counted[all_given]
-        if np.abs(np.log(factor)).max() > 0.02:  # more than rounding to two or three digits explains
-            notes.append(f"the given flops are {factor.min():.3g} to {factor.max():.3g} times {convention}")
     return full, notes
 
 
-def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, str], source: str) -> None:
-    """Refuse sizes whose median is below what any training run has: logarithms, billions, PF-days."""
+_MOST = {"params": 1e13, "tokens": 1e15, "flops": 1e30}
+"""A median above, by the unit in a heading, is a count that needs no unit: the largest known runs are 20 to 1,000
+times smaller."""
+
+
+def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, ColumnMapping], source: str) -> None:
+    """Refuse sizes whose median no training run has: logarithms, billions, or counts below a heading in billions."""
     for role, least in _LEAST.items():
         values = given.get(role)
         if values is None or not np.isfinite(values).any():
             continue
         middle = float(np.median(values[np.isfinite(values)]))
+        mapped = columns[role]
+        column = escape_control(mapped.column or mapped.text)
+        if mapped.heading != 1.0 and middle > _MOST[role]:
+            raise FileError(
+                f"{source}: {role} in {quote(column)} are around {middle:.3g} by the unit in the heading",
+                hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
+            )
         if middle < least:
-            column = escape_control(columns[role])
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
                 f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Floats, Index, Mask
+    from scaleplan.errors import Notice
 
 __all__ = ["REASONS", "Finding", "Points", "Runs", "row_text"]
 
@@ -32,11 +33,15 @@ REASONS: dict[str, str] = {
     "crashed": "its state says that it did not finish",
     "duplicate": "the same row again",
     "small": "below the least compute asked for",
+    "left_out": "left out by its row number",
+    "marked": "a column of the file marks it",
+    "not_last": "an earlier step of a run whose final row is kept",
     "diverged": "loss far above the other runs of its size",
     "not_best": "another run of its sweep is better",
     "same_point": "same sizes and loss as another row, under another name or setting",
     "outlier": "loss stands apart from the other runs of its size",
     "worse_than_smaller": "smaller models on fewer tokens have far lower losses",
+    "compute_differs": "its flops do not follow from its params and tokens as those of other rows do",
 }
 """Why a row is dropped or flagged, and what that means."""
 
@@ -54,8 +59,10 @@ class Runs(Record, eq=False):
 
     Sizes are in raw units, NaN throughout for a size that was not needed and is not in the file; ``unique_tokens``
     may hold NaN. ``rows`` are numbers in the file as an editor shows them (the header of a CSV file is row 1),
-    ``loss_unit`` is ``nats/token``, or ``bits/byte`` when the tokens per byte were not given. ``columns`` names the
-    column, or the mapping, that each role was read from; ``notes`` lists what was recognised, derived and converted.
+    ``loss_unit`` is ``nats/token`` where that is known, else what the loss is per: ``bits/byte``, ``nats/word``.
+    ``replicates`` codes the runs by their sizes where some have the same. ``columns`` names the column, or the
+    mapping, that each role was read from; ``notes`` lists what was recognised, derived and converted, ``warnings``
+    what makes a fit to all runs doubtful.
     """
 
     name: str
@@ -69,6 +76,7 @@ class Runs(Record, eq=False):
     flops_convention: str = "6ND"
     weight: Array | None = None
     unique_tokens: Array | None = None
+    replicates: Index | None = None
     extra: Mapping[str, Array] = field(default_factory=dict)
     group: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
@@ -76,6 +84,7 @@ class Runs(Record, eq=False):
     dropped: tuple[Finding, ...] = ()
     flagged: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,7 +94,7 @@ class Runs(Record, eq=False):
         positions = np.arange(len(self))[where].tolist()
         return replace(
             self,
-            **_selected(self, (*_ARRAYS, "unique_tokens"), where),
+            **_selected(self, (*_ARRAYS, "unique_tokens", "replicates"), where),
             extra={name: values[where] for name, values in self.extra.items()},
             group=self.group and tuple(self.group[i] for i in positions),
             labels=self.labels and tuple(self.labels[i] for i in positions),

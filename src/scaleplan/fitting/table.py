@@ -7,19 +7,25 @@ an object of runs by name, and one object a line; nested keys become dotted path
 Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
 value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
 an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
+
+Of a delimited file, lines that begin with ``#`` are comments, unless one is the only row of names; a comma is the
+decimal one where a column or the file proves it (``4,4675``), or where semicolons separate the cells. Cells that hold
+a JSON object or a Python dictionary become nested columns: ``summary.val/loss``.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import io
 import json
 import re
 import sys
+import warnings
 from collections import Counter
 from functools import cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +33,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes, read_input
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, chart_or_scalar, is_log, log_error
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -171,6 +178,7 @@ def _parse(text: str, *, where: str) -> object:
 def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     """Return one mapping a run from any of the shapes that are read."""
     if isinstance(document, list):
+        _refuse_scalar(document, source)
         for row, item in enumerate(document, 1):
             if not isinstance(item, dict):
                 raise FileError(f"{source}: row {row}: expected an object, found {_kind(item)}", hint=_SHAPES)
@@ -193,6 +201,13 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     if len(values) > 1 and not any(isinstance(value, list | dict) for value in values):
         return [{"key": key, "value": value} for key, value in document.items()]
     raise FileError(f"{source}: this JSON document is not a table of runs", hint=_SHAPES)
+
+
+def _refuse_scalar(document: list[object], source: str) -> None:
+    """Refuse the scalar that TensorBoard exports as a list of (wall time, step, value)."""
+    export = chart_or_scalar(SCALAR)
+    if document and export and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
+        raise FileError(f"{source}: this is {export[0]}", hint=export[1])
 
 
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
@@ -243,17 +258,23 @@ MAX_BYTES = 32_000_000
 
 _DELIMITERS = (",", "\t", ";", "|")
 
+_SPACES = " "  # runs of blanks, as NumPy's savetxt and aligned tables write them
+
 _WHAT = "run file"
 
 
 class RawTable(Record):
-    """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``."""
+    """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``.
+
+    ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467.
+    """
 
     source: str
     sha256: str
     names: tuple[str, ...]
     records: Sequence[Sequence[Cell]]
     rows: tuple[int, ...]
+    ambiguous: frozenset[str] = frozenset()
 
     def column(self, name: str) -> list[Cell]:
         """Return all cells of one column."""
@@ -267,18 +288,32 @@ def read_table(source: Path | str) -> RawTable:
     Raises FileError for a file that is missing, too large, no text, or no table, with the row where one is to blame.
     """
     name, data = _read(source)
-    text = _decode(data, name)
     suffix = "" if str(source) == "-" else Path(source).suffix.lower()
+    text = _decode(data, name)
     start = text.lstrip()[:1]
     if not start:
         raise FileError(f"{_WHAT} {quote(name)} is empty")
-    if suffix not in {".csv", ".tsv"} and (suffix in {".json", ".jsonl", ".ndjson"} or start in "{["):
-        names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
-    else:
-        names, records, rows = _read_delimited(text, name)
+    if suffix not in _TABLES and is_log(text):
+        raise log_error(name)
+    ambiguous: frozenset[str] = frozenset()
+    try:
+        if suffix not in {".csv", ".tsv"} and (suffix in _TABLES or start in "{["):
+            names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
+        else:
+            (names, records, rows), delimiter = _read_delimited(text, name)
+            ambiguous = _read_decimal_commas(names, records, delimiter)
+    except FileError:
+        if suffix in _TABLES and is_log(text):
+            raise log_error(name) from None
+        raise
     if not records:
         raise FileError(f"{name}: there are no rows below the column names")
-    return RawTable(source=name, sha256=hashlib.sha256(data).hexdigest(), names=names, records=records, rows=rows)
+    names, records = _unnested(names, records, where=name)
+    digest = hashlib.sha256(data).hexdigest()
+    return RawTable(source=name, sha256=digest, names=names, records=records, rows=rows, ambiguous=ambiguous)
+
+
+_TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 
 
 def _read(source: Path | str) -> tuple[str, bytes]:
@@ -304,6 +339,8 @@ def _decode(data: bytes, name: str) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
+        if b"brain.Event:" in data[:64]:
+            raise FileError(f"{name}: these are the events of one TensorBoard run", hint=ONE_ROW_A_RUN) from None
         raise FileError(f"{name}: row {row}: not UTF-8 text", hint="save the file as CSV in UTF-8") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
@@ -311,16 +348,19 @@ def _decode(data: bytes, name: str) -> str:
     return text
 
 
-def _read_delimited(text: str, name: str) -> Rows:
+def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
+    """Return the table and the delimiter of its cells."""
+    text, skipped = _without_comments(text)
     delimiter = _delimiter(text)
     records: list[list[Cell]] = []
     rows: list[int] = []
     names: list[str] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    row = 0
+    spaces = delimiter == _SPACES
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=spaces)
+    row = skipped
     try:
-        for row, record in enumerate(reader, 1):
-            if not any(record):
+        for row, record in enumerate(reader, skipped + 1):
+            if not any(record) or (names and record[0].startswith("#")):
                 continue
             if not names:
                 names = record
@@ -335,12 +375,48 @@ def _read_delimited(text: str, name: str) -> Rows:
         raise FileError(f"{name}: row {row + 1}: {str(error).lower()}") from None
     if all(_is_number(cell) for cell in names if not is_missing(cell)):
         raise FileError(f"{name}: the first row holds numbers, not column names", hint="add a row of column names")
-    return _unique(names), records, tuple(rows)
+    return (_unique(names), records, tuple(rows)), delimiter
+
+
+def _without_comments(text: str) -> tuple[str, int]:
+    """Return the text without the comments before the table, and how many lines they are.
+
+    The last of them is the row of names where it alone can be: it has the cells of the first row, which holds a
+    number, and none itself. A line whose first cell is no more than ``#`` is a row of names, too.
+    """
+    if not text.lstrip().startswith("#"):
+        return text, 0
+    lines = list(io.StringIO(text))
+    first = next(
+        (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines)
+    )
+    last = max((i for i in range(first) if lines[i].strip()), default=first)
+    if first < len(lines):
+        marked = lines[last].strip()
+        bare = marked.lstrip("#").lstrip(" ")
+        names = marked if bare[:1] in _DELIMITERS else bare
+        if _is_commented_header(names, lines[first].strip()):
+            return "".join([f"{names}\n", *lines[last + 1 :]]), last
+    return "".join(lines[first:]), first
+
+
+def _is_commented_header(comment: str, first: str) -> bool:
+    delimiter = _delimiter(first + "\n" + first)
+    names, cells = (line.split(None if delimiter == _SPACES else delimiter) for line in (comment, first))
+    return (
+        len(names) == len(cells) > 1
+        and any(_is_number(cell) for cell in cells)
+        and not any(_is_number(name) for name in names)
+    )
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter that splits the first row into most cells; the comma when none does."""
-    line = next(line for line in io.StringIO(text) if line.strip())
+    """Return the delimiter that splits the first row into most cells; the comma when none does.
+
+    Blanks are one where no other is found and the second row has as many words, one of them a number.
+    """
+    lines = (line for line in io.StringIO(text) if line.strip())
+    line, second = next(lines), next(lines, "").split()
 
     def width(delimiter: str) -> int:
         try:
@@ -348,16 +424,140 @@ def _delimiter(text: str) -> str:
         except csv.Error:
             return 0
 
-    return max(_DELIMITERS, key=width)
+    best = max(_DELIMITERS, key=width)
+    words = line.split()
+    if width(best) == 1 and 1 < len(words) == len(second) and any(_is_number(word) for word in second):
+        return _SPACES
+    return best
 
 
 def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:
     """Return a record with one cell for each column; cells that exports cut off at the end are empty."""
     extra = record[len(names) :]
     if any(extra):
+        problem = f"{where}: {len(record)} cells, but {len(names)} column names"
+        pairs = pairwise(record)
+        split = [f"{left},{right}" for left, right in pairs if _WHOLE.fullmatch(left) and _DIGITS.fullmatch(right)]
+        if len(split) >= len(extra):
+            cause = f"{problem}; decimal commas, as in {quote(split[-1])}?"
+            raise FileError(cause, hint="save it with decimal points, or with semicolons between the cells")
         hint = "a comma inside a cell needs quotes around the cell: '\"1,000\"'"
-        raise FileError(f"{where}: {len(record)} cells, but {len(names)} column names", hint=hint)
+        raise FileError(problem, hint=hint)
     return [*record[: len(names)], *[""] * (len(names) - len(record))]
+
+
+_WHOLE, _DIGITS = re.compile(r"\s*[+-]?\d{1,3}"), re.compile(r"\d+\s*")
+
+_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+(?:[eE][+-]?\d+)?\s*[kKmMgGbBtT%]?|[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_NOT_THOUSANDS = re.compile(r"[+-]?(?:0,|\d{4,},|\d+,(?:\d{1,2}|\d{4,})(?!\d)|\d+(?:\.\d{3})+,)")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3}){2,}|(?:,\d{3})+\.\d*)")
+_DOTTED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
+
+
+def _read_decimal_commas(names: Sequence[str], records: Sequence[list[Cell]], delimiter: str) -> frozenset[str]:
+    """Rewrite numbers with a decimal comma in place, and return the columns whose commas may be of either kind.
+
+    Thousands have groups of three digits: ``4,4675`` proves a decimal comma for its column, and for columns of the
+    file that prove nothing; ``1,439,795,200`` proves the other kind. Between semicolons a comma is a decimal one
+    unless the file proves the contrary, which is why such files have them.
+    """
+    if not any("," in cell for record in records for cell in record if isinstance(cell, str)):
+        return frozenset()
+    columns = {j: [str(record[j]).strip() for record in records] for j in range(len(names))}
+    commas = {j: [cell for cell in cells if _COMMA.fullmatch(cell)] for j, cells in columns.items()}
+    decimal = {j for j, cells in commas.items() if any(_NOT_THOUSANDS.match(cell) for cell in cells)}
+    thousands = {j for j, cells in columns.items() if any(_THOUSANDS.match(cell) for cell in cells)}
+    unproven = {j for j, cells in commas.items() if cells} - decimal - thousands
+    both = decimal & thousands
+    decimal -= both
+    if (decimal and not thousands) or (delimiter == ";" and not thousands):
+        decimal |= unproven
+        unproven = set()
+    elif thousands and not decimal:
+        unproven = set()
+    if not decimal:
+        return frozenset(names[j] for j in unproven | both)
+    dotted = {
+        j
+        for j, cells in columns.items()
+        if j not in decimal and all(_DOTTED.fullmatch(cell) or is_missing(cell) for cell in cells)
+    }
+    for record in records:
+        for j in decimal:
+            cell = str(record[j]).strip()
+            if _COMMA.fullmatch(cell):
+                record[j] = cell.replace(".", "").replace(",", ".")
+            elif _DOTTED.fullmatch(cell) and cell.count(".") > 1:
+                record[j] = cell.replace(".", "")
+        for j in dotted:
+            record[j] = str(record[j]).replace(".", "")
+    return frozenset(names[j] for j in unproven | both)
+
+
+_NUMPY = re.compile(r"\b(?:np|numpy|torch|tensor)?\.?\w+\((-?[\d.eE+-]+|nan|-?inf)(?:, dtype=[\w.]+)?\)")
+_PLAIN = {"nan": "None", "inf": "1e999", "null": "None", "true": "True", "false": "False"}
+_OUTSIDE_TEXT = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b(nan|inf|null|true|false)\b""")
+
+
+def _unnested(
+    names: tuple[str, ...], records: list[list[Cell]], *, where: str
+) -> tuple[tuple[str, ...], list[list[Cell]]]:
+    """Return the table with the columns whose cells hold objects spread over a column for each nested key."""
+    nested = [
+        j
+        for j in range(len(names))
+        if next((_is_object(record[j]) for record in records if not is_missing(record[j])), False)
+    ]
+    if not nested:
+        return names, records
+    paths: dict[int, dict[str, None]] = {}
+    values: dict[int, list[dict[str, Cell]]] = {}
+    for j in nested:
+        values[j], paths[j] = [], {}
+        for record in records:
+            cells: dict[str, Cell] = {}
+            found = _object_in(record[j])
+            if found is not None:
+                _flatten(found, names[j], cells, depth=0, where=where)
+            values[j].append(cells)
+            paths[j].update(dict.fromkeys(cells))
+        if not paths[j]:
+            del values[j], paths[j]
+    if sum(map(len, paths.values())) * len(records) > _MAX_CELLS:
+        raise FileError(f"{where}: more than {_MAX_CELLS:,} cells, counting every nested key for every row")
+    spread = [path for j, name in enumerate(names) for path in paths.get(j, {name: None})]
+    rows: list[list[Cell]] = []
+    for i, record in enumerate(records):
+        row: list[Cell] = []
+        for j, cell in enumerate(record):
+            row += [values[j][i].get(path) for path in paths[j]] if j in paths else [cell]
+        rows.append(row)
+    return _unique(spread), rows
+
+
+def _is_object(cell: Cell) -> bool:
+    return isinstance(cell, str) and cell.lstrip().startswith("{") and cell.rstrip().endswith("}")
+
+
+def _object_in(cell: Cell) -> Mapping[str, object] | None:
+    """Return the object that a cell holds as JSON or as a Python literal; None where it holds none."""
+    if not isinstance(cell, str) or not _is_object(cell):
+        return None
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        found = _literal(cell)
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else None
+
+
+def _literal(text: str) -> object:
+    plain = _OUTSIDE_TEXT.sub(lambda match: match[1] or _PLAIN[match[2]], _NUMPY.sub(r"\1", text.strip()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, about the text of a file
+        try:
+            return ast.literal_eval(plain)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return None
 
 
 def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:

@@ -40,36 +40,45 @@ __all__ = [
 ]
 
 
-_CONVENTION = re.compile(r"(?P<k>\d+(?:\.\d+)?)?(?P<size>N|M)D(?:\s*\+\s*(?P<c>\d+(?:\.\d+)?(?:e[+-]?\d+)?)D)?")
+_CONVENTION = re.compile(
+    r"(?P<k>\d+(?:\.\d+)?(?:e[+-]?\d+)?)?(?:(?P<size>N)(?:\^(?P<p>\d+(?:\.\d+)?))?|(?P<rate>M))D"
+    r"(?:\s*\+\s*(?P<c>\d+(?:\.\d+)?(?:e[+-]?\d+)?)D)?"
+)
 
 
 class Cost(Record):
-    """Training compute ``C = (per_param_token*N + routing*N^(2/3) + per_token)*D + per_param*N``.
+    """Training compute ``C = (per_param_token*N^exponent + routing*N^(2/3) + per_token)*D + per_param*N``.
 
     It is linear in the tokens, so that the tokens a budget buys follow in closed form for each model size.
     ``per_param_token`` is the k of C = kND, 6 by default; ``per_token`` is compute that does not depend on the
     size (Hunyuan-Large's 2.3e8 D, attention at a fixed shape); ``per_param`` is compute that does not depend on
     the training tokens and is not training (2 FLOP per inference token). ``routing`` is compute per token that
-    grows as N^(2/3): the routers of a mixture of experts, whose size is layers*width.
+    grows as N^(2/3): the routers of a mixture of experts, whose size is layers*width. ``exponent`` is 1 but for
+    a count of one's own in which the share of the parameters that compute changes with the size.
     """
 
     per_param_token: float = 6.0
     per_token: float = 0.0
     per_param: float = 0.0
     routing: float = 0.0
+    exponent: float = 1.0
 
     @classmethod
     def from_convention(cls, text: str) -> Cost | None:
-        """Read ``6ND``, ``MD`` (M is FLOP per token) or ``9.59ND + 2.3e8D``; None for any other text."""
+        """Read ``6ND``, ``MD`` (M is FLOP per token), ``9.59ND + 2.3e8D`` or ``0.04N^1.2D``; None for others."""
         match = _CONVENTION.fullmatch(text.strip())
         if match is None or (match["size"] == "N") == (match["k"] is None):
             return None
-        return cls(per_param_token=float(match["k"] or 1.0), per_token=float(match["c"] or 0.0))
+        return cls(
+            per_param_token=float(match["k"] or 1.0),
+            per_token=float(match["c"] or 0.0),
+            exponent=float(match["p"] or 1.0),
+        )
 
     @property
     def is_product(self) -> bool:
         """Whether the cost is k*N*D and nothing else, as closed-form optima require."""
-        return self.per_token == 0 and self.per_param == 0 and self.routing == 0
+        return self.per_token == 0 and self.per_param == 0 and self.routing == 0 and self.exponent == 1
 
     @property
     def training(self) -> Cost:
@@ -86,11 +95,19 @@ class Cost(Record):
 
     def params(self, tokens: Number | float, flops: Number) -> Number:
         """Return the size that ``flops`` can train on ``tokens``; not positive when they can train none."""
+        if self.exponent != 1:
+            bought = (flops - self.per_token * tokens) / (self.per_param_token * tokens)
+            size = (0.5 * (abs(bought) + bought)) ** (1 / self.exponent)
+            return self._shrunk(size, flops, lambda _: tokens) if self.routing or self.per_param else size
         size = (flops - self.per_token * tokens) / (self.per_param_token * tokens + self.per_param)
         return size if self.routing == 0 else self._shrunk(size, flops, lambda _: tokens)
 
-    def params_at_ratio(self, ratio: float, flops: Number) -> Number:
+    def params_at_ratio(self, ratio: Number | float, flops: Number) -> Number:
         """Return the size that ``flops`` can train on ``ratio`` tokens per parameter."""
+        if self.exponent != 1:
+            size = (flops / (self.per_param_token * ratio)) ** (1 / (1 + self.exponent))
+            simple = self.routing == self.per_token == self.per_param == 0
+            return size if simple else self._shrunk(size, flops, lambda params: ratio * params)
         linear = self.per_token * ratio + self.per_param
         root = (linear * linear + 4 * self.per_param_token * ratio * flops) ** 0.5
         size = 2 * flops / (linear + root)
@@ -98,7 +115,8 @@ class Cost(Record):
 
     def _each(self, params: Number) -> Number:
         """Return the compute of one token."""
-        each = self.per_param_token * params + self.per_token
+        size = params if self.exponent == 1 else params**self.exponent
+        each = self.per_param_token * size + self.per_token
         return each if self.routing == 0 else each + self.routing * params ** (2 / 3)
 
     def _shrunk(self, size: Number, flops: Number | float, tokens: Callable[[Number], Number | float]) -> Number:

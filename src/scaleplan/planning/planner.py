@@ -59,6 +59,7 @@ _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given 
 _LEAST_FLOPS = 1.0  # less than any run costs
 _ROUNDS = 4
 _ANY_TOKENS = 1e12  # training compute is in proportion to the tokens
+_LEAST_RATIO, _MOST_RATIO, _BEYOND = 0.1, 1e4, 30.0  # of tokens per parameter, see Planner.supported_ratios
 
 Answer = TypeVar("Answer")
 
@@ -310,6 +311,7 @@ class Planner:
                 raise conflict(self.frontier_within, self.bounds, flops) from None
             if found[2] is not None and found[2] > self.bounds.loss.high * (1 + EDGE):
                 raise conflict(self.frontier_within, self.bounds, flops)
+        self.require_supported(*found[:2])
         return found
 
     def best_counts(self, flops: float) -> tuple[float, float, float | None]:
@@ -321,6 +323,37 @@ class Planner:
             params, tokens, loss = self.frontier.whole(found, min(flops, self.bounds.total.high))
         self.require_plausible(params, tokens)
         return whole(params), whole(tokens), loss
+
+    @property
+    def supported_ratios(self) -> tuple[float, float]:
+        """The tokens per parameter between which a law fitted to runs may put an optimum; published ones anywhere.
+
+        Published runs lie within 0.1 to 10,000, and no law is known thirty times beyond the ratios of its runs.
+        """
+        known = self.preset.range.tokens_per_param
+        if self.preset.fit is None or known is None or self.preset.conventions.params == "flops_per_token":
+            return 0.0, math.inf
+        low, high = max(_LEAST_RATIO, known[0] / _BEYOND), min(_MOST_RATIO, known[1] * _BEYOND)
+        return min(low, known[0]), max(high, known[1])
+
+    def require_supported(self, params: float, tokens: float) -> None:
+        """Refuse an optimum of a fitted law that no run supports, unless a limit of the user puts it there.
+
+        Raises UnreachableError where the law itself chooses such a split.
+        """
+        low, high = self.supported_ratios
+        ratio = tokens / params
+        if low <= ratio <= high:
+            return
+        at_bound = ((params, self.bounds.params), (tokens, self.bounds.tokens), (ratio, self.bounds.tokens_per_param))
+        if any(end > 0 and abs(value / end - 1) < 1e-6 for value, span in at_bound for end in span if end != 1.0):
+            return
+        least, most = self.preset.range.tokens_per_param or (low, high)
+        raise UnreachableError(
+            f"preset '{self.preset.id}' puts the optimum at {ratio:.3g} tokens per parameter, its runs have "
+            f"{least:.3g} to {most:.3g}: no plan",
+            hint=f"--limit 'tokens_per_param >= {least:.3g}' keeps to the runs; fit again with runs of one law",
+        )
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan with the least loss within ``flops``.

@@ -311,6 +311,9 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
                 planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
         params, tokens, loss = frontier.whole(found, spent)
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
+    low, high = planner.supported_ratios
+    for place in np.flatnonzero((tokens < low * params) | (tokens > high * params)).tolist():
+        planner.require_supported(float(params[place]), float(tokens[place]))
     outermost = {place for column in (params, tokens) if len(column) for place in (column.argmin(), column.argmax())}
     for place in sorted(outermost):
         planner.require_plausible(float(params[place]), float(tokens[place]))

@@ -33,7 +33,7 @@ class Embedding(Record):
     omega: float = 47491.0
 
     @classmethod
-    def of(cls, *, vocabulary: float, aspect_ratio: float) -> Embedding:
+    def of(cls, *, vocabulary: float, aspect_ratio: float = 39.225) -> Embedding:
         """Return the family with a vocabulary and a width/layers ratio; double the vocabulary if untied."""
         return cls(omega=vocabulary * (aspect_ratio / 12) ** (1 / 3))
 

@@ -102,7 +102,22 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
 def _title(data: dict[str, Any]) -> str:
     status = "" if data["status"] is None else f", {data['status']}"
     group = "" if data["group"] is None else f", {data['group']}"
-    return f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{status}"
+    return (
+        f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{_unlike(data)}{status}"
+    )
+
+
+_UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
+
+
+def _unlike(data: dict[str, Any]) -> str:
+    """Return what makes the runs doubtful as runs of one law, with the option that helps."""
+    found = [
+        f" {_UNLIKE[notice['code']]} ({notice['message'].rpartition('; ')[2]})"
+        for notice in data.get("warnings", ())
+        if notice["code"] in _UNLIKE
+    ]
+    return " and".join(found)
 
 
 def _facts(data: dict[str, Any]) -> list[Fact]:

@@ -1,0 +1,163 @@
+"""Find how the compute column of a file counts its runs: 6ND, a multiple of it, or a function of the size.
+
+Trackers count compute in their own way: without the embeddings, with attention, or with recomputation. Where that
+count is a function of N and D, plans are made in it: ``8ND``, ``6.1ND + 3e8D``, ``0.035N^1.19D``. Where it jumps from
+row to row, one of N, D and C of a row is wrong, and nobody can tell which.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.errors import Notice
+from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.runs import row_text
+from scaleplan.laws.base import Cost
+from scaleplan.record import Record
+
+if TYPE_CHECKING:
+    from scaleplan.arrays import Array, Index, Mask
+
+__all__ = ["OwnCount", "own_count"]
+
+_USUAL = "6ND"
+
+_ROUNDED = 0.02  # in ln C: sizes written with two or three digits
+_SNAPPED = 0.12  # in ln C: budgets to which the runs of an IsoFLOP sweep are rounded; 0.10 in Hoffmann et al.'s
+_MATTERS = 0.05  # in ln C, over the sizes of the file: a smaller trend moves no plan by more than it is sure of
+_JUMP_Z = 8.0  # scaled median deviations from the count of the others: no rounding makes such a row
+_FEW = 0.2  # of the rows; when more jump there is no count of the others to speak of
+_LEAST_ROWS = 4
+
+
+class OwnCount(Record):
+    """How a file counts compute: its ``convention``, the cost by it, and the rows that do not follow it."""
+
+    cost: Cost
+    convention: str
+    jumps: Mask
+    warnings: tuple[Notice, ...] = ()
+
+
+def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, rows: Index) -> OwnCount:
+    """Return the convention of the file's compute, of rows with NaN where a size is not given.
+
+    ``asked`` is the convention that the user states, which is never replaced. Without one it is 6ND where the compute
+    agrees, to the rounding of budgets, or where the file has no compute of its own to compare.
+    """
+    convention = asked or _USUAL
+    cost = Cost.from_convention(convention)
+    assert cost is not None  # the caller has checked it
+    none = np.zeros(len(rows), dtype=bool)
+    with np.errstate(all="ignore"):
+        given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(params * tokens * flops)
+        given[given] &= cost.flops(params[given], tokens[given]) > 0
+    if not given.any():
+        return OwnCount(cost=cost, convention=convention, jumps=none)
+    size, data, spent = params[given], tokens[given], flops[given]
+    offset = np.log(spent / cost.flops(size, data))
+    if asked is not None:
+        if np.abs(offset).max() <= _SNAPPED:
+            return OwnCount(cost=cost, convention=convention, jumps=none)
+        low, high = np.exp(offset.min()), np.exp(offset.max())
+        message = f"the file's compute is {low:.3g} to {high:.3g} times {convention}, by which plans count it"
+        return _result(
+            cost, convention, given, np.abs(offset) > _SNAPPED, Notice(code="own_compute", message=message)
+        )
+    found, rest = _follow(size, offset, np.abs(offset - np.median(offset)))
+    spread = max(typical_deviation(rest), _ROUNDED / 4)
+    jumps = np.abs(rest) > max(_SNAPPED, _JUMP_Z * spread)
+    if np.abs(rest[~jumps]).max(initial=0.0) > 2 * _SNAPPED or np.mean(jumps) > _FEW:
+        return _disagreement(cost, given, offset, rows)
+    kept = ~jumps
+    found, rest = _follow(size, offset, np.where(kept, np.abs(rest), math.inf))
+    jumps = np.abs(rest) > max(_SNAPPED, _JUMP_Z * max(typical_deviation(rest[kept]), _ROUNDED / 4))
+    own = Cost.from_convention(found)
+    assert own is not None
+    warnings = []
+    if found != _USUAL:
+        low, high = np.exp(offset[~jumps].min()), np.exp(offset[~jumps].max())
+        share = f"{low:.3g}" if high < low * (1 + _ROUNDED) else f"{low:.3g} to {high:.3g}"
+        message = f"the file's compute is {share} times 6ND, so that plans count it as C = {found}"
+        way = "--flops-convention 6ND counts by 6ND"
+        warnings.append(Notice(code="own_compute", message=f"{message}; {way}"))
+    if jumps.any():
+        where = rows[given][jumps]
+        times = np.exp(rest[jumps])
+        far = f"{times.min():.3g}" if len(times) == 1 else f"{times.min():.3g} to {times.max():.3g}"
+        message = (
+            f"params, tokens and flops disagree in row {row_text(where.tolist())}: the compute is {far} times that "
+            "of the other rows; --drop compute_differs leaves them out"
+        )
+        warnings.append(Notice(code="compute_differs", message=message))
+    return _result(own, found, given, jumps, *warnings)
+
+
+def _result(cost: Cost, convention: str, given: Mask, jumps: Mask, *warnings: Notice) -> OwnCount:
+    mask = np.zeros(len(given), dtype=bool)
+    mask[np.flatnonzero(given)[jumps]] = True
+    return OwnCount(cost=cost, convention=convention, jumps=mask, warnings=warnings)
+
+
+def _disagreement(cost: Cost, given: Mask, offset: Array, rows: Index) -> OwnCount:
+    """Return that the compute is no function of the sizes: it is counted from them by 6ND."""
+    low, high = np.exp(offset.min()), np.exp(offset.max())
+    first, last = rows[given][np.argmin(offset)], rows[given][np.argmax(offset)]
+    message = (
+        f"params, tokens and flops disagree: the compute is {low:.3g} (row {first}) to {high:.3g} (row {last}) times "
+        f"{_USUAL}, with no pattern in the size, and is counted as {_USUAL}; --map flops=… names another column"
+    )
+    return _result(cost, _USUAL, given, np.full(len(offset), True), Notice(code="compute_differs", message=message))
+
+
+def _follow(size: Array, offset: Array, distance: Array) -> tuple[str, Array]:
+    """Return the count that the rows nearest to their middle follow, and what is left of each row's logarithm.
+
+    The simplest of four: 6ND, kND, kND + cD (compute that does not depend on the size: embeddings, attention), and
+    kN^pD (a share of parameters that compute which changes with the size).
+    """
+    near = distance <= np.quantile(distance[np.isfinite(distance)], 1 - _FEW)
+    middle = float(np.median(offset[near]))
+    constant = offset - middle
+    line = _line(np.log(size[near]), offset[near])
+    if line is not None:
+        level, slope = line
+        trend = offset - level - slope * np.log(size)
+        reach = abs(slope) * float(np.ptp(np.log(size[near])))
+        if reach > _MATTERS and _rms(trend[near]) < 0.5 * _rms(constant[near]):
+            affine = _affine(size, offset, near)
+            if affine is not None and _rms(affine[1][near]) <= max(1.2 * _rms(trend[near]), _ROUNDED / 2):
+                return affine
+            power = max(1 + slope, 0.0)
+            scale = 6 * math.exp(level)
+            return f"{scale:.6g}N^{power:.6g}D", trend
+    if abs(middle) <= _MATTERS:
+        return _USUAL, offset
+    return f"{6 * math.exp(middle):.4g}ND", constant
+
+
+def _line(x: Array, y: Array) -> tuple[float, float] | None:
+    """Return (level, slope) of a line; None for too few points or a single place."""
+    if len(x) < _LEAST_ROWS or np.ptp(x) < _ROUNDED:
+        return None
+    slope, level = np.polyfit(x - x.mean(), y, 1)
+    return float(level - slope * x.mean()), float(slope)
+
+
+def _affine(size: Array, offset: Array, near: Mask) -> tuple[str, Array] | None:
+    """Return kND + cD by least squares on relative differences; None where c is not positive."""
+    per_token = np.exp(offset + np.log(6 * size))  # FLOP
+    design = np.stack([size / per_token, 1 / per_token], axis=1)
+    scale = np.abs(design).max(axis=0)
+    (k, c), *_ = np.linalg.lstsq(design[near] / scale, np.ones(int(near.sum())), rcond=None)
+    k, c = float(k / scale[0]), float(c / scale[1])
+    if k <= 0 or c <= 0:
+        return None
+    return f"{k:.6g}ND + {c:.4g}D", np.log(per_token / (k * size + c))
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(values * values)))

@@ -1,0 +1,134 @@
+"""Choose rows as the user asks for them: by number, by a flag, or the final row of each run of a history."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.fitting.exports import step_column
+from scaleplan.fitting.headings import normalised
+from scaleplan.fitting.table import to_numbers, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from scaleplan.arrays import Array
+    from scaleplan.fitting.mapping import ColumnMapping
+    from scaleplan.fitting.table import RawTable
+
+__all__ = ["dropped_reasons", "earlier_steps", "marked_rows", "rows_by_number"]
+
+_CARRIED = ("params", "tokens", "flops", "tokens_per_param", "unique_tokens")
+"""What a tracker may write in another row than the loss."""
+
+_FLAGS = frozenset(
+    {
+        *("diverged", "diverge", "nan", "failed", "crashed", "exclude", "excluded", "outlier", "invalid", "bad"),
+        *(
+            "ignore",
+            "skip",
+            "drop",
+            "flag",
+            "flagged",
+            "is diverged",
+            "has diverged",
+            "is outlier",
+            "is nan",
+            "broken",
+        ),
+    }
+)
+"""What a column that marks failed runs is called."""
+
+_TRUE = frozenset({"true", "yes", "y", "1", "1.0", "x", "t"})
+
+_DROPPABLE = ("outlier", "worse_than_smaller", "same_point", "compute_differs", "crashed", "marked")
+_FAILED = {"diverged": ("worse_than_smaller", "diverged")}
+"""The flags that a word of the user stands for, beside its own."""
+
+
+def dropped_reasons(drop: Collection[str]) -> set[str]:
+    """Return the reasons whose flags drop a row; a column of the file that marks rows is one more."""
+    known = {name: _FAILED.get(name, (name,)) for name in (*_DROPPABLE, *_FAILED)}
+    return {reason for name in drop for reason in known.get(name, ("marked",))}
+
+
+def marked_rows(table: RawTable, drop: Collection[str]) -> dict[int, str]:
+    """Return what marks each row that a column of flags marks, of those that the user names or that are called so.
+
+    Raises UnknownNameError for a name that is neither a reason nor a column.
+    """
+    named: list[str] = []
+    for name in drop:
+        columns = [column for column in table.names if name in (column, normalised(column))]
+        if not columns and name not in (*_DROPPABLE, *_FAILED):
+            flags = [column for column in table.names if normalised(column) in _FLAGS]
+            raise UnknownNameError("flag", name, [*_FAILED, *_DROPPABLE, *flags])
+        named += columns
+    named = named or [column for column in table.names if normalised(column) in _FLAGS]
+    found: dict[int, str] = {}
+    for column in named:
+        cells = [to_text(cell).casefold() for cell in table.column(column)]
+        found |= {i: f"column {quote(column)} is {quote(cells[i])}" for i in range(len(cells)) if cells[i] in _TRUE}
+    return found
+
+
+def rows_by_number(texts: Collection[str], table: RawTable) -> dict[int, str]:
+    """Return the positions of rows that are given by number or range: ``492-494``, ``7,9``.
+
+    Raises UsageError for a text that is no range of rows, or a row that the file does not have.
+    """
+    positions = {row: position for position, row in enumerate(table.rows)}
+    found: dict[int, str] = {}
+    for text in (part.strip() for item in ([texts] if isinstance(texts, str) else texts) for part in item.split(",")):
+        match = re.fullmatch(r"(\d{1,9})(?:\s*[-–]\s*(\d{1,9}))?", text)
+        if match is None:
+            raise UsageError(f"{quote(text)} is no row or range of rows", hint="--drop-rows 492-494,501")
+        first, end = int(match[1]), int(match[2] or match[1])
+        inside = [row for row in table.rows if first <= row <= end]
+        if not inside or end < first:
+            spans = f"rows {table.rows[0]} to {table.rows[-1]} hold runs"
+            raise UsageError(f"{table.source} has no row {text}", hint=f"{spans}; the header of a CSV file is row 1")
+        found |= {positions[row]: f"row {row}" for row in inside}
+    return found
+
+
+def earlier_steps(table: RawTable, columns: Mapping[str, ColumnMapping], given: dict[str, Array]) -> dict[int, str]:
+    """Return the rows of each run but its final one with a loss, and carry the sizes of its earlier rows forward.
+
+    Rows of one name (and group) are one run, in the order of their steps, or of the file. A loss that is written as
+    NaN is a measurement, of a run that diverged, unless most of its rows have it. Raises UsageError without names.
+    """
+    if "name" not in columns:
+        hint = "--map name=COLUMN says which rows are one run"
+        raise UsageError("--last needs a column with the names of runs", hint=hint)
+    labels = zip(*(_texts(columns.get(role), table) for role in ("name", "group")), strict=True)
+    step = step_column(table.names)
+    order = np.arange(len(table.rows), dtype=np.float64) if step is None else to_numbers(table.column(step))[0]
+    runs: dict[tuple[str, ...], list[int]] = {}
+    for position, label in enumerate(labels):
+        runs.setdefault(label, []).append(position)
+    loss = given.get("loss", np.full(len(table.rows), np.nan))
+    cells = columns["loss"].cells(table) if "loss" in columns else [None] * len(table.rows)
+    sizes = [given[role] for role in _CARRIED if role in given]
+    earlier: dict[int, str] = {}
+    for members in runs.values():
+        ordered = sorted(members, key=lambda i: (order[i], i) if order[i] == order[i] else (-math.inf, i))
+        for values in sizes:
+            known = math.nan
+            for i in ordered:
+                known = values[i] = known if math.isnan(values[i]) else values[i]
+        nans = [i for i in ordered if math.isnan(loss[i]) and to_text(cells[i]).casefold().strip("+-") == "nan"]
+        written = set(nans) if 2 * len(nans) < len(ordered) else set()
+        measured = [i for i in ordered if not math.isnan(loss[i]) or i in written]
+        final = (measured or ordered)[-1]
+        earlier |= {i: f"row {table.rows[final]} is the final one" for i in members if i != final}
+    return earlier
+
+
+def _texts(column: ColumnMapping | None, table: RawTable) -> list[str]:
+    return [""] * len(table.rows) if column is None else [to_text(cell) for cell in column.cells(table)]

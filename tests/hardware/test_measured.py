@@ -31,6 +31,7 @@ RUN = {"params": "7B", "tokens": "2T", "gpu": "h100-sxm", "gpus": 64}
         ("1.9 seconds per iteration", "step", 1.9, False, None, None),
         ("1.9 s/step of 4M tokens", "step", 1.9, False, 4e6, None),
         ("1.9 s/step of 4M tokens at 7B", "step", 1.9, False, 4e6, 7e9),
+        ("1.9 s/step of 1024 x 4096 at 7B", "step", 1.9, False, 1024 * 4096, 7e9),
         ("0.5 steps/s", "step", 2.0, False, None, None),
         ("420 TFLOP/s", "flops", 420e12, True, None, None),
         ("420 TFLOPS", "flops", 420e12, True, None, None),

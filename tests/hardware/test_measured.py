@@ -65,6 +65,7 @@ def test_usual_spellings_are_read(*, text, kind, value, per_device, batch, param
             "1.9 s",
             "1.9 h/step",
             "410k tokens/s of 4M tokens",
+            "1.9 s/step of 0 x 4096",
             "420 TFLOP/s at 7B",
             "410k tokens/min",
             "1e400 tokens/s",

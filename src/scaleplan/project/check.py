@@ -13,6 +13,7 @@ from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, q
 from scaleplan.project.estimate import (
     Estimate,
     Estimator,
+    chance_of_keeping,
     hardware_intervals,
     interval_of,
     measure,
@@ -98,6 +99,8 @@ class Verdict:
     also: tuple[Location, ...] = ()
     policy_file: str | None = None
     policy_line: int | None = None
+    chance: float | None = None
+    """The probability that hours, days, money, energy or carbon keep the limit, by the band of the utilisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +300,7 @@ def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
         also=tuple(also),
         policy_file=rule.file,
         policy_line=rule.line,
+        chance=None if limit.value <= 0 else chance_of_keeping(estimate, limit),
     )
 
 

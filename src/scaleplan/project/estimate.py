@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, UsageError
@@ -31,11 +33,13 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
+    from scaleplan.units.limits import Limit
 
 __all__ = [
     "ADDITIVE",
     "Estimate",
     "Estimator",
+    "chance_of_keeping",
     "hardware_intervals",
     "interval_of",
     "measure",
@@ -267,6 +271,19 @@ def hardware_intervals(estimate: Estimate) -> dict[str, tuple[float, float]]:
     if estimate.plan.budget.band is None:
         return {}
     return {name: _hardware_interval(estimate, name, BAND_LEVEL) for name in _HARDWARE if known.get(name) is not None}
+
+
+def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
+    """Return the probability that the hours of a run keep a limit, by the band of its default utilisation.
+
+    None for other quantities, an equality, and a utilisation that was given or measured.
+    """
+    value, band = measures(estimate).get(limit.quantity), estimate.plan.budget.band
+    if limit.quantity not in _HARDWARE or not value or band is None or band <= 1 or limit.op == "=":
+        return None
+    deviation = math.log(band) / NormalDist().inv_cdf((1 + BAND_LEVEL) / 2)
+    below = NormalDist().cdf(math.log(limit.value / value) / deviation)
+    return below if limit.op[0] == "<" else 1 - below
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

@@ -300,7 +300,7 @@ def _verdict(run: Run, estimate: Estimate, rule: PolicyRule) -> Verdict:
         also=tuple(also),
         policy_file=rule.file,
         policy_line=rule.line,
-        chance=None if limit.value <= 0 else chance_of_keeping(estimate, limit),
+        chance=chance_of_keeping(estimate, limit),
     )
 
 

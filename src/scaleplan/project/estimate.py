@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, UsageError
@@ -278,12 +276,11 @@ def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
 
     None for other quantities, an equality, and a utilisation that was given or measured.
     """
-    value, band = measures(estimate).get(limit.quantity), estimate.plan.budget.band
-    if limit.quantity not in _HARDWARE or not value or band is None or band <= 1 or limit.op == "=":
+    value = measures(estimate).get(limit.quantity)
+    if limit.quantity not in _HARDWARE or not value or limit.op == "=":
         return None
-    deviation = math.log(band) / NormalDist().inv_cdf((1 + BAND_LEVEL) / 2)
-    below = NormalDist().cdf(math.log(limit.value / value) / deviation)
-    return below if limit.op[0] == "<" else 1 - below
+    below = estimate.plan.budget.chance_below(limit.value / value)
+    return below if below is None or limit.op[0] == "<" else 1 - below
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

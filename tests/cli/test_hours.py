@@ -135,12 +135,27 @@ def test_check_and_diff_say_the_band():
         value = checked["values"][name]
         assert checked["intervals"][name] == pytest.approx([value / 1.6, value * 1.6])
     cost = checked["values"]["cost"]
-    assert command_line("check", "--limit", f"cost <= {1.01 * cost:.0f}").status == 0
+    found = command_line("check", "--limit", f"cost <= {1.01 * cost:.0f}")
+    assert found.status == 0
+    assert "$303,000 ($190,000 – $485,000; kept with 51 %)" in found.out
     assert command_line("check", "--limit", f"cost@80% <= {1.59 * cost:.0f}").status == 1
     assert command_line("check", "--limit", f"cost@80% <= {1.61 * cost:.0f}").status == 0
     assert command_line("check", "--limit", f"cost@95% <= {1.61 * cost:.0f}").status == 1
     Path("other.toml").write_text(RUN.replace("2T", "3T"))
     assert "x/÷ 1.6, 80 %" in command_line("diff", "scaleplan.toml", "other.toml").out
+
+
+@pytest.mark.parametrize(
+    "limit, chance",
+    [("cost <= {0}", 0.5), ("cost <= {1}", 0.9), ("cost > {1}", 0.1), ("cost <= {2}", 0.1), ("params <= 8B", None)],
+)
+def test_a_limit_has_its_chance(limit, chance):
+    """The band is 80 % of a normal distribution of the logarithm: a tenth lies beyond each end."""
+    project(RUN)
+    cost = command_line("check", "--json").json["runs"][0]["values"]["cost"]
+    text = limit.format(*(f"{value:.2f}" for value in (cost, cost * 1.6, cost / 1.6)))
+    verdict = command_line("check", "--limit", text, "--json").json["verdicts"][0]
+    assert verdict["chance"] == (None if chance is None else pytest.approx(chance, abs=1e-3))
 
 
 def test_a_measurement_is_a_key_of_a_run():

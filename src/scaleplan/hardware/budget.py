@@ -229,10 +229,22 @@ class Budget(Record):
     host_w: float | None = None
     pue: float | None = None
 
+    def chance_below(self, factor: float) -> float | None:
+        """Return the probability that the hours needed stay below ``factor`` times those promised.
+
+        The logarithm of that ratio is taken as normal, with the band at its own level. None without a band.
+        """
+        if self.band is None or self.band <= 1 or factor <= 0:
+            return None
+        from statistics import NormalDist  # only for a limit
+
+        normal = NormalDist()
+        return normal.cdf(math.log(factor) / math.log(self.band) * normal.inv_cdf((1 + BAND_LEVEL) / 2))
+
     def interval_at(self, name: str, level: float) -> tuple[float, float] | None:
         """Return the range of ``gpu_hours``, ``days``, ``cost`` or ``energy_kwh`` at a level; None without a band.
 
-        The logarithm of the hours needed over those promised is taken as normal, with the band at its own level.
+        By the distribution of :meth:`chance_below`.
         """
         value = getattr(self, name)
         if self.band is None or value is None:

@@ -1,7 +1,8 @@
 """Read a measured speed of training, ``410k tokens/s``, ``1.9 s/step`` or ``420 TFLOP/s``, as FLOP/s of one device.
 
 A rate of tokens or steps is that of one model, whose FLOP per token turn it into compute: the size of the plan where
-the request fixes one, else the size at the end, ``410k tokens/s at 7B``. ``1.9 s/step of 4M tokens`` has its batch.
+the request fixes one, else the size at the end, ``410k tokens/s at 7B``. ``1.9 s/step of 4M tokens`` (or
+``of 1024 x 4096``) has its batch.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _FORMS = "'410k tokens/s', '5100 tokens/s/gpu', '1.9 s/step of 4M tokens' or '42
 _TAILS = re.compile(
     r"(?P<rate>.+?)(?:\s+of\s+(?P<batch>.+?))?(?:\s+at\s+(?P<size>[^ ]+)(?:\s+param\w*)?)?", re.DOTALL
 )
+
+_PRODUCT = re.compile(r"([1-9][0-9]{0,8}) ?[x*×] ?([1-9][0-9]{0,8})(?: tokens?)?")
 
 _DEVICE = r"(?:gpu|device|accelerator|chip)s?"
 _PER = r"\s*(?:/|\bper\b)\s*"
@@ -120,7 +123,7 @@ def parse_measurement(value: object) -> Measurement:
     if match is None:
         raise UsageError("--measured is empty", hint=f"write {_FORMS}")
     try:
-        batch = None if match["batch"] is None else parse_count(match["batch"], what="tokens")
+        batch = None if match["batch"] is None else _tokens(match["batch"])
         params = None if match["size"] is None else parse_count(match["size"])
         kind, amount, per_device = _rate(scan(match["rate"], example="410k tokens/s"), text)
     except QuantityError as error:
@@ -131,6 +134,14 @@ def parse_measurement(value: object) -> Measurement:
     if params is not None and kind == "flops":
         raise UsageError(f"measured {quote(text)}: FLOP/s need no size", hint=f"write {match['rate']}")
     return Measurement(text, kind, amount, per_device, batch, params)
+
+
+def _tokens(text: str) -> float:
+    """Return the tokens of a step: ``4M tokens``, or sequences times their length, ``512 x 4096``."""
+    product = _PRODUCT.fullmatch(text)
+    if product is None:
+        return parse_count(text, what="tokens")
+    return float(product[1]) * float(product[2])
 
 
 def _rate(scanned: Scanned, text: str) -> tuple[str, float, bool]:

@@ -85,7 +85,7 @@ REPORTS: Mapping[str, View] = {
     "Plan": View("views.plan:plan_report"),
     "Plans": View("views.plan:several_report", rows="plans"),
     "Marginal": View("views.plan:marginal_report", rows="steps"),
-    "Conversion": View("views.plan:conversion_report"),
+    "Conversion": View("views.bill:conversion_report"),
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
     "Evaluation": View("views.lists:evaluation_report"),

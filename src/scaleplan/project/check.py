@@ -13,6 +13,7 @@ from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, q
 from scaleplan.project.estimate import (
     Estimate,
     Estimator,
+    chance_of_keeping,
     hardware_intervals,
     interval_of,
     measure,
@@ -101,6 +102,8 @@ class Verdict:
     policy_file: str | None = None
     policy_line: int | None = None
     judged: float | None = None
+    chance: float | None = None
+    """The probability that hours, days, money, energy or carbon keep the limit, by the band of the utilisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +323,7 @@ def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdi
         policy_file=rule.file,
         policy_line=rule.line,
         judged=judged,
+        chance=chance_of_keeping(estimate, limit),
     )
 
 

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from scaleplan.project.key_path import Document, Location
     from scaleplan.project.project import Given, Run
     from scaleplan.project.source import Tree
+    from scaleplan.units.limits import Limit
 
 __all__ = [
     "ADDITIVE",
     "Estimate",
     "Estimator",
+    "chance_of_keeping",
     "hardware_intervals",
     "interval_of",
     "measure",
@@ -358,6 +360,18 @@ def hardware_intervals(estimate: Estimate) -> dict[str, tuple[float, float]]:
     if estimate.plan.budget.band is None:
         return {}
     return {name: _hardware_interval(estimate, name, BAND_LEVEL) for name in _HARDWARE if known.get(name) is not None}
+
+
+def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
+    """Return the probability that the hours of a run keep a limit, by the band of its default utilisation.
+
+    None for other quantities, an equality, and a utilisation that was given or measured.
+    """
+    value = measures(estimate).get(limit.quantity)
+    if limit.quantity not in _HARDWARE or not value or limit.op == "=":
+        return None
+    below = estimate.plan.budget.chance_below(limit.value / value)
+    return below if below is None or limit.op[0] == "<" else 1 - below
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

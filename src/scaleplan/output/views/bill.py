@@ -1,4 +1,4 @@
-"""Show what compute takes: hours, days, money, energy and carbon, each with its range and its origin."""
+"""Show what compute takes, of a plan or converted: hours, days, money, energy, carbon, with range and origin."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scaleplan.units import (
     format_kilograms,
     format_kwh,
     format_number,
+    format_pf_days,
     format_usd,
     format_usd_per_hour,
 )
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import Bill, Budget
     from scaleplan.hardware.convert import Conversion
 
-__all__ = ["band_remarks", "bill_section", "power_text", "price_text", "range_text", "speed_text"]
+__all__ = [
+    "band_remarks",
+    "bill_section",
+    "conversion_report",
+    "power_text",
+    "price_text",
+    "range_text",
+    "speed_text",
+]
 
 
 def bill_section(budget: Budget, bill: Bill | None = None) -> Report:
@@ -115,3 +124,36 @@ def band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:
         sources = sorted({str(budget.utilisation_source) for budget in budgets if budget.band is None})
         yield f"{what}: utilisation {'; '.join(sources)}"
     yield from dict.fromkeys(price_text(budget) for budget in budgets if budget.price_per_hour is not None)
+
+
+def conversion_report(result: Conversion) -> Report:
+    """Return the amounts, and below them their assumptions."""
+    rows: tuple[tuple[str, float | None, Callable[[float], str], tuple[float, float] | None], ...] = (
+        ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
+        ("", result.flops, format_pf_days, None),
+        ("accelerator-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
+        ("wall clock", result.days, lambda days: f"{format_number(days)} days", result.days_interval),
+        ("money", result.cost, format_usd, result.cost_interval),
+        ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
+        ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
+    )
+    remarks = []
+    if result.peak_flops_per_s is not None:
+        devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
+        remarks.append(f"{devices}, {speed_text(result)}")
+        if result.profile is not None:
+            remarks.append(f"utilisation: {result.utilisation_source}")
+    if result.price_per_hour is not None:
+        remarks.append(price_text(result))
+    if result.chip_w is not None:
+        remarks.append(power_text(result))
+    if result.grid is not None:
+        remarks.append(
+            f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
+        )
+    return Report(
+        title=format_flops(result.flops),
+        facts=[Fact.of(label, value, written, span) for label, value, written, span in rows if value is not None],
+        level="" if result.interval_level is None else format_fraction(result.interval_level),
+        remarks=remarks,
+    )

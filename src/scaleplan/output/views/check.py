@@ -8,13 +8,13 @@ from scaleplan.hardware.budget import band_text
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.views.bill import band_remarks
-from scaleplan.project.check import amount, bound, decisive_amount
+from scaleplan.project.check import amount, decisive_amount
 from scaleplan.project.key_path import Location
 from scaleplan.units import format_number
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference, Problem
@@ -37,7 +37,7 @@ def check_report(result: Check) -> Report:
         remarks.append(f"{len(kept):,} limits that are kept are not listed; --format csv lists them")
     return Report(
         title=_title(result),
-        grid=_grid(shown) if shown else None,
+        grid=_grid(shown, {run.name: run.intervals for run in result.runs}) if shown else None,
         remarks=remarks,
         sections=(_runs(result.runs),) if len(result.runs) <= _MOST_ROWS else (),
     )
@@ -64,7 +64,7 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _grid(verdicts: Sequence[Verdict]) -> ReportTable:
+def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> ReportTable:
     rows = []
     for verdict in verdicts:
         if verdict.limit is None or verdict.quantity is None:
@@ -75,8 +75,10 @@ def _grid(verdicts: Sequence[Verdict]) -> ReportTable:
         if judged is None and verdict.status != "error":
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
-        written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
-        rows.append((_WORDS[verdict.status], verdict.run, written, value))
+        if span := ranges.get(verdict.run, {}).get(verdict.quantity):
+            chance = "" if verdict.chance is None else f"; kept with {100 * verdict.chance:.0f} %"
+            value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
+        rows.append((_WORDS[verdict.status], verdict.run, _written(verdict.limit), value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
 
 

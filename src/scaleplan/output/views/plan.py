@@ -1,4 +1,4 @@
-"""Reports of plans: one plan, several budgets, laws side by side, inference demands, marginal gains, a conversion."""
+"""Reports of plans: one plan, several budgets, laws side by side, inference demands, marginal gains."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.bill import band_remarks, bill_section, power_text, price_text, speed_text
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
     format_count,
     format_flops,
     format_fraction,
     format_hours,
-    format_kilograms,
-    format_kwh,
     format_number,
     format_pf_days,
     format_usd,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from scaleplan.advice.marginal import Marginal
-    from scaleplan.hardware.convert import Conversion
+    from scaleplan.hardware.budget import Budget
     from scaleplan.planning.plan import Plan, Plans
 
 __all__ = [
     "SIZES",
     "comparison_report",
-    "conversion_report",
     "format_loss",
     "marginal_report",
     "plan_report",
@@ -92,6 +88,8 @@ def plan_report(plan: Plan) -> Report:
 
         sections = tuple(run_sections(plan.blueprint, plan.budget))
     elif plan.budget.gpu is not None:
+        from scaleplan.output.views.bill import bill_section  # a plan in FLOP has none
+
         sections = (bill_section(plan.budget),)
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
@@ -166,8 +164,17 @@ def several_report(plans: Plans) -> Report:
     return Report(
         title=f"{len(plans)} budgets, {', '.join(laws)}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
-        remarks=[*band_remarks((plan.budget for plan in plans), what="hours, days and money")],
+        remarks=[*_band_remarks((plan.budget for plan in plans), what="hours, days and money")],
     )
+
+
+def _band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:
+    """Yield the bands and the prices behind ``what`` of several plans; nothing without hardware."""
+    budgets = [budget for budget in budgets if budget.gpu is not None]
+    if budgets:
+        from scaleplan.output.views.bill import band_remarks  # a sweep in FLOP has none
+
+        yield from band_remarks(budgets, what=what)
 
 
 def _cell(value: float | None, written: Callable[[float], str]) -> str:
@@ -200,41 +207,8 @@ def comparison_report(comparison: Plans) -> Report:
         remarks=(
             f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
             "losses of different laws stand on different text and tokenizers: do not compare them",
-            *band_remarks((plan.budget for plan in comparison), what="the compute, and its hours, days and money"),
+            *_band_remarks((plan.budget for plan in comparison), what="the compute, and its hours, days and money"),
         ),
-    )
-
-
-def conversion_report(result: Conversion) -> Report:
-    """Return the amounts, and below them their assumptions."""
-    rows: tuple[tuple[str, float | None, Callable[[float], str], tuple[float, float] | None], ...] = (
-        ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
-        ("", result.flops, format_pf_days, None),
-        ("accelerator-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
-        ("wall clock", result.days, lambda days: f"{format_number(days)} days", result.days_interval),
-        ("money", result.cost, format_usd, result.cost_interval),
-        ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
-        ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
-    )
-    remarks = []
-    if result.peak_flops_per_s is not None:
-        devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
-        remarks.append(f"{devices}, {speed_text(result)}")
-        if result.profile is not None:
-            remarks.append(f"utilisation: {result.utilisation_source}")
-    if result.price_per_hour is not None:
-        remarks.append(price_text(result))
-    if result.chip_w is not None:
-        remarks.append(power_text(result))
-    if result.grid is not None:
-        remarks.append(
-            f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
-        )
-    return Report(
-        title=format_flops(result.flops),
-        facts=[Fact.of(label, value, written, span) for label, value, written, span in rows if value is not None],
-        level="" if result.interval_level is None else format_fraction(result.interval_level),
-        remarks=remarks,
     )
 
 
@@ -303,7 +277,7 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         what = "the loss" if result.floor is None else "what is left above the floor"
         yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
     if result.budget is not None:
-        yield from band_remarks([result.budget], what="hours and money")
+        yield from _band_remarks([result.budget], what="hours and money")
 
 
 def _demand_report(plans: Plans) -> Report:

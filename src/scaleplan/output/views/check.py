@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
-    from scaleplan.project.diff import Breach, Change, Difference, Problem
+    from scaleplan.project.diff import Breach, Change, Difference, Unreadable
     from scaleplan.project.project import NewProject
 
 __all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
@@ -208,7 +208,7 @@ def _row(change: Change) -> tuple[str, ...]:
     return label, before, after, sign + moved, percent and sign + percent
 
 
-def _problem(problem: Problem, result: Difference) -> str:
+def _problem(problem: Unreadable, result: Difference) -> str:
     word, place = "error" if _stops(problem, result) else "warning", problem.file
     if problem.line is not None:
         place = f"{problem.file}:{problem.line}"
@@ -216,7 +216,7 @@ def _problem(problem: Problem, result: Difference) -> str:
     return f"{place}: {word}: {problem.message}{hint}"
 
 
-def _stops(problem: Problem, result: Difference) -> bool:
+def _stops(problem: Unreadable, result: Difference) -> bool:
     """Return whether something unreadable fails the comparison: the base alone does not, where the rest is judged."""
     return problem.side == "after" or result.status == "unreadable"
 

@@ -132,6 +132,12 @@ def git(*words):
     subprocess.run(["git", *words], check=True, capture_output=True, env={**os.environ, **stamp, **dates})
 
 
+@pytest.fixture(name="git")
+def git_command():
+    """Return the function that runs git."""
+    return git
+
+
 @pytest.fixture
 def repository():
     """Return a git repository with a project on its branch main."""

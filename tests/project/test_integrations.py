@@ -94,6 +94,183 @@ def test_the_action_says_what_cannot_be_read(repository, tools):
     assert not Path("mark").exists()
 
 
+GOOD = '[[run]]\nname = "r"\nparams = "1B"\ntokens = "20B"\n[policy]\nerror = ["params <= 7B"]\n'
+BAD = GOOD.replace('"1B"', '"8B"')
+
+
+@pytest.mark.parametrize(
+    "paths, status",
+    [
+        ("a.toml\r\nc.toml\r\n", "within"),
+        ("a.toml\nb.toml", "violated"),
+        ("*.toml", "violated"),
+        ("", "unreadable"),
+        (" \n\t", "unreadable"),
+        ("-h", "unreadable"),
+        ("--help", "unreadable"),
+        ("--limit=params<=9B a.toml", "unreadable"),
+        ("a.toml\nnone.toml", "unreadable"),
+        ("a.toml folder none-*.toml", "unreadable"),
+    ],
+)
+def test_the_action_judges_every_path_or_none_is_within(paths, status, tools):
+    """Lines and blanks separate paths, a pattern is its files, and what is no file is unreadable."""
+    folder, environment = tools
+    for name, text in (("a.toml", GOOD), ("b.toml", BAD), ("c.toml", GOOD)):
+        Path(name).write_text(text)
+    Path("folder").mkdir()
+    done = run_step("Check", environment, PATHS=paths, SARIF="")
+    assert (folder / "output").read_text() == f"status={status}\n"
+    assert done.returncode == {"within": 0, "violated": 1, "unreadable": 2}[status], done.stderr
+    assert ("::error " in done.stdout) is (status != "within")
+
+
+@pytest.mark.parametrize("paths, code", [("a.toml\nb.toml", 1), ("-h", 2), ("", 2)])
+def test_the_action_compares_every_path(paths, code, tools, git):
+    """The second line is compared too, and what is no file is unreadable."""
+    folder, environment = tools
+    for name in ("a.toml", "b.toml"):
+        Path(name).write_text(GOOD)
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    Path("b.toml").write_text(BAD)
+    done = run_step("Compare", environment, PATHS=paths, BASE="main", FAIL_ON="flops increase > 1%")
+    assert (folder / "output").read_text() == f"status={['within', 'violated', 'unreadable'][code]}\n"
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        ("exit 0", 2),  # help, a version, nothing at all
+        ("echo '{}'", 2),
+        ('printf \'{\\n  "status": "within",\\n\'', 2),  # cut off
+        ('printf \'{\\n  "status": "within",\\n}\'; exit 1', 2),
+        ("exit 1", 2),
+        ("exit 70", 70),
+        ("exit 124", 124),
+        ("kill -9 $$", 137),
+    ],
+)
+@pytest.mark.parametrize("name", ["Check", "Compare"])
+def test_a_program_that_does_not_answer_is_unreadable(name, body, code, tools):
+    """Whatever its exit status, without a whole result that says so nothing is within."""
+    folder, environment = tools
+    program = Path(environment["RUNNER_TEMP"]) / "scaleplan/bin/scaleplan"
+    real = program.with_name("real")
+    program.rename(real)
+    show = f'exec {shlex.quote(str(real))} "$@"' if "status" in body else "exit 2"  # what is no result is not shown
+    program.write_text(f'#!/bin/sh\ncase "$1" in show) {show} ;; esac\n{body}\n')
+    program.chmod(0o755)
+    Path("scaleplan.toml").write_text(GOOD)
+    inputs = {"Check": {"SARIF": ""}, "Compare": {"BASE": "main", "FAIL_ON": ""}}[name]
+    done = run_step(name, environment, PATHS=".", **inputs)
+    assert (folder / "output").read_text() == "status=unreadable\n"
+    assert done.returncode == code
+    assert "::error " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["Check", "Compare"])
+def test_a_program_that_is_not_there_is_unreadable(name, tools):
+    """So is one that is not installed, or may not be run."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text(GOOD)
+    (Path(environment["RUNNER_TEMP"]) / "scaleplan/bin/scaleplan").unlink()
+    inputs = {"Check": {"SARIF": ""}, "Compare": {"BASE": "main", "FAIL_ON": ""}}[name]
+    done = run_step(name, environment, PATHS=".", **inputs)
+    assert (done.returncode, (folder / "output").read_text()) == (127, "status=unreadable\n")
+
+
+def test_a_report_that_cannot_be_written_is_unreadable(tools):
+    """A scan that was asked for and is not there would pass at the service that reads it."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text(GOOD)
+    done = run_step("Check", environment, PATHS=".", SARIF="no/such/folder/scan.sarif")
+    assert (done.returncode, (folder / "output").read_text()) == (2, "status=unreadable\n")
+
+
+def test_a_step_that_is_killed_leaves_no_status_within(tools):
+    """A runner that stops the step finds no status, or one that is not within."""
+    folder, environment = tools
+    program = Path(environment["RUNNER_TEMP"]) / "scaleplan/bin/scaleplan"
+    program.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    program.chmod(0o755)
+    Path("scaleplan.toml").write_text(GOOD)
+    done = run_step("Check", environment, PATHS=".", SARIF="")
+    output = folder / "output"
+    assert done.returncode != 0
+    assert not output.exists() or "within" not in output.read_text()
+
+
+def test_a_base_that_is_repaired_leaves_the_comparison_green(tools, git):
+    """The check judges the work tree, and the comparison warns of the base."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text("x = [\n")
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "broken")
+    Path("scaleplan.toml").write_text(GOOD)
+    done = run_step("Compare", environment, PATHS=".", BASE="main", FAIL_ON="flops increase > 1%\n")
+    assert (done.returncode, (folder / "output").read_text()) == (0, "status=within\n")
+    assert done.stdout.startswith("::warning ")
+    assert "main cannot be read in full" in (folder / "summary").read_text()
+
+
+@pytest.mark.parametrize("fail_on, code", [(" \n\r\n", 0), ("flops increase > 10%\r\n", 1), ("nonsense", 2)])
+def test_lines_of_changes_are_read_whatever_ends_them(fail_on, code, tools, git):
+    """A blank line is none, and one that cannot be read is unreadable."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text(GOOD)
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    Path("scaleplan.toml").write_text(GOOD.replace("20B", "30B"))
+    done = run_step("Compare", environment, PATHS=".", BASE="main", FAIL_ON=fail_on)
+    assert done.returncode == code
+    assert (folder / "output").read_text() == f"status={['within', 'violated', 'unreadable'][code]}\n"
+
+
+@pytest.mark.parametrize("base", ["no-such-branch", "-x"])
+def test_a_base_that_git_does_not_know_is_unreadable(base, tools, git):
+    """It is not a base without runs."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text(GOOD)
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    done = run_step("Compare", environment, PATHS=".", BASE=base, FAIL_ON="")
+    assert (done.returncode, (folder / "output").read_text()) == (2, "status=unreadable\n")
+
+
+@pytest.mark.parametrize("check", ["within", "violated", "unreadable", "", None])
+@pytest.mark.parametrize("compare", ["within", "violated", "unreadable", "", None])
+@pytest.mark.parametrize("base", ["", "origin/main"])
+def test_the_output_of_the_action_is_the_worse_of_its_steps(check, compare, base):
+    """Its expression, with the values of the steps put in: within only where every step that was to run says so."""
+    text = yaml.safe_load(ACTION.read_text())["outputs"]["status"]["value"]
+    expression = re.fullmatch(r"\$\{\{(.*)\}\}", text.strip(), re.DOTALL)[1]
+    for name, value in (
+        ("steps.check.outputs.status", check),
+        ("steps.compare.outputs.status", compare),
+        ("inputs.base", base),
+    ):
+        expression = expression.replace(name, repr(value or ""))
+    found = eval(expression.replace("&&", " and ").replace("||", " or "))  # the operators mean the same
+    parts = [check, compare] if base else [check]
+    known = all(part in ("within", "violated") for part in parts) and (base or compare in ("", None, "within"))
+    if known:
+        assert found == ("violated" if "violated" in parts else "within")
+    elif all(part in ("within", "violated") for part in parts):
+        assert found in (
+            "violated",
+            "within",
+        )  # a comparison that was not to run has no say that could make it better
+        assert found == "violated" or compare != "violated"
+    else:
+        assert found == "unreadable"
+
+
 def test_the_action_compares_with_the_base(changed, tools):
     """A change that is too much fails the step; one line of the input is one limit."""
     folder, environment = tools
@@ -120,6 +297,7 @@ def test_the_hook_runs_on_the_files_that_matter(changed, cli):
     program, *words = shlex.split(hook["entry"])
     assert program in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert hook["pass_filenames"] is False
+    assert hook["always_run"] is True, "a run may read a script or any other file, whose change is a change too"
     assert cli(*words).status == 1
     for name, wanted in {
         "scaleplan.toml": True,

@@ -76,8 +76,8 @@ def project_file() -> Path | None:
 def _defaults(table: Table) -> dict[str, str]:
     found = {}
     for key in SETTINGS:
+        value = table.raw(key)  # known, whether it is there or not: the hint on an unknown key lists it
         if key in table:
-            value = table.data[key]
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 raise table.error(key, "expected a text or a number")
             table.text(key) if isinstance(value, str) else table.number(key)

@@ -38,9 +38,9 @@ __all__ = [
     "Breach",
     "Change",
     "Difference",
-    "Problem",
     "Snapshot",
     "State",
+    "Unreadable",
     "compare",
     "compare_with_revision",
     "of_file",
@@ -52,7 +52,7 @@ _STANDARDS = ("loss", "excess_loss")  # measured on a law's own text: those of t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Unreadable:
     """Something on one side, ``before`` or ``after``, that could not be read: a run, or a whole file if it is None.
 
     ``file`` and ``line`` are the place to point at.
@@ -77,11 +77,11 @@ class State:
     preset: str = ""
     places: tuple[Location, ...] = ()
     inputs: Mapping[Location, str | float | None] = field(default_factory=dict)
-    problem: Problem | None = None
+    problem: Unreadable | None = None
     band: float | None = None
 
 
-_UNREAD = State(problem=Problem(side="", run=None, message="", hint=None, file="", line=None))
+_UNREAD = State(problem=Unreadable(side="", run=None, message="", hint=None, file="", line=None))
 """A run in a file that could not be read: whether there is one of its name is not known."""
 
 
@@ -91,13 +91,13 @@ class Snapshot:
 
     label: str
     runs: Mapping[str, State]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Unreadable, ...] = ()
 
     def state(self, name: str) -> State | None:
         """Return the run of a name; None where there is none, a run that is not known where a file is missing."""
         return self.runs.get(name, _UNREAD if self.problems else None)
 
-    def all_problems(self) -> list[Problem]:
+    def all_problems(self) -> list[Unreadable]:
         """Return what could not be read, files first."""
         return [*self.problems, *(state.problem for state in self.runs.values() if state.problem)]
 
@@ -157,7 +157,7 @@ def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]
             said = (verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit)
             message = next(said, f"run {quote(run.name)} could not be planned")
             found[name] = State(
-                problem=Problem(side=side, run=name, message=message, hint=None, file=shown, line=None)
+                problem=Unreadable(side=side, run=name, message=message, hint=None, file=shown, line=None)
             )
     return found
 
@@ -235,14 +235,14 @@ def of_projects(
 
 def _problem(
     error: ScaleplanError, message: str, *, side: str, at: Location, run: str | None, label: str | None
-) -> Problem:
+) -> Unreadable:
     """Return the problem of an error, at the place that it knows or else at this one; ``label`` is the revision."""
     file, line = at.file, at.line
     if isinstance(error, FileError) and error.file is not None:
         file, line = error.file, error.line
     if label is not None:
         message = f"at {quote(label)}: {message}"
-    return Problem(side=side, run=run, message=message, hint=error.hint, file=file, line=line)
+    return Unreadable(side=side, run=run, message=message, hint=error.hint, file=file, line=line)
 
 
 def _state(plan: Plan) -> State:
@@ -302,7 +302,7 @@ class Difference(Result):
     changes: tuple[Change, ...]
     judged: tuple[Breach, ...]
     warnings: tuple[Notice, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Unreadable, ...] = ()
     band: float | None = None
 
     @property

@@ -129,8 +129,8 @@ class Estimator:
         if culprit is None:
             return error
         place = culprit.places[0]
-        message = f"{where(place)}: {error.message}" if culprit.foreign else error.message
-        return FileError(message, hint=error.hint, file=place.file, line=place.line)
+        at = where(place) if culprit.foreign else place.key  # the verdict has the file of the run, and the line
+        return FileError(f"{at}: {error.message}", hint=error.hint, file=place.file, line=place.line)
 
     def _is_wrong(self, name: str, item: Given, error: ScaleplanError) -> bool:
         """Return whether an error is about a value: it quotes the value, or the value cannot be read by itself."""

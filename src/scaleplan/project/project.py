@@ -14,7 +14,8 @@
     warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
 
 Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
-number is itself; each factor may be a list, which is multiplied.
+number is itself; each factor may be a list, which is multiplied. What a config leaves open is an error with its
+place.
 """
 
 from __future__ import annotations
@@ -509,7 +510,7 @@ class _Reader:
         for key, value in table.data.items():
             if key not in SETTINGS:
                 close = did_you_mean(key, SETTINGS)
-                hint = f"did you mean '{close}'?" if close else f"settings: {', '.join(SETTINGS)}"
+                hint = f"did you mean '{close}'?" if close else f"known settings: {', '.join(SETTINGS)}"
                 where = f"{table.path}.{escape_control(key)}"
                 raise FileError(f"{table.source}: {where}: unknown setting", hint=hint)
             if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -519,6 +520,7 @@ class _Reader:
 
     def _rules(self, owner: Table, key: Key) -> tuple[PolicyRule, ...]:
         """Return the rules in the policy of a table, which may have none."""
+        owner.raw("policy")  # known, whether it is there or not
         if "policy" not in owner:
             return ()
         table = owner.table("policy")

@@ -12,7 +12,6 @@ import ast
 import math
 import operator
 import re
-import shlex
 import warnings
 from collections import ChainMap
 from typing import TYPE_CHECKING, TypeGuard
@@ -231,6 +230,22 @@ _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)\+?=(?P<value>.*)", re.DOTAL
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
 
+_MARKS = "();&|<>"
+
+_GAP = re.compile(r"(?:\s|\\\n|#[^\n]*)+")
+
+_WORD = re.compile(r"(?:[^\s'\"\\();&|<>]|\\.|'[^']*'|\"(?:[^\"\\]|\\.)*\")+", re.DOTALL)
+
+_QUOTED = re.compile(r"\\(?P<one>.)|'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\"", re.DOTALL)
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """Return what a quoted part of a word stands for."""
+    if match["double"] is not None:
+        return re.sub(r"\\([\"\\$`\n])", lambda inner: inner[1].strip("\n"), match["double"])
+    return match["single"] if match["single"] is not None else match["one"].strip("\n")
+
+
 class ShellDocument:
     """A shell script; ``name`` is its file as shown to the user. Raises FileError when its quotes do not close.
 
@@ -241,19 +256,26 @@ class ShellDocument:
         self.name = name
         _limit(text, name)
         self._found: dict[str, _Place] = {}
-        reader = shlex.shlex(text, posix=True, punctuation_chars="();&|<>")
-        reader.whitespace_split = True
-        words: list[tuple[str, int]] = []
-        try:
-            line = 1
-            while (word := reader.get_token()) is not None:
-                words.append((word, line))
-                line = reader.lineno
-        except ValueError:
-            raise FileError(
-                f"{name}: not a shell script that can be read: a quote does not close", file=name
-            ) from None
-        self._read(words)
+        self._read(list(self._words(text)))
+
+    def _words(self, text: str) -> Iterator[tuple[str, int]]:
+        """Yield the words and marks of a script, each with its line; not those of a command that is put in."""
+        place, line, depth, before = 0, 1, 0, ""
+        while place < len(text):
+            gap = _GAP.match(text, place)
+            if gap is not None:
+                place, line, before = gap.end(), line + gap[0].count("\n"), ""
+                continue
+            match = _WORD.match(text, place)
+            if match is None and text[place] not in _MARKS:
+                message = f"{self.name}: not a shell script that can be read: a quote does not close at line {line}"
+                raise FileError(message, file=self.name, line=line)
+            word = text[place] if match is None else match[0]
+            if depth or (word == "(" and before.endswith("$")):
+                depth += {"(": 1, ")": -1}.get(word, 0)
+            else:
+                yield _QUOTED.sub(_unquoted, word), line
+            place, line, before = place + len(word), line + word.count("\n"), word
 
     def _read(self, words: list[tuple[str, int]]) -> None:
         for position, (word, line) in enumerate(words):
@@ -278,7 +300,7 @@ class ShellDocument:
         value: object = True  # a switch, where no value follows
         if flag["value"] is not None:
             value = self._expanded(flag["value"])
-        elif following and not following.startswith("--") and not set(following) <= set("();&|<>"):
+        elif following and not following.startswith("--") and not set(following) <= set(_MARKS):
             value = self._expanded(following)
         self._set(flag["name"].replace("-", "_"), value, line)
 

@@ -8,7 +8,7 @@ from scaleplan.hardware.budget import band_text
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.views.bill import band_remarks
-from scaleplan.project.check import amount, decisive_amount
+from scaleplan.project.check import amount, bound, decisive_amount
 from scaleplan.project.key_path import Location
 from scaleplan.units import format_number
 from scaleplan.units.limits import parse_limit
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
-    from scaleplan.project.diff import Breach, Change, Difference, Problem
+    from scaleplan.project.diff import Breach, Change, Difference, Unreadable
     from scaleplan.project.project import NewProject
 
 __all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
@@ -78,7 +78,8 @@ def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[f
         if span := ranges.get(verdict.run, {}).get(verdict.quantity):
             chance = "" if verdict.chance is None else f"; kept with {100 * verdict.chance:.0f} %"
             value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
-        rows.append((_WORDS[verdict.status], verdict.run, _written(verdict.limit), value))
+        written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
+        rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
 
 
@@ -219,7 +220,7 @@ def _row(change: Change) -> tuple[str, ...]:
     return label, before, after, sign + moved, percent and sign + percent
 
 
-def _problem(problem: Problem, result: Difference) -> str:
+def _problem(problem: Unreadable, result: Difference) -> str:
     word, place = "error" if _stops(problem, result) else "warning", problem.file
     if problem.line is not None:
         place = f"{problem.file}:{problem.line}"
@@ -227,7 +228,7 @@ def _problem(problem: Problem, result: Difference) -> str:
     return f"{place}: {word}: {problem.message}{hint}"
 
 
-def _stops(problem: Problem, result: Difference) -> bool:
+def _stops(problem: Unreadable, result: Difference) -> bool:
     """Return whether something unreadable fails the comparison: the base alone does not, where the rest is judged."""
     return problem.side == "after" or result.status == "unreadable"
 

@@ -154,14 +154,18 @@ def test_the_headline_says_the_count(cli):
     """How many devices it needs and that one fewer is not enough, or how many of those at hand it uses."""
     needs = cli("memory", "7B", "--gpu", "rtx-4090").out.splitlines()[0]
     assert "needs 6 x rtx-4090 to train, it does not fit on 5" in needs
-    assert "does not fit 4 x rtx-4090 to train; it needs 6" in cli("memory", "7B", "--gpu", "rtx-4090", "--gpus", 4).out
+    assert (
+        "does not fit 4 x rtx-4090 to train; it needs 6" in cli("memory", "7B", "--gpu", "rtx-4090", "--gpus", 4).out
+    )
     idle = cli("memory", "7B", "--gpu", "rtx-4090", "--gpus", 9, "--tensor", 8)
     assert "fits on 8 of 9 x rtx-4090" in idle.out.splitlines()[0]
     assert "1 idle" in idle.out
     assert cli("memory", "30B", "--gpu", "rtx-4090", "--gpus", 64, "--get", "parallel.zero").out == "3\n"
 
 
-@pytest.mark.parametrize(("devices", "context", "more"), [(8192, 8192, ()), (16_384, 8192, ()), (16_384, 131_072, (16,))])
+@pytest.mark.parametrize(
+    ("devices", "context", "more"), [(8192, 8192, ()), (16_384, 8192, ()), (16_384, 131_072, (16,))]
+)
 def test_the_published_layouts_of_a_405b_are_found(cli, devices, context, more):
     """Eight tensor ways and sixteen stages, 8K without recomputation; 131K with context parallelism."""
     words = ("--gpu", "h100-sxm", "--gpus", devices, "--context", context, "--batch", 2**24, "--tensor", 8)
@@ -186,6 +190,8 @@ def test_memory_is_checked_wherever_devices_are_given(cli):
     assert "does not fit" not in cli(*loose).err
     assert "does not fit on 2" in cli(*loose, "--margins", "states=50%").err
     assert "says nothing" in cli("loss", "--params", "7B", "--tokens", "1T", "--margins", "states=50%").err
+    many = ("--from", "1d", "--to", "1000d", "--points", 4, "--by", "time", "--gpus", 1, "--gpu", "rtx-4090")
+    assert "2 of 4 plans do not fit their devices" in cli("sweep", *many).err
 
 
 def test_a_bound_on_memory_makes_no_mixture(cli):

@@ -57,7 +57,7 @@ def test_a_step_has_a_sequence_for_every_replica():
     assert apart.sequences_per_step == 64
 
 
-def test_states_are_kept_as_they_are_asked_for():
+def test_states_are_kept_as_they_are_given():
     """3.0B parameters need 48 GB of states with Adam, 12 GB with the optimizer in host memory: no silent change."""
     small = decoder(layers=32, width=2560, heads=32, kv_heads=32, head_size=80, ffn_width=8192, vocab=32000)
     words = {"gpus": 1, "memory_bytes": 24e9, "linked": 1, "sequence": 2048, "batch_tokens": 2**19}

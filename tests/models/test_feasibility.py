@@ -133,7 +133,7 @@ def test_the_search_agrees_with_trying_every_layout(model, sequence, share, most
     st.sampled_from(["mixed", "8bit-adam", "fp32"]),
 )
 def test_the_fewest_devices_are_the_least_number_with_a_yes(name, memory_bytes, sequence, count, states):
-    """From there on there is a layout on any number, which holds what it says; below there is none, and something is too large."""
+    """From there on there is a layout on any number, which holds what it says; below there is none."""
     search = LayoutSearch(
         MODELS[name],
         memory_bytes=memory_bytes,

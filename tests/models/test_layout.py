@@ -24,7 +24,7 @@ def test_a_405b_is_divided_by_tensor_and_pipeline():
     assert found.memory.fits(80e9)
 
 
-def test_the_published_division_is_kept_when_asked_for():
+def test_the_published_division_is_kept_where_it_is_given():
     """Llama-3.1-405B: t = 8 and p = 16 leave dp = 128 and m = 16 micro-batches of one sequence."""
     fixed = FixedLayout(tensor=8, pipeline=16, micro_batch=1)
     found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, fixed=fixed, **SERVER)

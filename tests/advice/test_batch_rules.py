@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scaleplan import api
-from scaleplan.advice.batch import advise_batch
+from scaleplan.advice.batch import advise_batch, whole_batch
 from scaleplan.cli.app import execute
 from scaleplan.output.views.advice import hyperparameters_report
 from scaleplan.presets.conventions import Embedding
@@ -155,3 +155,25 @@ def test_the_command_answers_or_says_what_is_wrong(capsys, words, code):
         assert {"step-law-2025", "deepseek-llm-2024"} <= {item["rule"] for item in found["rules"]}
     else:
         assert json.loads(err)["code"] == "usage"
+
+
+@pytest.mark.parametrize("sequences", [1, 53, 59, 421, 5000])
+@pytest.mark.parametrize("replicas", [1, 7, 8, 100])
+def test_a_batch_can_be_shared_evenly(sequences, replicas):
+    """By the replicas that it feeds, each with a round number of sequences."""
+    found = whole_batch(sequences, replicas)
+    fed = replicas if sequences >= replicas else 1
+    each, rest = divmod(found, fed)
+    assert rest == 0
+    assert each & (each - 1) == 0 or (each % 3 == 0 and (each // 3) & (each // 3 - 1) == 0)
+    assert found == pytest.approx(sequences, rel=0.34)
+
+
+def test_every_rule_says_its_batch_in_whole_sequences():
+    """Of the length that is given, and for the devices of the plan."""
+    found = advise_batch(api.optimal(gpus=96, time="30d", gpu="h100-sxm"), sequence=2048.0, gpus_per_replica=8.0)
+    for each in found.rules:
+        assert (each.batch_sequences is None) == (each.batch_tokens is None)
+        if each.batch_sequences is not None:
+            assert each.batch_sequences % 12 == 0
+            assert each.batch_sequences * 2048 == pytest.approx(each.batch_tokens, rel=0.34)

@@ -116,10 +116,16 @@ def test_memory_keeps_what_is_given(cli, config):
 
 
 def test_memory_that_is_too_small_is_a_no(cli):
-    """Status 1 both where no layout fits and where a served model is too large."""
+    """Status 1 both where no layout fits, with its table and the margins, and where a served model is too large."""
     train = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8")
     assert train.status == 1
     assert "or more" in train.err
+    for words in ("does not fit 8 x rtx-4090", "optimizer", "80 % of a device (19.2 GB)", "x 1.3", "--margins"):
+        assert words in train.out
+    assert "it fits with --gpus " in train.out
+    as_json = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8", "--json")
+    assert (as_json.status, as_json.json["fits"]) == (1, False)
+    assert as_json.json["excess"]["over"] > 0
     serve = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "2", "--serve")
     assert serve.status == 1
     assert "does not fit" in serve.out
@@ -142,6 +148,75 @@ def test_wrong_memory_requests_say_why(cli, words, message):
     found = cli("memory", "7B", *words)
     assert (found.status, found.out) == (2, "")
     assert message in found.err
+
+
+def test_the_headline_says_the_count(cli):
+    """How many devices it needs and that one fewer is not enough, or how many of those at hand it uses."""
+    needs = cli("memory", "7B", "--gpu", "rtx-4090").out.splitlines()[0]
+    assert "needs 6 x rtx-4090 to train, it does not fit on 5" in needs
+    assert (
+        "does not fit 4 x rtx-4090 to train; it needs 6" in cli("memory", "7B", "--gpu", "rtx-4090", "--gpus", 4).out
+    )
+    idle = cli("memory", "7B", "--gpu", "rtx-4090", "--gpus", 9, "--tensor", 8)
+    assert "fits on 8 of 9 x rtx-4090" in idle.out.splitlines()[0]
+    assert "1 idle" in idle.out
+    assert cli("memory", "30B", "--gpu", "rtx-4090", "--gpus", 64, "--get", "parallel.zero").out == "3\n"
+
+
+@pytest.mark.parametrize(
+    ("devices", "context", "more"), [(8192, 8192, ()), (16_384, 8192, ()), (16_384, 131_072, (16,))]
+)
+def test_the_published_layouts_of_a_405b_are_found(cli, devices, context, more):
+    """Eight tensor ways and sixteen stages, 8K without recomputation; 131K with context parallelism."""
+    words = ("--gpu", "h100-sxm", "--gpus", devices, "--context", context, "--batch", 2**24, "--tensor", 8)
+    kind = ("--context-parallel", *more) if more else ("--context-parallel", 1, "--recompute", "none")
+    found = cli("memory", "405B", *words, "--pipeline", 16, *kind)
+    assert found.status == 0
+    assert f"fits on {devices:,} x h100-sxm" in found.out
+
+
+def test_memory_is_checked_wherever_devices_are_given(cli):
+    """One line: how many it needs, what is too large; the size that is named fits when it is typed."""
+    words = ("optimal", "--gpus", 1, "--gpu", "rtx-4090", "--time", "3y")
+    found = cli(*words)
+    (line,) = [line for line in found.err.splitlines() if "does not fit" in line]
+    assert line.startswith("warning: 7.55B needs 7 x rtx-4090; it does not fit on 1")
+    limit = line.split("--limit '")[1].rstrip("'")
+    assert "fit on" not in cli(*words, "--limit", limit).err
+    assert "fit on" in cli(*words, "--limit", "params <= 1.3B").err
+    for words in (("loss", "--params", "7B", "--tokens", "1T"), ("target", "--loss", 2.1)):
+        assert "does not fit on 1" in cli(*words, "--gpus", 1, "--gpu", "rtx-4090").err
+    loose = ("loss", "--params", "7B", "--tokens", "1T", "--gpus", 2, "--gpu", "h100-sxm")
+    assert "does not fit" not in cli(*loose).err
+    assert "does not fit on 2" in cli(*loose, "--margins", "states=50%").err
+    assert "says nothing" in cli("loss", "--params", "7B", "--tokens", "1T", "--margins", "states=50%").err
+    many = ("--from", "1d", "--to", "1000d", "--points", 4, "--by", "time", "--gpus", 1, "--gpu", "rtx-4090")
+    assert "2 of 4 plans do not fit their devices" in cli("sweep", *many).err
+
+
+def test_a_bound_on_memory_makes_no_mixture(cli):
+    """A question about a dense model stays one: refused, with what to type for either."""
+    found = cli("optimal", "--flops", "1e21", "--max-memory", "24GB")
+    assert found.status == 2
+    assert "--experts" in found.err
+    limit = found.err.split("--limit '")[1].split("'")[0]
+    assert cli("optimal", "--flops", "1e21", "--limit", limit).status == 0
+    assert cli("optimal", "--flops", "1e21", "--max-memory", "24GB", "--experts", 8).status == 0
+
+
+@pytest.mark.parametrize("flops", ["3e17", "1e19", "4.4e20", "7e22"])
+@pytest.mark.parametrize("devices", [(), ("--gpu", "rtx-4090", "--gpus", 7), ("--gpu", "h100-sxm", "--gpus", 100)])
+def test_a_step_of_a_plan_divides(cli, flops, devices):
+    """By replicas and micro-batches, in round numbers."""
+    found = cli("optimal", "--flops", flops, "--shape", *devices, "--json").json["blueprint"]
+    sequences = found["tokens_per_step"] / found["sequence"]
+    if found["layout"] is not None:
+        layout = found["layout"]
+        assert sequences == layout["parallel"]["data"] * layout["micro_batch"] * layout["accumulation"]
+        sequences = layout["accumulation"] * layout["micro_batch"]
+    while sequences % 2 == 0:
+        sequences /= 2
+    assert sequences in {1, 3}
 
 
 def test_a_plan_for_a_model_counts_it_as_the_law_does(cli, config):

@@ -133,7 +133,7 @@ def test_the_search_agrees_with_trying_every_layout(model, sequence, share, most
     st.sampled_from(["mixed", "8bit-adam", "fp32"]),
 )
 def test_the_fewest_devices_are_the_least_number_with_a_yes(name, memory_bytes, sequence, count, states):
-    """From there on there is a layout on any number, which holds what it says; below none, and what is told of it."""
+    """From there on there is a layout on any number, which holds what it says; below there is none."""
     search = LayoutSearch(
         MODELS[name],
         memory_bytes=memory_bytes,
@@ -162,19 +162,19 @@ def test_the_fewest_devices_are_the_least_number_with_a_yes(name, memory_bytes, 
     st.sampled_from([2048, 8192, 131_072]),
     st.sampled_from(COUNTS),
 )
-def test_what_is_told_is_what_a_direct_question_finds(name, memory_bytes, sequence, count):
+def test_a_layout_is_found_again_when_its_parts_are_given(name, memory_bytes, sequence, count):
     """With every part of the layout given, the same layout is found."""
     words = {"memory_bytes": memory_bytes, "linked": DEVICES[memory_bytes], "sequence": sequence}
     found = LayoutSearch(MODELS[name], **words).best(count, Batch(count))
     if found is None:
         return
-    told = FixedLayout(
+    parts = FixedLayout(
         states=found.training.states,
         recompute=found.training.recompute,
         micro_batch=found.training.micro_batch,
         **{part: getattr(found.parallel, part) for part in ("tensor", "pipeline", "context", "expert", "zero")},
     )
-    assert LayoutSearch(MODELS[name], fixed=told, **words).best(count, Batch(count)) == found
+    assert LayoutSearch(MODELS[name], fixed=parts, **words).best(count, Batch(count)) == found
 
 
 @settings(deadline=None, max_examples=40)

@@ -24,7 +24,7 @@ def test_a_405b_is_divided_by_tensor_and_pipeline():
     assert found.memory.fits(80e9)
 
 
-def test_the_published_division_is_kept_when_asked_for():
+def test_the_published_division_is_kept_where_it_is_given():
     """Llama-3.1-405B: t = 8 and p = 16 leave dp = 128 and m = 16 micro-batches of one sequence."""
     fixed = FixedLayout(tensor=8, pipeline=16, micro_batch=1)
     found = find_layout(LLAMA_3_405B, gpus=16_384, sequence=8192, batch_tokens=2048 * 8192, fixed=fixed, **SERVER)
@@ -57,7 +57,7 @@ def test_a_step_has_a_sequence_for_every_replica():
     assert apart.sequences_per_step == 64
 
 
-def test_states_are_kept_as_they_are_asked_for():
+def test_states_are_kept_as_they_are_given():
     """3.0B parameters need 48 GB of states with Adam, 12 GB with the optimizer in host memory: no silent change."""
     small = decoder(layers=32, width=2560, heads=32, kv_heads=32, head_size=80, ffn_width=8192, vocab=32000)
     words = {"gpus": 1, "memory_bytes": 24e9, "linked": 1, "sequence": 2048, "batch_tokens": 2**19}

@@ -161,6 +161,7 @@ class Feasibility:
         self.footprint = Footprint(architecture, margins)
         self.bytes_per_param = states_of(self.states)
         self.room = Room.of(memory_bytes, margins)
+        self._loads: dict[Division, dict[str, tuple[StageLoad, ...]]] = {}
         self._check()
 
     def _check(self) -> None:
@@ -211,6 +212,20 @@ class Feasibility:
         """The ways to divide the experts evenly."""
         return [1] if self.model.experts is None else divisors(self.model.experts.count)
 
+    def loads(self, division: Division) -> dict[str, tuple[StageLoad, ...]]:
+        """Return what devices hold at the least, by the kinds of recomputation that can need the least."""
+        if division not in self._loads:
+            kinds = (self.fixed.recompute,) if self.fixed.recompute else _LEAN
+            self._loads[division] = {kind: self.footprint.stages(self.training(kind), division) for kind in kinds}
+        return self._loads[division]
+
+    def has_room_to_work(self, division: Division) -> bool:
+        """Whether devices could hold the activations and logits of a division, if they held nothing else."""
+        return any(
+            all(load.activations + load.logits + self.room.reserve <= FULL * self.room.total for load in loads)
+            for loads in self.loads(division).values()
+        )
+
     # ---- what fits ------------------------------------------------------------------------------------------
 
     @cached_property
@@ -244,13 +259,17 @@ class Feasibility:
                 continue
             for context in self._contexts():
                 replica = Division(tensor, pipeline, context)
+                for alone in self._alone(replica):
+                    if replica.replica <= most:
+                        most = replica.replica - 1
+                        yield replica.replica, alone, 1
                 for bound in self._bounds(replica):
-                    share = max(self._share_needed(load, bound) for load in bound.loads)
                     for cell in self._cells(bound):
                         cap = _whole(most / replica.replica)
-                        if cap < 1 or (share > cap * context and self._demand(bound, 1) > FULL):
+                        share = max(self._share_needed(load, cell) for load in cell.loads)
+                        if cap < 1 or share > cap * context:  # and less divided experts need no fewer devices
                             break
-                        data = self._replicas_needed(cell, cap)
+                        data = self._replicas_needed(cell, share, cap)
                         if data is not None:
                             most = replica.replica * data - 1
                             yield replica.replica * data, cell, data
@@ -327,15 +346,14 @@ class Feasibility:
             for cell in self._bounds(Division(tensor, pipeline, context))
         )
 
-    def _bounds(self, replica: Division) -> Iterator[_Cell]:
+    def _bounds(self, replica: Division, expert: int | None = None) -> Iterator[_Cell]:
         """Yield the ways to keep states and activations in a division, experts divided as far as they can be.
 
         No way to divide the experts takes less of each device; but others may need fewer of them.
         """
         fixed = self.fixed
-        division = replica._replace(expert=fixed.expert or self.experts[-1])
-        for recompute in (fixed.recompute,) if fixed.recompute else _LEAN:
-            loads = self.footprint.stages(self.training(recompute), division)
+        division = replica._replace(expert=expert or fixed.expert or self.experts[-1])
+        for recompute, loads in self.loads(division).items():
             for zero in _TOP_STAGES if fixed.zero is None else (fixed.zero,):
                 yield _Cell(division, zero, recompute, loads)
 
@@ -344,9 +362,15 @@ class Feasibility:
         yield bound
         for expert in reversed(self.experts[:-1]) if self.fixed.expert is None else ():
             division = bound.division._replace(expert=expert)
-            yield bound._replace(
-                division=division, loads=self.footprint.stages(self.training(bound.recompute), division)
-            )
+            yield bound._replace(division=division, loads=self.loads(division)[bound.recompute])
+
+    def _alone(self, replica: Division) -> Iterator[_Cell]:
+        """Yield the ways for one replica whose states nobody shares, so that none are gathered either."""
+        if replica.context > 1 or self.fixed.expert not in {None, 1}:
+            return
+        for bound in self._bounds(replica._replace(expert=1), expert=1):
+            if self._demand(bound, 1) <= FULL:
+                yield bound
 
     def _demand(self, cell: _Cell, data: int) -> float:
         share, expert = data * cell.division.context, cell.division.expert
@@ -355,13 +379,10 @@ class Feasibility:
             for load in cell.loads
         )
 
-    def _replicas_needed(self, cell: _Cell, most: float) -> int | None:
-        """Return the fewest replicas whose devices hold a cell; None where that is more than ``most``, or none do."""
+    def _replicas_needed(self, cell: _Cell, share: float, most: float) -> int | None:
+        """Return the fewest replicas that have ``share`` devices to hold a cell; None where that is too many."""
         division, step = cell.division, cell.step
-        if most >= 1 and step == 1 and self._demand(cell, 1) <= FULL:
-            return 1
-        share = max(self._share_needed(load, cell) for load in cell.loads)
-        if share == math.inf or share > most * division.context:
+        if share == math.inf:
             return None
         data = step * max(1, math.ceil(share / (division.context * step)))
         if data > step and self._demand(cell, data - step) <= FULL:  # the last digits of a quotient

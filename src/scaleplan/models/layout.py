@@ -232,6 +232,11 @@ class _Candidate(NamedTuple):
     drained: bool = False
 
     @property
+    def share(self) -> int:
+        """Devices that share the states of a part of the model."""
+        return self.data * self.division.context // self.groups
+
+    @property
     def parallel(self) -> Parallel:
         """The record of the division."""
         division = self.division
@@ -314,7 +319,7 @@ class LayoutSearch:
                 found = self._filled(candidate, gpus, wanted)
                 if found is not None:
                     return found
-        return self._at_the_limit(gpus, raised)
+        return self._at_the_limit(gpus, batch)
 
     def closest(self, gpus: int) -> Layout:
         """Return the layout on at most so many devices that needs the least of each, whether it fits or not."""
@@ -361,7 +366,7 @@ class LayoutSearch:
             if data > batch.sequences or (pipeline > 1 and batch.each(data, None) < pipeline):
                 continue
             virtual = _chunks(self.model.layers, pipeline, batch.each(data, None))
-            if virtual is None:
+            if virtual is None or not self.feasible.has_room_to_work(Division(tensor, pipeline, context)):
                 continue
             for zero, groups in self._sharding(data * context, replica, pipeline, batch.sequences / data):
                 for expert in self._expert_ways(data * context // groups):
@@ -437,6 +442,8 @@ class LayoutSearch:
                     replica = Division(tensor, pipeline, context)
                     if replica.replica > gpus or self.sequence % context:
                         continue
+                    if not self.feasible.has_room_to_work(replica):
+                        continue
                     ways = self._expert_ways(gpus // replica.replica * context)
                     for expert in [fixed.expert] if fixed.expert else sorted({1, *ways[1:2], *ways[-1:]}):
                         yield replica._replace(expert=expert)
@@ -444,16 +451,17 @@ class LayoutSearch:
     def _holds_states(self, candidate: _Candidate) -> bool:
         """Whether a device can hold the states and what they need, whatever the work."""
         feasible, division = self.feasible, candidate.division
+        loads = next(iter(feasible.loads(division._replace(virtual=1)).values()))  # states are the same in all
         return all(
             load._replace(activations=0.0, logits=0.0).demand(
                 feasible.bytes_per_param,
                 zero=candidate.zero,
-                share=candidate.data * division.context // candidate.groups,
+                share=candidate.share,
                 expert=division.expert,
                 room=feasible.room,
             )
             <= FULL
-            for load in feasible.footprint.stages(feasible.training("full"), division)
+            for load in loads
         )
 
     # ---- a candidate in full --------------------------------------------------------------------------------
@@ -463,8 +471,8 @@ class LayoutSearch:
 
         A pipeline that may be drained early has as many micro-batches in flight as fit.
         """
-        footprint, parallel, wanted = self.feasible.footprint, candidate.parallel, self.fixed.micro_batch
-        each, stages = batch.each(candidate.data, wanted), parallel.pipeline
+        footprint, division, wanted = self.feasible.footprint, candidate.division, self.fixed.micro_batch
+        each, stages = batch.each(candidate.data, wanted), division.pipeline
         training = Training(
             sequence=self.sequence,
             accumulation=each,
@@ -472,6 +480,19 @@ class LayoutSearch:
             recompute=candidate.recompute,
             in_flight=1 if candidate.drained else None,
         )
+        if any(
+            load.demand(
+                self.feasible.bytes_per_param,
+                zero=candidate.zero,
+                share=candidate.share,
+                expert=division.expert,
+                room=self.feasible.room,
+            )
+            > FULL
+            for load in footprint.stages(training, division._replace(virtual=1))
+        ):
+            return None
+        parallel = candidate.parallel
         largest = footprint.largest_micro_batch(training, parallel, memory_bytes=self.memory_bytes)
         most = min(largest, each // stages if candidate.usual else max(1, each // stages))
         if wanted is not None:
@@ -485,13 +506,13 @@ class LayoutSearch:
             if virtual is None:
                 continue
             filled = replace(training, micro_batch=size, accumulation=each // size)
-            division = replace(parallel, virtual=virtual)
+            chunked = replace(parallel, virtual=virtual)
             for in_flight in range(min(stages, each // size), 0, -1) if candidate.drained else [None]:
                 filled = replace(filled, in_flight=in_flight)
-                memory = footprint.memory(filled, division)
+                memory = footprint.memory(filled, chunked)
                 if memory.fits(self.memory_bytes, self.margins):
                     return Layout(
-                        parallel=division,
+                        parallel=chunked,
                         training=filled,
                         memory=memory,
                         largest_micro_batch=max(largest, size),
@@ -506,13 +527,15 @@ class LayoutSearch:
         training, division = least.training, Division.of(least.parallel)
         step = division.expert // math.gcd(division.expert, division.context)
         most = gpus // division.replica
-        for data in (most - most % step, least.parallel.data):
+        fed = min(most, math.floor(max(batch.sequences, 1)))  # the batch is kept where that feeds enough of them
+        for data in (fed - fed % step, most - most % step, least.parallel.data):
+            wanted = batch._replace(sequences=max(batch.sequences, data))
             slow = _Candidate(division, max(data, step), least.parallel.zero, recompute=training.recompute)
             for candidate in (slow, slow._replace(drained=True)):
-                found = self._filled(candidate, gpus, batch)
+                found = self._filled(candidate, gpus, wanted)
                 if found is not None:
                     return found
-        each = batch.each(least.parallel.data, training.micro_batch)
+        each = wanted.each(least.parallel.data, training.micro_batch)
         training = replace(training, accumulation=each // training.micro_batch)
         memory = footprint.memory(training, least.parallel)
         largest = footprint.largest_micro_batch(training, least.parallel, memory_bytes=self.memory_bytes)

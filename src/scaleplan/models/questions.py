@@ -324,8 +324,7 @@ def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
     """Yield the options, each tried, with which the answer would be yes; with ``free`` devices none about them."""
 
     def fits(**changed: Any) -> bool:  # noqa: ANN401  a part of a layout
-        other = search.changed(fixed=replace(search.fixed, **changed))
-        return other.fewest is not None and other.fewest <= gpus
+        return search.changed(fixed=replace(search.fixed, **changed)).feasible.fits(gpus)
 
     if search.fewest is not None and not free:
         yield f"--gpus {search.fewest}"
@@ -342,12 +341,17 @@ def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
         (
             length
             for length in (search.sequence // 2**halvings for halvings in range(1, 5))
-            if length >= _SHORT and (found := search.changed(sequence=length).fewest) is not None and found <= gpus
+            if _suits(search, length) and search.changed(sequence=length).feasible.fits(gpus)
         ),
         None,
     )
     if shorter is not None:
         yield f"--context {shorter}"
+
+
+def _suits(search: LayoutSearch, length: int) -> bool:
+    """Whether a shorter sequence is one that trainings have, and is divided as the longer one is."""
+    return length >= _SHORT and length % (search.fixed.context or 1) == 0
 
 
 _SMALLER_STATES = ("8bit-adam", "offload")

@@ -257,12 +257,17 @@ def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
 
 
 def of_several(plans: Plans) -> tuple[Notice, ...]:
-    """Return the warnings about several plans together: once, how many of them leave the fitted range."""
-    beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
-    if not beyond:
-        return plans.warnings
-    message = f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
-    return (*plans.warnings, Notice(code="extrapolated", message=message))
+    """Return the warnings about several plans together: how many leave the fitted range, how many do not fit."""
+    kinds = (
+        ("extrapolated", "extrapolated_", "leave the range their law was fitted on; --json says how far"),
+        ("does_not_fit", "does_not_fit", "do not fit their devices by any layout; --json says why"),
+    )
+    found = []
+    for code, start, what in kinds:
+        many = sum(any(notice.code.startswith(start) for notice in plan.warnings) for plan in plans)
+        if many:
+            found.append(Notice(code=code, message=f"{many} of {len(plans)} plans {what}"))
+    return (*plans.warnings, *found)
 
 
 def budget_left(flops: float, used: float) -> Notice:

@@ -212,7 +212,9 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
     if run.layout is not None:
         layout = run.layout
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
-        yield Report(title=f"each device holds {use}", facts=[*_memory_facts(layout.memory)])
+        many = layout.parallel.devices
+        who = "the device" if many == 1 else f"each of {many:,} devices"
+        yield Report(title=f"{who} holds {use}", facts=[*_memory_facts(layout.memory)])
     elif run.closest is not None:
         layout = run.closest
         use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"

@@ -334,7 +334,8 @@ class Planner:
                 plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=errors)
             size = self.bounds.params.low == self.bounds.params.high
             data = self.bounds.tokens.low == self.bounds.tokens.high
-            sizes = None if size or data else frontier.near_optimal(min(spent, used), self.overhead)
+            around = spent if used > spent * (1 - 1e-9) else used  # a whole budget to its last digit
+            sizes = None if size or data else frontier.near_optimal(around, self.overhead)
         if sizes is None:
             return plan
         return replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))

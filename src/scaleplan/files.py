@@ -64,12 +64,14 @@ def _nearby(path: Path) -> str:
     """Return the hint for a file that is not there: one of a similar name, or where it was looked for."""
     folder = path.parent
     try:
-        names = os.listdir(folder)  # noqa: PTH208  half the time of iterdir
-        close = did_you_mean(path.name, names) if len(names) <= _MOST_NAMES else None
+        names = [Path(name) for name in os.listdir(folder)]  # noqa: PTH208  half the time of iterdir
     except (OSError, ValueError):
         return f"there is no folder {quote(folder)}"
-    if close is not None:
-        return f"did you mean {quote(folder / close)}?"
+    if len(names) <= _MOST_NAMES:  # an ending that many share makes no two names alike
+        stems = {name.stem: name for name in names if name.suffix == path.suffix}
+        close = did_you_mean(path.stem, stems)
+        if close is not None:
+            return f"did you mean {quote(folder / stems[close])}?"
     return f"it is looked for in {'this folder' if str(folder) == '.' else quote(folder)}"
 
 

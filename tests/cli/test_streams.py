@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import scaleplan as sp
+from scaleplan.output.data import encode
 from scaleplan.planning.plan import Plan
 
 SWEEP = ("sweep", "--from", "1e18", "--to", "1e24")
@@ -306,3 +308,14 @@ def test_standard_input_that_is_closed_or_no_text_is_one_error(cli, question, mo
         assert found.err.startswith("error: ")
         assert "internal" not in found.err
         assert "\nhint: " in found.err
+
+
+@pytest.mark.parametrize("preset", ["besiroglu-2024", "hoffmann-2022", "kaplan-2020"])
+def test_a_stream_has_the_digits_of_single_plans(cli, preset):
+    """All of them, although one works with arrays and the other with Python's numbers."""
+    lines = cli(
+        "sweep", "--from", "1e18", "--to", "1e24", "--points", "8193", "--preset", preset, "--format", "jsonl"
+    )
+    for line in lines.out.splitlines()[::150]:
+        plan = json.loads(line)
+        assert line == encode(sp.optimal(flops=plan["flops"], preset=preset).to_dict())

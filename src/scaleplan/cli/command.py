@@ -97,7 +97,9 @@ def _records(rendering: Rendering, field: str) -> list[dict[str, Any]]:
     if name in rendering.data and (rendering.whole or not in_rows):
         return [rendering.data]
     if rendering.whole and in_rows:
-        own = ", ".join(key for key, value in rendering.data.items() if not isinstance(value, list) and key != "schema")
+        own = ", ".join(
+            key for key, value in rendering.data.items() if not isinstance(value, list) and key != "schema"
+        )
         raise UsageError(
             f"'{field}' has a value in each of {len(rendering.records)} rows",
             hint=f"--format csv prints them; of the whole answer there are {own}",
@@ -276,7 +278,9 @@ def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
         source = ctx.get_parameter_source(name)
         if getattr(output, short) and source is not None and source.name == "COMMANDLINE" and value != meant:
             flag = short.replace("_", "-")
-            raise UsageError(f"--{flag} and --{name} {escape_control(value)} exclude each other", hint="give one of them")
+            raise UsageError(
+                f"--{flag} and --{name} {escape_control(value)} exclude each other", hint="give one of them"
+            )
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from scaleplan.errors import Notice
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
+from scaleplan.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -221,7 +222,9 @@ def of_several(plans: Plans) -> tuple[Notice, ...]:
     beyond = sum(any(notice.code.startswith("extrapolated_") for notice in plan.warnings) for plan in plans)
     if not beyond:
         return plans.warnings
-    message = f"{beyond} of {len(plans)} plans leave the range their law was fitted on; --json says how far"
+    message = (
+        f"{beyond} of {counted(len(plans), 'plan')} leave the range their law was fitted on; --json says how far"
+    )
     return (*plans.warnings, Notice(code="extrapolated", message=message))
 
 

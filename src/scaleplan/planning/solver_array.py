@@ -7,7 +7,6 @@ condition), on a whole array of budgets. Columns that cost more than the split i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy import float64
     from numpy.typing import ArrayLike, NDArray
@@ -70,7 +69,9 @@ class _Exact(np.ndarray):
         """Apply a function element by element where Python has its own, and NumPy's to plain arrays elsewhere."""
         plain = [item.view(np.ndarray) if isinstance(item, _Exact) else item for item in inputs]
         if "out" in kwargs:
-            kwargs["out"] = tuple(item.view(np.ndarray) if isinstance(item, _Exact) else item for item in kwargs["out"])
+            kwargs["out"] = tuple(
+                item.view(np.ndarray) if isinstance(item, _Exact) else item for item in kwargs["out"]
+            )
         own = _ELEMENTWISE.get(ufunc) if method == "__call__" and not kwargs else None
         found = None
         if own is not None:
@@ -85,8 +86,13 @@ class _Exact(np.ndarray):
             found = getattr(ufunc, method)(*plain, **kwargs)
         return found.view(_Exact) if isinstance(found, np.ndarray) and found.dtype == float else found
 
-    def __pow__(self, exponent: Any) -> Any:  # noqa: ANN401  NumPy makes other functions of some exponents
+    def __pow__(self, exponent: Any, /) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Return the power; NumPy's operator makes other functions of some exponents."""
         return np.power(self, exponent)
+
+
+def _plain(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(item.view(np.ndarray) if isinstance(item, _Exact) else item for item in arrays)
 
 
 _ELEMENTWISE: dict[np.ufunc, Callable[..., float]] = {np.power: math.pow, np.log: math.log, np.exp: math.exp}

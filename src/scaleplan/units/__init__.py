@@ -1,6 +1,7 @@
 """Amounts and their texts: ``1e21``, ``2.5 ZFLOP``, ``7B``, ``30d``, ``$250k`` ↔ float, and back."""
 
 from scaleplan.units.format import (
+    counted,
     exact,
     format_count,
     format_flops,
@@ -40,6 +41,7 @@ __all__ = [
     "FLOP_PER_PF_DAY",
     "KINDS",
     "Amount",
+    "counted",
     "exact",
     "format_count",
     "format_flops",

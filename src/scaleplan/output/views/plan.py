@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
+    counted,
     format_count,
     format_flops,
     format_fraction,
@@ -147,7 +148,7 @@ def _derivation(budget: Budget) -> str:
     if budget.gpu_hours is not None:
         parts.append(format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours"))
     if budget.gpus is not None and budget.days is not None:
-        parts.append(f"{budget.gpus:,.0f} devices for {format_number(budget.days)} days")
+        parts.append(f"{counted(budget.gpus, 'device')} for {counted(format_number(budget.days), 'day')}")
     if budget.peak_flops_per_s is not None and budget.utilisation is not None:
         parts.append(
             f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s {budget.precision} "
@@ -182,7 +183,7 @@ def several_report(plans: Plans) -> Report:
     cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
-        title=f"{len(plans)} budgets, {', '.join(laws)}",
+        title=f"{counted(len(plans), 'budget')}, {', '.join(laws)}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
     )
 
@@ -227,7 +228,7 @@ def conversion_report(result: Conversion) -> Report:
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4)),
         ("", result.flops, format_pf_days),
         ("accelerator-hours", result.gpu_hours, format_hours),
-        ("wall clock", result.days, lambda days: f"{format_number(days)} days"),
+        ("wall clock", result.days, lambda days: counted(format_number(days), "day")),
         ("money", result.cost, format_usd),
         ("energy", result.energy_kwh, format_kwh),
         ("carbon", result.carbon_kg, format_kilograms),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+import scaleplan
 from scaleplan.errors import FileError
 from scaleplan.files import DATA_FILES, data_folder, read_data, read_table, user_folder
 from scaleplan.presets.library import Library
@@ -62,3 +67,32 @@ def test_absent_data_files_are_fine_and_unusable_ones_are_not(tmp_path):
         read_data("prices.toml", [tmp_path])
     with pytest.raises(FileError):
         read_data("prices.toml", [tmp_path / ("x" * 5000)])
+
+
+def test_everything_is_found_inside_an_archive(tmp_path):
+    """From a zip on the path, as from a folder: laws, rules, hardware, and what is written from templates."""
+    root = Path(scaleplan.__file__).parents[2]
+    with ZipFile(tmp_path / "all.zip", "w") as archive:
+        for folder in (Path(scaleplan.__file__).parent, data_folder()):
+            for path in folder.rglob("*"):
+                if path.is_file() and path.suffix != ".pyc":
+                    archive.write(path, path.relative_to(root))
+    inside = tmp_path / "all.zip" / Path(scaleplan.__file__).parents[1].relative_to(root)
+    program = (
+        "import sys; from scaleplan.__main__ import run; import scaleplan; print(scaleplan.__file__)\n"
+        "for line in sys.stdin: print(run(line.split()))"
+    )
+    questions = ["presets list --get id", "optimal --gpus 8 --gpu h100 --time 9d --get preset", "presets path kaplan",
+                 "hyperparameters --flops 1e21 --get preset", "init", "report --flops 1e21 -o page.html",
+                 "presets show kaplna"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program], input="\n".join(questions), text=True, capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(inside)}, cwd=tmp_path,
+    )  # fmt: skip
+    assert "did you mean 'kaplan'?" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(str(tmp_path / "all.zip"))
+    assert {path.stem for path in (data_folder() / "laws").glob("*.toml")} <= set(lines)
+    assert str(tmp_path / "all.zip") in next(line for line in lines if line.endswith("kaplan-2020.toml"))
+    assert [line for line in lines if line.isdigit()] == ["0"] * 6 + ["2"]
+    assert {"scaleplan.toml", "page.html"} <= {path.name for path in tmp_path.iterdir()}

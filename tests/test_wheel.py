@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
+from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -83,3 +86,32 @@ def test_the_wheel_installs_its_command(installed, tmp_path):
     assert (package / "py.typed").is_file()
     (points,) = package.parent.glob("scaleplan-*.dist-info/entry_points.txt")
     assert "scaleplan = scaleplan.__main__:main" in points.read_text()
+
+
+def test_the_wheel_runs_as_an_archive(installed, tmp_path):
+    """As it is, without being unpacked: its presets are found inside."""
+    (wheel,) = installed.parents[2].glob("*.whl")
+    path = run(sys.executable, "-m", "scaleplan", "presets", "path", "kaplan", folder=tmp_path, PYTHONPATH=str(wheel))
+    assert path.startswith(str(wheel))
+
+
+def test_the_source_distribution_holds_what_its_tests_read(tmp_path):
+    """The action, the hook and the CI script beside sources, presets, tests and documents; nothing else."""
+    run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, ROOT, folder=tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as content:
+        names = {name.partition("/")[2] for name in content.getnames()}
+    assert {
+        ".github/actions/scaleplan/action.yml", ".github/workflows/ci.yml", ".pre-commit-hooks.yaml", ".ci/run",
+        "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "docs/ci.md", "tests/conftest.py",
+        "presets/prices.toml", "src/scaleplan/py.typed",
+    } <= names  # fmt: skip
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_the_lowest_versions_can_be_installed_together():
+    """A bound below that of a dependency's own dependency could never be met."""
+    own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (rich,) = (line.partition(">=")[2] for line in own if line.startswith("rich"))
+    (needed,) = (line.partition(">=")[2] for line in requires("typer") or () if line.startswith("rich"))
+    assert [*map(int, rich.split("."))] >= [*map(int, needed.removesuffix(".0").split("."))]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -49,12 +49,30 @@ def read_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
     except FileNotFoundError:
-        raise FileError(f"{what} {quote(path)} does not exist") from None
+        raise FileError(f"{what} {quote(path)} does not exist", hint=_nearby(path)) from None
     except (OSError, ValueError) as error:
         raise _failed(f"read {what} {quote(path)}", error) from None
     if len(data) > limit:
         raise FileError(f"{what} {quote(path)} is larger than {limit:,} bytes")
     return data
+
+
+_MOST_NAMES = 1000  # in a larger folder a name is not looked for
+
+
+def _nearby(path: Path) -> str:
+    """Return the hint for a file that is not there: one of a similar name, or where it was looked for."""
+    folder = path.parent
+    try:
+        names = [Path(name) for name in os.listdir(folder)]  # noqa: PTH208  half the time of iterdir
+    except (OSError, ValueError):
+        return f"there is no folder {quote(folder)}"
+    if len(names) <= _MOST_NAMES:  # an ending that many share makes no two names alike
+        stems = {name.stem: name for name in names if name.suffix == path.suffix}
+        close = did_you_mean(path.stem, stems)
+        if close is not None:
+            return f"did you mean {quote(folder / stems[close])}?"
+    return f"it is looked for in {'this folder' if str(folder) == '.' else quote(folder)}"
 
 
 def _failed(doing: str, error: Exception) -> FileError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def refused(cli, *words, status=2):
     assert (text.status, text.out, data.status, data.out) == (status, "", status, "")
     lines = [line for line in text.err.splitlines() if not line.startswith("  ")]  # without the caret below an amount
     assert lines[0].startswith("error: ")
-    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: "))
+    if status == 2 or len(lines) > 1:  # what is wrong with a request comes with what to do
+        assert len(lines) == 2
+        assert lines[1].startswith("hint: ")
+        assert len(lines[1]) > len("hint: ")
     error = data.error
     assert list(error) == ["schema", "code", "message", "hint"]
     assert error["schema"] == "scaleplan/error/1"
@@ -234,6 +238,91 @@ def test_hostile_texts_come_back_inert(cli, text):
         assert all(line.isprintable() for line in found.err.splitlines())
         assert len(found.err) < 1000
         found.err.encode()
+
+
+BAD = """
+loss --model 7B --tokens 1T                 | --params 7B
+model 7B                                    | scaleplan shape 7B
+model confg.json                            | did you mean 'config.json'
+fit rusn.csv                                | did you mean 'runs.csv'
+fit nodir/runs.csv                          | there is no folder 'nodir'
+backtest absent.csv                         | looked for in this folder
+show absent.json                            | looked for
+diff absent.json absent.json                | looked for
+optimal --flops 1e21 --preset ./absent.toml | looked for
+optimal --flops 1e21 --json --format jsonl  | give one of them
+optimal --flops 1e21 --json --format text   | give one of them
+presets list --json --format csv            | give one of them
+optimal --flops 1e21 --no-color --color auto | give one of them
+marginal --flops 1e21 --get factor          | --format csv
+marginal --flops 1e21 --doublings 1000      | scaleplan marginal --help
+sweep --from 1e18 --to 1e20 --points 0      |
+fit runs.csv --where 'params ~ ['           |
+fit runs.csv --where 'params < x'           |
+fit runs.csv --map 'params=x'               |
+fit runs.csv --delta -1                     |
+fit runs.csv --title ''                     |
+fit runs.csv --target 1e22 --form power --x params |
+fit empty.csv                               |
+fit heads.csv                               |
+model broken.json                           |
+model empty.json                            |
+memory 7B --gpus 1.5                        |
+memory 7B --tensor 3 --gpus 8               |
+shape 7B --kv-heads 0                       |
+shape 7B --experts 4 --experts-per-token 8  |
+vocab --params 0                            |
+hyperparameters                             |
+precisions                                  |
+evaluate besiroglu-2024                     |
+evaluate besiroglu-2024 params=7B,8B tokens=2T |
+convert --flops 1e21 --to carbon            |
+plot residuals                              |
+plot frontier -o nowhere/x.png              |
+report --flops 1e21 -o nowhere/x.html       |
+init nowhere/scaleplan.toml                 |
+check broken.toml                           |
+design --flops 1e20 --target 1e22 --seeds 0 |
+design --flops 1e20 --target 1e22 --limit 'params <= 1' |
+break-even                                  |
+optimal --flops 1e21 --experts 1.5 --preset joint-moe-2025 |
+optimal --flops 1e21 --train-bits 64        |
+optimal --gpus 0.5 --time 1d --gpu h100-sxm |
+presets validate                            |
+gpus show                                   |
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", BAD, ids=lambda line: line.partition("|")[0].strip())
+def test_every_refusal_says_what_to_do(cli, line):
+    """A hint with each error of a request or a file, in text and as JSON."""
+    for name, text in {
+        "config.json": "{}", "empty.json": "", "broken.json": "{", "broken.toml": "[", "empty.csv": "",
+        "heads.csv": "params,tokens,loss\n", "runs.csv": "params,tokens,loss\n1e7,1e8,3\n2e7,1e8,2.9\n",
+    }.items():  # fmt: skip
+        Path(name).write_text(text)
+    words, _, hint = (part.strip() for part in line.partition("|"))
+    text, data = cli(*shlex.split(words)), cli(*shlex.split(words), "--format", "json")
+    assert (text.status, text.out) == (2, "")
+    assert hint in text.err.splitlines()[-1]
+    if "--json" in words:
+        assert text.error["hint"]
+        return
+    assert text.err.splitlines()[-1].startswith("hint: ")
+    assert hint in data.error["hint"]
+
+
+def test_one_of_several_is_written_as_one(cli):
+    """Never ``1 devices``: in the words of plans and of lists."""
+    for words in (
+        ("optimal", "--gpus", "1", "--gpu", "h100-sxm", "--time", "1d"),
+        ("sweep", "--from", "1e18", "--to", "1e19", "--points", "2"),
+        ("presets", "list", "--form", "kaplan"),
+        ("presets", "validate", "x.toml"),
+        ("convert", "--gpu-hours", "24", "--gpu", "h100-sxm", "--gpus", "1"),
+    ):
+        found = cli(*words)
+        assert not re.search(r"(?<![\d.,])1 (?!x )[a-z]+s\b", found.out), found.out
 
 
 # ---- files -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.output.data import encode
+from scaleplan.output.views.plan_lines import json_lines
+from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plan
+from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.request import Request
+from scaleplan.planning.solver_array import plan_array
 
 SWEEP = ("sweep", "--from", "1e18", "--to", "1e24")
 
@@ -306,3 +312,14 @@ def test_standard_input_that_is_closed_or_no_text_is_one_error(cli, question, mo
         assert found.err.startswith("error: ")
         assert "internal" not in found.err
         assert "\nhint: " in found.err
+
+
+@pytest.mark.parametrize("preset", ["besiroglu-2024", "hoffmann-2022", "kaplan-2020"])
+def test_a_stream_has_the_digits_of_single_plans(preset):
+    """All of them, although one works with arrays and the other with Python's numbers."""
+    context = Context()
+    request = Request.of({"preset": preset}, context)
+    planner = Planner.of(request, context)
+    budgets = [1.3**i * 1e18 for i in range(60)]
+    for flops, line in zip(budgets, json_lines(plan_array(planner, budgets)), strict=True):
+        assert line == encode(plan_budget(planner, request.changed(flops=flops)).to_dict()) + "\n"

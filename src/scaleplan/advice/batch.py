@@ -313,9 +313,7 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(
-    rule: Rule, plan: Plan, experts: float | None, family: Embedding
-) -> tuple[dict[str, float], str | None]:
+def _inputs(rule: Rule, plan: Plan, experts: float | None, family: Embedding) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
     given = {"tokens": plan.tokens, "flops": plan.flops}
     if experts is not None:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.settings import from_environment, load_defaults
-from scaleplan.errors import QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,6 +167,8 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
 def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[str, str]) -> int:
     if "--debug" in arguments:
         raise error
+    if not error.hint and error.exit_status == UsageError.exit_status:
+        error.hint = _where_to_look(error, arguments)
     if _wants_json(arguments, defaults):
         from scaleplan.output.data import encode
 
@@ -179,6 +181,14 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
     if error.hint:
         sys.stderr.write(f"hint: {escape_control(error.hint)}\n")
     return error.exit_status
+
+
+def _where_to_look(error: ScaleplanError, arguments: Sequence[str]) -> str:
+    """Return the hint of an error that has none of its own."""
+    if isinstance(error, FileError):
+        return "correct the file, or name another one"
+    words = ["scaleplan", *(word for word in arguments[:1] if word in COMMANDS)]
+    return f"'{' '.join(words)} --help' shows what can be given"
 
 
 def _wants_json(arguments: Sequence[str], defaults: Mapping[str, str]) -> bool:

@@ -64,10 +64,7 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
             sys.stdout.flush()
     elif rendering is not None:
         if output.get is not None:
-            name = output.get.partition(".")[0]
-            in_rows = any(name in record for record in rendering.records[:1])
-            records = [rendering.data] if name in rendering.data and not in_rows else rendering.records
-            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in records))
+            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)))
         elif name == "text" and colour:
             _write_styled(_rendered(rendering.report, answer))
         else:
@@ -89,6 +86,26 @@ def _rendered(render: Callable[[], T], answer: Answer) -> T:
             raise
         message = f"{answer.source}: holds values that no result has ({type(error).__name__})"
         raise FileError(message, hint="save it again with --json") from None
+
+
+def _records(rendering: Rendering, field: str) -> list[dict[str, Any]]:
+    """Return the records that a field is taken from: the result, or each of its rows.
+
+    Raises UsageError for a field of the rows of a result that is an answer beside them.
+    """
+    name = field.partition(".")[0]
+    in_rows = any(name in record for record in rendering.records[:1])
+    if name in rendering.data and (rendering.whole or not in_rows):
+        return [rendering.data]
+    if rendering.whole and in_rows:
+        own = ", ".join(
+            key for key, value in rendering.data.items() if not isinstance(value, list) and key != "schema"
+        )
+        raise UsageError(
+            f"'{field}' has a value in each of {len(rendering.records)} rows",
+            hint=f"--format csv prints them; of the whole answer there are {own}",
+        )
+    return rendering.records
 
 
 def pick(record: dict[str, object], field: str) -> str:
@@ -232,6 +249,7 @@ def command(
                 for group, (kind, members) in groups.items()
             }
             output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
+            _refuse_two_formats(ctx, output)
             chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
             _colour(output)
             answer = function(**taken, **values)
@@ -251,6 +269,20 @@ def command(
         return function
 
     return register
+
+
+def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
+    """Refuse a short form beside another choice of the same thing; over a setting it wins."""
+    for short, name, value, meant in (
+        ("json", "format", output.format, "json"),
+        ("no_color", "color", output.color, "never"),
+    ):
+        source = ctx.get_parameter_source(name)
+        if getattr(output, short) and source is not None and source.name == "COMMANDLINE" and value != meant:
+            flag = short.replace("_", "-")
+            raise UsageError(
+                f"--{flag} and --{name} {escape_control(value)} exclude each other", hint="give one of them"
+            )
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:

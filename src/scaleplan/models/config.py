@@ -7,6 +7,7 @@ spellings of each, and a config that gives two different values for one quantity
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["MAX_CONFIG_BYTES", "Fields", "Windows", "parse_config", "read_config"]
+
+_SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
+"""What looks like a number of parameters, where the name of a file is expected."""
 
 MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
 
@@ -36,7 +40,13 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     path = Path(source)
     if is_folder(path):
         path /= "config.json"
-    return parse_config(read_text(path, what="model config", limit=MAX_CONFIG_BYTES), source=str(path)), str(path)
+    try:
+        text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
+    except FileError as error:
+        if _SIZE.fullmatch(str(source)) and not path.exists():
+            error.hint = f"a size is given by --params {source}; 'scaleplan shape {source}' makes a config of it"
+        raise
+    return parse_config(text, source=str(path)), str(path)
 
 
 def parse_config(text: str, *, source: str) -> dict[str, object]:

@@ -73,18 +73,20 @@ class View(NamedTuple):
     """The ways to show a result, each a ``"module:function"`` below this package.
 
     ``report`` makes the report, ``judgements`` what CI services show of a result that judges. ``rows`` names the
-    attribute whose items are the rows of a table; the result itself is the only row by default.
+    attribute whose items are the rows of a table; the result itself is the only row by default. A ``whole`` result
+    has values of its own beside them.
     """
 
     report: str
     rows: str | None = None
     judgements: str | None = None
+    whole: bool = False
 
 
 REPORTS: Mapping[str, View] = {
     "Plan": View("views.plan:plan_report"),
     "Plans": View("views.plan:several_report", rows="plans"),
-    "Marginal": View("views.plan:marginal_report", rows="steps"),
+    "Marginal": View("views.plan:marginal_report", rows="steps", whole=True),
     "Conversion": View("views.bill:conversion_report"),
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
@@ -115,10 +117,10 @@ class Rendering:
     """A result on its way to a format.
 
     ``data`` is the JSON object, ``records`` the rows of a table or the lines of jsonl, ``judges`` whether the formats
-    of CI services have it.
+    of CI services have it, and ``whole`` whether a field is one of the result rather than of its rows.
     """
 
-    __slots__ = ("_result", "_view", "data", "judges", "records")
+    __slots__ = ("_result", "_view", "data", "judges", "records", "whole")
 
     def __init__(self, result: Any) -> None:  # noqa: ANN401  whatever has a view
         view = REPORTS[type(result).__name__]
@@ -126,6 +128,7 @@ class Rendering:
         self.data: dict[str, Any] = result.to_dict()
         self.records = [self.data] if view.rows is None else [_row(item) for item in getattr(result, view.rows)]
         self.judges = view.judgements is not None
+        self.whole = view.whole
 
     def report(self) -> Report:
         """Return the report of the result."""

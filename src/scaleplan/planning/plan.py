@@ -9,6 +9,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
+from scaleplan.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +29,8 @@ __all__ = [
     "SizeErrors",
     "always",
     "budget_left",
-    "counted",
     "edges",
+    "in_whole_counts",
     "left_out",
     "of_several",
     "plan_notices",
@@ -128,7 +129,7 @@ def _constraint_keys() -> tuple[str, ...]:
     return tuple(key.name for key in constraint_keys())
 
 
-def counted(plan: Plan) -> Plan:
+def in_whole_counts(plan: Plan) -> Plan:
     """Return a plan with every count a whole number: those of its split are so already, but for their type."""
     kinds = {key.name: key.kind for key in constraint_keys()}
     return replace(
@@ -266,7 +267,7 @@ def of_several(plans: Plans) -> tuple[Notice, ...]:
     for code, start, what in kinds:
         many = sum(any(notice.code.startswith(start) for notice in plan.warnings) for plan in plans)
         if many:
-            found.append(Notice(code=code, message=f"{many} of {len(plans)} plans {what}"))
+            found.append(Notice(code=code, message=f"{many} of {counted(len(plans), 'plan')} {what}"))
     return (*plans.warnings, *found)
 
 

@@ -28,7 +28,7 @@ from scaleplan.planning.plan import (
     Reference,
     SizeErrors,
     budget_left,
-    counted,
+    in_whole_counts,
     plan_notices,
     preset_switched,
 )
@@ -396,10 +396,11 @@ class Planner:
                 plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=errors)
             size = self.bounds.params.low == self.bounds.params.high
             data = self.bounds.tokens.low == self.bounds.tokens.high
-            sizes = None if size or data else frontier.near_optimal(min(spent, used), self.overhead)
+            around = spent if used > spent * (1 - 1e-9) else used  # a whole budget to its last digit
+            sizes = None if size or data else frontier.near_optimal(around, self.overhead)
         if sizes is not None:
             plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
-        return counted(plan)
+        return in_whole_counts(plan)
 
     def loss(self, params: float, tokens: float, *, budget: Budget | None = None) -> Plan:
         """Return the plan for a given model and data: its loss, and its distance from the optimum.
@@ -426,7 +427,7 @@ class Planner:
         require_budget(flops)
         plan = self._plan(flops, chosen, outcome, budget or Budget(source="plan"))
         with _numbers_of(self.preset):
-            return counted(self._against_optimum(plan, plan.loss))
+            return in_whole_counts(self._against_optimum(plan, plan.loss))
 
     def target_loss(self, loss: float) -> Plan:
         """Return the plan with the least budget that reaches ``loss``.

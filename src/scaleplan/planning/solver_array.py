@@ -6,9 +6,12 @@ condition), on a whole array of budgets. Columns that cost more than the split i
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +56,46 @@ _ASIDE, _NEAR = 1e-6, 1e-5  # where a minimum at a breakpoint, and a smooth one,
 _ROUGH, _FINE = 3e-3, 1e-9  # widths at which Newton's method takes over, and at which nothing needs to
 
 _SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred times above the noise
+
+
+class _Exact(np.ndarray):
+    """Budgets whose powers, logarithms and exponentials are those of Python's floats, to the last digit.
+
+    NumPy has its own functions for these, and one in twenty powers ends in another digit: a plan of a stream would
+    differ from the same plan alone. Whatever is computed from such an array by operators is one too.
+    """
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Apply a function element by element where Python has its own, and NumPy's to plain arrays elsewhere."""
+        plain = [item.view(np.ndarray) if isinstance(item, _Exact) else item for item in inputs]
+        if "out" in kwargs:
+            kwargs["out"] = tuple(
+                item.view(np.ndarray) if isinstance(item, _Exact) else item for item in kwargs["out"]
+            )
+        own = _ELEMENTWISE.get(ufunc) if method == "__call__" and not kwargs else None
+        found = None
+        if own is not None:
+            shape = np.broadcast_shapes(*map(np.shape, plain))
+            columns = [
+                repeat(float(item)) if np.ndim(item) == 0 else np.broadcast_to(item, shape).ravel().tolist()
+                for item in plain
+            ]
+            with suppress(ArithmeticError, ValueError):  # out of a function's domain: NumPy has its infinities there
+                found = np.fromiter(map(own, *columns), float, math.prod(shape)).reshape(shape)
+        if found is None:
+            found = getattr(ufunc, method)(*plain, **kwargs)
+        return found.view(_Exact) if isinstance(found, np.ndarray) and found.dtype == float else found
+
+    def __pow__(self, exponent: Any, /) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Return the power; NumPy's operator makes other functions of some exponents."""
+        return np.power(self, exponent)
+
+
+def _plain(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(item.view(np.ndarray) if isinstance(item, _Exact) else item for item in arrays)
+
+
+_ELEMENTWISE: dict[np.ufunc, Callable[..., float]] = {np.power: math.pow, np.log: math.log, np.exp: math.exp}
 
 
 def best_array(frontier: Frontier, flops: Floats) -> tuple[Floats, Floats, Floats | None]:
@@ -303,6 +346,7 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         raise UsageError(f"an array of budgets has one dimension, not {budgets.ndim}", hint="flatten it first")
     for beyond in budgets[~((budgets >= 1) & (budgets <= UNLIMITED_FLOPS))][:1]:
         require_budget(float(beyond))
+    budgets = budgets.view(_Exact)
     frontier, spent = planner.frontier, np.minimum(budgets, planner.bounds.total.high)
     with np.errstate(all="ignore"):  # what overflows is refused below
         found = best_array(frontier, spent)

@@ -150,9 +150,7 @@ def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]
     for run in result.runs:
         name = f"{run.name} ({run.file})" if twice[run.name] > 1 else run.name
         if run.preset is not None:
-            found[name] = State(
-                values=run.values, preset=run.preset, band=run.budget.band if run.budget else None
-            )
+            found[name] = State(values=run.values, preset=run.preset, band=run.budget.band if run.budget else None)
         else:
             said = (verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit)
             message = next(said, f"run {quote(run.name)} could not be planned")

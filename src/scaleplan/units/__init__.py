@@ -1,6 +1,7 @@
 """Amounts and their texts: ``1e21``, ``2.5 ZFLOP``, ``7B``, ``30d``, ``$250k`` ↔ float, and back."""
 
 from scaleplan.units.format import (
+    counted,
     exact,
     format_count,
     format_flops,
@@ -44,6 +45,7 @@ __all__ = [
     "LEAST_COUNT",
     "MOST_COUNT",
     "Amount",
+    "counted",
     "exact",
     "format_count",
     "format_flops",

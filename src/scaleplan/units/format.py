@@ -17,6 +17,12 @@ _COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
 _LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
 
 
+def counted(number: float | str, noun: str) -> str:
+    """Write a number of things: ``1 device``, ``2,000 devices``; a text is a number that is written already."""
+    text = number if isinstance(number, str) else f"{number:,.0f}"
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
+
+
 def format_number(value: float, *, digits: int = 3) -> str:
     """Write a number with ``digits`` significant digits: ``21.6``, ``1,230``, ``2.31e9``, ``0.0123``."""
     if value == 0 or not math.isfinite(value):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
+    counted,
     format_flops,
     format_fraction,
     format_hours,
@@ -132,7 +133,7 @@ def conversion_report(result: Conversion) -> Report:
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
         ("", result.flops, format_pf_days, None),
         ("accelerator-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
-        ("wall clock", result.days, lambda days: f"{format_number(days)} days", result.days_interval),
+        ("wall clock", result.days, lambda days: counted(format_number(days), "day"), result.days_interval),
         ("money", result.cost, format_usd, result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),

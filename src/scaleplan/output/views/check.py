@@ -10,7 +10,7 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
 from scaleplan.project.key_path import Location
-from scaleplan.units import format_number
+from scaleplan.units import counted, format_number
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def check_report(result: Check) -> Report:
 
 
 def _title(result: Check) -> str:
-    runs = _number(len(result.runs), "run")
+    runs = counted(len(result.runs), "run")
     if not result.verdicts:
         return f"{runs}, no limits: nothing to judge"
-    parts = [f"{runs}, {_number(len(result.verdicts), 'limit')}"]
+    parts = [f"{runs}, {counted(len(result.verdicts), 'limit')}"]
     parts += [
         f"{count:,} {what}"
         for count, what in (
@@ -58,10 +58,6 @@ def _title(result: Check) -> str:
         if count
     ]
     return ", ".join(parts if len(parts) > 1 else [*parts, "all kept"])
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> ReportTable:

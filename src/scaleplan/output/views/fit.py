@@ -16,7 +16,7 @@ from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
-from scaleplan.units import format_count, format_flops, format_fraction, format_number
+from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def _reading(data: dict[str, Any]) -> list[Report]:
     lines = [*data.get("notes", ())]
     for verb, findings in (("dropped", data["dropped"]), ("flagged, and used", data.get("flagged", ()))):
         lines += [f"{verb}: {line}" for line in _by_reason(findings)]
-    return [Report(title=f"{data['file']}: {data['rows_used']} runs used", remarks=lines)] if lines else []
+    return [Report(title=f"{data['file']}: {counted(data['rows_used'], 'run')} used", remarks=lines)] if lines else []
 
 
 def _written(data: dict[str, Any]) -> Iterator[str]:
@@ -102,9 +102,8 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
 def _title(data: dict[str, Any]) -> str:
     status = "" if data["status"] is None else f", {data['status']}"
     group = "" if data["group"] is None else f", {data['group']}"
-    return (
-        f"{data['file']}{group}: {data['formula'] or data['form']}, {data['rows_used']} runs{_unlike(data)}{status}"
-    )
+    runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
+    return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
 
 
 _UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
@@ -185,9 +184,9 @@ def _bins(backtest: dict[str, Any]) -> list[str]:
 
 def _coverage(design: dict[str, Any]) -> Report:
     spans = (
-        ("parameters", design["params"], format_count, f"{design['sizes']} sizes"),
-        ("tokens", design["tokens"], format_count, f"{design['token_counts']} token counts"),
-        ("compute", design["flops"], format_flops, f"{design['budgets']} budgets" if design["budgets"] else ""),
+        ("parameters", design["params"], format_count, counted(design["sizes"], "size")),
+        ("tokens", design["tokens"], format_count, counted(design["token_counts"], "token count")),
+        ("compute", design["flops"], format_flops, counted(design["budgets"], "budget") if design["budgets"] else ""),
         ("tokens/param", design["tokens_per_param"], format_number, ""),
     )
     lines = [
@@ -347,7 +346,7 @@ def design_report(design: PilotDesign) -> Report:
         compared.insert(0, ("the runs that are there", "", "", *_errors(design.before)))
     columns = ("design", "new runs", "tokens/param", "error of N*", "of loss", "of a")
     return Report(
-        title=f"{count} pilot runs for {format_flops(design.spent)}, to know the optimum of "
+        title=f"{counted(count, 'pilot run')} for {format_flops(design.spent)}, to know the optimum of "
         f"{format_flops(design.target)}",
         grid=ReportTable(("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
         sections=(

@@ -9,6 +9,7 @@ from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES
 from scaleplan.units import (
+    counted,
     format_count,
     format_flops,
     format_fraction,
@@ -51,7 +52,7 @@ def presets_report(result: PresetList) -> Report:
         for preset in result.presets
     ]
     return Report(
-        title=f"{len(rows)} scaling laws",
+        title=counted(len(rows), "scaling law"),
         grid=ReportTable(columns, rows=rows, text=columns),
         remarks=(
             "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
@@ -63,7 +64,7 @@ def validation_report(result: Validation) -> Report:
     """Return a verdict for each file."""
     rows = [(each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files]
     columns = ("file", "verdict", "id or problem")
-    title = f"{len(rows)} files, {result.invalid} invalid"
+    title = f"{counted(len(rows), 'file')}, {result.invalid} invalid"
     return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
 
 
@@ -117,7 +118,7 @@ def gpus_report(result: AcceleratorList) -> Report:
         for gpu in result.gpus
     ]
     return Report(
-        title=f"{len(rows)} accelerators, dense TFLOP/s with fp32 accumulation",
+        title=f"{counted(len(rows), 'accelerator')}, dense TFLOP/s with fp32 accumulation",
         grid=ReportTable(("id", "year", "memory", *_SHOWN, "price"), rows=rows, text={"id"}),
         remarks=(
             *dict.fromkeys(

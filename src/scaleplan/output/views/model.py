@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.bill import bill_section
 from scaleplan.units import (
+    counted,
     format_count,
     format_fraction,
     format_gigabytes,
@@ -65,13 +66,16 @@ def model_report(model: ModelSummary) -> Report:
 
 
 def _dimensions(model: ModelSummary) -> str:
-    parts = [f"{model.layers} layers of {model.width}", f"{model.heads} heads of {model.head_size}"]
+    parts = [
+        f"{counted(model.layers, 'layer')} of {model.width}",
+        f"{counted(model.heads, 'head')} of {model.head_size}",
+    ]
     if model.kv_heads != model.heads:
         parts.append(f"{model.kv_heads} kv heads")
     if model.ffn_width:
         parts.append(f"inner width {model.ffn_width}")
     if model.experts:
-        parts.append(f"{model.experts} experts of {model.expert_width}, {model.experts_per_token} used")
+        parts.append(f"{counted(model.experts, 'expert')} of {model.expert_width}, {model.experts_per_token} used")
     return ", ".join(parts)
 
 
@@ -92,8 +96,8 @@ def shape_report(shape: ShapeSummary) -> Report:
     if shape.nearest:
         near = shape.nearest
         remarks.append(
-            f"nearest published: {near.name}, {format_count(near.params)}, {near.layers} layers of {near.width}, "
-            f"{near.heads} heads ({near.source})"
+            f"nearest published: {near.name}, {format_count(near.params)}, {counted(near.layers, 'layer')} "
+            f"of {near.width}, {counted(near.heads, 'head')} ({near.source})"
         )
     rows = [_row(name, sizes) for name, sizes in shapes.items() if sizes]
     return Report(
@@ -246,7 +250,7 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
         yield Fact("micro-batch", f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
         yield Fact("recomputation", f"{layout.recompute}; states: {layout.states}", prose=True)
     elif run.fits is False and run.fewest_devices is not None:
-        yield Fact("layout", f"none fits; {run.fewest_devices:,} devices would do", prose=True)
+        yield Fact("layout", f"none fits; {counted(run.fewest_devices, 'device')} would do", prose=True)
     elif run.fewest_devices is not None:
         yield Fact("devices", f"{run.fewest_devices:,} or more", prose=True)
     step = f" of {format_seconds(run.step_seconds)}" if run.step_seconds is not None else ""
@@ -255,5 +259,7 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
     yield Fact("", f"batch: {run.batch_source}", prose=True)
     least = run.least_time
     if least is not None:
-        devices = f"; the batch feeds {least.most_devices:,.0f} devices"
-        yield Fact("least time", f"{format_number(least.days)} days, by {least.binds}{devices}", prose=True)
+        devices = f"; the batch feeds {counted(least.most_devices, 'device')}"
+        yield Fact(
+            "least time", f"{counted(format_number(least.days), 'day')}, by {least.binds}{devices}", prose=True
+        )

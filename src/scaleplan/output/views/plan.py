@@ -8,6 +8,7 @@ from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
+    counted,
     format_count,
     format_flops,
     format_fraction,
@@ -162,7 +163,7 @@ def several_report(plans: Plans) -> Report:
     cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
-        title=f"{len(plans)} budgets, {', '.join(laws)}",
+        title=f"{counted(len(plans), 'budget')}, {', '.join(laws)}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
         remarks=[*_band_remarks((plan.budget for plan in plans), what="hours, days and money")],
     )

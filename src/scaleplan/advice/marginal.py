@@ -21,6 +21,7 @@ from scaleplan.units import parse_integer
 if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.planning.request import BudgetKeywords
+    from scaleplan.presets.preset import LossText
     from scaleplan.units import Amount
 
 __all__ = ["Marginal", "Step", "marginal"]
@@ -77,6 +78,7 @@ class Marginal(Record, Result):
     cost: float | None
     currency: str | None
     steps: tuple[Step, ...]
+    loss_text: LossText | None = None
     warnings: tuple[Notice, ...]
 
 
@@ -128,6 +130,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
         cost=start.cost,
         currency=plan.budget.currency,
         steps=tuple(steps),
+        loss_text=planner.preset.loss_text,
         warnings=plan.warnings,
     )
 

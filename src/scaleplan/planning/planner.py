@@ -530,6 +530,7 @@ class Planner:
             compute_overhead=None,
             budget=budget,
             constraints=facts,
+            loss_text=None if loss is None else preset.loss_text,
             warnings=(*self.notices, *plan_notices(preset, values), *warnings),
         )
 

@@ -16,6 +16,7 @@ from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Allocation, Cost, LossSurface, Units
 from scaleplan.presets.preset import (
     LN,
+    NOT_STATED,
     PARAMS_CONVENTIONS,
     SCHEMA,
     STATUSES,
@@ -214,9 +215,9 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
     conventions = Conventions(
         params=params,
         flops=flops,
-        loss=_line(table, "loss", "not stated"),
-        tokenizer=_line(table, "tokenizer", "not stated"),
-        corpus=_line(table, "corpus", "not stated"),
+        loss=_line(table, "loss", NOT_STATED),
+        tokenizer=_line(table, "tokenizer", NOT_STATED),
+        corpus=_line(table, "corpus", NOT_STATED),
     )
     table.done()
     return conventions, cost

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.charts.terminal import chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import SIZES
+from scaleplan.output.views.plan import SIZES, loss_remark
 from scaleplan.units import (
     format_count,
     format_flops,
@@ -186,7 +186,7 @@ def evaluation_report(result: Evaluation) -> Report:
         unit="" if result.unit in (None, *_SAID) else result.unit,
     )
     named = {*result.inputs, result.quantity}
-    remarks = [result.formula]
+    remarks = [result.formula, *loss_remark(result.loss_text, interval=interval is not None)]
     if any(name.endswith("params") for name in named):
         remarks.append(f"parameters: {result.params_convention.replace('_', ' ')}")
     if "flops" in named:
@@ -212,7 +212,7 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
         return format_count(value)
     if name == "flops":
         return format_flops(value)
-    return f"{value:g}" if value.is_integer() and value < _WHOLE else format_number(value, digits=4)
+    return f"{value:g}" if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
 
 
 def chart_report(chart: Chart) -> Report:

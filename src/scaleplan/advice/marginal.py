@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import Notice, UsageError
-from scaleplan.laws.base import LossSurface
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
@@ -101,8 +100,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
     flops = plan.flops
     steps = _steps(planner, request, flops, number)
     start = steps[0]
-    law = planner.preset.law
-    floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
+    floor = getattr(planner.preset.law, "floor", 0.0) or None
     here = _best(planner, flops)[2]  # differences of losses are small, and whole counts would be seen in them
     reducible = here - (floor or 0.0)
     above = _best(planner, flops * (1 + _PERCENT))[2]

@@ -24,7 +24,7 @@ from scaleplan.fitting.fit_tables import (
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
-from scaleplan.planning.planner import Planner
+from scaleplan.planning.planner import ImplausibleError, Planner
 from scaleplan.presets.library import preset_of
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
@@ -61,7 +61,7 @@ class FitResult(Record, eq=False):
     runs, request
         The runs that were read, with the account of those that were not used, and the settings of the fit.
     law
-        The law in raw units; None for groups, and for repetition, which is no law of its own.
+        The law in raw units; None for groups. Of repetition it is the base law with the fitted decays.
     values
         Coefficients, and what follows from them, with errors and intervals.
     score, residuals, converged, bounds
@@ -169,6 +169,12 @@ class FitResult(Record, eq=False):
         except FileError:  # coefficients that no preset may hold are still shown
             return None
         planner = Planner(preset=preset, level=self.request.level)
+        try:
+            return self._plan_at(planner, flops)
+        except ImplausibleError:  # coefficients of no use for planning are still shown
+            return None
+
+    def _plan_at(self, planner: Planner, flops: float) -> Plan | None:
         if planner.may_choose:
             return planner.optimal(flops)
         largest = int(np.argmax(self.runs.flops))
@@ -209,12 +215,16 @@ class FitResult(Record, eq=False):
         """The flags of the diagnosis and its outliers; of other forms the coefficients that ended on a bound."""
         found = self.diagnosis
         if found is None:
-            remarks = [remark for remark in self.remarks if self.bounds and "bound" in remark]
+            remarks = [remark for remark in self.remarks if self._undetermined(remark)]
             return tuple(Notice(code="on_bound", message=remark) for remark in remarks)
         notices = [Notice(code=flag.code, message=flag.message) for flag in found.flags]
         if found.outliers.rows:
             notices.append(Notice(code="outliers", message=f"{self._outliers()}; --where leaves rows out"))
         return tuple(notices)
+
+    def _undetermined(self, remark: str) -> bool:
+        """Return whether a remark says which coefficients the runs do not determine."""
+        return bool(self.bounds) and "bound" in remark
 
     def _outliers(self) -> str:
         assert self.diagnosis is not None
@@ -223,9 +233,7 @@ class FitResult(Record, eq=False):
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs
         if law is None:
-            if self.members:
-                raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
-            raise UsageError(f"form '{request.form}' gives a correction to a law, and no law of its own to write")
+            raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
         of_group = "" if self.group is None else f", group {self.group}"
         table = {
             "schema": PRESET_SCHEMA,
@@ -254,8 +262,11 @@ class FitResult(Record, eq=False):
         """Return the reservations; those that concern every plan are marked to be repeated with each."""
         found = self.diagnosis
         if found is None:
-            warn = {"warn": True} if self.request.method == "envelope" else {}
-            return [{"text": escape_control(remark), **warn} for remark in self.remarks]
+            every = self.request.method == "envelope"
+            return [
+                {"text": escape_control(remark), **({"warn": True} if every or self._undetermined(remark) else {})}
+                for remark in self.remarks
+            ]
         notes: list[dict[str, object]] = [
             {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
         ]

@@ -52,7 +52,16 @@ if TYPE_CHECKING:
     from scaleplan.planning.uncertainty import Interval, Outcome
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Planner", "budget_at", "out_of_range", "plan_budget", "plan_goal", "plan_run", "require_budget"]
+__all__ = [
+    "ImplausibleError",
+    "Planner",
+    "budget_at",
+    "out_of_range",
+    "plan_budget",
+    "plan_goal",
+    "plan_run",
+    "require_budget",
+]
 
 _SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
@@ -60,6 +69,10 @@ _LEAST_FLOPS = 1.0  # less than any run costs
 _ROUNDS = 4
 
 Answer = TypeVar("Answer")
+
+
+class ImplausibleError(UsageError):
+    """A plan of more or fewer parameters or tokens than any run has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,9 +439,8 @@ class Planner:
 
     def _floor(self) -> float:
         """Return the loss that no budget goes below within the limits."""
-        law = self.preset.law
         if not self.limits:
-            return law.floor if isinstance(law, LossSurface) else 0.0
+            return float(getattr(self.preset.law, "floor", 0.0))
         return self.frontier.best(min(UNLIMITED_FLOPS, self.bounds.total.high))[2] or 0.0
 
     def _goal(self, flops: float, goal: str) -> Plan:
@@ -547,7 +559,7 @@ class Planner:
         """Refuse a run that nobody trains: a budget, a size or an amount of data has lost or gained a suffix."""
         why = self._implausible(params, tokens)
         if why is not None:
-            raise UsageError(
+            raise ImplausibleError(
                 f"this plan has {why}: no run is like that", hint="check the suffixes and the units of the amounts"
             )
 

@@ -61,9 +61,12 @@ def presets_report(result: PresetList) -> Report:
 
 def validation_report(result: Validation) -> Report:
     """Return a verdict for each file."""
-    rows = [(each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files]
+    rows = [
+        (each.file, "valid" if each.valid else "invalid", ": ".join(filter(None, (each.id, each.problem))))
+        for each in result.files
+    ]
     columns = ("file", "verdict", "id or problem")
-    title = f"{len(rows)} files, {result.invalid} invalid"
+    title = f"{len(rows)} {'file' if len(rows) == 1 else 'files'}, {result.invalid} invalid"
     return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import Notice, UsageError
-from scaleplan.laws.base import LossSurface
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner, budget_at, plan_budget
 from scaleplan.planning.request import Request
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import Law
     from scaleplan.planning.request import BudgetKeywords
+    from scaleplan.presets.preset import LossText
     from scaleplan.units import Amount
 
 __all__ = ["Marginal", "Step", "marginal"]
@@ -80,6 +80,7 @@ class Marginal(Record, Result):
     cost: float | None
     currency: str | None
     steps: tuple[Step, ...]
+    loss_text: LossText | None = None
     warnings: tuple[Notice, ...]
     cost_of_next_percent_interval: tuple[float, float] | None = None
     cost_per_hundredth_interval: tuple[float, float] | None = None
@@ -105,8 +106,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
     flops = plan.flops
     steps = _steps(planner, request, flops, number)
     start = steps[0]
-    law = planner.preset.law
-    floor = law.floor if isinstance(law, LossSurface) and law.floor > 0 else None
+    floor = getattr(planner.preset.law, "floor", 0.0) or None
     here = _best(planner, flops)[2]  # differences of losses are small, and whole counts would be seen in them
     reducible = here - (floor or 0.0)
     above = _best(planner, flops * (1 + _PERCENT))[2]
@@ -135,6 +135,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
         cost=start.cost,
         currency=plan.budget.currency,
         steps=tuple(steps),
+        loss_text=planner.preset.loss_text,
         warnings=plan.warnings,
         cost_of_next_percent_interval=percent.cost_interval,
         cost_per_hundredth_interval=None if more is None else more.cost_interval,

@@ -15,6 +15,7 @@ from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.constraints.inference import TrainingOnly
 from scaleplan.planning.frontier import SolvedFrontier
+from scaleplan.planning.planner import ImplausibleError
 from scaleplan.planning.solver_array import plan_array
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_usd
@@ -86,7 +87,7 @@ def plans_of(planner: Planner, budgets: Sequence[float]) -> PlanArray:
     """Return the plans of the budgets that the bounds allow, and that are of a size that runs have."""
     try:
         return plan_array(planner, list(budgets))
-    except (UnreachableError, UsageError):
+    except (UnreachableError, ImplausibleError):
         possible = [flops for flops in budgets if _reachable(planner, flops)]
         if not possible:
             raise
@@ -96,7 +97,7 @@ def plans_of(planner: Planner, budgets: Sequence[float]) -> PlanArray:
 def _reachable(planner: Planner, flops: float) -> bool:
     try:
         planner.best_counts(flops)
-    except (UnreachableError, UsageError):
+    except (UnreachableError, ImplausibleError):
         return False
     return True
 

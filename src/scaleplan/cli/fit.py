@@ -261,8 +261,6 @@ def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[s
     """Refuse a path or a form that cannot be written, before the work."""
     if output is None:
         return
-    if law.form == "data_constrained":
-        raise UsageError("repetition is a correction to a law, and no law of its own to write", hint="leave out -o")
     if (law.group is None) == ("{group}" in output):
         hint = "-o 'law-{group}.toml' goes with --group, and only with it"
         raise UsageError(f"output {quote(output)} does not say one file for each law", hint=hint)

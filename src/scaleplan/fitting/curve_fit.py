@@ -16,7 +16,7 @@ from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
 from scaleplan.fitting.objective import Objective, central_interval, huber
 from scaleplan.fitting.solvers import at_bound, minimise, weights_of
-from scaleplan.laws.curves import ALIASES, FITTED, MultiplicativePower
+from scaleplan.laws.curves import ALIASES, FITTED, MultiplicativePower, Search
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.laws.base import Curve
+    from scaleplan.laws.curves import FittedCurve
 
 __all__ = ["CurveFit", "Formula", "FormulaFit", "descend", "fit_curve", "fit_formula", "fit_product"]
 
@@ -228,14 +229,16 @@ def fit_curve(
     objective: Objective | None = None,
     weight: Floats | None = None,
     quantities: tuple[str, str] = ("x", "y"),
+    floor: float | None = None,
     samples: int = 0,
     seed: int = 0,
 ) -> CurveFit:
     """Fit a form of one quantity, by its name in :data:`FITTED` or its alias, to positive columns of equal length.
 
     The objective is Huber 1e-3 on ln y unless given, ``weight`` is how much a row counts, ``quantities`` are the
-    names of x and y in the law. Raises UnknownNameError for an unknown form, UsageError for columns that are not
-    positive numbers of equal length, or too few rows.
+    names of x and y in the law, and ``floor`` is held where it is given. Raises UnknownNameError for an unknown form,
+    UsageError for columns that are not positive numbers of equal length, too few rows, or a floor that the form does
+    not have or that y goes below.
     """
     key = ALIASES.get(form.casefold(), form.casefold())
     if key not in FITTED:
@@ -245,6 +248,8 @@ def fit_curve(
         raise UsageError(f"{len(inputs)} values of {quantities[0]} for {len(observed)} of {quantities[1]}")
     template = replace(FITTED[key], x=quantities[0], y=quantities[1])
     search, names = template.search(inputs, observed), tuple(template.coefficients())
+    if floor is not None:
+        search = _held(search, names, template, floor, least=float(np.min(observed)))
 
     def coefficients(theta: Array) -> Array:
         columns = [np.exp(theta[..., k]) if log else theta[..., k] for k, log in enumerate(search.logs)]
@@ -264,7 +269,7 @@ def fit_curve(
         upper=np.array(search.upper),
         weight=None if weight is None else _positive(weight, "weight"),
     )
-    return fit_formula(
+    found = fit_formula(
         formula,
         np.array(search.starts),
         names=names,
@@ -274,6 +279,23 @@ def fit_curve(
         samples=samples,
         seed=seed,
     )
+    if floor is None:
+        return found
+    return replace(found, bounds=tuple(name for name in found.bounds if name != template.floor_name))
+
+
+def _held(search: Search, names: tuple[str, ...], template: FittedCurve, floor: float, *, least: float) -> Search:
+    """Return the search with the floor of the form held at a value."""
+    if template.floor_name is None:
+        raise UsageError(f"form '{template.form}' has no floor to hold", hint="offset_power is a power with one")
+    if floor >= least:
+        raise UsageError(
+            f"a floor of {floor:g} is not below the least {template.y}, {least:g}", hint="give a lower floor"
+        )
+    at = names.index(template.floor_name)
+    starts = [[*start[:at], floor, *start[at + 1 :]] for start in search.starts]
+    lower, upper = ([*bounds[:at], floor, *bounds[at + 1 :]] for bounds in (search.lower, search.upper))
+    return Search(search.logs, starts, lower, upper)
 
 
 def fit_product(

@@ -164,7 +164,8 @@ class FitRequest:
                 f"{self.jobs} jobs cannot share the work",
                 hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
             )
-        of_additive = (self.method != "surface", self.tied, self.floor is not None, self.cluster)
+        floored = self.floor is not None and self.form not in FITTED
+        of_additive = (self.method != "surface", self.tied, floored, self.cluster)
         if self.form != "additive" and any(of_additive):
             name = ("--method", "--tied", "--floor", "--cluster")[of_additive.index(True)]
             raise UsageError(f"{name} is for the additive form, not for '{self.form}'")

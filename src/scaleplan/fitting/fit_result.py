@@ -24,7 +24,7 @@ from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Curve
-from scaleplan.planning.planner import Planner
+from scaleplan.planning.planner import ImplausibleError, Planner
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
@@ -61,7 +61,7 @@ class FitResult(Record, eq=False):
     runs, request
         The runs that were read, with the account of those that were not used, and the settings of the fit.
     law
-        The law in raw units; None for groups, and for repetition, which is no law of its own.
+        The law in raw units; None for groups. Of repetition it is the base law with the fitted decays.
     values
         Coefficients, and what follows from them, with errors and intervals.
     score, residuals, converged, bounds
@@ -169,6 +169,12 @@ class FitResult(Record, eq=False):
         except FileError:  # coefficients that no preset may hold are still shown
             return None
         planner = Planner(preset=preset, level=self.request.level)
+        try:
+            return self._plan_at(planner, flops)
+        except ImplausibleError:  # coefficients of no use for planning are still shown
+            return None
+
+    def _plan_at(self, planner: Planner, flops: float) -> Plan | None:
         if planner.may_choose:
             try:
                 return planner.optimal(flops)
@@ -243,7 +249,7 @@ class FitResult(Record, eq=False):
         """The flags of the diagnosis and its outliers; of other forms the coefficients that ended on a bound."""
         found, read = self.diagnosis, self.runs.warnings
         if found is None:
-            remarks = [remark for remark in self.remarks if self.bounds and "bound" in remark]
+            remarks = [remark for remark in self.remarks if self._undetermined(remark)]
             return (*read, *(Notice(code="on_bound", message=remark) for remark in remarks))
         notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
@@ -253,6 +259,10 @@ class FitResult(Record, eq=False):
             notices.append(Notice(code="plan_withheld", message=str(withheld)))
         return tuple(notices)
 
+    def _undetermined(self, remark: str) -> bool:
+        """Return whether a remark says which coefficients the runs do not determine."""
+        return bool(self.bounds) and "bound" in remark
+
     def _outliers(self) -> str:
         assert self.diagnosis is not None
         return f"rows {row_text(self.diagnosis.outliers.rows)} stand far from the fit of the others and were used"
@@ -260,9 +270,7 @@ class FitResult(Record, eq=False):
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs
         if law is None:
-            if self.members:
-                raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
-            raise UsageError(f"form '{request.form}' gives a correction to a law, and no law of its own to write")
+            raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
         of_group = "" if self.group is None else f", group {self.group}"
         table = {
             "schema": PRESET_SCHEMA,
@@ -294,10 +302,13 @@ class FitResult(Record, eq=False):
             {"text": escape_control(notice.message), "warn": True} for notice in self.runs.warnings
         ]
         if found is None:
-            warn = {"warn": True} if self.request.method == "envelope" else {}
+            every = self.request.method == "envelope"
             doubts = {notice.message for notice in self.runs.warnings}
-            rest = [remark for remark in self.remarks if remark not in doubts]
-            return notes + [{"text": escape_control(remark), **warn} for remark in rest]
+            return notes + [
+                {"text": escape_control(remark), **({"warn": True} if every or self._undetermined(remark) else {})}
+                for remark in self.remarks
+                if remark not in doubts
+            ]
         notes += [
             {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
         ]

@@ -16,7 +16,7 @@ from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
 from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.laws.additive import Additive
+from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
 
 if TYPE_CHECKING:
@@ -243,9 +243,11 @@ def _repetition(request: FitRequest, runs: Runs) -> FitResult:
     remarks += [f"as good within 1 %: R_D {tokens:.3g}, R_N {params:.3g}" for tokens, params, _ in found.rivals[:3]]
     if len(used) < len(runs):
         remarks.append(f"{len(runs) - len(used)} runs without a number of distinct tokens are left out")
+    law = DataConstrained(**base.law.coefficients(), **{value.name: value.value for value in values})
     return FitResult(
         runs=used,
         request=request,
+        law=law,
         values=values,
         remarks=(*remarks, *_on_bound(found.bounds)),
         **_outcome(found),
@@ -288,7 +290,8 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
     else:
         ((name, x),) = inputs.items()
         quantities = (name, quantity)
-        found = fit_curve(request.form, x, observed, quantities=quantities, weight=runs.weight, **settings)
+        settings |= {"quantities": quantities, "weight": runs.weight, "floor": request.floor}
+        found = fit_curve(request.form, x, observed, **settings)
     result = FitResult(
         runs=runs,
         request=request,

@@ -17,8 +17,8 @@ from scaleplan.fitting.diagnosis import aicc
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
+from scaleplan.laws.additive import worth
 from scaleplan.laws.kaplan import KaplanSurface
-from scaleplan.planning.constraints.repetition import worth
 from scaleplan.record import Record
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ LAWS = {
     "bnsl": "scaleplan.laws.curves:BNSL",
     "chance_power": "scaleplan.laws.curves:ChancePower",
     "clark": "scaleplan.laws.mixtures:Clark",
+    "data_constrained": "scaleplan.laws.additive:DataConstrained",
     "filtered_pool": "scaleplan.laws.downstream:FilteredPool",
     "fine_grained_moe": "scaleplan.laws.mixtures:FineGrainedMoE",
     "joint_moe": "scaleplan.laws.mixtures:JointMoE",

@@ -7,9 +7,19 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from scaleplan.arrays import exp
 from scaleplan.laws.base import Curve, Law, LossSurface, Number, Relation, coefficient
 
-__all__ = ["Additive", "Overtraining", "ReducedSurface", "ShapedLoss", "TaskError", "ThreeExponent"]
+__all__ = [
+    "Additive",
+    "DataConstrained",
+    "Overtraining",
+    "ReducedSurface",
+    "ShapedLoss",
+    "TaskError",
+    "ThreeExponent",
+    "worth",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +168,50 @@ class ThreeExponent(_TwoTerms, ReducedSurface):
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the inner sum to the outer exponent."""
         return self.reduced.reducible(params, tokens) ** self.gamma
+
+
+def worth(repetitions: Number, decay: Number | float) -> Number:
+    """Return what ``repetitions`` passes beyond the first are worth, with the first, in unique sets.
+
+    Muennighoff et al. 2023 (arXiv:2305.16264, equation 5): 1 + R*(1 - e^(-r/R)).
+    """
+    return 1.0 + decay * (1.0 - exp(-repetitions / decay))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConstrained(_TwoTerms, ReducedSurface):
+    """L = E + A/N'^alpha + B/D'^beta, where repeated tokens and surplus parameters count for less (arXiv:2305.16264).
+
+    As a surface it is the law of fresh data; how fast repetition wears off, ``R_D`` and ``R_N``, is what a plan with
+    few unique tokens takes from it in place of the published values.
+    """
+
+    form: ClassVar[str] = "data_constrained"
+    formula: ClassVar[str] = "L = E + A/N'^alpha + B/D'^beta, D' = U + U*R_D*(1 - e^(-(D/U - 1)/R_D)), N' with R_N"
+
+    R_D: float = coefficient("repetitions of tokens after which their worth has fallen to 1/e", above=0)
+    R_N: float = coefficient("the same of parameters beyond those that the unique tokens can use", above=0)
+
+    @property
+    def reduced(self) -> Additive:
+        """The law of fresh data."""
+        return Additive(E=self.E, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
+
+    def relations(self) -> tuple[Relation, ...]:
+        """Return the loss on fresh data, and on so many distinct tokens."""
+        return (
+            *LossSurface.relations(self),
+            Relation("loss", ("params", "tokens", "unique_tokens"), self.repeated_loss),
+        )
+
+    def repeated_loss(self, *, params: float, tokens: float, unique_tokens: float) -> float:
+        """Return the loss of ``params`` on ``tokens``, of which ``unique_tokens`` are distinct."""
+        unique = min(tokens, unique_tokens)
+        scale, power = self.reduced.expansion_path()
+        usable = min(params, scale * unique**power)
+        return self.loss(
+            usable * worth(params / usable - 1.0, self.R_N), unique * worth(tokens / unique - 1.0, self.R_D)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

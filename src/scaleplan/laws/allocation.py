@@ -20,15 +20,18 @@ __all__ = ["Modality", "PowerAllocation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerAllocation(Allocation):
-    """N = params_scale * C^params_exponent and/or D = tokens_scale * C^tokens_exponent.
+    """N = params_scale * C^params_exponent and/or D = tokens_scale * C^tokens_exponent, and the loss along them.
 
     Where a source fits both, the two do not spend exactly C (rounded digits, or exponents that do not add up
     to one), and a plan must: the size comes from the law and the tokens from the budget. The law's own tokens
-    remain available as :meth:`tokens_by_law`.
+    remain available as :meth:`tokens_by_law`. A source that also fits the loss of its optima gives
+    L = E + loss_scale * C^-loss_exponent.
     """
 
     form: ClassVar[str] = "power_allocation"
-    formula: ClassVar[str] = "N = params_scale*C^params_exponent, D = tokens_scale*C^tokens_exponent"
+    formula: ClassVar[str] = (
+        "N = params_scale*C^params_exponent, D = tokens_scale*C^tokens_exponent, L = E + loss_scale*C^-loss_exponent"
+    )
 
     params_scale: float | None = coefficient(
         "optimal size at C = 1",
@@ -45,11 +48,24 @@ class PowerAllocation(Allocation):
     )
     tokens_exponent: float | None = coefficient("exponent of the optimal tokens", above=0, optional=True)
 
+    E: float | None = coefficient("loss that the optimum approaches", at_least=0, optional=True)
+    loss_scale: float | None = coefficient(
+        "loss of the optimum above E at C = 1",
+        above=0,
+        optional=True,
+        raw=lambda law, to: law.loss_scale * to.flops**law.loss_exponent,
+    )
+    loss_exponent: float | None = coefficient("rate at which the loss of the optimum falls", above=0, optional=True)
+
     @classmethod
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients; each scale needs its exponent, and one side at least must be there."""
         law = super(PowerAllocation, cls).from_table(table)
-        for side in ("params", "tokens"):
+        if law.E is not None and law.loss_scale is None:
+            raise table.error(
+                "loss_scale", "this key is missing", hint="E needs it: L = E + loss_scale*C^-loss_exponent"
+            )
+        for side in ("params", "tokens", "loss"):
             scale, exponent = f"{side}_scale", f"{side}_exponent"
             for key, other in ((scale, exponent), (exponent, scale)):
                 if key in table and other not in table:
@@ -57,6 +73,17 @@ class PowerAllocation(Allocation):
         if law.params_scale is None and law.tokens_scale is None:
             raise table.error("params_scale", "expected the size, the tokens or both as powers of the compute")
         return law
+
+    @property
+    def floor(self) -> float:
+        """The loss that the optimum approaches; 0 where the source gives none."""
+        return self.E or 0.0
+
+    def frontier_loss(self, flops: Number) -> Number | None:
+        """Return E + loss_scale*C^-loss_exponent; None where the source gives the split alone."""
+        if self.loss_scale is None or self.loss_exponent is None:
+            return None
+        return self.floor + self.loss_scale * flops**-self.loss_exponent
 
     def relations(self) -> tuple[Relation, ...]:
         """Return the split, and the tokens by the source's own power law where they are not those of the budget."""
@@ -119,6 +146,11 @@ class Modality(Allocation):
         """Return the optimal size and the tokens that the rest of the budget buys."""
         params = (flops / self.k0) ** self.p
         return params, self.cost.tokens(params, flops)
+
+    @property
+    def floor(self) -> float:
+        """The irreducible loss of the compute trend."""
+        return self.L_C
 
     def frontier_loss(self, flops: Number) -> Number:
         """Return L_C + (C0/C)^alpha_C."""

@@ -87,6 +87,9 @@ class FittedCurve(OneInput):
 
     __slots__ = ()
 
+    floor_name: ClassVar[str | None] = None
+    """The coefficient that y approaches, which a fit can hold at a value; None for a form without one."""
+
     @abstractmethod
     def search(self, x: Array, y: Array) -> Search:
         """Return the search of its coefficients, in their order."""
@@ -132,6 +135,7 @@ class OffsetPower(FittedCurve):
 
     form: ClassVar[str] = "offset_power"
     formula: ClassVar[str] = "y = a*x^-c + e"
+    floor_name: ClassVar[str | None] = "e"
 
     a: float = coefficient(
         "y above the offset at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** law.c
@@ -241,6 +245,7 @@ class ShiftedPower(FittedCurve):
 
     form: ClassVar[str] = "shifted_power"
     formula: ClassVar[str] = "y = a*(1/x + g)^c + e"
+    floor_name: ClassVar[str | None] = "e"
 
     a: float = coefficient("scale of the fall", above=0)
     g: float = coefficient("1/x at which the fall ends", at_least=0)
@@ -272,6 +277,7 @@ class ChancePower(FittedCurve):
 
     form: ClassVar[str] = "chance_power"
     formula: ClassVar[str] = "(y - e)/(y0 - y)^k = a*x^-c"
+    floor_name: ClassVar[str | None] = "e"
 
     a: float = coefficient("scale of the fall", above=0)
     c: float = coefficient("rate of the fall, positive", above=0)
@@ -337,6 +343,7 @@ class BNSL(FittedCurve):
 
     form: ClassVar[str] = "bnsl"
     formula: ClassVar[str] = "y = a + b*x^-c0 * product of (1 + (x/d_i)^(1/f_i))^(-c_i*f_i)"
+    floor_name: ClassVar[str | None] = "a"
 
     a: float = coefficient("what y approaches", at_least=0)
     b: float = coefficient("scale of the fall", above=0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import SupportsFloat
 
     from scaleplan.laws.base import Law, Relation
-    from scaleplan.presets.preset import Preset
+    from scaleplan.presets.preset import LossText, Preset
 
     Given = str | SupportsFloat | Sequence[str | SupportsFloat]
 
@@ -56,6 +56,7 @@ class Evaluation(Result, Record):
     flops_convention: str
     others: tuple[str, ...]
     interval: ValueInterval | None
+    loss_text: LossText | None = None
     warnings: tuple[Notice, ...]
 
 
@@ -126,6 +127,7 @@ def evaluate(
         flops_convention=law.conventions.flops,
         others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
         interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
+        loss_text=law.loss_text if relation.quantity == "loss" else None,
         warnings=(*_unknown_range(law), *plan_notices(law, {**known, "loss": result})),
     )
 

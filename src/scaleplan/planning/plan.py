@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.conflicts import BindingLimit
     from scaleplan.planning.training_run import TrainingRun
     from scaleplan.planning.uncertainty import Interval
-    from scaleplan.presets.preset import Preset
+    from scaleplan.presets.preset import LossText, Preset
 
 __all__ = [
     "Converted",
@@ -74,6 +74,7 @@ class Plan(Record):
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
     None means: not available, or not part of the question. A key that follows from others is ``computed``.
+    ``loss_text`` is what a published law's loss was measured on, None for a law of one's own runs and without a loss.
     ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the
     others.
     """
@@ -105,6 +106,7 @@ class Plan(Record):
     binding: tuple[BindingLimit, ...] = ()
     constraints: Mapping[str, object] = field(default_factory=dict)
     blueprint: TrainingRun | None = None
+    loss_text: LossText | None = None
     warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here

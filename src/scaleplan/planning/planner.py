@@ -52,7 +52,16 @@ if TYPE_CHECKING:
     from scaleplan.planning.uncertainty import Interval, Outcome
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Planner", "budget_at", "out_of_range", "plan_budget", "plan_goal", "plan_run", "require_budget"]
+__all__ = [
+    "ImplausibleError",
+    "Planner",
+    "budget_at",
+    "out_of_range",
+    "plan_budget",
+    "plan_goal",
+    "plan_run",
+    "require_budget",
+]
 
 _SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
@@ -62,6 +71,10 @@ _ANY_TOKENS = 1e12  # training compute is in proportion to the tokens
 _LEAST_RATIO, _MOST_RATIO, _BEYOND = 0.1, 1e4, 30.0  # of tokens per parameter, see Planner.supported_ratios
 
 Answer = TypeVar("Answer")
+
+
+class ImplausibleError(UsageError):
+    """A plan of more or fewer parameters or tokens than any run has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,9 +474,8 @@ class Planner:
 
     def _floor(self) -> float:
         """Return the loss that no budget goes below within the limits."""
-        law = self.preset.law
         if not self.limits:
-            return law.floor if isinstance(law, LossSurface) else 0.0
+            return float(getattr(self.preset.law, "floor", 0.0))
         return self.frontier.best(min(UNLIMITED_FLOPS, self.bounds.total.high))[2] or 0.0
 
     def _goal(self, flops: float, goal: str) -> Plan:
@@ -565,6 +577,7 @@ class Planner:
             compute_overhead=None,
             budget=budget,
             constraints=facts,
+            loss_text=None if loss is None else preset.loss_text,
             warnings=(*self.notices, *plan_notices(preset, values), *warnings),
         )
 
@@ -581,7 +594,7 @@ class Planner:
         """Refuse a run that nobody trains: a budget, a size or an amount of data has lost or gained a suffix."""
         why = self._implausible(params, tokens)
         if why is not None:
-            raise UsageError(
+            raise ImplausibleError(
                 f"this plan has {why}: no run is like that", hint="check the suffixes and the units of the amounts"
             )
 

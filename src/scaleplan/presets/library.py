@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
 from scaleplan.files import DATA_FILES, is_file, names_in, preset_folders, read_table, read_text
 from scaleplan.laws import LAWS, law_class
-from scaleplan.laws.base import Allocation, Cost, LossSurface, Units
+from scaleplan.laws.base import Allocation, Cost, Curve, LossSurface, Units
 from scaleplan.presets.preset import (
     LN,
+    NOT_STATED,
     PARAMS_CONVENTIONS,
     SCHEMA,
     STATUSES,
@@ -174,6 +175,8 @@ def preset_of(top: Table) -> Preset:
         raise top.error("units", "with these the coefficients are out of range") from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
     notes, caveats = _notes(top)
+    span = range_of(top.table("range"))
+    question = _as_logarithms(law, span)
     name = top.text("id")
     if not _NAME.fullmatch(name):
         raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
@@ -190,10 +193,10 @@ def preset_of(top: Table) -> Preset:
         uncertainty=uncertainty,
         conventions=conventions,
         cost=cost,
-        range=range_of(top.table("range")),
+        range=span,
         refusal=_refusal(top.table("use")),
         notes=notes,
-        caveats=caveats,
+        caveats=caveats if question is None else (*caveats, question),
         fit=_fit(top) if "fit" in top else None,
         origin=top.source,
     )
@@ -228,9 +231,9 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
     conventions = Conventions(
         params=params,
         flops=flops,
-        loss=_line(table, "loss", "not stated"),
-        tokenizer=_line(table, "tokenizer", "not stated"),
-        corpus=_line(table, "corpus", "not stated"),
+        loss=_line(table, "loss", NOT_STATED),
+        tokenizer=_line(table, "tokenizer", NOT_STATED),
+        corpus=_line(table, "corpus", NOT_STATED),
     )
     table.done()
     return conventions, cost
@@ -360,6 +363,51 @@ def _is_covariance(rows: Sequence[Sequence[float]]) -> bool:
     return True
 
 
+_LARGEST_LOGARITHM = 35.0
+"""The natural logarithm of 1e15: no source states a scale of a loss, in N or D, beyond it."""
+
+_LEAST_SHARE = 0.1
+"""Of what the loss of the smallest runs has above its floor, in the floor; at 1e18 FLOP published laws have 0.32."""
+
+_SMALL_RUN = 1e18
+"""FLOP of a small run, where a law states no range: all published laws reach down to it or further."""
+
+
+def _as_logarithms(law: Law, span: FitRange) -> str | None:
+    """Return the question whether scales of a loss are given as their logarithms; None where nothing hints at it.
+
+    Sources that fit in logarithms print a = ln A and b = ln B. Taken for A and B these make a law that all but stands
+    on its floor whatever the size of the model.
+    """
+    known = law.coefficients()
+    names = [name for name in ("A", "B", "a", "b", "loss_scale") if name in known]
+    if not names or isinstance(law, Curve) or not all(known[name] <= _LARGEST_LOGARITHM for name in names):
+        return None
+    flops = span.flops[0] if span.flops else _SMALL_RUN
+    try:
+        share = _share_above_floor(law, flops)
+    except ArithmeticError:  # such a law is refused as a whole
+        return None
+    if share is None or share >= _LEAST_SHARE:
+        return None
+    return (
+        f"{' and '.join(names)} look like logarithms: at {flops:.3g} FLOP the loss is only {share:.1%} above its "
+        f"floor; if the source states ln {names[0]}, write {names[0]}"
+    )
+
+
+def _share_above_floor(law: Law, flops: float) -> float | None:
+    """Return how far the best loss of a budget lies above the floor of a law, as a share of the floor."""
+    floor = float(getattr(law, "floor", 0.0))
+    if floor <= 0:
+        return None
+    if isinstance(law, Allocation):
+        loss = law.frontier_loss(flops)
+        return None if loss is None else loss / floor - 1
+    split = law.best_split(flops / 6) if isinstance(law, LossSurface) else None
+    return None if split is None or not isinstance(law, LossSurface) else law.reducible(*split) / floor
+
+
 def _require_usable(preset: Preset, top: Table) -> None:
     """Refuse coefficients inside their domains that still give no finite answer between 1e12 and 1e30 FLOP."""
     laws = [preset.law]
@@ -409,7 +457,7 @@ class PresetPaths(Result, Record):
 
 
 class ValidatedFile(Record):
-    """A file that should be a preset: its id, or its problem."""
+    """A file that should be a preset: its id, or its problem; that of a valid one is a doubtful value."""
 
     file: str
     valid: bool
@@ -432,7 +480,8 @@ def validate(files: Sequence[str]) -> Validation:
     for file in files:
         try:
             preset = read_preset(Path(file))
-            found.append(ValidatedFile(file=file, valid=True, id=preset.id, problem=None))
+            question = _as_logarithms(preset.law, preset.range)
+            found.append(ValidatedFile(file=file, valid=True, id=preset.id, problem=question))
         except ScaleplanError as error:
             found.append(ValidatedFile(file=file, valid=False, id=None, problem=error.message))
     return Validation(invalid=sum(not each.valid for each in found), files=tuple(found))

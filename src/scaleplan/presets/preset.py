@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LN",
+    "NOT_STATED",
     "PARAMS_CONVENTIONS",
     "SCHEMA",
     "STATUSES",
     "BacktestRms",
     "Conventions",
     "FitRange",
+    "LossText",
     "Preset",
     "PresetList",
     "PresetSummary",
@@ -37,6 +39,9 @@ SCHEMA = 1
 STATUSES = ("verified", "single-source", "refit")
 
 PARAMS_CONVENTIONS = ("total", "non_embedding", "active", "total_minus_input_embedding", "flops_per_token")
+
+NOT_STATED = "not stated"
+"""What stands for a convention that the source does not state."""
 
 LN = "ln "
 """Marks the logarithm of a coefficient among the uncertain parameters."""
@@ -74,6 +79,13 @@ class Conventions(Record):
     loss: str
     tokenizer: str
     corpus: str
+
+
+class LossText(Record):
+    """The text on which a published law measured its loss, and the tokenizer; None where its source states none."""
+
+    corpus: str | None
+    tokenizer: str | None
 
 
 class FitRange(Record):
@@ -152,6 +164,16 @@ class Preset(Record):
     def allocates(self) -> bool:
         """Whether the law may choose the split of a budget."""
         return self.refusal is None
+
+    @property
+    def loss_text(self) -> LossText | None:
+        """The text that a published law's losses are of; None for a law fitted to runs of one's own."""
+        if self.fit is not None:
+            return None
+        corpus, tokenizer = self.conventions.corpus, self.conventions.tokenizer
+        return LossText(
+            corpus=None if corpus == NOT_STATED else corpus, tokenizer=None if tokenizer == NOT_STATED else tokenizer
+        )
 
     @property
     def is_moe(self) -> bool:

@@ -14,7 +14,7 @@ from scaleplan.files import data_folder, names_in, read_table
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Curve
 from scaleplan.presets.library import range_of, units_of
-from scaleplan.presets.preset import PARAMS_CONVENTIONS, STATUSES
+from scaleplan.presets.preset import NOT_STATED, PARAMS_CONVENTIONS, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,6 @@ BATCH_KINDS = ("optimal", "critical")
 _SCHEMA = 1
 
 _ADVISE = ("always", "experts", "never")
-
-_NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +117,9 @@ def read_rule(path: Path) -> Rule:
         title=top.text("title"),
         source=top.text("source"),
         status=top.choice("status", STATUSES),
-        params=conventions.choice("params", (*PARAMS_CONVENTIONS, _NOT_STATED), _NOT_STATED),
-        flops=conventions.text("flops", _NOT_STATED),
-        loss=conventions.text("loss", _NOT_STATED),
+        params=conventions.choice("params", (*PARAMS_CONVENTIONS, NOT_STATED), NOT_STATED),
+        flops=conventions.text("flops", NOT_STATED),
+        loss=conventions.text("loss", NOT_STATED),
         learning_rate=_curve(top.table("learning_rate"), units) if "learning_rate" in top else None,
         batch=_curve(batch, units, known=("kind", "tokens_each")) if "batch" in top else None,
         batch_kind=kind,
@@ -132,7 +130,7 @@ def read_rule(path: Path) -> Rule:
         notes=tuple(note.text("text") for note in top.tables("notes")),
         origin=top.source,
     )
-    conventions.text("corpus", _NOT_STATED)
+    conventions.text("corpus", NOT_STATED)
     use.text("reason", "")
     for table in (conventions, use, top):
         table.done()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import scaleplan as sp
-from scaleplan.planning.constraints.repetition import R_TOKENS, worth
+from scaleplan.laws.additive import worth
+from scaleplan.planning.constraints.repetition import R_TOKENS
 
 FILE = Path(__file__).parents[3].parent / "shared" / "reference" / "laws_expected.json"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.charts.terminal import chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import SIZES
+from scaleplan.output.views.plan import SIZES, loss_remark
 from scaleplan.units import (
     counted,
     format_count,
@@ -62,7 +62,10 @@ def presets_report(result: PresetList) -> Report:
 
 def validation_report(result: Validation) -> Report:
     """Return a verdict for each file."""
-    rows = [(each.file, "valid" if each.valid else "invalid", each.problem or str(each.id)) for each in result.files]
+    rows = [
+        (each.file, "valid" if each.valid else "invalid", ": ".join(filter(None, (each.id, each.problem))))
+        for each in result.files
+    ]
     columns = ("file", "verdict", "id or problem")
     title = f"{counted(len(rows), 'file')}, {result.invalid} invalid"
     return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
@@ -201,7 +204,7 @@ def evaluation_report(result: Evaluation) -> Report:
         unit="" if result.unit in (None, *_SAID) else result.unit,
     )
     named = {*result.inputs, result.quantity}
-    remarks = [result.formula]
+    remarks = [result.formula, *loss_remark(result.loss_text, interval=interval is not None)]
     if any(name.endswith("params") for name in named):
         remarks.append(f"parameters: {result.params_convention.replace('_', ' ')}")
     if "flops" in named:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
     from scaleplan.planning.plan import Plan, Plans
+    from scaleplan.presets.preset import LossText
 
 __all__ = [
     "SIZES",
     "comparison_report",
     "format_loss",
+    "loss_remark",
     "marginal_report",
     "plan_report",
     "several_report",
@@ -101,7 +103,18 @@ def plan_report(plan: Plan) -> Report:
     )
 
 
+def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:
+    """Yield the line that says whose text a published law's loss is of; none for a law of one's own runs."""
+    if text is None:
+        return
+    measured = text.corpus or "a text that its source does not name"
+    if text.tokenizer is not None:
+        measured += f" ({text.tokenizer})"
+    yield f"loss{' and interval' if interval else ''}: of this law on {measured}, not of your run"
+
+
 def _remarks(plan: Plan) -> Iterator[str]:
+    yield from loss_remark(plan.loss_text, interval=plan.interval is not None)
     if plan.near_optimal is not None:
         low, high = (format_count(size) for size in plan.near_optimal.params)
         line = (
@@ -165,7 +178,10 @@ def several_report(plans: Plans) -> Report:
     return Report(
         title=f"{counted(len(plans), 'budget')}, {', '.join(laws)}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
-        remarks=[*_band_remarks((plan.budget for plan in plans), what="hours, days and money")],
+        remarks=[
+            *(loss_remark(plans.plans[0].loss_text) if len(laws) == 1 else ()),
+            *_band_remarks((plan.budget for plan in plans), what="hours, days and money"),
+        ],
     )
 
 
@@ -267,6 +283,7 @@ def _grid(result: Marginal) -> ReportTable:
 
 
 def _remarks_marginal(result: Marginal) -> Iterator[str]:
+    yield from loss_remark(result.loss_text)
     if result.exponent is not None:
         shrinks = 2.0**-result.exponent
         floor = "" if result.floor is None else f" above the floor of {format_loss(result.floor)}"
@@ -291,6 +308,7 @@ def _demand_report(plans: Plans) -> Report:
         title=f"loss {_cell(first.loss, format_loss)}, {first.preset}",
         grid=ReportTable(columns, rows=[_demand_row(plan) for plan in plans]),
         remarks=(
+            *loss_remark(first.loss_text),
             f"best for training alone: {format_count(only.params)} on {format_count(only.tokens)} tokens",
             "training, size and tokens are multiples of that; it pays back where the total falls below its total",
         ),

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from scaleplan.arrays import exp, minimum
+from scaleplan.arrays import minimum
 from scaleplan.errors import Notice, UnreachableError
+from scaleplan.laws.additive import DataConstrained, worth
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.units import format_number, parse_count
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import LossSurface, Number
     from scaleplan.planning.constraints.base import Point
 
-__all__ = ["R_PARAMS", "R_TOKENS", "Repetition", "worth"]
+__all__ = ["R_PARAMS", "R_TOKENS", "Repetition"]
 
 R_TOKENS, R_PARAMS = 15.387756, 5.309743  # R_D* and R_N*, fitted on the authors' 182 runs
 
@@ -32,11 +33,6 @@ _EPOCHS = (
     (16.0, "data_worn", "beyond 16 a further pass is worth little over a third of fresh data; get more data"),
     (4.0, "data_repeated", "up to 4 repeated tokens are nearly as good as new ones; more data would help"),
 )
-
-
-def worth(repetitions: Number, decay: Number | float) -> Number:
-    """Return what ``repetitions`` passes beyond the first are worth, with the first, in unique sets."""
-    return 1.0 + decay * (1.0 - exp(-repetitions / decay))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +49,12 @@ class Repetition(EffectiveQuantity):
         return cls(unique_tokens=parse_count(amount, what="tokens"))
 
     def on(self, surface: LossSurface) -> RepeatedData:
-        """Return the map in front of a law, with the law's own optimal size for the unique tokens."""
-        return RepeatedData(unique_tokens=self.unique_tokens, path=surface.expansion_path())
+        """Return the map in front of a law, with the law's own optimal size for the unique tokens.
+
+        A law that was fitted to repeated data has decays of its own.
+        """
+        decays = (surface.R_D, surface.R_N) if isinstance(surface, DataConstrained) else (R_TOKENS, R_PARAMS)
+        return RepeatedData(unique_tokens=self.unique_tokens, path=surface.expansion_path(), decays=decays)
 
     def facts(self, point: Point) -> dict[str, object]:
         """Return epochs, effective quantities, and the loss with twice the data."""
@@ -80,7 +80,7 @@ class Repetition(EffectiveQuantity):
                 message = f"the data repeat for {format_number(epochs)} epochs: {meaning}"
                 notices.append(Notice(code=code, message=message))
                 break
-        if point.preset.id != _OWN:
+        if point.preset.id != _OWN and not isinstance(point.surface, DataConstrained):
             part = "" if point.surface.expansion_path() else ", for the tokens alone"
             message = (
                 f"the value of repeated data is carried over from {_OWN} to {point.preset.id}{part}; "
@@ -110,22 +110,26 @@ class Repetition(EffectiveQuantity):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatedData:
-    """The map of :class:`Repetition` for one law; ``path`` is (c, p) of its optimal size c*D^p, if it has one."""
+    """The map of :class:`Repetition` for one law; ``path`` is (c, p) of its optimal size c*D^p, if it has one.
+
+    ``decays`` are how many repetitions of tokens, and of surplus parameters, wear off to 1/e.
+    """
 
     unique_tokens: float
     path: tuple[float, float] | None
+    decays: tuple[float, float] = (R_TOKENS, R_PARAMS)
 
     most: tuple[float, float] = (1.0, 1.0)
 
     def apply(self, params: Number, tokens: Number) -> tuple[Number, Number]:
         """Return the effective (params, tokens)."""
         unique = minimum(tokens, self.unique_tokens)
-        effective = unique * worth(tokens / unique - 1.0, R_TOKENS)
+        effective = unique * worth(tokens / unique - 1.0, self.decays[0])
         if self.path is None:
             return params, effective
         scale, power = self.path
         usable = minimum(params, scale * unique**power)
-        return usable * worth(params / usable - 1.0, R_PARAMS), effective
+        return usable * worth(params / usable - 1.0, self.decays[1]), effective
 
     def kinks(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the sizes and the tokens at which the map has a kink."""

@@ -217,7 +217,9 @@ def advise_batch(
     experts = plan.experts if experts is None else experts
     when = {"always"} if experts is None else {"always", "experts"}
     if vocabulary is not None and vocabulary < _LEAST_VOCABULARY:
-        raise UsageError(f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000")
+        raise UsageError(
+            f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000"
+        )
     family = Embedding() if vocabulary is None else Embedding.of(vocabulary=vocabulary)
     answers = tuple(
         _answer(rule, plan, experts, family) for rule in rules if not rule.exponents and rule.advise in when
@@ -273,9 +275,7 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(
-    rule: Rule, plan: Plan, experts: float | None, family: Embedding
-) -> tuple[dict[str, float], str | None]:
+def _inputs(rule: Rule, plan: Plan, experts: float | None, family: Embedding) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
     given = {"tokens": plan.tokens, "flops": plan.flops}
     if experts is not None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.headings import SIZE_ROLES, forms, heading, listed, normalised
+from scaleplan.fitting.headings import SIZE_ROLES, forms, headings, listed, normalised
 from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
 from scaleplan.fitting.table import to_numbers, to_text
@@ -125,8 +125,8 @@ def _rank(role: str, name: str) -> int | None:
     rank = _plain_rank(role, name)
     if rank is not None or role not in SIZE_ROLES:
         return rank
-    bare, _, _ = heading(name, role)
-    rank = None if bare == name else _plain_rank(role, bare)
+    ranks = (_plain_rank(role, found.bare) for found in headings(name, role))
+    rank = next((rank for rank in ranks if rank is not None), None)
     return None if rank is None else max(rank, 1)
 
 
@@ -156,9 +156,17 @@ _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKM
 
 
 def recognise(
-    table: RawTable, *, mapping: Mapping[str, str], log10: Collection[str], loss_unit: str, needed: Collection[str]
+    table: RawTable,
+    *,
+    mapping: Mapping[str, str],
+    log10: Collection[str],
+    loss_unit: str,
+    needed: Collection[str],
+    carried: bool = False,
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
     """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
+
+    A column without a value where there is a loss plays no role, unless sizes are ``carried`` from row to row.
 
     Raises UsageError for a role that does not exist or a logarithm of a column that plays no role, FileError when
     several columns could play a role or none plays one that is needed and cannot be derived.
@@ -173,7 +181,7 @@ def recognise(
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
         found = _found(role, table.names, loss_unit)
-        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
+        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns and not carried else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:
             columns[role] = with_heading(ColumnMapping(text=name, column=name), role)

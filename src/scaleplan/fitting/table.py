@@ -301,6 +301,8 @@ def read_table(source: Path | str) -> RawTable:
             names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
         else:
             (names, records, rows), delimiter = _read_delimited(text, name)
+            if is_log(text) and not any(_HEADING.search(column) for column in names):
+                raise log_error(name)
             ambiguous = _read_decimal_commas(names, records, delimiter)
     except FileError:
         if suffix in _TABLES and is_log(text):
@@ -314,6 +316,11 @@ def read_table(source: Path | str) -> RawTable:
 
 
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
+
+_HEADING = re.compile(
+    r"(?i)^[^\d:=]*(?:params?|parameters|size|tokens?|loss|flops?|compute|ppl|perplexity|bpb)[^\d:=]*$"
+)
+"""A cell of a row of names; logs have a number beside each name."""
 
 
 def _read(source: Path | str) -> tuple[str, bytes]:

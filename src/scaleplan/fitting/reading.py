@@ -235,7 +235,7 @@ def _complete(given: Mapping[str, Array], *, count: int, own: OwnCount) -> tuple
     full = {
         "params": full_params,
         "tokens": full_tokens,
-        "flops": _first(np.where(own.jumps, counted, flops), counted),
+        "flops": _first(np.where(own.counted, counted, flops), counted),
     }
     notes = [
         f"{role} derived from the other sizes (C = {own.convention}) for {derived} of {count} rows"

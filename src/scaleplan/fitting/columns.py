@@ -221,7 +221,8 @@ def _require_runs(
     elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
         what, way = export
         raise FileError(f"{table.source}: this is {what}", hint=way)
-    sized = any(role in columns or candidates(role, table.names) for role in ("params", "flops"))
+    known = {role for role in SIZE_ROLES if role in columns or candidates(role, table.names)}
+    sized = "params" in known or known >= {"tokens", "flops"} or "tokens_per_param" in columns
     step = None if sized or "params" not in needed else step_column(table.names)
     if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
         raise FileError(

@@ -54,13 +54,15 @@ _NAMES = {
         (
             "n params, num params, nparams, parameters, n parameters, num parameters, model params, "
             "param count, params count, parameter count, model size, size, model parameters, trainable params, "
-            "trainable parameters, n model params, num model params, number of parameters, number of params"
+            "trainable parameters, n model params, num model params, number of parameters, number of params, "
+            "dense parameter count, dense params, param size, dense parameters"
         ),
         (
             "total params, params total, n total, n params total, total parameters, n all, non emb params, "
             "non embedding params, params non emb, params non embedding, nonemb params, params no emb, "
             "params no embed, n non emb, n non embedding, non embedding parameters, n params non embedding, "
-            "n nonemb, active params, n active, params active"
+            "n nonemb, active params, n active, params active, non vocab parameters, non vocab params, "
+            "non embedding param size, non emb param size"
         ),
     ),
     "tokens": (
@@ -393,7 +395,7 @@ def _tokens_product(table: RawTable) -> str | None:
         return numeric[0] if numeric else None
 
     in_tokens, samples, batch, steps, length = map(column, _FACTORS.values())
-    for product in ((steps, in_tokens), (samples, length), (steps, batch, length)):
+    for product in ((steps, in_tokens), (samples, length), (steps, batch, length), (steps, "TOKENS_A_STEP")):
         if all(product):
             return "*".join(name for name in product if name is not None)
     return None

@@ -156,6 +156,7 @@ class BacktestResult(Record, eq=False):
             **backtest_data(ladder),
             "cuts": [_cut(cut) for cut in ladder.cuts],
             "holdout": as_mapping(self.holdout),
+            "warnings": as_mapping(self.runs.warnings),
         }
 
 

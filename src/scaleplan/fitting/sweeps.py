@@ -192,7 +192,8 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
 
 def _kind(item: _Setting, runs: Runs, logs: Array, *, cells: Index, shared: Mask) -> tuple[str | None, float]:
     """Return what a setting does to runs of equal sizes, and by how much of the log loss."""
-    words = set(normalised(item.name).split())
+    full = normalised(item.name)
+    words = set(full.split()) | ({"width"} if full.endswith("d model") else set())
     if words & _REPEATED:
         return None, 0.0
     if shared.any() and _differs(item.codes[shared], cells[shared]):
@@ -200,7 +201,7 @@ def _kind(item: _Setting, runs: Runs, logs: Array, *, cells: Index, shared: Mask
         real = deviate > _SIGNIFICANT and shift > _LEAST_SHIFT
         if words & _SWEPT or (real and item.numeric and not words & (_GROUPING | _SHAPE)):
             return "sweep", shift
-        if real:
+        if real and item.levels <= _MOST_LEVELS:
             return "groups", shift
     if words & (_SWEPT | _SHAPE) or item.levels > _MOST_LEVELS:
         return None, 0.0

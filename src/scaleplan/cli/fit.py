@@ -290,7 +290,7 @@ def backtest(
         result = run_backtest(
             runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective)
         )
-    return Answer(result=result)
+    return Answer(result=result, notices=result.runs.warnings)
 
 
 @command(
@@ -338,4 +338,4 @@ def design(
         cooldown=cooldown,
         **keywords(reading, objective, limits),
     )
-    return Answer(result=found)
+    return Answer(result=found, notices=found.warnings)

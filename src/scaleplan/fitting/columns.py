@@ -20,7 +20,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.headings import SIZE_ROLES, forms, heading, listed, normalised
+from scaleplan.fitting.headings import SIZE_ROLES, forms, headings, listed, normalised
 from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
 from scaleplan.fitting.table import to_numbers, to_text
@@ -54,13 +54,15 @@ _NAMES = {
         (
             "n params, num params, nparams, parameters, n parameters, num parameters, model params, "
             "param count, params count, parameter count, model size, size, model parameters, trainable params, "
-            "trainable parameters, n model params, num model params, number of parameters, number of params"
+            "trainable parameters, n model params, num model params, number of parameters, number of params, "
+            "dense parameter count, dense params, param size, dense parameters"
         ),
         (
             "total params, params total, n total, n params total, total parameters, n all, non emb params, "
             "non embedding params, params non emb, params non embedding, nonemb params, params no emb, "
             "params no embed, n non emb, n non embedding, non embedding parameters, n params non embedding, "
-            "n nonemb, active params, n active, params active"
+            "n nonemb, active params, n active, params active, non vocab parameters, non vocab params, "
+            "non embedding param size, non emb param size"
         ),
     ),
     "tokens": (
@@ -125,8 +127,8 @@ def _rank(role: str, name: str) -> int | None:
     rank = _plain_rank(role, name)
     if rank is not None or role not in SIZE_ROLES:
         return rank
-    bare, _, _ = heading(name, role)
-    rank = None if bare == name else _plain_rank(role, bare)
+    ranks = (_plain_rank(role, found.bare) for found in headings(name, role))
+    rank = next((rank for rank in ranks if rank is not None), None)
     return None if rank is None else max(rank, 1)
 
 
@@ -156,9 +158,17 @@ _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKM
 
 
 def recognise(
-    table: RawTable, *, mapping: Mapping[str, str], log10: Collection[str], loss_unit: str, needed: Collection[str]
+    table: RawTable,
+    *,
+    mapping: Mapping[str, str],
+    log10: Collection[str],
+    loss_unit: str,
+    needed: Collection[str],
+    carried: bool = False,
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
     """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
+
+    A column without a value where there is a loss plays no role, unless sizes are ``carried`` from row to row.
 
     Raises UsageError for a role that does not exist or a logarithm of a column that plays no role, FileError when
     several columns could play a role or none plays one that is needed and cannot be derived.
@@ -173,7 +183,7 @@ def recognise(
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
         found = _found(role, table.names, loss_unit)
-        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns else None
+        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns and not carried else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:
             columns[role] = with_heading(ColumnMapping(text=name, column=name), role)
@@ -213,7 +223,8 @@ def _require_runs(
     elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
         what, way = export
         raise FileError(f"{table.source}: this is {what}", hint=way)
-    sized = any(role in columns or candidates(role, table.names) for role in ("params", "flops"))
+    known = {role for role in SIZE_ROLES if role in columns or candidates(role, table.names)}
+    sized = "params" in known or known >= {"tokens", "flops"} or "tokens_per_param" in columns
     step = None if sized or "params" not in needed else step_column(table.names)
     if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
         raise FileError(
@@ -384,7 +395,7 @@ def _tokens_product(table: RawTable) -> str | None:
         return numeric[0] if numeric else None
 
     in_tokens, samples, batch, steps, length = map(column, _FACTORS.values())
-    for product in ((steps, in_tokens), (samples, length), (steps, batch, length)):
+    for product in ((steps, in_tokens), (samples, length), (steps, batch, length), (steps, "TOKENS_A_STEP")):
         if all(product):
             return "*".join(name for name in product if name is not None)
     return None

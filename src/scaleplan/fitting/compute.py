@@ -34,10 +34,15 @@ _LEAST_ROWS = 4
 
 
 class OwnCount(Record):
-    """How a file counts compute: its ``convention``, the cost by it, and the rows that do not follow it."""
+    """How a file counts compute: its ``convention``, and the cost by it.
+
+    The compute of the rows ``counted`` is taken from their sizes instead, and ``jumps`` are those of them that differ
+    from the others.
+    """
 
     cost: Cost
     convention: str
+    counted: Mask
     jumps: Mask
     warnings: tuple[Notice, ...] = ()
 
@@ -56,24 +61,26 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
         given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(params * tokens * flops)
         given[given] &= cost.flops(params[given], tokens[given]) > 0
     if not given.any():
-        return OwnCount(cost=cost, convention=convention, jumps=none)
+        return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
     size, data, spent = params[given], tokens[given], flops[given]
     offset = np.log(spent / cost.flops(size, data))
     if asked is not None:
         if np.abs(offset).max() <= _SNAPPED:
-            return OwnCount(cost=cost, convention=convention, jumps=none)
+            return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
         low, high = np.exp(offset.min()), np.exp(offset.max())
         message = f"the file's compute is {low:.3g} to {high:.3g} times {convention}, by which plans count it"
-        return _result(
-            cost, convention, given, np.abs(offset) > _SNAPPED, Notice(code="own_compute", message=message)
-        )
-    found, rest = _follow(size, offset, np.abs(offset - np.median(offset)))
+        notice = Notice(code="own_compute", message=message)
+        return OwnCount(cost=cost, convention=convention, counted=given, jumps=none, warnings=(notice,))
+    far = np.abs(offset - np.median(offset))
+    found, rest = _follow(size, offset, far <= np.quantile(far, 1 - _FEW))
     spread = max(typical_deviation(rest), _ROUNDED / 4)
     jumps = np.abs(rest) > max(_SNAPPED, _JUMP_Z * spread)
     if np.abs(rest[~jumps]).max(initial=0.0) > 2 * _SNAPPED or np.mean(jumps) > _FEW:
-        return _disagreement(cost, given, offset, rows)
+        return OwnCount(
+            cost=cost, convention=_USUAL, counted=given, jumps=none, warnings=(_disagreement(offset, rows[given]),)
+        )
     kept = ~jumps
-    found, rest = _follow(size, offset, np.where(kept, np.abs(rest), math.inf))
+    found, rest = _follow(size, offset, kept)
     jumps = np.abs(rest) > max(_SNAPPED, _JUMP_Z * max(typical_deviation(rest[kept]), _ROUNDED / 4))
     own = Cost.from_convention(found)
     assert own is not None
@@ -87,10 +94,11 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
     if jumps.any():
         where = rows[given][jumps]
         times = np.exp(rest[jumps])
-        far = f"{times.min():.3g}" if len(times) == 1 else f"{times.min():.3g} to {times.max():.3g}"
+        same = times.max() < times.min() * (1 + _ROUNDED)
+        factor = f"{times.min():.3g}" if same else f"{times.min():.3g} to {times.max():.3g}"
         message = (
-            f"params, tokens and flops disagree in row {row_text(where.tolist())}: the compute is {far} times that "
-            "of the other rows; --drop compute_differs leaves them out"
+            f"params, tokens and flops disagree in row {row_text(where.tolist())}: the compute is {factor} times "
+            "that of the other rows; --drop compute_differs leaves them out"
         )
         warnings.append(Notice(code="compute_differs", message=message))
     return _result(own, found, given, jumps, *warnings)
@@ -99,27 +107,26 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
 def _result(cost: Cost, convention: str, given: Mask, jumps: Mask, *warnings: Notice) -> OwnCount:
     mask = np.zeros(len(given), dtype=bool)
     mask[np.flatnonzero(given)[jumps]] = True
-    return OwnCount(cost=cost, convention=convention, jumps=mask, warnings=warnings)
+    return OwnCount(cost=cost, convention=convention, counted=mask, jumps=mask, warnings=warnings)
 
 
-def _disagreement(cost: Cost, given: Mask, offset: Array, rows: Index) -> OwnCount:
-    """Return that the compute is no function of the sizes: it is counted from them by 6ND."""
+def _disagreement(offset: Array, rows: Index) -> Notice:
+    """Return the warning that the compute is no function of the sizes, and is counted from them by 6ND."""
     low, high = np.exp(offset.min()), np.exp(offset.max())
-    first, last = rows[given][np.argmin(offset)], rows[given][np.argmax(offset)]
+    first, last = rows[np.argmin(offset)], rows[np.argmax(offset)]
     message = (
         f"params, tokens and flops disagree: the compute is {low:.3g} (row {first}) to {high:.3g} (row {last}) times "
         f"{_USUAL}, with no pattern in the size, and is counted as {_USUAL}; --map flops=… names another column"
     )
-    return _result(cost, _USUAL, given, np.full(len(offset), True), Notice(code="compute_differs", message=message))
+    return Notice(code="compute_differs", message=message)
 
 
-def _follow(size: Array, offset: Array, distance: Array) -> tuple[str, Array]:
-    """Return the count that the rows nearest to their middle follow, and what is left of each row's logarithm.
+def _follow(size: Array, offset: Array, near: Mask) -> tuple[str, Array]:
+    """Return the count that the rows ``near`` one follow, and what is left of each row's logarithm.
 
     The simplest of four: 6ND, kND, kND + cD (compute that does not depend on the size: embeddings, attention), and
     kN^pD (a share of parameters that compute which changes with the size).
     """
-    near = distance <= np.quantile(distance[np.isfinite(distance)], 1 - _FEW)
     middle = float(np.median(offset[near]))
     constant = offset - middle
     line = _line(np.log(size[near]), offset[near])

@@ -158,6 +158,7 @@ class BacktestResult(Record, eq=False):
             "holdout": as_mapping(self.holdout),
             "notes": list(self.runs.notes),
             "flagged": as_mapping(self.runs.flagged),
+            "warnings": as_mapping(self.runs.warnings),
         }
 
 

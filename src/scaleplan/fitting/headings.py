@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SIZE_ROLES", "forms", "heading", "listed", "normalised"]
+__all__ = ["SIZE_ROLES", "Heading", "forms", "headings", "listed", "normalised"]
 
 _CAMEL, _NOT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[^a-z0-9]+")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
@@ -54,42 +54,56 @@ _COUNTS = {
 _PF_DAYS = re.compile(r"(?:pf|p ?flops?|peta ?flops?)(?: s)? ?days?")
 _PF_DAY = 8.64e19  # FLOP
 _FLOP_WORD = re.compile(rf"\b({'|'.join(sorted(_PREFIXES, key=len, reverse=True))}) ?flops?\b")
-_POWER = re.compile(r"x?(?:1e ?|10 )(\d{1,2})")
+_POWER = re.compile(r"x?(?:1?e ?|10 )(\d{1,2})")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _COUNTED = frozenset({"params", "param", "parameters", "tokens", "token", "toks", "tok", "flop", "flops"})
 _LOG10 = re.compile(r"(?i)\s*log_?10[\s_(]+(.*?)\)?\s*")
 
 
-def heading(name: str, role: str) -> tuple[str, float, bool]:
-    """Return the name without its unit, the factor that the unit means, and whether the cells are logarithms.
+class Heading(NamedTuple):
+    """A reading of a heading: the name without its unit, the factor it means, whether the cells are logarithms."""
+
+    bare: str
+    factor: float = 1.0
+    log10: bool = False
+
+
+def headings(name: str, role: str) -> Iterator[Heading]:
+    """Yield the readings of a heading with a unit; none for one without.
 
     The unit stands in brackets (``Model Size (B)``, ``FLOPs [1E21]``, ``tokens (in billions)``), at the end
     (``params_M``, ``D in billions``, ``compute, PF-days``), before the name (``million tokens``) or in it
-    (``ZFLOPs``).
+    (``ZFLOPs``). The end of a path is read like a name: ``config.params_M``.
     """
     text = name.rpartition("#")[0] or name
     if match := _LOG10.fullmatch(text):
-        return match[1], 1.0, True
+        yield Heading(match[1], log10=True)
+        return
     for match in _BRACKETS.finditer(text):
         inside = match[0][1:-1]
         factor = _unit(inside, role) or _unit(inside.partition(",")[0], role)
         if factor is not None:
-            return f"{text[: match.start()]} {text[match.end() :]}".strip() or text, factor, False
-    words = normalised(text).split()
+            yield Heading(f"{text[: match.start()]} {text[match.end() :]}".strip() or text, factor)
+    parts = re.split(r"[./]", text)
+    for part in dict.fromkeys((text, parts[-1])):
+        yield from _unbracketed(normalised(part).split(), role)
+
+
+def _unbracketed(words: Sequence[str], role: str) -> Iterator[Heading]:
+    whole = " ".join(words)
     for count in range(min(4, len(words) - 1), 0, -1):
         rest, unit = " ".join(words[:-count]), " ".join(words[-count:])
         factor = _unit(unit, role)
         if factor is not None and not (len(rest) == 1 and len(unit) == 1):
-            return rest.removesuffix(" in"), factor, False
-    if len(words) > 1 and role != "flops" and len(words[0]) > 1 and words[0] in _COUNTS:
-        return " ".join(words[1:]), 10.0 ** _COUNTS[words[0]], False
-    whole = " ".join(words)
-    if role == "flops" and _PF_DAYS.fullmatch(whole):
-        return "flops", _PF_DAY, False
-    if role == "flops" and (match := _FLOP_WORD.search(whole)):
-        return f"{whole[: match.start()]}flops{whole[match.end() :]}", 10.0 ** _PREFIXES[match[1]], False
-    return name, 1.0, False
+            yield Heading(rest.removesuffix(" in"), factor)
+    if role != "flops":
+        if len(words) > 1 and len(words[0]) > 1 and words[0] in _COUNTS:
+            yield Heading(" ".join(words[1:]), 10.0 ** _COUNTS[words[0]])
+    elif _PF_DAYS.fullmatch(whole):
+        yield Heading("flops", _PF_DAY)
+    elif match := _FLOP_WORD.search(whole):
+        yield Heading(f"{whole[: match.start()]}flops{whole[match.end() :]}", 10.0 ** _PREFIXES[match[1]])
 
 
 def _unit(text: str, role: str) -> float | None:

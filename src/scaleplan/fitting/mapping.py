@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.fitting.headings import SIZE_ROLES, heading, listed
+from scaleplan.fitting.headings import SIZE_ROLES, Heading, headings, listed
 from scaleplan.fitting.table import to_number, to_numbers, to_text
 from scaleplan.record import Record
 
@@ -168,10 +168,12 @@ def with_heading(mapped: ColumnMapping, role: str) -> ColumnMapping:
     """Return the mapping of a whole column with the unit in its heading, for a role that is a size."""
     if role not in SIZE_ROLES or mapped.column is None:
         return mapped
-    _, factor, log10 = heading(mapped.column, role)
-    if log10:
+    found = next(headings(mapped.column, role), Heading(mapped.column))
+    if found.log10:
         return replace(mapped, text=f"log10({mapped.column})", log10=True)
-    return mapped if factor == 1.0 else replace(mapped, text=f"{mapped.column}*{factor:g}", heading=factor)
+    if found.factor == 1.0:
+        return mapped
+    return replace(mapped, text=f"{mapped.column}*{found.factor:g}", heading=found.factor)
 
 
 def _find(text: str, table: RawTable) -> str | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Array, Index
+    from scaleplan.errors import Notice
     from scaleplan.presets.preset import Preset
     from scaleplan.units import Amount
 
@@ -294,7 +295,8 @@ class PilotDesign(Record, Result):
     ``law`` is where the guess of the law comes from: a preset's id, or the file of runs it was fitted to. ``flops``
     is the budget of all pilot runs, ``target`` that of the run they are for, ``spent`` what they cost with reuse of
     trunks, all in FLOP; ``noise`` is the relative standard deviation of a run's loss. ``before`` and ``after`` are
-    standard errors without and with the runs, the first None unless there were runs already.
+    standard errors without and with the runs, the first None unless there were runs already; ``warnings`` are about
+    those.
     """
 
     schema: ClassVar[str] = "scaleplan/design/1"
@@ -311,6 +313,7 @@ class PilotDesign(Record, Result):
     before: StandardErrors | None
     after: StandardErrors
     rivals: tuple[Rival, ...]
+    warnings: tuple[Notice, ...] = ()
 
 
 def design(
@@ -363,7 +366,7 @@ def design(
         raise UnknownNameError("schedule", schedule, _SCHEDULES)
     share = parse_fraction(cooldown)
     costs = Schedule(cooldown=share if schedule == "wsd" else None)
-    law, name, cost, known, rows = _guess(runs, preset, noise, keywords)
+    law, name, cost, known, rows, warnings = _guess(runs, preset, noise, keywords)
     k = cost.per_param_token
     aim = Target.of(law, goal / k)
     pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
@@ -384,16 +387,20 @@ def design(
         before=have.precision(aim) if len(rows) else None,
         after=after.precision(aim),
         rivals=_rivals(law, known=have, target=aim, flops=budget, per_product=k),
+        warnings=warnings,
     )
+
+
+_OF_A_FILE = ("map", "where", "best", "last", "min_flops", "keep", "drop", "drop_rows")
 
 
 def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
-) -> tuple[Additive, str, Cost, PilotInformation, Array]:
-    """Return the law to plan with, its name, its cost, the prior information, and the Jacobian of existing runs."""
+) -> tuple[Additive, str, Cost, PilotInformation, Array, tuple[Notice, ...]]:
+    """Return the law to plan with, its name, cost and prior information, and of runs the Jacobian and warnings."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
-        used = [name for name, value in keywords.items() if value and name in ("map", "where", "min_flops", "keep")]
+        used = [name for name, value in keywords.items() if value and name in _OF_A_FILE]
         if used:
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
         found = Context().preset(DEFAULT_PRESET if preset is None else preset)
@@ -403,7 +410,7 @@ def _guess(
                 hint="besiroglu-2024 is one",
             )
         known = PilotInformation.prior(given or _NOISE)
-        return found.law, found.id, found.cost, known, np.empty((0, 5))
+        return found.law, found.id, found.cost, known, np.empty((0, 5)), ()
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
     request = FitRequest.parse(keywords)
@@ -413,10 +420,11 @@ def _guess(
     cost = Cost.from_convention(read.flops_convention)
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
-        raise UsageError(f"a design needs C = kND, not {quote(read.flops_convention)}")
+        hint = "--flops-convention 6ND counts by 6ND"
+        raise UsageError(f"a design needs C = kND, not {quote(read.flops_convention)}", hint=hint)
     spread = typical_deviation(np.log(law.loss(points.params, points.tokens) / points.loss))
     known = PilotInformation.prior(given or max(spread, 1e-4))
-    return law, read.name, cost, known, jacobian(law, points.params, points.tokens)
+    return law, read.name, cost, known, jacobian(law, points.params, points.tokens), read.warnings
 
 
 def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:

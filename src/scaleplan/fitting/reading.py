@@ -90,14 +90,14 @@ def read_runs(
     least = None if min_flops is None else parse_flops(min_flops)
     table = read_table(source)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
-    columns, notes = recognise(table, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed)
+    columns, notes = recognise(table, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last)
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
-    given = {role: numbers for role, (numbers, _) in read.items()}
+    given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
-    _require_raw_units({role: given[role] for role in given if role in needed}, columns=columns, source=table.source)
+    _require_raw_units(given, columns=columns, source=table.source)
     earlier = earlier_steps(table, columns, given) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
@@ -143,7 +143,7 @@ def read_runs(
         min_flops=least,
         best=best,
         keep=keep,
-        drop=dropped_reasons(drop),
+        drop=dropped_reasons(drop, table),
     )
     dropped = _by_row(rows.dropped)
     if not rows.alive.any():
@@ -235,7 +235,7 @@ def _complete(given: Mapping[str, Array], *, count: int, own: OwnCount) -> tuple
     full = {
         "params": full_params,
         "tokens": full_tokens,
-        "flops": _first(np.where(own.jumps, counted, flops), counted),
+        "flops": _first(np.where(own.counted, counted, flops), counted),
     }
     notes = [
         f"{role} derived from the other sizes (C = {own.convention}) for {derived} of {count} rows"
@@ -250,9 +250,15 @@ _MOST = {"params": 1e13, "tokens": 1e15, "flops": 1e30}
 times smaller."""
 
 
+def _too_small(role: str, values: Array) -> bool:
+    """Whether the median of a size is below what any training run has; such a column that is not needed is left."""
+    known = values[np.isfinite(values)]
+    return role in _LEAST and len(known) > 0 and float(np.median(known)) < _LEAST[role]
+
+
 def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, ColumnMapping], source: str) -> None:
     """Refuse sizes whose median no training run has: logarithms, billions, or counts below a heading in billions."""
-    for role, least in _LEAST.items():
+    for role in _LEAST:
         values = given.get(role)
         if values is None or not np.isfinite(values).any():
             continue
@@ -264,7 +270,7 @@ def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, Colu
                 f"{source}: {role} in {quote(column)} are around {middle:.3g} by the unit in the heading",
                 hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
             )
-        if middle < least:
+        if _too_small(role, values):
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
                 f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",

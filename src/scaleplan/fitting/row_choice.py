@@ -51,10 +51,15 @@ _FAILED = {"diverged": ("worse_than_smaller", "diverged")}
 """The flags that a word of the user stands for, beside its own."""
 
 
-def dropped_reasons(drop: Collection[str]) -> set[str]:
+def dropped_reasons(drop: Collection[str], table: RawTable) -> set[str]:
     """Return the reasons whose flags drop a row; a column of the file that marks rows is one more."""
     known = {name: _FAILED.get(name, (name,)) for name in (*_DROPPABLE, *_FAILED)}
-    return {reason for name in drop for reason in known.get(name, ("marked",))}
+    reasons = {reason for name in drop for reason in known.get(name, ())}
+    return reasons | ({"marked"} if any(_columns_called(name, table) for name in drop) else set())
+
+
+def _columns_called(name: str, table: RawTable) -> list[str]:
+    return [column for column in table.names if name in (column, normalised(column))]
 
 
 def marked_rows(table: RawTable, drop: Collection[str]) -> dict[int, str]:
@@ -64,7 +69,7 @@ def marked_rows(table: RawTable, drop: Collection[str]) -> dict[int, str]:
     """
     named: list[str] = []
     for name in drop:
-        columns = [column for column in table.names if name in (column, normalised(column))]
+        columns = _columns_called(name, table)
         if not columns and name not in (*_DROPPABLE, *_FAILED):
             flags = [column for column in table.names if normalised(column) in _FLAGS]
             raise UnknownNameError("flag", name, [*_FAILED, *_DROPPABLE, *flags])

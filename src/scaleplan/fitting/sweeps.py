@@ -115,15 +115,19 @@ _MEASURED = frozenset(
             "samples",
             "step",
         ),
-        *("steps", "iteration", "iterations", "epoch", "epochs", "layers", "heads", "width", "depth", "dim", "model"),
+        *("steps", "iteration", "iterations", "epoch"),
     }
 )
 """Words in the names of results, of books kept, and of sizes in other words."""
+
+_SHAPE = frozenset({"layers", "layer", "heads", "width", "depth", "dim", "hidden", "ffn", "mlp", "embd"})
+"""Words in the names of a shape, which says something beside the size at equal sizes alone."""
 
 _SIGNIFICANT = 3.3  # one-sided normal deviate: a chance of 0.0005, for a few columns tried
 _LEAST_SHIFT = 0.005  # of the loss: seeds of one run differ by 0.1 to 0.5 %
 _MOST_LEVELS = 16  # of a group; more are names, not groups
 _LEAST_IN_LEVEL = 3
+_MOST_REPEATED = 0.01  # of the loss: twice the most that seeds of one run differ by
 _LEAST_SHARED = 0.1  # of the runs; fewer of equal sizes are chance, or repeats
 _LEAST_RUNS = 12  # for a surface of six terms beside the levels
 _MOST_NAMED = 3
@@ -167,6 +171,17 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
             f"{quote(first.name)}: no one law; --group {quote(first.name)} fits each apart"
         )
         notices.append(Notice(code="groups", message=message))
+    if (
+        not swept
+        and not grouping
+        and shared.any()
+        and (apart := _apart(logs[shared], cells[shared])) > _MOST_REPEATED
+    ):
+        message = (
+            f"{int(shared.sum())} of {len(runs)} runs share their sizes with others, and their losses differ by "
+        )
+        message += f"{math.expm1(apart):.1%} (rms), more than seeds do"
+        notices.append(Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each"))
     if swept:
         named = ", ".join(quote(item.name) for item in swept[:_MOST_NAMED])
         more = f" and {len(swept) - _MOST_NAMED} more" if len(swept) > _MOST_NAMED else ""
@@ -177,17 +192,18 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
 
 def _kind(item: _Setting, runs: Runs, logs: Array, *, cells: Index, shared: Mask) -> tuple[str | None, float]:
     """Return what a setting does to runs of equal sizes, and by how much of the log loss."""
-    words = set(normalised(item.name).split())
+    full = normalised(item.name)
+    words = set(full.split()) | ({"width"} if full.endswith("d model") else set())
     if words & _REPEATED:
         return None, 0.0
     if shared.any() and _differs(item.codes[shared], cells[shared]):
         shift, deviate = _within(logs[shared], item.codes[shared], cells[shared])
         real = deviate > _SIGNIFICANT and shift > _LEAST_SHIFT
-        if words & _SWEPT or (real and item.numeric and not words & _GROUPING):
+        if words & _SWEPT or (real and item.numeric and not words & (_GROUPING | _SHAPE)):
             return "sweep", shift
-        if real:
+        if real and item.levels <= _MOST_LEVELS:
             return "groups", shift
-    if words & _SWEPT or item.levels > _MOST_LEVELS:
+    if words & (_SWEPT | _SHAPE) or item.levels > _MOST_LEVELS:
         return None, 0.0
     shift, deviate = _across(runs, logs, item)
     return ("groups" if deviate > _SIGNIFICANT and shift > _LEAST_SHIFT else None), shift
@@ -229,6 +245,14 @@ def _differs(codes: Index, cells: Index) -> bool:
     """Whether runs of one cell differ in a setting, in more than one cell."""
     pairs = np.unique(cells * (int(codes.max()) + 1) + codes)
     return bool(np.sum(np.bincount(pairs // (int(codes.max()) + 1)) > 1) > 1)
+
+
+def _apart(logs: Array, cells: Index) -> float:
+    """Return the root mean square of the log losses about the mean of their cell, per degree of freedom."""
+    _, cells = np.unique(cells, return_inverse=True)
+    count = np.bincount(cells)
+    rest = logs - (np.bincount(cells, weights=logs) / count)[cells]
+    return float(np.sqrt(np.sum(rest**2) / max(1, len(logs) - len(count))))
 
 
 def _determines(item: _Setting, other: _Setting) -> bool:

@@ -56,10 +56,13 @@ _MISSING = frozenset(
 )
 _WRITTEN = re.compile(
     r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
-    r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT])?\s*(?:params?|parameters|tokens?|toks?)?"
+    r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)?"
+    r"\s*(?:params?|parameters|tokens?|toks?)?"
     r"|(?P<prefix>[kKMGTPEZY]?)\s*FLOPs?)",
 )
 
+_GROUPED = re.compile(r"(?<=\d)[\u00a0\u2009\u202f '’](?=\d{3}(?!\d))")  # 1 000 000, 1'000'000
+_TIMES_TEN = re.compile(r"\s*[x×*]\s*10(?:\^|\*\*)\{?([+-]?\d{1,3})\}?")  # 2.1 × 10^9
 _SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
 _PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
 
@@ -112,14 +115,15 @@ def _written(text: str) -> float:
     stripped = text.strip()
     if stripped.casefold() in _MISSING:
         return float("nan")
-    match = _WRITTEN.fullmatch(stripped) if len(stripped) <= _LONGEST else None
+    plain = _TIMES_TEN.sub(r"e\1", _GROUPED.sub("", stripped)) if len(stripped) <= _LONGEST else stripped
+    match = _WRITTEN.fullmatch(plain) if len(stripped) <= _LONGEST else None
     if match is None or not (match["digits"] or len(match["fraction"] or "") > 1):
         raise ValueError(text)
     power = int((match["exponent"] or "e0")[1:])
     if match["percent"]:
         power -= 2
     elif match["suffix"]:
-        power += _SUFFIXES[match["suffix"].lower()]
+        power += _SUFFIXES[match["suffix"][0].lower()]
     elif match["prefix"]:
         power += _PREFIXES[match["prefix"]]
     digits = (match["digits"] or "0").replace(",", "")
@@ -301,6 +305,8 @@ def read_table(source: Path | str) -> RawTable:
             names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
         else:
             (names, records, rows), delimiter = _read_delimited(text, name)
+            if is_log(text) and not any(_HEADING.search(column) for column in names):
+                raise log_error(name)
             ambiguous = _read_decimal_commas(names, records, delimiter)
     except FileError:
         if suffix in _TABLES and is_log(text):
@@ -314,6 +320,11 @@ def read_table(source: Path | str) -> RawTable:
 
 
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
+
+_HEADING = re.compile(
+    r"(?i)^[^\d:=]*(?:params?|parameters|size|tokens?|loss|flops?|compute|ppl|perplexity|bpb)[^\d:=]*$"
+)
+"""A cell of a row of names; logs have a number beside each name."""
 
 
 def _read(source: Path | str) -> tuple[str, bytes]:
@@ -384,6 +395,8 @@ def _without_comments(text: str) -> tuple[str, int]:
     The last of them is the row of names where it alone can be: it has the cells of the first row, which holds a
     number, and none itself. A line whose first cell is no more than ``#`` is a row of names, too.
     """
+    if _SEPARATOR.match(text):  # Excel's word for the delimiter
+        return text[text.index("\n") + 1 :], 1
     if not text.lstrip().startswith("#"):
         return text, 0
     lines = list(io.StringIO(text))
@@ -398,6 +411,9 @@ def _without_comments(text: str) -> tuple[str, int]:
         if _is_commented_header(names, lines[first].strip()):
             return "".join([f"{names}\n", *lines[last + 1 :]]), last
     return "".join(lines[first:]), first
+
+
+_SEPARATOR = re.compile(r"(?i)sep=.\r?\n")
 
 
 def _is_commented_header(comment: str, first: str) -> bool:

@@ -259,10 +259,13 @@ class Feasibility:
                 continue
             for context in self._contexts():
                 replica = Division(tensor, pipeline, context)
-                for alone in self._alone(replica):
-                    if replica.replica <= most:
-                        most = replica.replica - 1
-                        yield replica.replica, alone, 1
+                if replica.replica > most:
+                    break
+                alone = self._alone(replica)
+                if alone is not None:
+                    most = replica.replica - 1
+                    yield replica.replica, alone, 1
+                    break
                 for bound in self._bounds(replica):
                     for cell in self._cells(bound):
                         cap = _whole(most / replica.replica)
@@ -364,13 +367,11 @@ class Feasibility:
             division = bound.division._replace(expert=expert)
             yield bound._replace(division=division, loads=self.loads(division)[bound.recompute])
 
-    def _alone(self, replica: Division) -> Iterator[_Cell]:
-        """Yield the ways for one replica whose states nobody shares, so that none are gathered either."""
+    def _alone(self, replica: Division) -> _Cell | None:
+        """Return a way for one replica whose states nobody shares, so that none are gathered either."""
         if replica.context > 1 or self.fixed.expert not in {None, 1}:
-            return
-        for bound in self._bounds(replica._replace(expert=1), expert=1):
-            if self._demand(bound, 1) <= FULL:
-                yield bound
+            return None
+        return next((cell for cell in self._bounds(replica, expert=1) if self._demand(cell, 1) <= FULL), None)
 
     def _demand(self, cell: _Cell, data: int) -> float:
         share, expert = data * cell.division.context, cell.division.expert

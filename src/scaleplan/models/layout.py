@@ -23,6 +23,7 @@ from scaleplan.models.memory import (
     Margins,
     Memory,
     Parallel,
+    StageLoad,
     Training,
 )
 from scaleplan.record import Record, Result
@@ -398,8 +399,8 @@ class LayoutSearch:
         ways = [n for n in self.feasible.experts if n <= most and share % n == 0]
         return sorted(ways, key=lambda n: (n > 1, n > self.linked, n))
 
-    def _others(self, gpus: int, batch: Batch) -> list[_Candidate]:
-        """Return the layouts that are slower than usual, the least slow first.
+    def _others(self, gpus: int, batch: Batch) -> Iterator[_Candidate]:
+        """Yield the layouts that are slower than usual, the least slow first.
 
         Devices left idle come first, by powers of two; then what stays within replicas of one device, within linked
         ones, or neither; then pipelines that drain early come last; then the work of a step.
@@ -427,8 +428,9 @@ class LayoutSearch:
                             zero if division.pipeline > 1 else -zero
                         )  # weights are gathered for each micro-batch
                         rest = (division.replica, division.pipeline, division.context, division.expert, sharing)
-                        ranked.append((rank, rest, candidate._replace(recompute=recompute, drained=drained)))
-        return [candidate for *_, candidate in sorted(ranked)]
+                        ranked.append((rank, rest, candidate, recompute, drained))
+        for *_, candidate, recompute, drained in sorted(ranked):
+            yield candidate._replace(recompute=recompute, drained=drained)
 
     def _near(self, division: Division) -> bool:
         """Whether tensor parallelism has fast links, and sequences are divided only where they are long."""
@@ -451,9 +453,10 @@ class LayoutSearch:
     def _holds_states(self, candidate: _Candidate) -> bool:
         """Whether a device can hold the states and what they need, whatever the work."""
         feasible, division = self.feasible, candidate.division
-        loads = next(iter(feasible.loads(division._replace(virtual=1)).values()))  # states are the same in all
+        division = Division(division.tensor, division.pipeline, division.context, division.expert)
+        loads = next(iter(feasible.loads(division).values()))  # states are the same in all
         return all(
-            load._replace(activations=0.0, logits=0.0).demand(
+            StageLoad(load.plain, load.routed, 0.0, 0.0, load.gathered).demand(
                 feasible.bytes_per_param,
                 zero=candidate.zero,
                 share=candidate.share,

@@ -13,18 +13,17 @@ from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_4
 from scaleplan.errors import UsageError
 from scaleplan.models import Experts, Latent
 from scaleplan.models.feasibility import Feasibility, FixedLayout, divisors
-from scaleplan.models.layout import Batch, LayoutSearch, fewest_devices
+from scaleplan.models.layout import LayoutSearch, fewest_devices
+from scaleplan.models.margins import MARGINS, Margins, read_margins
 from scaleplan.models.memory import (
-    MARGINS,
     RECOMPUTE,
     Footprint,
-    Margins,
     Parallel,
     Training,
     divides,
-    read_margins,
     training_memory,
 )
+from scaleplan.models.sequences import Batch
 
 FREE = Margins(reserve=1e6)  # small models on small devices, which no framework would fill
 MIXTURE = decoder(

@@ -16,13 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UsageError
+from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     DEFAULT_STATES,
     FULL,
-    MARGINS,
     Division,
     Footprint,
-    Margins,
     Memory,
     Parallel,
     Room,

@@ -84,7 +84,10 @@ class FixedLayout(Record):
         replica = tensor * pipeline * context
         devices = gpus or replica
         if devices % replica:
-            raise UsageError(f"{devices} devices cannot be divided into replicas of {replica}")
+            raise UsageError(
+                f"{devices} devices cannot be divided into replicas of {replica}",
+                hint=f"give a multiple of {replica} with --gpus, or --gpu for a layout that may leave some idle",
+            )
         data = devices // replica
         zero = self.zero if self.zero is not None else 3 if data * context > 1 and pipeline == 1 else 1
         return Parallel(

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.models.architecture import Architecture
@@ -33,6 +33,9 @@ from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.styles import aspect_for, usual_width
 from scaleplan.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "DEFAULT_STATES",
@@ -458,21 +461,37 @@ def divides(a: Architecture, tensor: int) -> bool:
 
 def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
     if parallel.pipeline * parallel.virtual > a.layers:
-        raise UsageError(f"{a.layers} layers cannot be divided among {parallel.pipeline * parallel.virtual} chunks")
+        raise UsageError(
+            f"{a.layers} layers cannot be divided among {parallel.pipeline * parallel.virtual} chunks",
+            hint=f"at most {a.layers} stages have a layer each",
+        )
     if not divides(a, parallel.tensor):
         keys = "" if a.latent or a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
         raise UsageError(
             f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel devices"
             if a.heads % parallel.tensor or keys
-            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices"
+            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if divides(a, ways)),
         )
     if sequence % parallel.context:
         raise UsageError(
-            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices"
+            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if sequence % ways == 0),
         )
     if parallel.expert > 1 and (a.experts is None or a.experts.count % parallel.expert):
         many = a.experts.count if a.experts else 0
-        raise UsageError(f"{many} experts cannot be divided among {parallel.expert} devices")
+        raise UsageError(
+            f"{many} experts cannot be divided among {parallel.expert} devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if many % ways == 0) if many else "it has no experts",
+        )
+
+
+_SHOWN = 16  # ways that a hint lists; servers have eight devices, and larger divisions are rare
+
+
+def _ways(found: Iterable[int]) -> str:
+    """Return the hint of the ways to divide something."""
+    return f"ways that divide it: {', '.join(map(str, found))}"
 
 
 def _layers_in_flight(held: int, training: Training, division: Division) -> float:

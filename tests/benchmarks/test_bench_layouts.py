@@ -8,7 +8,8 @@ from time import perf_counter
 import pytest
 from tests.models.test_feasibility import MODELS
 
-from scaleplan.models.layout import Batch, LayoutSearch
+from scaleplan.models.layout import LayoutSearch
+from scaleplan.models.sequences import Batch
 
 CASES = [(24e9, 1, 64, 2048), (24e9, 1, 100, 8192), (80e9, 8, 1024, 8192), (80e9, 8, 16_384, 131_072)]
 

@@ -11,20 +11,19 @@ from hypothesis import strategies as st
 from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder
 
 from scaleplan.errors import UsageError
-from scaleplan.models import Experts
+from scaleplan.models import Experts, Latent
 from scaleplan.models.feasibility import Feasibility, FixedLayout, divisors
-from scaleplan.models.layout import Batch, LayoutSearch, fewest_devices
+from scaleplan.models.layout import LayoutSearch, fewest_devices
+from scaleplan.models.margins import MARGINS, Margins, read_margins
 from scaleplan.models.memory import (
-    MARGINS,
     RECOMPUTE,
     Footprint,
-    Margins,
     Parallel,
     Training,
     divides,
-    read_margins,
     training_memory,
 )
+from scaleplan.models.sequences import Batch
 
 FREE = Margins(reserve=1e6)  # small models on small devices, which no framework would fill
 MIXTURE = decoder(
@@ -47,6 +46,17 @@ FINE_MIXTURE = decoder(
     vocab=151936,
     experts=Experts(count=128, per_token=8, width=768, layers=48),
 )
+LATENT_MIXTURE = decoder(
+    layers=61,
+    width=7168,
+    heads=128,
+    kv_heads=128,
+    head_size=128,
+    ffn_width=18432,
+    vocab=129280,
+    experts=Experts(count=256, per_token=8, width=2048, layers=58, shared_width=2048),
+    latent=Latent(query_rank=1536, kv_rank=512, nope=128, rope=64, value=128),
+)
 MODELS = {
     "7B": LLAMA_2_7B,
     "8B, grouped keys": LLAMA_3_8B,
@@ -54,6 +64,7 @@ MODELS = {
     "405B": LLAMA_3_405B,
     "47B of 8 experts": MIXTURE,
     "30B of 128 experts": FINE_MIXTURE,
+    "671B of 256 experts": LATENT_MIXTURE,
 }
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 48, 64, 96, 100, 112, 128, 1000, 1024)
 DEVICES = {24e9: 1, 40e9: 8, 80e9: 8, 192e9: 8}

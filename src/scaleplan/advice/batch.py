@@ -14,7 +14,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError
-from scaleplan.models.layout import round_number
+from scaleplan.models.sequences import round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result

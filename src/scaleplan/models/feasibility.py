@@ -16,13 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UsageError
+from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     DEFAULT_STATES,
     FULL,
-    MARGINS,
     Division,
     Footprint,
-    Margins,
     Memory,
     Parallel,
     Room,
@@ -85,7 +84,10 @@ class FixedLayout(Record):
         replica = tensor * pipeline * context
         devices = gpus or replica
         if devices % replica:
-            raise UsageError(f"{devices} devices cannot be divided into replicas of {replica}")
+            raise UsageError(
+                f"{devices} devices cannot be divided into replicas of {replica}",
+                hint=f"give a multiple of {replica} with --gpus, or --gpu for a layout that may leave some idle",
+            )
         data = devices // replica
         zero = self.zero if self.zero is not None else 3 if data * context > 1 and pipeline == 1 else 1
         return Parallel(
@@ -259,10 +261,13 @@ class Feasibility:
                 continue
             for context in self._contexts():
                 replica = Division(tensor, pipeline, context)
-                for alone in self._alone(replica):
-                    if replica.replica <= most:
-                        most = replica.replica - 1
-                        yield replica.replica, alone, 1
+                if replica.replica > most:
+                    break
+                alone = self._alone(replica)
+                if alone is not None:
+                    most = replica.replica - 1
+                    yield replica.replica, alone, 1
+                    break
                 for bound in self._bounds(replica):
                     for cell in self._cells(bound):
                         cap = _whole(most / replica.replica)
@@ -364,13 +369,11 @@ class Feasibility:
             division = bound.division._replace(expert=expert)
             yield bound._replace(division=division, loads=self.loads(division)[bound.recompute])
 
-    def _alone(self, replica: Division) -> Iterator[_Cell]:
-        """Yield the ways for one replica whose states nobody shares, so that none are gathered either."""
+    def _alone(self, replica: Division) -> _Cell | None:
+        """Return a way for one replica whose states nobody shares, so that none are gathered either."""
         if replica.context > 1 or self.fixed.expert not in {None, 1}:
-            return
-        for bound in self._bounds(replica._replace(expert=1), expert=1):
-            if self._demand(bound, 1) <= FULL:
-                yield bound
+            return None
+        return next((cell for cell in self._bounds(replica, expert=1) if self._demand(cell, 1) <= FULL), None)
 
     def _demand(self, cell: _Cell, data: int) -> float:
         share, expert = data * cell.division.context, cell.division.expert

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from scaleplan.errors import UnreachableError
 from scaleplan.models.feasibility import NODE, Feasibility, FixedLayout
+from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     FULL,
-    MARGINS,
     RECOMPUTE,
     Division,
-    Margins,
     Memory,
     Parallel,
+    StageLoad,
     Training,
 )
+from scaleplan.models.sequences import Batch
 from scaleplan.record import Record, Result
 from scaleplan.units import format_fraction, format_gigabytes
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
-    "Batch",
     "Excess",
     "FixedLayout",
     "Layout",
@@ -44,7 +44,6 @@ __all__ = [
     "fewest_devices",
     "find_layout",
     "linked_devices",
-    "round_number",
 ]
 
 _LINKED = 250e9  # bytes/s; bridges between two cards and PCIe are below, all server fabrics above
@@ -74,52 +73,11 @@ PARTS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": 
 _FULL_WORK = 4 / 3
 """Work with full recomputation: one more forward pass, a third of a step."""
 
-_ROUNDED = 0.01
-"""A step of whole sequences may differ that much from the wanted one to be divided more evenly."""
-
 
 def linked_devices(accelerator: Accelerator) -> int:
     """Return how many devices share a fast link: the 8 of a server, or 1 for cards on PCIe or bridges of two."""
     fabric = accelerator.link_bandwidth is not None and accelerator.link_bandwidth >= _LINKED
     return NODE if fabric or "ICI" in accelerator.link else 1
-
-
-class Batch(NamedTuple):
-    """The sequences of an optimizer step that are wanted; ``given`` ones are kept where anything fits with them."""
-
-    sequences: float
-    given: bool = False
-
-    def each(self, data: int, micro_batch: int | None) -> int:
-        """Return the sequences of each of some replicas in a step: whole, at least one, in whole micro-batches."""
-        wanted = self.sequences / data
-        if not self.given:
-            each = round_number(wanted)
-        elif wanted == int(wanted):
-            each = int(wanted)
-        else:
-            each = _most_even(wanted)
-        return each if micro_batch is None else micro_batch * max(1, round(each / micro_batch))
-
-
-def _most_even(wanted: float) -> int:
-    """Return the whole number within 1 % of another that the largest power of two divides; else the nearest one."""
-    unit = 1 << max(0, math.floor(math.log2(max(wanted, 1.0))))
-    while unit > 1:
-        nearest = unit * round(wanted / unit)
-        if abs(nearest - wanted) <= _ROUNDED * wanted:
-            return nearest
-        unit //= 2
-    return max(1, round(wanted))
-
-
-def round_number(wanted: float) -> int:
-    """Return the power of two, or three times one, nearest to a number in the logarithm: 1, 2, 3, 4, 6, 8, 12.
-
-    The rules for a batch differ by more than such a step, and it divides by devices and by micro-batches.
-    """
-    power = 1 << max(0, math.floor(math.log2(max(wanted, 1.0))))
-    return min((power, 3 * power // 2, 2 * power), key=lambda n: abs(math.log(n / max(wanted, 1.0))))
 
 
 class Layout(Record):
@@ -398,11 +356,11 @@ class LayoutSearch:
         ways = [n for n in self.feasible.experts if n <= most and share % n == 0]
         return sorted(ways, key=lambda n: (n > 1, n > self.linked, n))
 
-    def _others(self, gpus: int, batch: Batch) -> list[_Candidate]:
-        """Return the layouts that are slower than usual, the least slow first.
+    def _others(self, gpus: int, batch: Batch) -> Iterator[_Candidate]:
+        """Yield the layouts that are slower than usual, the least slow first.
 
-        Devices left idle come first, by powers of two; then what stays within replicas of one device, within linked
-        ones, or neither; then pipelines that drain early come last; then the work of a step.
+        They are ranked by the devices left idle, in powers of two; then by whether replicas are single devices,
+        linked ones, or neither; then by whether a pipeline drains early; then by the work of a step.
         """
         ranked = []
         for division in self._slow_divisions(gpus):
@@ -427,8 +385,9 @@ class LayoutSearch:
                             zero if division.pipeline > 1 else -zero
                         )  # weights are gathered for each micro-batch
                         rest = (division.replica, division.pipeline, division.context, division.expert, sharing)
-                        ranked.append((rank, rest, candidate._replace(recompute=recompute, drained=drained)))
-        return [candidate for *_, candidate in sorted(ranked)]
+                        ranked.append((rank, rest, candidate, recompute, drained))
+        for *_, candidate, recompute, drained in sorted(ranked):
+            yield candidate._replace(recompute=recompute, drained=drained)
 
     def _near(self, division: Division) -> bool:
         """Whether tensor parallelism has fast links, and sequences are divided only where they are long."""
@@ -451,9 +410,10 @@ class LayoutSearch:
     def _holds_states(self, candidate: _Candidate) -> bool:
         """Whether a device can hold the states and what they need, whatever the work."""
         feasible, division = self.feasible, candidate.division
-        loads = next(iter(feasible.loads(division._replace(virtual=1)).values()))  # states are the same in all
+        division = Division(division.tensor, division.pipeline, division.context, division.expert)
+        loads = next(iter(feasible.loads(division).values()))  # states are the same in all
         return all(
-            load._replace(activations=0.0, logits=0.0).demand(
+            StageLoad(load.plain, load.routed, 0.0, 0.0, load.gathered).demand(
                 feasible.bytes_per_param,
                 zero=candidate.zero,
                 share=candidate.share,

@@ -25,24 +25,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
+from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.count import count, kv_bytes, layer_params
+from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.styles import aspect_for, usual_width
 from scaleplan.record import Record
-from scaleplan.units import parse_fraction, parse_gigabytes, parse_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "DEFAULT_STATES",
     "FULL",
-    "MARGINS",
     "RECOMPUTE",
     "STATES",
     "Division",
     "Footprint",
-    "Margins",
     "Memory",
     "Parallel",
     "Room",
@@ -52,7 +53,6 @@ __all__ = [
     "divides",
     "layer_activations",
     "logits_bytes",
-    "read_margins",
     "serving_memory",
     "states_of",
     "training_memory",
@@ -63,68 +63,6 @@ DEFAULT_STATES = "mixed"
 
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
-
-_GIGA = 1e9
-
-
-class Margins(Record):
-    """What an estimate leaves room for: shares of the nominal memory, a factor, and bytes."""
-
-    states: float = 0.8
-    """Share that states may take, so that a step has room to work: N parameters in mixed precision need at least
-    16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
-    activations: float = 1.3
-    """Factor on the listed activations: real frameworks keep more, 28 copies of the hidden state for Llama-3.1-8B,
-    where the list has 17 to 20. Between formula and measurement."""
-    reserve: float = 2e9
-    """Context of the driver and buffers of communication: 1 to 2 GB."""
-    usable: float = 0.92
-    """Share that can be used at all: fragmentation takes 5 to 10 %."""
-
-
-MARGINS = Margins()
-"""The margins where none are given."""
-
-_MARGIN_NAMES = tuple(item.name for item in fields(Margins))
-
-
-def read_margins(text: str | None) -> Margins:
-    """Read margins such as ``states=90%, activations=1.1, reserve=1GB, usable=95%``; what is not named stays.
-
-    Raises UsageError for a name that is no margin, or a value out of its domain.
-    """
-    if text is None:
-        return MARGINS
-    values: dict[str, float] = {}
-    for part in text.split(","):
-        name, mark, written = (piece.strip() for piece in part.partition("="))
-        if not mark or name not in _MARGIN_NAMES or name in values:
-            raise UsageError(
-                f"{quote(part.strip())} is no margin, or is given twice",
-                hint="write some of 'states=80%, activations=1.3, reserve=2GB, usable=92%'",
-            )
-        values[name] = _margin(name, written)
-    return replace(MARGINS, **values)
-
-
-def _margin(name: str, written: str) -> float:
-    if name == "reserve":
-        return 0.0 if written in {"0", "0GB"} else parse_gigabytes(written) * _GIGA
-    if name == "activations":
-        value = parse_positive(written)
-        if not _LEAST_FACTOR <= value <= _MOST_FACTOR:
-            raise UsageError(
-                f"activations={written} is no factor on the listed activations",
-                hint=f"from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}; 1 is the list as it is",
-            )
-        return value
-    try:
-        return parse_fraction(written)
-    except QuantityError:
-        raise UsageError(f"{name}={written} is no share of the memory", hint=f"{name}=80%, for example") from None
-
-
-_LEAST_FACTOR, _MOST_FACTOR = 0.1, 10.0  # beyond them it is a slip of the pen
 
 
 class States(NamedTuple):
@@ -523,21 +461,37 @@ def divides(a: Architecture, tensor: int) -> bool:
 
 def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
     if parallel.pipeline * parallel.virtual > a.layers:
-        raise UsageError(f"{a.layers} layers cannot be divided among {parallel.pipeline * parallel.virtual} chunks")
+        raise UsageError(
+            f"{a.layers} layers cannot be divided among {parallel.pipeline * parallel.virtual} chunks",
+            hint=f"at most {a.layers} stages have a layer each",
+        )
     if not divides(a, parallel.tensor):
         keys = "" if a.latent or a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
         raise UsageError(
             f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel devices"
             if a.heads % parallel.tensor or keys
-            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices"
+            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if divides(a, ways)),
         )
     if sequence % parallel.context:
         raise UsageError(
-            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices"
+            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if sequence % ways == 0),
         )
     if parallel.expert > 1 and (a.experts is None or a.experts.count % parallel.expert):
         many = a.experts.count if a.experts else 0
-        raise UsageError(f"{many} experts cannot be divided among {parallel.expert} devices")
+        raise UsageError(
+            f"{many} experts cannot be divided among {parallel.expert} devices",
+            hint=_ways(ways for ways in range(1, _SHOWN + 1) if many % ways == 0) if many else "it has no experts",
+        )
+
+
+_SHOWN = 16  # ways that a hint lists; servers have eight devices, and larger divisions are rare
+
+
+def _ways(found: Iterable[int]) -> str:
+    """Return the hint of the ways to divide something."""
+    return f"ways that divide it: {', '.join(map(str, found))}"
 
 
 def _layers_in_flight(held: int, training: Training, division: Division) -> float:

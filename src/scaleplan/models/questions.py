@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.models.layout import Batch, Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
-from scaleplan.models.memory import DEFAULT_STATES, Margins, Training, read_margins, serving_memory, training_memory
+from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
+from scaleplan.models.margins import Margins, read_margins
+from scaleplan.models.memory import DEFAULT_STATES, Training, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.units import parse_count, parse_integer, parse_positive
 

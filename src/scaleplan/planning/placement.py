@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import bill_of
 from scaleplan.models.feasibility import largest_params
-from scaleplan.models.layout import Batch, LayoutSearch, linked_devices, round_number
-from scaleplan.models.memory import read_margins, typical
+from scaleplan.models.layout import LayoutSearch, linked_devices
+from scaleplan.models.margins import read_margins
+from scaleplan.models.memory import typical
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.questions import whole
+from scaleplan.models.sequences import Batch, round_number
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
 from scaleplan.planning.request import SWEPT

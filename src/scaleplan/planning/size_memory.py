@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.models.feasibility import Feasibility, FixedLayout, device_bytes
-from scaleplan.models.memory import read_margins, typical
+from scaleplan.models.margins import read_margins
+from scaleplan.models.memory import typical
 from scaleplan.models.model import DEFAULT_CONTEXT
 from scaleplan.presets.conventions import convert_params, unconvertible
 

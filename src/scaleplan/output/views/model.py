@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.budget import Budget
     from scaleplan.models.layout import MemorySummary
-    from scaleplan.models.memory import Margins, Memory, Parallel
+    from scaleplan.models.margins import Margins
+    from scaleplan.models.memory import Memory, Parallel
     from scaleplan.models.model import ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
     from scaleplan.planning.training_run import TrainingRun

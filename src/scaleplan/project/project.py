@@ -14,7 +14,8 @@
     warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
 
 Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
-number is itself; each factor may be a list, which is multiplied. What a config leaves open is an error at its place.
+number is itself; each factor may be a list, which is multiplied. What a config leaves open is an error with its
+place.
 """
 
 from __future__ import annotations

@@ -32,9 +32,33 @@ def size(text, name):
     return model_of(parse_document(text, name=name)).params
 
 
+OLMO = """\
+model:
+  d_model: 2048
+  n_heads: 16
+  n_layers: 16
+  mlp_hidden_size: 16384
+  weight_tying: true
+  include_bias: false
+  layer_norm_with_affine: false
+  activation_type: swiglu
+  max_sequence_length: 2048
+  embedding_size: 50304
+"""
+MEGATRON = """\
+torchrun pretrain.py --num-layers 24 --hidden-size 2048 --num-attention-heads 16 \\
+  --group-query-attention --num-query-groups 4 --position-embedding-type rope --swiglu --normalization RMSNorm \\
+  --disable-bias-linear --untie-embeddings-and-output-weights --vocab-size 32000 --tensor-model-parallel-size 4
+"""
+
+
 @pytest.mark.parametrize(
     "name, text, params",
     [
+        # V d + 16 (4 d^2 + 3 d 8192): half of mlp_hidden_size is the gate
+        ("train.yaml", OLMO, 50304 * 2048 + 16 * (4 * 2048**2 + 3 * 2048 * 8192)),
+        # a table of 32256 rows (128 x 4), an inner width of int(8192 x 2/3 / 64) x 64 = 5440, 4 of 16 key heads
+        ("run.sh", MEGATRON, 2 * 32256 * 2048 + 24 * (2.5 * 2048**2 + 3 * 2048 * 5440) + 49 * 2048),
         # V d + T d + 12 (12 d^2) + 25 d
         ("sizes.json", NANOGPT, 50304 * 768 + 1024 * 768 + 144 * 768**2 + 25 * 768),
         ("sizes.json", NANOGPT.replace("false", "true"), 124_475_904),  # GPT-2's 124,439,808 and 47 rows more

@@ -121,7 +121,7 @@ class Estimator:
         for name, item in given.items():
             if item.foreign and _quotes(error, item.value):
                 place = item.places[0]
-                message = f"{where(place)}: there is no {name} of the name that stands here"
+                message = f"{where(place)}: no {name} can be read from what stands here"
                 return FileError(message, file=place.file, line=place.line)
         if isinstance(error, FileError) and error.file is not None:
             return error

@@ -219,6 +219,8 @@ class _RunReader:
         """Return a setting of the file, which stands in its table of defaults."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise FileError(f"{self.table.source}: defaults.{option}: expected a text or a number")
+        if option in TEXTS and not isinstance(value, str):
+            raise FileError(f"{self.table.source}: defaults.{option}: expected text in quotes, found {value}")
         return _Source(factors=(value,), place=self._place((*self.key[:-2], "defaults", option)))
 
     def source(self, option: str, value: object) -> _Source:

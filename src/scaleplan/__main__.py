@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from typing import NoReturn, TextIO, cast
 
@@ -25,6 +26,9 @@ def main() -> None:
     # BLAS threads only cost start-up here, and one thread gives the same sums on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _settle_streams()
+    if not sys.warnoptions:  # those of libraries are for developers; processes that are started here inherit it
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
     gc.set_threshold(100_000)  # collecting while modules are imported finds nothing and takes milliseconds
     _leave(run(sys.argv[1:]))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.cli.app import build
 from scaleplan.files import data_folder
 
 OPTIMAL = ("optimal", "--flops", "1e21")
@@ -84,6 +85,24 @@ def test_quantities_beyond_any_model_are_refused(cli, words):
         (("optimal", *CLUSTER, "--profile", "best"), "'best'"),
         (("optimal", "--gpus", "1.5", "--time", "1d", "--gpu", "h100"), "1.5"),
         ((*OPTIMAL, "--level", "1.5"), "1.5"),
+        (("loss", "--params", "7B", "--tokens", "2T", "--gpu", "h100", "--goodput", "5e-324"), "4.94066e-324"),
+        (
+            (
+                "loss",
+                "--params",
+                "7B",
+                "--tokens",
+                "2T",
+                "--gpu",
+                "h100",
+                "--gpus",
+                "8",
+                "--shape",
+                "--context",
+                "1e308",
+            ),
+            "1e308",
+        ),
         ((*OPTIMAL, "--level", "0"), "0"),
         ((*OPTIMAL, "--overhead", "-1"), "-1"),
         ((*OPTIMAL, "--preset", "gadre-2024-c4"), "must not choose"),
@@ -323,6 +342,43 @@ def test_one_of_several_is_written_as_one(cli):
     ):
         found = cli(*words)
         assert not re.search(r"(?<![\d.,])1 (?!x )[a-z]+s\b", found.out), found.out
+
+
+ASKED = {
+    "optimal": "--gpus 8 --gpu h100-sxm --time 30d --shape",
+    "loss": "--params 7B --tokens 2T --gpu h100-sxm --gpus 64 --shape",
+    "target": "--params 7B --gpu h100-sxm --gpus 8",
+    "sweep": "--from 1e18 --to 1e20 --points 3",
+    "compare": "--flops 1e22 --with kaplan",
+    "break-even": "--params 7B --points 2",
+    "hyperparameters": "--flops 1e21",
+    "precisions": "--cost 250k --gpu b200",
+    "vocab": "--params 7B",
+    "convert": "--flops 1e24 --gpu h100-sxm --gpus 512",
+    "shape": "1B",
+    "marginal": "--flops 1e21",
+    "memory": "1B --gpu h100-sxm --gpus 8",
+}
+
+
+@pytest.mark.parametrize("command", ASKED)
+@pytest.mark.filterwarnings("error")
+def test_no_number_however_small_or_large_is_a_bug(cli, command):
+    """Each option with a value, at the ends of what a float holds and beyond: an answer without NaN, or an error."""
+    values = ["5e-324", "1e-300", "2e-16", "1e155", "1e308", "1e400", "nan", "-1", "0"]
+    for number, option in enumerate(build(command).params):
+        if option.param_type_name != "option" or option.is_flag or option.name in ("format", "color", "get"):
+            continue
+        name = max(option.opts, key=len)
+        words = shlex.split(ASKED[command])
+        if name in words:
+            del words[words.index(name) : words.index(name) + 2]
+        for value in (values[number % 9], values[(number + 4) % 9]):
+            found = cli(command, *words, f"{name}={value}", "--json")
+            assert found.status in (0, 1, 2), (name, value, found.err)
+            assert "internal" not in found.err
+            if found.out:
+                assert found.json
 
 
 # ---- files -----------------------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from scaleplan.planning.request import SETTINGS
 
 OPTIMAL = ("optimal", "--flops", "1e21")
 
@@ -191,3 +194,35 @@ def test_a_working_folder_that_is_gone_is_no_error(cli, monkeypatch):
         assert found.err.startswith("error: ")
         assert "internal" not in found.err
         assert "write the result" not in found.err
+
+
+@pytest.mark.parametrize("key", [*SETTINGS, "overhead", "nosuch"])
+@pytest.mark.parametrize("value", ["5", "true", "[]", "{}", "-1", "nan", "1979-05-27", "''", "5e-324", "9" * 400])
+def test_a_setting_of_any_type_is_taken_or_refused(cli, key, value):
+    """Of the user and of the project: an answer, or one error; a bug never."""
+    user = Path(os.environ["XDG_CONFIG_HOME"]) / "scaleplan"
+    user.mkdir(parents=True)
+    for file, more in ((user / "config.toml", ""), (Path("scaleplan.toml"), RUN)):
+        file.write_text(f"[defaults]\n{key} = {value}\n{more}")
+        for words in ((*OPTIMAL, "--gpu", "h100-sxm"), ("check",)):
+            found = cli(*words)
+            assert found.status in (0, 1, 2)
+            assert found.status != 2 or words == ("check",) or found.err.startswith(("error: ", "{"))
+        file.unlink()
+
+
+RUN = "[[run]]\nname = 'a'\nparams = '7B'\ntokens = '2T'\n[policy]\nerror = ['params <= 70B']\n"
+
+
+def test_warnings_of_libraries_never_reach_a_user(process):
+    """Unless they ask Python for them."""
+    _, environment = process()
+    program = (
+        "import sys, warnings; from scaleplan import __main__\n"
+        "__main__.run = lambda _: warnings.warn('of a library') or 0\n__main__.main()"
+    )
+    for options, said in (((), False), (("-W", "default"), True)):
+        command = [sys.executable, *options, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert ("of a library" in done.stderr) is said

@@ -159,9 +159,13 @@ class BudgetRequest(Record):
                 raise UsageError(f"{name} is a number above 0, not {value:g}")
             if name in {"mfu", "goodput"} and value > 1:
                 raise UsageError(f"{name} is a fraction of at most 1, not {value:g}", hint=f"try {value / 100:g}")
+            if name in {"mfu", "goodput"} and value < _LEAST_SHARE:
+                raise UsageError(f"{name} of {value:g} is no share of any time", hint="0.4 is 40 %")
         if self.gpus is not None and self.gpus % 1:
             raise UsageError(f"a number of accelerators is whole, not {self.gpus:g}")
 
+
+_LEAST_SHARE = 1e-6  # a second in eleven days
 
 _SECONDS_PER_HOUR = 3600.0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_folder, read_text
+from scaleplan.files import is_file, is_folder, read_text
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
-        if _SIZE.fullmatch(str(source)) and not path.exists():
+        if _SIZE.fullmatch(str(source)) and not is_file(path):
             error.hint = f"a size is given by --params {source}; 'scaleplan shape {source}' makes a config of it"
         raise
     return parse_config(text, source=str(path)), str(path)

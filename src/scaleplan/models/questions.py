@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["memory", "model", "shape", "whole"]
 
 
+_LONGEST_CONTEXT = 1e9  # a hundred times that of any model
+
+
 def whole(amount: Amount | None, *, what: str) -> int | None:
     """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None; raises UsageError for others."""
     if amount is None:
@@ -36,8 +39,8 @@ def whole(amount: Amount | None, *, what: str) -> int | None:
     if what != "context":
         return parse_integer(amount)
     tokens = parse_count(amount, what="tokens")
-    if tokens % 1:
-        raise UsageError(f"{what} {quote(amount)} is not a whole number of at least 1")
+    if tokens % 1 or not 1 <= tokens <= _LONGEST_CONTEXT:
+        raise UsageError(f"{what} {quote(amount)} is not a whole number from 1 to 1,000,000,000", hint="8192 or 128k")
     return int(tokens)
 
 

@@ -213,7 +213,7 @@ def test_every_form_makes_a_valid_preset(cli, runs, tmp_path, form):
         (["{runs}", "--form", "power", "--x", "params", "--target", "1e22"], "target is a budget in FLOP"),
         (["{runs}", "--form", "power", "--x", "width"], "unknown column 'width'"),
         (["{runs}", "--form", "data_constrained"], "a law for fresh data is needed"),
-        (["{runs}", "--form", "data_constrained", "--base", "chinchilla", "-o", "x.toml"], "no law of its own"),
+        (["{runs}", "--form", "data_constrained", "--base", "chinchilla", "-o", "x.toml"], "distinct tokens"),
         (["{runs}", "--method", "isoflops"], "unknown method 'isoflops'"),
         (["{runs}", "--method", "isoflop", "--where", "tokens < 2e9"], "not an IsoFLOP sweep"),
         (["{runs}", "--samples", "1"], "1 resamples"),

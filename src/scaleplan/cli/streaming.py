@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scaleplan.planning.plan import Plan
+    from scaleplan.planning.solver_array import PlanArray
 
 __all__ = ["amounts", "answer_lines", "sweep_lines"]
 
@@ -132,17 +133,29 @@ def _alike(planner: Planner, options: dict[str, Any]) -> bool:
 
 def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:
     from scaleplan.output.views.plan_lines import csv_rows, json_lines
-    from scaleplan.planning.solver_array import plan_array
 
     header = True
     for batch in batches:
-        for start in range(0, len(batch), _BATCH):
-            plans = plan_array(planner, batch[start : start + _BATCH])
+        parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
+        for plans in (plans for part in parts for plans in _arrays(planner, part)):
             if name == "jsonl":
                 yield "".join(json_lines(plans))
             else:
                 yield csv_rows(plans, delimiter="," if name == "csv" else "\t", header=header)
             header = False
+
+
+def _arrays(planner: Planner, budgets: list[float]) -> Iterator[PlanArray]:
+    """Yield the plans of some budgets together; where one has none, those before it, and its error."""
+    from scaleplan.planning.solver_array import plan_array
+
+    try:
+        yield plan_array(planner, budgets)
+    except ScaleplanError:
+        if len(budgets) == 1:
+            raise
+        for budget in budgets:
+            yield plan_array(planner, [budget])
 
 
 def plan_chunks(plans: Iterable[Plan], name: str, *, get: str | None = None) -> Iterator[str]:

@@ -168,7 +168,8 @@ class FitRequest:
         of_additive = (self.method != "surface", self.tied, floored, self.cluster)
         if self.form != "additive" and any(of_additive):
             name = ("--method", "--tied", "--floor", "--cluster")[of_additive.index(True)]
-            raise UsageError(f"{name} is for the additive form, not for '{self.form}'")
+            curves = " and curves" if name == "--floor" else ""
+            raise UsageError(f"{name} is for the additive form{curves}, not for '{self.form}'")
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")

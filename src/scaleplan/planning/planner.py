@@ -423,7 +423,7 @@ class Planner:
         if self.choices:
             return self._least(lambda option: option.loss(params, tokens, budget=budget), lambda plan: plan.loss)
         params, tokens = nearest(params), nearest(tokens)
-        self.require_plausible(params, tokens)
+        self.require_plausible(params, tokens, given=True)
 
         def outcome(law: Law) -> Outcome[float]:
             if not isinstance(law, LossSurface):
@@ -590,13 +590,18 @@ class Planner:
                 return f"{format_count(value)} {what}, {beyond}"
         return None
 
-    def require_plausible(self, params: float, tokens: float) -> None:
-        """Refuse a run that nobody trains: a budget, a size or an amount of data has lost or gained a suffix."""
+    def require_plausible(self, params: float, tokens: float, *, given: bool = False) -> None:
+        """Refuse a run that nobody trains: a budget, a size or an amount of data has lost or gained a suffix.
+
+        ``given`` is whether the two are those of the question.
+        """
         why = self._implausible(params, tokens)
         if why is not None:
-            raise ImplausibleError(
-                f"this plan has {why}: no run is like that", hint="check the suffixes and the units of the amounts"
-            )
+            hint = "check the suffixes and the units of the amounts"
+            few = min(params, tokens)
+            if given and few < LEAST_COUNT:
+                hint = f"a suffix may be lost: {few:g}{'B' if params < tokens else 'T'}?"
+            raise ImplausibleError(f"this plan has {why}: no run is like that", hint=hint)
 
     def _constrained(
         self, flops: float, outcome: Outcome[float], budget: Budget, spent: float | None

@@ -429,6 +429,8 @@ def _moved(preset: Preset, draw: Sequence[float], top: Table) -> Law:
         raise top.error("uncertainty", "a draw is out of range") from None
     for item in fields(law):
         value, low, least = getattr(law, item.name), item.metadata.get("above"), item.metadata.get("at_least")
+        if value is None:  # an optional coefficient that the source does not give
+            continue
         if (low is not None and value <= low) or (least is not None and value < least):
             raise top.error("uncertainty", f"a draw takes {item.name} outside its domain")
     return law

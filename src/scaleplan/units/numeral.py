@@ -28,9 +28,7 @@ _MANTISSA = re.compile(_SEPARATED)
 
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)")
 
-_POWER = re.compile(
-    rf"(?:(?P<mantissa>{_SEPARATED}) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{{1,3}})(?![0-9.,_])"
-)
+_POWER = rf"(?:(?P<mantissa>{_SEPARATED}) ?[*x×] ?)?10 ?(?:\^|\*\*) ?(?P<exponent>[0-9]{{1,3}})(?![0-9.,_])"
 
 
 class Scanned(NamedTuple):
@@ -116,7 +114,7 @@ def scan(text: str, *, start: int = 0, example: str = "1e21") -> Scanned:
     """
     checked(text, example=example)
     begin = start + len(text[start:]) - len(text[start:].lstrip(" "))
-    if power := _POWER.match(text, begin):
+    if ("^" in text or "*" in text) and (power := re.compile(_POWER).match(text, begin)):  # few amounts have one
         _refuse_formulas(text, power.end())
         digits = (power["mantissa"] or "1").replace(",", "").replace("_", "")
         return _scanned(text, digits, int(power["exponent"]), begin, power.end(), powered=True)

@@ -193,3 +193,10 @@ def test_fifty_thousand_rows_take_seconds(tmp_path):
 
     seconds(100)
     assert seconds(20_000) < 10 * max(seconds(5_000), 0.02)
+
+
+@pytest.mark.parametrize("text", ["#params;tokens", "# a\n# b\n", "sep=;\n", "sep=;\nparams;tokens;loss\n"])
+def test_comments_alone_are_no_table(tmp_path, text):
+    """Nor is a row of names alone."""
+    with pytest.raises(FileError):
+        read_runs(written(tmp_path, text))

@@ -78,5 +78,5 @@ def test_a_message_names_the_column_and_a_cell(tmp_path):
     """A column with the right name whose cells are no numbers is not called missing."""
     with pytest.raises(FileError, match="row 2: 'three point five' in column 'loss' is no number"):
         read(tmp_path, "params,tokens,loss\n1e8,2e9,three point five\n")
-    with pytest.raises(FileError, match="row 2: '2 thousand' in column 'tokens' is no number"):
-        read(tmp_path, "params,tokens,loss\n1e8,2 thousand,3.5\n")
+    with pytest.raises(FileError, match="row 2: '2 lakh' in column 'tokens' is no number"):
+        read(tmp_path, "params,tokens,loss\n1e8,2 lakh,3.5\n")

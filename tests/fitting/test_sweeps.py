@@ -112,9 +112,9 @@ def test_repeats_are_resampled_together(tmp_path):
     rng = np.random.default_rng(3)
     miss = {cell: np.exp(rng.normal() * 0.02) for cell in grid()}
     rows = [(miss[cell], *cell, seed) for cell in grid() for seed in range(5)]
-    fitted = sp.fit(runs(tmp_path, "seed", rows, noise=1e-4), samples=300)
+    fitted = sp.fit(runs(tmp_path, "seed", rows, noise=1e-4), samples=120)
     assert fitted.diagnosis.resamples.unit == "cluster"
     width = {value.name: value.interval[1] - value.interval[0] for value in fitted.values}
-    single = sp.fit(runs(tmp_path, "seed", [(miss[cell], *cell, 0) for cell in grid()], noise=1e-4), samples=300)
+    single = sp.fit(runs(tmp_path, "seed", [(miss[cell], *cell, 0) for cell in grid()], noise=1e-4), samples=120)
     alone = {value.name: value.interval[1] - value.interval[0] for value in single.values}
     assert width["alpha"] > 0.6 * alone["alpha"]

@@ -52,7 +52,7 @@ _NAMES = {
     "params": (
         "params, n",
         (
-            "n params, num params, nparams, parameters, n parameters, num parameters, model params, "
+            "n params, num params, nparams, parameters, parameter, n parameters, num parameters, model params, "
             "param count, params count, parameter count, model size, size, model parameters, trainable params, "
             "trainable parameters, n model params, num model params, number of parameters, number of params, "
             "dense parameter count, dense params, param size, dense parameters"

@@ -29,6 +29,7 @@ _ROUNDED = 0.02  # in ln C: sizes written with two or three digits
 _SNAPPED = 0.12  # in ln C: budgets to which the runs of an IsoFLOP sweep are rounded; 0.10 in Hoffmann et al.'s
 _MATTERS = 0.05  # in ln C, over the sizes of the file: a smaller trend moves no plan by more than it is sure of
 _JUMP_Z = 8.0  # scaled median deviations from the count of the others: no rounding makes such a row
+_LEAST, _MOST = 1e-3, 1e40
 _FEW = 0.2  # of the rows; when more jump there is no count of the others to speak of
 _LEAST_ROWS = 4
 
@@ -57,9 +58,8 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
     cost = Cost.from_convention(convention)
     assert cost is not None  # the caller has checked it
     none = np.zeros(len(rows), dtype=bool)
-    with np.errstate(all="ignore"):
-        given = (params > 0) & (tokens > 0) & (flops > 0) & np.isfinite(params * tokens * flops)
-        given[given] &= cost.flops(params[given], tokens[given]) > 0
+    # what lies beyond is no run, and is left out by the cleaning of rows
+    given = np.logical_and.reduce([(values > _LEAST) & (values < _MOST) for values in (params, tokens, flops)])
     if not given.any():
         return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
     size, data, spent = params[given], tokens[given], flops[given]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BacktestResult", "backtest", "fit"]
 
 
+@np.errstate(all="ignore")  # a search tries laws beyond the floats, and no user can act on a warning of it
 def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
     """Fit a law to training runs, with its errors and reservations.
 
@@ -72,10 +73,10 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    with np.errstate(all="ignore"):  # a search tries laws beyond the floats, and no user can act on a warning of it
-        return fit_runs(request, read, progress=progress)
+    return fit_runs(request, read, progress=progress)
 
 
+@np.errstate(all="ignore")
 def backtest(
     runs: str | Path,
     *,

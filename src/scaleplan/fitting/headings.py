@@ -48,7 +48,7 @@ _PREFIXES = {"k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18, "z": 21, "y": 24
 _COUNTS = {
     **dict.fromkeys(("k", "thousand", "thousands"), 3),
     **dict.fromkeys(("m", "mn", "mm", "mio", "mil", "million", "millions"), 6),
-    **dict.fromkeys(("b", "bn", "g", "billion", "billions"), 9),
+    **dict.fromkeys(("b", "bn", "g", "billion", "billions", "mrd"), 9),
     **dict.fromkeys(("t", "tn", "trn", "trillion", "trillions"), 12),
 }
 _PF_DAYS = re.compile(r"(?:pf|p ?flops?|peta ?flops?)(?: s)? ?days?")

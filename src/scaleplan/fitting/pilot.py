@@ -316,6 +316,7 @@ class PilotDesign(Record, Result):
     warnings: tuple[Notice, ...] = ()
 
 
+@np.errstate(all="ignore")
 def design(
     runs: str | Path | None = None,
     *,

@@ -158,7 +158,9 @@ def read_runs(
             codes = cells_of(codes, used.unique_tokens)
         cells = cells_of(codes, used.params, used.tokens)
         alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
-        used = replace(used, replicates=alike if len(np.unique(alike)) < len(used) else None)
+        if (different := len(np.unique(alike))) < len(used):
+            used = replace(used, replicates=alike)
+            notes.append(f"{len(used)} runs have {different} pairs of sizes: repeats are resampled together")
         warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)

@@ -62,7 +62,7 @@ _GROUPING = frozenset(
             "language",
             "domain",
         ),
-        *("recipe", "setup", "precision", "dtype", "task", "kind", "type", "experts", "expert"),
+        *("recipe", "setup", "epochs", "precision", "dtype", "task", "kind", "type", "experts", "expert"),
     }
 )
 """Words in the names of what runs of one law have in common."""

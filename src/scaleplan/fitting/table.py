@@ -362,6 +362,8 @@ def _decode(data: bytes, name: str) -> str:
 def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
     """Return the table and the delimiter of its cells."""
     text, skipped = _without_comments(text)
+    if not text.strip():
+        raise FileError(f"{name}: there are only comments", hint="add a row of column names, and a row a run")
     delimiter = _delimiter(text)
     records: list[list[Cell]] = []
     rows: list[int] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,13 @@ Mask: TypeAlias = "NDArray[bool_]"
 Floats: TypeAlias = "NDArray[float64] | Sequence[float]"
 
 
+def _elementwise(function: str, *values: Any) -> Any:  # noqa: ANN401  arrays, and one of their kind
+    """Apply a function of NumPy, which is imported only where there is an array."""
+    import numpy as np
+
+    return getattr(np, function)(*values)
+
+
 def log(value: Number) -> Number:
     """Return the natural logarithm."""
     if isinstance(value, float | int):
@@ -46,45 +53,35 @@ def log(value: Number) -> Number:
         except ValueError:  # a number out of a formula's domain is arithmetic, and no fault of an argument
             msg = f"there is no logarithm of {value:g}"
             raise ArithmeticError(msg) from None
-    import numpy as np
-
-    return np.log(value)
+    return _elementwise("log", value)
 
 
 def exp(value: Number) -> Number:
     """Return e to the power of the value."""
     if isinstance(value, float | int):
         return math.exp(value)
-    import numpy as np
-
-    return np.exp(value)
+    return _elementwise("exp", value)
 
 
 def minimum(value: Number, other: Number | float) -> Number:
     """Return the smaller of a value and another of its kind, or a number."""
     if isinstance(value, float | int):
         return min(value, other)
-    import numpy as np
-
-    return np.minimum(value, other)
+    return _elementwise("minimum", value, other)
 
 
 def maximum(value: Number, other: Number | float) -> Number:
     """Return the larger of a value and another of its kind, or a number."""
     if isinstance(value, float | int):
         return max(value, other)
-    import numpy as np
-
-    return np.maximum(value, other)
+    return _elementwise("maximum", value, other)
 
 
 def floor(value: Number) -> Number:
     """Return the largest whole number that is not above the value; an infinity is itself."""
     if isinstance(value, float | int):
         return float(math.floor(value)) if math.isfinite(value) else value
-    import numpy as np
-
-    return np.floor(value)
+    return _elementwise("floor", value)
 
 
 def ceil(value: Number) -> Number:
@@ -96,9 +93,7 @@ def nearest(value: Number) -> Number:
     """Return the nearest whole number, the even one of two; an infinity is itself."""
     if isinstance(value, float | int):
         return float(round(value)) if math.isfinite(value) else value
-    import numpy as np
-
-    return np.rint(value)
+    return _elementwise("rint", value)
 
 
 def whole(count: float) -> int | float:

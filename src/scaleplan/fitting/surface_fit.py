@@ -15,8 +15,10 @@ non-negative solution of each three-variable problem is the best feasible one of
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from itertools import combinations, product
+from threading import Thread
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -508,9 +510,7 @@ def _follow_parent() -> None:
 
     A worker that is left alone would wait for work forever, and hold the streams that it has inherited.
     """
-    import signal
     from multiprocessing import parent_process
-    from threading import Thread
 
     def watch() -> None:
         parent = parent_process()

@@ -16,6 +16,7 @@ from scaleplan.record import Record, computed, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from statistics import NormalDist
 
     from scaleplan.hardware.accelerators import Accelerator, Accelerators
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
@@ -194,6 +195,12 @@ def _bought(budget: Budget) -> tuple[float, float] | None:
     return flops / budget.band, flops * budget.band
 
 
+def _standard_normal() -> NormalDist:
+    from statistics import NormalDist  # slow to import, and needed for limits alone
+
+    return NormalDist()
+
+
 class Budget(Record):
     """The derivation of the FLOP of a plan; None where a figure does not apply or is not known.
 
@@ -240,9 +247,7 @@ class Budget(Record):
         """
         if self.band is None or self.band <= 1 or factor <= 0:
             return None
-        from statistics import NormalDist  # only for a limit
-
-        normal = NormalDist()
+        normal = _standard_normal()
         return normal.cdf(math.log(factor) / math.log(self.band) * normal.inv_cdf((1 + BAND_LEVEL) / 2))
 
     def interval_at(self, name: str, level: float) -> tuple[float, float] | None:
@@ -253,9 +258,7 @@ class Budget(Record):
         value = getattr(self, name)
         if self.band is None or value is None:
             return None
-        from statistics import NormalDist  # only for a limit at a confidence
-
-        ends = (NormalDist().inv_cdf((1 + each) / 2) for each in (level, BAND_LEVEL))
+        ends = (_standard_normal().inv_cdf((1 + each) / 2) for each in (level, BAND_LEVEL))
         factor = self.band ** (next(ends) / next(ends))
         return value / factor, value * factor
 

@@ -544,7 +544,7 @@ def test_a_project_in_a_folder_reads_the_repository_around_it(cli, git):
 
 
 @pytest.mark.parametrize("option", ["unique_tokens", "gpus", "grid", "precision", "price", "mfu", "preset", "gpu"])
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ["text", "json", "github", "sarif"])
 def test_the_value_of_another_file_is_never_quoted(cli, secrets, option, name):
     """A message names the file, the line and the key, in every format and on standard error."""
     lines = {"gpu": '"h100-sxm"', "gpus": "8", option: '{ key = "password", from = "inside.yaml" }'}

@@ -94,6 +94,7 @@ def _reading(data: dict[str, Any]) -> list[Report]:
 def _written(data: dict[str, Any]) -> Iterator[str]:
     yield from (f"wrote {place}" for place in data["written"])
     if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
+        yield f"evaluate it: scaleplan evaluate {data['written'][0]} NAME=VALUE"
         return
     question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
     yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"

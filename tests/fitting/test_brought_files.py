@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scaleplan as sp
-from scaleplan.errors import FileError, UnreachableError
+from scaleplan.errors import FileError, ScaleplanError, UnreachableError
 from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
@@ -181,3 +181,27 @@ def test_a_law_through_every_run_has_residuals_without_a_shape():
     assert (exact.residuals.kurtosis, exact.residuals.skewness) == (0.0, 0.0)
     tiny = replace(found, solution=replace(found.solution, residuals=np.linspace(-1, 1, 16) * 1e-170))
     assert np.isfinite(tiny.residuals.kurtosis)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # five runs and five coefficients: a law through every run
+        ["1e8,2e9,3.1", "2e8,4e9,3.0", "4e8,4e9,2.9", "8e8,8e9,2.7", "8e8,1e10,2.65"],
+        ["1e8,2e9,3.1", "2e8,4e9,3.1", "4e8,4e9,3.1", "8e8,8e9,3.1", "8e8,1e10,3.1"],
+        # exponents run to their bounds, where the optimum of another choice of objective overflows
+        *(
+            [f"{n:g},{d:g},{8.5 - 0.3 * i + 3 * (i % 3)}" for i, (n, d) in enumerate([(n, 3e8) for n in sizes] * 2)]
+            for sizes in ((2e6, 3e8, 5e10), (4e7, 5e7, 6e7, 9e10))
+        ),
+    ],
+)
+def test_a_report_of_few_or_wild_runs_is_made(tmp_path, rows):
+    """A choice whose law has no optimum is left out of the table; nothing else is."""
+    path = tmp_path / "five.csv"
+    path.write_text("\n".join(["params,tokens,loss", *rows]), encoding="utf-8")
+    try:
+        fitted = sp.fit(path, samples=0)
+    except ScaleplanError:  # too few for a fit
+        return
+    assert fitted.to_dict(report=True)["checklist"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.errors import UnreachableError
 from scaleplan.fitting.backtest import backtest_points, below_largest_budget
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
@@ -265,7 +266,10 @@ def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Var
     found_by = []
     for name, solution in solutions.items():
         law = solution.law
-        params, _, loss = planner.frontier_for(law).best(flops)
+        try:
+            params, _, loss = planner.frontier_for(law).best(flops)
+        except (ArithmeticError, UnreachableError):  # a choice whose law ran off has no optimum to show
+            continue
         assert loss is not None  # a surface has one
         found_by.append(Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss))
     return tuple(found_by)

@@ -194,7 +194,9 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
 
     def optimum(free: Array) -> float:
         law = law_at(coordinates.full(free[None])[0], solution.centre)
-        return math.log(law.best_split(product)[0])
+        # ln N* = (ln(alpha A/(beta B)) + beta ln(N D))/(alpha + beta), in logarithms: exponents near 0 overflow
+        balance = math.log(law.alpha) + math.log(law.A) - math.log(law.beta) - math.log(law.B)
+        return (balance + law.beta * math.log(product)) / (law.alpha + law.beta)
 
     slope = np.zeros(len(theta))
     for k in range(len(theta)):

@@ -430,7 +430,10 @@ class FitResult(Record, eq=False):
         flops = self.target_flops
         if self.diagnosis is None or flops is None:
             return ()
-        return variations(self.diagnosis, self.preset, flops=flops)
+        try:
+            return variations(self.diagnosis, self.preset, flops=flops)
+        except FileError:  # coefficients that no preset may hold
+            return ()
 
     def checklist(self) -> tuple[tuple[str, str], ...]:
         """Return the particulars that repeating the fit needs, as (item, text).

@@ -125,7 +125,10 @@ class Power(FittedCurve):
         """Start from the line through the logarithms."""
         import numpy as np
 
-        slope, level = np.polyfit(np.log(x), np.log(y), 1)
+        place, height = np.log(x), np.log(y)
+        centre = place.mean()
+        slope = np.polyfit(place - centre, height, 1)[0] if np.ptp(place) > 0 else 0.0  # no line through one place
+        level = height.mean() - slope * centre
         return Search((True, False), [[level, slope]], [-_MOST_LOG, -_MOST_RATE], [_MOST_LOG, _MOST_RATE])
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import scaleplan as sp
-from scaleplan.errors import UsageError
+from scaleplan.errors import FileError, QuantityError, UsageError
 
 MIXTURE = sp.shape("47B", style="mixtral").model
 
@@ -82,3 +82,12 @@ def test_margins_are_those_that_are_given():
     assert (loose.margins.activations, loose.memory.overhead) == (1.1, 0)
     assert (wide.excess.limit, wide.excess.share) == ("states", 0.7)
     assert sp.memory("70B", gpu="h100-sxm", serve=True, gpus=2, margins="usable=99%").fits
+
+
+@pytest.mark.parametrize(("source", "message"), [("7e9B", "both a power of ten"), ("7Bx", "is not a number")])
+def test_a_size_with_a_fault_is_no_missing_file(source, message):
+    """A text that starts as a number is refused as one; the name of a file says that it does not exist."""
+    with pytest.raises(QuantityError, match=message):
+        sp.memory(source)
+    with pytest.raises(FileError, match="does not exist"):
+        sp.memory(f"{source}.json")

@@ -6,9 +6,11 @@ They are called by the command line and from Python; amounts are texts or number
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import QuantityError, UsageError, quote
+from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
 from scaleplan.models.margins import Margins, read_margins
@@ -20,7 +22,6 @@ from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.shape import Shape
@@ -389,7 +390,14 @@ def _sized(source: Amount | Path | Mapping[str, object]) -> Model:
     try:
         params = parse_count(source, what="params")
     except QuantityError:
-        if not isinstance(source, str):
-            raise
+        if not isinstance(source, str) or _is_amount(source):
+            raise  # a number with a fault in it, and no name of a file
         return read_model(source)
     return replace(find_shape(params).model, source=f"{source} in the llama style")
+
+
+def _is_amount(text: str) -> bool:
+    """Return whether a text is meant as a number: it starts with a digit, and neither is nor looks like a file."""
+    path = Path(text)
+    named = path.suffix == ".json" or len(path.parts) > 1 or is_file(path) or is_folder(path)
+    return text.strip()[:1].isdigit() and not named

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
 from scaleplan.models.sequences import round_number
 from scaleplan.planning.context import Context
@@ -46,6 +47,7 @@ _LOSS_UNIT = "nats/token"
 _LEAST_VOCABULARY = 2.0
 _LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
 _DAY = 86_400.0
+_COUNTS = ("params", "tokens", "experts")
 
 
 class Outside(Record):
@@ -297,15 +299,22 @@ def _answer(
         rule=rule.id,
         status=rule.status,
         learning_rate=rate,
-        batch_tokens=None if batch is None else batch * rule.tokens_each,
+        batch_tokens=None if batch is None else _count(batch * rule.tokens_each),
         batch_kind=rule.batch_kind,
         params_convention=rule.params,
-        asked_with={name: given[name] for name in _needed(rule) if name in given},
+        asked_with={
+            name: whole(given[name]) if name in _COUNTS else given[name] for name in _needed(rule) if name in given
+        },
         outside=_outside(rule, {**given, "flops": plan.flops, "tokens": plan.tokens}) if answered else (),
         reason=reason,
         source=rule.source,
         batch_sequences=None if batch is None else usable(batch * rule.tokens_each),
     )
+
+
+def _count(value: float) -> float:
+    """Return a number of tokens, steps or devices as the nearest whole one, 1 at least."""
+    return max(1, whole(value))
 
 
 def _needed(rule: Rule) -> tuple[str, ...]:
@@ -378,7 +387,7 @@ def _tuned(
             return Tuned(
                 tokens_from=tokens,
                 batch_from=batch,
-                batch_tokens=batch * factor,
+                batch_tokens=_count(batch * factor),
                 rule=rule.id,
                 batch_sequences=usable(batch * factor),
             )
@@ -402,8 +411,8 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
     batches = sorted({share * trade.critical for share in _TRADES} | ({batch} if batch else set()))
     return Critical(
         rule=rule,
-        batch_tokens=critical,
-        steps_min=trade.steps_min,
+        batch_tokens=_count(critical),
+        steps_min=_count(trade.steps_min),
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),
         floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / _DAY,
@@ -412,10 +421,10 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
 
 def _trade(trade: Tradeoff, flops: float, cluster: Cluster | None, batch: float) -> Trade:
     return Trade(
-        batch_tokens=batch,
-        steps=trade.steps(batch),
-        tokens=trade.tokens(batch),
+        batch_tokens=_count(batch),
+        steps=_count(trade.steps(batch)),
+        tokens=_count(trade.tokens(batch)),
         overhead=batch / trade.critical,
-        gpus=None if cluster is None else cluster.fed(batch),
+        gpus=None if cluster is None else _count(cluster.fed(batch)),
         days=None if cluster is None else cluster.seconds(flops, trade, batch) / _DAY,
     )

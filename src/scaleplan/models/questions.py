@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from scaleplan.models.shape import Shape
     from scaleplan.units import Amount
 
-__all__ = ["memory", "model", "shape", "whole"]
+__all__ = ["memory", "model", "parse_whole", "shape"]
 
 
 _LONGEST_CONTEXT = 1e9  # a hundred times that of any model
 
 
-def whole(amount: Amount | None, *, what: str) -> int | None:
+def parse_whole(amount: Amount | None, *, what: str) -> int | None:
     """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None; raises UsageError for others."""
     if amount is None:
         return None
@@ -72,7 +72,7 @@ def model(
     124439808
 
     """
-    return read_model(source, arch=arch, context=whole(context, what="context"))
+    return read_model(source, arch=arch, context=parse_whole(context, what="context"))
 
 
 def shape(
@@ -104,13 +104,13 @@ def shape(
         parse_count(params, what="params"),
         style=style,
         convention=count,
-        vocab=whole(vocab, what="vocab"),
+        vocab=parse_whole(vocab, what="vocab"),
         tied=tied,
-        kv_heads=whole(kv_heads, what="kv_heads"),
-        tensor_parallel=whole(tensor_parallel, what="tensor_parallel") or 1,
-        context=whole(context, what="context"),
-        experts=whole(experts, what="experts"),
-        experts_per_token=whole(experts_per_token, what="experts_per_token"),
+        kv_heads=parse_whole(kv_heads, what="kv_heads"),
+        tensor_parallel=parse_whole(tensor_parallel, what="tensor_parallel") or 1,
+        context=parse_whole(context, what="context"),
+        experts=parse_whole(experts, what="experts"),
+        experts_per_token=parse_whole(experts_per_token, what="experts_per_token"),
     )
 
 
@@ -171,7 +171,7 @@ def memory(
     """
     found = source if isinstance(source, Model) else _sized(source)
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
-    devices, length = whole(gpus, what="gpus"), whole(context, what="context")
+    devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)
     if serve:
         layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
@@ -182,7 +182,7 @@ def memory(
             device,
             gpus=devices or 1,
             sequence=length or found.architecture.context or DEFAULT_CONTEXT,
-            sequences=whole(sequences, what="sequences") or 1,
+            sequences=parse_whole(sequences, what="sequences") or 1,
             weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
             margins=free,
@@ -198,12 +198,12 @@ def memory(
         fixed=FixedLayout(
             states=states,
             recompute=recompute,
-            tensor=whole(tensor, what="tensor"),
-            pipeline=whole(pipeline, what="pipeline"),
-            context=whole(context_parallel, what="context_parallel"),
-            expert=whole(expert, what="expert"),
+            tensor=parse_whole(tensor, what="tensor"),
+            pipeline=parse_whole(pipeline, what="pipeline"),
+            context=parse_whole(context_parallel, what="context_parallel"),
+            expert=parse_whole(expert, what="expert"),
             zero=_stage(zero),
-            micro_batch=whole(micro_batch, what="micro_batch"),
+            micro_batch=parse_whole(micro_batch, what="micro_batch"),
         ),
         margins=free,
     )

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
+from scaleplan.arrays import whole
 from scaleplan.files import read_data
 
 if TYPE_CHECKING:
@@ -297,4 +298,5 @@ def nearest(architecture: Architecture, *, params: float, active_params: float) 
     found = min(published_shapes(), key=distance, default=None)
     if found is None:
         return None
-    return PublishedShape(**{item.name: getattr(found, item.name) for item in fields(PublishedShape)})
+    values = {item.name: getattr(found, item.name) for item in fields(PublishedShape)}
+    return PublishedShape(**{**values, "params": whole(found.params)})

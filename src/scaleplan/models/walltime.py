@@ -7,6 +7,7 @@ Schneider-Joseph 2024 (arXiv:2411.01137) treat these limits in full; this is the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,9 @@ class LeastTime:
 
     days: float
     binds: str
-    steps: float
-    most_devices: float
-    devices: float
+    steps: int
+    most_devices: int
+    devices: int
     compute_seconds: float
     latency_seconds: float
     movement_seconds: float
@@ -103,9 +104,9 @@ def least_time(
     return LeastTime(
         days=steps * slowest / _DAY,
         binds=binds,
-        steps=steps,
-        most_devices=most,
-        devices=devices,
+        steps=math.ceil(steps),
+        most_devices=math.floor(most),
+        devices=math.floor(devices),
         compute_seconds=compute,
         latency_seconds=waits,
         movement_seconds=moved,

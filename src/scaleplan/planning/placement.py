@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scaleplan.arrays import whole
 from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import bill_of
 from scaleplan.models.feasibility import largest_params
@@ -16,7 +17,7 @@ from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import read_margins
 from scaleplan.models.memory import typical
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
-from scaleplan.models.questions import whole
+from scaleplan.models.questions import parse_whole
 from scaleplan.models.sequences import Batch, round_number
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
@@ -57,7 +58,7 @@ def read_model_of(request: Request) -> Model:
     if isinstance(request.model, Model):
         return request.model
     assert request.model is not None
-    return read_model(request.model, context=whole(request.context, what="context"))
+    return read_model(request.model, context=parse_whole(request.context, what="context"))
 
 
 def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
@@ -133,7 +134,7 @@ def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model
 
 def _sequence(request: Request, architecture: Architecture) -> int:
     """Return the tokens of a training sequence."""
-    given = whole(request.context, what="context")
+    given = parse_whole(request.context, what="context")
     return given or min(architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
 
 
@@ -161,13 +162,13 @@ def _training_run(
         config=config,
         sequence=sequence,
         steps=steps,
-        tokens_per_step=tokens,
+        tokens_per_step=whole(tokens),
         batch_source=source,
         step_seconds=None if days is None else days * _SECONDS_PER_DAY * goodput / steps,
         fits=placed.fits,
         layout=None if placed.layout is None else LayoutSummary.of(placed.layout, placed.memory_bytes),
         fewest_devices=placed.fewest,
-        largest_params=placed.largest,
+        largest_params=None if placed.largest is None else math.floor(placed.largest),
         least_time=least,
         bill=None if plan.budget.gpu is None else bill_of(plan.budget, request.region, context),
         closest=None if placed.closest is None else LayoutSummary.of(placed.closest, placed.memory_bytes),

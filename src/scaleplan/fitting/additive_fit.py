@@ -264,7 +264,10 @@ def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Var
     found_by = []
     for name, solution in solutions.items():
         law = solution.law
-        params, _, loss = planner.frontier_for(law).best(flops)
+        try:
+            params, _, loss = planner.frontier_for(law).best(flops)
+        except ArithmeticError:  # this choice puts the optimum beyond any number
+            continue
         assert loss is not None  # a surface has one
         found_by.append(Variation(name=name, E=law.E, alpha=law.alpha, beta=law.beta, params=params, loss=loss))
     return tuple(found_by)

@@ -81,6 +81,8 @@ class Information(Record, eq=False):
     @property
     def condition(self) -> float:
         """The ratio of the largest to the smallest eigenvalue."""
+        if not self.eigenvalues:  # every coefficient ended on a bound
+            return math.inf
         return self.eigenvalues[-1] / max(self.eigenvalues[0], 1e-300)
 
 
@@ -194,7 +196,10 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
 
     def optimum(free: Array) -> float:
         law = law_at(coordinates.full(free[None])[0], solution.centre)
-        return math.log(law.best_split(product)[0])
+        try:
+            return math.log(law.best_split(product)[0])
+        except (ArithmeticError, ValueError):  # losses that hardly change put the optimum beyond any number
+            return math.inf
 
     slope = np.zeros(len(theta))
     for k in range(len(theta)):
@@ -202,6 +207,8 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
         step[k] = 1e-6
         inside = np.maximum(theta - step, coordinates.bounds(points.loss)[0])
         slope[k] = (optimum(theta + step) - optimum(inside)) / (theta + step - inside)[k]
+    if not np.all(np.isfinite(slope)):
+        return math.inf
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 

@@ -143,7 +143,7 @@ def _step(
     along = np.matmul(slope[:, None, :], axes)[:, 0, :]
     with np.errstate(over="ignore"):  # an infinite prediction only keeps the problem in the batch
         decrease = 0.5 * np.sum(along * along / curvature, axis=1)
-    step = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
+        step = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
     return step, decrease
 
 

@@ -145,9 +145,12 @@ def test_every_format_answers(cli, name):
 
 
 def test_json_is_short_for_format_json(cli):
-    """And wins over another format."""
+    """And beside another format it is a contradiction, not a choice."""
     assert cli(*OPTIMAL, "--json").out == cli(*OPTIMAL, "--format", "json").out
-    assert cli(*OPTIMAL, "--format", "csv", "--json").out == cli(*OPTIMAL, "--format", "json").out
+    assert cli(*OPTIMAL, "--format", "json", "--json").out == cli(*OPTIMAL, "--format", "json").out
+    both = cli(*OPTIMAL, "--format", "csv", "--json")
+    assert (both.status, both.out) == (2, "")
+    assert both.error["message"] == "--json and --format csv exclude each other"
 
 
 def test_the_same_input_gives_the_same_bytes(cli):
@@ -249,3 +252,13 @@ def test_the_sketch_of_an_answer(cli):
     assert lines[7].strip().startswith("loss and interval: of this law on MassiveText (SentencePiece")
     assert lines[8].strip().startswith("within 5 % of the compute: 1.92B – 4.02B parameters; half or twice the size")
     assert "18 – 19 %" in lines[8]
+
+
+def test_a_field_of_an_answer_is_one_value_although_its_table_has_it_too(cli):
+    """``marginal`` is a plan with a table of doublings: a script wants the plan's size, and not that of every row."""
+    whole = cli("marginal", "--flops", "1e21", "--json").json
+    for field in ("params", "loss"):
+        assert float(cli("marginal", "--flops", "1e21", "--get", field).out) == whole[field]
+    rows = cli("marginal", "--flops", "1e21", "--get", "factor")
+    assert (rows.status, rows.out) == (2, "")
+    assert "in each of 7 rows" in rows.err

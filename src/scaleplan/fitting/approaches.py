@@ -287,7 +287,13 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
     ``flops`` is the budget at which their sizes are compared.
     """
     law = fit_additive(points, objective=objective).law
-    params = law.best_split(flops / 6)[0]
+    try:
+        params = law.best_split(flops / 6)[0]
+    except ArithmeticError:
+        raise UsageError(
+            "the losses hardly change: they put the optimum beyond any number",
+            hint="leave out --method to see the fit",
+        ) from None
     remark = f"uses all {len(points)} runs and five coefficients; the reference for the others"
     approaches = [Approach(name="surface", exponent=law.params_exponent, params=params, remark=remark)]
     try:

@@ -81,6 +81,8 @@ class Information(Record, eq=False):
     @property
     def condition(self) -> float:
         """The ratio of the largest to the smallest eigenvalue."""
+        if not self.eigenvalues:  # every coefficient ended on a bound
+            return math.inf
         return self.eigenvalues[-1] / max(self.eigenvalues[0], 1e-300)
 
 
@@ -204,6 +206,8 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
         step[k] = 1e-6
         inside = np.maximum(theta - step, coordinates.bounds(points.loss)[0])
         slope[k] = (optimum(theta + step) - optimum(inside)) / (theta + step - inside)[k]
+    if not np.all(np.isfinite(slope)):
+        return math.inf
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 

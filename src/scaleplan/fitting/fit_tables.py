@@ -179,7 +179,7 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
         "information": {
             "eigenvalues": list(known.eigenvalues),
             "condition": known.condition if math.isfinite(known.condition) else None,
-            "log_params_error": known.log_params_error,
+            "log_params_error": as_mapping(known.log_params_error),
         },
         "outliers": {
             "rows": list(out.rows),

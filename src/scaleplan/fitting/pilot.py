@@ -369,7 +369,12 @@ def design(
     costs = Schedule(cooldown=share if schedule == "wsd" else None)
     law, name, cost, known, rows, warnings = _guess(runs, preset, noise, keywords)
     k = cost.per_param_token
-    aim = Target.of(law, goal / k)
+    try:
+        aim = Target.of(law, goal / k)
+    except (ArithmeticError, ValueError):
+        raise UsageError(
+            "the law to guess with puts the optimum beyond any number", hint="leave out the runs, or name a --preset"
+        ) from None
     pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
     have = known.with_runs(rows)
     chosen, after, spent = _choose_runs(

@@ -172,7 +172,8 @@ class Surface(Record, eq=False):
         gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
         if not majorise and self.objective.is_log:
             slope = slope - psi
-        hessian = np.matmul(jacobian * slope[:, None, :], jacobian.transpose(0, 2, 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # such a step is not an improvement, and is not taken
+            hessian = np.matmul(jacobian * slope[:, None, :], jacobian.transpose(0, 2, 1))
         if not majorise:
             for k, centred in ((0, self.x), (2, self.y)):
                 curvature = psi * jacobian[:, k]

@@ -166,7 +166,7 @@ class BudgetRequest(Record):
             raise UsageError(f"a number of accelerators is whole, not {self.gpus:g}")
 
 
-_LEAST_SHARE = 1e-6  # a second in eleven days
+_LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
 
 _SECONDS_PER_HOUR = 3600.0
 

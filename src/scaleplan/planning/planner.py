@@ -49,7 +49,16 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
     from scaleplan.units.limits import Limit
 
-__all__ = ["Planner", "budget_at", "out_of_range", "plan_budget", "plan_goal", "plan_run", "require_budget"]
+__all__ = [
+    "Planner",
+    "budget_at",
+    "out_of_range",
+    "plan_budget",
+    "plan_goal",
+    "plan_run",
+    "require_budget",
+    "require_loss",
+]
 
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
 _LEAST_FLOPS = 1.0  # less than any run costs
@@ -256,11 +265,15 @@ class Planner:
 
     def frontier_for(self, law: Law) -> Frontier:
         """Return the frontier of another law under the same conventions and bounds."""
-        return frontier_of(law, self.cost, self.bounds, self.constraints.effective)
+        return self._frontier(law, self.bounds)
+
+    def _frontier(self, law: Law, bounds: Bounds) -> Frontier:
+        require = None if self.preset.line is None else self.preset.require_on_line
+        return frontier_of(law, self.cost, bounds, self.constraints.effective, require=require)
 
     def problem(self, bounds: Bounds) -> Problem:
         """Return the problem of this question within other bounds."""
-        frontier = frontier_of(self.preset.law, self.cost, bounds, self.constraints.effective)
+        frontier = self._frontier(self.preset.law, bounds)
         assert isinstance(frontier, SolvedFrontier)
         return frontier.problem
 
@@ -269,7 +282,9 @@ class Planner:
         if not self.may_choose:
             raise UsageError(
                 f"preset '{self.preset.id}' must not choose a model size: {self.preset.refusal}",
-                hint="fix one side with --params or --tokens, or choose another preset",
+                hint="fix one side with --params or --tokens, or choose another preset"
+                if self.preset.line is None
+                else self.preset.line.hint,
             )
 
     # ---- answers in FLOP ------------------------------------------------------------------------------------
@@ -293,6 +308,7 @@ class Planner:
                 raise
             if found[2] is not None and found[2] > self.bounds.loss.high * (1 + 1e-12):
                 raise conflict(self.problem, self.bounds, flops)
+        require_loss(self.preset, found[2])
         return found
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
@@ -326,15 +342,19 @@ class Planner:
         with _numbers_of(self.preset):
             if not self.bounds.free or self.constraints.scarce or self.constraints.terms:
                 plan = self._against_optimum(plan)
-                if self.bounds.parts and isinstance(frontier, SolvedFrontier):
+                if self.bounds.parts and self.preset.allocates and isinstance(frontier, SolvedFrontier):
                     plan = replace(plan, binding=binding_limits(self.problem, self.bounds, flops, (params, tokens)))
-            elif loss is not None:
+            elif loss is not None and self.preset.allocates:
                 half, double = (frontier.overhead_of_size(flops, factor) for factor in (0.5, 2.0))
                 errors = SizeErrors(half=half, double=double)
                 plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=errors)
             size = self.bounds.params.low == self.bounds.params.high
             data = self.bounds.tokens.low == self.bounds.tokens.high
-            sizes = None if size or data else frontier.near_optimal(min(spent, used), self.overhead)
+            sizes = (
+                None
+                if size or data or not self.preset.allocates
+                else frontier.near_optimal(min(spent, used), self.overhead)
+            )
         if sizes is None:
             return plan
         return replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
@@ -441,6 +461,7 @@ class Planner:
     ) -> Plan:
         preset = self.preset
         params, tokens, loss = outcome
+        require_loss(preset, loss)
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
         with _numbers_of(preset):
@@ -448,6 +469,8 @@ class Planner:
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
+        if intervals is not None and intervals.loss is not None:
+            require_loss(preset, intervals.loss[0])
         values = {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
         return Plan(
             preset=preset.id,
@@ -612,6 +635,15 @@ def require_budget(flops: float) -> None:
     """Refuse a budget that is beyond any run; raises UsageError."""
     if not _LEAST_FLOPS <= flops <= UNLIMITED_FLOPS:
         raise UsageError(f"a budget of {flops:g} FLOP is beyond any run", hint="give 1 to 1e60 FLOP")
+
+
+def require_loss(preset: Preset, loss: float | None) -> None:
+    """Refuse a loss of 0 or below, which no run has; raises UsageError."""
+    if loss is not None and loss <= 0:
+        raise UsageError(
+            f"preset '{preset.id}' gives a loss of {loss:.3g} at these amounts, and no run has a loss of 0 or below",
+            hint="check the amounts and the coefficients; the law says nothing so far from its runs",
+        )
 
 
 def out_of_range(preset: Preset) -> UsageError:

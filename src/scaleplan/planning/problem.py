@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
 
+    from scaleplan.arrays import Floats
     from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import LossSurface, Number
     from scaleplan.units.limits import Limit
@@ -104,7 +105,11 @@ ANY = Span()
 
 
 class Problem(Record):
-    """The loss to minimise, its cost and its bounds; ``flops`` bounds the training part of the cost."""
+    """The loss to minimise, its cost and its bounds; ``flops`` bounds the training part of the cost.
+
+    ``require`` refuses the effective quantities at which nobody may read the loss, those off the line of a law that
+    is determined on a line alone; None for a law that holds everywhere.
+    """
 
     surface: LossSurface
     cost: Cost = field(default_factory=Cost)
@@ -113,15 +118,22 @@ class Problem(Record):
     tokens: Span = COUNT
     tokens_per_param: Span = ANY
     flops: Span = ANY
+    require: Callable[[Floats | float, Floats | float], None] | None = None
+
+    def counted(self, params: Number, tokens: Number) -> tuple[Number, Number]:
+        """Return the effective quantities that the law sees of nominal ones."""
+        for quantity in self.effective:
+            params, tokens = quantity.apply(params, tokens)
+        return params, tokens
 
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the loss above the floor at nominal quantities."""
-        for quantity in self.effective:
-            params, tokens = quantity.apply(params, tokens)
-        return self.surface.reducible(params, tokens)
+        return self.surface.reducible(*self.counted(params, tokens))
 
     def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss at nominal quantities."""
+        """Return the loss at nominal quantities; UsageError where the law is not determined."""
+        if self.require is not None:
+            self.require(*self.counted(params, tokens))
         return self.surface.floor + self.reducible(params, tokens)
 
     @property
@@ -150,9 +162,7 @@ class Problem(Record):
     def undiminished(self, params: Number, tokens: Number) -> Truth:
         """Whether nominal quantities count for the most they can; elementwise for arrays."""
         size, data = self._most()
-        counted_params, counted_tokens = params, tokens
-        for quantity in self.effective:
-            counted_params, counted_tokens = quantity.apply(counted_params, counted_tokens)
+        counted_params, counted_tokens = self.counted(params, tokens)
         enough = counted_params >= params * (size * (1 - EDGE))
         return enough & (counted_tokens >= tokens * (data * (1 - EDGE)))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
-from scaleplan.planning.planner import out_of_range, require_budget
+from scaleplan.planning.planner import out_of_range, require_budget, require_loss
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
 
@@ -307,6 +307,8 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
         for refused in budgets[loss > planner.bounds.loss.high][:1]:
             planner.best(float(refused))  # raises where the loss is too high, and names the limits that conflict
     _require_finite(planner, params, tokens, *([] if loss is None else [loss]))
+    if loss is not None and len(loss):
+        require_loss(planner.preset, float(loss.min()))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 
 

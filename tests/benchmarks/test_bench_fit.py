@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import describe, diagnose, information
 from scaleplan.fitting.runs import Points
@@ -226,3 +227,16 @@ def test_intervals_cover_at_a_hundred_times_the_compute(tails):
     say("coverage", (hits / 300).tolist())
     assert (hits / 300 >= 0.85).all()
     assert (hits / 300 <= 0.95).all()
+
+
+def test_fifty_thousand_rows_take_seconds_and_grow_linearly():
+    """The whole of a default fit, 2,000 resamples and the backtest included: the time grows with the rows."""
+    taken = {}
+    for count in (4_000, 16_000, 50_000):
+        points = many(count)
+        begin = time.perf_counter()
+        fit_points(points)
+        taken[count] = time.perf_counter() - begin
+    say("a default fit of 4,000, 16,000 and 50,000 rows, s", [round(seconds, 2) for seconds in taken.values()])
+    assert taken[50_000] < 10
+    assert taken[50_000] < 2 * 12.5 * taken[4_000]

@@ -53,4 +53,4 @@ def test_a_backtest_shows_every_prediction(result):
 def test_too_few_runs_have_no_backtest():
     """The error says how many are needed."""
     with pytest.raises(UsageError, match="too few to backtest"):
-        fitted.backtest_chart(Backtest(cuts=(), bins=(), inside=0.01, level=0.9))
+        fitted.backtest_chart(Backtest(cuts=(), bins=(), inside=0.01, scatter=0.01, level=0.9))

@@ -128,8 +128,8 @@ def test_one_ratio_is_said_and_refused(cli, tmp_path):
     law = tmp_path / "ray.toml"
     fitted = cli("fit", runs, "-o", law, "--samples", "200")
     assert "not identified" in fitted.out.splitlines()[0]
-    assert "at the tokens per parameter of the runs" in fitted.out
-    assert "size and data terms cannot be told apart" in fitted.err
+    assert "on the line of the runs" in fitted.out
+    assert "the line of 20 tokens per parameter" in fitted.err
     refused = cli("optimal", "--preset", law, "--flops", "1e22")
     assert refused.status == 2
     assert "must not choose a model size" in refused.err
@@ -222,7 +222,7 @@ def test_every_form_makes_a_valid_preset(cli, runs, tmp_path, form):
         (["{runs}", "--floor", "-1"], "not a loss of at least 0"),
         (["{runs}", "--floor", "9"], "not between 0 and the smallest loss"),
         (["{runs}", "--robust", "hubert"], "unknown robust function"),
-        (["{runs}", "--where", "params < 5.1e7", "--min-flops", "5e18"], "cannot determine 5 coefficients"),
+        (["{runs}", "--where", "params < 5.1e7", "--min-flops", "5e18"], "3 rows are too few for 5 coefficients"),
         (["{runs}", "--cluster"], "no column of names"),
         (["{runs}", "--id", "a/b"], "id 'a/b'"),
         (["{runs}", "--params-convention", "all"], "unknown convention of parameters"),

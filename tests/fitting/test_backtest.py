@@ -80,11 +80,15 @@ def test_a_wrong_law_errs_on_one_side(isoflop):
 
 
 def test_errors_by_factor_never_fall_and_extrapolate_as_a_guess(chinchilla_240):
-    """The rms grows with the factor: 0.7 % inside to about 3 % at ×140; beyond it is a labelled guess."""
+    """The error grows with the factor: 0.6 % near by to about 3 % at ×140; beyond it is a labelled guess.
+
+    The residuals have heavy tails (kurtosis 17): their rms of 0.75 % counts a few runs for more than all others.
+    """
     tested = backtest_points(chinchilla_240, fit_additive(chinchilla_240), samples=50)
     assert tested.factors[0] == 1.0
     assert list(tested.rms) == sorted(tested.rms)
-    assert tested.rms[0] == pytest.approx(0.0075, abs=5e-4)
+    assert tested.inside == pytest.approx(0.0075, abs=5e-4)
+    assert tested.rms[0] == tested.scatter == pytest.approx(0.0064, abs=5e-4)
     assert tested.expected(10.0)[1] is False
     far, guess = tested.expected(1e4)
     assert guess is True

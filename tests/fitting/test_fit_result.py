@@ -59,7 +59,7 @@ def test_the_covariance_is_that_of_the_five_coordinates(file):
 
 
 def test_the_interval_of_a_plan_adds_the_backtest_in_quadrature(file, tmp_path):
-    """Half the interval of the loss at 10 times the runs is z*sqrt(resampling² + (rms*L)²), z = 1.645 at 90 %."""
+    """Half the interval of ln L at 10 times the runs is z*sqrt(resampling² + rms²), z = 1.645 at 90 %."""
     fitted = sp.fit(file(noise=0.02), samples=300)
     full = fitted.plan()
     text = fitted.to_toml()
@@ -68,8 +68,8 @@ def test_the_interval_of_a_plan_adds_the_backtest_in_quadrature(file, tmp_path):
     alone.write_text(text[:start] + text[stop:])
     resampled = sp.optimal(preset=str(alone), flops=full.flops)
     tested = fitted.diagnosis.backtest
-    half = [0.5 * (plan.interval.loss[1] - plan.interval.loss[0]) for plan in (full, resampled)]
-    added = 1.6448536 * tested.expected(10.0)[0] * full.loss
+    half = [0.5 * np.log(plan.interval.loss[1] / plan.interval.loss[0]) for plan in (full, resampled)]
+    added = 1.6448536 * tested.expected(10.0)[0]
     assert half[0] == pytest.approx(np.hypot(half[1], added), rel=1e-6)
     assert full.interval.params == resampled.interval.params
 

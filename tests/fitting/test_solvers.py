@@ -136,7 +136,8 @@ def test_any_formula_reaches_the_optimum_of_another_library():
     x = np.linspace(0.2, 4.0, 30)
     observed = 1.0 + 2.0 * np.exp(-1.3 * x) + 0.02 * np.sin(9 * x)
     formula = Formula(
-        predict=lambda theta: theta[:, :1] + theta[:, 1:2] * np.exp(-theta[:, 2:] * x),
+        predict=lambda theta, at: theta[:, :1] + theta[:, 1:2] * np.exp(-theta[:, 2:] * at),
+        inputs=(x,),
         observed=observed,
         lower=np.array([0.0, 0.0, 0.0]),
         upper=np.array([5.0, 9.0, 9.0]),

@@ -75,6 +75,7 @@ BY_HAND = {
         {"params": 16, "tokens": 9, "aspect_ratio": 10},
         5 * 2,
     ),
+    "sigmoid": ('e=0.2;u=0.8;m=100;k=1;x="flops";y="accuracy"', {"flops": 300}, 0.65),
     "shifted_power": ('a=4;g=0;c=0.5;e=1;x="flops";y="loss"', {"flops": 16}, 2),
     "task_error": ("epsilon=0.9;k=1;gamma=1", {"loss": 2}, 0.9 - math.exp(-2)),
     "task_sigmoid": ("a=-0.5;b=0.75;k=2;L0=1", {"loss": 1}, 0.5),

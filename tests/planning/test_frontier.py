@@ -147,3 +147,9 @@ def test_the_walk_and_the_closed_form_agree_on_the_range(hidden):
     assert walked == pytest.approx(closed, rel=1e-7)
     assert isinstance(frontier(EPOCH), SolvedFrontier)
     assert EPOCH.loss(closed[0], 1e21 / 6 / closed[0]) == pytest.approx(frontier(EPOCH).best(1e21 / 1.05)[2])
+
+
+def test_a_budget_beyond_all_numbers_reaches_nothing():
+    """Exponents near zero: the loss falls so slowly that no number of FLOP halves it."""
+    flat = Additive(E=1.0, A=2.0, B=2.0, alpha=1e-4, beta=1e-4)
+    assert frontier_of(flat, Cost(), UNBOUNDED).least_flops(1.01) is None

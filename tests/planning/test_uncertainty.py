@@ -67,7 +67,8 @@ def test_intervals_are_the_delta_method_of_the_closed_form(flops):
     sure = found(EPOCH, flops)
     assert spread(sure.params) == pytest.approx(math.sqrt(size @ covariance @ size), rel=1e-4)
     assert spread(sure.tokens) == pytest.approx(math.sqrt(size @ covariance @ size), rel=1e-4)  # D = x/N
-    assert (sure.loss[1] - sure.loss[0]) / 2 / Z90 == pytest.approx(math.sqrt(loss @ covariance @ loss), rel=1e-4)
+    middle = math.sqrt(sure.loss[0] * sure.loss[1])  # the interval widens in ln L
+    assert spread(sure.loss) * middle == pytest.approx(math.sqrt(loss @ covariance @ loss), rel=1e-4)
     assert spread(sure.tokens_per_param) == pytest.approx(2 * spread(sure.params), rel=1e-4)
 
 
@@ -134,13 +135,11 @@ def test_arrays_have_the_intervals_of_their_elements(preset):
 
 
 def test_a_backtest_widens_the_loss_and_nothing_else():
-    """The relative error to expect at the factor of extrapolation is added in quadrature."""
+    """The relative error to expect at the factor of extrapolation is added in quadrature, in ln L."""
     backtest = BacktestRms(factors=(2.0, 8.0), rms=(0.01, 0.02))
     tested = replace(EPOCH, uncertainty=replace(EPOCH.uncertainty, backtest=backtest))
     plain, wide = found(EPOCH, 1e24), found(tested, 1e24, factor=4.0)
-    loss = (plain.loss[0] + plain.loss[1]) / 2
-    expected = math.hypot((plain.loss[1] - plain.loss[0]) / 2 / Z90, 0.015 * loss)
-    assert (wide.loss[1] - wide.loss[0]) / 2 / Z90 == pytest.approx(expected, rel=1e-9)
+    assert spread(wide.loss) == pytest.approx(math.hypot(spread(plain.loss), 0.015), rel=1e-9)
     assert wide.params == plain.params
 
 

@@ -56,7 +56,7 @@ def loss_of(params, tokens, floor):
 
 @pytest.mark.parametrize("beyond, rms", [(1.0, 0.004), (10.0, 0.010), (math.sqrt(10), 0.007)])
 def test_a_backtest_widens_an_interval_of_draws(tmp_path, beyond, rms):
-    """Half the percentile interval and the missed share of the loss are added in quadrature.
+    """Half the percentile interval of ln L and the missed share of the loss are added in quadrature.
 
     The floor moves no split, so the draws of the loss are the floors shifted by a constant; the error to expect lies
     on a line in the logarithm of the factor by which the compute exceeds the fitted range.
@@ -65,10 +65,10 @@ def test_a_backtest_widens_an_interval_of_draws(tmp_path, beyond, rms):
     fitted = f"[range]\nflops = [1e18, {most!r}]"
     plan = sp.optimal(flops=most * beyond, preset=preset(tmp_path, uncertainty(tested=True), fitted))
     low, high = np.quantile(loss_of(plan.params, plan.tokens, FLOORS), [0.05, 0.95])
-    middle, half = (low + high) / 2, (high - low) / 2
-    reach = math.hypot(half, Z90 * rms * middle)
+    middle, half = math.sqrt(low * high), math.log(high / low) / 2
+    reach = math.hypot(half, Z90 * rms)
     assert reach > 5 * half  # the backtest is most of it
-    assert plan.interval.loss == pytest.approx((middle - reach, middle + reach), rel=1e-9)
+    assert plan.interval.loss == pytest.approx((middle * math.exp(-reach), middle * math.exp(reach)), rel=1e-9)
 
 
 def test_without_a_backtest_an_interval_of_draws_is_that_of_its_percentiles(tmp_path):

@@ -187,6 +187,7 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
 
     Raises UsageError when the law has no loss for sizes away from the optimum.
     """
+    planner.preset.require_everywhere()
     line = planner.frontier
     if not isinstance(line, SolvedFrontier):
         raise UsageError(

@@ -20,19 +20,23 @@ from scaleplan.fitting.diagnosis import (
     information,
     isoflop_budgets,
     leave_one_out,
+    repeats_test,
 )
+from scaleplan.fitting.noise import cells_by_rounding, require_distinct
 from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
 from scaleplan.fitting.runs import row_text
-from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.fitting.surface_fit import Coordinates, fit_additive
 from scaleplan.planning.planner import Planner
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from scaleplan.arrays import Mask
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.diagnosis import Design, Flag, Influence, Information, Outliers
+    from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
@@ -57,7 +61,8 @@ class Coefficient(Record):
 class Alternative(Record):
     """A simpler form fitted to the same runs; ``aicc_excess`` is its AICc less that of the fit.
 
-    Negative: the simpler form explains the runs as well and should be preferred. Differences under 2 are noise.
+    Negative: the simpler form explains the runs as well. Differences under 2 are noise, and AICc says little of runs
+    beyond the data: in 81 real splits it chose the best extrapolator of four forms in 28 %, where chance is 25 %.
     """
 
     name: str
@@ -84,8 +89,9 @@ class Residuals(Record):
 class AdditiveFit(Record, eq=False):
     """The additive law fitted to runs, and its diagnosis.
 
-    ``flags`` are reservations, gravest first. ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``,
-    the bootstrap and the backtest, are None where they were left out.
+    ``flags`` are reservations, gravest first. ``repeats`` is the test by repeated runs, None without such.
+    ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``, the bootstrap and the backtest, are None
+    where they were left out.
     """
 
     points: Points
@@ -96,6 +102,7 @@ class AdditiveFit(Record, eq=False):
     outliers: Outliers
     influence: Influence | None
     alternatives: tuple[Alternative, ...]
+    repeats: LackOfFit | None
     resamples: Bootstrap | None
     backtest: Backtest | None
 
@@ -146,13 +153,14 @@ class AdditiveFit(Record, eq=False):
         found = []
         for name, field in _COEFFICIENTS.items():
             value = getattr(self.law, field)
-            if laws is None:
+            if laws is None or self.resamples is None:
                 found.append(Coefficient(name=name, value=value))
                 continue
             draws = np.asarray(getattr(laws, field))
             # the draws of A and B are log-normal
             error = half_width(draws) if name in {"A", "B"} else float(np.std(draws, ddof=1))
-            found.append(Coefficient(name=name, value=value, error=error, interval=central_interval(draws, level)))
+            interval = central_interval(draws, level, stretch=self.resamples.stretch(level))
+            found.append(Coefficient(name=name, value=value, error=error, interval=interval))
         return tuple(found)
 
 
@@ -165,6 +173,7 @@ def fit_points(
     samples: int = 2000,
     seed: int = 0,
     clusters: Sequence[object] | None = None,
+    doubtful: Collection[int] = (),
     jobs: int = 1,
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -174,34 +183,59 @@ def fit_points(
     The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_additive`, the resamples (0 for
     none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
     IsoFLOP sweep. ``test_cuts`` adds the backtest.
+
+    The rows ``doubtful`` and the outliers of the fit take part in the fit and in nothing that measures its errors:
+    neither the resamples nor the backtest nor the test by repeats, unless too few runs are left.
+
+    Raises UsageError unless two more runs differ than the form has coefficients.
     """
+    form = Coordinates(tied=tied, floor=floor)
+    require_distinct(points.params, points.tokens, coefficients=form.count)
     solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
     design, known = describe(points), information(points, solution)
+    outliers = find_outliers(points, solution)
+    sound, clean, kept = _sound(points, solution, outliers, doubtful)
+    if clusters is not None:
+        clusters = [clusters[k] for k in np.flatnonzero(kept).tolist()]
     resamples = None
     if samples:
-        budgets = isoflop_budgets(points) if clusters is None else None
+        budgets = isoflop_budgets(sound) if clusters is None else None
         resamples = bootstrap(
-            points,
-            solution,
+            sound,
+            clean,
             samples=samples,
             seed=seed,
             clusters=clusters,
             strata=None if budgets is None else budgets.tolist(),
             jobs=jobs,
             progress=progress,
-        )
+        ).moved_to(solution.law)
+    repeats = repeats_test(sound, clean)
     return AdditiveFit(
         points=points,
         solution=solution,
         design=design,
         known=known,
-        flags=diagnose(points, solution, design=design, known=known, resamples=resamples),
-        outliers=find_outliers(points, solution),
+        flags=diagnose(points, solution, design=design, known=known, resamples=resamples, repeats=repeats),
+        outliers=outliers,
         influence=leave_one_out(points, solution) if len(points) <= _EVERY_RUN else None,
-        alternatives=_alternatives(points, solution),
+        alternatives=() if design.along is not None else _alternatives(points, solution),
+        repeats=repeats,
         resamples=resamples,
-        backtest=backtest_points(points, solution, seed=seed, clusters=clusters) if test_cuts else None,
+        backtest=backtest_points(sound, clean, seed=seed, clusters=clusters) if test_cuts else None,
     )
+
+
+def _sound(
+    points: Points, solution: Solution, outliers: Outliers, doubtful: Collection[int]
+) -> tuple[Points, Solution, Mask]:
+    """Return the runs that measure errors, their own fit, and which they are."""
+    kept: Mask = ~np.isin(points.rows, [*outliers.rows, *doubtful])
+    sound = points.select(kept)
+    few = int(cells_by_rounding(sound.params, sound.tokens).max(initial=-1)) + 1 < solution.coordinates.count + 2
+    if few or kept.all():
+        return points, solution, np.ones(len(points), dtype=bool)
+    return sound, solution.refit(sound), kept
 
 
 def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]:

@@ -124,7 +124,7 @@ def fit_isoflop(
     compute = np.log([budget.flops for budget in usable])
     optimum = np.log([budget.optimum for budget in usable])
     weight = np.array([1.0 / max(budget.error, 1e-6) ** 2 if weighted else 1.0 for budget in usable])
-    slope, level, error = _line(compute, optimum, weight)
+    slope, level, error = _line(compute, optimum, weight, known=weighted)
     return MeasuredAllocation(
         exponent=slope,
         scale=math.exp(level),
@@ -215,15 +215,19 @@ def _vertices(values: Array, loss: Array, weight: Array) -> Array:
     return np.where(inside, vertex + centre, np.nan)
 
 
-def _line(compute: Array, optimum: Array, weight: Array) -> tuple[float, float, float]:
-    """Return slope, intercept and the standard error of the slope of a weighted line."""
+def _line(compute: Array, optimum: Array, weight: Array, *, known: bool) -> tuple[float, float, float]:
+    """Return slope, intercept and the standard error of the slope of a line weighted by 1/variance.
+
+    The error is the larger of what the errors of the points make and what their scatter shows (the scale factor of
+    the Particle Data Group): two points scatter about no line.
+    """
     total = float(np.sum(weight))
     middle = float(weight @ compute) / total
     moment = float(weight @ (compute - middle) ** 2)
     slope = float(weight @ ((compute - middle) * optimum)) / moment
     level = float(weight @ optimum) / total - slope * middle
     rest = optimum - level - slope * compute
-    noise = float(weight @ rest**2) / max(len(compute) - 2, 1)
+    noise = max(float(weight @ rest**2) / max(len(compute) - 2, 1), 1.0 if known else 0.0)
     return slope, level, math.sqrt(noise / moment)
 
 

@@ -16,26 +16,46 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
-from scaleplan.fitting.diagnosis import isoflop_budgets
-from scaleplan.fitting.objective import rms
+from scaleplan.fitting.diagnosis import distinct_budgets, find_line
+from scaleplan.fitting.noise import cells_by_rounding
+from scaleplan.fitting.objective import rms, robust_rms
 from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.planning.uncertainty import backtest_rms, normal_quantile
+from scaleplan.planning.uncertainty import backtest_rms, sigmas_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scaleplan.arrays import Array, Mask
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
-    from scaleplan.laws.additive import Additive
+    from scaleplan.laws.base import Curve, Law
 
-__all__ = ["Backtest", "Cut", "Holdout", "backtest_points", "band", "below_largest_budget", "hold_out", "ladder"]
+__all__ = [
+    "Backtest",
+    "Cut",
+    "Holdout",
+    "add_misfit",
+    "backtest_curve",
+    "backtest_points",
+    "band",
+    "below_largest_budget",
+    "hold_out",
+    "ladder",
+]
 
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
 _LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
-_MOST_CUTS = 8
+_MOST_CUTS, _MOST_CURVE_CUTS = 8, 4
+_NATURAL = math.log(2.0)  # a gap in ln C among scattered runs where anyone would cut
+_APART = 0.01  # in ln C: compute that differs by less is one value, up to rounding
 _ROUNDING = 1e-9  # errors of a fit without noise
+
+_PUBLIC = ((5.0, 0.012), (23.0, 0.019), (100.0, 0.07))
+"""How far this law misses at factors beyond the runs: the middle of six public sweeps, cut at every budget.
+
+They stand in where no cut of the runs themselves is possible: a fit inside its own data says nothing of this.
+"""
 
 
 class Cut(Record, eq=False):
@@ -47,7 +67,7 @@ class Cut(Record, eq=False):
 
     flops: float
     runs: int
-    law: Additive
+    law: Law
     rows: tuple[int, ...]
     factor: Array
     error: Array
@@ -55,7 +75,10 @@ class Cut(Record, eq=False):
 
 
 class Bin(Record):
-    """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest)."""
+    """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest).
+
+    ``spread`` is the root mean square ``rms`` without what single wild runs add to it.
+    """
 
     factors: tuple[float, float]
     middle: float
@@ -63,6 +86,7 @@ class Bin(Record):
     bias: float
     rms: float
     coverage: float | None
+    spread: float = 0.0
 
     def __str__(self) -> str:
         text = f"at ×{self.middle:.3g} beyond the data: bias {self.bias:+.1%}, rms {self.rms:.1%}"
@@ -72,18 +96,26 @@ class Bin(Record):
 class Backtest(Record, eq=False):
     """The ladder of cuts, and its errors by factor of extrapolation.
 
-    ``inside`` is the root mean square of the relative residuals of the fit to all runs: the error at factor 1.
+    ``inside`` is the root mean square of the relative residuals of the fit to all runs, and ``scatter`` the error to
+    expect at factor 1: without what single wild runs add, and with what the coefficients took from the residuals.
     """
 
     cuts: tuple[Cut, ...]
     bins: tuple[Bin, ...]
     inside: float
+    scatter: float
     level: float
+
+    @property
+    def _known(self) -> list[tuple[float, float]]:
+        """Factors beyond 1 with their errors: of the runs, and of public sweeps where these show fewer than three."""
+        own = [(item.middle, item.spread) for item in self.bins]
+        return own if sum(item.runs for item in self.bins) >= _LEAST_ABOVE else sorted([*own, *_PUBLIC])
 
     @property
     def factors(self) -> tuple[float, ...]:
         """The factors of :attr:`rms`: 1, then the geometric middle of each bin."""
-        return (1.0, *(item.middle for item in self.bins))
+        return (1.0, *(factor for factor, _ in self._known))
 
     @property
     def rms(self) -> tuple[float, ...]:
@@ -91,7 +123,7 @@ class Backtest(Record, eq=False):
 
         A bin of few runs with small errors by chance must not promise more far out than near by.
         """
-        return tuple(np.maximum.accumulate([self.inside, *(item.rms for item in self.bins)]).tolist())
+        return tuple(np.maximum.accumulate([self.scatter, *(error for _, error in self._known)]).tolist())
 
     @property
     def largest_factor(self) -> float:
@@ -118,43 +150,99 @@ def backtest_points(
     seed: int = 0,
     level: float = 0.9,
     clusters: Sequence[object] | None = None,
+    every: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Backtest:
     """Fit below and predict above each cut of the ladder, with the objective and the form of ``base``.
 
     ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. Points with
-    equal labels in ``clusters`` are resampled together. ``progress`` is called with the number of cuts done.
+    equal labels in ``clusters`` are resampled together. ``every`` cuts between all budgets of a sweep, however many.
+    ``progress`` is called with the number of cuts done.
     """
     cuts = []
-    for done, flops in enumerate(ladder(points), start=1):
+    for done, flops in enumerate(ladder(points, every=every), start=1):
         below = points.flops <= flops
         kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
         cuts.append(_cut(points, below, base, samples=samples, seed=seed, level=level, clusters=kept))
         if progress is not None:
             progress(done)
-    fitted = base.law.loss(points.params, points.tokens)
-    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=rms(fitted / points.loss - 1.0), level=level)
+    missed = base.law.loss(points.params, points.tokens) / points.loss - 1.0
+    taken = math.sqrt(len(points) / max(len(points) - base.coordinates.count, 1))
+    return Backtest(
+        cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), scatter=taken * robust_rms(missed), level=level
+    )
 
 
-def ladder(points: Points) -> tuple[float, ...]:
-    """Return the cuts: the budgets of an IsoFLOP sweep, or up to eight evenly spaced in ln C.
+def ladder(points: Points, *, every: bool = False) -> tuple[float, ...]:
+    """Return the cuts, ascending: between the budgets of a sweep, or evenly spaced in ln C and at wide gaps.
 
-    Below each cut are at least 12 runs and a quarter of all (three budgets of a sweep), above it at least three.
+    Below each are at least 12 runs, of three budgets (two in a sweep of three) or a quarter of scattered runs, that
+    determine more than a line. No cut parts runs of one budget. Of more than eight those at the largest gaps are
+    kept, unless ``every`` one is wanted.
     """
-    values = np.sort(points.flops)
-    labels = isoflop_budgets(points)
+    order = np.argsort(points.flops, kind="stable")
+    values = points.flops[order]
+    gaps = np.diff(np.log(values))
+    labels = distinct_budgets(points)
+    last = np.arange(1, len(values))  # the number of runs below the cut at each gap
     if labels is not None:
-        largest = [float(np.max(points.flops[labels == k])) for k in range(labels.max() + 1)]
-        wanted = np.array(largest[_LEAST_BUDGETS - 1 : -1])
+        budgets = labels[order][:-1]
+        wanted = (np.diff(labels[order]) > 0) & (budgets + 1 >= min(_LEAST_BUDGETS, int(labels.max())))
     else:
-        least = max(_LEAST_RUNS, math.ceil(_LEAST_SHARE * len(values)))
-        if len(values) < least + _LEAST_ABOVE:
-            return ()
-        grid = np.geomspace(values[least - 1], values[-_LEAST_ABOVE - 1], _MOST_CUTS)
-        wanted = values[np.searchsorted(values, grid * (1 + 1e-12), side="right") - 1]
-    below = np.searchsorted(values, wanted, side="right")
-    kept = (below >= _LEAST_RUNS) & (len(values) - below >= _LEAST_ABOVE)
-    return tuple(np.unique(wanted[kept]).tolist())
+        least = math.ceil(_LEAST_SHARE * len(values))
+        inside = (last >= max(least, _LEAST_RUNS)) & (last <= len(values) - _LEAST_ABOVE) & (gaps > _APART)
+        wanted = inside & (gaps > _NATURAL)
+        if inside.any():
+            places = values[last[inside] - 1]
+            grid = np.geomspace(places[0], places[-1], _MOST_CUTS) * (1 + 1e-12)
+            even = last[inside][np.unique(np.searchsorted(places, grid, side="right") - 1)]
+            wanted[even - 1] = True
+    chosen = np.flatnonzero(wanted & (last >= _LEAST_RUNS))
+    if not every:
+        chosen = chosen[np.argsort(-gaps[chosen], kind="stable")[:_MOST_CUTS]]
+    cuts = values[np.sort(chosen)]
+    return tuple(cut for cut in cuts.tolist() if find_line(points.select(points.flops <= cut)) is None)
+
+
+def backtest_curve(
+    refit: Callable[[Mask], Curve], base: Curve, x: Array, observed: Array, *, coefficients: int, level: float = 0.9
+) -> Backtest:
+    """Fit a curve below and predict above each of four cuts in x, those at the largest gaps.
+
+    ``refit`` fits the rows of a mask, of which there are two more below a cut than ``coefficients``, and one above.
+    """
+    cells = cells_by_rounding(x)
+    values = np.array([np.max(x[cells == k]) for k in range(int(cells.max()) + 1)])
+    last = np.arange(1, len(values))
+    usable = last[last >= coefficients + 2]
+    chosen = usable[np.argsort(-np.diff(np.log(values))[usable - 1], kind="stable")[:_MOST_CURVE_CUTS]]
+    cuts = []
+    for most in np.sort(values[chosen - 1]).tolist():
+        below = x <= most
+        law = refit(below)
+        cuts.append(
+            Cut(
+                flops=most,
+                runs=int(np.count_nonzero(below)),
+                law=law,
+                rows=tuple((np.flatnonzero(~below) + 1).tolist()),
+                factor=x[~below] / most,
+                error=_missed(law, x[~below], observed[~below]),
+                covered=None,
+            )
+        )
+    missed = _missed(base, x, observed)
+    taken = math.sqrt(len(x) / max(len(x) - coefficients, 1))
+    return Backtest(
+        cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), scatter=taken * robust_rms(missed), level=level
+    )
+
+
+def _missed(law: Curve, x: Array, observed: Array) -> Array:
+    """Return the relative errors of a curve of one input."""
+    (name,) = law.inputs
+    errors: Array = np.asarray(law.value(**{name: x})) / observed - 1.0
+    return errors
 
 
 def _cut(
@@ -172,12 +260,13 @@ def _cut(
     law = fit.law
     covered = None
     if samples:
-        laws = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters).draws[:, :, None]
+        resamples = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters)
+        laws = resamples.draws[:, :, None]
         floor = laws[:, 2] + np.exp(laws[:, 0] - laws[:, 3] * np.log(upper.params))
         resampled = np.log(floor + np.exp(laws[:, 1] - laws[:, 4] * np.log(upper.tokens)))
         low, high = np.quantile(resampled, (0.5 - level / 2, 0.5 + level / 2), axis=0)
         off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
-        covered = off <= 0.5 * (high - low)
+        covered = off <= 0.5 * resamples.stretch(level) * (high - low)
     return Cut(
         flops=float(np.max(lower.flops)),
         runs=len(lower),
@@ -195,7 +284,6 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
     factor, error = np.concatenate([cut.factor for cut in cuts]), np.concatenate([cut.error for cut in cuts])
     hits = [cut.covered for cut in cuts if cut.covered is not None]
     covered = np.concatenate(hits) if hits else None
-    inside = [(factor >= low) & (factor < high) for low, high in pairwise(_EDGES)]
     return tuple(
         Bin(
             factors=(float(np.min(factor[members])), float(np.max(factor[members]))),
@@ -204,10 +292,25 @@ def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
             bias=float(np.mean(error[members])),
             rms=rms(error[members]),
             coverage=None if covered is None else float(np.mean(covered[members])),
+            spread=robust_rms(error[members]),
         )
-        for members in inside
-        if np.count_nonzero(members) >= _LEAST_ABOVE
+        for members in _comparable(factor)
     )
+
+
+def _comparable(factor: Array) -> list[Mask]:
+    """Return the members of each bin; one with fewer than three is joined to the next, the last to the one before."""
+    parts = [np.flatnonzero((factor >= low) & (factor < high)) for low, high in pairwise(_EDGES)]
+    bins: list[Index] = [np.empty(0, dtype=np.intp)]
+    for part in parts:
+        if len(bins[-1]) >= _LEAST_ABOVE and len(part):
+            bins.append(part)
+        else:
+            bins[-1] = np.concatenate([bins[-1], part])
+    if len(bins) > 1 and len(bins[-1]) < _LEAST_ABOVE:
+        few = bins.pop()
+        bins[-1] = np.concatenate([bins[-1], few])
+    return [np.isin(np.arange(len(factor)), members) for members in bins if len(members)]
 
 
 class Band(Record):
@@ -246,7 +349,7 @@ def band(
     the backtested relative error at ``factor`` times the largest compute of the fit. Beyond the largest tested
     factor that error is extended linearly in ln(factor), and the band is marked as a guess.
     """
-    sigmas = normal_quantile(0.5 + level / 2)
+    sigmas = sigmas_of(level)
     low, high = resamples.interval(lambda law: np.log(law.loss(params, tokens)), level=level)
     resampling = 0.5 * (high - low) / sigmas
     misfit, guess = backtest.expected(factor)
@@ -262,11 +365,20 @@ def band(
     )
 
 
+def add_misfit(interval: tuple[float, float], misfit: float, level: float) -> tuple[float, float]:
+    """Return an interval of positive ends with a error of prediction added, in quadrature in the logarithm."""
+    low, high = interval
+    reach = math.hypot(0.5 * math.log(high / low), sigmas_of(level) * misfit)
+    middle = math.sqrt(low * high)
+    return middle * math.exp(-reach), middle * math.exp(reach)
+
+
 def below_largest_budget(points: Points) -> Mask:
     """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
-    labels = isoflop_budgets(points)
-    cut = np.quantile(points.flops, 0.8) if labels is None else np.max(points.flops[labels == labels.max() - 1])
-    return np.asarray(points.flops <= cut)
+    labels = distinct_budgets(points)
+    if labels is None or labels.max() == 0:
+        return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
+    return np.asarray(labels < labels.max())
 
 
 def hold_out(
@@ -288,7 +400,7 @@ def hold_out(
         band(resamples, backtest, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
         for n, d, c in zip(held.params, held.tokens, held.flops, strict=True)
     ]
-    sigmas = normal_quantile(0.5 + level / 2)
+    sigmas = sigmas_of(level)
     error = np.array([item.loss for item in bands]) / held.loss - 1.0
     reach = np.array([math.log(item.high / item.loss) for item in bands])
     narrow = np.array([sigmas * item.resampling for item in bands])

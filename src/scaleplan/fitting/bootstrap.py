@@ -14,26 +14,30 @@ estimator close to absolute deviations has skewed, slightly too wide resampling 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
-from scaleplan.fitting.surface_fit import Solution, refit_additive
+from scaleplan.fitting.surface_fit import EXPONENT_BOUNDS, MANY_RUNS, Solution, refit_additive, refit_by_steps
 from scaleplan.laws.additive import Additive
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
 
-__all__ = ["Bootstrap", "bootstrap", "resample_weights"]
+__all__ = ["Bootstrap", "bootstrap", "draw_groups", "resample_weights"]
 
+_LEAST = np.array([-np.inf, -np.inf, 0.0, EXPONENT_BOUNDS[0], EXPONENT_BOUNDS[0]])  # of ln A, ln B, E, alpha, beta
 _LOG_FLOOR = 0.05  # a floor below this share of its estimate in a resample is no quantity for a logarithm
 
 
@@ -42,7 +46,8 @@ class Bootstrap(Record, eq=False):
 
     ``draws`` (R, 5) are ln A, ln B, E, alpha, beta in raw units; ``converged`` (R,) marks refits that ended at a
     stationary point, the others are kept; ``at_bound`` (R, 5) marks A, alpha, B, beta and E on a bound of the search.
-    ``unit`` is what was resampled, ``"run"`` or ``"cluster"``; ``strata`` is how many strata kept their size.
+    ``unit`` is what was resampled, ``"run"`` or ``"cluster"``; ``strata`` is how many strata kept their size, and
+    ``freedom`` how many units there are beyond the coefficients.
     """
 
     law: Additive
@@ -52,6 +57,7 @@ class Bootstrap(Record, eq=False):
     seed: int
     unit: str
     strata: int
+    freedom: int
 
     @property
     def samples(self) -> int:
@@ -103,14 +109,25 @@ class Bootstrap(Record, eq=False):
         log_size, log_data, floor, alpha, beta = self.draws.T
         return Additive(E=floor, A=np.exp(log_size), B=np.exp(log_data), alpha=alpha, beta=beta)
 
+    def moved_to(self, law: Additive) -> Self:
+        """Return the same spread about another law: the draws are moved by the difference, inside their domain."""
+        if law == self.law:
+            return self
+        shift = _coordinates(law) - _coordinates(self.law)
+        return replace(self, law=law, draws=np.maximum(self.draws + shift, _LEAST))
+
     def interval(self, quantity: Callable[[Additive], Array | float], *, level: float = 0.9) -> tuple[float, float]:
         """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
 
         The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
         """
         low, high = central_interval(np.asarray(quantity(self.laws())), level)
-        centre = float(quantity(self.law))
-        return centre - 0.5 * (high - low), centre + 0.5 * (high - low)
+        centre, half = float(quantity(self.law)), 0.5 * self.stretch(level) * (high - low)
+        return centre - half, centre + half
+
+    def stretch(self, level: float) -> float:
+        """Return by how much Student's t for the runs left over is wider than the normal."""
+        return sigmas_of(level, self.freedom) / sigmas_of(level)
 
 
 def bootstrap(
@@ -126,18 +143,39 @@ def bootstrap(
 ) -> Bootstrap:
     """Refit ``samples`` resamples of the runs with the objective and the form of their own solution ``base``.
 
-    The standard error of a 5 % percentile from 2,000 resamples is about 2 % of the interval. Points with equal labels
-    in ``clusters`` are resampled together, and each of ``strata`` keeps its number of points (or clusters). ``jobs``
-    processes work on the resamples, with the same draws for any number; ``progress`` is called with the number done.
-    Raises UsageError for fewer than 2 resamples, or labels of the wrong number.
+    The standard error of a 5 % percentile from 2,000 resamples is about 2 % of the interval. More than a thousand
+    runs are resampled in random groups, and each resample is one Newton step from the solution: the time grows with
+    the runs and no longer with runs times resamples. Where the steps would be long, a thousand runs stand for all.
+    Points with equal labels in ``clusters`` are resampled together,
+    and each of ``strata`` keeps its number of points (or clusters). ``jobs`` processes work on the resamples, with
+    the same draws for any number; ``progress`` is called with the number done. Raises UsageError for fewer than 2
+    resamples, or labels of the wrong number.
     """
     if samples < 2:
         raise UsageError(f"{samples} resamples give no interval", hint="200 are enough for a first look")
     units = _codes(clusters, len(points), "clusters")
     layers = _codes(strata, len(points), "strata")
     generator = np.random.Generator(np.random.PCG64(seed))
-    weight = resample_weights(len(points), samples=samples, generator=generator, clusters=units, strata=layers)
-    refits = refit_additive(points, weight, base=base, jobs=jobs, progress=progress)
+    refits = None
+    if len(points) > MANY_RUNS:
+        groups, weight = draw_groups(len(points), samples, generator=generator, clusters=units, strata=layers)
+        refits = refit_by_steps(points, groups, weight, base=base)
+        if progress is not None:
+            progress(samples)
+    if refits is None:
+        every = -(-len(points) // MANY_RUNS)
+        few = np.argsort(points.flops, kind="stable")[::every] if every > 1 else np.arange(len(points))
+        kept = points.select(few)
+        weight = resample_weights(
+            len(kept),
+            samples=samples,
+            generator=generator,
+            clusters=None if units is None else units[few],
+            strata=None if layers is None else layers[few],
+        )
+        own = base if every == 1 else base.about(kept.centre)
+        refits = refit_additive(kept, weight, base=own, jobs=jobs, progress=progress)
+    independent = len(points) if units is None else int(units.max()) + 1
     return Bootstrap(
         law=base.law,
         draws=refits.draws,
@@ -146,6 +184,7 @@ def bootstrap(
         seed=seed,
         unit="run" if clusters is None else "cluster",
         strata=1 if layers is None else int(layers.max()) + 1,
+        freedom=max(independent - base.coordinates.count, 1),
     )
 
 
@@ -171,6 +210,37 @@ def resample_weights(
             shares = np.full(len(inside), 1 / len(inside))
             counts[:, inside] = generator.multinomial(len(inside), shares, size=samples)
     return counts if clusters is None else counts[:, member]
+
+
+def draw_groups(
+    count: int,
+    samples: int,
+    *,
+    generator: np.random.Generator,
+    clusters: Index | None = None,
+    strata: Index | None = None,
+) -> tuple[Index, NDArray[np.uint16]]:
+    """Return the random group of each point, about a thousand groups, and how often each resample takes each of them.
+
+    Groups of exchangeable points are exchangeable, and stay inside a stratum; a cluster is never parted.
+    """
+    units = np.arange(count) if clusters is None else clusters
+    _, first, member = np.unique(units, return_index=True, return_inverse=True)
+    layer = np.zeros(len(first), dtype=np.intp) if strata is None else strata[first]
+    shuffled = generator.permutation(len(first))
+    order = shuffled[np.argsort(layer[shuffled], kind="stable")]  # by stratum, at random within
+    size = -(-len(first) // MANY_RUNS)
+    sizes = np.bincount(layer)
+    place = np.arange(len(first)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    codes = np.empty(len(first), dtype=np.intp)
+    codes[order] = np.unique(np.stack([layer[order], place // size]), axis=1, return_inverse=True)[1].ravel()
+    _, begin = np.unique(codes, return_index=True)
+    weight = resample_weights(int(codes.max()) + 1, samples=samples, generator=generator, strata=layer[begin])
+    return codes[member], weight
+
+
+def _coordinates(law: Additive) -> Array:
+    return np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta])
 
 
 def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | None:

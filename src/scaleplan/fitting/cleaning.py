@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Detail = str | Callable[[int], str]
 
 __all__ = [
+    "CELL_WIDTH",
     "ROUNDING",
     "beaten_by_smaller",
     "best_of_cells",
@@ -46,7 +47,9 @@ __all__ = [
     "repeats",
 ]
 
-_CELL_WIDTH = 0.015  # spread of the logarithm of a size inside a cell
+CELL_WIDTH = 0.015
+"""The spread of the logarithm of a size inside a cell."""
+
 ROUNDING = 0.0051  # largest difference in the logarithm that writing a size with three digits makes: 1.005 as 1.00
 _DIVERGED_Z = 8.0  # a run of a higher log loss, in scaled median deviations from that of its cell, stands apart
 _DIVERGED_RATIO = 1.5  # a run that stands apart with a higher loss, over the median of its cell, has diverged
@@ -113,7 +116,7 @@ def repeats(records: Sequence[Hashable], alive: Mask) -> dict[int, int]:
     return found
 
 
-def cells_of(codes: Index, *sizes: Array, width: float = _CELL_WIDTH) -> Index:
+def cells_of(codes: Index, *sizes: Array, width: float = CELL_WIDTH) -> Index:
     """Return a number for each run's cell: same code, and every log size within ``width`` of the cell's smallest."""
     cells = codes
     for values in sizes:

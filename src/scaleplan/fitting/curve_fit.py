@@ -14,9 +14,13 @@ import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.bootstrap import resample_weights
+from scaleplan.fitting.cleaning import CELL_WIDTH
+from scaleplan.fitting.noise import require_distinct
 from scaleplan.fitting.objective import Objective, central_interval, huber
 from scaleplan.fitting.solvers import at_bound, minimise, weights_of
+from scaleplan.fitting.surface_fit import MANY_RUNS
 from scaleplan.laws.curves import ALIASES, FITTED, MultiplicativePower, Search
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -33,13 +37,32 @@ _HUGE = 1e6  # what replaces a residual of a formula that overflows: worse than 
 
 
 class Formula(Record, eq=False):
-    """Predictions (S, n) of coordinates (S, p), the observed values (n,), and the box of the coordinates."""
+    """Predictions (S, n) of coordinates (S, p), the observed values (n,), and the box of the coordinates.
 
-    predict: Callable[[Array], Array]
+    ``inputs`` are columns (n,) that the predictions take after the coordinates.
+    """
+
+    predict: Callable[..., Array]
+    inputs: tuple[Array, ...]
     observed: Array
     lower: Array
     upper: Array
     weight: Array | None = None
+
+    def at(self, theta: Array) -> Array:
+        """Return the predictions of coordinates for every row."""
+        return self.predict(theta, *self.inputs)
+
+    def thinned(self) -> Formula:
+        """Return the formula of about a thousand rows, evenly spaced in order of the first input."""
+        order = np.argsort(self.inputs[0], kind="stable")
+        chosen = order[:: -(-len(order) // MANY_RUNS)]
+        return replace(
+            self,
+            inputs=tuple(column[chosen] for column in self.inputs),
+            observed=self.observed[chosen],
+            weight=None if self.weight is None else self.weight[chosen],
+        )
 
 
 class _Descent(Record, eq=False):
@@ -61,7 +84,7 @@ class _Problem(Record, eq=False):
 
     def residuals(self, theta: Array) -> Array:
         with np.errstate(all="ignore"):
-            residual = self.objective.residuals(self.formula.predict(theta), self.formula.observed)
+            residual = self.objective.residuals(self.formula.at(theta), self.formula.observed)
         return np.clip(np.where(np.isfinite(residual), residual, _HUGE), -_HUGE, _HUGE)
 
     def derivatives(self, theta: Array, index: Index, *, delta: float, majorise: bool) -> tuple[Array, Array, Array]:
@@ -90,10 +113,14 @@ class _Problem(Record, eq=False):
 
 
 def descend(formula: Formula, starts: Array, *, objective: Objective, refined: int = 12) -> _Descent:
-    """Take the best starts, descend from each, and return the best end; UsageError for too few observations."""
-    size = len(formula.lower)
-    if len(formula.observed) < size:
-        raise UsageError(f"{len(formula.observed)} rows cannot determine {size} coefficients")
+    """Take the best starts, descend from each, and return the best end; UsageError for too few observations.
+
+    Many rows are searched by a thousand of them first.
+    """
+    require_distinct(*formula.inputs, coefficients=len(formula.lower))
+    if len(formula.observed) > MANY_RUNS:
+        few = descend(formula.thinned(), starts, objective=objective, refined=refined)
+        starts, refined = few.theta[None], 1
     problem = _Problem(
         formula=formula, objective=objective, weight=None if formula.weight is None else formula.weight[None]
     )
@@ -166,7 +193,16 @@ class FormulaFit(Record, Generic[_Law], eq=False):
 
     def interval(self, name: str, *, level: float = 0.9) -> tuple[float, float]:
         """Return the percentile interval of a coefficient over the resamples."""
-        return central_interval(self.columns[name], level)
+        return central_interval(self.columns[name], level, stretch=self.stretch(level))
+
+    @property
+    def freedom(self) -> int:
+        """The number of rows beyond the coefficients."""
+        return max(len(self.residuals) - len(self.coefficients), 1)
+
+    def stretch(self, level: float) -> float:
+        """Return by how much Student's t for the rows left over is wider than the normal."""
+        return sigmas_of(level, self.freedom) / sigmas_of(level)
 
 
 CurveFit = FormulaFit["Curve"]
@@ -186,15 +222,18 @@ def fit_formula(
 ) -> FormulaFit[_Law]:
     """Fit a formula from the best ``refined`` of the starts, and ``samples`` resamples of its rows.
 
+    Of more than a thousand rows every so many are resampled: intervals are those of a thousand, and so a little wide.
+
     ``coefficients`` turns coordinates (S, p) into the coefficients ``names``, and ``law`` one row of these into the
-    law. Raises UsageError when there are fewer rows than coefficients.
+    law. Raises UsageError unless two more rows differ than there are coefficients.
     """
     best = descend(formula, starts, objective=objective, refined=refined)
     draws = np.empty((0, len(names)))
     if samples:
+        few = formula if len(formula.observed) <= MANY_RUNS else formula.thinned()
         generator = np.random.Generator(np.random.PCG64(seed))
-        weight = resample_weights(len(formula.observed), samples=samples, generator=generator).astype(np.float64)
-        draws = coefficients(_resample(formula, best, weight, objective=objective))
+        weight = resample_weights(len(few.observed), samples=samples, generator=generator).astype(np.float64)
+        draws = coefficients(_resample(few, best, weight, objective=objective))
     values = coefficients(best.theta[None])[0].tolist()
     return FormulaFit(
         law=law(values),
@@ -258,12 +297,13 @@ def fit_curve(
     def law(values: Iterable[Any]) -> Curve:
         return template.with_coefficients(dict(zip(names, values, strict=True)))
 
-    def predict(theta: Array) -> Array:
-        value = law(coefficients(theta).T[:, :, None]).value(**{template.x: inputs})
+    def predict(theta: Array, at: Array) -> Array:
+        value = law(coefficients(theta).T[:, :, None]).value(**{template.x: at})
         return np.asarray(value, dtype=np.float64)
 
     formula = Formula(
         predict=predict,
+        inputs=(inputs,),
         observed=observed,
         lower=np.array(search.lower),
         upper=np.array(search.upper),
@@ -319,6 +359,7 @@ def fit_product(
     logs = np.log(np.stack(columns))
     centre = logs.mean(axis=1)
     around = logs - centre[:, None]
+    _require_independent(around, list(inputs))
 
     def coefficients(theta: Array) -> Array:
         return np.column_stack([np.exp(theta[:, 0] - theta[:, 1:] @ centre), theta[:, 1:]])
@@ -329,7 +370,8 @@ def fit_product(
     start = np.linalg.lstsq(np.vstack([np.ones(len(observed)), around]).T, np.log(observed), rcond=None)[0]
     wide = np.full(len(start), 50.0)
     formula = Formula(
-        predict=lambda theta: np.exp(theta[:, :1] + theta[:, 1:] @ around),
+        predict=lambda theta, *at: np.exp(theta[:, :1] + theta[:, 1:] @ (np.log(np.stack(at)) - centre[:, None])),
+        inputs=tuple(columns),
         observed=observed,
         lower=start - wide,
         upper=start + wide,
@@ -344,6 +386,23 @@ def fit_product(
         objective=objective or Objective(),
         samples=samples,
         seed=seed,
+    )
+
+
+def _require_independent(around: Array, names: list[str]) -> None:
+    """Refuse inputs that change together, whose exponents cannot be told apart; raises UsageError."""
+    for name, column in zip(names, around, strict=True):
+        if np.ptp(column) <= CELL_WIDTH:
+            raise UsageError(
+                f"{name} has one value in these rows, so its exponent is not determined", hint="leave it out"
+            )
+    strength, axes = np.linalg.eigh(np.atleast_2d(np.cov(around)))
+    if strength[0] > CELL_WIDTH**2:
+        return
+    together = [name for name, part in zip(names, axes[:, 0], strict=True) if abs(part) > 0.1]
+    raise UsageError(
+        f"{' and '.join(together)} change together in these rows, so their exponents cannot be told apart",
+        hint=f"fit a curve of one of them, such as --form power --x {together[0]}",
     )
 
 

@@ -8,17 +8,23 @@ absolute deviations, and for Huber's function the density proportional to exp(-h
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit
 from scaleplan.fitting.objective import central_interval, rms, typical_deviation
-from scaleplan.fitting.surface_fit import Surface, law_at, refit_additive
+from scaleplan.fitting.surface_fit import Surface, fit_additive, law_at, refit_additive
+from scaleplan.presets.preset import Line
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.bootstrap import Bootstrap
+    from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution
@@ -33,10 +39,13 @@ __all__ = [
     "describe",
     "deviance",
     "diagnose",
+    "distinct_budgets",
+    "find_line",
     "find_outliers",
     "information",
     "isoflop_budgets",
     "leave_one_out",
+    "repeats_test",
 ]
 
 _WIDE = math.log(3.0)  # a standard error of ln N* beyond which an allocation is no advice
@@ -48,9 +57,11 @@ _OFTEN = 0.05  # a share of resamples
 _OUTLIER = 12.0  # robust standard deviations; log residuals of a careful sweep are heavy-tailed and reach 10
 _ROUNDS = 6
 _MOST_OUT = 0.1  # more than a tenth of the runs is another population, not outliers
+_BEYOND, _POINTS = 4, 17  # runs beyond the coefficients of a curve; points that write it
 _RAY = 1.3  # D/N within ±14 %: one ratio, up to rounding of step counts
 _BUDGET_GAP = 0.12  # in ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one by a few per cent
 _BUDGET_WIDTH = 0.35
+_SAME = 0.01  # in the logarithm: a size or token count up to rounding
 _RUNS_PER_BUDGET, _SHARE_IN_BUDGETS = 4, 0.8
 
 
@@ -111,7 +122,13 @@ def information(points: Points, solution: Solution) -> Information:
 
 
 def diagnose(
-    points: Points, solution: Solution, *, design: Design, known: Information, resamples: Bootstrap | None = None
+    points: Points,
+    solution: Solution,
+    *,
+    design: Design,
+    known: Information,
+    resamples: Bootstrap | None = None,
+    repeats: LackOfFit | None = None,
 ) -> tuple[Flag, ...]:
     """Return the reservations about a fit, gravest first."""
     flags = [
@@ -122,7 +139,9 @@ def diagnose(
     def warn(code: str, message: str, *, unidentified: bool = False) -> None:
         flags.append(Flag(code=code, message=message, unidentified=unidentified))
 
-    law, fitted_floor = solution.law, solution.coordinates.floor is None
+    if repeats is not None and repeats.rejected:
+        warn("lack_of_fit", f"repeated runs reject this law: {repeats}")
+    law, fitted_floor = solution.law, solution.coordinates.floor is None and design.along is None
     if fitted_floor and "E" in solution.bounds:
         warn(
             "floor_zero",
@@ -132,19 +151,20 @@ def diagnose(
         low, high = central_interval(resamples.draws[:, 2], 0.9)
         share = f"{resamples.floor_at_zero:.0%} of resamples"
         warn("floor_zero", f"E is zero in {share}; its 90 % interval is {low:.2g} to {high:.3g}")
-    if resamples is not None and resamples.exponents_at_bound > _OFTEN:
+    if resamples is not None and resamples.exponents_at_bound > _OFTEN and design.along is None:
         share = f"{resamples.exponents_at_bound:.0%} of resamples"
         warn("resamples_at_bound", f"an exponent runs to its bound in {share}", unidentified=True)
     if resamples is not None and resamples.failed > _OFTEN * resamples.samples:
         warn("resamples_failed", f"{resamples.failed} resamples did not converge")
-    if len(points) < _FEW_RUNS or design.sizes < _FEW_VALUES or design.token_counts < _FEW_VALUES:
+    few = design.along is None and min(design.sizes, design.token_counts) < _FEW_VALUES
+    if len(points) < _FEW_RUNS or few:
         counts = f"{len(points)} runs, {design.sizes} sizes, {design.token_counts} token counts"
         warn("few_runs", f"{counts}: a fit needs at least 8 runs, 3 sizes, 3 token counts")
     low, high = design.tokens_per_param
-    if not design.one_ray and high < _NARROW * low:
+    if design.along is None and high < _NARROW * low:
         span = f"only {low:.3g} to {high:.3g}"
         warn("narrow_ratios", f"tokens per parameter span {span}; a factor of 16 or more determines the split")
-    if max(law.alpha, law.beta) > 1.25:
+    if max(law.alpha, law.beta) > 1.25 and design.along is None:
         warn("steep", "an exponent above 1.25 is outside what published laws show")
     return tuple(flags)
 
@@ -152,19 +172,22 @@ def diagnose(
 def _unidentified(design: Design, solution: Solution, known: Information) -> dict[str, str]:
     """Return the reasons, by code, why the split between size and data is not determined."""
     reasons = {}
-    if design.ratio is not None:
-        reasons["one_ray"] = (
-            f"all runs have about {design.ratio:.3g} tokens per parameter: size and data terms cannot be told apart; "
-            "the loss is predicted along that ratio, and no other ratio can be advised"
-        )
-    elif design.line < _THIN_LINE:
-        reasons["one_line"] = (
-            "all runs lie on one line in (ln N, ln D): the law is determined along it and nowhere else"
+    form = solution.coordinates
+    levels = 2 if form.tied or form.floor is not None else 3  # E and B/D^beta are one number at one D, two at two
+    if design.along is not None:
+        code = "one_ray" if design.ratio is not None else "one_line"
+        reasons[code] = f"all runs lie on {design.along}: the law is determined there and nowhere else"
+    elif min(design.sizes, design.token_counts) < levels:
+        few = f"{design.sizes} sizes" if design.sizes < levels else f"{design.token_counts} token counts"
+        reasons["few_levels"] = (
+            f"{few} do not tell the floor from the term that they vary: {levels} or more are needed"
         )
     stuck = [name for name in solution.bounds if name != "E"]
+    if design.along is not None:  # what follows from it is no reason of its own
+        stuck = []
     if stuck:
         reasons["bound"] = f"{', '.join(stuck)} ended on a bound of the search: not identified; try tied exponents"
-    if not solution.converged:
+    if not solution.converged and design.along is None:
         reasons["not_converged"] = "the descent did not reach a stationary point"
     if not reasons and known.condition > _COLLINEAR:
         condition = f"{known.condition:.0e}"
@@ -186,7 +209,7 @@ def _noise(solution: Solution, runs: int, coefficients: int) -> float:
     small = math.sqrt(runs / max(runs - coefficients, 1))
     if solution.objective.robust == "none":
         return small * rms(solution.residuals)
-    return small * math.sqrt(math.pi / 2) * typical_deviation(solution.residuals)
+    return small * math.sqrt(math.pi / 2) * typical_deviation(solution.residuals, coefficients=coefficients)
 
 
 def _log_params_error(points: Points, solution: Solution, covariance: Array) -> float:
@@ -209,6 +232,19 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
     if not np.all(np.isfinite(slope)):
         return math.inf
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+
+
+def repeats_test(points: Points, solution: Solution) -> LackOfFit | None:
+    """Test the form of a solution against the scatter of runs of one size and token count, by least squares."""
+    cells = cells_by_rounding(points.params, points.tokens)
+    count = solution.coordinates.count
+    if not count < int(cells.max()) + 1 < len(cells):
+        return None
+    objective = replace(solution.objective, robust="none")
+    form = solution.coordinates
+    fit = fit_additive(points, objective=objective, tied=form.tied, floor=form.floor)
+    weight = 1.0 if points.weight is None else np.sqrt(points.weight)
+    return lack_of_fit(cells, fit.residuals * weight, count)
 
 
 class Outliers(Record, eq=False):
@@ -239,15 +275,17 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
     """Find runs far from the fit of the others; refit without those found until the set stays the same.
 
     Outliers with leverage pull the fit towards themselves and hide each other, which is why one look at the
-    residuals of the full fit is not enough.
+    residuals of the full fit is not enough. Least squares follows them all the way, and is refitted robustly first.
     """
+    if base.objective.robust == "none":
+        base = replace(base, objective=replace(base.objective, robust="huber")).refit(points)
     without: Solution | None = None
     out: Mask = np.zeros(len(points), dtype=bool)
 
     def deviations() -> Array:
         law = (base if without is None else without).law
         residual = base.objective.residuals(law.loss(points.params, points.tokens), points.loss)
-        return residual / max(typical_deviation(residual[~out]), 1e-12)
+        return residual / max(typical_deviation(residual[~out], coefficients=base.coordinates.count), 1e-12)
 
     for _ in range(_ROUNDS):
         far = np.abs(deviations()) > _OUTLIER
@@ -316,7 +354,7 @@ class Design(Record):
 
     ``sizes`` and ``token_counts`` count values that differ by more than 1 %, ``budgets`` those of an IsoFLOP sweep.
     ``ratio`` is the D/N of a design on one ray, or None; ``line`` is the standard deviation of the runs across the
-    line that fits them best in (ln N, ln D).
+    line that fits them best in (ln N, ln D). ``along`` is the line or curve that all runs lie on, or None.
     """
 
     runs: int
@@ -329,6 +367,7 @@ class Design(Record):
     ratio: float | None
     line: float
     budgets: int
+    along: Line | None = None
 
     @property
     def one_ray(self) -> bool:
@@ -354,7 +393,62 @@ def describe(points: Points) -> Design:
         ratio=math.exp(float(np.mean(np.log(ratios)))) if high <= low * _RAY else None,
         line=math.sqrt(max(float(spread[0]), 0.0)),
         budgets=0 if labels is None else len(set(labels.tolist()) - {-1}),
+        along=find_line(points),
     )
+
+
+def find_line(points: Points) -> Line | None:
+    """Return the line or the smooth curve in (ln N, ln D) that all runs lie on within a tenth, or None.
+
+    Lines of one size, one token count and one ratio are told exactly; a curve is a parabola or a cubic over the
+    longest direction of the runs, if there are four runs more than it has coefficients.
+    """
+    logs = np.stack([np.log(points.params), np.log(points.tokens)])
+    middle = logs.mean(axis=1)
+    spread = logs - middle[:, None]
+    with np.errstate(all="ignore"):
+        ends = {
+            "size": (np.ptp(logs[0]), (logs[0].mean(), logs[1].min()), (logs[0].mean(), logs[1].max())),
+            "data": (np.ptp(logs[1]), (logs[0].min(), logs[1].mean()), (logs[0].max(), logs[1].mean())),
+            "ratio": (np.ptp(logs[1] - logs[0]), *(_on_ray(spread, middle, end) for end in (np.min, np.max))),
+        }
+    for width, first, last in ends.values():
+        if width <= math.log(_RAY):
+            return _line_through(np.array([first, last]), width)
+    _, axes = np.linalg.eigh(np.cov(spread))
+    along, across = axes[:, 1] @ spread, axes[:, 0] @ spread
+    scaled = along / max(float(np.max(np.abs(along))), 1e-300)
+    for degree in (1, 2, 3):
+        if degree > 1 and len(points) < degree + 1 + _BEYOND:
+            return None
+        powers = np.vander(scaled, degree + 1)
+        fitted = np.linalg.lstsq(powers, across, rcond=None)[0]
+        rest = across - powers @ fitted
+        deviation = math.sqrt(float(rest @ rest) / max(len(points) - degree - 1, 1))
+        if deviation < _THIN_LINE:
+            count = 2 if degree == 1 else _POINTS
+            places = np.linspace(scaled.min(), scaled.max(), count)
+            longest = places * np.max(np.abs(along))
+            curve = (
+                middle + np.outer(longest, axes[:, 1]) + np.outer(np.vander(places, degree + 1) @ fitted, axes[:, 0])
+            )
+            return _line_through(curve, 2 * float(np.max(np.abs(rest))))
+    return None
+
+
+def _on_ray(spread: Array, middle: Array, end: Callable[[Array], float]) -> tuple[float, float]:
+    """Return the point at one end of runs of one ratio, whose logarithms lie at ``spread`` about the ``middle``."""
+    place = end(0.5 * (spread[0] + spread[1]))
+    return middle[0] + place, middle[1] + place
+
+
+def _line_through(logs: Array, width: float) -> Line | None:
+    """Return the line through points in the logarithms, of runs within half ``width`` of it."""
+    if np.ptp(logs, axis=0).max() <= math.log(_RAY):  # runs of one size on one token count are nearly a point
+        logs = logs.mean(axis=0) + _THIN_LINE * np.array([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]])
+    params, tokens = np.array([[float(f"{value:.12g}") for value in pair] for pair in np.exp(logs)]).T
+    within = math.exp(max(_THIN_LINE, 0.5 * width))
+    return Line(params=tuple(params.tolist()), tokens=tuple(tokens.tolist()), within=within)
 
 
 def isoflop_budgets(points: Points) -> Index | None:
@@ -379,9 +473,27 @@ def isoflop_budgets(points: Points) -> Index | None:
     return labels if found >= 2 and inside >= _SHARE_IN_BUDGETS * len(points) else None
 
 
+def distinct_budgets(points: Points) -> Index | None:
+    """Return the budget of each run, numbered from the smallest, or None where compute is spread evenly.
+
+    Budgets of any number of runs count; runs of one differ in compute by rounding and by whole steps.
+    """
+    logs = np.log(points.flops)
+    order = np.argsort(logs, kind="stable")
+    labels = np.empty(len(points), dtype=np.intp)
+    labels[order] = np.concatenate([[0], np.cumsum(np.diff(logs[order]) > _BUDGET_GAP)])
+    count = int(labels.max()) + 1
+    wide = any(np.ptp(logs[labels == k]) > _BUDGET_WIDTH for k in range(count))
+    return None if wide or 2 * count > len(points) else labels
+
+
 def _span(values: Array) -> tuple[float, float]:
     return float(np.min(values)), float(np.max(values))
 
 
 def _distinct(logs: Array) -> int:
-    return 1 + int(np.count_nonzero(np.diff(np.sort(logs)) > 0.01))
+    """Count the values that differ by more than 1 %: of scattered ones as many as have room."""
+    ordered = np.sort(logs)
+    ends = np.flatnonzero(np.diff(ordered) > _SAME)
+    spans = ordered[np.append(ends, len(ordered) - 1)] - ordered[np.append(0, ends + 1)]
+    return int(np.sum(1 + np.floor(spans / (2 * _SAME))))

@@ -73,7 +73,7 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, progress=progress)
+    return fit_runs(request, read, source=str(runs), progress=progress)
 
 
 @np.errstate(all="ignore")
@@ -113,10 +113,11 @@ def backtest(
     start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
     base = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
-    ladder = backtest_points(points, base, samples=count, seed=start, level=share, progress=progress)
+    ladder = backtest_points(points, base, samples=count, seed=start, level=share, every=True, progress=progress)
     if not ladder.cuts:
         raise UsageError(
-            f"{len(points)} runs are too few to hold any out", hint="a backtest needs 12 runs below a cut, 3 above"
+            f"{len(points)} runs are too few to hold any out",
+            hint="a backtest needs 12 runs of two budgets or more below a cut, and larger runs above",
         )
     try:
         held = hold_out(points, base, samples=max(count, 200), seed=start, level=share)
@@ -169,6 +170,7 @@ def _cut(cut: Cut) -> dict[str, object]:
         "runs": cut.runs,
         "predicted": len(cut.rows),
         "largest_factor": float(np.max(cut.factor)),
+        "gap": float(np.min(cut.factor)),
         "bias": float(np.mean(cut.error)),
         "rms": rms(cut.error),
         "coverage": None if cut.covered is None else float(np.mean(cut.covered)),

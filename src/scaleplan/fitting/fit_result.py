@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Law
     from scaleplan.planning.plan import Plan
-    from scaleplan.presets.preset import Preset, Uncertainty
+    from scaleplan.presets.preset import Line, Preset, Uncertainty
 
 __all__ = ["FitAnswer", "FitResult"]
 
@@ -50,7 +50,16 @@ _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 _NOT_IN_FILE = "not in the file; state it with the law"
 
-_SURFACE_KEYS = ("flags", "information", "outliers", "influence", "alternatives", "resampling", "backtest")
+_SURFACE_KEYS = (
+    "flags",
+    "information",
+    "outliers",
+    "influence",
+    "alternatives",
+    "resampling",
+    "backtest",
+    "lack_of_fit",
+)
 
 
 class FitResult(Record, eq=False):
@@ -73,6 +82,8 @@ class FitResult(Record, eq=False):
         The errors of the coefficients as a preset holds them; None where the method gives none.
     diagnosis, approaches
         Of an additive surface, and for the method ``all`` the methods side by side.
+    line
+        The line in (params, tokens) on which alone the runs determine the law, or None.
     members, group
         The fit of each group, when grouped; the name of the group, for a member.
 
@@ -90,6 +101,7 @@ class FitResult(Record, eq=False):
     uncertainty: Uncertainty | None = None
     diagnosis: AdditiveFit | None = None
     approaches: tuple[Approach, ...] = ()
+    line: Line | None = None
     members: tuple[FitResult, ...] = ()
     group: str | None = None
 
@@ -106,7 +118,9 @@ class FitResult(Record, eq=False):
     @property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
-        return None if self.diagnosis is None else self.diagnosis.refusal
+        if self.diagnosis is None:
+            return None if self.line is None else f"its runs all lie on {self.line}"
+        return self.diagnosis.refusal
 
     @property
     def coefficients(self) -> Mapping[str, float]:
@@ -180,10 +194,11 @@ class FitResult(Record, eq=False):
                 return planner.optimal(flops)
             except UnreachableError:  # of a split that no run supports; `withheld` says why
                 return None
+        if self.line is not None:
+            place = self.line.at(flops, planner.cost.training)
+            return None if place is None else planner.loss(*place)
         largest = int(np.argmax(self.runs.flops))
         ratio = float(self.runs.tokens[largest] / self.runs.params[largest])
-        if self.diagnosis is not None and self.diagnosis.design.ratio is not None:
-            ratio = self.diagnosis.design.ratio
         params = float(planner.cost.training.params_at_ratio(ratio, flops))
         return planner.loss(params, params * ratio) if math.isfinite(params) else None
 
@@ -289,6 +304,7 @@ class FitResult(Record, eq=False):
                 "corpus": request.corpus,
             },
             "range": {name: list(span) for name, span in runs.spans().items()},
+            "line": None if self.line is None else _line_table(self.line),
             "use": None if self.refusal is None else {"allocate": False, "reason": self.refusal},
             "notes": self._notes() or None,
             "fit": self._provenance(),
@@ -379,6 +395,7 @@ class FitResult(Record, eq=False):
             "status": self.status,
             "identified": self.identified,
             "refusal": self.refusal,
+            "line": as_mapping(self.line),
             "coefficients": as_mapping(dict(self.coefficients)),
             "errors": {item.name: item.error for item in self.values},
             "interval": {"level": request.level, **{item.name: as_mapping(item.interval) for item in self.values}},
@@ -502,6 +519,10 @@ class FitResult(Record, eq=False):
             name, written = formats[role]
             parts.append(f"{name} {written(low)} – {written(high)}")
         return parts
+
+
+def _line_table(line: Line) -> dict[str, object]:
+    return {"params": list(line.params), "tokens": list(line.tokens), "within": line.within}
 
 
 def _name_part(text: str) -> str:

@@ -68,6 +68,7 @@ def uncertainty_table(known: Uncertainty | None) -> dict[str, object] | None:
         "draws": [list(row) for row in known.draws] or None,
         "method": known.method,
         "samples": known.samples,
+        "freedom": known.freedom,
         "backtest": None if backtest is None else {"factors": list(backtest.factors), "rms": list(backtest.rms)},
     }
 
@@ -92,6 +93,7 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
         parameters=resamples.parameters,
         method=_method(fit, resamples),
         samples=resamples.samples,
+        freedom=resamples.freedom,
         backtest=None if backtest is None else BacktestRms(factors=backtest.factors, rms=backtest.rms),
     )
     piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
@@ -110,8 +112,10 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
     )
 
 
-def curve_uncertainty(law: Law, columns: Mapping[str, Array]) -> Uncertainty | None:
+def curve_uncertainty(law: Law, columns: Mapping[str, Array], *, freedom: int) -> Uncertainty | None:
     """Return the uncertainty of the coefficients of ``law`` from their draws by name, or None without resamples.
+
+    ``freedom`` is the number of rows beyond the coefficients.
 
     A draw outside the domain of the law, such as an exponent of the wrong sign, is left out and counted in
     ``method``.
@@ -135,6 +139,7 @@ def curve_uncertainty(law: Law, columns: Mapping[str, Array]) -> Uncertainty | N
         draws=_rows(kept),
         method=f"case bootstrap of the rows; the first {len(kept)} resamples{_lost(usable)}",
         samples=len(usable),
+        freedom=freedom,
     )
 
 
@@ -206,6 +211,11 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
         data["resampling"] = {name: getattr(resamples, name) for name in names}
     if backtest is not None:
         data["backtest"] = backtest_data(backtest)
+    if found.repeats is not None:
+        data["lack_of_fit"] = {
+            **{name: getattr(found.repeats, name) for name in ("ratio", "between", "within", "probability")},
+            "rejected": found.repeats.rejected,
+        }
     return data
 
 

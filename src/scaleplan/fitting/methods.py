@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +12,30 @@ import numpy as np
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
+from scaleplan.fitting.backtest import add_misfit, backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
+from scaleplan.fitting.diagnosis import find_line
 from scaleplan.fitting.fit_result import FitResult
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
+from scaleplan.fitting.noise import rises
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
+from scaleplan.laws.curves import FITTED
+from scaleplan.presets.preset import BacktestRms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.arrays import Array
+    from scaleplan.arrays import Array, Mask
+    from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.curve_fit import CurveFit, FormulaFit
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
+    from scaleplan.laws.base import Curve
+    from scaleplan.presets.preset import Line
 
     Progress = Callable[[int], None]
 
@@ -33,34 +43,58 @@ __all__ = ["fit_runs"]
 
 _LEAST_CELLS = 8  # fewer cannot be resampled: most resamples would lack what a coefficient depends on
 
+_DOUBTFUL = ("crashed", "diverged", "outlier", "worse_than_smaller")
+"""Reasons for which a row that is kept says nothing of the noise of the others."""
+
+_LEVEL = 1e-3  # in the logarithm: a line along which a size or a token count does not change
+_SPAN = 0.5  # in the logarithm: what a curve needs at least
+
 _SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 
 
-def fit_runs(request: FitRequest, runs: Runs, *, progress: Progress | None = None) -> FitResult:
-    """Fit the form of a request to runs, by its method.
+def fit_runs(
+    request: FitRequest, runs: Runs, *, source: str | None = None, progress: Progress | None = None
+) -> FitResult:
+    """Fit the form of a request to runs, by its method; ``source`` is the file as a command would name it.
 
     Raises UsageError when the runs are too few, or not of the kind that the form or the method needs.
     """
-    result = _fitted(request, runs, progress)
+    result = _fitted(request, runs, source or runs.name, progress)
     doubts = tuple(notice.message for notice in runs.warnings)
     return replace(result, remarks=(*doubts, *result.remarks)) if doubts else result
 
 
-def _fitted(request: FitRequest, runs: Runs, progress: Progress | None) -> FitResult:
+def _fitted(request: FitRequest, runs: Runs, source: str, progress: Progress | None) -> FitResult:
+    if request.form in ("additive", "kaplan"):
+        _require_falling(request, runs.flops, runs.loss)
     if runs.group is not None:
         return _grouped(request, runs)
     if request.form == "additive" and request.method in ("surface", "all"):
-        return _surface(request, runs, progress)
+        return _surface(request, runs, source, progress)
+    if request.form == "kaplan":
+        return _kaplan(request, runs, source)
     fits = {
         "additive": _envelope if request.method == "envelope" else _isoflop,
         "allocation": _allocation,
         "data_constrained": _repetition,
-        "kaplan": _kaplan,
     }
     return fits.get(request.form, _curve)(request, runs)
 
 
-def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitResult:
+def _require_falling(request: FitRequest, x: Array, y: Array) -> None:
+    """Refuse a form that falls for a quantity that rises; raises UsageError."""
+    if not rises(x, y):
+        return
+    (x_name,), y_name = request.x[:1] or ("flops",), request.y
+    rest = " --y COLUMN" if y_name == "loss" else f" --y {shlex.quote(y_name)}"
+    what = "compute" if x_name == "flops" else f"'{x_name}'"
+    raise UsageError(
+        f"{y_name} rises with {what} in these runs, and form '{request.form}' can only fall",
+        hint=f"for an accuracy or another score: --form sigmoid --x {shlex.quote(x_name)}{rest}",
+    )
+
+
+def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | None) -> FitResult:
     if request.cluster and runs.labels is None:
         raise UsageError(
             "there is no column of names to tell one training run from another", hint="--map name=COLUMN says it"
@@ -74,6 +108,7 @@ def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitR
         samples=request.samples,
         seed=request.seed,
         clusters=runs.labels if request.cluster else _replicates(runs),
+        doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
         progress=progress,
     )
@@ -86,9 +121,14 @@ def _surface(request: FitRequest, runs: Runs, progress: Progress | None) -> FitR
         residuals=found.solution.residuals,
         converged=found.solution.converged,
         bounds=found.solution.bounds,
-        remarks=(*(flag.message for flag in found.flags), *_shared_names(request, runs)),
+        remarks=(
+            *(flag.message for flag in found.flags),
+            *_determined(request, found.design.along, source),
+            *_shared_names(request, runs),
+        ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
+        line=found.design.along,
     )
     if request.method == "surface":
         return result
@@ -105,6 +145,30 @@ def _replicates(runs: Runs) -> list[int] | None:
     if runs.replicates is None or len(np.unique(runs.replicates)) < _LEAST_CELLS:
         return None
     return [int(code) for code in runs.replicates]
+
+
+def _determined(request: FitRequest, line: Line | None, source: str) -> tuple[str, ...]:
+    """Return the remark that names the form which runs on a line do determine, as a command to paste."""
+    if line is None:
+        return ()
+    spans = {
+        name: math.log(max(values) / min(values))
+        for name, values in (("params", line.params), ("tokens", line.tokens))
+    }
+    change = math.log(line.params[-1] * line.tokens[-1] / line.params[0] / line.tokens[0])
+    if max(spans.values()) < _SPAN:
+        return ("they lie too close together to determine a curve: train other sizes on other token counts",)
+    if min(spans.values()) > _LEVEL and abs(change) < 0.2 * sum(spans.values()):
+        return ("they determine the loss along this budget and no other: a second budget would show how it falls",)
+    x = "flops" if min(spans.values()) > _LEVEL else max(spans, key=lambda name: spans[name])
+    reading = []
+    for name, value in request.reading.items():
+        option = f"--{name.replace('_', '-')}"
+        texts = value if isinstance(value, list) else [] if value is True else [value]
+        reading += [option, *(shlex.quote(str(text)) for text in texts[:1])]
+        reading += [part for text in texts[1:] for part in (option, shlex.quote(str(text)))]
+    command = " ".join(["scaleplan fit", shlex.quote(source), *reading, f"--form offset_power --x {x}"])
+    return (f"what they determine is the curve along it: {command}",)
 
 
 def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
@@ -178,6 +242,7 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
             converged=found.converged,
             remarks=("the exponents are shared with the other groups; fitted without intervals",),
             group=name,
+            line=find_line(runs.select(groups == name).points()),
         )
         for name, law in found.laws.items()
     )
@@ -199,17 +264,23 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
     )
 
 
-def _kaplan(request: FitRequest, runs: Runs) -> FitResult:
-    found = fit_kaplan(runs.points(), objective=request.objective)
+def _kaplan(request: FitRequest, runs: Runs, source: str) -> FitResult:
+    points = runs.points()
+    found, line = fit_kaplan(points, objective=request.objective), find_line(points)
     remark = "this form has no floor, so extrapolated losses fall without end; it is fitted without intervals"
     return FitResult(
         runs=runs,
         request=request,
         law=found.law,
         values=_plain(found.law.coefficients()),
-        remarks=(remark, *_on_bound(found.bounds)),
+        remarks=(remark, *_along(line), *_determined(request, line, source), *_on_bound(found.bounds)),
+        line=line,
         **_outcome(found),
     )
+
+
+def _along(line: Line | None) -> tuple[str, ...]:
+    return () if line is None else (f"all runs lie on {line}: the law is determined there and nowhere else",)
 
 
 def _repetition(request: FitRequest, runs: Runs) -> FitResult:
@@ -271,7 +342,7 @@ def _allocation(request: FitRequest, runs: Runs) -> FitResult:
         law=found.law,
         values=tuple(values),
         remarks=("least squares on logarithms through measured optima; it has no loss",),
-        uncertainty=curve_uncertainty(found.law, draws),
+        uncertainty=curve_uncertainty(found.law, draws, freedom=max(len(runs) - 2, 1)),
     )
 
 
@@ -284,6 +355,8 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         )
     inputs = {_quantity(name): _column(runs, name) for name in request.x}
     observed, quantity = _column(runs, request.y), _quantity(request.y)
+    if not several and FITTED[request.form].falls:
+        _require_falling(request, next(iter(inputs.values())), observed)
     settings: dict[str, Any] = {name: getattr(request, name) for name in ("objective", "samples", "seed")}
     if several:
         found = fit_product(inputs, observed, quantity=quantity, weight=runs.weight, **settings)
@@ -292,25 +365,45 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         quantities = (name, quantity)
         settings |= {"quantities": quantities, "weight": runs.weight, "floor": request.floor}
         found = fit_curve(request.form, x, observed, **settings)
+    known = curve_uncertainty(found.law, found.columns, freedom=found.freedom)
+    tested = None
+    if not several and quantity == "loss" and known is not None:
+        tested = _curve_backtest(request, found, next(iter(inputs.values())), observed)
+        known = replace(known, backtest=BacktestRms(factors=tested.factors, rms=tested.rms))
     result = FitResult(
         runs=runs,
         request=request,
         law=found.law,
         values=_coefficients(found, request.level),
         remarks=_on_bound(found.bounds),
-        uncertainty=curve_uncertainty(found.law, found.columns),
+        uncertainty=known,
         **_outcome(found),
     )
     flops = result.target_flops
     if request.x != ("flops",) or flops is None:
         return result
+    factor = flops / float(np.max(runs.flops))
     interval = None
     if len(found.draws):
         resampled = found.law.with_coefficients(found.columns)
         values = np.asarray(resampled.value(flops=np.full(len(found.draws), flops)))
-        interval = central_interval(values, request.level)
+        interval = central_interval(values, request.level, stretch=found.stretch(request.level))
+        if tested is not None:
+            interval = add_misfit(interval, tested.expected(factor)[0], request.level)
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
-    return replace(result, values=(*result.values, predicted))
+    told = f"predicted at {factor:.3g} times the largest row"
+    return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, told))
+
+
+def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> Backtest:
+    """Fit the curve to the smaller rows, to see how it predicts the larger ones."""
+    (name,) = found.law.inputs
+
+    def refit(below: Mask) -> Curve:
+        names = (name, "loss")
+        return fit_curve(request.form, x[below], observed[below], objective=request.objective, quantities=names).law
+
+    return backtest_curve(refit, found.law, x, observed, coefficients=len(found.coefficients), level=request.level)
 
 
 def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:

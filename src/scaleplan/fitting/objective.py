@@ -18,7 +18,16 @@ from scaleplan.errors import UsageError, quote
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
 
-__all__ = ["Objective", "central_interval", "half_width", "huber", "rms", "rounded", "typical_deviation"]
+__all__ = [
+    "Objective",
+    "central_interval",
+    "half_width",
+    "huber",
+    "rms",
+    "robust_rms",
+    "rounded",
+    "typical_deviation",
+]
 
 Residual = Literal["log", "linear"]
 Robust = Literal["huber", "l1", "none"]
@@ -108,6 +117,7 @@ def huber(
 
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
+_WILD = 5.0
 _ONE_SIGMA = (0.1587, 0.8413)
 
 
@@ -116,10 +126,19 @@ def rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def central_interval(draws: Array, level: float) -> tuple[float, float]:
-    """Return the percentiles between which the central share ``level`` of the draws lies."""
-    low, high = np.quantile(draws, (0.5 - level / 2, 0.5 + level / 2))
-    return float(low), float(high)
+def central_interval(draws: Array, level: float, *, stretch: float = 1.0) -> tuple[float, float]:
+    """Return the percentiles between which the central share ``level`` of the draws lies, made wider by ``stretch``.
+
+    Positive ones widen in the logarithm, and none that is not negative becomes so.
+    """
+    low, high = (float(end) for end in np.quantile(draws, (0.5 - level / 2, 0.5 + level / 2)))
+    if stretch == 1.0:
+        return low, high
+    if low > 0:
+        middle, half = math.sqrt(low) * math.sqrt(high), 0.5 * stretch * math.log(high / low)
+        return middle * math.exp(-min(half, 300.0)), middle * math.exp(min(half, 300.0))
+    middle, half = 0.5 * (low + high), 0.5 * stretch * (high - low)
+    return middle - half if low < 0 else 0.0, middle + half
 
 
 def half_width(draws: Array) -> float:
@@ -128,9 +147,23 @@ def half_width(draws: Array) -> float:
     return 0.5 * float(high - low)
 
 
-def typical_deviation(residuals: Array) -> float:
-    """Return the standard deviation of the normal distribution with this median of absolute residuals."""
-    return _MAD_TO_SD * float(np.median(np.abs(residuals)))
+def typical_deviation(residuals: Array, *, coefficients: int = 0) -> float:
+    """Return the standard deviation of the normal distribution with this median of absolute residuals.
+
+    A fit close to absolute deviations passes through as many runs as it has coefficients: all but one of these
+    smallest residuals are left out, as in MATLAB's ``robustfit`` (McKean and Schrader 1987).
+    """
+    size = np.sort(np.abs(residuals))
+    return _MAD_TO_SD * float(np.median(size[min(max(coefficients - 1, 0), len(size) - 1) :]))
+
+
+def robust_rms(values: Array) -> float:
+    """Return the root mean square with no value counted as more than five typical deviations.
+
+    A thousand normal errors reach 3.3 and the heavy tails of careful sweeps 10: what lies farther out is a run that
+    went wrong, which must not set what to expect of the others. Errors of one sign count in full.
+    """
+    return rms(np.clip(np.abs(values), 0.0, _WILD * typical_deviation(values)))
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.curve_fit import Formula, FormulaFit, fit_formula
 from scaleplan.fitting.diagnosis import aicc
+from scaleplan.fitting.noise import require_distinct
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_grouped", "fit_kaplan", "fit_repetition"]
 
 _NODES = 28
+_LEAST_OF_GROUP = 4
 _REPETITION_STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 300.0)
 _REPETITION_BOUNDS = (1e-2, 1e9)  # at 1e9 repetitions lose no value within any number of epochs
 _KAPLAN_EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.4)
@@ -84,7 +86,7 @@ class _Coupled(Record, eq=False):
 def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective | None = None) -> GroupedFit:
     """Fit L = E_g + A_g/N^alpha + B_g/D^beta with the exponents shared over the groups.
 
-    Raises UsageError unless there is a label for each run, and two groups or more of three runs or more.
+    Raises UsageError unless there is a label for each run, and two groups or more of four runs or more.
     """
     objective = objective or Objective()
     if len(groups) != len(points):
@@ -94,9 +96,13 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
     counts = np.bincount(code)
     if len(names) < 2:
         raise UsageError("a grouped fit needs two groups or more", hint="without groups fit the runs together")
-    if counts.min() < 3:
+    if counts.min() < _LEAST_OF_GROUP:
         short = names[int(np.argmin(counts))]
-        raise UsageError(f"group '{short}' has {counts.min()} runs; its A, B and E need three or more")
+        raise UsageError(
+            f"group '{short}' has {counts.min()} runs, too few for its A, B and E",
+            hint=f"{_LEAST_OF_GROUP} or more leave one to judge the noise by",
+        )
+    require_distinct(points.params, points.tokens, code + 1.0, coefficients=2 + 3 * len(names))
     member = (code == np.arange(len(names))[:, None]).astype(np.float64)
     weight = member if points.weight is None else member * points.weight
     surface = Surface.of(points, objective, Coordinates(), weight=weight)
@@ -137,7 +143,7 @@ def _residuals(surface: Surface, full: Array, code: Index) -> Array:
 def _excess(points: Points, code: Index, score: float, objective: Objective) -> float | None:
     """Return AICc(shared) - AICc(separate), both with one scale of the noise."""
     groups = int(code.max()) + 1
-    if np.bincount(code).min() < 5:
+    if np.bincount(code).min() < 7:  # what a fit of its own needs
         return None
     separate = sum(fit_additive(points.select(code == g), objective=objective).score for g in range(groups))
     own = aicc(separate, runs=len(points), coefficients=5 * groups, objective=objective)
@@ -164,16 +170,17 @@ def fit_repetition(
         raise UsageError("unique_tokens needs one positive number for each run")
     unique = np.minimum(unique, points.tokens)
     scale = base.balance ** (1 + base.beta / base.alpha)  # N_opt(U) = G (G U)^(beta/alpha)
-    usable = np.minimum(points.params, scale * unique ** (base.beta / base.alpha))
-    repeats, surplus = points.tokens / unique - 1.0, points.params / usable - 1.0
 
-    def predict(theta: Array) -> Array:
-        tokens = unique * worth(repeats, np.exp(theta[:, :1]))
-        params = usable * worth(surplus, np.exp(theta[:, 1:]))
-        return base.loss(params, tokens)
+    def predict(theta: Array, params: Array, tokens: Array, unique: Array) -> Array:
+        usable = np.minimum(params, scale * unique ** (base.beta / base.alpha))
+        counted = unique * worth(tokens / unique - 1.0, np.exp(theta[:, :1]))
+        return base.loss(usable * worth(params / usable - 1.0, np.exp(theta[:, 1:])), counted)
 
     lower, upper = np.log(_REPETITION_BOUNDS)[:, None].repeat(2, axis=1)
-    formula = Formula(predict=predict, observed=points.loss, lower=lower, upper=upper, weight=points.weight)
+    inputs = (points.params, points.tokens, unique)
+    formula = Formula(
+        predict=predict, inputs=inputs, observed=points.loss, lower=lower, upper=upper, weight=points.weight
+    )
     return fit_formula(
         formula,
         np.log(np.array(list(product(_REPETITION_STARTS, repeat=2)))),
@@ -191,7 +198,7 @@ def fit_kaplan(points: Points, *, objective: Objective | None = None) -> Formula
     """Fit L(N, D) = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D, which has no floor.
 
     The coordinates are the logarithms of both terms at the centre of the data and the exponents, because N_c and
-    D_c lie far outside it. Raises UsageError for fewer than four runs.
+    D_c lie far outside it. Raises UsageError for fewer than six different runs.
     """
     (x, y), level = points.centre, float(np.log(np.mean(points.loss)))
 
@@ -209,7 +216,8 @@ def fit_kaplan(points: Points, *, objective: Objective | None = None) -> Formula
     ]
     low, high = _KAPLAN_BOUNDS
     formula = Formula(
-        predict=lambda theta: law(list(coefficients(theta).T[:, :, None])).loss(points.params, points.tokens),
+        predict=lambda theta, *sizes: law(list(coefficients(theta).T[:, :, None])).loss(*sizes),
+        inputs=(points.params, points.tokens),
         observed=points.loss,
         lower=np.array([level - 25.0, low, level - 25.0, low]),
         upper=np.array([level + 5.0, high, level + 5.0, high]),

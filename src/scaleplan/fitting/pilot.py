@@ -410,6 +410,7 @@ def _guess(
         if used:
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
         found = Context().preset(DEFAULT_PRESET if preset is None else preset)
+        found.require_everywhere()
         if not isinstance(found.law, Additive) or not found.cost.is_product:
             raise UsageError(
                 f"preset {quote(found.id)} has form {found.form}; a design needs an additive law with C = kND",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from itertools import combinations, product
 from threading import Thread
@@ -25,7 +26,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.solvers import at_bound, minimise, refine_l1, weights_of
+from scaleplan.fitting.solvers import at_bound, minimise, newton_copies, refine_l1, weights_of
 from scaleplan.laws.additive import Additive
 from scaleplan.record import Record
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     _Block = tuple[Array, Mask, Array]
 
 __all__ = [
+    "EXPONENT_BOUNDS",
+    "MANY_RUNS",
     "Coordinates",
     "Refits",
     "Solution",
@@ -50,14 +53,18 @@ __all__ = [
     "fit_additive",
     "law_at",
     "refit_additive",
+    "refit_by_steps",
 ]
 
 _NAMES = ("A", "alpha", "B", "beta", "E")
-_EXPONENT_BOUNDS = (1e-3, 4.0)
+EXPONENT_BOUNDS = (1e-3, 4.0)
+"""Between which a fit looks for exponents."""
 _GRID_EXPONENTS = (0.02, 1.25)  # published laws lie between 0.05 and 0.8
 _NODES, _RESAMPLE_NODES, _BASINS = 28, 16, 3
 _SINGULAR = 1e-13
-_EXPLORED = 1000  # runs up to which the neighbourhood of the optimum is searched; more runs leave no kinks
+MANY_RUNS = 1000
+"""Runs that are searched, and up to which every resample is refitted: more leave no kinks."""
+_LONG_STEP = 0.5  # in exponents and logarithms of terms at the centre of the runs
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
 
@@ -97,7 +104,7 @@ class Coordinates(Record):
     def bounds(self, loss: Array) -> tuple[Array, Array]:
         """Return the box of the free coordinates."""
         level = float(np.log(np.mean(loss)))
-        low, high = _EXPONENT_BOUNDS
+        low, high = EXPONENT_BOUNDS
         lower = np.array([level - 25.0, low, level - 25.0, low, 0.0])
         upper = np.array([level + 12.0, high, level + 12.0, high, float(np.max(loss))])
         return self.free(lower), self.free(upper)
@@ -130,6 +137,12 @@ class Surface(Record, eq=False):
         (x, y), own = points.logs, None if points.weight is None else points.weight[None]
         rows = own if weight is None else weight
         return cls(x=x, y=y, loss=points.loss, objective=objective, coordinates=coordinates, weight=rows)
+
+    def thinned(self, order: Index) -> Surface:
+        """Return the surface of about a thousand runs, evenly spaced in an order of all of them."""
+        chosen = order[:: -(-len(order) // MANY_RUNS)]
+        weight = None if self.weight is None else self.weight[:, chosen]
+        return replace(self, x=self.x[chosen], y=self.y[chosen], loss=self.loss[chosen], weight=weight)
 
     def terms(self, full: Array) -> tuple[Array, Array, Array]:
         """Return the size term, the data term and the law's loss at every run, (R, n) each."""
@@ -380,6 +393,12 @@ class Solution(Record, eq=False):
         """The fitted law in raw units."""
         return law_at(self.theta, self.centre)
 
+    def about(self, centre: tuple[float, float]) -> Solution:
+        """Return the same law in logs about another centre."""
+        a, alpha, b, beta, floor = self.theta.tolist()
+        a, b = a + alpha * (self.centre[0] - centre[0]), b + beta * (self.centre[1] - centre[1])
+        return replace(self, theta=np.array([a, alpha, b, beta, floor]), centre=centre)
+
     def refit(self, points: Points) -> Solution:
         """Fit other runs with the same objective and form."""
         form = self.coordinates
@@ -432,13 +451,16 @@ def fit_additive(
     coordinates = Coordinates(tied=tied, floor=floor)
     _check(points, coordinates)
     surface = Surface.of(points, objective, coordinates)
-    rss, nodes = surface.profile(_NODES)
+    few = surface if len(points) <= MANY_RUNS else surface.thinned(np.argsort(points.flops, kind="stable"))
+    rss, nodes = few.profile(_NODES)
     start = basins(rss[0], nodes[0], count=_NODES, tied=tied, most=_BASINS)
-    theta, converged = _refine(surface, start)
-    if len(points) <= _EXPLORED:
-        best = int(np.argmin(surface.score(theta)))
-        again, ended = _refine(surface, _neighbours(surface, theta[best]), stages=2)
-        theta, converged = np.concatenate([theta, again]), np.concatenate([converged, ended])
+    theta, converged = _refine(few, start)
+    best = int(np.argmin(few.score(theta)))
+    again, ended = _refine(few, _neighbours(few, theta[best]), stages=2)
+    theta, converged = np.concatenate([theta, again]), np.concatenate([converged, ended])
+    if few is not surface:
+        best = int(np.argmin(few.score(theta)))
+        theta, converged = _refine(surface, theta[best : best + 1])
     best = int(np.argmin(surface.score(theta)))
     optimum = theta[best] if objective.robust != "l1" else _least_deviations(surface, theta[best])
     residuals = surface.residuals(optimum[None])[0]
@@ -485,6 +507,36 @@ def refit_additive(
         score=score,
         converged=converged,
         at_bound=base.coordinates.at_bound(theta, points.loss),
+    )
+
+
+def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Solution) -> Refits | None:
+    """Fit copies in which each group of runs counts as ``weight`` (R, G) says, by one Newton step from ``base``.
+
+    None where the steps are too long for the objective to be a parabola: runs that do not determine the law.
+    """
+    coordinates = base.coordinates
+    surface = Surface.of(points, base.objective, coordinates)
+    free = newton_copies(
+        coordinates.free(base.theta),
+        coordinates.matrix().T @ surface.jacobian(base.theta[None])[0],
+        base.residuals,
+        groups=groups,
+        copies=weight,
+        objective=base.objective,
+        weight=points.weight,
+        box=coordinates.bounds(points.loss),
+    )
+    theta = coordinates.full(free)
+    if not np.max(np.abs(theta - base.theta)[:, :4]) < _LONG_STEP:
+        return None
+    a, alpha, b, beta, floor = theta.T
+    x, y = points.centre
+    return Refits(
+        draws=np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1),
+        score=np.full(len(theta), base.score),
+        converged=np.full(len(theta), base.converged),
+        at_bound=coordinates.at_bound(theta, points.loss),
     )
 
 

@@ -36,6 +36,7 @@ LAWS = {
     "saturating_multi_epoch": "scaleplan.laws.downstream:SaturatingMultiEpoch",
     "shape": "scaleplan.laws.additive:ShapedLoss",
     "shifted_power": "scaleplan.laws.curves:ShiftedPower",
+    "sigmoid": "scaleplan.laws.curves:Sigmoid",
     "task_error": "scaleplan.laws.additive:TaskError",
     "task_sigmoid": "scaleplan.laws.downstream:TaskSigmoid",
     "three_exponent": "scaleplan.laws.additive:ThreeExponent",

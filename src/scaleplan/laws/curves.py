@@ -38,6 +38,7 @@ __all__ = [
     "PerInput",
     "Power",
     "ShiftedPower",
+    "Sigmoid",
 ]
 
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -90,6 +91,9 @@ class FittedCurve(OneInput):
     floor_name: ClassVar[str | None] = None
     """The coefficient that y approaches, which a fit can hold at a value; None for a form without one."""
 
+    falls: ClassVar[bool] = True
+    """Whether the form is made to fall as x grows, so that it means nothing for what rises."""
+
     @abstractmethod
     def search(self, x: Array, y: Array) -> Search:
         """Return the search of its coefficients, in their order."""
@@ -113,6 +117,7 @@ class Power(FittedCurve):
 
     form: ClassVar[str] = "power"
     formula: ClassVar[str] = "y = a*x^n"
+    falls: ClassVar[bool] = False
 
     a: float = coefficient("y at x = 1", above=0, raw=lambda law, to: law.a * to.of(law.y) * to.of(law.x) ** -law.n)
     n: float = coefficient("exponent")
@@ -325,6 +330,43 @@ def _within(value: Number) -> Number:
     return 0.5 * (abs(value + _FAR) - abs(value - _FAR))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sigmoid(FittedCurve):
+    """y = e + (u - e)/(1 + (m/x)^k): a quantity that rises from e to u, as an accuracy does with compute."""
+
+    form: ClassVar[str] = "sigmoid"
+    formula: ClassVar[str] = "y = e + (u - e)/(1 + (m/x)^k)"
+    falls: ClassVar[bool] = False
+
+    e: float = coefficient("level before the rise", at_least=0, raw=lambda law, to: law.e * to.of(law.y))
+    u: float = coefficient("level that the rise ends at", above=0, raw=lambda law, to: law.u * to.of(law.y))
+    m: float = coefficient("x half-way", above=0, raw=lambda law, to: law.m * to.of(law.x))
+    k: float = coefficient("steepness", above=0)
+
+    def value(self, **inputs: Number) -> Number:
+        """Return the value between e and u; (m/x)^k is held where it neither overflows nor matters."""
+        place = _within(self.k * (log(self.m) - log(inputs[self.x])))
+        return self.e + (self.u - self.e) / (1.0 + exp(place))
+
+    def search(self, x: Array, y: Array) -> Search:
+        """Start from several levels, middles and steepnesses; a share ends at 1 and a percentage at 100."""
+        import numpy as np
+
+        least, most = float(np.min(y)), float(np.max(y))
+        ceiling = next((end for end in (1.0, 100.0) if most <= end), 10.0 * most)
+        first, last = float(np.log(np.min(x))), float(np.log(np.max(x)))
+        width = max(last - first, 1e-3)
+        starts = [
+            [share * least, most + rise * (ceiling - most), first + place * width, steep * 4.0 / width]
+            for share, rise, place, steep in product(
+                (0.0, 0.5, 0.95), (0.02, 0.3, 0.9), (0.2, 0.5, 0.8, 1.3), (0.3, 1.0, 3.0)
+            )
+        ]
+        lower = [0.0, most, first - 5 * width, 1e-3]
+        upper = [least, ceiling * (1 + 1e-9), last + 5 * width, 50.0 / width]
+        return Search((False, False, True, False), starts, lower, upper)
+
+
 _PARTS = ("c", "d", "f")
 
 
@@ -465,6 +507,7 @@ FITTED: Mapping[str, FittedCurve] = {
     "offset_power": OffsetPower(a=1.0, c=1.0, e=1.0),
     "shifted_power": ShiftedPower(a=1.0, g=1.0, c=1.0, e=1.0),
     "chance_power": ChancePower(a=1.0, c=1.0, e=1.0, y0=1.0, k=1.0),
+    "sigmoid": Sigmoid(e=0.0, u=1.0, m=1.0, k=1.0),
     **{
         f"bnsl{count}".removesuffix("1"): BNSL(a=0.0, b=1.0, c0=0.0, breaks=(Break(c=0.0, d=1.0, f=1.0),) * count)
         for count in (1, 2, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.arrays import whole
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "evaluate"]
 
 _MOST_RATES = 10_000_000
-_POSITIVE = ("error", "accuracy", "loss")  # a law far outside its range may say otherwise
+_SHARES = ("error", "accuracy")
+_POSITIVE = (*_SHARES, "loss")  # a law far outside its range may say otherwise
 
 
 class ValueInterval(Record):
@@ -107,13 +108,15 @@ def evaluate(
             result = None
         # a root of what is below 0 is complex
         real = isinstance(result, float) and math.isfinite(result)
-        if result is None or not real or (relation.quantity in _POSITIVE and result < 0):
+        wrong = result is None or not real or (relation.quantity in _POSITIVE and result < 0)
+        if result is None or wrong or (relation.quantity == "loss" and result == 0):
             raise UsageError(f"preset '{law.id}' has no {relation.quantity} at these values", hint=law.law.formula)
         return result
 
+    _require_determined(law, inputs)
     result = value(law.law)
     known = _range_values(law, inputs, relation.quantity, result)
-    factor = known["flops"] / law.range.flops[1] if known["flops"] and law.range.flops else 1.0
+    factor = _beyond(law, known, inputs)
     given = {name for name in relation.inputs if name in values}
     return Evaluation(
         preset=law.id,
@@ -140,6 +143,31 @@ def _is_count(name: str) -> bool:
 def _counted(name: str, value: float) -> float:
     """Return a value, as a whole number where it is a count."""
     return whole(value) if _is_count(name) else value
+
+
+def _beyond(
+    preset: Preset, known: Mapping[str, float | None], inputs: Mapping[str, float | tuple[float, ...]]
+) -> float:
+    """Return by how much the compute exceeds what the law was fitted on, or the one input of a curve."""
+    names = [name for name in ("params", "tokens") if name in inputs] if len(inputs) == 1 else []
+    for name in (*names, "flops"):
+        span, value = getattr(preset.range, name), known[name]
+        if span is not None and value is not None:
+            return value / span[1]
+    return 1.0
+
+
+def _require_determined(preset: Preset, inputs: Mapping[str, float | tuple[float, ...]]) -> None:
+    """Refuse inputs off the line on which alone a law is determined; raises UsageError."""
+    if preset.line is None:
+        return
+    params, tokens = inputs.get("params"), inputs.get("tokens")
+    if not isinstance(params, float) or not isinstance(tokens, float):
+        raise UsageError(
+            f"preset '{preset.id}' is determined along {preset.line} alone, and this leaves that line",
+            hint="give params and tokens",
+        )
+    preset.require_on_line(params, tokens)
 
 
 def _possible(relations: Sequence[Relation], given: Collection[str]) -> list[Relation]:
@@ -243,18 +271,19 @@ def _unit(preset: Preset, quantity: str) -> str | None:
 def _interval(
     preset: Preset, value: Callable[[Law], float], quantity: str, *, level: float, factor: float
 ) -> ValueInterval | None:
-    """Return the interval by the planner's method: sizes and tokens by their logarithm, all else as it is."""
+    """Return the interval by the planner's method: what is positive by its logarithm, all else as it is."""
     if preset.uncertainty is None:
         return None
     if quantity.endswith(("params", "tokens")):
         found = interval(preset, lambda law: (value(law), 1.0, None), level=level, factor=factor)
         ends = found.params if found else None
-    else:
-        if quantity != "loss":  # backtests measured errors of the loss alone
-            preset = replace(preset, uncertainty=replace(preset.uncertainty, backtest=None))
-        found = interval(preset, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor)
+    else:  # backtests measured errors of the loss alone
+        signed = quantity != "loss"
+        found = interval(preset, lambda law: (1.0, 1.0, value(law)), level=level, factor=factor, signed=signed)
         ends = found.loss if found else None
     if ends is None:
         return None
+    if quantity in _SHARES and 0 <= value(preset.law) <= 1:
+        ends = max(ends[0], 0.0), min(ends[1], 1.0)
     low, high = ends
     return ValueInterval(level=level, value=(_counted(quantity, low), _counted(quantity, high)))

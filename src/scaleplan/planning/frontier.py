@@ -18,8 +18,9 @@ from scaleplan.planning.problem import ANY, Bounds, Problem, Region
 from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from scaleplan.arrays import Floats
     from scaleplan.laws.base import Cost, Law
     from scaleplan.planning.problem import EffectiveSource
     from scaleplan.planning.uncertainty import Outcome
@@ -89,8 +90,18 @@ class Frontier(ABC):
         return least_flops(reached)
 
 
-def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveSource] = ()) -> Frontier:
-    """Return the frontier of a law; of one that measured the split, the measured one and not that of its surface."""
+def frontier_of(
+    law: Law,
+    cost: Cost,
+    bounds: Bounds,
+    effective: Sequence[EffectiveSource] = (),
+    *,
+    require: Callable[[Floats | float, Floats | float], None] | None = None,
+) -> Frontier:
+    """Return the frontier of a law; of one that measured the split, the measured one and not that of its surface.
+
+    ``require`` refuses quantities at which the law is not determined.
+    """
     if isinstance(law, Allocation):
         if effective or cost.per_param:
             raise UsageError(
@@ -99,19 +110,27 @@ def frontier_of(law: Law, cost: Cost, bounds: Bounds, effective: Sequence[Effect
             )
         return MeasuredFrontier(law, cost, bounds)
     if isinstance(law, LossSurface):
-        return SolvedFrontier(problem_of(law, cost, bounds, effective))
+        return SolvedFrontier(problem_of(law, cost, bounds, effective, require=require))
     raise UsageError(
         f"a law of the form '{law.form}' says nothing about model size and tokens",
         hint="'scaleplan evaluate' gives its value, and 'scaleplan presets list' shows the laws that plan",
     )
 
 
-def problem_of(law: LossSurface, cost: Cost, bounds: Bounds, effective: Sequence[EffectiveSource] = ()) -> Problem:
-    """Return the problem of a loss surface within bounds."""
+def problem_of(
+    law: LossSurface,
+    cost: Cost,
+    bounds: Bounds,
+    effective: Sequence[EffectiveSource] = (),
+    *,
+    require: Callable[[Floats | float, Floats | float], None] | None = None,
+) -> Problem:
+    """Return the problem of a loss surface within bounds; ``require`` refuses where the law is not determined."""
     region = region_of(cost, bounds)
     return Problem(
         surface=law,
         effective=tuple(quantity.on(law) for quantity in effective),
+        require=require,
         **{item.name: getattr(region, item.name) for item in fields(Region)},
     )
 
@@ -175,7 +194,10 @@ class SolvedFrontier(Frontier):
 
     def least_flops(self, loss: float) -> float | None:
         """Invert the loss along the frontier, in closed form where the law has it."""
-        return least_budget(self.problem, loss)
+        try:
+            return least_budget(self.problem, loss)
+        except OverflowError:  # by exponents near zero: more than any number
+            return None
 
     def near_optimal(self, flops: float, overhead: float) -> tuple[float, float] | None:
         """Walk along the budget line both ways, to where the loss is what 1/(1+overhead) of the budget buys."""

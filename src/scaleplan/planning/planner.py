@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
+    from scaleplan.arrays import Floats
     from scaleplan.laws.base import Cost, Law
     from scaleplan.models import Model
     from scaleplan.planning.constraints.base import Constraint, Variant
@@ -61,6 +62,7 @@ __all__ = [
     "plan_goal",
     "plan_run",
     "require_budget",
+    "require_loss",
 ]
 
 _SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
@@ -278,11 +280,19 @@ class Planner:
 
     def frontier_for(self, law: Law) -> Frontier:
         """Return the frontier of another law under the same conventions and bounds."""
-        return frontier_of(law, self.cost, self.bounds, self.constraints.effective)
+        return self._frontier(law, self.bounds)
+
+    def _frontier(self, law: Law, bounds: Bounds) -> Frontier:
+        return frontier_of(law, self.cost, bounds, self.constraints.effective, require=self._require)
+
+    @property
+    def _require(self) -> Callable[[Floats | float, Floats | float], None] | None:
+        """What refuses sizes and tokens off the line of a law that is determined on a line alone."""
+        return None if self.preset.line is None else self.preset.require_on_line
 
     def frontier_within(self, bounds: Bounds) -> Frontier:
         """Return the frontier of this question within other bounds."""
-        return frontier_of(self.preset.law, self.cost, bounds, self.constraints.effective)
+        return self._frontier(self.preset.law, bounds)
 
     def problem(self, bounds: Bounds) -> Problem:
         """Return the problem of this question within other bounds."""
@@ -302,7 +312,9 @@ class Planner:
         if not self.may_choose:
             raise UsageError(
                 f"preset '{self.preset.id}' must not choose a model size: {self.preset.refusal}",
-                hint="fix one side with --params or --tokens, or choose another preset",
+                hint="fix one side with --params or --tokens, or choose another preset"
+                if self.preset.line is None
+                else self.preset.line.hint,
             )
 
     # ---- answers in FLOP ------------------------------------------------------------------------------------
@@ -325,6 +337,7 @@ class Planner:
             if found[2] is not None and found[2] > self.bounds.loss.high * (1 + EDGE):
                 raise conflict(self.frontier_within, self.bounds, flops)
         self.require_supported(*found[:2])
+        require_loss(self.preset, found[2])
         return found
 
     def best_counts(self, flops: float) -> tuple[float, float, float | None]:
@@ -401,16 +414,17 @@ class Planner:
         with _numbers_of(self.preset):
             if not self.bounds.free or self.constraints.scarce or self.constraints.terms:
                 plan = self._against_optimum(plan, loss)
-                if self.bounds.parts and isinstance(frontier, SolvedFrontier):
+                if self.bounds.parts and self.preset.allocates and isinstance(frontier, SolvedFrontier):
                     plan = replace(plan, binding=binding_limits(self.problem, self.bounds, flops, (params, tokens)))
-            elif loss is not None:
+            elif loss is not None and self.preset.allocates:
                 half, double = (frontier.overhead_of_size(flops, factor) for factor in (0.5, 2.0))
                 errors = SizeErrors(half=half, double=double)
                 plan = replace(plan, excess_loss=0.0, compute_overhead=0.0, size_errors=errors)
             size = self.bounds.params.low == self.bounds.params.high
             data = self.bounds.tokens.low == self.bounds.tokens.high
             around = spent if used > spent * (1 - 1e-9) else used  # a whole budget to its last digit
-            sizes = None if size or data else frontier.near_optimal(around, self.overhead)
+            fixed = size or data or not self.preset.allocates
+            sizes = None if fixed else frontier.near_optimal(around, self.overhead)
         if sizes is not None:
             plan = replace(plan, near_optimal=NearOptimal(compute_overhead=self.overhead, params=sizes))
         return in_whole_counts(plan)
@@ -431,7 +445,7 @@ class Planner:
                     f"preset '{self.preset.id}' gives no loss for a chosen size: it was fitted to optimal sizes only",
                     hint="choose a preset with a loss, such as besiroglu-2024",
                 )
-            problem = problem_of(law, self.cost, self.bounds, self.constraints.effective)
+            problem = problem_of(law, self.cost, self.bounds, self.constraints.effective, require=self._require)
             return params, tokens, problem.loss(params, tokens)
 
         with _numbers_of(self.preset):
@@ -549,6 +563,7 @@ class Planner:
     ) -> Plan:
         preset = self.preset
         params, tokens, loss = outcome
+        require_loss(preset, loss)
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
         with _numbers_of(preset):
@@ -557,6 +572,8 @@ class Planner:
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
         self.require_plausible(params, tokens)
+        if intervals is not None and intervals.loss is not None:
+            require_loss(preset, intervals.loss[0])
         values = {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}
         return Plan(
             preset=preset.id,
@@ -781,6 +798,15 @@ def require_budget(flops: float) -> None:
     """Refuse a budget that is beyond any run; raises UsageError."""
     if not _LEAST_FLOPS <= flops <= UNLIMITED_FLOPS:
         raise UsageError(f"a budget of {flops:g} FLOP is beyond any run", hint="give 1 to 1e60 FLOP")
+
+
+def require_loss(preset: Preset, loss: float | None) -> None:
+    """Refuse a loss of 0 or below, which no run has; raises UsageError."""
+    if loss is not None and loss <= 0:
+        raise UsageError(
+            f"preset '{preset.id}' gives a loss of {loss:.3g} at these amounts, and no run has a loss of 0 or below",
+            hint="check the amounts and the coefficients; the law says nothing so far from its runs",
+        )
 
 
 def out_of_range(preset: Preset) -> UsageError:

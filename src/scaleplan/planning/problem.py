@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
 
+    from scaleplan.arrays import Floats
     from scaleplan.hardware.budget import Budget
     from scaleplan.laws.base import LossSurface, Number
     from scaleplan.units.limits import Limit
@@ -221,19 +222,30 @@ class Region(Record):
 
 
 class Problem(Region):
-    """The loss to minimise, within a region."""
+    """The loss to minimise, within a region.
+
+    ``require`` refuses the effective quantities at which the loss may not be read, those off the line of a law that
+    is determined on a line alone; None for a law that holds everywhere.
+    """
 
     surface: LossSurface
     effective: tuple[Effective, ...] = ()
+    require: Callable[[Floats | float, Floats | float], None] | None = None
+
+    def counted(self, params: Number, tokens: Number) -> tuple[Number, Number]:
+        """Return the effective quantities that the law sees of nominal ones."""
+        for quantity in self.effective:
+            params, tokens = quantity.apply(params, tokens)
+        return params, tokens
 
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the loss above the floor at nominal quantities."""
-        for quantity in self.effective:
-            params, tokens = quantity.apply(params, tokens)
-        return self.surface.reducible(params, tokens)
+        return self.surface.reducible(*self.counted(params, tokens))
 
     def loss(self, params: Number, tokens: Number) -> Number:
-        """Return the loss at nominal quantities."""
+        """Return the loss at nominal quantities; UsageError where the law is not determined."""
+        if self.require is not None:
+            self.require(*self.counted(params, tokens))
         return self.surface.floor + self.reducible(params, tokens)
 
     @property
@@ -255,9 +267,7 @@ class Problem(Region):
     def undiminished(self, params: Number, tokens: Number) -> Truth:
         """Whether nominal quantities count for the most they can; elementwise for arrays."""
         size, data = self._most()
-        counted_params, counted_tokens = params, tokens
-        for quantity in self.effective:
-            counted_params, counted_tokens = quantity.apply(counted_params, counted_tokens)
+        counted_params, counted_tokens = self.counted(params, tokens)
         enough = counted_params >= params * (size * (1 - EDGE))
         return enough & (counted_tokens >= tokens * (data * (1 - EDGE)))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
-from scaleplan.planning.planner import out_of_range, require_budget
+from scaleplan.planning.planner import out_of_range, require_budget, require_loss
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
 
@@ -361,6 +361,8 @@ def plan_array(planner: Planner, flops: ArrayLike) -> PlanArray:
     outermost = {place for column in (params, tokens) if len(column) for place in (column.argmin(), column.argmax())}
     for place in sorted(outermost):
         planner.require_plausible(float(params[place]), float(tokens[place]))
+    if loss is not None and len(loss):
+        require_loss(planner.preset, float(loss.min()))
     return PlanArray(planner=planner, flops=budgets, params=params, tokens=tokens, loss=loss)
 
 

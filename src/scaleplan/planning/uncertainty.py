@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.arrays import Number, exp, log
+from scaleplan.arrays import Number, exp, log, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -23,8 +24,19 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
     from scaleplan.presets.preset import BacktestRms, Preset
 
-__all__ = ["Interval", "Outcome", "backtest_rms", "cholesky", "interval", "normal_quantile", "require_level"]
+__all__ = [
+    "Interval",
+    "Outcome",
+    "backtest_rms",
+    "beta_share",
+    "cholesky",
+    "interval",
+    "normal_quantile",
+    "require_level",
+    "sigmas_of",
+]
 
+_MOST_REACH = 230.0  # a factor of 1e100 either way says that nothing is known, and is still a number
 _STEP = 0.01  # in standard deviations: truncation error 1e-5 of the result, rounding error below that
 
 Outcome = tuple[Number, Number, Number | None]
@@ -49,9 +61,16 @@ def require_level(level: float) -> float:
 
 
 def interval(
-    preset: Preset, outcome: Callable[[Law], Outcome[Number]], *, level: float, factor: Number
+    preset: Preset,
+    outcome: Callable[[Law], Outcome[Number]],
+    *,
+    level: float,
+    factor: Number,
+    signed: bool = False,
 ) -> Interval[Number] | None:
     """Return the intervals of ``outcome(law)``, or None when the source gives no usable uncertainty.
+
+    All of them widen in the logarithm, so that none reaches zero or below.
 
     Parameters
     ----------
@@ -64,6 +83,8 @@ def interval(
     factor
         By how much the plan's compute exceeds the largest the law was fitted on; widens the interval of the
         loss when the preset carries a backtest.
+    signed
+        Whether the third of the outcome is no loss but a value of any sign, whose interval widens as it is.
 
     """
     known = preset.uncertainty
@@ -71,25 +92,27 @@ def interval(
         return None
     if known.draws:
         found = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
-        return found if known.backtest is None else _widened(found, known.backtest, factor)
+        found = _stretched(found, sigmas_of(level, known.freedom) / sigmas_of(level), signed=signed)
+        return found if known.backtest is None or signed else _widened(found, known.backtest, factor)
     centre = preset.centre()
+    stretch = sigmas_of(level, known.freedom) / sigmas_of(level)
     squares: list[list[Number]] = [[], [], [], []]
     for column in zip(*cholesky(known.covariance), strict=True):
-        up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))))
-        down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))))
+        up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))), signed=signed)
+        down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))), signed=signed)
         for terms, above, below in zip(squares, up, down, strict=True):
-            terms.append(((above - below) / (2 * _STEP)) ** 2)
+            terms.append((stretch * (above - below) / (2 * _STEP)) ** 2)
     params, tokens, loss = outcome(preset.law_at(centre))
-    if known.backtest is not None and loss is not None:
-        squares[3].append((backtest_rms(known.backtest.factors, known.backtest.rms, factor) * loss) ** 2)
-    sigmas = normal_quantile(0.5 + level / 2)
+    if known.backtest is not None and loss is not None and not signed:
+        squares[3].append(backtest_rms(known.backtest.factors, known.backtest.rms, factor) ** 2)
+    sigmas = sigmas_of(level)
     reach = [sigmas * sum(terms[1:], terms[0]) ** 0.5 for terms in squares]
     return Interval(
         level=level,
         params=_around(params, reach[0]),
         tokens=_around(tokens, reach[1]),
         tokens_per_param=_around(tokens / params, reach[2]),
-        loss=None if loss is None else (loss - reach[3], loss + reach[3]),
+        loss=None if loss is None else (loss - reach[3], loss + reach[3]) if signed else _around(loss, reach[3]),
     )
 
 
@@ -97,7 +120,8 @@ def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number)
     """Return the relative error to expect when extrapolating compute by ``factor``.
 
     Interpolated linearly in the logarithm of the factor between backtested factors, constant below the first,
-    and extended beyond the last with the average slope where that is positive (a guess).
+    and extended beyond the last with the average slope where that is positive (a guess). Factors that lie closer
+    together than 2 tell no slope: their difference is taken to be that of a doubling.
     """
     points = sorted(zip(factors, rms, strict=True))
     edges = [math.log(at) for at, _ in points]
@@ -106,7 +130,7 @@ def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number)
     for i, ((_, low), (_, high)) in enumerate(pairwise(points)):
         # a sum of clipped ramps is the interpolation, for floats and arrays alike
         known = known + (high - low) * _clipped((place - edges[i]) / (edges[i + 1] - edges[i]))
-    slope = (points[-1][1] - points[0][1]) / (edges[-1] - edges[0]) if len(points) > 1 else 0.0
+    slope = (points[-1][1] - points[0][1]) / max(edges[-1] - edges[0], math.log(2))
     beyond = 0.5 * (abs(place - edges[-1]) + (place - edges[-1]))
     return known + max(slope, 0.0) * beyond
 
@@ -128,6 +152,13 @@ def normal_quantile(probability: float) -> float:
     return place
 
 
+@lru_cache(maxsize=64)
+def sigmas_of(level: float, freedom: int | None = None) -> float:
+    """Return how many standard errors an interval reaches; by Student's t where few residuals measured them."""
+    probability = 0.5 + level / 2
+    return normal_quantile(probability) if freedom is None else t_quantile(probability, freedom)
+
+
 def cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
     """Return the lower factor of a positive semidefinite matrix; a vanishing pivot gives a zero column."""
     size = len(matrix)
@@ -146,12 +177,14 @@ def _moved(centre: Sequence[float], direction: Sequence[float], step: float) -> 
     return [value + step * change for value, change in zip(centre, direction, strict=True)]
 
 
-def _coordinates(outcome: Outcome[Number]) -> tuple[Number, Number, Number, Number]:
-    params, tokens, loss = outcome
-    return log(params), log(tokens), log(tokens / params), 0.0 * params if loss is None else loss
+def _coordinates(outcome: Outcome[Number], *, signed: bool) -> tuple[Number, Number, Number, Number]:
+    params, tokens, value = outcome
+    last = 0.0 * params if value is None else value if signed else log(value)
+    return log(params), log(tokens), log(tokens / params), last
 
 
 def _around(value: Number, reach: Number) -> tuple[Number, Number]:
+    reach = minimum(reach, _MOST_REACH)
     return value * exp(-reach), value * exp(reach)
 
 
@@ -166,15 +199,36 @@ def _from_draws(outcomes: list[Outcome[Number]], level: float) -> Interval[Numbe
     )
 
 
+def _stretched(known: Interval[Number], factor: float, *, signed: bool) -> Interval[Number]:
+    """Return intervals made wider about their middles, in the logarithm unless a value may have any sign."""
+    if factor == 1.0:
+        return known
+
+    def wider(ends: tuple[Number, Number]) -> tuple[Number, Number]:
+        low, high = ends
+        return _around((low * high) ** 0.5, factor * 0.5 * log(high / low))
+
+    value = known.loss
+    if value is not None:
+        half, middle = 0.5 * factor * (value[1] - value[0]), 0.5 * (value[0] + value[1])
+        value = (middle - half, middle + half) if signed else wider(value)
+    return Interval(
+        level=known.level,
+        params=wider(known.params),
+        tokens=wider(known.tokens),
+        tokens_per_param=wider(known.tokens_per_param),
+        loss=value,
+    )
+
+
 def _widened(known: Interval[Number], backtest: BacktestRms, factor: Number) -> Interval[Number]:
     """Add the error of backtests to the interval of the loss, in quadrature on each side of its middle."""
     if known.loss is None:
         return known
     low, high = known.loss
-    middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    missed = normal_quantile(0.5 + known.level / 2) * backtest_rms(backtest.factors, backtest.rms, factor) * middle
-    reach = (half**2 + missed**2) ** 0.5
-    return replace(known, loss=(middle - reach, middle + reach))
+    middle, half = (low * high) ** 0.5, 0.5 * log(high / low)
+    missed = normal_quantile(0.5 + known.level / 2) * backtest_rms(backtest.factors, backtest.rms, factor)
+    return replace(known, loss=_around(middle, (half**2 + missed**2) ** 0.5))
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:
@@ -194,3 +248,37 @@ def _quantile(ordered: list[float], probability: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t above one half, by bisection on its tail."""
+    outside = 2.0 * (1.0 - probability)
+    low, high = 0.0, 1e4
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        beyond = beta_share(freedom / 2, 0.5, freedom / (freedom + middle * middle))
+        low, high = (middle, high) if beyond > outside else (low, middle)
+    return 0.5 * (low + high)
+
+
+def beta_share(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22)."""
+    if x <= 0.0 or x >= 1.0:
+        return min(max(x, 0.0), 1.0)
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - beta_share(b, a, 1.0 - x)
+    scale = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    ahead, behind = 1.0, 1.0 / (1.0 - (a + b) * x / (a + 1.0))
+    value = behind
+    for m in range(1, 500):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        change = 1.0
+        for term in (even, odd):
+            behind = 1.0 / (1.0 + term * behind)
+            ahead = 1.0 + term / ahead
+            change = ahead * behind
+            value *= change
+        if abs(change - 1.0) < 1e-14:
+            break
+    return math.exp(scale) / a * value

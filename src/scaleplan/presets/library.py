@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +24,7 @@ from scaleplan.presets.preset import (
     BacktestRms,
     Conventions,
     FitRange,
+    Line,
     Preset,
     Uncertainty,
 )
@@ -194,6 +196,7 @@ def preset_of(top: Table) -> Preset:
         conventions=conventions,
         cost=cost,
         range=span,
+        line=_line_of(top.table("line")) if "line" in top else None,
         refusal=_refusal(top.table("use")),
         notes=notes,
         caveats=caveats if question is None else (*caveats, question),
@@ -251,6 +254,22 @@ def units_of(table: Table) -> Units | None:
 def range_of(table: Table) -> FitRange:
     """Read the range that a law was fitted on."""
     found = FitRange(**{item.name: table.interval(item.name) for item in fields(FitRange)})
+    table.done()
+    return found
+
+
+def _line_of(table: Table) -> Line:
+    """Read the line on which alone a law is determined."""
+    params, tokens = table.numbers("params"), table.numbers("tokens")
+    if len(params) < 2 or len(params) != len(tokens):
+        raise table.error("params", "expected two points or more, with as many tokens as params")
+    for name, values in (("params", params), ("tokens", tokens)):
+        if not all(0 < value < math.inf for value in values):
+            raise table.error(name, "expected numbers above 0")
+    points = list(zip(params, tokens, strict=True))
+    if any(one == other for one, other in pairwise(points)):
+        raise table.error("params", "expected different points")
+    found = Line(params=params, tokens=tokens, within=table.number("within", above=1))
     table.done()
     return found
 
@@ -321,6 +340,7 @@ def _uncertainty(table: Table, law: Law) -> Uncertainty:
         centre=centre,
         method=_line(table, "method", "not stated"),
         samples=table.integer("samples", at_least=1) if "samples" in table else None,
+        freedom=table.integer("freedom", at_least=1) if "freedom" in table else None,
         backtest=_backtest(table.table("backtest")) if "backtest" in table else None,
     )
     table.done()

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
 from scaleplan.record import Record, Result
+from scaleplan.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scaleplan.arrays import Floats
     from scaleplan.laws.base import Cost, Law
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "BacktestRms",
     "Conventions",
     "FitRange",
+    "Line",
     "LossText",
     "Preset",
     "PresetList",
@@ -42,6 +46,10 @@ PARAMS_CONVENTIONS = ("total", "non_embedding", "active", "total_minus_input_emb
 
 NOT_STATED = "not stated"
 """What stands for a convention that the source does not state."""
+
+_FAR = 700.0  # the largest logarithm of a float, nearly
+_LEVEL = 1e-3  # a line that rises or falls less has one token count, or one size
+_REACH = 10.0
 
 LN = "ln "
 """Marks the logarithm of a coefficient among the uncertain parameters."""
@@ -60,6 +68,7 @@ class Uncertainty(Record):
     ``parameters`` names the coordinates: a coefficient, or ``"ln X"`` for the logarithm of coefficient X.
     Exactly one of ``covariance`` and ``draws`` is filled. ``centre`` is the middle of the distribution, where the
     source distinguishes it from the point estimate (a bootstrap median); empty means the point estimate.
+    ``freedom`` is how many residuals measured the noise, for Student's t; None for so many that it does not matter.
     """
 
     parameters: tuple[str, ...]
@@ -68,6 +77,7 @@ class Uncertainty(Record):
     centre: tuple[float, ...] = ()
     method: str = ""
     samples: int | None = None
+    freedom: int | None = None
     backtest: BacktestRms | None = None
 
 
@@ -97,6 +107,108 @@ class FitRange(Record):
     tokens_per_param: tuple[float, float] | None = None
 
 
+class Line(Record):
+    """The line of (params, tokens) on which the runs of a law lie, and on which alone they determine it.
+
+    Two points are a straight line in the logarithms, which goes on beyond both; more are a curve from point to point,
+    which ends where its runs end. ``within`` is the factor by which a plan may lie beside it.
+    """
+
+    params: tuple[float, ...]
+    tokens: tuple[float, ...]
+    within: float
+
+    def factor(self, params: float, tokens: float) -> float:
+        """Return the factor by which a plan lies beside the line, 1 on it."""
+        return math.exp(min(self._nearest(math.log(params), math.log(tokens))[0], _FAR))
+
+    def holds(self, params: float, tokens: float) -> bool:
+        """Whether a plan lies on the line."""
+        return self.factor(params, tokens) <= self.within * (1 + 1e-9)
+
+    def nearest(self, params: float, tokens: float) -> tuple[float, float]:
+        """Return the params and tokens on the line with this size, or where none is, the ones closest by."""
+        x, y = math.log(params), math.log(tokens)
+        if len(self.params) == 2:
+            (first, last) = self._points
+            if abs(last[0] - first[0]) > abs(last[1] - first[1]) * _LEVEL:
+                y = first[1] + (last[1] - first[1]) * (x - first[0]) / (last[0] - first[0])
+            else:
+                x = first[0] + (last[0] - first[0]) * (y - first[1]) / (last[1] - first[1])
+            return math.exp(min(x, _FAR)), math.exp(min(y, _FAR))
+        _, x, y = self._nearest(x, y)
+        return math.exp(x), math.exp(y)
+
+    def at(self, flops: float, cost: Cost) -> tuple[float, float] | None:
+        """Return the params and tokens on the line that cost ``flops``; None where it does not lead there.
+
+        A line that hardly gains compute, such as that of one budget, is followed no farther than ten times itself.
+        """
+        points = self._points
+        low, high = (-_REACH, _REACH + 1) if len(points) == 2 else (0.0, len(points) - 1.0)
+
+        def spent(place: float) -> float:
+            return cost.flops(*self._place(place))
+
+        if spent(low) > spent(high):
+            low, high = high, low
+        if not spent(low) <= flops <= spent(high):
+            return None
+        for _ in range(100):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if spent(middle) < flops else (low, middle)
+        return self._place(high)
+
+    @property
+    def hint(self) -> str:
+        """How to ask for a plan on the line."""
+        if len(self.params) == 2 and self.tokens[0] == self.tokens[1]:
+            return f"--tokens {self.tokens[0]:.4g} keeps to the line of the runs"
+        if len(self.params) == 2 and self.params[0] == self.params[1]:
+            return f"--params {self.params[0]:.4g} keeps to the line of the runs"
+        plan = f"--params {self.params[-1]:.4g} --tokens {self.tokens[-1]:.4g}"
+        return f"ask for the loss of a plan on the line of the runs, such as 'scaleplan loss {plan}'"
+
+    @property
+    def _points(self) -> list[tuple[float, float]]:
+        return [(math.log(n), math.log(d)) for n, d in zip(self.params, self.tokens, strict=True)]
+
+    def _place(self, place: float) -> tuple[float, float]:
+        """Return the params and tokens at a place, counted in points from the first."""
+        points = self._points
+        piece = min(max(int(place), 0), len(points) - 2)
+        (x, y), (to_x, to_y) = points[piece], points[piece + 1]
+        share = place - piece
+        log_params, log_tokens = x + share * (to_x - x), y + share * (to_y - y)
+        return math.exp(min(log_params, _FAR)), math.exp(min(log_tokens, _FAR))
+
+    def _nearest(self, x: float, y: float) -> tuple[float, float, float]:
+        """Return the distance in the logarithms to the nearest point of the line, and that point."""
+        found = []
+        for (a, b), (to_a, to_b) in pairwise(self._points):
+            along, across = to_a - a, to_b - b
+            share = ((x - a) * along + (y - b) * across) / (along * along + across * across)
+            if len(self.params) > 2:
+                share = min(max(share, 0.0), 1.0)
+            near_x, near_y = a + share * along, b + share * across
+            found.append((math.hypot(x - near_x, y - near_y), near_x, near_y))
+        return min(found)
+
+    def __str__(self) -> str:
+        (n, *_, to_n), (d, *_, to_d) = self.params, self.tokens
+        straight = len(self.params) == 2
+        if straight and n == to_n:
+            return f"the line of {format_count(n)} parameters"
+        if straight and d == to_d:
+            return f"the line of {format_count(d)} tokens"
+        if straight and math.isclose(d / n, to_d / to_n, rel_tol=1e-6):
+            return f"the line of {d / n:.3g} tokens per parameter"
+        return (
+            f"the {'line' if straight else 'curve'} from {format_count(n)} parameters on {format_count(d)} tokens "
+            f"to {format_count(to_n)} on {format_count(to_d)}"
+        )
+
+
 class PresetSummary(Result, Record):
     """A preset as plain values; ``coefficients`` are in ``units``."""
 
@@ -114,6 +226,7 @@ class PresetSummary(Result, Record):
     uncertainty: Uncertainty | None
     conventions: Conventions
     range: FitRange
+    line: Line | None
     allocates: bool
     refusal: str | None
     notes: tuple[str, ...]
@@ -138,7 +251,8 @@ class Preset(Record):
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
     ``units`` (None for raw ones). ``refusal`` is why the law must not choose D/N; None where it may.
-    ``caveats`` are the notes that every plan must repeat. ``origin`` is the file.
+    ``line`` is where its runs lie, if they determine it there alone. ``caveats`` are the notes that every plan must
+    repeat. ``origin`` is the file.
     """
 
     id: str
@@ -154,6 +268,7 @@ class Preset(Record):
     conventions: Conventions
     cost: Cost
     range: FitRange
+    line: Line | None
     refusal: str | None
     notes: tuple[str, ...]
     caveats: tuple[str, ...]
@@ -164,6 +279,29 @@ class Preset(Record):
     def allocates(self) -> bool:
         """Whether the law may choose the split of a budget."""
         return self.refusal is None
+
+    def require_everywhere(self) -> None:
+        """Refuse a law that is determined along a line alone where more than a line is needed; raises UsageError."""
+        if self.line is not None:
+            raise UsageError(
+                f"preset '{self.id}' is determined along {self.line} alone, and this needs more", hint=self.line.hint
+            )
+
+    def require_on_line(self, params: Floats | float, tokens: Floats | float) -> None:
+        """Refuse plans off the line of the runs, where the law is not determined; raises UsageError."""
+        line = self.line
+        if line is None:
+            return
+        sizes = [params] if isinstance(params, float) else params
+        for size, data in zip(sizes, [tokens] if isinstance(tokens, float) else tokens, strict=True):
+            if not line.holds(size, data):
+                near_size, near_data = line.nearest(size, data)
+                raise UsageError(
+                    f"preset '{self.id}' was fitted to runs on {line}, and says nothing of {format_count(size)} "
+                    f"parameters on {format_count(data)} tokens",
+                    hint=f"it holds on that line alone: for example {format_count(near_size)} parameters on "
+                    f"{format_count(near_data)} tokens",
+                )
 
     @property
     def loss_text(self) -> LossText | None:

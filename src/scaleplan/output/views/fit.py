@@ -96,18 +96,31 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
     if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
         yield f"evaluate it: scaleplan evaluate {data['written'][0]} NAME=VALUE"
         return
-    question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
+    line = data.get("line")
+    if line is not None:
+        question = f"loss --params {line['params'][-1]:.4g} --tokens {line['tokens'][-1]:.4g}"
+    else:
+        question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
     yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"
 
 
 def _title(data: dict[str, Any]) -> str:
     status = "" if data["status"] is None else f", {data['status']}"
+    if data.get("line") is not None:
+        status += ", determined on one line only"
+    if _rejected(data):
+        status += ", rejected by repeated runs"
     group = "" if data["group"] is None else f", {data['group']}"
     runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
 
 
 _UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
+
+
+def _rejected(data: dict[str, Any]) -> bool:
+    """Return whether repeated runs reject the fitted form."""
+    return bool((data.get("lack_of_fit") or {}).get("rejected"))
 
 
 def _unlike(data: dict[str, Any]) -> str:
@@ -154,13 +167,7 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     for member in data["groups"] or ():
         yield Report(title=_title(member), facts=_facts(member))
     if plan is not None:
-        title = f"at {format_flops(plan.flops)}"
-        if data.get("largest_flops"):
-            title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
-        if data["refusal"] is not None:
-            title += ", at the tokens per parameter of the runs"
-        planned = plan_report(plan)
-        yield Report(title=title, facts=planned.facts, level=planned.level)
+        yield _target(data, plan)
     if data["range"] is not None:
         yield _coverage(data["range"])
     if data["backtest"] is not None and data["backtest"]["by_factor"]:
@@ -171,10 +178,23 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     if single:
         yield Report(title="single runs", remarks=single)
     if data["alternatives"]:
-        yield _alternatives(data["alternatives"])
+        yield _alternatives(data["alternatives"], rejected=_rejected(data))
     if data["approaches"]:
         yield _approaches(data["approaches"])
     yield from _reading(data)
+
+
+def _target(data: dict[str, Any], plan: Plan) -> Report:
+    """Return the plan at the target, with how far beyond the runs and where it lies."""
+    title = f"at {format_flops(plan.flops)}"
+    if data.get("largest_flops"):
+        title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
+    if data.get("line") is not None:
+        title += ", on the line of the runs"
+    elif data["refusal"] is not None:
+        title += ", at the tokens per parameter of the runs"
+    planned = plan_report(plan)
+    return Report(title=title, facts=planned.facts, level=planned.level)
 
 
 def _bins(backtest: dict[str, Any]) -> list[str]:
@@ -215,16 +235,21 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
             yield f"{name} changes most without: {pulls}"
 
 
-def _alternatives(items: Sequence[dict[str, Any]]) -> Report:
+def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
     # so few runs that the AICc of the full form is infinite; the simpler ones have fewer coefficients
     excesses = [-math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
     rows = [
         (item["name"], *_law_cells(item["coefficients"]), format_number(excess) if math.isfinite(excess) else "–")
         for item, excess in zip(items, excesses, strict=True)
     ]
-    verdict = "a simpler form explains the runs as well: prefer it"
+    verdict = (
+        "by AICc a simpler form explains the runs as well, which says little of larger ones: compare backtests, "
+        "as with 'backtest --tied'"
+    )
     if min(excesses) >= 2:
         verdict = "no simpler form explains the runs as well"
+    if rejected:
+        verdict = "the repeated runs reject the fitted form; these are forms of the same kind"
     return Report(
         title="simpler forms",
         grid=ReportTable(("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text={"form"}),
@@ -282,10 +307,21 @@ def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
     columns = ("fitted up to", "runs", "predicted", "bias", "rms", "E", "alpha", "beta")
     return Report(
         title=f"{data['file']}: fitted to the smaller of {data['rows_used']} runs, the larger ones predicted",
-        lines=_bins(data),
+        lines=[*_largest_gap(data["cuts"]), *_bins(data)],
         remarks=[*_remarks_backtest(data)],
         sections=[Report(title="cuts", grid=ReportTable(columns, rows=rows)), *_reading(data)],
     )
+
+
+def _largest_gap(cuts: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the line about the cut where anyone would look first."""
+    known = [cut for cut in cuts if "gap" in cut]
+    if len(known) > 1:
+        cut = max(known, key=lambda cut: cut["gap"])
+        yield (
+            f"  largest gap, from {format_flops(cut['flops'])} to ×{format_number(cut['gap'])}: "
+            f"bias {cut['bias']:+.1%}, rms {cut['rms']:.1%}"
+        )
 
 
 def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:

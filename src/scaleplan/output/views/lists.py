@@ -99,6 +99,8 @@ def preset_report(preset: PresetSummary) -> Report:
     remarks = [*preset.notes]
     if preset.refusal is not None:
         remarks.insert(0, f"does not choose a model size: {preset.refusal}")
+    if preset.line is not None:
+        remarks.insert(0, f"determined by its runs along {preset.line}, and nowhere else")
     if preset.aliases:
         remarks.append(f"also known as {', '.join(preset.aliases)}")
     remarks.append(preset.origin)

@@ -82,6 +82,7 @@ def test_the_fit_names_the_line_and_what_the_runs_determine(fitted):
     assert found.line is not None
     assert all(found.line.holds(n, d) for n, d in zip(params.tolist(), tokens.tolist(), strict=True))
     assert read_preset(Path(preset)).line == found.line
+    assert found.to_dict(report=True)["variations"] == []
     told = " ".join(found.remarks)
     if x is None:
         assert "a second budget" in told

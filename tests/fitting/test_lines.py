@@ -118,6 +118,14 @@ def test_every_surface_keeps_to_the_line(tmp_path, form):
         sp.loss(preset=preset, params="1B", tokens="30B")
 
 
+def test_no_method_finds_a_split_on_a_line(tmp_path):
+    """The envelope refuses, and methods are not set side by side."""
+    path = written(tmp_path / "runs.csv", SIZES, np.full(10, 3e11))
+    with pytest.raises(ScaleplanError, match="the line of 300B tokens"):
+        sp.fit(path, method="envelope")
+    assert sp.fit(path, method="all", samples=0).approaches == ()
+
+
 def test_inputs_that_change_together_have_no_exponents_of_their_own(tmp_path):
     """A product of powers of a constant, or of two columns in step, is refused with the way out."""
     path = written(tmp_path / "runs.csv", SIZES, np.full(10, 3e11))

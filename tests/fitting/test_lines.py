@@ -82,6 +82,7 @@ def test_the_fit_names_the_line_and_what_the_runs_determine(fitted):
     assert found.line is not None
     assert all(found.line.holds(n, d) for n, d in zip(params.tolist(), tokens.tolist(), strict=True))
     assert read_preset(Path(preset)).line == found.line
+    assert found.to_dict(report=True)["variations"] == []
     told = " ".join(found.remarks)
     if x is None:
         assert "a second budget" in told
@@ -115,6 +116,14 @@ def test_every_surface_keeps_to_the_line(tmp_path, form):
     preset = str(sp.fit(path, form=form, samples=20).write(tmp_path / "law.toml"))
     with pytest.raises(ScaleplanError, match="the line of 300B tokens"):
         sp.loss(preset=preset, params="1B", tokens="30B")
+
+
+def test_no_method_finds_a_split_on_a_line(tmp_path):
+    """The envelope refuses, and methods are not set side by side."""
+    path = written(tmp_path / "runs.csv", SIZES, np.full(10, 3e11))
+    with pytest.raises(ScaleplanError, match="the line of 300B tokens"):
+        sp.fit(path, method="envelope")
+    assert sp.fit(path, method="all", samples=0).approaches == ()
 
 
 def test_inputs_that_change_together_have_no_exponents_of_their_own(tmp_path):

@@ -443,9 +443,9 @@ class FitResult(Record, eq=False):
         return data
 
     def variations(self) -> tuple[Variation, ...]:
-        """Return the fit by other choices; empty for any form but the additive one, and without a target."""
+        """Return the fit by other choices; empty for another form, runs on a line, and without a target."""
         flops = self.target_flops
-        if self.diagnosis is None or flops is None:
+        if self.diagnosis is None or flops is None or self.line is not None:
             return ()
         try:
             return variations(self.diagnosis, self.preset, flops=flops)

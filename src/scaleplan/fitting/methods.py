@@ -130,7 +130,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         diagnosis=found,
         line=found.design.along,
     )
-    if request.method == "surface":
+    if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare
         return result
     flops = result.target_flops
     assert flops is not None
@@ -214,6 +214,12 @@ def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
 
 
 def _envelope(request: FitRequest, runs: Runs) -> FitResult:
+    line = find_line(runs.points())
+    if line is not None:
+        raise UsageError(
+            f"all runs lie on {line}: each size has one budget, and none is better than another",
+            hint="an envelope needs several sizes at each budget",
+        )
     found = fit_envelope(runs.points())
     law = PowerAllocation(params_scale=found.scale, params_exponent=found.exponent)
     remark = (

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 from tests.fuzz import grammar, oracles
 from tests.fuzz.harness import Finding, Sandbox, judged
@@ -50,9 +51,12 @@ class Collection:
             say(f"{kind} × {count}: {cause}\n  first at {name}: {detail.strip()[:400]}")
             if case is not None:
                 if shrink:
-                    key = kind, cause
-                    case = shrunk(case, lambda each, key=key: any(f[:2] == key for f in tried(sandbox, each)))
+                    case = shrunk(case, partial(_fails, sandbox, (kind, cause)))
                 say("  " + reproduction(case).replace("\n", "\n  "))
+
+
+def _fails(sandbox: Sandbox, key: tuple[str, str], case: grammar.Case) -> bool:
+    return any((each.kind, each.cause) == key for each in tried(sandbox, case))
 
 
 def say(line: str) -> None:

@@ -122,8 +122,8 @@ _PARTNERS = {
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
 
-_RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get"}  # these say little about the command
-_NEVER = {"install_completion", "show_completion"}  # they belong to the parser, and change the shell's own files
+RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get"}
+"""The options of every command that say little about one: drawn in a twentieth of the cases."""
 
 
 class Builder:
@@ -217,11 +217,11 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     chosen = [name for name, option in known.items() if option.required]
     if builder.temper != "wild" or builder.chance(0.7):
         chosen += rng.choice(_NEEDS.get(command.words[0], _BUDGETS if "time" in known else ((),)))
-    others = [name for name in known if name not in chosen and name not in _NEVER]
+    others = [name for name in known if name not in chosen]
     for _ in range(rng.choice([0, 0, 1, 2] if "runs" in known else [0, 0, 1, 1, 2, 3, 4, 6])):
         if others:
             name = others.pop(rng.randrange(len(others)))
-            if name in _RARE and builder.chance(0.95):
+            if name in RARE and builder.chance(0.95):
                 continue
             chosen.append(name)
             if builder.temper != "wild":

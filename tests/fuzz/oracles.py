@@ -46,16 +46,13 @@ def chosen(seed: int, index: int, *, only: str | None = None) -> Oracle | None:
 
 def consulted(sandbox: Sandbox, oracle: Oracle, seed: int, index: int) -> list[Finding]:
     """Ask one question of an oracle and return what is wrong with the answer."""
-    found = []
+    kind = f"oracle {oracle.__name__}"
     try:
-        for finding in oracle(sandbox, Random(f"{seed}:{index}:{oracle.__name__}")):
-            found.append(finding._replace(kind=f"oracle {oracle.__name__}"))
+        found = [*oracle(sandbox, Random(f"{seed}:{index}:{oracle.__name__}"))]
     except Exception as error:  # noqa: BLE001  a bug that Python's callers meet, or one of the oracle
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        found.append(
-            Finding(f"oracle {oracle.__name__}", f"{type(error).__name__} in {frame.name}", str(error)[:300])
-        )
-    return found
+        found = [Finding(kind, f"{type(error).__name__} in {frame.name}", str(error)[:300])]
+    return [finding._replace(kind=kind) for finding in found]
 
 
 # Asking
@@ -369,9 +366,8 @@ def formats_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
             for key, value in flat(record):
                 if isinstance(value, int | float) and not isinstance(value, bool) and float(row[key]) != value:
                     yield wrong(f"{name} differs from JSON in {key}", words, (row[key], value))
-    rows = (
-        {key.partition(".")[0] for key, _ in flat(records[0])} if len(records) > 1 or records[:1] != [data] else set()
-    )
+    # of a result with rows, --get reads a column of them, which has many values
+    columns = set() if records == [data] else {key.partition(".")[0] for key, _ in flat(records[0])}
     scalars = [
         (key, value)
         for key, value in flat(data)
@@ -440,7 +436,7 @@ def python_is_the_command_line(sandbox: Sandbox, rng: Random) -> Iterator[Findin
         }
     elif command == "sweep":
         asked = {"start": "1e19", "stop": f"{10 ** rng.uniform(20, 25):.3g}", "points": rng.choice(["2", "3", "5"])}
-    elif command == "convert" or command == "compare":
+    elif command in ("convert", "compare"):
         asked = budget(rng)
     names = {"start": "from", "stop": "to"}
     outcome = ask(
@@ -625,7 +621,8 @@ def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding
 
 
 def _additive(c: Mapping[str, float], params: float, tokens: float) -> float:
-    return float(c["E"]) + c["A"] / params ** c["alpha"] + c["B"] / tokens ** c["beta"]
+    loss: float = c["E"] + c["A"] / params ** c["alpha"] + c["B"] / tokens ** c["beta"]
+    return loss
 
 
 def spellings_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
 
 from tests.fuzz import grammar, oracles
-from tests.fuzz.harness import Finding, Sandbox, judged
+from tests.fuzz.harness import Finding, Sandbox, cpu_seconds, judged
 from tests.fuzz.shrinking import reproduction, shrunk
 
 _MEMORY = 6 << 30  # bytes of address space: a case that wants more fails here, and not the machine
@@ -25,8 +24,6 @@ _AGAIN = 50  # of these one case is run twice
 
 def tried(sandbox: Sandbox, case: grammar.Case, *, apart: bool = False) -> list[Finding]:
     """Run a case, in this process or apart as a process of its own, and return what is wrong with it."""
-    if apart:
-        case = replace(case, surroundings="")
     outcome = sandbox.process(case) if apart else sandbox.call(case)
     return judged(sandbox, case, outcome)
 
@@ -93,7 +90,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--show", action="store_true", help="write every case before it runs")
     options = parser.parse_args(words)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.RLIM_INFINITY))
-    found, began, slowest = Collection(), time.process_time(), 0.0
+    found, began, slowest = Collection(), cpu_seconds(), 0.0
     with Sandbox() as sandbox:
         before = canaries(sandbox)
         for index in range(options.start, options.start + options.cases):
@@ -106,12 +103,14 @@ def main(words: list[str] | None = None) -> int:
                     found.add(finding, name, None)
                 continue
             case = grammar.case(options.seed, index, only=options.only)
+            if options.processes:
+                case = replace(case, surroundings="")  # these are made inside this process
             if options.show:
                 say(f"{name} {reproduction(case)}")
-            start = time.process_time()
+            start = cpu_seconds()
             for finding in tried(sandbox, case, apart=options.processes):
                 found.add(finding, name, case)
-            slowest = max(slowest, time.process_time() - start)
+            slowest = max(slowest, cpu_seconds() - start)
             if index % _AGAIN == 0 and not options.processes:
                 first, second = sandbox.call(case), sandbox.call(case)
                 if (first.status, first.out, first.err) != (second.status, second.out, second.err):
@@ -119,7 +118,7 @@ def main(words: list[str] | None = None) -> int:
             if index % _CANARY == 0 and canaries(sandbox) != before:
                 found.add(Finding("state leak", "the answer to a fixed question has changed"), name, case)
         found.report(sandbox, shrink=options.shrink and not options.processes)
-    total = time.process_time() - began
+    total = cpu_seconds() - began
     kinds = ", ".join(f"{count} {kind}" for kind, count in _kinds(found).items()) or "nothing found"
     say(f"{options.cases} cases of seed {options.seed} from {options.start} in {total:.0f} s of CPU "
         f"(slowest {slowest:.1f} s): {kinds}")  # fmt: skip

@@ -38,7 +38,7 @@ from scaleplan.errors import ScaleplanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["CPU_SECONDS", "Finding", "Outcome", "Sandbox", "answer", "judged", "options_of"]
+__all__ = ["CPU_SECONDS", "Finding", "Outcome", "Sandbox", "answer", "cpu_seconds", "judged", "options_of"]
 
 CPU_SECONDS = 3.0
 """The most that a call may compute: no question of the grammar has more than seconds of work in it."""
@@ -115,14 +115,14 @@ class Sandbox:
             os.environ.update(environment)
             before = _state()
             raised, status = None, None
-            began = _cpu()
+            began = cpu_seconds()
             with _deadline(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
                     status = entry([*case.arguments])
                 except (Exception, SystemExit, KeyboardInterrupt, HangingError) as error:  # noqa: BLE001  it is judged
                     raised, status = error, error.code if isinstance(error, SystemExit) else None  # type: ignore[assignment]
-            seconds = _cpu() - began
+            seconds = cpu_seconds() - began
             kept = before.keys() - (_CHANGED_ON_FAILURE if case.surroundings in _BROKEN_STREAMS else set())
             leaked = tuple(name for name, value in _state().items() if name in kept and value != before[name])
             for stream in (sys.stdout, sys.stderr):
@@ -266,7 +266,7 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     """Return the CPU seconds of this process and of its children that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -625,6 +625,76 @@ def _additive(c: Mapping[str, float], params: float, tokens: float) -> float:
     return loss
 
 
+def a_gate_fails_closed(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
+    """A run that breaks its policy never passes, however its training config or a project beside it is damaged.
+
+    Every run has more than one FLOP, so whatever is judged is violated and whatever cannot be judged is an error.
+    """
+    project = {name: content for name, content in files.project(rng, odd=False).items() if name != "scaleplan.toml"}
+    pointed = [name for name in project if name.startswith("train")]
+    lines = ["[[run]]", 'name = "it"', 'params = "1B"']
+    if pointed:
+        project[pointed[0]] = files.mutated(rng, project[pointed[0]])
+        lines += [
+            f'from = "{pointed[0]}"',
+            'tokens = { batch = "data.batch", sequence = 2048, steps = "trainer.steps" }',
+        ]
+    else:
+        lines += [f'tokens = "{values.amount(rng, "tokens")}"']
+    project["scaleplan.toml"] = "\n".join([*lines, "[policy]", 'error = ["flops <= 1"]', ""]).encode()
+    words = [
+        "check",
+        "scaleplan.toml",
+        "--format",
+        rng.choice(["text", "json", "github", "junit", "sarif", "markdown"]),
+    ]
+    if rng.random() < 0.3:
+        harmless = b'[[run]]\nname = "other"\nflops = "1e21"\n[policy]\nerror = ["flops <= 1e30"]\n'
+        project["other.toml"] = files.mutated(rng, harmless)
+        words[1:1] = ["other.toml"]
+    outcome = ask(sandbox, *words, contents=project)
+    if outcome.status not in (1, 2):
+        yield wrong("a run that breaks its policy passes", words, project)
+
+
+def counts_are_whole(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
+    """Parameters, tokens, devices, steps and batches are whole numbers wherever they stand."""
+    asked = question(rng)
+    if asked.get("gpus") and rng.random() < 0.5:
+        asked["shape"] = True
+    words = [word for word in options(asked) if not word.startswith("--shape")] + ["--shape"] * ("shape" in asked)
+    plan = plan_of(ask(sandbox, "optimal", *words, "--json"))
+    for key, value in flat(plan or {}):
+        if key.rpartition(".")[2] in _COUNTS and isinstance(value, float) and value % 1:
+            yield wrong(f"{key} is no whole number", asked, value)
+
+
+_COUNTS = {"params", "tokens", "gpus", "steps", "batch", "batch_tokens", "experts", "total_params", "unique_tokens"}
+
+
+def no_figure_is_impossible(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
+    """Losses, sizes and tokens are above 0, and an interval holds its value, above 0 and of some width."""
+    if rng.random() < 0.4:
+        rows = files.ladder(rng, rng.choice([5, 6, 8, 12]), sizes=rng.choice([2, 3, 4]), noise=1e-2)
+        words = ["fit", "runs.csv", "--samples=20", f"--target={10 ** rng.uniform(18, 25):.3g}", "--json"]
+        fitted = plan_of(ask(sandbox, *words, contents={"runs.csv": files.written("csv", rows)}))
+        plan = (fitted or {}).get("target")
+        asked: dict[str, Any] = {"runs": rows}
+    else:
+        asked = {"flops": f"{10 ** rng.uniform(3, 35):.3g}", "preset": rng.choice(laws("optimal"))}
+        plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+    if not plan:
+        return
+    for name in ("params", "tokens", "loss"):
+        value, pair = plan[name], (plan["interval"] or {}).get(name)
+        if value is not None and value <= 0:
+            yield wrong(f"{name} is not above 0", asked, value)
+        if pair and not 0 < pair[0] <= value <= pair[1]:
+            yield wrong(f"the interval of {name} is impossible", asked, (value, pair))
+        if pair and name == "loss" and pair[0] == pair[1]:
+            yield wrong("the interval of the loss has no width", asked, (value, pair))
+
+
 def spellings_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """The same amount written in several ways is the same question."""
     number = rng.randrange(1, 999)
@@ -663,6 +733,9 @@ ORACLES: tuple[Oracle, ...] = (
     devices_only_help,
     an_amount_converts_back,
     a_fit_sees_the_runs_alone,
+    a_gate_fails_closed,
+    counts_are_whole,
+    no_figure_is_impossible,
     spellings_agree,
 )
 """Every oracle."""

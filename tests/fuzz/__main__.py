@@ -1,6 +1,6 @@
 """Try the program with cases at random: ``python -m tests.fuzz CASES SEED``.
 
-Each case follows from (seed, index) alone, so ``--from INDEX`` with one case repeats it. Every tenth case asks an
+Each case follows from (seed, index) alone, so ``--from INDEX`` with one case repeats it. Every tenth case consults an
 oracle: a question whose answer is known in another way. Exit status: 0 where nothing was found, else 1.
 """
 

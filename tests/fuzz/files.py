@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import math
+import tempfile
 from functools import cache
+from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz import values
@@ -19,7 +22,6 @@ from scaleplan.planning.request import option_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from random import Random
 
 __all__ = [
     "SAVED",
@@ -46,6 +48,15 @@ def runs(rng: Random) -> tuple[str, bytes]:
     rows = ladder(
         rng, rng.choice([1, 3, 5, 6, 8, 12, 12, 16, 16, 20, 24]), sizes=rng.choice([1, 2, 4, 6, 6]), noise=noise
     )
+    way = rng.random()
+    if way < 0.05:
+        rows = [dict(rng.choice(rows[:2])) for _ in rows]  # the same runs again and again
+    elif way < 0.1:
+        rows = [
+            row | {"loss": rng.choice([2.5, 1e-200, 1e200, 2.5 + 1e-9 * number])} for number, row in enumerate(rows)
+        ]
+    elif way < 0.15:
+        rows = [row | {"note": values.nonsense(rng)} for row in rows]
     for row in rows:
         if rng.random() < 0.03:
             row[rng.choice([*row])] = rng.choice(_CELLS)
@@ -98,7 +109,7 @@ def _delimited(delimiter: str) -> Callable[[list[dict[str, Any]]], bytes]:
         writer = csv.DictWriter(out, columns, delimiter=delimiter, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        return out.getvalue().encode()
+        return out.getvalue().encode("utf-8", "surrogatepass")
 
     return write
 
@@ -125,8 +136,12 @@ def _laws() -> tuple[bytes, ...]:
 
 
 def preset(rng: Random) -> bytes:
-    """Return a law file: a bundled one, with an id of its own."""
-    return rng.choice(_laws()).replace(b'\nid = "', b'\nid = "my-', 1)
+    """Return a law file: a bundled one, with an id of its own, and in some cases a title that no one expects."""
+    law = rng.choice(_laws()).replace(b'\nid = "', b'\nid = "my-', 1)
+    if rng.random() < 0.1:
+        title = json.dumps(values.nonsense(rng)).encode()
+        law = b"\n".join(b"title = " + title if line.startswith(b"title") else line for line in law.split(b"\n"))
+    return law
 
 
 def data_file(rng: Random) -> tuple[str, bytes]:
@@ -218,6 +233,19 @@ _KEYS = {
 """Training configs with the same values in each of the languages in which people write them."""
 
 
+_BOMBS = (
+    "a0: &a0 {x: 1}\n"
+    + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 25))
+    + "<<: *a24\n",
+    "b0: &b0 [x]\n" + "".join(f"b{i}: &b{i} [*b{i - 1}, *b{i - 1}, *b{i - 1}]\n" for i in range(1, 25)),
+    "deep: " + "[" * 2000 + "]" * 2000 + "\n",
+    "self: &s\n  inner: *s\n",
+    "tag: !!python/object/apply:os.system [x]\nbinary: !!binary '%%'\ndate: 2026-99-99\nint: !!int x\n",
+    "".join(f"k{i}: &k{i} {i}\n" for i in range(3000)),
+)
+"""Ends of a YAML file that grow without bound, lead into themselves, or make no sense."""
+
+
 def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
     """Return a project: its scaleplan.toml with a few runs and a policy, and the configs that these point into.
 
@@ -227,8 +255,15 @@ def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
     lines = []
     if rng.random() < 0.4:
         lines += ["[defaults]", f'gpu = "{values.amount(rng, "gpu")}"', ""]
+    elif odd and rng.random() < 0.2:
+        lines += [
+            "[defaults]",
+            rng.choice(["gpu = 5", "mfu = true", 'preset = ["x"]', "level = nan", "price = {}"]),
+            "",
+        ]
     for position in range(rng.choice([1, 1, 2, 3])):
-        lines += ["[[run]]", f'name = "run {position}"', *_run(rng, made, odd=odd), ""]
+        name = values.nonsense(rng) if odd and rng.random() < 0.1 else f"run {position}"
+        lines += ["[[run]]", f"name = {json.dumps(name)}", *_run(rng, made, odd=odd), ""]
     lines += _policy(rng, odd=odd)
     made["scaleplan.toml"] = "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")
     return made
@@ -271,6 +306,8 @@ def _pointing(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
         steps=steps if file.endswith(("yaml", "sh")) or steps.isdigit() else "1000",
         gpus=rng.choice(["8", "1.5", "-8"] if odd else ["8", "64"]),
     )
+    if odd and file == "train.yaml" and rng.random() < 0.15:
+        text += rng.choice(_BOMBS)
     made[file] = text.encode()
     named = rng.choice([file, file, file, "nosuch.yaml", "../secret.yaml", "/etc/hostname"]) if odd else file
     lines = [f'from = "{named}"']
@@ -342,7 +379,22 @@ def _results() -> tuple[bytes, ...]:
     """Return what the program itself saves, of one command after another."""
     from tests.fuzz.harness import answer  # the harness runs the cases that this module fills
 
-    return tuple(out.encode() for words in SAVED if (out := answer([*words, "--json"])))
+    with tempfile.TemporaryDirectory() as name:
+        folder, rng = Path(name), Random(0)
+        (folder / "runs.csv").write_bytes(written("csv", ladder(rng, 16, sizes=5, noise=1e-3)))
+        (folder / "scaleplan.toml").write_text(
+            '[[run]]\nname = "base"\nparams = "7B"\ntokens = "1T"\ngpu = "h100-sxm"\n'
+            '[policy]\nerror = ["cost <= 1 USD"]\n'
+        )
+        of_files = [
+            ("check", f"{folder}/scaleplan.toml"),
+            ("fit", f"{folder}/runs.csv", "--samples=5"),
+            ("fit", f"{folder}/runs.csv", "--samples=0", "--form=offset_power", "--x=flops", "--report"),
+            ("backtest", f"{folder}/runs.csv", "--samples=0"),
+            ("design", f"{folder}/runs.csv", "--flops=1e20", "--target=1e23"),
+            ("diff", f"{folder}/scaleplan.toml", f"{folder}/scaleplan.toml"),
+        ]
+        return tuple(out.encode() for words in (*SAVED, *of_files) if (out := answer([*words, "--json"])))
 
 
 def saved(rng: Random) -> bytes:

@@ -75,11 +75,11 @@ class HangingError(BaseException):
 
 
 def answer(arguments: list[str]) -> str:
-    """Return what a command line prints in this process; empty where it fails."""
+    """Return what a command line prints in this process; empty where it refuses."""
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(io.StringIO()):
-        status = run(arguments)
-    return "" if status else out.getvalue()
+        run(arguments)
+    return out.getvalue()
 
 
 class Sandbox:
@@ -316,7 +316,7 @@ def judged(sandbox: Sandbox, case: Case, outcome: Outcome) -> list[Finding]:
     found += [Finding("library warning", _general(text), text) for text in outcome.caught]
     broken = outcome.err.startswith("error: cannot write the result")
     if broken and case.surroundings not in _BROKEN_STREAMS:
-        found.append(Finding("a failure told as one of the output", case.surroundings, outcome.err))
+        found.append(Finding("a failure blamed on the output", case.surroundings, outcome.err))
     # where the output is given up, nothing takes its place but the end of the process
     found += [Finding("state leak", name) for name in outcome.leaked if not (broken and name == "open files")]
     if outcome.seconds > CPU_SECONDS:

@@ -1,6 +1,6 @@
 """Questions whose answers are known in another way: by brute force, by the inverse question, by another door.
 
-An oracle is a function of a sandbox and a source of random numbers that asks one valid question at random and yields
+An oracle is a function of a sandbox and a source of random numbers that puts one valid question at random and yields
 what is wrong with the answer. Where a comparison has a tolerance, its reason stands beside it; all others are exact.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ORACLES", "chosen", "consulted"]
 
-_SHARE = 10  # one case in so many asks an oracle
+_SHARE = 10  # one case in so many consults an oracle
 
 
 def chosen(seed: int, index: int, *, only: str | None = None) -> Oracle | None:
@@ -45,7 +45,7 @@ def chosen(seed: int, index: int, *, only: str | None = None) -> Oracle | None:
 
 
 def consulted(sandbox: Sandbox, oracle: Oracle, seed: int, index: int) -> list[Finding]:
-    """Ask one question of an oracle and return what is wrong with the answer."""
+    """Put one question of an oracle and return what is wrong with the answer."""
     kind = f"oracle {oracle.__name__}"
     try:
         found = [*oracle(sandbox, Random(f"{seed}:{index}:{oracle.__name__}"))]
@@ -55,10 +55,12 @@ def consulted(sandbox: Sandbox, oracle: Oracle, seed: int, index: int) -> list[F
     return [finding._replace(kind=kind) for finding in found]
 
 
-# Asking
+# Calls
 
 
-def ask(sandbox: Sandbox, *words: str, given: bytes = b"", contents: Mapping[str, bytes] | None = None) -> Outcome:
+def run_line(
+    sandbox: Sandbox, *words: str, given: bytes = b"", contents: Mapping[str, bytes] | None = None
+) -> Outcome:
     """Run a command line without warnings on standard error."""
     return sandbox.call(Case(name="oracle", arguments=(*words, "--quiet"), given=given, files=contents or {}))
 
@@ -121,17 +123,17 @@ def budget(rng: Random) -> dict[str, Any]:
 
 def question(rng: Random) -> dict[str, Any]:
     """Return a valid question of ``optimal``, of any law and with constraints in some cases."""
-    asked = budget(rng)
+    query = budget(rng)
     way = rng.random()
     if way < 0.5:
-        asked["preset"] = rng.choice(laws("optimal"))
+        query["preset"] = rng.choice(laws("optimal"))
     elif way < 0.6:
-        asked["unique_tokens"] = f"{10 ** rng.uniform(9, 13):.3g}"
+        query["unique_tokens"] = f"{10 ** rng.uniform(9, 13):.3g}"
     elif way < 0.7:
-        asked["inference_tokens"] = f"{10 ** rng.uniform(9, 14):.3g}"
+        query["inference_tokens"] = f"{10 ** rng.uniform(9, 14):.3g}"
     elif way < 0.75:
-        asked["compute_multiplier"] = rng.choice(["1.3", "2", "0.8"])
-    return asked
+        query["compute_multiplier"] = rng.choice(["1.3", "2", "0.8"])
+    return query
 
 
 Bound = tuple[str, str, float]
@@ -173,16 +175,16 @@ def kept(plan: Plan, bound: Bound) -> bool:
 
 def limits_are_kept(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """Every limit that a plan was given holds for it, as it is printed."""
-    asked = question(rng)
-    hardware = ["days", "gpu_hours", "cost"] if "gpus" in asked else []
-    repeated = ["epochs"] if "unique_tokens" in asked else []
+    query = question(rng)
+    hardware = ["days", "gpu_hours", "cost"] if "gpus" in query else []
+    repeated = ["epochs"] if "unique_tokens" in query else []
     limits = bounds(rng, "params", "tokens", "tokens_per_param", "flops", *hardware, *repeated)
-    asked["limit"] = texts(limits)
-    plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+    query["limit"] = texts(limits)
+    plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     for bound in limits if plan is not None else ():
         assert plan is not None
         if not kept(plan, bound):
-            yield wrong(f"a plan breaks its limit on {bound[0]}", asked, {name: plan[name] for name in _SHOWN})
+            yield wrong(f"a plan breaks its limit on {bound[0]}", query, {name: plan[name] for name in _SHOWN})
 
 
 _SHOWN = ("params", "tokens", "flops", "loss", "tokens_per_param")
@@ -194,24 +196,24 @@ def refusals_are_proven(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     In logarithms the limits are intervals of n, d and d - n, so whether any model keeps them is known exactly.
     """
     flops = float(f"{10 ** rng.uniform(18, 25):.3g}")
-    asked: dict[str, Any] = {"flops": repr(flops)}
+    query: dict[str, Any] = {"flops": repr(flops)}
     preset = rng.choice(laws("optimal"))
     if Context().preset(preset).conventions.flops != "6ND":
         return
-    asked["preset"] = preset
+    query["preset"] = preset
     limits = bounds(rng, "params", "tokens", "tokens_per_param")
     if rng.random() < 0.3:
-        asked["params"] = f"{10 ** rng.uniform(7, 12):.4g}"
-        limits += [("params", sign, float(asked["params"])) for sign in ("<=", ">=")]
-        asked["limit"] = texts(limits[:-2])
+        query["params"] = f"{10 ** rng.uniform(7, 12):.4g}"
+        limits += [("params", sign, float(query["params"])) for sign in ("<=", ">=")]
+        query["limit"] = texts(limits[:-2])
     else:
-        asked["limit"] = texts(limits)
-    outcome = ask(sandbox, "optimal", *options(asked), "--json")
+        query["limit"] = texts(limits)
+    outcome = run_line(sandbox, "optimal", *options(query), "--json")
     room = _room(limits, flops)
     if outcome.status == 0 and room < -1e-9:  # below rounding in the logarithms
-        yield wrong("limits that exclude each other are answered", asked, outcome.out[:0])
+        yield wrong("limits that exclude each other are answered", query, outcome.out[:0])
     if outcome.status == 1 and room > 1e-6:  # one parameter in a million: sizes are whole numbers
-        yield wrong("limits that a model keeps are refused", asked, outcome.err)
+        yield wrong("limits that a model keeps are refused", query, outcome.err)
 
 
 def _room(limits: Sequence[Bound], flops: float) -> float:
@@ -238,23 +240,23 @@ def a_loss_gives_its_budget_back(sandbox: Sandbox, rng: Random) -> Iterator[Find
     To 1e-6: near the floor a loss determines its budget no better. At 1e25 FLOP the last digit of a loss is 1e-14 of
     what the budget can still change, and both ends are solved to 1e-9.
     """
-    asked: dict[str, Any] = {"preset": rng.choice(laws("target"))}
+    query: dict[str, Any] = {"preset": rng.choice(laws("target"))}
     if rng.random() < 0.5:
-        asked["limit"] = texts(bounds(rng, "params", "tokens", "tokens_per_param"))
+        query["limit"] = texts(bounds(rng, "params", "tokens", "tokens_per_param"))
     flops = f"{10 ** rng.uniform(18, 25):.3g}"
-    plan = plan_of(ask(sandbox, "optimal", f"--flops={flops}", *options(asked), "--json"))
+    plan = plan_of(run_line(sandbox, "optimal", f"--flops={flops}", *options(query), "--json"))
     if plan is None or plan["loss"] is None:
         return
-    outcome = ask(sandbox, "target", f"--loss={plan['loss']!r}", *options(asked), "--json")
+    outcome = run_line(sandbox, "target", f"--loss={plan['loss']!r}", *options(query), "--json")
     back = plan_of(outcome)
     if back is None:
-        yield wrong("the loss of a plan is called unreachable", {**asked, "flops": flops}, outcome.err)
+        yield wrong("the loss of a plan is called unreachable", {**query, "flops": flops}, outcome.err)
     elif back["flops"] > plan["flops"] * (1 + 1e-6) or back["loss"] > plan["loss"] * (1 + 1e-9):
         yield wrong(
-            "more than a plan's budget for its loss", {**asked, "flops": flops}, (back["flops"], plan["flops"])
+            "more than a plan's budget for its loss", {**query, "flops": flops}, (back["flops"], plan["flops"])
         )
-    elif "limit" not in asked and not close(back["flops"], float(flops), 1e-6):
-        yield wrong("another budget for the loss of a plan", {**asked, "flops": flops}, back["flops"])
+    elif "limit" not in query and not close(back["flops"], float(flops), 1e-6):
+        yield wrong("another budget for the loss of a plan", {**query, "flops": flops}, back["flops"])
 
 
 def a_plan_is_its_own_run(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -262,18 +264,18 @@ def a_plan_is_its_own_run(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
     To 1e-9 in the loss, whose derivative vanishes at a plan, and 1e-6 in the compute that an optimum would save.
     """
-    asked = {"flops": f"{10 ** rng.uniform(18, 25):.3g}", "preset": rng.choice(laws("loss"))}
-    plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+    query = {"flops": f"{10 ** rng.uniform(18, 25):.3g}", "preset": rng.choice(laws("loss"))}
+    plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     if plan is None:
         return
-    sizes = [f"--params={plan['params']!r}", f"--tokens={plan['tokens']!r}", f"--preset={asked['preset']}"]
-    run = plan_of(ask(sandbox, "loss", *sizes, "--json"))
+    sizes = [f"--params={plan['params']!r}", f"--tokens={plan['tokens']!r}", f"--preset={query['preset']}"]
+    run = plan_of(run_line(sandbox, "loss", *sizes, "--json"))
     if run is None:
         return
     if not close(run["loss"], plan["loss"], 1e-9):
-        yield wrong("another loss for the same run", asked, (run["loss"], plan["loss"]))
+        yield wrong("another loss for the same run", query, (run["loss"], plan["loss"]))
     if run["compute_overhead"] is not None and abs(run["compute_overhead"]) > 1e-6:
-        yield wrong("an optimum is not optimal", asked, run["compute_overhead"])
+        yield wrong("an optimum is not optimal", query, run["compute_overhead"])
 
 
 def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -288,8 +290,8 @@ def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
         extra, preset = {name: f"{10 ** rng.uniform(10, 13):.3g}"}, "besiroglu-2024"
     limits = bounds(rng, "params", "tokens", "tokens_per_param") if rng.random() < 0.5 else []
     flops = float(f"{10 ** rng.uniform(19, 24):.3g}")
-    asked: dict[str, Any] = {"flops": repr(flops), "preset": preset, "limit": texts(limits), **extra}
-    plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+    query: dict[str, Any] = {"flops": repr(flops), "preset": preset, "limit": texts(limits), **extra}
+    plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     if plan is None:
         return
     context = Context()
@@ -315,30 +317,30 @@ def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
             run["loss"] < plan["loss"] * (1 - 1e-9)
         ):  # fmt: skip
             better = (params, tokens, run["loss"])
-            yield wrong("a size on a grid is better", asked, (better, plan["params"], plan["tokens"], plan["loss"]))
+            yield wrong("a size on a grid is better", query, (better, plan["params"], plan["tokens"], plan["loss"]))
             return
 
 
 def more_is_never_worse(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """A larger budget reaches no higher a loss, nor does a wider limit; to the 1e-9 that plans are solved to."""
-    asked: dict[str, Any] = {"preset": rng.choice(laws("loss")), "flops": f"{10 ** rng.uniform(18, 24):.3g}"}
+    query: dict[str, Any] = {"preset": rng.choice(laws("loss")), "flops": f"{10 ** rng.uniform(18, 24):.3g}"}
     limits = bounds(rng, "params", "tokens", "tokens_per_param")
-    asked["limit"] = texts(limits)
-    plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+    query["limit"] = texts(limits)
+    plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     if plan is None:
         return
     wider = [(name, sign, amount * (2 if sign == "<=" else 0.5)) for name, sign, amount in limits]
     changes: list[dict[str, Any]] = [
-        {"flops": repr(float(asked["flops"]) * 1.5)},
+        {"flops": repr(float(query["flops"]) * 1.5)},
         {"limit": texts(wider)},
         {"limit": []},
     ]
     for change in changes:
-        outcome = ask(sandbox, "optimal", *options({**asked, **change}), "--json")
+        outcome = run_line(sandbox, "optimal", *options({**query, **change}), "--json")
         other = plan_of(outcome)
         if outcome.status == 1 or (other is not None and other["loss"] > plan["loss"] * (1 + 1e-9)):
             cause = f"more room in {next(iter(change))} is worse"
-            yield wrong(cause, {**asked, "then": change}, (plan["loss"], other and other["loss"], outcome.err))
+            yield wrong(cause, {**query, "then": change}, (plan["loss"], other and other["loss"], outcome.err))
 
 
 def formats_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -346,10 +348,10 @@ def formats_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     words = [*rng.choice(files.SAVED)] if rng.random() < 0.5 else ["optimal", *options(question(rng))]
     if words[0] in ("show", "diff"):
         return
-    data = plan_of(ask(sandbox, *words, "--json"))
+    data = plan_of(run_line(sandbox, *words, "--json"))
     if data is None:
         return
-    answers = {name: ask(sandbox, *words, "--format", name) for name in ("jsonl", "csv", "tsv", "text")}
+    answers = {name: run_line(sandbox, *words, "--format", name) for name in ("jsonl", "csv", "tsv", "text")}
     for name, outcome in answers.items():
         if outcome.status != 0:
             yield wrong(f"no {name} where there is JSON", words, outcome.err)
@@ -374,7 +376,7 @@ def formats_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
         if isinstance(value, int | float | str) and value != "" and key.partition(".")[0] not in columns
     ]
     key, value = rng.choice(scalars)
-    bare = ask(sandbox, *words, f"--get={key}").out.removesuffix("\n")
+    bare = run_line(sandbox, *words, f"--get={key}").out.removesuffix("\n")
     expected = value if isinstance(value, str) else json.dumps(value)
     if bare != expected and "\n" not in bare:
         yield wrong(f"--get differs from JSON in {key.rpartition('.')[2]}", words, (bare, expected))
@@ -404,16 +406,16 @@ def _text_differs(text: str, plan: Plan, words: Sequence[str]) -> Iterator[Findi
 
 def a_stream_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """A budget read from standard input has the plan of the same budget given alone, to the last byte."""
-    asked = question(rng)
-    form = rng.choice([name for name in ("flops", "gpu_hours", "time", "cost") if name in asked])
-    amounts = [asked[form], *(f"{float(asked[form].removesuffix('d')) * f:.4g}" for f in (2.0, 10.0))]
-    asked[form] = "-"
-    lines = ask(sandbox, "optimal", *options(asked), "--format=jsonl", given="\n".join(amounts).encode())
+    query = question(rng)
+    form = rng.choice([name for name in ("flops", "gpu_hours", "time", "cost") if name in query])
+    amounts = [query[form], *(f"{float(query[form].removesuffix('d')) * f:.4g}" for f in (2.0, 10.0))]
+    query[form] = "-"
+    lines = run_line(sandbox, "optimal", *options(query), "--format=jsonl", given="\n".join(amounts).encode())
     for amount, line in zip(amounts, lines.out.splitlines(), strict=False):
-        single = ask(sandbox, "optimal", *options({**asked, form: amount}), "--format=jsonl").out
+        single = run_line(sandbox, "optimal", *options({**query, form: amount}), "--format=jsonl").out
         if line + "\n" != single:
             keys = _differences(json.loads(line), json.loads(single)) if single else ["status"]
-            yield wrong(f"a stream differs in {keys[0]}", {**asked, form: amount}, keys)
+            yield wrong(f"a stream differs in {keys[0]}", {**query, form: amount}, keys)
             return
 
 
@@ -424,49 +426,49 @@ def _differences(first: Mapping[str, object], second: Mapping[str, object]) -> l
 
 def python_is_the_command_line(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """The functions of Python give what the commands print, to the last digit."""
-    asked = question(rng)
+    query = question(rng)
     command = rng.choice(["optimal", "loss", "target", "sweep", "compare", "convert"])
     if command == "loss":
-        asked = {"params": values.amount(rng, "params"), "tokens": values.amount(rng, "tokens")}
-        asked["preset"] = rng.choice(laws("loss"))
+        query = {"params": values.amount(rng, "params"), "tokens": values.amount(rng, "tokens")}
+        query["preset"] = rng.choice(laws("loss"))
     elif command == "target":
-        asked = {
+        query = {
             rng.choice(["params", "tokens"]): f"{10 ** rng.uniform(9, 11):.3g}",
             "preset": rng.choice(laws("target")),
         }
     elif command == "sweep":
-        asked = {"start": "1e19", "stop": f"{10 ** rng.uniform(20, 25):.3g}", "points": rng.choice(["2", "3", "5"])}
+        query = {"start": "1e19", "stop": f"{10 ** rng.uniform(20, 25):.3g}", "points": rng.choice(["2", "3", "5"])}
     elif command in ("convert", "compare"):
-        asked = budget(rng)
+        query = budget(rng)
     names = {"start": "from", "stop": "to"}
-    outcome = ask(
-        sandbox, command, *options({names.get(name, name): value for name, value in asked.items()}), "--json"
+    outcome = run_line(
+        sandbox, command, *options({names.get(name, name): value for name, value in query.items()}), "--json"
     )
     try:
-        answer = json.loads(json.dumps(getattr(sp, command)(**asked).to_dict()))
+        answer = json.loads(json.dumps(getattr(sp, command)(**query).to_dict()))
     except sp.ScaleplanError as error:
         if outcome.status != error.exit_status:
-            yield wrong(f"Python refuses what {command} answers", asked, error.message)
+            yield wrong(f"Python refuses what {command} answers", query, error.message)
         return
     data = plan_of(outcome)
     if data is None:
-        yield wrong(f"{command} refuses what Python answers", asked, outcome.err)
+        yield wrong(f"{command} refuses what Python answers", query, outcome.err)
     elif data != answer:
-        yield wrong(f"{command} differs from Python", asked, _differences(data, answer))
+        yield wrong(f"{command} differs from Python", query, _differences(data, answer))
 
 
 def a_sweep_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """A sweep begins and ends at the budgets that were typed, and holds the plan of each of its budgets."""
     first, last = (f"{10 ** rng.uniform(*span):.3g}" for span in ((17, 20), (21, 25)))
-    asked = {"preset": rng.choice(laws("optimal"))}
+    query = {"preset": rng.choice(laws("optimal"))}
     data = plan_of(
-        ask(
+        run_line(
             sandbox,
             "sweep",
             f"--from={first}",
             f"--to={last}",
             f"--points={rng.randrange(2, 9)}",
-            *options(asked),
+            *options(query),
             "--json",
         )
     )
@@ -474,12 +476,12 @@ def a_sweep_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
         return
     plans = data["plans"]
     if (plans[0]["flops"], plans[-1]["flops"]) != (float(first), float(last)):
-        yield wrong("a sweep does not end where it was told", (first, last), (plans[0]["flops"], plans[-1]["flops"]))
+        yield wrong("a sweep does not end at its ends", (first, last), (plans[0]["flops"], plans[-1]["flops"]))
     plan = rng.choice(plans)
-    single = plan_of(ask(sandbox, "optimal", f"--flops={plan['flops']!r}", *options(asked), "--json"))
+    single = plan_of(run_line(sandbox, "optimal", f"--flops={plan['flops']!r}", *options(query), "--json"))
     if single != plan:
         keys = _differences(plan, single or {})
-        yield wrong(f"a sweep differs in {keys[0]}", asked | {"flops": plan["flops"]}, keys)
+        yield wrong(f"a sweep differs in {keys[0]}", query | {"flops": plan["flops"]}, keys)
 
 
 def a_saved_result_shows_as_itself(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -490,13 +492,13 @@ def a_saved_result_shows_as_itself(sandbox: Sandbox, rng: Random) -> Iterator[Fi
         contents, words = files.project(rng, odd=False), ["check"]
     elif rng.random() < 0.3:
         words = ["optimal", *options(question(rng))]
-    saved = ask(sandbox, *words, "--json", contents=contents)
+    saved = run_line(sandbox, *words, "--json", contents=contents)
     if saved.status not in (0, 1) or not saved.out:
         return
     files_too = {**contents, "saved.json": saved.out.encode()}
     for name in ("json", "text", "csv", "markdown", "jsonl"):
-        direct = ask(sandbox, *words, "--format", name, contents=contents)
-        shown = ask(sandbox, "show", "saved.json", "--format", name, contents=files_too)
+        direct = run_line(sandbox, *words, "--format", name, contents=contents)
+        shown = run_line(sandbox, "show", "saved.json", "--format", name, contents=files_too)
         if shown.status != 0:
             yield wrong(f"a saved {words[0]} cannot be shown", words, shown.err)
             break
@@ -505,7 +507,7 @@ def a_saved_result_shows_as_itself(sandbox: Sandbox, rng: Random) -> Iterator[Fi
                 f"a saved {words[0]} shows otherwise as {name}", words, _first_difference(shown.out, direct.out)
             )
             break
-    same = ask(sandbox, "diff", "saved.json", "saved.json", contents=files_too)
+    same = run_line(sandbox, "diff", "saved.json", "saved.json", contents=files_too)
     if same.status != 0:
         yield wrong(f"a saved {words[0]} cannot be compared with itself", words, same.err)
 
@@ -519,23 +521,23 @@ def _first_difference(first: str, second: str) -> tuple[str, str]:
 
 def a_project_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """``check`` judges a run by the plan that ``optimal`` or ``loss`` gives for the same question."""
-    asked = question(rng)
+    query = question(rng)
     command = "optimal"
     if rng.random() < 0.4:
-        command, asked = "loss", {"params": values.amount(rng, "params"), "tokens": values.amount(rng, "tokens")}
-    plan = plan_of(ask(sandbox, command, *options(asked), "--json"))
-    lines = ["[[run]]", 'name = "it"', *(f"{name} = {json.dumps(value)}" for name, value in asked.items())]
+        command, query = "loss", {"params": values.amount(rng, "params"), "tokens": values.amount(rng, "tokens")}
+    plan = plan_of(run_line(sandbox, command, *options(query), "--json"))
+    lines = ["[[run]]", 'name = "it"', *(f"{name} = {json.dumps(value)}" for name, value in query.items())]
     project = {"scaleplan.toml": "\n".join([*lines, "[policy]", 'error = ["flops <= 1e40"]', ""]).encode()}
-    outcome = ask(sandbox, "check", "--json", contents=project)
+    outcome = run_line(sandbox, "check", "--json", contents=project)
     if (plan is None) != (outcome.status == 2):
-        yield wrong("check and a plan do not agree on whether there is one", asked, outcome.err)
+        yield wrong("check and a plan do not agree on whether there is one", query, outcome.err)
         return
     if plan is not None:
         (run,) = json.loads(outcome.out)["runs"]
         for name in (*_SHOWN, "excess_loss", "compute_overhead", "gpu_hours", "days", "cost", "energy_kwh"):
             expected = plan[name] if name in plan else plan["budget"][name]
             if run["values"][name] != expected:
-                yield wrong(f"check differs in {name}", asked, (run["values"][name], expected))
+                yield wrong(f"check differs in {name}", query, (run["values"][name], expected))
 
 
 def devices_only_help(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -549,7 +551,7 @@ def devices_only_help(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     words += rng.choice([[], [], ["--context=8192"], ["--zero=3"], ["--recompute=full"], ["--batch=1M"]])
 
     def fits(count: int) -> bool | None:
-        outcome = ask(sandbox, *words, f"--gpus={count}", "--json")
+        outcome = run_line(sandbox, *words, f"--gpus={count}", "--json")
         return None if outcome.status == 2 or not outcome.out else json.loads(outcome.out)["fits"]
 
     count = rng.choice([1, 2, 3, 4, 6, 8, 16, 24, 64])
@@ -558,7 +560,7 @@ def devices_only_help(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     no = [number for number, answer in answers.items() if answer is False and yes and number > yes[0]]
     if no:
         yield wrong("more devices turn a yes into a no", words, answers)
-    outcome = ask(sandbox, *words, "--json")
+    outcome = run_line(sandbox, *words, "--json")
     data = plan_of(outcome)
     fewest = None if data is None else data.get("gpus") or data.get("devices")
     if fewest and fewest > 1:
@@ -575,7 +577,7 @@ def an_amount_converts_back(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     hardware = options(
         {"gpu": rng.choice(["h100-sxm", "a100-sxm-80"]), "gpus": str(2 ** rng.randrange(10)), "mfu": "0.4"}
     )
-    there = plan_of(ask(sandbox, "convert", f"--flops={flops!r}", *hardware, "--json"))
+    there = plan_of(run_line(sandbox, "convert", f"--flops={flops!r}", *hardware, "--json"))
     if there is None:
         yield wrong("a plain conversion is refused", (flops, hardware))
         return
@@ -585,7 +587,7 @@ def an_amount_converts_back(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     ):  # fmt: skip
         if there.get(key) is None:
             continue
-        back = plan_of(ask(sandbox, "convert", f"--{option}={text.format(there[key])}", *hardware, "--json"))
+        back = plan_of(run_line(sandbox, "convert", f"--{option}={text.format(there[key])}", *hardware, "--json"))
         if back is None or not close(back["flops"], flops, 1e-12):
             yield wrong(f"{key} do not convert back", (flops, hardware), back and back["flops"])
 
@@ -603,13 +605,13 @@ def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding
     fitted = []
     for table in (shuffled, rows):
         words = ["fit", "runs.csv", "--samples=0", "--target=1e22", "--json", "-o", "law.toml"]
-        data = plan_of(ask(sandbox, *words, contents={"runs.csv": files.written("csv", table)}))
+        data = plan_of(run_line(sandbox, *words, contents={"runs.csv": files.written("csv", table)}))
         if data is None:
             return
         fitted.append(data)
     plan, law = fitted[-1]["target"], sandbox.work / "law.toml"
     words = ["optimal", f"--flops={plan['flops']!r}", "--preset=law.toml", "--json"]
-    again = plan_of(ask(sandbox, *words, contents={"law.toml": law.read_bytes()})) if law.exists() else None
+    again = plan_of(run_line(sandbox, *words, contents={"law.toml": law.read_bytes()})) if law.exists() else None
     if again is None or (again["params"], again["loss"]) != (plan["params"], plan["loss"]):
         yield wrong("a written law plans otherwise than the fit", plan, again)
     first, second = (data["coefficients"] for data in fitted)
@@ -652,21 +654,21 @@ def a_gate_fails_closed(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
         harmless = b'[[run]]\nname = "other"\nflops = "1e21"\n[policy]\nerror = ["flops <= 1e30"]\n'
         project["other.toml"] = files.mutated(rng, harmless)
         words[1:1] = ["other.toml"]
-    outcome = ask(sandbox, *words, contents=project)
+    outcome = run_line(sandbox, *words, contents=project)
     if outcome.status not in (1, 2):
         yield wrong("a run that breaks its policy passes", words, project)
 
 
 def counts_are_whole(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """Parameters, tokens, devices, steps and batches are whole numbers wherever they stand."""
-    asked = question(rng)
-    if asked.get("gpus") and rng.random() < 0.5:
-        asked["shape"] = True
-    words = [word for word in options(asked) if not word.startswith("--shape")] + ["--shape"] * ("shape" in asked)
-    plan = plan_of(ask(sandbox, "optimal", *words, "--json"))
+    query = question(rng)
+    if query.get("gpus") and rng.random() < 0.5:
+        query["shape"] = True
+    words = [word for word in options(query) if not word.startswith("--shape")] + ["--shape"] * ("shape" in query)
+    plan = plan_of(run_line(sandbox, "optimal", *words, "--json"))
     for key, value in flat(plan or {}):
         if key.rpartition(".")[2] in _COUNTS and isinstance(value, float) and value % 1:
-            yield wrong(f"{key} is no whole number", asked, value)
+            yield wrong(f"{key} is no whole number", query, value)
 
 
 _COUNTS = {"params", "tokens", "gpus", "steps", "batch", "batch_tokens", "experts", "total_params", "unique_tokens"}
@@ -677,22 +679,22 @@ def no_figure_is_impossible(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     if rng.random() < 0.4:
         rows = files.ladder(rng, rng.choice([5, 6, 8, 12]), sizes=rng.choice([2, 3, 4]), noise=1e-2)
         words = ["fit", "runs.csv", "--samples=20", f"--target={10 ** rng.uniform(18, 25):.3g}", "--json"]
-        fitted = plan_of(ask(sandbox, *words, contents={"runs.csv": files.written("csv", rows)}))
+        fitted = plan_of(run_line(sandbox, *words, contents={"runs.csv": files.written("csv", rows)}))
         plan = (fitted or {}).get("target")
-        asked: dict[str, Any] = {"runs": rows}
+        query: dict[str, Any] = {"runs": rows}
     else:
-        asked = {"flops": f"{10 ** rng.uniform(3, 35):.3g}", "preset": rng.choice(laws("optimal"))}
-        plan = plan_of(ask(sandbox, "optimal", *options(asked), "--json"))
+        query = {"flops": f"{10 ** rng.uniform(3, 35):.3g}", "preset": rng.choice(laws("optimal"))}
+        plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     if not plan:
         return
     for name in ("params", "tokens", "loss"):
         value, pair = plan[name], (plan["interval"] or {}).get(name)
         if value is not None and value <= 0:
-            yield wrong(f"{name} is not above 0", asked, value)
+            yield wrong(f"{name} is not above 0", query, value)
         if pair and not 0 < pair[0] <= value <= pair[1]:
-            yield wrong(f"the interval of {name} is impossible", asked, (value, pair))
+            yield wrong(f"the interval of {name} is impossible", query, (value, pair))
         if pair and name == "loss" and pair[0] == pair[1]:
-            yield wrong("the interval of the loss has no width", asked, (value, pair))
+            yield wrong("the interval of the loss has no width", query, (value, pair))
 
 
 def spellings_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
@@ -711,7 +713,7 @@ def spellings_agree(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     }
     answers = set()
     for params, tokens in zip(ways["params"], rng.sample(ways["tokens"], 5), strict=False):
-        outcome = ask(sandbox, "loss", f"--params={params}", f"--tokens={tokens}", "--json")
+        outcome = run_line(sandbox, "loss", f"--params={params}", f"--tokens={tokens}", "--json")
         answers.add(outcome.out or outcome.err)
     if len(answers) != 1:
         yield wrong("a way to write an amount is another amount", number, len(answers))

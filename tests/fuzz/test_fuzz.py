@@ -28,7 +28,7 @@ def sandbox():
         yield place
 
 
-def told(findings):
+def described(findings):
     """Return findings as text, or nothing."""
     return "\n".join(f"{each.kind}: {each.cause}: {each.detail}" for each in findings)
 
@@ -39,7 +39,7 @@ def test_any_command_line_is_answered_or_refused(command, sandbox):
     for index in range(CASES):
         case = grammar.case(SEED, index, only=command)
         found = fuzz.tried(sandbox, case)
-        assert not found, f"{told(found)}\n{fuzz.reproduction(case)}"
+        assert not found, f"{described(found)}\n{fuzz.reproduction(case)}"
 
 
 @pytest.mark.parametrize("oracle", oracles.ORACLES, ids=lambda oracle: oracle.__name__)
@@ -47,7 +47,7 @@ def test_answers_are_those_known_in_another_way(oracle, sandbox):
     """By brute force, by the inverse question, or by another door."""
     for index in range(QUESTIONS):
         found = oracles.consulted(sandbox, oracle, SEED, index)
-        assert not found, told(found)
+        assert not found, described(found)
 
 
 def test_no_call_changes_the_answer_to_another(sandbox):
@@ -123,7 +123,7 @@ def broken(**changes):
         ("library warning", "", {"warns": True}),
         ("state leak", "", {"leaks": True}),
         ("file left by a failure", "", {"writes": True, "status": 2, "err": "error: x\nhint: y\n"}),
-        ("a failure told as one of the output", "", {"status": 2, "err": "error: cannot write the result: x\n"}),
+        ("a failure blamed on the output", "", {"status": 2, "err": "error: cannot write the result: x\n"}),
     ],
 )  # fmt: skip
 def test_the_harness_notices(kind, options, changes, sandbox, monkeypatch):

@@ -306,7 +306,7 @@ def _pointing(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
         steps=steps if file.endswith(("yaml", "sh")) or steps.isdigit() else "1000",
         gpus=rng.choice(["8", "1.5", "-8"] if odd else ["8", "64"]),
     )
-    if odd and file == "train.yaml" and rng.random() < 0.15:
+    if file == "train.yaml" and rng.random() < (0.3 if odd else 0.05):
         text += rng.choice(_BOMBS)
     made[file] = text.encode()
     named = rng.choice([file, file, file, "nosuch.yaml", "../secret.yaml", "/etc/hostname"]) if odd else file

@@ -242,7 +242,7 @@ def _written(builder: Builder, command: Command, option: Option) -> list[str]:
     rng = builder.rng
     if option.is_flag:
         return [rng.choice(option.flags)]
-    repeats = rng.choice([1, 1, 2, 3]) if option.is_argument and option.several else 1
+    repeats = rng.choice([1, 1, 1, 1, 2, 3]) if option.is_argument and option.several else 1
     texts = [_value(builder, command, option) for _ in range(repeats)]
     if command.words == ("evaluate",) and option.is_argument and builder.chance(0.85):
         return _evaluated(builder, option)
@@ -261,13 +261,14 @@ def _written(builder: Builder, command: Command, option: Option) -> list[str]:
 
 def _value(builder: Builder, command: Command, option: Option) -> str:
     rng = builder.rng
-    if builder.chance(_ODD[builder.temper]):
+    file = _FILES.get((command.words[0], option.name)) or _FILES.get(("", option.name))
+    # a name that is no file says less than what stands in a file
+    if builder.chance(_ODD[builder.temper] / (1 if file is None else 3)):
         if option.name in _BOUNDED:
             return rng.choice(["0", "-1", "1", "1.5", "nan", "", "x", "1e9", "inf"])
         return values.edge(rng) if builder.chance(0.7) else values.nonsense(rng)
     if option.name == "format" and command.words[0] not in ("check", "diff", "show"):
         return rng.choice([*FORMATS])
-    file = _FILES.get((command.words[0], option.name)) or _FILES.get(("", option.name))
     if file is not None:
         named = file(builder)
         if named is not None:

@@ -19,6 +19,7 @@ from tests.fuzz.shrinking import reproduction, shrunk
 
 _MEMORY = 6 << 30  # bytes of address space: a case that wants more fails here, and not the machine
 _CANARY = 200  # cases between two looks at whether the same question still has the same answer
+_PROGRESS = 5000  # cases between two lines on standard error
 _AGAIN = 50  # of these one case is run twice
 
 
@@ -115,6 +116,8 @@ def main(words: list[str] | None = None) -> int:
                 first, second = sandbox.call(case), sandbox.call(case)
                 if (first.status, first.out, first.err) != (second.status, second.out, second.err):
                     found.add(Finding("state leak", f"{case.command}: a second call differs"), name, case)
+            if index % _PROGRESS == 0 and index > options.start:
+                sys.stderr.write(f"{index - options.start} cases, {sum(found.counts.values())} findings\n")
             if index % _CANARY == 0 and canaries(sandbox) != before:
                 found.add(Finding("state leak", "the answer to a fixed question has changed"), name, case)
         found.report(sandbox, shrink=options.shrink and not options.processes)

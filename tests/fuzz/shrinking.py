@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reproduction", "shrunk"]
 
-_TRIES = 400  # calls of a few milliseconds
+_TRIES = 400  # calls of a few milliseconds, so the few resamples of a fit are kept: without them it makes thousands
 
 
 def shrunk(case: Case, fails: Callable[[Case], bool]) -> Case:
@@ -42,7 +42,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     words = case.arguments
     for length in (4, 2, 1):
         for start in range(1, len(words) - length + 1):
-            yield replace(case, arguments=(*words[:start], *words[start + length :]))
+            if not any(word.startswith("--samples") for word in words[start : start + length]):
+                yield replace(case, arguments=(*words[:start], *words[start + length :]))
     for place, word in enumerate(words):
         if len(word) > 30:
             yield replace(case, arguments=(*words[:place], word[: len(word) // 2], *words[place + 1 :]))

@@ -50,7 +50,7 @@ class Collection:
             if case is not None:
                 if shrink:
                     case = shrunk(case, partial(_fails, sandbox, (kind, cause)))
-                say("  " + reproduction(case).replace("\n", "\n  "))
+                say("  " + reproduction(case, shown=2000 if shrink else 300).replace("\n", "\n  "))
 
 
 def _fails(sandbox: Sandbox, key: tuple[str, str], case: grammar.Case) -> bool:

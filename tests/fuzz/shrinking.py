@@ -47,6 +47,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     for place, word in enumerate(words):
         if len(word) > 30:
             yield replace(case, arguments=(*words[:place], word[: len(word) // 2], *words[place + 1 :]))
+    for part in _parts(case.given or b""):
+        yield replace(case, given=part)
     for name, content in case.files.items():
         for part in _parts(content):
             yield replace(case, files={**case.files, name: part})
@@ -65,11 +67,8 @@ def _parts(content: bytes) -> Iterator[bytes]:
         length //= 2
 
 
-_SHOWN = 300  # characters of a file
-
-
-def reproduction(case: Case, *, shown: int = _SHOWN) -> str:
-    """Write a case so that a person can type it: the command line, then the start of whatever else it depends on."""
+def reproduction(case: Case, *, shown: int = 300) -> str:
+    """Write a case as a person would type it: the command line, and what else it depends on, so many characters."""
     words = " ".join(word if re.fullmatch(r"[\w./=-]+", word, re.ASCII) else ascii(word) for word in case.arguments)
     lines = [f"scaleplan {words}"]
     lines += [f"  {name}={value!r}" for name, value in case.environment.items()]

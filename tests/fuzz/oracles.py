@@ -599,7 +599,7 @@ def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding
     that trade off. The written law has every digit, so its plan is exact.
     """
     rows = [
-        {key: row[key] for key in ("params", "tokens", "loss")} for row in files.ladder(rng, 18, sizes=6, noise=1e-3)
+        {key: row[key] for key in ("params", "tokens", "loss")} for row in files.ladder(rng, 14, sizes=5, noise=1e-3)
     ]
     shuffled = [{"N": row["params"], "D": row["tokens"], "L": row["loss"]} for row in rng.sample(rows, len(rows))]
     fitted = []

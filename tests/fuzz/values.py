@@ -279,6 +279,9 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
     "x": lambda rng: rng.choice([*names("column"), "params,tokens", "D", "flops"]),
     "experts": lambda rng: rng.choice(["auto", "8", "64", "1", "2.5", "128"]),
     "granularity": lambda rng: rng.choice(["auto", "1", "4", "16"]),
+    "measured": lambda rng: number(rng, 0.1, 1e6, "k") + rng.choice([" tokens/s", " s/step", " TFLOP/s", ""]),
+    "drop": lambda rng: rng.choice(names("keep")),
+    "drop_rows": lambda rng: rng.choice(["2", "3-5", "2,4", "5-3", "0", "1-99999999999"]),
     "zero": lambda rng: rng.choice("0123"),
     "jobs": lambda rng: rng.choice([*"111111111", "2"]),
 }

@@ -96,7 +96,7 @@ def main(words: list[str] | None = None) -> int:
         before = canaries(sandbox)
         for index in range(options.start, options.start + options.cases):
             name = f"{options.seed}:{index}"
-            oracle = oracles.chosen(options.seed, index, only=options.only)
+            oracle = None if options.processes else oracles.chosen(options.seed, index, only=options.only)
             if oracle is not None:
                 if options.show:
                     say(f"{name} {oracle.__name__}")

@@ -69,6 +69,7 @@ CANARIES = (
     ("memory", "7B", "--gpu", "h100-sxm", "--format", "csv"),
     ("plot", "isoflop", "--flops", "1e21"),
     ("compare", "--flops", "1e22"),
+    ("plot", "loss", "--flops", "1e21", "-o", "picture.png"),
 )
 """Questions whose answers no other call may change."""
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["memory", "model", "shape", "whole"]
 
 
+_LONGEST_CONTEXT = 10**9  # tokens, as for the fields of a config: a hundred times the longest that was announced
+
+
 def whole(amount: Amount | None, *, what: str) -> int | None:
     """Return a whole number of at least 1 (``"128k"`` is 128,000), None for None; raises UsageError for others."""
     if amount is None:
@@ -35,7 +38,9 @@ def whole(amount: Amount | None, *, what: str) -> int | None:
         return parse_integer(amount)
     tokens = parse_count(amount, what="tokens")
     if tokens % 1:
-        raise UsageError(f"{what} {quote(amount)} is not a whole number of at least 1")
+        raise UsageError(f"{what} {quote(amount)} is not a whole number of at least 1", hint="for example 4096 or 8k")
+    if tokens > _LONGEST_CONTEXT:
+        raise UsageError(f"{what} {quote(amount)} is longer than any model's", hint="for example 4096 or 8k")
     return int(tokens)
 
 

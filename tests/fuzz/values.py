@@ -16,6 +16,7 @@ from scaleplan.fitting.runs import REASONS
 from scaleplan.hardware.convert import QUANTITIES as CONVERTED
 from scaleplan.laws import LAWS
 from scaleplan.laws.curves import ALIASES, FITTED
+from scaleplan.laws.kaplan import Kaplan
 from scaleplan.models.families.base import FAMILIES
 from scaleplan.models.memory import RECOMPUTE, STATES
 from scaleplan.models.styles import STYLES
@@ -80,6 +81,11 @@ def _laws() -> list[str]:
     return [name for law in laws for name in (law["id"], *law.get("aliases", ()))]
 
 
+def _profiles() -> list[str]:
+    tables = ((key, table) for key, table in _table("utilisation").items() if key.startswith("profile"))
+    return [name for _, table in tables if isinstance(table, dict) for name in table]
+
+
 def _plan_keys() -> list[str]:
     keys = [item.name for item in fields(Plan)] + [key.name for key in constraint_keys()]
     return [*keys, *(f"interval.{name}.low" for name in ("params", "tokens", "loss")), "budget.gpu", "budget.cost"]
@@ -90,7 +96,8 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "gpu": lambda: [name for row in _accelerators() for name in (row["id"], *row.get("aliases", ()))],
     "vendor": lambda: [row["vendor"] for row in _accelerators()],
     "precision": lambda: [name for row in _accelerators() for name in row["tflops"]],
-    "profile": lambda: [*_table("utilisation")["profiles"]],
+    "profile": _profiles,
+    "batch_regime": lambda: Kaplan.regimes,
     "price": lambda: [row["commitment"] for row in _table("prices")["price"]],
     "region": lambda: [name for row in _table("grid_carbon")["grid"] for name in (row["code"], row["name"])],
     "format": lambda: [*FORMATS, *JUDGING],
@@ -275,6 +282,7 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
     "map": _mapping,
     "where": _condition,
     "values": _evaluated,
+    "margins": lambda rng: f"states={rng.randrange(1, 120)}%, activations={rng.uniform(0.5, 3):.2f}, reserve=2GB",
     "moe_leverage": lambda rng: f"{number(rng, 0.005, 0.5)},{rng.choice([1, 4, 12, 16])}",
     "x": lambda rng: rng.choice([*names("column"), "params,tokens", "D", "flops"]),
     "experts": lambda rng: rng.choice(["auto", "8", "64", "1", "2.5", "128"]),
@@ -293,7 +301,8 @@ _BY_NAME = {
     "seed": "integer", "seeds": "small", "delta": "ratio", "floor": "number", "noise": "ratio", "min_flops": "flops",
     "target": "flops", "start": "flops", "stop": "flops", "loss": "number", "batch": "count", "context": "count",
     "sequence": "count", "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
-    "pf_days": "number", "unique_tokens": "tokens", "inference_tokens": "tokens", "inference_mfu": "fraction",
+    "pf_days": "number", "vocabulary": "count",
+    "unique_tokens": "tokens", "inference_tokens": "tokens", "inference_mfu": "fraction",
     "inference_price": "usd_per_hour", "max_memory": "gigabytes", "kv_tokens": "count", "quant_block": "integer",
     "compute_multiplier": "number", "tokens_per_byte": "fraction", "cooldown": "fraction", "weight_bits": "bits",
     "cache_bits": "bits", "tuned_batch": "count", "tuned_tokens": "tokens", "group": "column", "y": "column",

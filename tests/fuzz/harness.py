@@ -31,7 +31,7 @@ import numpy as np
 from tests.fuzz.grammar import Case, commands
 
 import scaleplan
-from scaleplan.__main__ import run
+from scaleplan.__main__ import _settle_streams, run
 from scaleplan.cli.app import execute
 from scaleplan.errors import ScaleplanError
 
@@ -252,6 +252,7 @@ def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callab
         os.close(read)
         os.dup2(write, sys.stdout.fileno())
         os.close(write)
+    _settle_streams()
     opened = [each for each in (sys.stdin, sys.stdout, sys.stderr) if each is not None]
     try:
         yield (lambda: _text(out)), (lambda: _text(err))

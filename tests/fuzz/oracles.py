@@ -292,7 +292,7 @@ def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     flops = float(f"{10 ** rng.uniform(19, 24):.3g}")
     query: dict[str, Any] = {"flops": repr(flops), "preset": preset, "limit": texts(limits), **extra}
     plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
-    if plan is None:
+    if plan is None or plan["loss"] is None:
         return
     context = Context()
 
@@ -327,7 +327,7 @@ def more_is_never_worse(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     limits = bounds(rng, "params", "tokens", "tokens_per_param")
     query["limit"] = texts(limits)
     plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
-    if plan is None:
+    if plan is None or plan["loss"] is None:
         return
     wider = [(name, sign, amount * (2 if sign == "<=" else 0.5)) for name, sign, amount in limits]
     changes: list[dict[str, Any]] = [

@@ -247,14 +247,14 @@ def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callab
     sys.stdout = first.open("w", encoding="utf-8", errors="replace", newline="\n")
     sys.stderr = second.open("w", encoding="utf-8", errors="replace", newline="\n", buffering=1)
     sys.stdin = None if case.given is None else given.open(encoding="utf-8")
-    if case.surroundings == "reader gone":
-        read, write = os.pipe()
-        os.close(read)
-        os.dup2(write, sys.stdout.fileno())
-        os.close(write)
-    _settle_streams()
     opened = [each for each in (sys.stdin, sys.stdout, sys.stderr) if each is not None]
     try:
+        _settle_streams()
+        if case.surroundings == "reader gone":
+            read, write = os.pipe()
+            os.close(read)
+            os.dup2(write, sys.stdout.fileno())
+            os.close(write)
         yield (lambda: _text(out)), (lambda: _text(err))
     finally:
         sys.stdin, sys.stdout, sys.stderr = own

@@ -37,6 +37,13 @@ def test_a_mixture_needs_memory_for_all_its_experts():
     assert found.memory.activations < dense.memory.activations
 
 
+@pytest.mark.parametrize("context", ["1.7976931348623157e308", "1e30", 2e9])
+def test_a_context_beyond_any_model_is_refused(context):
+    """Its attention would cost more FLOP than there are numbers for."""
+    with pytest.raises(UsageError, match="than any run has|from 1 to 1,000,000,000"):
+        sp.model(MIXTURE, context=context)
+
+
 def test_what_is_wished_is_kept():
     """A micro-batch that does not fit is no layout: the answer is no, with what is too large and what would fit."""
     assert sp.memory("7B", gpu="h100-sxm", gpus=8, tensor=4, states="8bit-adam").states == "8bit-adam"

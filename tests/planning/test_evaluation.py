@@ -42,6 +42,11 @@ BY_HAND = {
     "bnsl": ('a=1;b=4;c0=0.5;x="flops";y="loss"', {"flops": 16}, 2),
     "chance_power": ('a=3;c=1;e=1;y0=5;k=1;x="tokens";y="loss"', {"tokens": 3}, 3),  # (y-1)/(5-y) = 1
     "clark": ("a=-0.5;b=0;c=0;d=1;E_start=1.5;E_max=300", {"params": 100, "experts": 8}, 1),
+    "data_constrained": (
+        "E=1;A=4;B=9;alpha=0.5;beta=0.5;R_D=15;R_N=5",
+        {"params": 1, "tokens": 9, "unique_tokens": 9},
+        1 + 4 + 3,
+    ),
     "filtered_pool": ("a=8;b=-1;d=0.5;tau=1", {"samples": 8, "pool": 4}, 8 / 4 * 2**-0.5 + 0.5),
     "fine_grained_moe": (
         "a=1;alpha=0.5;b=9;beta=0.5;g=3;gamma=1;c=1;experts=1;routing=0",

@@ -1,0 +1,551 @@
+"""Files of every kind that the program reads, each valid and much like people's own, and how files break."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import tempfile
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.fuzz import values
+
+import scaleplan as sp
+from scaleplan.files import DATA_FILES, data_folder
+from scaleplan.models.styles import STYLES
+from scaleplan.planning.constraints import constraint_options
+from scaleplan.planning.request import option_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = [
+    "SAVED",
+    "amounts",
+    "config",
+    "data_file",
+    "ladder",
+    "mutated",
+    "preset",
+    "project",
+    "runs",
+    "saved",
+    "settings",
+    "written",
+]
+
+
+# Runs
+
+
+def runs(rng: Random) -> tuple[str, bytes]:
+    """Return a table of training runs, as (extension, content): a known law with noise, under usual headings."""
+    noise = rng.choice([0.0, 1e-3, 1e-2])
+    rows = ladder(
+        rng, rng.choice([1, 3, 5, 6, 8, 12, 12, 16, 16, 20, 24]), sizes=rng.choice([1, 2, 4, 6, 6]), noise=noise
+    )
+    way = rng.random()
+    if way < 0.05:
+        rows = [dict(rng.choice(rows[:2])) for _ in rows]  # the same runs again and again
+    elif way < 0.1:
+        rows = [
+            row | {"loss": rng.choice([2.5, 1e-200, 1e200, 2.5 + 1e-9 * number])} for number, row in enumerate(rows)
+        ]
+    elif way < 0.15:
+        rows = [row | {"note": values.nonsense(rng)} for row in rows]
+    for row in rows:
+        if rng.random() < 0.03:
+            row[rng.choice([*row])] = rng.choice(_CELLS)
+    style = rng.choice(_HEADINGS)
+    table = [{style.get(key, key): value for key, value in row.items()} for row in rows]
+    if rng.random() < 0.3:
+        dropped = rng.choice([*table[0]])
+        table = [{key: value for key, value in row.items() if key != dropped} for row in table]
+    extension = rng.choice(["csv", "csv", "csv", "tsv", "jsonl", "json"])
+    return extension, written(extension, table)
+
+
+def ladder(rng: Random, count: int, *, sizes: int, noise: float) -> list[dict[str, Any]]:
+    """Return runs of a known law with relative noise: so many, of so many sizes, some with further columns."""
+    known = [10 ** rng.uniform(6.5, 9.5) for _ in range(sizes)]
+    rows = []
+    for number in range(count):
+        params = rng.choice(known)
+        tokens = params * rng.choice([1, 5, 20, 20, 80, 200]) if rng.random() < 0.8 else 10 ** rng.uniform(8, 11)
+        loss = (1.8 + 420 / params**0.34 + 1300 / tokens**0.345) * math.exp(rng.gauss(0, noise))
+        row = {"params": round(params), "tokens": round(tokens), "flops": 6 * params * tokens, "loss": loss}
+        extra = rng.random()
+        if extra < 0.3:
+            row |= {"name": f"run-{number % 7}", "state": rng.choice(["finished", "finished", "crashed"])}
+        elif extra < 0.5:
+            row |= {"lr": rng.choice([1e-4, 3e-4, 1e-3]), "seed": number % 3}
+        elif extra < 0.6:
+            row |= {"unique_tokens": round(tokens / rng.choice([1, 4])), "accuracy": 1 - loss / 10}
+        rows.append(row)
+    return rows
+
+
+_CELLS = ("", "nan", "inf", "NaN", None, "1e400", "diverged", -1, 0, True, "1e-200", 1e300, "{'a': 1}", "1,5")
+
+
+_HEADINGS: Sequence[Mapping[str, str]] = (
+    {},
+    {"params": "N", "tokens": "D", "flops": "C", "loss": "L"},
+    {"params": "n_params", "tokens": "train_tokens", "loss": "eval/loss", "state": "State", "name": "Name"},
+    {"params": "Model Size (B)", "tokens": "dataset_tokens", "flops": "FLOPs (1E21)", "loss": "final loss"},
+    {"loss": "perplexity"},
+    {"loss": "bits per byte"},
+)
+
+
+def _delimited(delimiter: str) -> Callable[[list[dict[str, Any]]], bytes]:
+    def write(rows: list[dict[str, Any]]) -> bytes:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        out = io.StringIO()
+        writer = csv.DictWriter(out, columns, delimiter=delimiter, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return out.getvalue().encode("utf-8", "surrogatepass")
+
+    return write
+
+
+_WRITERS: Mapping[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "csv": _delimited(","),
+    "tsv": _delimited("\t"),
+    "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
+    "json": lambda rows: json.dumps(rows).encode(),
+}
+
+
+def written(extension: str, rows: list[dict[str, Any]]) -> bytes:
+    """Return a table in one of the formats that people keep their runs in."""
+    return _WRITERS[extension](rows)
+
+
+# Laws and data files
+
+
+@cache
+def _laws() -> tuple[bytes, ...]:
+    return tuple(path.read_bytes() for path in sorted((data_folder() / "laws").glob("*.toml")))
+
+
+def preset(rng: Random) -> bytes:
+    """Return a law file: a bundled one, with an id of its own, and in some cases a title that no one expects."""
+    law = rng.choice(_laws()).replace(b'\nid = "', b'\nid = "my-', 1)
+    if rng.random() < 0.1:
+        title = json.dumps(values.nonsense(rng)).encode()
+        law = b"\n".join(b"title = " + title if line.startswith(b"title") else line for line in law.split(b"\n"))
+    return law
+
+
+def data_file(rng: Random) -> tuple[str, bytes]:
+    """Return a file of one's own preset folder, as (name, content): a part of a bundled data file, often broken."""
+    name = rng.choice([*sorted(DATA_FILES), "law.toml"])
+    if name == "law.toml":
+        return name, preset(rng)
+    head, *tables = (data_folder() / name).read_text(encoding="utf-8").split("\n[[")
+    kept = rng.sample(tables, min(len(tables), rng.randrange(1, 4)))
+    content = "\n[[".join([head, *kept]).encode()
+    return name, mutated(rng, content) if rng.random() < 0.5 else content
+
+
+def settings(rng: Random, *, tool: bool = False) -> bytes:
+    """Return a settings file with a few defaults."""
+    prefix = "tool.scaleplan." if tool else ""
+    lines = [f"[{prefix}defaults]"]
+    for name in rng.sample(["gpu", "preset", "mfu", "level", "format", "color", "price", "goodput", "profile"], 2):
+        text = values.plausible(rng, name) if rng.random() < 0.7 else values.nonsense(rng)
+        ways = [json.dumps(text, ensure_ascii=False), "5", "true", "nan", "1979-05-27", '["a"]']
+        lines.append(f"{name} = {ways[0] if rng.random() < 0.8 else rng.choice(ways)}")
+    return "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")
+
+
+# Models
+
+
+@cache
+def _configs() -> tuple[dict[str, Any], ...]:
+    """Return the configs of small and large models of every style."""
+    made = []
+    for style in STYLES:
+        for size in ("150M", "8B"):
+            try:
+                made.append(dict(sp.shape(size, style=style).config))
+            except sp.ScaleplanError:
+                continue
+    return tuple(made)
+
+
+_ODD_FIELDS: Mapping[str, Sequence[Any]] = {
+    "num_local_experts": (8, 0, 1, -1, "8", 1e9),
+    "num_experts_per_tok": (2, 9, 0),
+    "num_key_value_heads": (1, 3, 0, None, 10**9),
+    "num_hidden_layers": (1, 0, -3, 2.5, 10**6, 10**20, True),
+    "hidden_size": (4096, 1, 0, 10**12, "4096", [4096], float("nan"), float("inf")),
+    "vocab_size": (32000, 0, 256, 10**15),
+    "tie_word_embeddings": (True, False, None, "yes", 1),
+    "quantization_config": ({"bits": 4, "quant_method": "gptq"}, {}, [], "int4"),
+    "layer_types": (["full_attention"] * 4, ["x"], [], {}),
+    "model_type": ("llama", "mixtral", "gpt2", "nosuch", 5, None, "qwen3_next", "mamba", "roberta"),
+    "max_position_embeddings": (2048, 0, 10**9, None),
+    "kv_lora_rank": (512, 0, -1),
+    "sliding_window": (4096, None, 0),
+    "head_dim": (128, 0, 3, 10**6),
+}
+
+
+def config(rng: Random) -> bytes:
+    """Return a config.json: of a style of the program, with fields changed, or nested as in a multimodal model."""
+    data = dict(rng.choice(_configs()))
+    for _ in range(rng.choice([0, 0, 1, 2, 4])):
+        name = rng.choice([*_ODD_FIELDS])
+        data[name] = rng.choice(_ODD_FIELDS[name])
+    for _ in range(rng.choice([0, 0, 0, 1, 3])):
+        data.pop(rng.choice([*data]), None)
+    if rng.random() < 0.1:
+        data = {"model_type": "nosuch", "text_config": data, "tie_word_embeddings": rng.choice([True, False])}
+    return json.dumps(data, ensure_ascii=rng.random() < 0.9).encode("utf-8", "surrogatepass")
+
+
+# Projects
+
+
+_KEYS = {
+    "train.yaml": (
+        "model:\n  params: {params}\n  config: config.json\ndata:\n  batch: {batch}\n  length: 2048\n"
+        "trainer: &t\n  steps: {steps}\n  gpus: {gpus}\nmore:\n  <<: *t\n"
+    ),
+    "train.json": '{{"model": {{"params": "{params}"}}, "data": {{"batch": {batch}, "length": 2048}}, '
+    '"trainer": {{"steps": {steps}, "gpus": {gpus}}}}}',
+    "train.toml": '[model]\nparams = "{params}"\n[data]\nbatch = {batch}\nlength = 2048\n'
+    "[trainer]\nsteps = {steps}\ngpus = {gpus}\n",
+    "train.py": "params = {params!r}\nbatch, length = {batch}, 2048\nmax_iters = {steps} * 2\n"
+    "model = dict(n_layer=12)\n",
+    "train.sh": "#!/bin/sh\ntorchrun --nproc_per_node={gpus} train.py \\\n  --batch {batch} --train-iters {steps} "
+    "--params {params}\n",
+}
+"""Training configs with the same values in each of the languages in which people write them."""
+
+
+_BOMBS = (
+    "a0: &a0 {x: 1}\n"
+    + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 25))
+    + "<<: *a24\n",
+    "b0: &b0 [x]\n" + "".join(f"b{i}: &b{i} [*b{i - 1}, *b{i - 1}, *b{i - 1}]\n" for i in range(1, 25)),
+    "deep: " + "[" * 2000 + "]" * 2000 + "\n",
+    "self: &s\n  inner: *s\n",
+    "tag: !!python/object/apply:os.system [x]\nbinary: !!binary '%%'\ndate: 2026-99-99\nint: !!int x\n",
+    "".join(f"k{i}: &k{i} {i}\n" for i in range(3000)),
+)
+"""Ends of a YAML file that grow without bound, lead into themselves, or make no sense."""
+
+
+def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
+    """Return a project: its scaleplan.toml with a few runs and a policy, and the configs that these point into.
+
+    Some values are edges and nonsense where it is ``odd``.
+    """
+    made: dict[str, bytes] = {}
+    lines = []
+    if rng.random() < 0.4:
+        lines += ["[defaults]", f'gpu = "{values.amount(rng, "gpu")}"', ""]
+    elif odd and rng.random() < 0.2:
+        lines += [
+            "[defaults]",
+            rng.choice(["gpu = 5", "mfu = true", 'preset = ["x"]', "level = nan", "price = {}"]),
+            "",
+        ]
+    for position in range(rng.choice([1, 1, 2, 3])):
+        name = values.nonsense(rng) if odd and rng.random() < 0.1 else f"run {position}"
+        lines += ["[[run]]", f"name = {json.dumps(name)}", *_run(rng, made, odd=odd), ""]
+    lines += _policy(rng, odd=odd)
+    made["scaleplan.toml"] = "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")
+    return made
+
+
+def _run(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
+    kind = rng.random()
+    if kind < 0.3:
+        lines = [_entry(rng, "params", "params", odd=odd), _entry(rng, "tokens", "tokens", odd=odd)]
+    elif kind < 0.45:
+        lines = [_entry(rng, "flops", "flops", odd=odd)]
+    elif kind < 0.6:
+        lines = ['gpu = "h100-sxm"', _entry(rng, "cost", "usd", odd=odd), 'limit = ["params <= 70B"]']
+    else:
+        lines = _pointing(rng, made, odd=odd)
+    known = [*option_names("hardware"), *(each.name for each in constraint_options()), "gpus", "preset", "grid"]
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        name = rng.choice(values.names("option") if odd and rng.random() < 0.2 else known)
+        if not any(line.startswith(f"{name} ") for line in lines):
+            lines.append(f"{name} = {json.dumps(values.plausible(rng, name), ensure_ascii=False)}")
+    return lines
+
+
+def _entry(rng: Random, name: str, kind: str, *, odd: bool) -> str:
+    strange = odd and rng.random() < 0.2
+    text = rng.choice([*values.EDGES, *values.NONSENSE]) if strange else values.amount(rng, kind)
+    bare = rng.random() < 0.15 and text.replace(".", "").replace("e+", "").isdecimal()
+    return f"{name} = {text if bare else json.dumps(text, ensure_ascii=False)}"
+
+
+def _pointing(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
+    """Return the lines of a run whose values stand in a training config."""
+    file = rng.choice([*_KEYS])
+    steps = rng.choice(["1000", "250_000", "1e5"])
+    if odd and rng.random() < 0.4:
+        steps = rng.choice(["-1", "auto", "63900ba", "${variables.x}", "null", "2e12T", "!!binary x", ".inf", "~"])
+    text = _KEYS[file].format(
+        params=rng.choice(["7B", "1.3e9", "7e9B", "nan"] if odd else ["7B", "1.3e9", "350M"]),
+        batch=rng.choice(["512", "[8, 64]", "4M", "0"] if odd else ["512", "1024"]),
+        steps=steps if file.endswith(("yaml", "sh")) or steps.isdigit() else "1000",
+        gpus=rng.choice(["8", "1.5", "-8"] if odd else ["8", "64"]),
+    )
+    if file == "train.yaml" and rng.random() < (0.3 if odd else 0.05):
+        text += rng.choice(_BOMBS)
+    made[file] = text.encode()
+    named = rng.choice([file, file, file, "nosuch.yaml", "../secret.yaml", "/etc/hostname"]) if odd else file
+    lines = [f'from = "{named}"']
+    if rng.random() < 0.3:
+        made["config.json"] = config(rng)
+        lines.append('model = "config.json"')
+    else:
+        lines.append('params = { key = "model.params" }' if rng.random() < 0.7 else 'params = "1.3B"')
+    ways = [
+        'tokens = { batch = "data.batch", sequence = "data.length", steps = "trainer.steps" }',
+        'tokens = { batch = "data.batch", sequence = 2048, steps = 1000 }',
+        'tokens = { batch = "data.batch[0]", sequence = "data.length", steps = "more.steps" }',
+        'tokens = { batch_tokens = "data.batch", steps = 250_000 }',
+        'tokens = { key = "trainer.steps" }',
+        'tokens = { key = "nosuch.key" }',
+    ]
+    lines.append(rng.choice(ways if odd else ways[:2]))
+    if rng.random() < 0.5:
+        lines += ['gpu = "h100-sxm"', 'gpus = { key = ["trainer.gpus", "trainer.gpus"] }']
+    return lines
+
+
+def _policy(rng: Random, *, odd: bool) -> list[str]:
+    if rng.random() < 0.15:
+        return []
+    named = [rng.choice(values.names("judged")) for _ in range(rng.randrange(3))]
+    amounts = [
+        f"{name} {rng.choice(['<=', '>='])} {values.edge(rng) if odd and rng.random() < 0.1 else bound}"
+        for name in named
+        for bound in [values.amount(rng, values.QUANTITIES[name])]
+    ]
+    warn = rng.choice(['"tokens_per_param >= 20"', '{ limit = "params <= 7B", message = "too large" }', ""])
+    return ["[policy]", f"error = {json.dumps(amounts, ensure_ascii=False)}", f"warn = [{warn}]"]
+
+
+# Saved results and streams
+
+
+SAVED = (
+    ("optimal", "--flops", "1e21"),
+    ("optimal", "--gpus", "64", "--gpu", "h100-sxm", "--time", "30d", "--shape"),
+    ("optimal", "--flops", "1e22", "--unique-tokens", "20B", "--inference-tokens", "1T"),
+    ("optimal", "--flops", "1e22", "--experts", "auto"),
+    ("loss", "--params", "7B", "--tokens", "1T"),
+    ("target", "--loss", "2.2", "--gpu", "h100-sxm"),
+    ("sweep", "--from", "1e20", "--to", "1e22", "--points", "3"),
+    ("compare", "--flops", "1e22"),
+    ("break-even", "--params", "7B", "--points", "3"),
+    ("hyperparameters", "--flops", "1e21"),
+    ("precisions", "--gpus", "64", "--gpu", "h100-sxm", "--time", "30d"),
+    ("vocab", "--params", "7B"),
+    ("evaluate", "kaplan", "flops=1e21"),
+    ("convert", "--flops", "1e24", "--gpu", "h100-sxm", "--gpus", "512"),
+    ("shape", "7B"),
+    ("memory", "7B", "--gpu", "h100-sxm"),
+    ("marginal", "--cost", "250k", "--gpu", "h100-sxm"),
+    ("plot", "isoflop", "--flops", "1e21"),
+    ("presets", "list"),
+    ("presets", "show", "kaplan"),
+    ("presets", "path"),
+    ("gpus", "list", "--vendor", "amd"),
+    ("gpus", "show", "h100"),
+    ("design", "--flops", "1e21", "--target", "5.76e23"),
+)
+
+
+@cache
+def _results() -> tuple[bytes, ...]:
+    """Return what the program itself saves, of one command after another."""
+    from tests.fuzz.harness import answer  # the harness runs the cases that this module fills
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, rng = Path(name), Random(0)
+        (folder / "runs.csv").write_bytes(written("csv", ladder(rng, 16, sizes=5, noise=1e-3)))
+        (folder / "scaleplan.toml").write_text(
+            '[[run]]\nname = "base"\nparams = "7B"\ntokens = "1T"\ngpu = "h100-sxm"\n'
+            '[policy]\nerror = ["cost <= 1 USD"]\n'
+        )
+        of_files = [
+            ("check", f"{folder}/scaleplan.toml"),
+            ("fit", f"{folder}/runs.csv", "--samples=5"),
+            ("fit", f"{folder}/runs.csv", "--samples=0", "--form=offset_power", "--x=flops", "--report"),
+            ("backtest", f"{folder}/runs.csv", "--samples=0"),
+            ("design", f"{folder}/runs.csv", "--flops=1e20", "--target=1e23"),
+            ("diff", f"{folder}/scaleplan.toml", f"{folder}/scaleplan.toml"),
+        ]
+        return tuple(out.encode() for words in (*SAVED, *of_files) if (out := answer([*words, "--json"])))
+
+
+def saved(rng: Random) -> bytes:
+    """Return a saved result; sometimes several plans, one a line."""
+    if rng.random() < 0.1:
+        return b"".join(json.dumps(json.loads(rng.choice(_results()[:3]))).encode() + b"\n" for _ in range(2))
+    return rng.choice(_results())
+
+
+def amounts(rng: Random) -> bytes:
+    """Return lines of amounts for standard input."""
+    lines = [
+        values.amount(rng, rng.choice(["flops", "flops", "flops", "hours", "seconds", "usd"]))
+        if rng.random() < 0.9
+        else rng.choice([values.edge, values.nonsense])(rng)
+        for _ in range(rng.randrange(6))
+    ]
+    return rng.choice(["\n", "\n", "\r\n"]).join([*lines, ""]).encode("utf-8", "surrogatepass")
+
+
+# Damage
+
+
+def mutated(rng: Random, content: bytes) -> bytes:
+    """Return a file broken in one to three of the ways in which files break."""
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        content = rng.choice(_DAMAGES)(rng, content)
+    return content
+
+
+def _somewhere(rng: Random, content: bytes) -> tuple[int, int]:
+    start = rng.randrange(len(content) + 1)
+    return start, min(len(content), start + rng.choice([1, 1, 4, 30, 300]))
+
+
+def _truncate(rng: Random, content: bytes) -> bytes:
+    return content[: rng.randrange(len(content) + 1)]
+
+
+def _delete(rng: Random, content: bytes) -> bytes:
+    start, stop = _somewhere(rng, content)
+    return content[:start] + content[stop:]
+
+
+def _duplicate(rng: Random, content: bytes) -> bytes:
+    start, stop = _somewhere(rng, content)
+    return content[:stop] + content[start:stop] * rng.choice([1, 2, 50]) + content[stop:]
+
+
+_BYTES = (
+    b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\x1b[31m", b"\xed\xa0\x80", b"\xc2\x85", b"\xe2\x80\xae", b"'",
+    b"\r", b"\n", b"\t", b",", b";", b"{", b"[" * 200, b"{" * 5000, b'"', b"#", b": ", b"!!python/object:x ", b"&a ",
+    b"*a", b"<<: ", b"%", b"@", b"\\", b"\\u0000", b"\\ud800", b"---\n", b"...", b"= ",
+)  # fmt: skip
+
+
+def _insert(rng: Random, content: bytes) -> bytes:
+    place = rng.randrange(len(content) + 1)
+    return content[:place] + rng.choice(_BYTES) + content[place:]
+
+
+def _lines(rng: Random, content: bytes) -> bytes:
+    """Drop, repeat or swap a line."""
+    lines = content.split(b"\n")
+    first, second = rng.randrange(len(lines)), rng.randrange(len(lines))
+    way = rng.random()
+    if way < 0.4:
+        del lines[first]
+    elif way < 0.7:
+        lines.insert(second, lines[first])
+    else:
+        lines[first], lines[second] = lines[second], lines[first]
+    return b"\n".join(lines)
+
+
+_WORDS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.+-"
+
+_LITERALS = (
+    b"null", b"true", b"[]", b"{}", b'""', b'"text"', b"[1, 2]", b"nan", b"NaN", b"Infinity", b"-Infinity", b"inf",
+    b"0x1F", b"1979-05-27", b"1e5", b"0.5", b"1_000", b"~", b".nan", b".inf", b"- x", b"yes", b"0o7", b"[[1.0]]",
+)  # fmt: skip
+
+
+def _word(rng: Random, content: bytes) -> bytes:
+    """Replace a number or a word by an edge, a literal of another type, or nonsense."""
+    places = [i for i in range(len(content)) if content[i] in _WORDS and (i == 0 or content[i - 1] not in _WORDS)]
+    digits = [i for i in places if 48 <= content[i] <= 57]
+    if not places:
+        return content
+    start = rng.choice(digits if digits and rng.random() < 0.7 else places)
+    stop = start
+    while stop < len(content) and content[stop] in _WORDS:
+        stop += 1
+    text = rng.choice(
+        [rng.choice(values.EDGES).encode(), rng.choice(_LITERALS), values.nonsense(rng).encode("utf-8", "replace")]
+    )
+    return content[:start] + text + content[stop:]
+
+
+def _encoding(rng: Random, content: bytes) -> bytes:
+    text = content.decode("utf-8", "replace")
+    return rng.choice(
+        [
+            text.encode("utf-16"),
+            text.encode("latin-1", "replace"),
+            b"\xef\xbb\xbf" + content,
+            content.replace(b"\n", b"\r\n"),
+            content.replace(b"\n", b"\r"),
+            b"",
+            b"\n" * 3,
+        ]
+    )
+
+
+def _json_field(rng: Random, content: bytes) -> bytes:
+    """Drop, retype, nest or repeat a field of a JSON object; other files lose a line."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return _lines(rng, content)
+    for _ in range(rng.choice([1, 1, 3])):
+        owner, key = _field(rng, data)
+        if owner is None:
+            break
+        way = rng.random()
+        if way < 0.35:
+            del owner[key]
+        elif way < 0.9:
+            owner[key] = rng.choice(
+                [None, True, "text", "", -1, 0, 1e308, 1e-320, 10**400, [], {}, [1, 2], {"a": None}, [[]]]
+            )
+        else:
+            owner[key] = [owner[key]]
+    return json.dumps(data).encode()
+
+
+def _field(rng: Random, data: Any) -> tuple[Any, Any]:
+    """Return a container somewhere inside, and one of its keys; (None, None) where there is none."""
+    owner, key, value = None, None, data
+    while isinstance(value, dict | list) and value and (owner is None or rng.random() < 0.6):
+        owner = value
+        key = rng.choice([*owner]) if isinstance(owner, dict) else rng.randrange(len(owner))
+        value = owner[key]
+    return owner, key
+
+
+def _noise(rng: Random, content: bytes) -> bytes:
+    return rng.randbytes(rng.randrange(200))
+
+
+_DAMAGES: Sequence[Callable[[Random, bytes], bytes]] = (
+    _truncate, _delete, _duplicate, _insert, _insert, _lines, _lines, _word, _word, _word, _encoding, _json_field,
+    _json_field, _noise,
+)  # fmt: skip

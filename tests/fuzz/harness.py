@@ -1,0 +1,502 @@
+"""Run a case apart from everything else, in this process or as one of its own, and hold it to the contract.
+
+The contract is that of every command line: an exit status that means something, a result that parses and holds finite
+numbers, errors that say what to do, and nothing left behind.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import unicodedata
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from tests.fuzz.grammar import Case, commands
+
+import scaleplan
+from scaleplan.__main__ import _settle_streams, run
+from scaleplan.cli.app import execute
+from scaleplan.errors import ScaleplanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["CPU_SECONDS", "Finding", "Outcome", "Sandbox", "answer", "cpu_seconds", "judged", "options_of"]
+
+CPU_SECONDS = 3.0
+"""The most that a call may compute: no question of the grammar has more than seconds of work in it."""
+
+_HANGING = 20.0  # CPU seconds after which a call is ended, so that the other cases are tried
+
+SOURCE = Path(scaleplan.__file__).parents[1]
+
+
+class Finding(NamedTuple):
+    """One breach of the contract: its kind, what groups it with its like, and the particulars."""
+
+    kind: str
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a call left behind; ``raised`` is an exception that came through the entry point."""
+
+    status: int | None
+    out: str
+    err: str
+    seconds: float
+    raised: BaseException | None = None
+    caught: tuple[str, ...] = ()
+    changed: Mapping[str, str] = field(default_factory=dict)
+    leaked: tuple[str, ...] = ()
+
+
+class HangingError(BaseException):
+    """A call that computes without end; no handler of ordinary errors may take it."""
+
+
+def answer(arguments: list[str]) -> str:
+    """Return what a command line prints in this process; empty where it refuses."""
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()):
+        run(arguments)
+    return out.getvalue()
+
+
+class Sandbox:
+    """A folder apart with a home and a work folder, in which cases run one after another."""
+
+    def __enter__(self) -> Self:
+        shared = Path("/dev/shm")
+        self.root = Path(tempfile.mkdtemp(prefix="fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
+        self.work, self.home = self.root / "work", self.root / "home"
+        self._before = dict(os.environ), Path.cwd()
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR") if name in os.environ}
+        self._environment = kept | {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "MPLCONFIGDIR": str(self.root / "matplotlib"),
+            "OPENBLAS_NUM_THREADS": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CEILING_DIRECTORIES": str(self.root),
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        environment, folder = self._before
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def call(self, case: Case, entry: Callable[[list[str]], int | None] = run) -> Outcome:
+        """Run a case in this process."""
+        with self._prepared(case) as environment, _streams(self.root, case) as (out, err):
+            os.environ.clear()
+            os.environ.update(environment)
+            before = _state()
+            raised, status = None, None
+            began = cpu_seconds()
+            with _deadline(), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    status = entry([*case.arguments])
+                except (Exception, SystemExit, KeyboardInterrupt, HangingError) as error:  # noqa: BLE001  it is judged
+                    raised, status = error, error.code if isinstance(error, SystemExit) else None  # type: ignore[assignment]
+            seconds = cpu_seconds() - began
+            kept = before.keys() - (_CHANGED_ON_FAILURE if case.surroundings in _BROKEN_STREAMS else set())
+            leaked = tuple(name for name, value in _state().items() if name in kept and value != before[name])
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            changed = self._changes(case)
+        return Outcome(
+            status=status, out=out(), err=err(), seconds=seconds, raised=raised, leaked=leaked, changed=changed,
+            caught=tuple(f"{each.category.__name__}: {each.message}" for each in caught),
+        )  # fmt: skip
+
+    def process(self, case: Case) -> Outcome:
+        """Run a case as a process of its own; arguments that no process can have are left out."""
+        words = [
+            word for word in case.arguments if "\0" not in word and word.encode(errors="ignore").decode() == word
+        ]
+        with self._prepared(case) as environment:
+            before = os.times()
+            with subprocess.Popen(
+                [sys.executable, "-m", "scaleplan", *words],
+                cwd=self.work,
+                env={**environment, "PYTHONPATH": str(SOURCE)},
+                stdin=None if case.given is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=_close_input if case.given is None else None,  # noqa: PLW1509  there are no threads here
+            ) as child:
+                try:
+                    out, err = child.communicate(case.given, timeout=10 * _HANGING)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    out, err = child.communicate()
+            after = os.times()
+            seconds = after.children_user + after.children_system - before.children_user - before.children_system
+            changed = self._changes(case)
+        return Outcome(
+            status=child.returncode, out=out.decode(errors="replace"), err=err.decode(errors="replace"),
+            seconds=seconds, changed=changed,
+        )  # fmt: skip
+
+    @contextmanager
+    def _prepared(self, case: Case) -> Iterator[dict[str, str]]:
+        """Fill the work folder and go there; yield the environment of the call."""
+        for folder in (self.work, self.home):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.work.mkdir()
+        self.home.mkdir()
+        if case.committed:
+            self._write(case.committed)
+            _commit(self.work)
+        self._write(case.files)
+        environment = {**self._environment, **case.environment}
+        if case.surroundings == "home missing":
+            del environment["HOME"], environment["XDG_CONFIG_HOME"]
+        elif case.surroundings == "settings unreadable" and not (self.home / "config").exists():
+            (self.home / "config").symlink_to(self.home / "config")
+        os.chdir(self.work)
+        if case.surroundings == "folder gone":
+            gone = self.root / "gone"
+            gone.mkdir()
+            os.chdir(gone)
+            gone.rmdir()
+        try:
+            yield environment
+        finally:
+            os.chdir(self.root)
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        for name, content in contents.items():
+            path = self.work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def _changes(self, case: Case) -> dict[str, str]:
+        """Return what became of files: ``written``, ``changed`` or ``gone`` by name."""
+        found = {}
+        for folder, folders, names in os.walk(self.work):
+            if ".git" in folders:
+                folders.remove(".git")
+            for name in names:
+                path = Path(folder, name)
+                key = str(path.relative_to(self.work))
+                if key not in case.files:
+                    if key not in case.committed:
+                        found[key] = "written"
+                elif path.read_bytes() != case.files[key]:
+                    found[key] = "changed"
+        gone = {name for name in case.files if not (self.work / name).exists()}
+        return found | dict.fromkeys(gone, "gone")
+
+
+def _close_input() -> None:
+    """Close standard input, as a service may find it."""
+    os.close(0)
+
+
+def _commit(folder: Path) -> None:
+    """Make the folder a git repository whose only revision holds what is in it."""
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "before"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+
+
+_BROKEN_STREAMS = {"output full", "errors full", "reader gone"}
+_CHANGED_ON_FAILURE = {"streams", "open files"}
+"""What a process about to end puts in place of a broken stream."""
+
+
+@contextmanager
+def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callable[[], str]]]:
+    """Put the streams of a case in place of the process's own; yield how to read what was written."""
+    own = sys.stdin, sys.stdout, sys.stderr
+    out, err = root / "out", root / "err"
+    full = Path("/dev/full")
+    out.write_bytes(b"")
+    err.write_bytes(b"")
+    given = root / "given"
+    given.write_bytes(case.given or b"")
+    first, second = (
+        full if case.surroundings == f"{name} full" else path for name, path in (("output", out), ("errors", err))
+    )
+    sys.stdout = first.open("w", encoding="utf-8", errors="replace", newline="\n")
+    sys.stderr = second.open("w", encoding="utf-8", errors="replace", newline="\n", buffering=1)
+    sys.stdin = None if case.given is None else given.open(encoding="utf-8")
+    opened = [each for each in (sys.stdin, sys.stdout, sys.stderr) if each is not None]
+    try:
+        _settle_streams()
+        if case.surroundings == "reader gone":
+            read, write = os.pipe()
+            os.close(read)
+            os.dup2(write, sys.stdout.fileno())
+            os.close(write)
+        yield (lambda: _text(out)), (lambda: _text(err))
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = own
+        for stream in opened:
+            with suppress(OSError, ValueError):
+                stream.close()
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    """End a call that computes without end."""
+
+    def end(*_: object) -> None:
+        raise HangingError
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, _HANGING)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _state() -> dict[str, object]:
+    """Return what of the process a call must leave as it was."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109  it may not be there
+    except OSError:
+        folder = ""
+    return {
+        "environment": dict(os.environ),
+        "working folder": folder,
+        "arguments": [*sys.argv],
+        "recursion limit": sys.getrecursionlimit(),
+        "threads": threading.active_count(),
+        "open files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,  # noqa: PTH112, PTH208
+        "floating-point errors": np.geterr(),
+        "signals": [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)],
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+    }
+
+
+# Judging
+
+
+def judged(sandbox: Sandbox, case: Case, outcome: Outcome) -> list[Finding]:
+    """Return every breach of the contract."""
+    found = [*_judged_status(sandbox, case, outcome)]
+    found += [Finding("library warning", _general(text), text) for text in outcome.caught]
+    broken = outcome.err.startswith("error: cannot write the result")
+    if broken and case.surroundings not in _BROKEN_STREAMS:
+        found.append(Finding("a failure blamed on the output", case.surroundings, outcome.err))
+    # where the output is given up, nothing takes its place but the end of the process
+    found += [Finding("state leak", name) for name in outcome.leaked if not (broken and name == "open files")]
+    if outcome.seconds > CPU_SECONDS:
+        found.append(Finding("slow", case.command, f"{outcome.seconds:.1f} s"))
+    for name, change in outcome.changed.items():
+        if outcome.status or name.endswith(".tmp"):
+            found.append(Finding("file left by a failure", f"{case.command}: {change}", name))
+    if case.surroundings not in _BROKEN_STREAMS:
+        found += [*_judged_errors(case, outcome), *_judged_output(case, outcome)]
+    if case.surroundings in ("errors full", "settings unreadable", "home missing"):
+        usual = sandbox.call(replace(case, surroundings=""))
+        if usual.status != outcome.status:
+            cause = f"{case.surroundings}: {usual.status} becomes {outcome.status}"
+            found.append(Finding("surroundings change the answer", cause, outcome.err))
+    return found
+
+
+def _general(text: str) -> str:
+    """Return a message without its particulars, to group it with its like."""
+    text = re.sub(r"'[^'\n]*'?|\"[^\"\n]*\"", "'…'", text)
+    return re.sub(r"[-+]?[\d.,_]+(e[-+]?\d+)?", "0", text)[:120]
+
+
+def _judged_status(sandbox: Sandbox, case: Case, outcome: Outcome) -> Iterator[Finding]:
+    if isinstance(outcome.raised, HangingError):
+        yield Finding("slow", case.command, f"ended after {_HANGING:.0f} s")
+    elif isinstance(outcome.raised, ScaleplanError) and "--debug" in case.arguments:
+        return
+    elif outcome.raised is not None and not isinstance(outcome.raised, SystemExit):
+        yield Finding("traceback", _place(outcome.raised), str(outcome.raised)[:200])
+    elif outcome.status == 70:
+        error = sandbox.call(case, execute).raised
+        cause = "gone when it is run again" if error is None else _place(error)
+        yield Finding("internal error", cause, outcome.err.partition("\n")[0])
+    elif outcome.status not in (0, 1, 2):
+        yield Finding("exit status", str(outcome.status), outcome.err[:200])
+    if "Traceback (most recent" in outcome.err:
+        yield Finding("traceback", "on standard error", outcome.err[-300:])
+
+
+def _place(error: BaseException) -> str:
+    """Return the kind of an exception and where in the program it arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/scaleplan/" in frame.filename]
+    frame = own[-1] if own else frames[-1]
+    return f"{type(error).__name__} in {frame.filename.rpartition('/scaleplan/')[2]}:{frame.name}"
+
+
+_KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "  ")
+
+
+def _judged_errors(case: Case, outcome: Outcome) -> Iterator[Finding]:
+    """Judge standard error: known lines only, and a way out of every mistake."""
+    err, status = outcome.err, outcome.status
+    if "Usage: " in err or "--debug" in case.arguments:
+        return
+    lines = err.splitlines()
+    for line in lines:
+        if line.startswith('{"schema": "scaleplan/error/1"'):
+            message = json.loads(line)
+            if status == 2 and not message["hint"]:
+                yield Finding("exit 2 without a hint", _general(message["message"]), message["message"])
+        elif not line.startswith(_KNOWN_STARTS):
+            yield Finding("stray line on standard error", _general(line), line[:200])
+    failed = [line for line in lines if line.startswith("error: ")]
+    if failed and status == 2 and not any(line.startswith("hint: ") for line in lines):
+        yield Finding("exit 2 without a hint", _general(failed[0]), failed[0])
+    if status in (1, 2) and not outcome.out and not failed and '"scaleplan/error/1"' not in err:
+        yield Finding("failure without a word", f"{case.command}: {status}", err[:200])
+    for char in {*err} - {"\n"}:
+        if unicodedata.category(char) in _HIDDEN:
+            yield Finding("hidden character on standard error", f"U+{ord(char):04X}")
+
+
+_HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+"""Categories of characters that steer, reorder or hide text."""
+
+
+def options_of(arguments: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the options of a command line by name, the last text of each; None where it is of no command."""
+    command = next((each for each in commands().values() if arguments[: len(each.words)] == each.words), None)
+    if command is None:
+        return None
+    by_flag = {flag: option for option in command.options.values() for flag in option.flags}
+    found, words = {}, [*arguments[len(command.words) :]]
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            break
+        flag, sign, text = word.partition("=")
+        option = by_flag.get(word) or by_flag.get(flag if flag.startswith("--") else word)
+        if word in ("-h", "--help"):
+            found["help"] = ""
+        elif option is not None and option.is_flag:
+            found[option.name] = ""
+        elif option is not None and not option.is_argument:
+            found[option.name] = text if sign else words.pop(0) if words else ""
+    return found
+
+
+def _judged_output(case: Case, outcome: Outcome) -> Iterator[Finding]:
+    """Judge standard output: it parses, its numbers are finite, and no character of it is hidden."""
+    out, options = outcome.out, options_of(case.arguments)
+    if options is None or "help" in options or not out:
+        return
+    colour = options.get("color") == "always" or "FORCE_COLOR" in case.environment or any(
+        b"always" in content for content in case.files.values()
+    ) or "always" in case.environment.values()  # fmt: skip
+    allowed = {"\n", "\t"} | ({"\x1b"} if colour else set())
+    for char in {*out} - allowed:
+        if unicodedata.category(char) in _HIDDEN:
+            yield Finding("hidden character in the result", f"{case.command}: U+{ord(char):04X}")
+    if outcome.status not in (0, 1, 2) or (outcome.err.startswith("error: ") and options.get("source") is None):
+        return
+    name = "json" if "json" in options else options.get("format")
+    if name in (None, "text", "markdown") and not _mentions_infinity(case):
+        for line in out.splitlines():
+            if re.search(r"(^|[\s|–])-?(nan|inf)([\s|%]|$)", line):
+                yield Finding("a number that is none", case.command, line)
+    if "get" in options or name is None:
+        return
+    try:
+        _PARSERS.get(name, str)(out)
+    except (ValueError, ET.ParseError) as error:
+        yield Finding("result that does not parse", f"{case.command}: {name}: {_general(str(error))}", out[:200])
+
+
+def _mentions_infinity(case: Case) -> bool:
+    """Return whether a case itself speaks of infinities and the like, which an answer may quote."""
+    contents = [*case.files.values(), case.given or b""]
+    texts = [*case.arguments, *case.environment.values(), *(each.decode("utf-8", "replace") for each in contents)]
+    return any(re.search("nan|inf", text, re.IGNORECASE) for text in texts)
+
+
+def _parse_json(text: str) -> None:
+    for part in [text] if text.startswith("{\n") else text.splitlines():
+        data = json.loads(part, parse_constant=_refused, parse_float=_finite)
+        if not isinstance(data, dict):
+            raise ValueError("no object")  # noqa: TRY004  of the text, not of a type
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text)
+
+
+def _parse_lines(text: str) -> None:
+    for line in text.splitlines():
+        json.loads(line, parse_constant=_refused, parse_float=_finite)
+
+
+def _parse_rows(delimiter: str) -> Callable[[str], None]:
+    def parse(text: str) -> None:
+        rows = [*csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)]
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("rows of several lengths")
+        if any(cell in ("nan", "inf", "-inf") for row in rows[1:] for cell in row):  # as Python would write them
+            raise ValueError("a number that is not finite")
+
+    return parse
+
+
+def _parse_annotations(text: str) -> None:
+    for line in text.splitlines():
+        if not line.startswith(("::error", "::warning", "::notice")):
+            raise ValueError("no annotation")
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "json": _parse_json,
+    "jsonl": _parse_lines,
+    "csv": _parse_rows(","),
+    "tsv": _parse_rows("\t"),
+    "junit": ET.fromstring,
+    "sarif": json.loads,
+    "github": _parse_annotations,
+}
+"""The reader of each format that programs read."""

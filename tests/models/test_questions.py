@@ -40,7 +40,7 @@ def test_a_mixture_needs_memory_for_all_its_experts():
 @pytest.mark.parametrize("context", ["1.7976931348623157e308", "1e30", 2e9])
 def test_a_context_beyond_any_model_is_refused(context):
     """Its attention would cost more FLOP than there are numbers for."""
-    with pytest.raises(UsageError, match="than any run has|from 1 to 1,000,000,000"):
+    with pytest.raises(UsageError, match=r"than any run has|from 1 to 1,000,000,000"):
         sp.model(MIXTURE, context=context)
 
 

@@ -53,6 +53,7 @@ class _Cut(TypedDict):
     bias: float
     rms: float
     coefficients: _Exponents
+    gap: NotRequired[float]
 
 
 class _Holdout(TypedDict):
@@ -141,6 +142,15 @@ class _Item(TypedDict):
     text: str
 
 
+class _Line(TypedDict):
+    params: list[float]
+    tokens: list[float]
+
+
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
 class _Variation(_Exponents):
     name: str
     params: float
@@ -177,6 +187,8 @@ class SavedFit(_Member, _Reading):
     approaches: list[_Approach] | None
     groups: list[_Member] | None
     largest_flops: NotRequired[float | None]
+    line: NotRequired[_Line | None]
+    lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]
     written: list[str]

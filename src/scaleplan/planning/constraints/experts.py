@@ -28,6 +28,8 @@ _BYTES = 2.0  # of one number in bf16
 
 _GIGA = 1e9
 
+_MOST_EXPERTS = 1_000_000  # four thousand times the published most of a layer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertCount(Variant):
@@ -43,8 +45,10 @@ class ExpertCount(Variant):
         """Read the number of experts, the memory and the cached tokens."""
         value, auto = choice_of("experts", options)
         memory, cached = options.get("max_memory"), options.get("kv_tokens")
-        if value is not None and value % 1:
-            raise UsageError(f"a number of experts is whole, not {value:g}")
+        if value is not None and (value % 1 or value > _MOST_EXPERTS):
+            raise UsageError(
+                f"a number of experts is a whole one up to {_MOST_EXPERTS:,}, not {value:g}", hint="for example 64"
+            )
         return cls(
             value=value,
             auto=auto,

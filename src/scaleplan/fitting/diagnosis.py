@@ -369,11 +369,6 @@ class Design(Record):
     budgets: int
     along: Line | None = None
 
-    @property
-    def one_ray(self) -> bool:
-        """Whether all runs have one D/N, so that size and data terms cannot be separated."""
-        return self.ratio is not None
-
 
 def describe(points: Points) -> Design:
     """Return the ranges and the shape of the runs."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.context import Context
+from scaleplan.planning.on_hardware import plan_budget, plan_goal, plan_run
 from scaleplan.planning.plan import Plans, left_out
-from scaleplan.planning.planner import Planner, plan_budget, plan_goal, plan_run
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
     parse,

@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from scaleplan.hardware.utilisation import Utilisation, UtilisationTable
 
 __all__ = [
-    "Bill",
     "Budget",
     "BudgetRequest",
     "Catalogue",
     "band_text",
-    "bill_of",
     "consistent_mfu",
     "resolve_budget",
     "resolve_consistently",
@@ -565,50 +563,3 @@ _SUSPICIOUS = 0.003  # less than the smallest models reach by default on one dev
 
 GIVEN, MEASURED = "given", "measured"
 """How the source of a utilisation begins that is no default."""
-
-
-class Bill(Record):
-    """Hours, days, cost, energy and carbon of a run, as ranges, and the dates of the figures behind them.
-
-    Real accelerator-hours lie within ``factor`` either way; None where the utilisation was given. Units: hours of one
-    accelerator, days on all, US dollars, kWh from the grid, kg CO2e.
-    """
-
-    factor: float | None
-    gpu_hours: tuple[float, float] | None
-    days: tuple[float, float] | None
-    cost: tuple[float, float] | None
-    energy_kwh: tuple[float, float] | None
-    carbon_kg: float | None
-    grid: str | None
-    grid_g_co2_per_kwh: float | None
-    grid_year: int | None
-    price_date: str | None
-    utilisation_date: str | None
-    carbon_kg_interval: tuple[float, float] | None = None
-
-
-def bill_of(budget: Budget, grid: str | None, catalogue: Catalogue) -> Bill:
-    """Return the bill of a run, with the range that the error of a default utilisation leaves."""
-    where = None if grid is None else catalogue.grids.get(grid)
-    energy = budget.energy_kwh_interval
-
-    def point(value: float | None) -> tuple[float, float] | None:
-        return None if value is None else (value, value)
-
-    return Bill(
-        factor=budget.band,
-        gpu_hours=budget.gpu_hours_interval or point(budget.gpu_hours),
-        days=budget.days_interval or point(budget.days),
-        cost=budget.cost_interval or point(budget.cost),
-        energy_kwh=energy or point(budget.energy_kwh),
-        carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
-        grid=None if where is None else where.code,
-        grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
-        grid_year=None if where is None else where.year,
-        price_date=budget.price_date,
-        utilisation_date=None if budget.band is None else catalogue.utilisations.as_of,
-        carbon_kg_interval=(
-            None if where is None or energy is None else (where.carbon_kg(energy[0]), where.carbon_kg(energy[1]))
-        ),
-    )

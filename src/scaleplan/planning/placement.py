@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, ScaleplanError, UsageError
-from scaleplan.hardware.budget import bill_of
+from scaleplan.hardware.bill import bill_of
 from scaleplan.models.feasibility import largest_params
 from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import read_margins

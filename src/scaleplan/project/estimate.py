@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, plan_budget, plan_run
+from scaleplan.planning.on_hardware import plan_budget, plan_run
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
+from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.document import DataDocument, leaves, located
-from scaleplan.project.project import Configs, is_readable, where
 from scaleplan.project.sizes import model_of
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
+    from scaleplan.project.configs import Given
     from scaleplan.project.key_path import Document, Location
-    from scaleplan.project.project import Given, Run
+    from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
 

@@ -26,9 +26,9 @@ def hyperparameters_report(advice: Advice) -> Report:
         title=f"{format_count(advice.params)} on {format_count(advice.tokens)} tokens, "
         f"{format_flops(advice.flops)}, {advice.preset}",
         grid=ReportTable(
-            ("rule", "rate", "batch", "kind", "inputs", "beyond range"),
+            ("rule", "rate", "batch", "kind", "asked with", "beyond range"),
             rows=[_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)],
-            text={"rule", "kind", "inputs", "beyond range"},
+            text={"rule", "kind", "asked with", "beyond range"},
         ),
         remarks=[*_remarks(advice), *band_remarks([advice.budget] if advice.budget else [], what="days")],
         sections=[_section(critical, advice) for critical in advice.critical],

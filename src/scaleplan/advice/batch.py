@@ -19,6 +19,7 @@ from scaleplan.models.sequences import round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result
+from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,6 @@ _LOSS_UNIT = "nats/token"
 
 _LEAST_VOCABULARY = 2.0
 _LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
-_DAY = 86_400.0
 _COUNTS = ("params", "tokens", "experts")
 
 
@@ -410,7 +410,7 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
         steps_min=_count(trade.steps_min),
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),
-        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / _DAY,
+        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / SECONDS_PER_DAY,
     )
 
 
@@ -421,5 +421,5 @@ def _trade(trade: Tradeoff, flops: float, cluster: Cluster | None, batch: float)
         tokens=_count(trade.tokens(batch)),
         overhead=batch / trade.critical,
         gpus=None if cluster is None else _count(cluster.fed(batch)),
-        days=None if cluster is None else cluster.seconds(flops, trade, batch) / _DAY,
+        days=None if cluster is None else cluster.seconds(flops, trade, batch) / SECONDS_PER_DAY,
     )

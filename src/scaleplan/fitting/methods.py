@@ -397,8 +397,8 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         if tested is not None:
             interval = add_misfit(interval, tested.expected(factor)[0], request.level)
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
-    told = f"predicted at {factor:.3g} times the largest row"
-    return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, told))
+    remark = f"predicted at {factor:.3g} times the largest row"
+    return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, remark))
 
 
 def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> Backtest:

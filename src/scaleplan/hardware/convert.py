@@ -14,7 +14,7 @@ from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.bill import carbon_of
 from scaleplan.hardware.budget import BudgetRequest, resolve_budget
 from scaleplan.record import Result
-from scaleplan.units import FLOP_PER_PF_DAY
+from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
-_SECONDS_PER_DAY = 86_400.0
 
 QUANTITIES = ("flops", "pf_days", "gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
 """What can be converted, by the names of the arguments and the fields of the result."""
@@ -163,7 +162,7 @@ def _request(
     if name == "days":
         if hardware.gpus is None:
             raise UsageError("days need --gpus to become FLOP", hint="say how many accelerators with --gpus")
-        return replace(hardware, time=amount * _SECONDS_PER_DAY)
+        return replace(hardware, time=amount * SECONDS_PER_DAY)
     if name == "carbon_kg":
         if grid is None or grid.g_co2_per_kwh == 0:
             raise UsageError(

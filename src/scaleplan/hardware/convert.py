@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.bill import carbon_of
-from scaleplan.hardware.budget import BudgetRequest, resolve_budget
+from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Result
 from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scaleplan.hardware.budget import Catalogue
+    from scaleplan.hardware.budget import BudgetRequest, Catalogue
     from scaleplan.hardware.energy import PowerGrid
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError
-from scaleplan.hardware.budget import resolve_budget, resolve_consistently
 from scaleplan.planning.planner import Planner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scaleplan.hardware.budget import Budget
+    from scaleplan.hardware.budget import Budget, ResolvedBudget
     from scaleplan.planning.context import Context
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import Request
@@ -44,14 +43,18 @@ def _measured_flops(planner: Planner, request: Request) -> float | None:
 
 def plan_budget(planner: Planner, request: Request) -> Plan:
     """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
-    found = resolve_consistently(
-        planner.context,
-        request,
-        lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
-        moe=planner.mixture,
-        by_hardware=planner.by_hardware,
-        flops_per_token=_measured_flops(planner, request),
-    )
+    found = request.plain()
+    if found is None:
+        from scaleplan.hardware.device_budget import resolve_consistently  # a budget in plain FLOP reads nothing
+
+        found = resolve_consistently(
+            planner.context,
+            request,
+            lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
+            moe=planner.mixture,
+            by_hardware=planner.by_hardware,
+            flops_per_token=_measured_flops(planner, request),
+        )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
     return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
 
@@ -89,18 +92,10 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
         Gets the plan from a planner.
 
     """
-    found, per_token = None, _measured_flops(planner, request)
-    if planner.by_hardware:
-        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture, flops_per_token=per_token)
+    found = _paid(planner, request, 1.0) if planner.by_hardware else None
     for _ in range(_ROUNDS):
         plan = goal(planner if found is None else planner.on(found.budget))
-        paid = resolve_budget(
-            planner.context,
-            request.paying(plan.flops),
-            params=planner.working_params(plan.params),
-            moe=planner.mixture,
-            flops_per_token=per_token,
-        )
+        paid = _paid(planner, request, plan.flops, plan.params)
         if found is None or paid.budget.utilisation == found.budget.utilisation:
             break
         found = paid
@@ -110,13 +105,24 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
 
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
     """Return what some compute takes, for a model of ``params``, on the hardware of a request."""
+    return _paid(planner, request, flops, params).budget
+
+
+def _paid(planner: Planner, request: Request, flops: float, params: float | None = None) -> ResolvedBudget:
+    """Return some compute on the hardware of a request, for a model of ``params``, if that is known."""
+    per_token, request = _measured_flops(planner, request), request.paying(flops)
+    plain = request.plain()
+    if plain is not None:
+        return plain
+    from scaleplan.hardware.device_budget import resolve_budget  # as above
+
     return resolve_budget(
         planner.context,
-        request.paying(flops),
-        params=planner.working_params(params),
+        request,
+        params=None if params is None else planner.working_params(params),
         moe=planner.mixture,
-        flops_per_token=_measured_flops(planner, request),
-    ).budget
+        flops_per_token=per_token,
+    )
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:

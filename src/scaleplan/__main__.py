@@ -92,7 +92,7 @@ def _is_of_output(error: Exception) -> bool:
 def _settle_streams() -> None:
     """Put nothing in place of a closed stream, and a question mark for what an encoding lacks.
 
-    What is said on standard error never changes the answer: where it cannot be written, it is lost.
+    What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

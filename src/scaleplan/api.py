@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.context import Context
+from scaleplan.planning.on_hardware import plan_budget, plan_goal, plan_run
 from scaleplan.planning.plan import Plans, left_out
-from scaleplan.planning.planner import Planner, plan_budget, plan_goal, plan_run
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
+    SECONDS_PER_DAY,
     parse,
     parse_count,
     parse_days,
@@ -75,7 +77,6 @@ COMPARED = (
 """The laws that ``compare`` shows when none is named: one of each way to have measured the split."""
 
 _MOST_POINTS = 10_000_000
-_SECONDS_PER_DAY = 86_400.0
 
 
 @overload
@@ -314,7 +315,7 @@ def convert(
         "carbon_kg": None if carbon is None else parse_kilograms(carbon),
     }
     if request.time is not None:
-        amounts["days"] = request.time / _SECONDS_PER_DAY
+        amounts["days"] = request.time / SECONDS_PER_DAY
     return convert_amount(
         context,
         amounts,

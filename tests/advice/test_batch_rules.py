@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_flop_per_token_answers_rules_of_compute_only():
 def test_rules_for_mixtures_speak_of_mixtures_only(plan, advice):
     """They join when the experts are known."""
     assert "ling-2025" not in {item.rule for item in advice.rules}
-    assert answer(advise_batch(plan, experts=8.0), "ling-2025").batch_tokens > 0
+    assert answer(advise_batch(replace(plan, constraints={"experts": 8.0})), "ling-2025").batch_tokens > 0
 
 
 def test_a_tuned_batch_is_carried_by_the_exponent(plan):

@@ -10,7 +10,8 @@ import statistics
 import pytest
 from tests.hardware.published import MODELS, REASON, Run, held_out, published_runs
 
-from scaleplan.hardware.budget import BudgetRequest, Catalogue, resolve_budget
+from scaleplan.hardware.budget import BudgetRequest, Catalogue
+from scaleplan.hardware.device_budget import resolve_budget
 
 
 def predicted_hours(run: Run, catalogue: Catalogue) -> tuple[float, float]:

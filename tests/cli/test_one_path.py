@@ -12,7 +12,8 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, plan_budget, plan_run
+from scaleplan.planning.on_hardware import plan_budget, plan_run
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 
 DENSE = {

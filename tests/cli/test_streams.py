@@ -16,8 +16,9 @@ import pytest
 from scaleplan.output.data import encode
 from scaleplan.output.views.plan_lines import json_lines
 from scaleplan.planning.context import Context
+from scaleplan.planning.on_hardware import plan_budget
 from scaleplan.planning.plan import Plan
-from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 from scaleplan.planning.solver_array import plan_array
 

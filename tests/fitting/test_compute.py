@@ -15,8 +15,8 @@ D = N * np.tile(RATIOS, 6)
 ROWS = np.arange(2, 32)
 
 
-def found(flops, *, asked=None):
-    return own_count(N, D, np.asarray(flops), asked=asked, rows=ROWS)
+def found(flops, *, stated=None):
+    return own_count(N, D, np.asarray(flops), stated=stated, rows=ROWS)
 
 
 def noise(scale, seed=0):
@@ -71,7 +71,7 @@ def test_compute_without_a_pattern_is_counted_from_the_sizes():
 
 def test_a_stated_convention_is_never_replaced():
     """What differs from it is counted by it, with a warning."""
-    own = found(8 * N * D, asked="6ND")
+    own = found(8 * N * D, stated="6ND")
     assert (own.convention, own.counted.all(), own.warnings[0].code) == ("6ND", True, "own_compute")
     assert found(8 * N * D, asked="8ND").warnings == ()
 

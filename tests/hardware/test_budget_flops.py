@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.hardware.budget import BudgetRequest, Catalogue, resolve_budget, resolve_consistently
+from scaleplan.hardware.budget import BudgetRequest, Catalogue
+from scaleplan.hardware.device_budget import resolve_budget, resolve_consistently
 from scaleplan.hardware.energy import PowerDraw
 from scaleplan.laws.additive import Additive
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.hardware.budget import consistent_mfu
+from scaleplan.hardware.device_budget import consistent_mfu
 from scaleplan.hardware.utilisation import Utilisation
 
 

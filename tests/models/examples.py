@@ -1,6 +1,11 @@
 """Architectures of published models that several tests use."""
 
+from typing import Any
+
 from scaleplan.models import Architecture
+from scaleplan.models.feasibility import Feasibility
+from scaleplan.models.layout import Layout, LayoutSearch
+from scaleplan.models.sequences import Batch
 
 
 def decoder(**sizes: object) -> Architecture:
@@ -30,3 +35,17 @@ LLAMA_3_8B = decoder(
 LLAMA_2_7B = decoder(layers=32, width=4096, heads=32, kv_heads=32, head_size=128, ffn_width=11008, vocab=32000)
 LLAMA_2_70B = decoder(layers=80, width=8192, heads=64, kv_heads=8, head_size=128, ffn_width=28672, vocab=32000)
 LLAMA_3_405B = decoder(layers=126, width=16384, heads=128, kv_heads=8, head_size=128, ffn_width=53248, vocab=128256)
+
+
+def find_layout(
+    architecture: Architecture, *, gpus: int, sequence: int, batch_tokens: float, **device: Any
+) -> Layout:
+    """Return the preferred layout with steps of about so many tokens."""
+    found = LayoutSearch(architecture, sequence=sequence, **device).best(gpus, Batch(batch_tokens / sequence))
+    assert found is not None
+    return found
+
+
+def fewest_devices(architecture: Architecture, **device: Any) -> int | None:
+    """Return the fewest devices that can train a model; None where no number of them can."""
+    return Feasibility(architecture, **device).fewest

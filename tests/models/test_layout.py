@@ -1,13 +1,13 @@
 """Layouts for clusters: feasible, in the order of practice, and the fewest devices."""
 
 import pytest
-from tests.models.examples import LLAMA_2_7B, LLAMA_3_8B, LLAMA_3_405B, decoder
+from tests.models.examples import LLAMA_2_7B, LLAMA_3_8B, LLAMA_3_405B, decoder, find_layout
 
-from scaleplan.errors import UnreachableError
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.models import Experts
-from scaleplan.models.layout import FixedLayout, find_layout, linked_devices
+from scaleplan.models.layout import FixedLayout, LayoutSearch, linked_devices
 from scaleplan.models.memory import Footprint, Parallel, Training, training_memory
+from scaleplan.models.sequences import Batch
 from scaleplan.models.walltime import most_devices
 
 SERVER = {"memory_bytes": 80e9, "linked": 8}
@@ -60,21 +60,21 @@ def test_a_step_has_a_sequence_for_every_replica():
 def test_states_are_kept_as_they_are_given():
     """3.0B parameters need 48 GB of states with Adam, 12 GB with the optimizer in host memory: no silent change."""
     small = decoder(layers=32, width=2560, heads=32, kv_heads=32, head_size=80, ffn_width=8192, vocab=32000)
-    words = {"gpus": 1, "memory_bytes": 24e9, "linked": 1, "sequence": 2048, "batch_tokens": 2**19}
-    with pytest.raises(UnreachableError, match=r"the states need 48\.3 GB"):
-        find_layout(small, **words)
-    assert find_layout(small, fixed=FixedLayout(states="offload"), **words).training.states == "offload"
+    card = {"memory_bytes": 24e9, "linked": 1, "sequence": 2048}
+    search = LayoutSearch(small, **card)
+    assert search.best(1, Batch(2**8)) is None
+    assert search.excess(1).text.startswith("the states need 48.3 GB")
+    offloaded = find_layout(small, gpus=1, batch_tokens=2**19, fixed=FixedLayout(states="offload"), **card)
+    assert offloaded.training.states == "offload"
 
 
 def test_what_cannot_fit_says_how_many_could():
     """7B on one card of 24 GB: what is too large, by how much, and that seven would do."""
-    words = {"memory_bytes": 24e9, "linked": 1, "sequence": 4096, "batch_tokens": 2**20}
-    with pytest.raises(UnreachableError, match=r"6\.74B parameters fits 1 x 24 GB.*80 % of a device") as error:
-        find_layout(LLAMA_2_7B, gpus=1, **words)
-    assert error.value.hint.startswith("take 7 such devices")
-    with pytest.raises(UnreachableError):
-        find_layout(LLAMA_2_7B, gpus=6, **words)
-    assert find_layout(LLAMA_2_7B, gpus=7, **words).memory.fits(24e9)
+    search = LayoutSearch(LLAMA_2_7B, memory_bytes=24e9, linked=1, sequence=4096)
+    assert "80 % of a device" in search.excess(1).text
+    assert search.fewest == 7
+    assert search.best(6, Batch(2**8)) is None
+    assert search.best(7, Batch(2**8)).memory.fits(24e9)
 
 
 def test_more_than_512_devices_share_states_in_groups():

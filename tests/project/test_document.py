@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, UsageError
-from scaleplan.project.document import format_key, json_lines, parse_document, parse_key, toml_lines
+from scaleplan.project.document import json_lines, parse_document, toml_lines
+from scaleplan.project.key_path import format_key, parse_key
 
 TOML = '''# a comment with key = 1
 top = 1

@@ -19,6 +19,7 @@ from scaleplan.models.sequences import round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result
+from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,6 @@ _LOSS_UNIT = "nats/token"
 
 _LEAST_VOCABULARY = 2.0
 _LARGE_SPREAD = 2.0  # beyond a factor of two no single rule is reliable
-_DAY = 86_400.0
 _COUNTS = ("params", "tokens", "experts")
 
 
@@ -214,7 +214,6 @@ def advise_batch(
     *,
     batch: float | None = None,
     tuned: tuple[float, float] | None = None,
-    experts: float | None = None,
     vocabulary: float | None = None,
     sequence: float = 4096.0,
     gpus_per_replica: float = 1.0,
@@ -222,10 +221,9 @@ def advise_batch(
     """Return batch and learning rate for a plan by every rule that applies to it.
 
     ``batch`` in tokens is added to the trades; ``tuned`` is a batch tuned by experiment and the tokens it was tuned
-    on, to be carried to the plan's tokens. ``experts``, the plan's own by default, bring in the rules for mixtures.
-    ``vocabulary`` is that of the plan's model, where a rule counts its parameters without the embedding or with it:
-    32,000 when None, as in Chinchilla's family; a byte-level model has 256.
-    The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
+    on, to be carried to the plan's tokens. ``vocabulary`` is that of the plan's model, where a rule counts its
+    parameters without the embedding or with it: 32,000 when None, as in Chinchilla's family; a byte-level model has
+    256. The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
     ``gpus_per_replica``.
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
@@ -237,8 +235,7 @@ def advise_batch(
         if amount < 1:
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
     rules = Context().rules.all()
-    experts = plan.experts if experts is None else experts
-    when = {"always"} if experts is None else {"always", "experts"}
+    when = {"always"} if plan.experts is None else {"always", "experts"}
     if vocabulary is not None and vocabulary < _LEAST_VOCABULARY:
         raise UsageError(
             f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000"
@@ -251,7 +248,7 @@ def advise_batch(
         return whole_batch(tokens / sequence, replicas)
 
     answers = tuple(
-        _answer(rule, plan, experts, family, usable) for rule in rules if not rule.exponents and rule.advise in when
+        _answer(rule, plan, family, usable) for rule in rules if not rule.exponents and rule.advise in when
     )
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
@@ -287,10 +284,8 @@ def whole_batch(sequences: float, replicas: int) -> int:
     return replicas * round_number(sequences / replicas) if sequences >= replicas else round_number(sequences)
 
 
-def _answer(
-    rule: Rule, plan: Plan, experts: float | None, family: Embedding, usable: Callable[[float], int]
-) -> RuleAnswer:
-    given, reason = _inputs(rule, plan, experts, family)
+def _answer(rule: Rule, plan: Plan, family: Embedding, usable: Callable[[float], int]) -> RuleAnswer:
+    given, reason = _inputs(rule, plan, family)
     rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
@@ -322,11 +317,11 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(rule: Rule, plan: Plan, experts: float | None, family: Embedding) -> tuple[dict[str, float], str | None]:
+def _inputs(rule: Rule, plan: Plan, family: Embedding) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
     given = {"tokens": plan.tokens, "flops": plan.flops}
-    if experts is not None:
-        given["experts"] = experts
+    if plan.experts is not None:
+        given["experts"] = plan.experts
     reason = None
     own = plan.params_convention
     target = own if rule.params == "not stated" else rule.params
@@ -415,7 +410,7 @@ def _critical(rule: str, critical: float, plan: Plan, cluster: Cluster | None, b
         steps_min=_count(trade.steps_min),
         trades=tuple(_trade(trade, plan.flops, cluster, size) for size in batches),
         best=None if cluster is None else _trade(trade, plan.flops, cluster, cluster.best_batch(trade)),
-        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / _DAY,
+        floor_days=None if cluster is None else cluster.floor_seconds(plan.flops, trade) / SECONDS_PER_DAY,
     )
 
 
@@ -426,5 +421,5 @@ def _trade(trade: Tradeoff, flops: float, cluster: Cluster | None, batch: float)
         tokens=_count(trade.tokens(batch)),
         overhead=batch / trade.critical,
         gpus=None if cluster is None else _count(cluster.fed(batch)),
-        days=None if cluster is None else cluster.seconds(flops, trade, batch) / _DAY,
+        days=None if cluster is None else cluster.seconds(flops, trade, batch) / SECONDS_PER_DAY,
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, budget_at, plan_budget
+from scaleplan.planning.on_hardware import budget_at, plan_budget
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record, Result

@@ -27,7 +27,8 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import Points
 from scaleplan.hardware.budget import band_text
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, budget_at, plan_budget
+from scaleplan.planning.on_hardware import budget_at, plan_budget
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, BudgetKeywords, Request, option_names
 from scaleplan.units import format_flops, format_fraction, parse_flops
 

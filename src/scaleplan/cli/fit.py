@@ -191,9 +191,7 @@ class LawFormOptions:
     level: Level = "0.9"
     target: Annotated[
         str | None,
-        typer.Option(
-            metavar="AMOUNT", help="Budget at which the law is told; ten times the largest run if not given."
-        ),
+        typer.Option(metavar="AMOUNT", help="Budget to predict at; ten times the largest run if not given."),
     ] = None
 
 

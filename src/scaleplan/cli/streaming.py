@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.on_hardware import plan_budget
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import parse
 

@@ -35,7 +35,6 @@ __all__ = [
     "Backtest",
     "Cut",
     "Holdout",
-    "add_misfit",
     "backtest_curve",
     "backtest_points",
     "band",
@@ -167,7 +166,12 @@ def backtest_points(
         if progress is not None:
             progress(done)
     missed = base.law.loss(points.params, points.tokens) / points.loss - 1.0
-    taken = math.sqrt(len(points) / max(len(points) - base.coordinates.count, 1))
+    return _backtest(cuts, missed, coefficients=base.coordinates.count, level=level)
+
+
+def _backtest(cuts: list[Cut], missed: Array, *, coefficients: int, level: float) -> Backtest:
+    """Return the backtest of some cuts, with the relative errors of the fit to all runs."""
+    taken = math.sqrt(len(missed) / max(len(missed) - coefficients, 1))
     return Backtest(
         cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), scatter=taken * robust_rms(missed), level=level
     )
@@ -231,11 +235,7 @@ def backtest_curve(
                 covered=None,
             )
         )
-    missed = _missed(base, x, observed)
-    taken = math.sqrt(len(x) / max(len(x) - coefficients, 1))
-    return Backtest(
-        cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), scatter=taken * robust_rms(missed), level=level
-    )
+    return _backtest(cuts, _missed(base, x, observed), coefficients=coefficients, level=level)
 
 
 def _missed(law: Curve, x: Array, observed: Array) -> Array:
@@ -363,14 +363,6 @@ def band(
         misfit=misfit,
         guess=guess,
     )
-
-
-def add_misfit(interval: tuple[float, float], misfit: float, level: float) -> tuple[float, float]:
-    """Return an interval of positive ends with a error of prediction added, in quadrature in the logarithm."""
-    low, high = interval
-    reach = math.hypot(0.5 * math.log(high / low), sigmas_of(level) * misfit)
-    middle = math.sqrt(low * high)
-    return middle * math.exp(-reach), middle * math.exp(reach)
 
 
 def below_largest_budget(points: Points) -> Mask:

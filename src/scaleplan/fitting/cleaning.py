@@ -219,10 +219,7 @@ _UNFINISHED = frozenset(
 
 _LEAST_SIZE, _MOST_SIZE = 1e-3, 1e40  # sizes may be in billions
 
-_LEAST_LOSS, _MOST_LOSS = (
-    1e-12,
-    1e12,
-)  # no loss of a run lies beyond, and the squares of what lies far beyond overflow
+_LEAST_LOSS, _MOST_LOSS = 1e-12, 1e12  # no run's loss lies beyond, and squares of what lies far beyond overflow
 
 
 def clean(

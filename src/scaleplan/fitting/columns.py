@@ -102,15 +102,8 @@ _KNOWN = {role: tuple(frozenset(names.split(", ")) for names in tiers) for role,
 _LOSS_NAMES = frozenset(
     {
         *("loss", "l", "final loss", "nll", "cross entropy", "ppl", "perplexity", "bpb", "bits per byte", "bpc"),
-        *(
-            "bits per character",
-            "bits per token",
-            "bpt",
-            "loss bits",
-            "loss bpb",
-            "word perplexity",
-            "byte perplexity",
-        ),
+        *("bits per character", "bits per token", "bpt", "loss bits", "loss bpb", "word perplexity"),
+        "byte perplexity",
     }
 )
 """What a column of the loss, in any unit, is called by itself; longer names contain one of the words below."""

@@ -48,13 +48,13 @@ class OwnCount(Record):
     warnings: tuple[Notice, ...] = ()
 
 
-def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, rows: Index) -> OwnCount:
+def own_count(params: Array, tokens: Array, flops: Array, *, stated: str | None, rows: Index) -> OwnCount:
     """Return the convention of the file's compute, of rows with NaN where a size is not given.
 
-    ``asked`` is the convention that the user states, which is never replaced. Without one it is 6ND where the compute
+    ``stated`` is the convention that the user gives, which is never replaced. Without one it is 6ND where the compute
     agrees, to the rounding of budgets, or where the file has no compute of its own to compare.
     """
-    convention = asked or _USUAL
+    convention = stated or _USUAL
     cost = Cost.from_convention(convention)
     assert cost is not None  # the caller has checked it
     none = np.zeros(len(rows), dtype=bool)
@@ -64,7 +64,7 @@ def own_count(params: Array, tokens: Array, flops: Array, *, asked: str | None, 
         return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
     size, data, spent = params[given], tokens[given], flops[given]
     offset = np.log(spent / cost.flops(size, data))
-    if asked is not None:
+    if stated is not None:
         if np.abs(offset).max() <= _SNAPPED:
             return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
         low, high = np.exp(offset.min()), np.exp(offset.max())

@@ -369,11 +369,6 @@ class Design(Record):
     budgets: int
     along: Line | None = None
 
-    @property
-    def one_ray(self) -> bool:
-        """Whether all runs have one D/N, so that size and data terms cannot be separated."""
-        return self.ratio is not None
-
 
 def describe(points: Points) -> Design:
     """Return the ranges and the shape of the runs."""
@@ -400,7 +395,7 @@ def describe(points: Points) -> Design:
 def find_line(points: Points) -> Line | None:
     """Return the line or the smooth curve in (ln N, ln D) that all runs lie on within a tenth, or None.
 
-    Lines of one size, one token count and one ratio are told exactly; a curve is a parabola or a cubic over the
+    Lines of one size, one token count and one ratio are found exactly; a curve is a parabola or a cubic over the
     longest direction of the runs, if there are four runs more than it has coefficients.
     """
     logs = np.stack([np.log(points.params), np.log(points.tokens)])

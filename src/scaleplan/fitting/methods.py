@@ -12,7 +12,7 @@ import numpy as np
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
-from scaleplan.fitting.backtest import add_misfit, backtest_curve
+from scaleplan.fitting.backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.diagnosis import find_line
 from scaleplan.fitting.fit_result import FitResult
@@ -24,6 +24,7 @@ from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.laws.curves import FITTED
+from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
 
 if TYPE_CHECKING:
@@ -395,10 +396,10 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         values = np.asarray(resampled.value(flops=np.full(len(found.draws), flops)))
         interval = central_interval(values, request.level, stretch=found.stretch(request.level))
         if tested is not None:
-            interval = add_misfit(interval, tested.expected(factor)[0], request.level)
+            interval = add_error(interval, tested.expected(factor)[0], request.level)
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
-    told = f"predicted at {factor:.3g} times the largest row"
-    return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, told))
+    remark = f"predicted at {factor:.3g} times the largest row"
+    return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, remark))
 
 
 def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> Backtest:

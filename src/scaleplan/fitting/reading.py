@@ -101,7 +101,7 @@ def read_runs(
     earlier = earlier_steps(table, columns, given) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
-    own = own_count(*three, asked=flops_convention, rows=numbers)
+    own = own_count(*three, stated=flops_convention, rows=numbers)
     sizes, derived = _complete(given, count=len(table.rows), own=own)
     loss, unit = _converted(given.get("loss"), loss_unit, bytes_ratio)
     runs = Runs(

@@ -28,18 +28,8 @@ _CARRIED = ("params", "tokens", "flops", "tokens_per_param", "unique_tokens")
 _FLAGS = frozenset(
     {
         *("diverged", "diverge", "nan", "failed", "crashed", "exclude", "excluded", "outlier", "invalid", "bad"),
-        *(
-            "ignore",
-            "skip",
-            "drop",
-            "flag",
-            "flagged",
-            "is diverged",
-            "has diverged",
-            "is outlier",
-            "is nan",
-            "broken",
-        ),
+        *("ignore", "skip", "drop", "flag", "flagged", "is diverged", "has diverged", "is outlier", "is nan"),
+        *("broken",),
     }
 )
 """What a column that marks failed runs is called."""

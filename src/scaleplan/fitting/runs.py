@@ -32,7 +32,7 @@ REASONS: dict[str, str] = {
     "zero_loss": "a loss of 0 or below: still running or never evaluated",
     "crashed": "its state says that it did not finish",
     "duplicate": "the same row again",
-    "small": "below the least compute asked for",
+    "small": "below the least compute given",
     "left_out": "left out by its row number",
     "marked": "a column of the file marks it",
     "not_last": "an earlier step of a run whose final row is kept",

@@ -417,6 +417,15 @@ class Refits(Record, eq=False):
     converged: Mask
     at_bound: Mask
 
+    @classmethod
+    def of(cls, theta: Array, points: Points, base: Solution, *, score: Array, converged: Mask) -> Self:
+        """Return the optima at centred coordinates (R, 5)."""
+        a, alpha, b, beta, floor = theta.T
+        x, y = points.centre
+        draws = np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1)
+        at_bound = base.coordinates.at_bound(theta, points.loss)
+        return cls(draws=draws, score=score, converged=converged, at_bound=at_bound)
+
 
 def law_at(theta: Array, centre: tuple[float, float]) -> Additive:
     """Return the law of centred coordinates."""
@@ -500,14 +509,7 @@ def refit_additive(
         if progress is not None:
             progress(min(len(found) * block, len(weight)))
     theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
-    a, alpha, b, beta, floor = theta.T
-    x, y = points.centre
-    return Refits(
-        draws=np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1),
-        score=score,
-        converged=converged,
-        at_bound=base.coordinates.at_bound(theta, points.loss),
-    )
+    return Refits.of(theta, points, base, score=score, converged=converged)
 
 
 def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Solution) -> Refits | None:
@@ -530,14 +532,8 @@ def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Sol
     theta = coordinates.full(free)
     if not np.max(np.abs(theta - base.theta)[:, :4]) < _LONG_STEP:
         return None
-    a, alpha, b, beta, floor = theta.T
-    x, y = points.centre
-    return Refits(
-        draws=np.stack([a + alpha * x, b + beta * y, floor, alpha, beta], axis=1),
-        score=np.full(len(theta), base.score),
-        converged=np.full(len(theta), base.converged),
-        at_bound=coordinates.at_bound(theta, points.loss),
-    )
+    score, converged = np.full(len(theta), base.score), np.full(len(theta), base.converged)
+    return Refits.of(theta, points, base, score=score, converged=converged)
 
 
 def _each(task: Callable[[_Weights], _Block], parts: Iterable[_Weights], *, jobs: int) -> Iterator[_Block]:

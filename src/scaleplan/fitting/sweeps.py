@@ -37,32 +37,10 @@ _SWEPT = frozenset(
 
 _GROUPING = frozenset(
     {
-        *(
-            "group",
-            "corpus",
-            "dataset",
-            "data",
-            "mixture",
-            "tokenizer",
-            "tokeniser",
-            "vocab",
-            "vocabulary",
-            "context",
-        ),
-        *(
-            "ctx",
-            "seq",
-            "sequence",
-            "block",
-            "family",
-            "arch",
-            "architecture",
-            "shape",
-            "aspect",
-            "language",
-            "domain",
-        ),
-        *("recipe", "setup", "epochs", "precision", "dtype", "task", "kind", "type", "experts", "expert"),
+        *("group", "corpus", "dataset", "data", "mixture", "tokenizer", "tokeniser", "vocab", "vocabulary"),
+        *("context", "ctx", "seq", "sequence", "block", "family", "arch", "architecture", "shape", "aspect"),
+        *("language", "domain", "recipe", "setup", "epochs", "precision", "dtype", "task", "kind", "type"),
+        *("experts", "expert"),
     }
 )
 """Words in the names of what runs of one law have in common."""
@@ -71,51 +49,10 @@ _REPEATED = frozenset({"seed", "seeds", "replicate", "replica", "repeat", "trial
 
 _MEASURED = frozenset(
     {
-        *(
-            "loss",
-            "acc",
-            "accuracy",
-            "score",
-            "error",
-            "stderr",
-            "std",
-            "se",
-            "time",
-            "runtime",
-            "seconds",
-            "hours",
-            "grad",
-        ),
-        *(
-            "norm",
-            "created",
-            "updated",
-            "timestamp",
-            "date",
-            "tflops",
-            "mfu",
-            "throughput",
-            "speed",
-            "memory",
-            "gpu",
-            "gpus",
-        ),
-        *(
-            "notes",
-            "tags",
-            "user",
-            "host",
-            "id",
-            "url",
-            "path",
-            "weight",
-            "tokens",
-            "params",
-            "flops",
-            "samples",
-            "step",
-        ),
-        *("steps", "iteration", "iterations", "epoch"),
+        *("loss", "acc", "accuracy", "score", "error", "stderr", "std", "se", "time", "runtime", "seconds"),
+        *("hours", "grad", "norm", "created", "updated", "timestamp", "date", "tflops", "mfu", "throughput"),
+        *("speed", "memory", "gpu", "gpus", "notes", "tags", "user", "host", "id", "url", "path", "weight"),
+        *("tokens", "params", "flops", "samples", "step", "steps", "iteration", "iterations", "epoch"),
     }
 )
 """Words in the names of results, of books kept, and of sizes in other words."""
@@ -217,8 +154,8 @@ def _settings(table: RawTable, runs: Runs, positions: Index) -> list[_Setting]:
     seen: set[bytes] = set()
     for j, name in enumerate(table.names):
         words = set(normalised(name).split())
-        told = words & (_SWEPT | _GROUPING | _REPEATED)
-        if name in used or unit_in_name(name)[0] is not None or (words & _MEASURED and not told):
+        setting = words & (_SWEPT | _GROUPING | _REPEATED)
+        if name in used or unit_in_name(name)[0] is not None or (words & _MEASURED and not setting):
             continue
         values = [_value(table.records[i][j]) for i in positions.tolist()]
         order = {value: code for code, value in enumerate(dict.fromkeys(values))}

@@ -1,7 +1,7 @@
-"""Turn a budget into FLOP: FLOP, accelerator-hours, a cluster for some time, or money; and price the FLOP of a run.
+"""The records of a budget: how a request gives it, what it comes to on hardware, and the data files behind that.
 
 ``flops = gpu_hours * 3600 * peak * utilisation`` with ``utilisation = mfu * goodput``. Every figure of that line is
-part of the answer. Nothing is read from disk for a budget in plain FLOP.
+part of the answer.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from statistics import NormalDist
 
-    from scaleplan.hardware.accelerators import Accelerator, Accelerators
+    from scaleplan.hardware.accelerators import Accelerators
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
     from scaleplan.hardware.measured import Measurement
-    from scaleplan.hardware.prices import Price, Prices
-    from scaleplan.hardware.utilisation import Utilisation, UtilisationTable
+    from scaleplan.hardware.prices import Prices
+    from scaleplan.hardware.utilisation import UtilisationTable
 
 __all__ = [
-    "Bill",
+    "BAND_LEVEL",
+    "GIVEN",
+    "MEASURED",
+    "SECONDS_PER_HOUR",
     "Budget",
     "BudgetRequest",
     "Catalogue",
+    "ResolvedBudget",
     "band_text",
-    "bill_of",
-    "consistent_mfu",
-    "resolve_budget",
-    "resolve_consistently",
 ]
 
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
@@ -138,6 +137,13 @@ class BudgetRequest(Record):
             self._require_gpu(form, option)
         return form
 
+    def plain(self) -> ResolvedBudget | None:
+        """Return the compute of a request without an accelerator, which gives it in FLOP; None of one on hardware."""
+        form = self.source()
+        if self.gpu is not None or self.flops is None:
+            return None
+        return ResolvedBudget(flops=float(self.flops), budget=Budget(source=form))
+
     def _require_gpu(self, form: str, option: str) -> None:
         if form != "flops":
             raise UsageError(
@@ -168,9 +174,10 @@ class BudgetRequest(Record):
 
 _LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
 
-_SECONDS_PER_HOUR = 3600.0
+SECONDS_PER_HOUR = 3600.0
 
-_HOURS_PER_DAY = 24.0
+GIVEN, MEASURED = "given", "measured"
+"""How the source of a utilisation begins that is no default."""
 
 BAND_LEVEL = 0.8
 """The share of projects whose hours lie within the band of a default utilisation (``utilisation.toml``)."""
@@ -191,7 +198,7 @@ def _bought(budget: Budget) -> tuple[float, float] | None:
     rate, hours = (budget.peak_flops_per_s or 0.0) * (budget.utilisation or 0.0), budget.gpu_hours
     if budget.band is None or budget.source == "flops" or hours is None or not rate:
         return None
-    flops = hours * _SECONDS_PER_HOUR * rate
+    flops = hours * SECONDS_PER_HOUR * rate
     return flops / budget.band, flops * budget.band
 
 
@@ -312,303 +319,3 @@ class Catalogue:
         from scaleplan.hardware.energy import PowerGrids
 
         return PowerGrids()
-
-
-def resolve_budget(
-    catalogue: Catalogue,
-    request: BudgetRequest,
-    *,
-    params: float | None = None,
-    moe: bool = False,
-    flops_per_token: float | None = None,
-) -> ResolvedBudget:
-    """Return the FLOP of a budget for a model of ``params`` active parameters, None for an unknown size.
-
-    The size decides the default utilisation, which assumes 7B with a notice for None; ``flops_per_token``, 6N by
-    default, what a measured rate of tokens or steps comes to. Raises UsageError when the request is no budget, more
-    than one, or lacks an accelerator, a price or a utilisation.
-    """
-    form = request.source()
-    if request.gpu is None:
-        assert request.flops is not None
-        return ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-    cluster = _Cluster(request, form, catalogue)
-    per_token = 6 * params if flops_per_token is None and params is not None else flops_per_token
-    return cluster.resolve(cluster.utilisation(params, moe=moe, flops_per_token=per_token))._replace(params=params)
-
-
-def resolve_consistently(
-    catalogue: Catalogue,
-    request: BudgetRequest,
-    best_params: Callable[[ResolvedBudget], float],
-    *,
-    moe: bool = False,
-    by_hardware: bool = False,
-    flops_per_token: float | None = None,
-) -> ResolvedBudget:
-    """Return the FLOP of a budget whose default utilisation agrees with the model it pays for.
-
-    ``best_params`` gives the active parameters of the best model for the compute; it is called a handful of times at
-    most, and not at all where the utilisation is given or measured, or no hardware is involved. With ``by_hardware``
-    the best model depends on the utilisation even for a budget in FLOP, as limits in hours make it.
-    :func:`consistent_mfu` resolves the circle. ``flops_per_token`` is that of a model of fixed size.
-    """
-    form = request.source()
-    if request.gpu is None or request.fixes_speed:
-        return resolve_budget(catalogue, request, moe=moe, flops_per_token=flops_per_token)
-    if request.flops is not None and not by_hardware:
-        plain = ResolvedBudget(flops=float(request.flops), budget=Budget(source=form))
-        return resolve_budget(catalogue, request, params=best_params(plain), moe=moe)
-    from scaleplan.hardware.utilisation import Utilisation
-
-    def params_at(utilisation: float) -> float:
-        assumed = Utilisation(mfu=utilisation, goodput=1.0, profile=None, source="", band=None)
-        return best_params(cluster.resolve(assumed))
-
-    cluster = _Cluster(request, form, catalogue)
-    found = consistent_mfu(lambda params: cluster.utilisation(params, moe=moe), params_at)
-    resolved = cluster.resolve(found.utilisation)._replace(params=found.params)
-    if found.consistent:
-        return resolved
-    taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
-    message = f"the best size jumps where the default utilisation depends on it; {taken}"
-    notice = Notice(code="utilisation_step", message=message)
-    return resolved._replace(notices=(*resolved.notices, notice))
-
-
-class _Cluster:
-    """The accelerator of a request, its peak and its price, which do not depend on the utilisation."""
-
-    def __init__(self, request: BudgetRequest, form: str, catalogue: Catalogue) -> None:
-        assert request.gpu is not None
-        self.request = request
-        self.form = form
-        self.catalogue = catalogue
-        self.accelerator: Accelerator = catalogue.accelerators.get(request.gpu)
-        self.precision = self.accelerator.precision(request.precision)
-        self.peak = self.accelerator.peak(self.precision)
-        self.price, self.notices = _price(request, self.accelerator, catalogue)
-        self.power = request.draw().of(self.accelerator)
-
-    def utilisation(self, params: float | None, *, moe: bool, flops_per_token: float | None = None) -> Utilisation:
-        """Return the utilisation of the request, or the default one for a model of ``params``."""
-        from scaleplan.hardware.utilisation import Utilisation
-
-        request = self.request
-        measured = request.measurement()
-        if measured is not None:
-            found = self._measured(measured, flops_per_token)
-        elif request.mfu is None:
-            found = self.catalogue.utilisations.default(
-                self.accelerator,
-                precision=self.precision,
-                params=params,
-                gpus=request.gpus,
-                profile=request.profile,
-                moe=moe,
-            )
-        else:
-            profile, goodput = None, 1.0
-            if request.profile is not None:
-                chosen = self.catalogue.utilisations.profile(request.profile)
-                profile, goodput = chosen.name, chosen.goodput
-            found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source=GIVEN, band=None)
-        return found if request.goodput is None else replace(found, goodput=request.goodput)
-
-    def _measured(self, measured: Measurement, flops_per_token: float | None) -> Utilisation:
-        """Return the utilisation that a measured speed comes to; lost time is not in it."""
-        from scaleplan.hardware.measured import share_of_peak
-        from scaleplan.hardware.utilisation import Utilisation
-
-        achieved = measured.flops_per_second(
-            gpus=self.request.gpus, flops_per_token=flops_per_token, batch=self.request.step_tokens
-        )
-        mfu = share_of_peak(measured, achieved, self.peak, device=self.accelerator.id, precision=self.precision)
-        notices = []
-        if mfu < _SUSPICIOUS:
-            share = f"--measured {measured.text} is {100 * mfu:.2g} % of the peak"
-            message = f"{share}: check its unit and the number of devices"
-            notices.append(Notice(code="measured_slow", message=message))
-        return Utilisation(
-            mfu=mfu,
-            goodput=1.0,
-            profile=None,
-            source=f"{MEASURED}: {measured.text}",
-            band=None,
-            notices=tuple(notices),
-        )
-
-    def hours(self, utilisation: float) -> float:
-        """Return the accelerator-hours of the budget."""
-        request = self.request
-        if request.gpu_hours is not None:
-            return float(request.gpu_hours)
-        if request.flops is not None:
-            return request.flops / (self.peak * utilisation * _SECONDS_PER_HOUR)
-        if request.cost is not None:
-            assert self.price is not None
-            return request.cost / self.price.usd_per_hour
-        assert request.gpus is not None
-        assert request.time is not None
-        return request.gpus * request.time / _SECONDS_PER_HOUR
-
-    def flops(self, utilisation: float) -> float:
-        """Return the FLOP of the budget."""
-        if self.request.flops is not None:
-            return float(self.request.flops)
-        flops = self.hours(utilisation) * _SECONDS_PER_HOUR * self.peak * utilisation
-        if not 0 < flops < math.inf:
-            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
-        return flops
-
-    def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
-        """Return the FLOP with their whole derivation."""
-        from scaleplan.hardware.prices import CURRENCY
-
-        request, hours, price = self.request, self.hours(utilisation.value), self.price
-        cost = None if price is None else hours * price.usd_per_hour if request.cost is None else float(request.cost)
-        budget = Budget(
-            source=self.form,
-            gpu=self.accelerator.id,
-            gpus=None if request.gpus is None else int(request.gpus),
-            gpu_hours=hours,
-            days=None if request.gpus is None else hours / request.gpus / _HOURS_PER_DAY,
-            utilisation=utilisation.value,
-            peak_flops_per_s=self.peak,
-            precision=self.precision,
-            cost=cost,
-            currency=None if cost is None else CURRENCY,
-            mfu=utilisation.mfu,
-            goodput=utilisation.goodput,
-            profile=utilisation.profile,
-            price_per_hour=None if price is None else price.usd_per_hour,
-            energy_kwh=self.power.kwh(hours),
-            utilisation_source=utilisation.source,
-            band=utilisation.band,
-            price_source=None if price is None else price.origin,
-            price_date=None if price is None else price.date or None,
-            chip_w=self.power.chip_w,
-            host_w=self.power.host_w,
-            pue=self.power.pue,
-        )
-        return ResolvedBudget(
-            flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)
-        )
-
-
-def _price(
-    request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
-) -> tuple[Price | None, tuple[Notice, ...]]:
-    """Return the price; None with a notice where the request has none and there is no default."""
-    if isinstance(request.price, int | float):
-        from scaleplan.hardware.prices import given_price
-
-        return given_price(accelerator.id, float(request.price)), ()
-    prices = catalogue.prices
-    if request.price is not None:
-        return prices.named(accelerator.id, request.price), ()
-    default = prices.default(accelerator.id)
-    if default is not None:
-        return default, ()
-    if request.cost is not None:
-        raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
-    message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
-    return None, (Notice(code="no_price", message=message),)
-
-
-class ConsistentMfu(Record):
-    """A utilisation and its model size; not ``consistent`` where no size agrees with its own utilisation."""
-
-    utilisation: Utilisation
-    params: float
-    consistent: bool
-
-
-def consistent_mfu(
-    utilisation_at: Callable[[float], Utilisation], params_at: Callable[[float], float]
-) -> ConsistentMfu:
-    """Find a utilisation that agrees with the model size that it pays for.
-
-    ``utilisation_at`` rises slowly with the size; ``params_at`` is the best size for a utilisation
-    (``Utilisation.value``), which rises with it no faster than in proportion. So going from one to the other and back
-    comes closer to the answer each time, by a factor of ten and more for most models, and ends at it, as defaults
-    are rounded. Where the best size jumps, or the utilisation falls, there may be none: then bisection finds the
-    jump, and the lower side of it is taken, whose own plan would reach at least what was assumed.
-    """
-    assumed = utilisation_at(_START_PARAMS)
-    low, high = 0.0, math.inf  # utilisations that buy a model which reaches more, and one which reaches less
-    safe: ConsistentMfu | None = None
-    for _ in range(_MOST_ROUNDS):
-        params = params_at(assumed.value)
-        reached = utilisation_at(params)
-        if math.isclose(reached.value, assumed.value, rel_tol=_AGREES):
-            return ConsistentMfu(utilisation=reached, params=params, consistent=True)
-        if reached.value > assumed.value:
-            low, safe = assumed.value, ConsistentMfu(utilisation=assumed, params=params, consistent=False)
-        else:
-            high = assumed.value
-        if low and high / low < 1 + _JUMP:
-            break
-        inside = low < reached.value < high
-        assumed = reached if inside else replace(reached, mfu=math.sqrt(low * high) / reached.goodput)
-    if safe is None:
-        params = params_at(low or assumed.value)
-        safe = ConsistentMfu(utilisation=assumed, params=params, consistent=False)
-    return safe
-
-
-_START_PARAMS = 7e9  # any will do
-_MOST_ROUNDS = 200
-_AGREES, _JUMP = 1e-12, 1e-9
-
-_SUSPICIOUS = 0.003  # less than the smallest models reach by default on one device
-
-GIVEN, MEASURED = "given", "measured"
-"""How the source of a utilisation begins that is no default."""
-
-
-class Bill(Record):
-    """Hours, days, cost, energy and carbon of a run, as ranges, and the dates of the figures behind them.
-
-    Real accelerator-hours lie within ``factor`` either way; None where the utilisation was given. Units: hours of one
-    accelerator, days on all, US dollars, kWh from the grid, kg CO2e.
-    """
-
-    factor: float | None
-    gpu_hours: tuple[float, float] | None
-    days: tuple[float, float] | None
-    cost: tuple[float, float] | None
-    energy_kwh: tuple[float, float] | None
-    carbon_kg: float | None
-    grid: str | None
-    grid_g_co2_per_kwh: float | None
-    grid_year: int | None
-    price_date: str | None
-    utilisation_date: str | None
-    carbon_kg_interval: tuple[float, float] | None = None
-
-
-def bill_of(budget: Budget, grid: str | None, catalogue: Catalogue) -> Bill:
-    """Return the bill of a run, with the range that the error of a default utilisation leaves."""
-    where = None if grid is None else catalogue.grids.get(grid)
-    energy = budget.energy_kwh_interval
-
-    def point(value: float | None) -> tuple[float, float] | None:
-        return None if value is None else (value, value)
-
-    return Bill(
-        factor=budget.band,
-        gpu_hours=budget.gpu_hours_interval or point(budget.gpu_hours),
-        days=budget.days_interval or point(budget.days),
-        cost=budget.cost_interval or point(budget.cost),
-        energy_kwh=energy or point(budget.energy_kwh),
-        carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
-        grid=None if where is None else where.code,
-        grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
-        grid_year=None if where is None else where.year,
-        price_date=budget.price_date,
-        utilisation_date=None if budget.band is None else catalogue.utilisations.as_of,
-        carbon_kg_interval=(
-            None if where is None or energy is None else (where.carbon_kg(energy[0]), where.carbon_kg(energy[1]))
-        ),
-    )

@@ -11,24 +11,24 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
-from scaleplan.hardware.budget import BudgetRequest, resolve_budget
+from scaleplan.hardware.bill import carbon_of
+from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Result
-from scaleplan.units import FLOP_PER_PF_DAY
+from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scaleplan.hardware.budget import Catalogue
+    from scaleplan.hardware.budget import BudgetRequest, Catalogue
     from scaleplan.hardware.energy import PowerGrid
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
-_SECONDS_PER_DAY = 86_400.0
 
 QUANTITIES = ("flops", "pf_days", "gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
 """What can be converted, by the names of the arguments and the fields of the result."""
 
-_UNCERTAIN = ("gpu_hours_interval", "days_interval", "cost_interval", "energy_kwh_interval")
+_UNCERTAIN = ("gpu_hours_interval", "days_interval", "cost_interval", "energy_kwh_interval", "carbon_kg_interval")
 
 _NEEDS = {
     "gpu_hours": "--gpu",
@@ -116,23 +116,15 @@ def convert(
     if where is not None and budget.energy_kwh is None:
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
     derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
-    carbon: tuple[float, float] | None = None
-    if name in {"flops", "pf_days"}:
-        if where is not None and budget.energy_kwh_interval is not None:
-            carbon = where.carbon_kg(budget.energy_kwh_interval[0]), where.carbon_kg(budget.energy_kwh_interval[1])
-    else:  # the given amount and what follows from it without a utilisation is exact
+    derivation |= carbon_of(budget, where)
+    if name not in {"flops", "pf_days"}:  # the given amount and what follows from it without a utilisation is exact
         derivation |= dict.fromkeys(_UNCERTAIN)
     result = Conversion(
         **derivation,
         flops=resolved.flops,
         pf_days=resolved.flops / FLOP_PER_PF_DAY,
-        carbon_kg=None if where is None or budget.energy_kwh is None else where.carbon_kg(budget.energy_kwh),
-        grid=None if where is None else where.code,
-        grid_g_co2_per_kwh=None if where is None else where.g_co2_per_kwh,
-        grid_year=None if where is None else where.year,
         warnings=resolved.notices,
         flops_interval=budget.bought_flops_interval,
-        carbon_kg_interval=carbon,
     )
     if to is not None and getattr(result, to) is None:
         raise UsageError(f"{name} alone does not determine {to}", hint=f"add {_NEEDS[to]}")
@@ -170,7 +162,7 @@ def _request(
     if name == "days":
         if hardware.gpus is None:
             raise UsageError("days need --gpus to become FLOP", hint="say how many accelerators with --gpus")
-        return replace(hardware, time=amount * _SECONDS_PER_DAY)
+        return replace(hardware, time=amount * SECONDS_PER_DAY)
     if name == "carbon_kg":
         if grid is None or grid.g_co2_per_kwh == 0:
             raise UsageError(

@@ -33,7 +33,7 @@ from scaleplan.models.memory import (
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.memory import StageLoad
@@ -221,6 +221,11 @@ class Feasibility:
             self._loads[division] = {kind: self.footprint.stages(self.training(kind), division) for kind in kinds}
         return self._loads[division]
 
+    def demand(self, loads: Iterable[StageLoad], *, zero: int, share: float, expert: int) -> float:
+        """Return what the heaviest of some stages needs of what margins leave of a device; above 1 none fits."""
+        states, room = self.bytes_per_param, self.room
+        return max(load.demand(states, zero=zero, share=share, expert=expert, room=room) for load in loads)
+
     def has_room_to_work(self, division: Division) -> bool:
         """Whether devices could hold the activations and logits of a division, if they held nothing else."""
         return any(
@@ -341,15 +346,8 @@ class Feasibility:
         """
         share = _whole(most / (tensor * pipeline))
         context = max((ways for ways in self._contexts() if ways <= share), default=1)
-        return min(
-            max(
-                load.demand(
-                    self.bytes_per_param, zero=cell.zero, share=share, expert=cell.division.expert, room=self.room
-                )
-                for load in cell.loads
-            )
-            for cell in self._bounds(Division(tensor, pipeline, context))
-        )
+        cells = self._bounds(Division(tensor, pipeline, context))
+        return min(self._shared_demand(cell, share) for cell in cells)
 
     def _bounds(self, replica: Division, expert: int | None = None) -> Iterator[_Cell]:
         """Yield the ways to keep states and activations in a division, experts divided as far as they can be.
@@ -376,11 +374,10 @@ class Feasibility:
         return next((cell for cell in self._bounds(replica, expert=1) if self._demand(cell, 1) <= FULL), None)
 
     def _demand(self, cell: _Cell, data: int) -> float:
-        share, expert = data * cell.division.context, cell.division.expert
-        return max(
-            load.demand(self.bytes_per_param, zero=cell.zero, share=share, expert=expert, room=self.room)
-            for load in cell.loads
-        )
+        return self._shared_demand(cell, data * cell.division.context)
+
+    def _shared_demand(self, cell: _Cell, share: float) -> float:
+        return self.demand(cell.loads, zero=cell.zero, share=share, expert=cell.division.expert)
 
     def _replicas_needed(self, cell: _Cell, share: float, most: float) -> int | None:
         """Return the fewest replicas that have ``share`` devices to hold a cell; None where that is too many."""

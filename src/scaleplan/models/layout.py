@@ -13,7 +13,6 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from scaleplan.errors import UnreachableError
 from scaleplan.models.feasibility import NODE, Feasibility, FixedLayout
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
@@ -25,7 +24,6 @@ from scaleplan.models.memory import (
     StageLoad,
     Training,
 )
-from scaleplan.models.sequences import Batch
 from scaleplan.record import Record, Result
 from scaleplan.units import format_fraction, format_gigabytes
 
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.architecture import Architecture
+    from scaleplan.models.sequences import Batch
 
 __all__ = [
     "Excess",
@@ -41,8 +40,6 @@ __all__ = [
     "Layout",
     "LayoutSearch",
     "MemorySummary",
-    "fewest_devices",
-    "find_layout",
     "linked_devices",
 ]
 
@@ -381,9 +378,8 @@ class LayoutSearch:
                     work = idle * (1 + bubble) * (_FULL_WORK if recompute == "full" else 1)
                     for drained in (False, True) if division.pipeline > 1 else (False,):
                         rank = (math.floor(math.log2(idle)), reach, drained, work, RECOMPUTE.index(recompute))
-                        sharing = (
-                            zero if division.pipeline > 1 else -zero
-                        )  # weights are gathered for each micro-batch
+                        # weights are gathered for each micro-batch
+                        sharing = zero if division.pipeline > 1 else -zero
                         rest = (division.replica, division.pipeline, division.context, division.expert, sharing)
                         ranked.append((rank, rest, candidate, recompute, drained))
         for *_, candidate, recompute, drained in sorted(ranked):
@@ -412,17 +408,8 @@ class LayoutSearch:
         feasible, division = self.feasible, candidate.division
         division = Division(division.tensor, division.pipeline, division.context, division.expert)
         loads = next(iter(feasible.loads(division).values()))  # states are the same in all
-        return all(
-            StageLoad(load.plain, load.routed, 0.0, 0.0, load.gathered).demand(
-                feasible.bytes_per_param,
-                zero=candidate.zero,
-                share=candidate.share,
-                expert=division.expert,
-                room=feasible.room,
-            )
-            <= FULL
-            for load in loads
-        )
+        still = [StageLoad(load.plain, load.routed, 0.0, 0.0, load.gathered) for load in loads]
+        return feasible.demand(still, zero=candidate.zero, share=candidate.share, expert=division.expert) <= FULL
 
     # ---- a candidate in full --------------------------------------------------------------------------------
 
@@ -440,17 +427,9 @@ class LayoutSearch:
             recompute=candidate.recompute,
             in_flight=1 if candidate.drained else None,
         )
-        if any(
-            load.demand(
-                self.feasible.bytes_per_param,
-                zero=candidate.zero,
-                share=candidate.share,
-                expert=division.expert,
-                room=self.feasible.room,
-            )
-            > FULL
-            for load in footprint.stages(training, division._replace(virtual=1))
-        ):
+        loads = footprint.stages(training, division._replace(virtual=1))
+        demand = self.feasible.demand(loads, zero=candidate.zero, share=candidate.share, expert=division.expert)
+        if demand > FULL:
             return None
         parallel = candidate.parallel
         largest = footprint.largest_micro_batch(training, parallel, memory_bytes=self.memory_bytes)
@@ -502,57 +481,6 @@ class LayoutSearch:
         return Layout(
             parallel=least.parallel, training=training, memory=memory, largest_micro_batch=largest, gpus=gpus
         )
-
-    def refusal(self, gpus: int) -> UnreachableError:
-        """Return the error for devices that nothing fits: by how much the nearest layout is too large."""
-        excess = self.excess(gpus)
-        size = f"{self.feasible.footprint.params / _GIGA:.3g}B parameters"
-        devices = f"{gpus:,} x {self.memory_bytes / _GIGA:g} GB"
-        return UnreachableError(
-            f"no layout of {size} fits {devices}: of the nearest, {excess.text}",
-            hint=f"take {self.fewest:,} such devices or more, or a smaller model"
-            if self.fewest
-            else "no number of them is enough: take devices with more memory, or a smaller model",
-        )
-
-
-def find_layout(
-    architecture: Architecture,
-    *,
-    gpus: int,
-    memory_bytes: float,
-    linked: int,
-    sequence: int,
-    batch_tokens: float,
-    fixed: FixedLayout | None = None,
-    margins: Margins = MARGINS,
-) -> Layout:
-    """Return the preferred layout that fits at most ``gpus`` devices of so many nominal bytes.
-
-    An optimizer step has about ``batch_tokens``, but at least one sequence a replica. Raises UnreachableError when no
-    layout fits.
-    """
-    search = LayoutSearch(
-        architecture, memory_bytes=memory_bytes, linked=linked, sequence=sequence, fixed=fixed, margins=margins
-    )
-    found = search.best(gpus, Batch(batch_tokens / sequence))
-    if found is None:
-        raise search.refusal(gpus)
-    return found
-
-
-def fewest_devices(
-    architecture: Architecture,
-    *,
-    memory_bytes: float,
-    sequence: int,
-    fixed: FixedLayout | None = None,
-    margins: Margins = MARGINS,
-) -> int | None:
-    """Return the fewest devices that can train a model by any layout; None where no number of them can."""
-    return Feasibility(
-        architecture, memory_bytes=memory_bytes, sequence=sequence, fixed=fixed, margins=margins
-    ).fewest
 
 
 def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:

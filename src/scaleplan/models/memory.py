@@ -355,7 +355,6 @@ class Footprint:
     def __init__(self, architecture: Architecture, margins: Margins = MARGINS) -> None:
         self.architecture = architecture
         self.margins = margins
-        self.evaluations = 0
         self._counts = count(architecture)
         self._layer = layer_params(architecture)
         self._layers: dict[tuple[int, str, int], Activations] = {}
@@ -397,7 +396,6 @@ class Footprint:
 
     def stages(self, training: Training, division: Division) -> tuple[StageLoad, ...]:
         """Return the first and the last stage; the only one is both."""
-        self.evaluations += 1
         if division.pipeline == 1:
             return (self._stage(training, division, first=True, last=True),)
         return tuple(self._stage(training, division, first=first, last=not first) for first in (True, False))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice
 from scaleplan.models.count import count
+from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LeastTime", "Machine", "beyond_utilisation", "least_time", "most_devices", "step_latency"]
 
-_DAY = 86_400.0
 
 _LIMIT_FLOPS, _LIMIT_DAYS = 1e28, 90.0
 
@@ -102,7 +102,7 @@ def least_time(
     else:
         binds = "latency" if slowest == waits else "movement"
     return LeastTime(
-        days=steps * slowest / _DAY,
+        days=steps * slowest / SECONDS_PER_DAY,
         binds=binds,
         steps=math.ceil(steps),
         most_devices=math.floor(most),

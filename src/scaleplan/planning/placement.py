@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, ScaleplanError, UsageError
-from scaleplan.hardware.budget import bill_of
+from scaleplan.hardware.bill import bill_of
 from scaleplan.models.feasibility import largest_params
 from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import read_margins
@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import format_count
+from scaleplan.units import SECONDS_PER_DAY, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,6 @@ BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
 
 _GIGA = 1e9
-_SECONDS_PER_DAY = 86_400.0
 _ROUNDING = 1.05  # steps are whole, and times are estimates
 _ROUNDS = 4
 _ROUNDED = 0.01  # a step of whole sequences may differ that much from the wanted one
@@ -164,7 +163,7 @@ def _training_run(
         steps=steps,
         tokens_per_step=whole(tokens),
         batch_source=source,
-        step_seconds=None if days is None else days * _SECONDS_PER_DAY * goodput / steps,
+        step_seconds=None if days is None else days * SECONDS_PER_DAY * goodput / steps,
         fits=placed.fits,
         layout=None if placed.layout is None else LayoutSummary.of(placed.layout, placed.memory_bytes),
         fewest_devices=placed.fewest,

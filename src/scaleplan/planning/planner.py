@@ -1,7 +1,6 @@
 """Plan a budget, a run or a goal by a law within limits and constraints: the one path to every plan.
 
-:class:`Planner` answers in FLOP. :func:`plan_budget`, :func:`plan_run` and :func:`plan_goal` answer a request on its
-hardware, where utilisation and model size depend on each other.
+:class:`Planner` answers in FLOP; :mod:`scaleplan.planning.on_hardware` has it answer a request on its hardware.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scaleplan.arrays import nearest, whole
 from scaleplan.errors import Notice, UnknownNameError, UnreachableError, UsageError
-from scaleplan.hardware.budget import Budget, resolve_budget, resolve_consistently
+from scaleplan.hardware.budget import Budget
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.conflicts import binding_limits, conflict
 from scaleplan.planning.constraints import NONE, Constraints, constraints_of, home_preset
@@ -56,11 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ImplausibleError",
     "Planner",
-    "budget_at",
     "out_of_range",
-    "plan_budget",
-    "plan_goal",
-    "plan_run",
     "require_budget",
     "require_loss",
 ]
@@ -68,8 +63,6 @@ __all__ = [
 _SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
 _LEAST_FLOPS = 1.0  # less than any run costs
-_ROUNDS = 4
-_ANY_TOKENS = 1e12  # training compute is in proportion to the tokens
 _LEAST_RATIO, _MOST_RATIO, _BEYOND = 0.1, 1e4, 30.0  # of tokens per parameter, see Planner.supported_ratios
 
 Answer = TypeVar("Answer")
@@ -680,118 +673,6 @@ class Planner:
             return plan
         overhead = frontier.overhead_of_loss(plan.flops, loss)
         return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
-
-
-def _measured_flops(planner: Planner, request: Request) -> float | None:
-    """Return the training FLOP of a token of the model whose speed was measured: the one that the request fixes.
-
-    None where the measurement has its own size, or there is none. Raises UsageError for the speed of a model whose
-    size the request leaves open.
-    """
-    measured = request.measurement()
-    if measured is None or not measured.needs_size:
-        return None
-    size = request.params if request.params is None else planner.law_params(request.params)
-    for limit in planner.limits:
-        if limit.quantity == "params" and limit.op == "=":
-            size = limit.value
-    if size is None:
-        measured.flops_per_second(gpus=request.gpus, flops_per_token=None)  # refuses
-        return None
-    return planner.cost.training.flops(size, _ANY_TOKENS) / _ANY_TOKENS
-
-
-def plan_budget(planner: Planner, request: Request) -> Plan:
-    """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
-    found = resolve_consistently(
-        planner.context,
-        request,
-        lambda paid: planner.working_params(planner.on(paid.budget).best(paid.flops)[0]),
-        moe=planner.mixture,
-        by_hardware=planner.by_hardware,
-        flops_per_token=_measured_flops(planner, request),
-    )
-    plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
-    return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
-
-
-def plan_run(request: Request, context: Context) -> Plan:
-    """Return the plan of training the size or the model of a request on its tokens.
-
-    Raises UsageError without tokens, or without exactly one of a size and a model.
-    """
-    if (request.params is None) == (request.model is None):
-        what = "there is no model size" if request.params is None else "the size is given twice: --params and --model"
-        raise UsageError(what, hint="give exactly one of --params and --model")
-    if request.tokens is None:
-        raise UsageError("there are no training tokens", hint="give --tokens")
-    planner, tokens = Planner.of(request.changed(params=None, tokens=None), context), request.tokens
-    if request.params is None:
-        size = next(limit.value for limit in planner.limits if limit.quantity == "params")  # the model's
-    else:
-        size = planner.law_params(request.params)
-    return plan_goal(planner, request, lambda on: on.loss(size, tokens))
-
-
-def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan]) -> Plan:
-    """Return the plan for a goal, with what its compute costs on the hardware of a request.
-
-    Where the plan depends on the hardware, its utilisation is that of the size of the plan before, until it stays.
-
-    Parameters
-    ----------
-    planner
-        The law, and what the plan must keep to.
-    request
-        The hardware.
-    goal
-        Gets the plan from a planner.
-
-    """
-    found, per_token = None, _measured_flops(planner, request)
-    if planner.by_hardware:
-        found = resolve_budget(planner.context, request.paying(1.0), moe=planner.mixture, flops_per_token=per_token)
-    for _ in range(_ROUNDS):
-        plan = goal(planner if found is None else planner.on(found.budget))
-        paid = resolve_budget(
-            planner.context,
-            request.paying(plan.flops),
-            params=planner.working_params(plan.params),
-            moe=planner.mixture,
-            flops_per_token=per_token,
-        )
-        if found is None or paid.budget.utilisation == found.budget.utilisation:
-            break
-        found = paid
-    plan = replace(plan, budget=paid.budget, warnings=(*plan.warnings, *paid.notices))
-    return _with_run(plan, planner, request)
-
-
-def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
-    """Return what some compute takes, for a model of ``params``, on the hardware of a request."""
-    return resolve_budget(
-        planner.context,
-        request.paying(flops),
-        params=planner.working_params(params),
-        moe=planner.mixture,
-        flops_per_token=_measured_flops(planner, request),
-    ).budget
-
-
-def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan, checked against the memory of its devices, with its training run where the request has one."""
-    on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
-    drawn = (request.shape, request.style, request.batch, request.region, request.context)
-    if not (on_devices or request.margins or any(drawn)):
-        return plan
-    if not any(drawn) and planner.model is None:
-        from scaleplan.planning.size_memory import surely_fits  # only for a plan on devices
-
-        if surely_fits(plan, request, planner.context):
-            return plan
-    from scaleplan.planning.placement import with_training_run  # reads architectures and devices
-
-    return with_training_run(plan, request, planner.model, planner.context)
 
 
 def require_budget(flops: float) -> None:

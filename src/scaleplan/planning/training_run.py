@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from scaleplan.hardware.budget import Bill
+    from scaleplan.hardware.bill import Bill
     from scaleplan.models.layout import Layout
     from scaleplan.models.memory import Memory, Parallel
     from scaleplan.models.walltime import LeastTime

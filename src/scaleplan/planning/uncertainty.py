@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Interval",
     "Outcome",
+    "add_error",
     "backtest_rms",
     "beta_share",
     "cholesky",
@@ -225,10 +226,15 @@ def _widened(known: Interval[Number], backtest: BacktestRms, factor: Number) -> 
     """Add the error of backtests to the interval of the loss, in quadrature on each side of its middle."""
     if known.loss is None:
         return known
-    low, high = known.loss
-    middle, half = (low * high) ** 0.5, 0.5 * log(high / low)
-    missed = normal_quantile(0.5 + known.level / 2) * backtest_rms(backtest.factors, backtest.rms, factor)
-    return replace(known, loss=_around(middle, (half**2 + missed**2) ** 0.5))
+    error = backtest_rms(backtest.factors, backtest.rms, factor)
+    return replace(known, loss=add_error(known.loss, error, known.level))
+
+
+def add_error(ends: tuple[Number, Number], error: Number, level: float) -> tuple[Number, Number]:
+    """Return an interval of positive ends with a relative error added in quadrature, in the logarithm."""
+    low, high = ends
+    half = 0.5 * log(high / low)
+    return _around((low * high) ** 0.5, (half**2 + (sigmas_of(level) * error) ** 2) ** 0.5)
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, plan_budget, plan_run
+from scaleplan.planning.on_hardware import plan_budget, plan_run
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request
 from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
+from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.document import DataDocument, leaves, located
-from scaleplan.project.project import Configs, is_readable, where
 from scaleplan.project.sizes import model_of
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
+    from scaleplan.project.configs import Given
     from scaleplan.project.key_path import Document, Location
-    from scaleplan.project.project import Given, Run
+    from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit
 
@@ -115,8 +117,8 @@ class Estimator:
     def _at_its_place(self, error: ScaleplanError, given: Mapping[str, Given]) -> ScaleplanError:
         """Return an error about a value of a run with the place where that stands.
 
-        A name or path in another file is told by its key alone: what a message quotes ends in annotations, which more
-        people see than the files that a run can read.
+        Of a name or path in another file the key alone is shown: what a message quotes ends in annotations, and more
+        people see these than the files that a run can read.
         """
         for name, item in given.items():
             if item.foreign and _quotes(error, item.value):
@@ -125,11 +127,11 @@ class Estimator:
                 return FileError(message, file=place.file, line=place.line)
         if isinstance(error, FileError) and error.file is not None:
             return error
-        culprit = next((item for name, item in given.items() if self._is_wrong(name, item, error)), None)
-        if culprit is None:
+        wrong = next((item for name, item in given.items() if self._is_wrong(name, item, error)), None)
+        if wrong is None:
             return error
-        place = culprit.places[0]
-        at = where(place) if culprit.foreign else place.key  # the verdict has the file of the run, and the line
+        place = wrong.places[0]
+        at = where(place) if wrong.foreign else place.key  # the verdict has the file of the run, and the line
         return FileError(f"{at}: {error.message}", hint=error.hint, file=place.file, line=place.line)
 
     def _is_wrong(self, name: str, item: Given, error: ScaleplanError) -> bool:
@@ -210,10 +212,10 @@ def _quotes(error: ScaleplanError, value: str | float) -> bool:
     if not isinstance(value, str) or is_readable(value):
         return False
     text, shown = f"{error.message} {error.hint}", escape_control(value)
-    return f"'{shown[:_TELLING]}" in text or (len(shown) > _TELLING and shown[-_TELLING:] in text)
+    return f"'{shown[:_QUOTED]}" in text or (len(shown) > _QUOTED and shown[-_QUOTED:] in text)
 
 
-_TELLING = 40  # characters: messages shorten what they quote
+_QUOTED = 40  # characters: messages shorten what they quote
 
 
 def _is_path(name: str) -> bool:

@@ -161,6 +161,7 @@ def _holds(question: Callable[[], object]) -> bool:
 _PARTS = (
     "collections.abc",
     "scaleplan.errors",
+    "scaleplan.hardware.bill",
     "scaleplan.hardware.budget",
     "scaleplan.laws.base",
     "scaleplan.models.memory",

@@ -14,7 +14,8 @@ from scaleplan.charts.plots import PICTURES, ChartRequest
 from scaleplan.errors import ScaleplanError
 from scaleplan.output.views.bill import power_text, price_text
 from scaleplan.planning.context import Context
-from scaleplan.planning.planner import Planner, plan_budget
+from scaleplan.planning.on_hardware import plan_budget
+from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.version import __version__
 

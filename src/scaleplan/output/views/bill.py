@@ -22,7 +22,8 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scaleplan.hardware.budget import Bill, Budget
+    from scaleplan.hardware.bill import Bill
+    from scaleplan.hardware.budget import Budget
     from scaleplan.hardware.convert import Conversion
 
 __all__ = [

@@ -351,6 +351,11 @@ def compare_with_revision(name: str, paths: Sequence[Path], *, thresholds: Seque
     old = read_projects([path for path in paths if revision.has(path)], tree=revision)
     names = run_names([project for project in (*old, *new) if isinstance(project, Project)])
     before = of_projects(old, revision, side="before", label=name, names=names)
+    if revision.lacking:  # nothing that the change could repair
+        raise FileError(
+            f"git cannot give {', '.join(map(quote, dict.fromkeys(revision.lacking)))} at {quote(name)}",
+            hint="it is in a submodule, or left out of this clone: compare two saved results, or clone it in full",
+        )
     after = of_projects(new, tree, side="after", names=names)
     verdicts = None
     if before.all_problems():

@@ -306,7 +306,15 @@ def _combined(left: object, op: ast.operator, right: object, line: int) -> _Plac
 
 _VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<default>[^{}$`]*))?\})")
 
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)\+?=(?P<value>.*)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<item>\[[^\]]*\])?\+?=(?P<value>.*)", re.DOTALL)
+
+_SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for", "select", "printf"})
+"""Commands and keywords that give the variables named after them a value, or take it."""
+
+_ARITHMETIC = re.compile(
+    r"(?P<name>[A-Za-z_]\w*)(?:\[[^\]]*\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)(?P<after>[A-Za-z_]\w*)"
+)
+"""An assignment in ``(( ))``."""
 
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
@@ -359,10 +367,14 @@ class ShellDocument:
             place, line, before = place + len(word), line + word.count("\n"), word
 
     def _read(self, words: list[tuple[str, int]]) -> None:
+        self._changed(words)
         for position, (word, line) in enumerate(words):
             following = words[position + 1][0] if position + 1 < len(words) else ""
             if assignment := _ASSIGNMENT.fullmatch(word):
                 value = assignment["value"]
+                if assignment["item"] is not None:
+                    self._set(assignment["name"], Undetermined("it is an array"), line)
+                    continue
                 if not value and following == "(":
                     continue  # an array: its words follow, and are read as they are
                 self._set(assignment["name"], self._expanded(value), line)
@@ -372,6 +384,26 @@ class ShellDocument:
                         self._flag(part, after, line)
             else:
                 self._flag(word, following, line)
+
+    def _changed(self, words: list[tuple[str, int]]) -> None:
+        """Find the variables that a command sets while the script runs: ``read N``, ``for N in``, ``((N *= 2))``."""
+        lost = Undetermined("a command of the script sets it")
+        command, arithmetic = 0, ""  # the line of a command that sets the names after it; what stands in (( ))
+        for position, (word, line) in enumerate(words):
+            if arithmetic:
+                arithmetic += word
+                if word == ")":
+                    for match in _ARITHMETIC.finditer(arithmetic):
+                        self._set(match["name"] or match["after"], lost, line)
+                    arithmetic = ""
+            elif word == "(" and position and words[position - 1][0] == "(":
+                arithmetic = word
+            elif word in _SETTING:
+                command = line
+            elif word in _MARKS or word == "in":
+                command = 0
+            elif command == line and word.isidentifier() and word.isascii():
+                self._set(word, lost, line)
 
     def _flag(self, word: str, following: str, line: int) -> None:
         """Read a word that may be a flag, with its value or with the word that follows it."""

@@ -449,12 +449,11 @@ def _judged(threshold: Threshold, pairs: Sequence[_Pair], *, excused: bool) -> I
         excused = excused and not any(new and new.problem for _, _, new in pairs)
         yield _breach(threshold, None, before, after, places=places, excused=excused)
         return
-    if quantity not in ADDITIVE and pairs and not any(old and new for _, old, new in pairs):
-        if any(old for _, old, _ in pairs) and any(new for *_, new in pairs):  # else the project itself came or went
-            yield _breach(threshold, None, None, None, places=(), excused=False)
-        return
+    some_gone = any(new is None for *_, new in pairs)
     for name, old, new in pairs:
         if (old is None or new is None) and quantity not in ADDITIVE:
+            if old is None and some_gone:  # it may be one of these under another name
+                yield _breach(threshold, name, None, None, places=_places(old, new) if new else (), excused=False)
             continue  # a run that came or went has no loss that rose or fell
         before = 0.0 if old is None else old.values.get(quantity)
         after = 0.0 if new is None else new.values.get(quantity)

@@ -173,11 +173,26 @@ def test_one_file_under_two_names_is_one_project(cli):
     assert len(json.loads(result.out)["verdicts"]) == 1
 
 
-def test_a_project_without_limits_says_that_nothing_was_judged(cli):
-    """One line on standard error: the exit status is that of no broken limit."""
-    write(RUN)
-    result = cli("check")
-    assert (result.status, "nothing was judged" in result.err) == (0, True)
+@pytest.mark.parametrize("policy", ["", "[policy]\n", "[policy]\nerror = []\n", "[policy]\nwarn = []\n"])
+def test_a_project_without_limits_is_not_within(cli, policy):
+    """Its status says that nothing was judged, in one line on standard error, and in an annotation."""
+    write(RUN + policy)
+    result = cli("check", "--json")
+    assert (result.status, status(result)) == (0, "unjudged")
+    assert "scaleplan.toml: the project has no limits, so nothing was judged" in result.err
+    assert cli("check", "--format", "github", "-q").out.startswith("::warning file=scaleplan.toml,line=1,")
+
+
+def test_a_project_without_limits_beside_one_with_some_is_not_within(cli):
+    """Each project that is named is to be judged; a run may have none where others of its project have some."""
+    write(RUN + POLICY, "a.toml")
+    write(RUN, "b.toml")
+    write(RUN + 'policy.error = ["params <= 7B"]\n' + RUN.replace('"r"', '"s"'), "c.toml")
+    assert status(cli("check", "a.toml", "b.toml", "--json")) == "unjudged"
+    assert status(cli("check", "a.toml", "c.toml", "--json")) == "within"
+    assert status(cli("check", "b.toml", "--limit", "params <= 7B", "--json")) == "within"
+    write(RUN.replace('"1B"', '"8B"') + POLICY, "a.toml")
+    assert status(cli("check", "a.toml", "b.toml", "--json")) == "violated"
 
 
 def test_the_judged_value_is_shown(cli):
@@ -315,6 +330,74 @@ def test_a_run_that_is_unreadable_on_the_base_alone_is_excused(cli, base):
     assert judged == [("r", "warn"), ("s", "pass"), (None, "warn")]
     write(RUN + other.replace('"20B"', '"40B"') + POLICY)
     assert cli("diff", "--base", "main", *change).status == 1
+
+
+def test_a_base_that_git_cannot_give_is_not_excused(cli, base):
+    """A partial clone lacks its content; no change repairs that, so nothing may pass because of it."""
+    base(scaleplan_toml=RUN + POLICY)
+    listing = ["git", "rev-parse", "main:scaleplan.toml"]
+    found = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.strip()
+    Path(".git/objects", found[:2], found[2:]).unlink()
+    write(RUN.replace('"20B"', '"40B"') + POLICY)
+    result = cli("diff", "--base", "main", "--fail-on", "flops increase > 10%", "--json")
+    assert (result.status, result.out) == (2, "")
+    assert "git cannot give 'scaleplan.toml' at 'main'" in result.err
+
+
+def test_a_config_in_a_submodule_is_not_excused(cli, git):
+    """The base is whole; what it has there is in another repository."""
+    write("a: 20e9\n", "apart/t.yaml")
+    os.chdir("apart")
+    for words in (["init", "-q", "-b", "main", "."], ["add", "."], ["commit", "-q", "-m", "as it was"]):
+        git(*words)
+    os.chdir("..")
+    Path("top").mkdir()
+    os.chdir("top")
+    write('[[run]]\nname = "r"\nfrom = "sub/t.yaml"\nparams = "1B"\ntokens = { key = "a" }\n' + POLICY)
+    git("init", "-q", "-b", "main", ".")
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", "../apart", "sub")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    write("a: 90e9\n", "sub/t.yaml")
+    result = cli("diff", "--base", "main", "--fail-on", "flops increase > 10%")
+    assert (result.status, result.out) == (2, "")
+    assert "sub/t.yaml" in result.err
+
+
+@pytest.mark.parametrize("then, now", [("link", "file"), ("file", "link"), ("link", "link"), ("folder", "folder")])
+def test_a_link_is_read_as_each_side_has_it(cli, git, then, now):
+    """A file that became a link, or the reverse, does not make the base look broken or absent."""
+
+    def put(kind, text):
+        for name in ("scaleplan.toml", "runs"):
+            Path(name).unlink(missing_ok=True)
+        write(text, "real/scaleplan.toml" if kind != "file" else "scaleplan.toml")
+        if kind == "link":
+            Path("scaleplan.toml").symlink_to("real/scaleplan.toml")
+        if kind == "folder":
+            Path("runs").symlink_to("real")
+
+    put(then, RUN + POLICY)
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    put(now, RUN.replace('"1B"', '"2B"') + POLICY)
+    paths = ["runs"] if now == "folder" else []
+    result = cli("diff", "--base", "main", "--fail-on", "params increase > 10%", "--json", *paths)
+    assert (result.status, status(result)) == (1, "violated")
+
+
+def test_another_name_does_not_hide_a_change(cli, base):
+    """Of a run that is new where another is gone, a change of what has no sum cannot be judged."""
+    other = RUN.replace('"r"', '"s"')
+    base(scaleplan_toml=RUN + other)
+    write(RUN.replace('"r"', '"t"').replace('"1B"', '"8B"') + other)
+    change = ("--fail-on", "params increase > 10%", "--json")
+    result = cli("diff", "--base", "main", *change)
+    judged = [(each["run"], each["status"]) for each in json.loads(result.out)["judged"]]
+    assert (result.status, judged) == (2, [("t", "error"), ("s", "pass")])
+    write(RUN + other + RUN.replace('"r"', '"t"'))
+    assert cli("diff", "--base", "main", *change).status == 0, "a run that is added has nothing to be compared with"
 
 
 def test_two_files_have_no_base_to_excuse(cli):

@@ -190,6 +190,15 @@ def test_a_report_that_cannot_be_written_is_unreadable(tools):
     assert (done.returncode, (folder / "output").read_text()) == (2, "status=unreadable\n")
 
 
+def test_a_project_without_limits_does_not_pass_the_action(tools):
+    """Nothing was judged, which is not within."""
+    folder, environment = tools
+    Path("scaleplan.toml").write_text(GOOD.partition("[policy]")[0])
+    done = run_step("Check", environment, PATHS=".", SARIF="")
+    assert (done.returncode, (folder / "output").read_text()) == (2, "status=unreadable\n")
+    assert "no limits" in done.stdout
+
+
 def test_a_step_that_is_killed_leaves_no_status_within(tools):
     """A runner that stops the step finds no status, or one that is not within."""
     folder, environment = tools
@@ -299,6 +308,7 @@ def test_the_hook_runs_on_the_files_that_matter(changed, cli):
     assert hook["pass_filenames"] is False
     assert hook["always_run"] is True, "a run may read a script or any other file, whose change is a change too"
     assert cli(*words).status == 1
+    assert cli(*words, "--help").status == 2, "what is added to the entry is a path"
     for name, wanted in {
         "scaleplan.toml": True,
         "a/b.yml": True,

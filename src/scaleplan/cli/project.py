@@ -60,8 +60,10 @@ def check(
 def _notices(result: Check) -> Iterator[Notice]:
     """Yield the warnings of the plans: each kind once, of the first run that it concerns; the JSON has them all."""
     found: dict[str, Notice] = {}
-    if not result.verdicts:
-        yield Notice(code="no_limits", message="the project has no limits, so nothing was judged: give it a [policy]")
+    if result.unlimited:
+        files = ", ".join(result.unlimited)
+        message = f"{files}: the project has no limits, so nothing was judged: give it a [policy]"
+        yield Notice(code="no_limits", message=message)
     for run in result.runs:
         for notice in run.warnings:
             found.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))

@@ -60,7 +60,13 @@ __all__ = [
     "outcome",
 ]
 
-EXIT_STATUSES: Mapping[str, int] = {"within": 0, "violated": 1, "unreadable": 2, "base_unreadable": 0}
+EXIT_STATUSES: Mapping[str, int] = {
+    "within": 0,
+    "violated": 1,
+    "unreadable": 2,
+    "unjudged": 0,
+    "base_unreadable": 0,
+}
 """The exit status of each outcome; the last is that of a comparison alone, see :class:`Difference`."""
 
 
@@ -126,7 +132,8 @@ class CheckedRun:
 class Check(Result):
     """Runs, and whether they keep their policy.
 
-    ``status`` is ``within``, ``violated``, or ``unreadable`` where a run could not be judged.
+    ``status`` is ``within``, ``violated``, ``unreadable`` where a run could not be judged, or ``unjudged`` where a
+    project has no limits to judge by.
     """
 
     schema: ClassVar[str] = "scaleplan/check/1"
@@ -140,8 +147,19 @@ class Check(Result):
 
     @property
     def exit_status(self) -> int:
-        """The exit status: 0 within, 1 violated, 2 unreadable."""
+        """The exit status: 0 within or without limits, 1 violated, 2 unreadable."""
         return EXIT_STATUSES[self.status]
+
+    @property
+    def unlimited(self) -> tuple[str, ...]:
+        """The files of projects without a limit on any of their runs."""
+        return _unlimited(self.runs, self.verdicts)
+
+
+def _unlimited(runs: Iterable[CheckedRun], verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    judged = {verdict.run for verdict in verdicts}
+    limited = {run.file for run in runs if run.name in judged}
+    return tuple(dict.fromkeys(run.file for run in runs if run.file not in limited))
 
 
 NEGATED: Mapping[str, str] = {"<=": ">", ">=": "<", "<": ">=", ">": "<=", "=": "≠"}
@@ -246,8 +264,9 @@ def check(
             runs.append(_checked(name, run, estimate))
             verdicts += [_verdict(name, run, estimate, rule) for rule in (*project.rules_of(position), *extra)]
     statuses = [verdict.status for verdict in verdicts]
+    status = outcome(statuses)
     return Check(
-        status=outcome(statuses),
+        status="unjudged" if status == "within" and _unlimited(runs, verdicts) else status,
         failures=statuses.count("fail"),
         warnings=statuses.count("warn"),
         errors=statuses.count("error"),

@@ -5,7 +5,6 @@ Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``t
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,11 +15,11 @@ from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, U
 from scaleplan.files import read_text
 from scaleplan.planning.plan import Plan, Plans
 from scaleplan.project.check import EXIT_STATUSES, Check, amount, check, outcome
-from scaleplan.project.document import json_lines, located
+from scaleplan.project.document import located
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
 from scaleplan.project.key_path import Location
 from scaleplan.project.project import Project, UnreadProject, read_project, read_projects, run_names
-from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved
+from scaleplan.project.saved import MAX_SAVED_BYTES, lines_of, read_saved
 from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.record import Result
 from scaleplan.units import exact, format_fraction, parse
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.project.check import Verdict
-    from scaleplan.project.key_path import Key
     from scaleplan.project.saved import ResultRecord
     from scaleplan.project.source import Tree
 
@@ -118,20 +116,8 @@ def of_file(name: str, *, side: str = "before") -> Snapshot:
         for position, state in enumerate(runs.values()):
             _require_values(state, result, position, shown)
     except FileError as error:
-        raise located(error, name=shown, lines=_lines_of(text)) from None
+        raise located(error, name=shown, lines=lines_of(text)) from None
     return Snapshot(label=shown, runs=runs)
-
-
-_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
-
-
-def _lines_of(text: str) -> dict[Key, int]:
-    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
-    try:
-        json.loads(text[: _MOST_LINED + 1])
-    except (ValueError, RecursionError):
-        return {}
-    return json_lines(text)
 
 
 def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]:
@@ -365,6 +351,11 @@ def compare_with_revision(name: str, paths: Sequence[Path], *, thresholds: Seque
     old = read_projects([path for path in paths if revision.has(path)], tree=revision)
     names = run_names([project for project in (*old, *new) if isinstance(project, Project)])
     before = of_projects(old, revision, side="before", label=name, names=names)
+    if revision.lacking:  # nothing that the change could repair
+        raise FileError(
+            f"git cannot give {', '.join(map(quote, dict.fromkeys(revision.lacking)))} at {quote(name)}",
+            hint="it is in a submodule, or left out of this clone: compare two saved results, or clone it in full",
+        )
     after = of_projects(new, tree, side="after", names=names)
     verdicts = None
     if before.all_problems():
@@ -458,12 +449,11 @@ def _judged(threshold: Threshold, pairs: Sequence[_Pair], *, excused: bool) -> I
         excused = excused and not any(new and new.problem for _, _, new in pairs)
         yield _breach(threshold, None, before, after, places=places, excused=excused)
         return
-    if quantity not in ADDITIVE and pairs and not any(old and new for _, old, new in pairs):
-        if any(old for _, old, _ in pairs) and any(new for *_, new in pairs):  # else the project itself came or went
-            yield _breach(threshold, None, None, None, places=(), excused=False)
-        return
+    some_gone = any(new is None for *_, new in pairs)
     for name, old, new in pairs:
         if (old is None or new is None) and quantity not in ADDITIVE:
+            if old is None and some_gone:  # it may be one of these under another name
+                yield _breach(threshold, name, None, None, places=_places(old, new) if new else (), excused=False)
             continue  # a run that came or went has no loss that rose or fell
         before = 0.0 if old is None else old.values.get(quantity)
         after = 0.0 if new is None else new.values.get(quantity)

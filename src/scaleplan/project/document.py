@@ -15,7 +15,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, UsageError, escape_control
-from scaleplan.models.config import RefusedJSONError, strict_json
 from scaleplan.project.key_path import Found, Location, format_key, parse_key
 from scaleplan.project.script import PythonDocument, ShellDocument
 from scaleplan.project.yaml_document import YamlDocument
@@ -104,13 +103,17 @@ def read_toml(text: str, *, name: str) -> DataDocument:
 def read_json(text: str, *, name: str) -> DataDocument:
     """Return the document of a JSON text; raises FileError for what is none."""
     try:
-        return DataDocument(strict_json(text), json_lines(text), name=name)
+        data = json.loads(text)
     except json.JSONDecodeError as error:
         message = f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}"
         raise FileError(message, file=name, line=error.lineno) from None
-    except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, RefusedJSONError) else "a number too long, or nested too deeply"
-        raise FileError(f"{name}: not valid JSON: {reason}", file=name) from None
+    except (ValueError, RecursionError):
+        raise FileError(f"{name}: not valid JSON: a number too long, or nested too deeply", file=name) from None
+    walker = _walk(text)
+    if walker.refused is not None:
+        reason, line = walker.refused
+        raise FileError(f"{name}: not valid JSON at line {line}: {reason}", file=name, line=line)
+    return DataDocument(data, walker.lines, name=name)
 
 
 def leaves(document: Document) -> dict[Location, str | float | None]:
@@ -179,6 +182,10 @@ _TOKEN = re.compile(r"(?P<text>\"(?:[^\"\\]|\\.)*\")|(?P<mark>[{}\[\],:])|(?P<br
 
 def json_lines(text: str) -> dict[Key, int]:
     """Return the line, counted from 1, of every key and list item of a valid JSON text; of a key twice, the last."""
+    return _walk(text).lines
+
+
+def _walk(text: str) -> _Walker:
     walker = _Walker()
     line = 1
     for token in _TOKEN.finditer(text):
@@ -188,14 +195,21 @@ def json_lines(text: str) -> dict[Key, int]:
             walker.mark(token["mark"], line)
         else:
             walker.value(token["text"], line)
-    return walker.lines
+            if token[0] in ("NaN", "Infinity", "-Infinity"):  # Python reads and writes these
+                walker.refuse(f"{token[0]} is not a JSON number", line)
+    return walker
 
 
 class _Walker:
-    """Keeps the objects and lists that are open, without recursion: depth costs nothing."""
+    """Keeps the objects and lists that are open, without recursion: depth costs nothing.
+
+    ``refused`` is the first thing that Python's reader of JSON takes and we do not, and its line.
+    """
 
     def __init__(self) -> None:
         self.lines: dict[Key, int] = {}
+        self.refused: tuple[str, int] | None = None
+        self._names: list[set[str]] = []  # of each that is open
         self._open: list[tuple[Key, bool]] = []  # the key of each, and whether it is a list
         self._part: list[str | int] = []  # where we are in each: a name or an index
         self._pending: str | None = None  # a text that may turn out to be a name
@@ -212,15 +226,24 @@ class _Walker:
             self.value(None, line)
             self._open.append((self._here(), mark == "["))
             self._part.append(0 if mark == "[" else "")
+            self._names.append(set())
         elif mark in "]}":
             self._open.pop()
             self._part.pop()
+            self._names.pop()
         elif mark == ":":
-            self._part[-1] = str(json.loads(self._pending or '""'))
+            name = self._part[-1] = str(json.loads(self._pending or '""'))
             self.lines[self._here()] = line
+            if name in self._names[-1]:
+                self.refuse(f"the key {quote(name)} appears twice", line)
+            self._names[-1].add(name)
         else:
             part = self._part[-1]
             self._part[-1] = part + 1 if isinstance(part, int) else part
+
+    def refuse(self, reason: str, line: int) -> None:
+        """Keep the first reason to refuse the text."""
+        self.refused = self.refused or (reason, line)
 
     def _here(self) -> Key:
         if not self._open:

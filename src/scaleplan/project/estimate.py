@@ -104,9 +104,10 @@ class Estimator:
         request = Request.of({**options, "level": level, "limit": run.limits}, self._context)
         plan = self._plan(request)
         kwh = plan.budget.energy_kwh
+        grid = None if region is None else self._context.grids.get(region)
         return Estimate(
             plan=plan,
-            carbon_kg=None if region is None or kwh is None else self._context.grids.get(region).carbon_kg(kwh),
+            carbon_kg=None if grid is None or kwh is None else grid.carbon_kg(kwh),
             memory_gb=memory_per_device(plan, options.get("model")),
             places={name: item.places for name, item in given.items()},
             given=given,

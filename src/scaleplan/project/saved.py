@@ -32,6 +32,7 @@ from scaleplan.files import read_text
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
+from scaleplan.project.document import json_lines, located
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
 from scaleplan.units.limits import QUANTITIES, parse_limit
@@ -39,7 +40,9 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_SAVED_BYTES", "RESULTS", "ResultRecord", "SavedResult", "read_saved", "read_saved_file"]
+    from scaleplan.project.key_path import Key
+
+__all__ = ["MAX_SAVED_BYTES", "RESULTS", "ResultRecord", "SavedResult", "lines_of", "read_saved", "read_saved_file"]
 
 MAX_SAVED_BYTES = 64_000_000  # a check of a thousand runs is 3 MB
 
@@ -177,8 +180,28 @@ _PARTS = (
 def read_saved(text: str, *, name: str) -> ResultRecord:
     """Return the result in a JSON text, or the plans in JSON Lines, one a line; ``name`` is the file, for errors.
 
-    Raises FileError when it is not JSON, of no schema that can be read, or lacks a key.
+    Raises FileError, with its line where that is known, when it is not JSON, of no schema that can be read, or lacks
+    a key.
     """
+    try:
+        return _read(text, name)
+    except FileError as error:
+        raise located(error, name=name, lines=lines_of(text)) from None
+
+
+_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
+
+
+def lines_of(text: str) -> dict[Key, int]:
+    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
+    try:
+        json.loads(text[: _MOST_LINED + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return json_lines(text)
+
+
+def _read(text: str, name: str) -> ResultRecord:
     try:
         data = _parse(text)
     except json.JSONDecodeError as error:

@@ -36,10 +36,19 @@ class _Place:
 
     __slots__ = ("inside", "line", "value")
 
-    def __init__(self, value: object, line: int, inside: Mapping[str | int, _Place] | None = None) -> None:
+    def __init__(self, value: object, line: int, inside: _Inside | None = None) -> None:
         self.value = value
         self.line = line
         self.inside = inside
+
+
+class _Inside(dict[str | int, _Place]):
+    """What is in a mapping, a list or a call; several names may share it.
+
+    Where something may have changed it, ``lost`` stands in place of every value.
+    """
+
+    lost: _Place | None = None
 
 
 def _undetermined(reason: str, line: int) -> _Place:
@@ -81,31 +90,65 @@ class PythonDocument:
         for part in key:
             if place is None:
                 break
-            place = place.inside.get(part) if place.inside is not None else None
+            inside = place.inside
+            place = None if inside is None else inside.lost or inside.get(part)
         return place
 
 
-def _scope(body: list[ast.stmt], outer: Mapping[str | int, _Place] | None = None) -> dict[str | int, _Place]:
+def _scope(body: list[ast.stmt], outer: ChainMap[str | int, _Place] | None = None) -> _Inside:
     """Return what the statements of a module or class assign, the last assignment of each name."""
-    found: dict[str | int, _Place] = {}
-    known = ChainMap(found, dict(outer or {}))
+    found, replaced = _Inside(), _Inside()
+    known = ChainMap(found, replaced, *(outer.maps if outer is not None else ()))
     for statement in body:
+        assigned = _assigned(statement)
         if isinstance(statement, ast.ClassDef):
             found[statement.name] = _Place(None, statement.lineno, _scope(statement.body, known))
-        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.pop(statement.name, None)
-        elif isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
-            for name in list(found):
-                found[name] = _undetermined("an import of everything may replace it", statement.lineno)
-        elif (assigned := _assigned(statement)) is not None:
+        elif _replaces_all(statement):
+            lost = _undetermined("what is imported or executed here may replace it", statement.lineno)
+            replaced.update(dict.fromkeys(found, lost))
+            found.clear()
+        elif assigned is not None:
             targets, value = assigned
             place = _evaluate(value, known)
             for target in targets:
                 _assign(found, target, place)
-        else:
-            for name in _bound(statement):
-                found[name] = _undetermined("it is assigned where a run decides", statement.lineno)
-    return found
+        for name, reason in _doubtful(statement):
+            _lose(found, name, reason, statement.lineno)
+    return _Inside({**replaced, **found})
+
+
+def _doubtful(statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """Yield the names of which a statement does not let us know what they stand for, each with the reason."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield statement.name, "it is a function"
+        for name in _globals(statement):
+            yield name, "a function may assign it"
+    elif not isinstance(statement, ast.ClassDef):
+        for name in _bound(statement) if _assigned(statement) is None else ():
+            yield name, "it is assigned where a run decides"
+        for name in _changed(statement):
+            yield name, "a call may change it"
+
+
+def _replaces_all(statement: ast.stmt) -> bool:
+    """Return whether a statement may assign any name: an import of everything, or code from elsewhere."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.names[0].name == "*"
+    calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+    return any(isinstance(function, ast.Name) and function.id == "exec" for function in calls)
+
+
+def _lose(found: _Inside, name: str, reason: str, line: int) -> None:
+    """Forget what a name stands for, and what is inside, which other names may share."""
+    lost = _undetermined(reason, line)
+    waiting = [found.setdefault(name, lost)]
+    if waiting[0].inside is None:
+        found[name] = lost
+    while waiting:
+        inside = waiting.pop().inside
+        if inside is not None and inside.lost is None:
+            inside.lost = lost
+            waiting += inside.values()
 
 
 def _assigned(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr] | None:
@@ -121,12 +164,12 @@ def _assigned(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr] | None:
     return None
 
 
-def _assign(found: dict[str | int, _Place], target: ast.expr, place: _Place) -> None:
+def _assign(found: _Inside, target: ast.expr, place: _Place) -> None:
     if isinstance(target, ast.Name):
         found[target.id] = _Place(place.value, target.lineno, place.inside)
         return
     for name in _bound(target):  # unpacked, or a part of what was assigned before
-        found[name] = _undetermined("it is assigned together with others", target.lineno)
+        _lose(found, name, "it is assigned together with others, or in part", target.lineno)
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
@@ -137,11 +180,44 @@ def _bound(node: ast.AST) -> Iterator[str]:
         elif isinstance(inner, ast.alias):
             yield inner.asname or inner.name.partition(".")[0]
         elif isinstance(inner, ast.Attribute | ast.Subscript) and isinstance(inner.ctx, ast.Store | ast.Del):
-            base: ast.AST = inner
-            while isinstance(base, ast.Attribute | ast.Subscript):
-                base = base.value
-            if isinstance(base, ast.Name):
-                yield base.id
+            yield from _base(inner)
+        elif isinstance(inner, ast.MatchAs | ast.MatchStar | ast.ExceptHandler) and inner.name is not None:
+            yield inner.name
+        elif isinstance(inner, ast.MatchMapping) and inner.rest is not None:
+            yield inner.rest
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield inner.name
+
+
+def _base(node: ast.AST) -> Iterator[str]:
+    """Yield the name whose attribute or item an expression is."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
+
+
+def _globals(function: ast.AST) -> Iterator[str]:
+    """Yield the names that a function declares to be those of the module."""
+    for inner in ast.walk(function):
+        if isinstance(inner, ast.Global):
+            yield from inner.names
+
+
+_CHANGING = frozenset(
+    {"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update"}
+)
+"""The methods that change a list or a mapping; configs have those of the same names."""
+
+
+def _changed(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names whose content a call in a statement changes: ``a.update(…)``, ``setattr(a, …)``."""
+    for inner in ast.walk(statement):
+        match inner:
+            case ast.Call(func=ast.Attribute(attr=method, value=owner)) if method in _CHANGING:
+                yield from _base(owner)
+            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[owner, *_]):
+                yield from _base(owner)
 
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
@@ -174,20 +250,25 @@ def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
     return _Place(None, line, inside) if inside else _undetermined("it is computed when the run starts", line)
 
 
-def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> dict[str | int, _Place]:
-    """Return the values in a list, a mapping or the keywords of a call; none of anything else."""
+def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> _Inside:
+    """Return the values in a list, a mapping or the keywords of a call; none of anything else.
+
+    What is unpacked into a mapping may replace the keys before it.
+    """
     match node:
         case ast.Tuple(elts=items) | ast.List(elts=items):
-            return dict(enumerate(_evaluate(item, known) for item in items))
+            return _Inside(enumerate(_evaluate(item, known) for item in items))
         case ast.Dict(keys=keys, values=values):
-            named = [
-                (key.value, value) for key, value in zip(keys, values, strict=True) if isinstance(key, ast.Constant)
-            ]
+            after = max((place for place, key in enumerate(keys) if not isinstance(key, ast.Constant)), default=-1)
+            known_keys = list(zip(keys, values, strict=True))[after + 1 :]
+            named = [(key.value, value) for key, value in known_keys if isinstance(key, ast.Constant)]
         case ast.Call(keywords=keywords):
             named = [(each.arg, each.value) for each in keywords]
         case _:
-            return {}
-    return {name: _at(_evaluate(value, known), value.lineno) for name, value in named if isinstance(name, str)}
+            return _Inside()
+    return _Inside(
+        (name, _at(_evaluate(value, known), value.lineno)) for name, value in named if isinstance(name, str)
+    )
 
 
 def _at(place: _Place, line: int) -> _Place:
@@ -217,7 +298,15 @@ def _combined(left: object, op: ast.operator, right: object, line: int) -> _Plac
 
 _VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<default>[^{}$`]*))?\})")
 
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)\+?=(?P<value>.*)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<item>\[[^\]]*\])?\+?=(?P<value>.*)", re.DOTALL)
+
+_SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for", "select", "printf"})
+"""Commands and keywords that give the variables named after them a value, or take it."""
+
+_ARITHMETIC = re.compile(
+    r"(?P<name>[A-Za-z_]\w*)(?:\[[^\]]*\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)(?P<after>[A-Za-z_]\w*)"
+)
+"""An assignment in ``(( ))``."""
 
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
@@ -269,10 +358,14 @@ class ShellDocument:
             place, line, before = place + len(word), line + word.count("\n"), word
 
     def _read(self, words: list[tuple[str, int]]) -> None:
+        self._changed(words)
         for position, (word, line) in enumerate(words):
             following = words[position + 1][0] if position + 1 < len(words) else ""
             if assignment := _ASSIGNMENT.fullmatch(word):
                 value = assignment["value"]
+                if assignment["item"] is not None:
+                    self._set(assignment["name"], Undetermined("it is an array"), line)
+                    continue
                 if not value and following == "(":
                     continue  # an array: its words follow, and are read as they are
                 self._set(assignment["name"], self._expanded(value), line)
@@ -282,6 +375,26 @@ class ShellDocument:
                         self._flag(part, after, line)
             else:
                 self._flag(word, following, line)
+
+    def _changed(self, words: list[tuple[str, int]]) -> None:
+        """Find the variables that a command sets while the script runs: ``read N``, ``for N in``, ``((N *= 2))``."""
+        lost = Undetermined("a command of the script sets it")
+        command, arithmetic = 0, ""  # the line of a command that sets the names after it; what stands in (( ))
+        for position, (word, line) in enumerate(words):
+            if arithmetic:
+                arithmetic += word
+                if word == ")":
+                    for match in _ARITHMETIC.finditer(arithmetic):
+                        self._set(match["name"] or match["after"], lost, line)
+                    arithmetic = ""
+            elif word == "(" and position and words[position - 1][0] == "(":
+                arithmetic = word
+            elif word in _SETTING:
+                command = line
+            elif word in _MARKS or word == "in":
+                command = 0
+            elif command == line and word.isidentifier() and word.isascii():
+                self._set(word, lost, line)
 
     def _flag(self, word: str, following: str, line: int) -> None:
         """Read a word that may be a flag, with its value or with the word that follows it."""

@@ -79,13 +79,18 @@ class Revision:
                 hint="in a shallow clone fetch it first: git fetch --depth 1 origin NAME:NAME",
             )
         self.commit = commit.decode().strip()
+        self.lacking: list[str] = []
+        """The files that this revision has and git cannot give: of a partial clone, or in a submodule."""
 
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file at this revision; raises FileError when it has none."""
         place = self._place(path)
         if place is None:
             raise FileError(f"{what} {quote(path)} is outside the repository, and has no revision {quote(self.name)}")
-        data = _git(self._folder, "cat-file", "blob", place)
+        self.lacking.append(display_name(path))  # stays there if git does not answer
+        data = self._blob(place)
+        if data is not None or not self._lacks(place):
+            self.lacking.pop()
         if data is None:
             raise FileError(f"{what} {quote(display_name(path))} does not exist at {quote(self.name)}")
         if len(data) > MAX_TEXT_BYTES:
@@ -96,15 +101,46 @@ class Revision:
             raise FileError(f"{what} {quote(display_name(path))} is not UTF-8 text (byte {error.start})") from None
 
     def has(self, path: Path) -> bool:
-        """Return whether this revision has a file at a path."""
+        """Return whether this revision has a file at a path, or may have one in a folder that git lacks."""
         place = self._place(path)
-        # the name alone: a file whose content a partial clone lacks is there, and cannot be read
-        return place is not None and _git(self._folder, "rev-parse", "--verify", "--quiet", place) is not None
+        if place is None:
+            return False
+        return self._blob(place) is not None or self._object(place) is not None or self._lacks(place)
+
+    def _object(self, place: str) -> str | None:
+        """Return the id of what stands at a path, whether git has its content or not; None where nothing does."""
+        found = _git(self._folder, "rev-parse", "--verify", "--quiet", f"{self.commit}:{place}")
+        return None if found is None else found.decode().strip()
+
+    def _lacks(self, place: str) -> bool:
+        """Return whether git lacks the content of a file, or of a folder on the way to it."""
+        while place:
+            found = self._object(place)
+            if found is not None:
+                return _git(self._folder, "cat-file", "-e", found) is None
+            place = place.rpartition("/")[0]
+        return False
+
+    def _blob(self, place: str) -> bytes | None:
+        """Return the content of a file of this revision, through links as it has them; None without one."""
+        name = f"{self.commit}:{place}"
+        if "\n" in place:  # no name of the protocol below
+            return _git(self._folder, "cat-file", "blob", name)
+        found = _git(self._folder, "cat-file", "--batch", "--follow-symlinks", asked=f"{name}\n".encode())
+        head, _, rest = (found or b"").partition(b"\n")
+        words = head.split()
+        if len(words) != 3 or words[1] != b"blob":  # no such file, a folder, or a link that leads nowhere
+            return None
+        return rest[: int(words[2])]
 
     def _place(self, path: Path) -> str | None:
-        """Return how git names the file of a path; None outside the repository."""
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
-        return None if inside.startswith("..") else f"{self.commit}:{inside.replace(os.sep, '/')}"
+        """Return the path of a file in the repository, with the links in it; None outside the repository."""
+        absolute, top = Path(os.path.abspath(path)), os.path.realpath(self._root)  # noqa: PTH100  links are kept
+        for folder in absolute.parents:
+            if os.path.realpath(folder) == top:
+                return absolute.relative_to(folder).as_posix()
+        inside = os.path.relpath(os.path.realpath(path), top)  # a link from outside
+        return None if inside.startswith("..") else inside.replace(os.sep, "/")
 
 
 def display_name(path: Path) -> str:
@@ -122,8 +158,8 @@ def _from_here(path: Path) -> str | None:
     return None if here.startswith("..") else here
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
-    """Run one reading git command; None when it fails. Nothing is fetched, prompted for or paged."""
+def _git(folder: Path, *arguments: str, asked: bytes = b"") -> bytes | None:
+    """Run one reading git command on an input; None when it fails. Nothing is fetched, prompted for or paged."""
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(  # noqa: S603  a fixed program, and arguments that cannot be options
@@ -131,7 +167,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
             capture_output=True,
             check=False,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=asked,
             timeout=_SECONDS,
         )
     except FileNotFoundError:

@@ -1,7 +1,8 @@
 """Read single values, and the lines on which they stand, from a YAML text.
 
-Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up, and
-tags other than YAML's own are never acted on. ``${a.b}`` refers to another key of the text, as OmegaConf
+Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up. A tag
+other than YAML's own is never acted on, and what it stands on is refused; so is a mapping with a key twice, of which
+readers of YAML take the last, the first, or none. ``${a.b}`` refers to another key of the text, as OmegaConf
 (llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots.
 """
 
@@ -32,6 +33,8 @@ _QUOTED = re.compile(r" '(?!<)[^']{2,}'")
 """What the parser's reasons repeat of the text, which a message is not to; kinds of tokens stand in ``<>``."""
 
 _TAG = "tag:yaml.org,2002:"
+
+_COLLECTIONS = ("map", "seq")
 
 
 class YamlDocument:
@@ -64,6 +67,29 @@ class YamlDocument:
         except (yaml.YAMLError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             message = f"{name}: not valid YAML: unreadable characters, or nested too deeply"
             raise FileError(message, file=name) from None
+        self._refuse_twice()
+
+    def _refuse_twice(self) -> None:
+        """Refuse a key that stands twice in one mapping; a FileError has its line."""
+        waiting, seen = [self._root], set()
+        while waiting:
+            node = waiting.pop()
+            if node is None or node.id == "scalar" or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if node.id == "sequence":
+                waiting += node.value
+                continue
+            names = set()
+            for name, value in node.value:
+                waiting += name, value
+                if name.id != "scalar":
+                    continue
+                if name.value in names:
+                    line = name.start_mark.line + 1
+                    message = f"{self.name}: not valid YAML at line {line}: the key {quote(name.value)} appears twice"
+                    raise FileError(message, file=self.name, line=line)
+                names.add(name.value)
 
     def find(self, key: Key) -> Found | None:
         """Return the value at a key path and its line, None when there is no such key."""
@@ -84,16 +110,20 @@ class YamlDocument:
         kind, text = node.tag.removeprefix(_TAG), node.value
         reader = _READERS.get(kind)
         if reader is None:
-            tag = f"!!{kind}" if kind != node.tag else node.tag
-            raise FileError(
-                f"{self.name}: line {line}: the tag {quote(tag)} is not acted on", file=self.name, line=line
-            )
+            raise self._tagged(node)
         try:
             return reader(text)
         except ValueError:
             raise FileError(
                 f"{self.name}: line {line}: not a value of the tag !!{kind}", file=self.name, line=line
             ) from None
+
+    def _tagged(self, node: Any) -> FileError:  # noqa: ANN401
+        """Return the error of a tag, which could stand for anything."""
+        line, kind = node.start_mark.line + 1, node.tag.removeprefix(_TAG)
+        tag = f"!!{kind}" if kind != node.tag else node.tag
+        message = f"{self.name}: line {line}: the tag {quote(tag)} is not acted on"
+        return FileError(message, file=self.name, line=line)
 
     def _referred(self, text: str, key: Key, line: int | None, references: int) -> Found:
         """Return a value in which other keys are referred to; alone, the value of that key as it is."""
@@ -149,6 +179,8 @@ class YamlDocument:
                 break
             kind, parent = node.id, node
             node = line = None
+            if kind != "scalar" and parent.tag.removeprefix(_TAG) not in _COLLECTIONS:
+                raise self._tagged(parent)
             if kind == "sequence" and isinstance(part, int) and part < len(parent.value):
                 node = parent.value[part]
                 line = node.start_mark.line + 1
@@ -168,15 +200,17 @@ class YamlDocument:
                 waiting += reversed(self._index(mapping)[1])
 
     def _index(self, node: Any) -> tuple[dict[str, tuple[Any, int]], list[Any]]:  # noqa: ANN401
-        """Return the values of a mapping by key, of a key given twice the last, and the mappings merged into it."""
+        """Return the values of a mapping by key, and the mappings merged into it; raises FileError for others."""
         index = self._indices.get(id(node))
         if index is None:
             own: dict[str, tuple[Any, int]] = {}
             merged: list[Any] = []
+            if node.id != "mapping" or node.tag != f"{_TAG}map":
+                raise self._tagged(node)
             for name, value in node.value:
                 if name.tag == f"{_TAG}merge":
                     items = value.value if value.id == "sequence" else [value]
-                    merged += [item for item in items if item.id == "mapping"]
+                    merged += items
                 elif name.id == "scalar":
                     own[name.value] = (value, name.start_mark.line + 1)
             index = self._indices[id(node)] = (own, merged)

@@ -105,11 +105,17 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
 
 
 def check_cases(result: Check) -> tuple[Judgement, ...]:
-    """Return one case a verdict, and for a run without limits one that passes."""
+    """Return one case a verdict, and for a run without limits one that passes, or warns where no run has any."""
     judged = {verdict.run for verdict in result.verdicts}
-    message = "there are no limits to keep"
     unlimited = (
-        Judgement(suite=run.name, name="no limits", rule="no-limits", status="pass", message=message)
+        Judgement(
+            suite=run.name,
+            name="no limits",
+            rule="no-limits",
+            status="warn" if run.file in result.unlimited else "pass",
+            message="there are no limits to keep",
+            locations=(Location(file=run.file, line=run.line, key=""),),
+        )
         for run in result.runs
         if run.name not in judged
     )

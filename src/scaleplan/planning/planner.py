@@ -252,7 +252,7 @@ class Planner:
             return None
         from scaleplan.planning.placement import sizes_in_memory  # only for a limit on memory
 
-        return sizes_in_memory(self.preset, self.model, self.hardware)
+        return sizes_in_memory(self.preset, self.model, self.hardware, self.context)
 
     @cached_property
     def cost(self) -> Cost:

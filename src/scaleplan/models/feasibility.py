@@ -299,8 +299,6 @@ class Feasibility:
                     break
                 for limit in self._bounds(Division(tensor, pipeline, context)):
                     for data in {most, 1}:
-                        if best is not None and self._demand(limit, data) >= best[0]:
-                            continue
                         for cell in self._cells(limit):
                             if best is not None and self._demand(cell, data) >= best[0]:
                                 break  # nor do less divided experts take less

@@ -149,7 +149,11 @@ def _rate(scanned: Scanned, text: str) -> tuple[str, float, bool]:
     unit = scanned.unit
     if found := _TOKENS.fullmatch(unit):
         shift = _SCALES.get((found["scale"] or "").casefold(), 0)
-        return "tokens", scanned.value(shift=shift, suffix=found["scale"]), bool(found["late"] or found["early"] or found["tps"])
+        return (
+            "tokens",
+            scanned.value(shift=shift, suffix=found["scale"]),
+            bool(found["late"] or found["early"] or found["tps"]),
+        )
     if found := _FLOPS.fullmatch(unit):
         return "flops", scanned.value(shift=_PREFIXES[found["prefix"].upper()]), True
     if found := _TIME.fullmatch(unit):

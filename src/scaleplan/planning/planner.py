@@ -436,8 +436,8 @@ class Planner:
         """
         if self.choices:
             return self._least(lambda option: option.loss(params, tokens, budget=budget), lambda plan: plan.loss)
-        params, tokens = nearest(params), nearest(tokens)
         self.require_plausible(params, tokens, given=True)
+        params, tokens = nearest(params), nearest(tokens)
 
         def outcome(law: Law) -> Outcome[float]:
             if not isinstance(law, LossSurface):
@@ -604,7 +604,7 @@ class Planner:
         for value, what in ((working, "parameters"), (tokens, "tokens")):
             if not LEAST_COUNT <= value <= MOST_COUNT:
                 beyond = f"above {MOST_COUNT:g}" if value > MOST_COUNT else f"below {LEAST_COUNT:,.0f}"
-                return f"{format_count(value)} {what}, {beyond}"
+                return f"{format_count(value) if value >= 1 else f'{value:g}'} {what}, {beyond}"
         return None
 
     def require_plausible(self, params: float, tokens: float, *, given: bool = False) -> None:

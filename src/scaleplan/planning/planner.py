@@ -29,6 +29,7 @@ from scaleplan.planning.plan import (
     SizeErrors,
     budget_left,
     in_whole_counts,
+    knows_own_losses,
     plan_notices,
     preset_switched,
 )
@@ -466,7 +467,7 @@ class Planner:
         self.require_consistent()
         self.require_choice()
         if not self.frontier.has_loss:
-            if isinstance(self.preset.law, Allocation) and self.preset.law.frontier_loss(1.0) is not None:
+            if knows_own_losses(self.preset.law):
                 why, way = "knows the loss of its own optimal sizes only", "aim without limits on the size"
             else:
                 why, way = "was fitted to optimal sizes only", "aim for --params or --tokens"

@@ -14,6 +14,7 @@ The command line is the only place that prints them, and the warnings, each a :c
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.record import Record
@@ -75,6 +76,7 @@ _SAME_MEANING: Mapping[str, str] = {
     "flops": "budget compute c total_flops training_flops",
     "cost": "budget money dollars dollar usd price_total spend expense bill",
     "gpu_hours": "hours gpuhours accelerator_hours device_hours",
+    "days": "time day duration deadline wall_clock walltime wall_time",
     "time": "days day hours duration deadline wall_clock walltime wall_time",
     "gpus": "gpu_count num_gpus n_gpus ngpus devices num_devices accelerators world_size cluster_size hardware",
     "gpu": "device accelerator hardware gpu_type chip card",
@@ -90,12 +92,26 @@ _SAME_MEANING: Mapping[str, str] = {
     "precision": "dtype data_type",
     "train_bits": "bits",
     "level": "confidence ci interval_level",
-    "context": "seq_len seqlen sequence_length sequence max_seq_len context_length",
-    "sequence": "seq_len seqlen sequence_length context context_length",
+    "context": "seq seq_len seqlen sequence_length sequence max_seq_len context_length",
+    "sequence": "seq seq_len seqlen sequence_length context context_length",
+    "tensor": "tp tp_size tensor_parallel tensor_parallel_size",
+    "pipeline": "pp pp_size pipeline_parallel pipeline_parallel_size",
+    "context_parallel": "cp cp_size context_parallel_size",
+    "expert": "ep ep_size expert_parallel expert_parallel_size",
+    "experts": "moe num_experts n_experts num_local_experts",
+    "zero": "fsdp zero_stage sharding",
+    "recompute": "checkpointing activation_checkpointing gradient_checkpointing remat recomputation",
+    "8bit_adam": "adam8bit adam_8bit adamw_8bit",
+    "batch_regime": "regime",
     "batch": "batch_size global_batch_size batch_tokens",
     "limit": "constraint constraints bound max min",
     "learning_rate": "lr",
+    "tokens_per_param": "tpp ratio d/n tokens/params tokens/param tokens_per_parameter",
+    "energy_kwh": "energy kwh mwh",
+    "carbon_kg": "carbon co2 emissions",
+    "memory_gb": "memory mem vram gpu_memory",
     "get": "field key",
+    "markdown": "md",
     "output": "out file save",
     "optimal": "plan optimise optimize best allocate",
     "loss": "predict",
@@ -107,7 +123,7 @@ _SAME_MEANING: Mapping[str, str] = {
     "memory": "mem vram",
     "break-even": "inference serve breakeven",
     "convert": "bill price units",
-    "budget.cost": "cost price money usd",
+    "price_usd_per_hour": "price",
 }
 """Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 
@@ -123,12 +139,16 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
     known = {_spelt(choice): choice for choice in reversed(list(choices))}
     if wanted in known:
         return known[wanted]
+    record = wanted.rpartition(".")[0] + "."
+    if any(spelt.startswith(record) for spelt in known):  # only its field can be wrong
+        known = {spelt: choice for spelt, choice in known.items() if spelt.startswith(record)}
+        wanted = wanted.removeprefix(record)
+    known = {spelt.rpartition(".")[2]: choice for spelt, choice in known.items()} | known
+    if wanted in known:
+        return known[wanted]
     for meant, words in _SAME_MEANING.items():
         if _spelt(meant) in known and wanted in words.split():
             return known[_spelt(meant)]
-    for spelt, choice in reversed(known.items()):
-        if spelt.rpartition(".")[2] == wanted:
-            return choice
     slips = {choice: _slips(wanted, spelt) for spelt, choice in reversed(known.items()) if _comparable(wanted, spelt)}
     nearest = min(slips, key=slips.__getitem__, default=None)
     return nearest if nearest is not None and slips[nearest] <= _room(wanted) else None
@@ -145,12 +165,27 @@ def _room(name: str) -> int:
 
 
 def _comparable(name: str, choice: str) -> bool:
-    """Return whether two names may be one: of one beginning, and not two numbers of a series (a100 and a800)."""
-    short = len(name) <= 5
-    if abs(len(name) - len(choice)) > _room(name) or (short and name[0] != choice[:1]):
+    """Return whether two names may be one: of one beginning, and not two of a series (a100 and a800, gpt3 and gptj).
+
+    A digit may be missing or too many, or a letter like it; and a year may be another.
+    """
+    digits, other = _digits(name), _digits(choice)
+    strict = len(name) <= 5 or bool(digits)
+    if abs(len(name) - len(choice)) > _room(name) or (strict and name[0] != choice[:1]):
         return False
-    digits = [[c for c in text if c.isdigit()] for text in (name, choice)]
-    return not (short and digits[0] != digits[1] and len(digits[0]) == len(digits[1]))
+    if len(name) == len(choice):
+        return digits == other or _digits(name.translate(_ALIKE)) == _digits(choice.translate(_ALIKE))
+    return digits == other or len(digits) != len(other)
+
+
+_YEAR = re.compile(r"(?<!\d)20[0-3]\d(?!\d)")
+
+_ALIKE = str.maketrans("oil", "011")
+
+
+def _digits(name: str) -> str:
+    """Return the digits of a name, without a year."""
+    return "".join(c for c in _YEAR.sub("", name) if c.isdigit())
 
 
 def _slips(name: str, other: str) -> int:

@@ -103,6 +103,7 @@ def test_a_design_keeps_its_budget_its_bounds_and_its_seeds():
     assert all(run.params <= 1e9 and run.tokens <= 5e10 and run.seeds <= 2 for run in found.runs)
     assert all(4.999 <= run.tokens / run.params <= 500 for run in found.runs)
     assert all(run.flops == pytest.approx(6 * run.params * run.tokens) for run in found.runs)
+    assert all(isinstance(count, int) for run in found.runs for count in (run.params, run.tokens))
 
 
 def test_branches_of_one_trunk_cost_less():

@@ -37,6 +37,7 @@ RUN = {"params": "7B", "tokens": "2T", "gpu": "h100-sxm", "gpus": 64}
         ("420 TFLOPS", "flops", 420e12, True, None, None),
         ("420 tflops/s/gpu", "flops", 420e12, True, None, None),
         ("0.42 PFLOP/s", "flops", 420e12, True, None, None),
+        ("4.2e14 FLOP/s", "flops", 420e12, True, None, None),
     ],
 )
 def test_usual_spellings_are_read(*, text, kind, value, per_device, batch, params):
@@ -69,6 +70,8 @@ def test_usual_spellings_are_read(*, text, kind, value, per_device, batch, param
             "420 TFLOP/s at 7B",
             "410k tokens/min",
             "1e400 tokens/s",
+            "5e2k tokens/s at 3B",
+            "1.9 s/step of 4e3k tokens at 3B",
         ),
     ],
 )

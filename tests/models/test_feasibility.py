@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder, fewest_devices
 
 from scaleplan.errors import UsageError
+from scaleplan.hardware.budget import Catalogue
 from scaleplan.models import Experts, Latent
 from scaleplan.models.feasibility import Feasibility, FixedLayout, divisors
-from scaleplan.models.layout import LayoutSearch
+from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import MARGINS, Margins, read_margins
 from scaleplan.models.memory import (
     RECOMPUTE,
@@ -67,7 +68,7 @@ MODELS = {
     "671B of 256 experts": LATENT_MIXTURE,
 }
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 48, 64, 96, 100, 112, 128, 1000, 1024)
-DEVICES = {24e9: 1, 40e9: 8, 80e9: 8, 192e9: 8}
+DEVICES = {24e9: 1, 40e9: 8, 80e9: 8, 192e9: 8, 199e9: 72}
 
 
 def layouts(model, devices, sequence):
@@ -290,6 +291,20 @@ def test_key_value_heads_are_shared_evenly_or_copied():
     odd = replace(LLAMA_3_8B, heads=12, kv_heads=8, ffn_width=3 * 4096)
     assert [ways for ways in range(1, 9) if divides(odd, ways)] == [1, 2, 4]
     assert divides(replace(LLAMA_3_8B, heads=8, kv_heads=2), 8)
+
+
+def test_tensor_parallelism_reaches_as_far_as_the_link():
+    """What is found with a typed number of ways within the link is found without it too."""
+    device = Catalogue().accelerators.get("gb200")
+    words = {"memory_bytes": device.memory_bytes, "linked": linked_devices(device), "sequence": 131_072}
+    free = LayoutSearch(LLAMA_3_405B, **words)
+    ways = [n for n in range(1, device.link_devices + 1) if divides(LLAMA_3_405B, n)]
+    assert list(free.feasible.tensors) == ways == [1, 2, 4, 8, 16, 32, 64]
+    typed = [free.changed(fixed=FixedLayout(tensor=tensor)) for tensor in ways]
+    assert free.fewest == min(search.fewest for search in typed)
+    assert free.feasible.least(64).demand == min(search.feasible.least(64).demand for search in typed)
+    servers = LayoutSearch(LLAMA_3_405B, **{**words, "linked": 8})
+    assert free.feasible.least(64).demand < servers.feasible.least(64).demand
 
 
 @pytest.mark.parametrize("name", MODELS)

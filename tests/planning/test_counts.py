@@ -170,8 +170,10 @@ def test_all_that_a_model_serves_may_be_more():
     assert sp.optimal(flops=1e26, inference_tokens="20000T").inference_tokens == 2e16
 
 
-def test_a_lost_suffix_is_suggested():
-    """A size of 7 is one of 7B."""
+@pytest.mark.parametrize("size, meant", [(7, "7B"), (1.5, "1.5B"), ("0.5", "0.5B")])
+def test_a_lost_suffix_is_suggested(size, meant):
+    """A size of 7 is one of 7B; the number is the one that was typed."""
     with pytest.raises(UsageError) as caught:
-        sp.loss(params=7, tokens="2T")
-    assert caught.value.hint == "a suffix may be lost: 7B?"
+        sp.loss(params=size, tokens="2T")
+    assert caught.value.hint == f"a suffix may be lost: {meant}?"
+    assert sp.loss(params=meant, tokens="2T").params == float(meant[:-1]) * 1e9

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UnknownNameError, UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.planner import Planner
@@ -234,3 +235,20 @@ def test_what_is_no_array_of_budgets_is_refused(budgets):
     """One dimension, numbers."""
     with pytest.raises(ScaleplanError):
         plan_array(Planner(preset=EPOCH), budgets)
+
+
+@pytest.mark.parametrize(
+    "preset, words",
+    [
+        ("kaplan-2020", "'scaleplan loss' gives that of any size"),
+        ("henighan-2020-language", "knows the loss of its own optimal sizes only"),
+        ("llama3-2024", "was fitted to optimal sizes only and has no loss"),
+    ],
+)
+def test_a_plan_without_a_loss_says_which_losses_there_are(preset, words):
+    """Of a law that has one for its optimal sizes, or by another equation, it is not said that it has none."""
+    plan = sp.optimal(flops="1e21", preset=preset, params="1B")
+    assert plan.loss is None
+    assert [words in notice.message for notice in plan.warnings if notice.code == "loss_unavailable"] == [True]
+    if preset == "kaplan-2020":
+        assert sp.loss(params=plan.params, tokens=plan.tokens, preset=preset).loss > 0

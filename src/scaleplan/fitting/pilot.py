@@ -135,8 +135,8 @@ def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
 class PilotRun(Record):
     """A run to train, ``seeds`` times; ``flops`` is the compute of one, without reuse of a trunk."""
 
-    params: float
-    tokens: float
+    params: int
+    tokens: int
     flops: float
     seeds: int
 
@@ -235,8 +235,8 @@ def _choose_runs(
     chosen = np.flatnonzero(bought)
     runs = tuple(
         PilotRun(
-            params=float(pool.params[i]),
-            tokens=float(pool.tokens[i]),
+            params=round(float(pool.params[i])),
+            tokens=round(float(pool.tokens[i])),
             flops=per_product * float(pool.params[i] * pool.tokens[i]),
             seeds=int(bought[i]),
         )

@@ -76,6 +76,8 @@ class Accelerator:
     host_power_w: float | None = None
     """Mean watts of the host for each chip, as measured; None where it is estimated from the chip's."""
     power_source: str = ""
+    link_devices: int = 8
+    """Devices that the scale-up link joins, or those of a server: tensor parallelism stays within them."""
 
     def precision(self, name: str | None = None) -> str:
         """Return the precision whose peak counts, by default bf16, or fp16 where there is no bf16.
@@ -216,6 +218,7 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         power_w=table.optional_number("power_w", above=0),
         host_power_w=table.optional_number("host_power_w", at_least=0),
         power_source=table.text("power_source", ""),
+        link_devices=table.integer("link_devices", 8, at_least=1),
     )
     table.done()
     return accelerator

@@ -36,7 +36,7 @@ _TOKENS = re.compile(
     re.IGNORECASE,
 )
 _FLOPS = re.compile(
-    rf"(?P<prefix>[MGTPE])(?:FLOPs?(?:{_PER}{_SECOND}|ps)(?:{_PER}{_DEVICE})?|FLOPs(?:{_PER}{_DEVICE})?"
+    rf"(?P<prefix>[MGTPE]?)(?:FLOPs?(?:{_PER}{_SECOND}|ps)(?:{_PER}{_DEVICE})?|FLOPs(?:{_PER}{_DEVICE})?"
     rf"|FLOPs?{_PER}{_DEVICE}{_PER}{_SECOND})",
     re.IGNORECASE,
 )
@@ -45,7 +45,7 @@ _TIME = re.compile(rf"(?P<unit>ms|milliseconds?|s|secs?|seconds?|min|minutes?){_
 _STEPS = re.compile(rf"{_STEP}{_PER}{_SECOND}", re.IGNORECASE)
 
 _SCALES = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
-_PREFIXES = {"M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_PREFIXES = {"": 0, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _EXACT = 1e-9  # relative; a rate at the peak is not above it
 
 
@@ -149,7 +149,11 @@ def _rate(scanned: Scanned, text: str) -> tuple[str, float, bool]:
     unit = scanned.unit
     if found := _TOKENS.fullmatch(unit):
         shift = _SCALES.get((found["scale"] or "").casefold(), 0)
-        return "tokens", scanned.value(shift=shift), bool(found["late"] or found["early"] or found["tps"])
+        return (
+            "tokens",
+            scanned.value(shift=shift, suffix=found["scale"]),
+            bool(found["late"] or found["early"] or found["tps"]),
+        )
     if found := _FLOPS.fullmatch(unit):
         return "flops", scanned.value(shift=_PREFIXES[found["prefix"].upper()]), True
     if found := _TIME.fullmatch(unit):

@@ -1,7 +1,7 @@
 """Prove what fits: the fewest devices that can train a model, and the layout that needs the least of each.
 
 Every layout that exists is covered: states shared at any ZeRO stage, within groups or over all devices; tensor
-parallelism within a server, pipeline stages, context and expert parallelism, any recomputation, a micro-batch of one.
+parallelism within a node, pipeline stages, context and expert parallelism, any recomputation, a micro-batch of one.
 Not each is computed, for memory falls with the devices that share states: for each way to divide a replica (a *cell*)
 the fewest that do follow from what its device holds besides. Of the pipelines with as many layers a stage the
 shortest has the most devices left to share states, and one micro-batch in flight takes the least; hybrid sharding and
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["NODE", "Feasibility", "FixedLayout", "LeastLayout", "device_bytes", "divisors", "largest_params"]
 
 NODE = 8
-"""Devices of a server, within which tensor parallelism stays."""
+"""Devices of a usual server: a node, within which tensor parallelism stays."""
 
 _TOP_STAGES = (3, 2)
 """The ZeRO stages that can need the least: lower ones share less and gather nothing either."""
@@ -142,7 +142,8 @@ class _Cell(NamedTuple):
 class Feasibility:
     """What devices of ``memory_bytes`` nominal bytes can train a model in sequences of a length.
 
-    ``fixed`` are the parts of a layout that must be as given. Raises UsageError where they cannot divide the model.
+    ``fixed`` are the parts of a layout that must be as given; ``node`` devices share a link. Raises UsageError where
+    they cannot divide the model.
     """
 
     def __init__(
@@ -153,8 +154,10 @@ class Feasibility:
         sequence: int,
         fixed: FixedLayout | None = None,
         margins: Margins = MARGINS,
+        node: int = NODE,
     ) -> None:
         self.model = architecture
+        self.node = node
         self.fixed = fixed or FixedLayout()
         self.memory_bytes = memory_bytes
         self.margins = margins
@@ -192,8 +195,8 @@ class Feasibility:
 
     @cached_property
     def tensors(self) -> Sequence[int]:
-        """The tensor-parallel ways within a server."""
-        return [ways for ways in range(1, NODE + 1) if divides(self.model, ways)]
+        """The tensor-parallel ways within a node."""
+        return [ways for ways in range(1, self.node + 1) if divides(self.model, ways)]
 
     @cached_property
     def stages(self) -> Sequence[int]:
@@ -301,9 +304,9 @@ class Feasibility:
                     break
                 for limit in self._bounds(Division(tensor, pipeline, context)):
                     for data in {most, 1}:
-                        if best is not None and self._demand(limit, data) >= best[0]:
-                            continue
                         for cell in self._cells(limit):
+                            if best is not None and self._demand(cell, data) >= best[0]:
+                                break  # nor do less divided experts take less
                             whole = data - data % cell.step
                             demand = self._demand(cell, whole) if whole else math.inf
                             if best is None or demand < best[0]:
@@ -406,16 +409,20 @@ class Feasibility:
         return math.ceil(shared / room * (1 - 1e-12)) if room > 0 else math.inf
 
 
-def device_bytes(params: float, *, gpus: int, sequence: int, margins: Margins = MARGINS) -> float:
+def device_bytes(params: float, *, gpus: int, sequence: int, margins: Margins = MARGINS, node: int = NODE) -> float:
     """Return the least memory of each of ``gpus`` devices, or fewer, that train so many parameters.
 
     Of all layouts of a model of usual proportions it is the one that needs the least, states in mixed precision.
     """
     alone = replace(margins, states=math.inf, usable=1.0)  # all bytes count alike, and a device has one
-    return Feasibility(typical(params), memory_bytes=1.0, sequence=sequence, margins=alone).least(gpus).demand
+    return (
+        Feasibility(typical(params), memory_bytes=1.0, sequence=sequence, margins=alone, node=node).least(gpus).demand
+    )
 
 
-def largest_params(memory_bytes: float, *, gpus: int, sequence: int, margins: Margins | None = None) -> float:
+def largest_params(
+    memory_bytes: float, *, gpus: int, sequence: int, margins: Margins | None = None, node: int = NODE
+) -> float:
     """Return the largest size that any layout fits on devices of so many bytes, to 1e-4; 0 for none.
 
     All bytes may be used for anything without ``margins``; the other arguments are those of :func:`device_bytes`.
@@ -424,7 +431,8 @@ def largest_params(memory_bytes: float, *, gpus: int, sequence: int, margins: Ma
     room = Room.of(memory_bytes, margins)
 
     def fits(params: float) -> bool:
-        return Feasibility(typical(params), memory_bytes=memory_bytes, sequence=sequence, margins=margins).fits(gpus)
+        model = typical(params)
+        return Feasibility(model, memory_bytes=memory_bytes, sequence=sequence, margins=margins, node=node).fits(gpus)
 
     # the states of no more than this fit, and what fits is within some factors of two of it
     high = gpus * min(room.states, room.total) / states_of(DEFAULT_STATES).total

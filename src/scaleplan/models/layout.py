@@ -72,9 +72,9 @@ _FULL_WORK = 4 / 3
 
 
 def linked_devices(accelerator: Accelerator) -> int:
-    """Return how many devices share a fast link: the 8 of a server, or 1 for cards on PCIe or bridges of two."""
+    """Return how many devices share a fast link: those of a node, or 1 for cards on PCIe or bridges of two."""
     fabric = accelerator.link_bandwidth is not None and accelerator.link_bandwidth >= _LINKED
-    return NODE if fabric or "ICI" in accelerator.link else 1
+    return accelerator.link_devices if fabric or "ICI" in accelerator.link else 1
 
 
 class Layout(Record):
@@ -208,7 +208,7 @@ class _Candidate(NamedTuple):
 
 
 class LayoutSearch:
-    """The layouts of a model on devices of ``memory_bytes`` nominal bytes, ``linked`` ones in a server.
+    """The layouts of a model on devices of ``memory_bytes`` nominal bytes, of which ``linked`` share a fast link.
 
     ``fixed`` are the parts of a layout that must be as given. Raises UsageError where they cannot divide the model.
     """
@@ -230,7 +230,12 @@ class LayoutSearch:
         self.linked = linked
         self.sequence = sequence
         self.feasible = Feasibility(
-            architecture, memory_bytes=memory_bytes, sequence=sequence, fixed=self.fixed, margins=margins
+            architecture,
+            memory_bytes=memory_bytes,
+            sequence=sequence,
+            fixed=self.fixed,
+            margins=margins,
+            node=max(NODE, linked),
         )
 
     def changed(

@@ -290,7 +290,9 @@ def _search(plan: Plan, request: Request, architecture: Architecture, context: C
 
 def _largest(search: LayoutSearch, gpus: int) -> float:
     """Return the largest size of usual proportions that some devices hold; 0 for none."""
-    return largest_params(search.memory_bytes, gpus=gpus, sequence=search.sequence, margins=search.margins)
+    return largest_params(
+        search.memory_bytes, gpus=gpus, sequence=search.sequence, margins=search.margins, node=search.feasible.node
+    )
 
 
 def _misfit(plan: Plan, request: Request, search: LayoutSearch) -> Notice:
@@ -351,7 +353,9 @@ def _hidden_costs(layout: Layout) -> list[Notice]:
     return notices
 
 
-def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Callable[[float], float]:
+def sizes_in_memory(
+    preset: Preset, model: Model | None, budget: Budget, context: Context
+) -> Callable[[float], float]:
     """Return what turns GB on each device of a budget into the largest size, as a law counts it.
 
     Memory holds all parameters, whatever the law counts: of a concrete model the size in memory is known.
@@ -361,6 +365,7 @@ def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Call
     assert budget.gpu is not None
     assert budget.gpus is not None
     gpus, own = budget.gpus, preset.conventions.params
+    node = context.accelerators.get(budget.gpu).link_devices
 
     def largest(gigabytes: float) -> float:
         if own == "active" and model is None:
@@ -368,7 +373,7 @@ def sizes_in_memory(preset: Preset, model: Model | None, budget: Budget) -> Call
                 f"memory cannot be limited by preset '{preset.id}': active parameters say nothing about the others",
                 hint="limit params instead",
             )
-        total = largest_params(gigabytes * _GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT)
+        total = largest_params(gigabytes * _GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT, node=node)
         if model is not None:
             return total * count_by(preset, model)[0] / model.params
         # M, FLOP per token, is a little above 6 N for the same memory: attention has FLOP and no parameters

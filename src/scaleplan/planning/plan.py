@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice
+from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
 from scaleplan.units import counted
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.hardware.budget import Budget
+    from scaleplan.laws.base import Law
     from scaleplan.planning.conflicts import BindingLimit
     from scaleplan.planning.training_run import TrainingRun
     from scaleplan.planning.uncertainty import Interval
@@ -255,8 +257,18 @@ def always(preset: Preset, *, has_loss: bool) -> tuple[Notice, ...]:
     notices = [Notice(code="caveat", message=caveat) for caveat in preset.caveats]
     if not has_loss:
         message = f"{preset.id} was fitted to optimal sizes only and has no loss; besiroglu-2024 has one"
+        if isinstance(preset.law, LossSurface):
+            way = "'scaleplan loss' gives that of any size and tokens, by another equation"
+            message = f"{preset.id} allocates with the loss of its own optimal sizes only; {way}"
+        elif knows_own_losses(preset.law):
+            message = f"{preset.id} knows the loss of its own optimal sizes only; besiroglu-2024 has that of any"
         notices.insert(0, Notice(code="loss_unavailable", message=message))
     return tuple(notices)
+
+
+def knows_own_losses(law: Law) -> bool:
+    """Whether a law that has no loss for every size has that of its own optimal sizes."""
+    return isinstance(law, Allocation) and law.frontier_loss(1.0) is not None
 
 
 def of_several(plans: Plans) -> tuple[Notice, ...]:

@@ -28,6 +28,7 @@ from scaleplan.planning.plan import (
     SizeErrors,
     budget_left,
     in_whole_counts,
+    knows_own_losses,
     plan_notices,
     preset_switched,
 )
@@ -245,7 +246,7 @@ class Planner:
             return None
         from scaleplan.planning.placement import sizes_in_memory  # only for a limit on memory
 
-        return sizes_in_memory(self.preset, self.model, self.hardware)
+        return sizes_in_memory(self.preset, self.model, self.hardware, self.context)
 
     @cached_property
     def cost(self) -> Cost:
@@ -429,8 +430,8 @@ class Planner:
         """
         if self.choices:
             return self._least(lambda option: option.loss(params, tokens, budget=budget), lambda plan: plan.loss)
-        params, tokens = nearest(params), nearest(tokens)
         self.require_plausible(params, tokens, given=True)
+        params, tokens = nearest(params), nearest(tokens)
 
         def outcome(law: Law) -> Outcome[float]:
             if not isinstance(law, LossSurface):
@@ -459,7 +460,7 @@ class Planner:
         self.require_consistent()
         self.require_choice()
         if not self.frontier.has_loss:
-            if isinstance(self.preset.law, Allocation) and self.preset.law.frontier_loss(1.0) is not None:
+            if knows_own_losses(self.preset.law):
                 why, way = "knows the loss of its own optimal sizes only", "aim without limits on the size"
             else:
                 why, way = "was fitted to optimal sizes only", "aim for --params or --tokens"
@@ -597,7 +598,7 @@ class Planner:
         for value, what in ((working, "parameters"), (tokens, "tokens")):
             if not LEAST_COUNT <= value <= MOST_COUNT:
                 beyond = f"above {MOST_COUNT:g}" if value > MOST_COUNT else f"below {LEAST_COUNT:,.0f}"
-                return f"{format_count(value)} {what}, {beyond}"
+                return f"{format_count(value) if value >= 1 else f'{value:g}'} {what}, {beyond}"
         return None
 
     def require_plausible(self, params: float, tokens: float, *, given: bool = False) -> None:

@@ -48,7 +48,7 @@ _WHOLE = FixedLayout(tensor=1, pipeline=1, context=1)
 """Nothing but shared states, which any shape can have."""
 
 
-def memory_per_device(plan: Plan, model: Model | None) -> float | None:
+def memory_per_device(plan: Plan, model: Model | None, context: Context) -> float | None:
     """Return the least memory of each device in GB of 1e9 bytes, by whatever layout needs the least.
 
     All parameters of a mixture count; None without devices, or where a law does not determine them.
@@ -56,7 +56,8 @@ def memory_per_device(plan: Plan, model: Model | None) -> float | None:
     budget, total = plan.budget, total_params(plan, model)
     if budget.gpu is None or budget.gpus is None or total is None:
         return None
-    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT) / _GIGA
+    node = context.accelerators.get(budget.gpu).link_devices
+    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT, node=node) / _GIGA
 
 
 def total_params(plan: Plan, model: Model | None) -> float | None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UsageError, escape_control
+from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.project.key_path import Found, Location, format_key, parse_key
 from scaleplan.project.script import PythonDocument, ShellDocument
 from scaleplan.project.yaml_document import YamlDocument

@@ -108,7 +108,7 @@ class Estimator:
         return Estimate(
             plan=plan,
             carbon_kg=None if grid is None or kwh is None else grid.carbon_kg(kwh),
-            memory_gb=memory_per_device(plan, options.get("model")),
+            memory_gb=memory_per_device(plan, options.get("model"), self._context),
             places={name: item.places for name, item in given.items()},
             given=given,
             _estimator=self,

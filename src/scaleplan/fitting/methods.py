@@ -49,6 +49,8 @@ _DOUBTFUL = ("crashed", "diverged", "outlier", "worse_than_smaller")
 _LEVEL = 1e-3  # in the logarithm: a line along which a size or a token count does not change
 _SPAN = 0.5  # in the logarithm: what a curve needs at least
 
+_FEWEST_RUNS = 6  # of which one more is the least for the five coefficients of an additive law
+
 _SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 
 
@@ -178,8 +180,14 @@ def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
     named = [label for label in runs.labels if label]
     if len(named) - len(set(named)) <= _SHARED * len(runs):
         return ()
-    points = f"{len(runs)} points have {len(set(named))} names"
-    return (f"{points}: --last keeps the final row of each, --cluster resamples points of one name together",)
+    names = len(set(named))
+    sizes = {(label, size) for label, size in zip(runs.labels, runs.params, strict=True) if label}
+    if len(sizes) > names:  # a run has one size: these are names of groups
+        return ()
+    last = "--last keeps the final row of each, " if names > _FEWEST_RUNS else ""
+    return (
+        f"{len(runs)} points have {counted(names, 'name')}: {last}--cluster resamples points of one name together",
+    )
 
 
 def _isoflop(request: FitRequest, runs: Runs) -> FitResult:

@@ -25,6 +25,7 @@ from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.laws.curves import FITTED
 from scaleplan.presets.preset import BacktestRms
+from scaleplan.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-__all__ = ["fit_runs"]
+__all__ = ["fit_runs", "resampled_together"]
 
 _LEAST_CELLS = 8  # fewer cannot be resampled: most resamples would lack what a coefficient depends on
 
@@ -109,7 +110,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         floor=request.floor,
         samples=request.samples,
         seed=request.seed,
-        clusters=runs.labels if request.cluster else _replicates(runs),
+        clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
         progress=progress,
@@ -139,7 +140,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
 
 
-def _replicates(runs: Runs) -> list[int] | None:
+def resampled_together(runs: Runs) -> list[int] | None:
     """Return the codes by which runs of equal size are resampled together; None where each is by itself.
 
     Repeats of a run share what the law gets wrong there, so that resampling them apart would count it as noise.

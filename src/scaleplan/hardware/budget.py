@@ -207,8 +207,8 @@ class Budget(Record):
     Units: hours of one accelerator, days on all ``gpus``, FLOP/s, ``currency`` per accelerator-hour, kWh from
     the grid, watts. ``utilisation = mfu * goodput`` is what multiplies the peak. The compute of the plan takes hours
     within a factor of ``band`` either way, with a probability of ``interval_level``; None for a utilisation that was
-    given or measured. ``bought_flops_interval`` is the other direction: the compute that a budget in hours, time or
-    money buys.
+    given or measured. ``bought_flops_interval`` is the other direction: the compute that these hours do, where the
+    budget is one of hours, time or money.
     """
 
     source: str

@@ -543,7 +543,7 @@ def serving_memory(
 
 
 def served_by(a: Architecture, devices: int) -> bool:
-    """Return whether so many devices can serve a model: each gets the same whole heads, or keeps keys and values too."""
+    """Return whether each device gets the same whole heads; keys and values may be kept more than once."""
     return a.heads % devices == 0 and (a.latent is not None or a.kv_heads % devices == 0 or devices % a.kv_heads == 0)
 
 

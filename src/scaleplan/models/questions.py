@@ -241,7 +241,9 @@ def _serving(
         return Excess.of(held, device.memory_bytes, replace(margins, states=math.inf)) if device else None
 
     def ways_out() -> Iterator[str]:
-        possible = (many for many in range(gpus + 1, model.architecture.heads + 1) if served_by(model.architecture, many))
+        possible = (
+            many for many in range(gpus + 1, model.architecture.heads + 1) if served_by(model.architecture, many)
+        )
         more = next((many for many in possible if excess(needs(many, stored_bytes)) is None), None)
         if more is not None:
             yield f"--gpus {more}"

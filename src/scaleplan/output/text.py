@@ -91,10 +91,15 @@ def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
     if len(first) + len(safe) <= _WIDTH:
         yield first + safe
         return
+    yield from _parted(safe, _WIDTH, first=first, rest=rest)
+
+
+def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
+    """Return text in lines of a width; long words such as paths stay whole."""
     from textwrap import wrap
 
-    yield from wrap(
-        safe, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    return wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -128,14 +133,9 @@ def _narrowed(widths: list[int], cells: Sequence[Sequence[str]], left: list[bool
 
 def _folded(row: tuple[str, ...], widths: list[int]) -> Iterator[tuple[str, ...]]:
     """Yield the lines of a row whose cells may be wider than their columns; numbers and long words stay whole."""
-    from itertools import zip_longest
-    from textwrap import wrap
-
-    parts = [
-        [cell] if len(cell) <= width else wrap(cell, width, break_long_words=False, break_on_hyphens=False)
-        for cell, width in zip(row, widths, strict=True)
-    ]
-    yield from zip_longest(*parts, fillvalue="")
+    parts = [[cell] if len(cell) <= width else _parted(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for line in range(max(map(len, parts))):
+        yield tuple(part[line] if line < len(part) else "" for part in parts)
 
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})

@@ -67,8 +67,8 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     if budget.bought_flops_interval is not None:
         low, high = budget.bought_flops_interval
         yield (
-            f"these accelerator-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); the ranges "
-            "above are what all the compute of this plan may take"
+            f"these accelerator-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
+            "the ranges above are what all the compute of this plan may take"
         )
     if budget.price_per_hour is not None:
         yield price_text(budget)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
+from scaleplan.units import format_usd_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ __all__ = [
     "band_text",
     "bill_of",
     "consistent_mfu",
+    "priced",
     "resolve_budget",
     "resolve_consistently",
 ]
@@ -271,6 +273,13 @@ class Budget(Record):
 def band_text(band: float) -> str:
     """Write a band: ``x/÷ 1.6, 80 %``."""
     return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
+
+
+def priced(usd_per_hour: float, source: str | None, date: str | None) -> str:
+    """Write the price of an hour with its source and its date: ``$2.95/h, default of 2026-05: …``."""
+    kind, colon, origin = (source or GIVEN).partition(": ")
+    dated = f" of {date}" if date else ""
+    return f"{format_usd_per_hour(usd_per_hour)}, {kind}{dated}{colon}{origin}"
 
 
 class ResolvedBudget(NamedTuple):

@@ -273,12 +273,32 @@ def test_scipy_is_not_imported_to_fit(runs):
 def test_points_of_one_run_are_resampled_together(cli, runs):
     """Points that share names are remarked on; ``--cluster`` draws them together, and says so in the file."""
     lines = runs.read_text().splitlines()
-    runs.write_text("\n".join([f"{lines[0]},name", *(f"{line},run-{i // 4}" for i, line in enumerate(lines[1:]))]))
+    named = [f"{line},run-{i % 8}-{i // 32}" for i, line in enumerate(lines[1:])]  # each of one size
+    runs.write_text("\n".join([f"{lines[0]},name", *named]))
     apart = cli("fit", runs, "--samples", "50")
     assert "64 points have 16 names: --last keeps the final row of each, --cluster resamples" in apart.out
     together = cli("fit", runs, "--samples", "50", "--cluster", "--json")
     assert together.json["resampling"]["unit"] == "cluster"
     assert not any("--cluster" in remark for remark in together.json["remarks"])
+    few = [f"{line},run-{i % 4}" for i, line in enumerate(lines[1:]) if i % 8 < 4]
+    runs.write_text("\n".join([f"{lines[0]},name", *few]))
+    found = cli("fit", runs, "--samples", "50").out
+    assert "32 points have 4 names: --cluster resamples" in found  # the last rows of four runs make no fit
+    grouped = [f"{line},sweep" for line in lines[1:]]
+    runs.write_text("\n".join([f"{lines[0]},name", *grouped]))
+    assert "--cluster" not in cli("fit", runs, "--samples", "50").out  # of many sizes: no run has this name
+
+
+def test_fit_and_backtest_agree(cli, tmp_path):
+    """The same cuts have the same errors and coverage, repeats of a size resampled together by both."""
+    budgets, sizes = np.repeat(np.geomspace(1e18, 1e20, 5), 12), np.tile(np.geomspace(0.3, 3, 6), 10)
+    params = sizes * np.sqrt(budgets / 120)
+    tokens = budgets / 6 / params
+    noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(60))
+    runs = write(tmp_path / "runs.csv", params, tokens, EPOCH.loss(params, tokens) * noise)
+    fitted, tested = cli("fit", runs, "--samples", "50", "--json"), cli("backtest", runs, "--json")
+    assert fitted.json["backtest"]["by_factor"]
+    assert fitted.json["backtest"]["by_factor"] == tested.json["by_factor"]
 
 
 def test_processes_share_the_resamples_and_change_nothing(cli):

@@ -66,7 +66,7 @@ def test_json_has_the_intervals_beside_the_values(name):
 def test_a_budget_in_time_says_what_it_may_buy():
     """The other direction: the same default, the same band, on the compute."""
     found = command_line(*ASK["optimal by time"], "--quiet").out
-    assert "the budget buys 2.4e22 FLOP – 6.14e22 FLOP (80 %)" in found
+    assert "accelerator-hours do 2.4e22 FLOP – 6.14e22 FLOP (80 %)" in found
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_check_and_diff_say_the_band():
     cost = checked["values"]["cost"]
     found = command_line("check", "--limit", f"cost <= {1.01 * cost:.0f}")
     assert found.status == 0
-    assert "$303,000 ($190,000 – $485,000; kept with 51 %)" in found.out
+    assert "$303,000 ($190,000 – $485,000; 51 % chance to keep it)" in found.out
     assert command_line("check", "--limit", f"cost@80% <= {1.59 * cost:.0f}").status == 1
     assert command_line("check", "--limit", f"cost@80% <= {1.61 * cost:.0f}").status == 0
     assert command_line("check", "--limit", f"cost@95% <= {1.61 * cost:.0f}").status == 1

@@ -128,6 +128,8 @@ def test_memory_that_is_too_small_is_a_no(cli):
     assert as_json.json["excess"]["over"] > 0
     serve = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "2", "--serve")
     assert serve.status == 1
+    assert "it fits with --gpus 8" in serve.out
+    assert cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", 8, "--serve").status == 0
     assert "does not fit" in serve.out
 
 
@@ -180,7 +182,8 @@ def test_memory_is_checked_wherever_devices_are_given(cli):
     words = ("optimal", "--gpus", 1, "--gpu", "rtx-4090", "--time", "3y")
     found = cli(*words)
     (line,) = [line for line in found.err.splitlines() if "does not fit" in line]
-    assert line.startswith("warning: 5.70B needs 6 x rtx-4090; it does not fit on 1")
+    assert line.startswith("warning: 5.69B needs 6 x rtx-4090; it does not fit on 1")
+    assert "parameters    5.69B" in found.out  # one size has one figure
     limit = line.split("--limit '")[1].rstrip("'")
     assert "fit on" not in cli(*words, "--limit", limit).err
     assert "fit on" in cli(*words, "--limit", "params <= 1.3B").err

@@ -246,3 +246,25 @@ def test_sizes_that_no_run_can_have_are_named_and_left_out(tmp_path):
     runs = read_runs(path)
     assert [(found.row, found.reason) for found in runs.dropped] == [(2, "bad_value"), (3, "bad_value")]
     assert len(runs) == 2
+
+
+CURVE = [f"{10 ** (14 + k / 2):.6g},{1.5 + 4000 / 10 ** (0.22 * (14 + k / 2)):.5f}" for k in range(16)]
+
+
+def test_runs_of_a_curve_are_compared_by_what_it_is_over(tmp_path):
+    """The small runs of a clean curve have a far higher loss than most, and have not diverged."""
+    many = [f"1e22,{1.57 + 1e-4 * k:.4f}" for k in range(30)]  # the median of all rows is that of the largest
+    runs = read(tmp_path, "flops,loss", *CURVE, *many, needed=("flops", "loss"))
+    assert (runs.dropped, runs.flagged, runs.notes) == ((), (), ())
+    assert len(runs) == len(CURVE) + len(many)
+    best = read(tmp_path, "flops,loss", *CURVE, *many, needed=("flops", "loss"), best=True)
+    assert len(best) == len(CURVE) + 1  # one of each budget
+    worse = read(tmp_path, "flops,loss", *CURVE, *many, "1e22,4.0", needed=("flops", "loss"))
+    assert [(f.row, f.reason) for f in worse.dropped] == [(48, "diverged")]
+
+
+def test_rows_of_other_sizes_are_no_duplicates_of_a_curve(tmp_path):
+    """Runs of one budget may end at one loss; a row that is written twice is a duplicate all the same."""
+    rows = ["1e8,2e9,1.2e18,3.5", "2e8,1e9,1.2e18,3.5", "2e8,1e9,1.2e18,3.5", "3e8,2e9,3.6e18,3.1"]
+    runs = read(tmp_path, "N,D,C,loss", *rows, needed=("flops", "loss"))
+    assert found(runs.dropped) == [(4, "duplicate", "the same as row 3")]

@@ -84,6 +84,25 @@ def test_the_command_ends_with_status_one(capsys):
     assert "'params = 7B' and 'params <= 1B' exclude each other" in err
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    loss=st.floats(1.9, 2.6),
+    most=st.floats(8, 11),
+    preset=st.sampled_from(["besiroglu-2024", "hoffmann-2022-a3", "muennighoff-2023"]),
+)
+def test_the_budget_that_a_hint_names_does(loss, most, preset):
+    """The least budget is rounded up, so that the hint works when it is typed."""
+    words = {"preset": preset, "limit": [f"loss <= {loss}", f"params <= {10**most}"]}
+    with pytest.raises(UnreachableError) as error:
+        sp.optimal(flops=1e15, **words)
+    hint = error.value.hint or ""
+    assume("the least budget that would do is " in hint)
+    least = hint.partition("would do is ")[2].partition(" FLOP")[0]
+    assert sp.optimal(flops=least, **words).loss <= loss * (1 + 1e-9)
+    with pytest.raises(UnreachableError):
+        sp.optimal(flops=float(least) * (1 - 1e-4), **words)
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -219,3 +219,14 @@ def test_a_fitted_curve_is_evaluated(tmp_path: Path, capsys: pytest.CaptureFixtu
     found = json.loads(capsys.readouterr().out)
     assert found["value"] == pytest.approx(20 * 1e22**-0.05, rel=1e-4)
     assert [item["code"] for item in found["warnings"]] == ["extrapolated_flops"]
+
+
+def test_two_fits_of_one_law_are_not_compared() -> None:
+    """L(N, D) at the size and tokens of Kaplan's optimum is not the loss along it, and the plan says so."""
+    best = sp.optimal(flops=1.2e20, preset="kaplan-2020")
+    plan = sp.loss(params=best.params, tokens=best.tokens, preset="kaplan-2020")
+    assert best.loss is not None
+    assert plan.loss is not None
+    assert plan.loss < 0.9 * best.loss
+    assert "separate_fits" in {notice.code for notice in plan.warnings}
+    assert "separate_fits" not in {notice.code for notice in best.warnings}

@@ -160,6 +160,9 @@ def _no(found: MemorySummary) -> str:
     """Return why nothing fits, and what would, in one line."""
     assert found.excess is not None
     devices = f"{found.gpus:,} x {found.gpu}"
+    if found.parallel is None:
+        ways = f"; it fits with {', or '.join(found.ways_out)}" if found.ways_out else ""
+        return f"{found.model} does not fit {devices} to serve: {found.excess.text}{ways}"
     others = [way for way in found.ways_out if not way.startswith("--gpus ")]
     ways = f"; it fits with {', or '.join(others)}" if others else ""
     if found.fewest_devices is None:

@@ -374,9 +374,17 @@ def below_largest_budget(points: Points) -> Mask:
 
 
 def hold_out(
-    points: Points, base: Solution | None = None, *, samples: int = 200, seed: int = 0, level: float = 0.9
+    points: Points,
+    base: Solution | None = None,
+    *,
+    samples: int = 200,
+    seed: int = 0,
+    level: float = 0.9,
+    clusters: Sequence[object] | None = None,
 ) -> Holdout:
     """Hold out the largest runs and predict them from the rest, with the objective and the form of ``base``.
+
+    Points with equal labels in ``clusters`` are resampled together.
 
     Raises UsageError when too few runs are left below.
     """
@@ -385,7 +393,8 @@ def hold_out(
     if len(rest) < _LEAST_RUNS:
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
     fit = fit_additive(rest) if base is None else base.refit(rest)
-    resamples = bootstrap(rest, fit, samples=samples, seed=seed)
+    kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
+    resamples = bootstrap(rest, fit, samples=samples, seed=seed, clusters=kept)
     backtest = backtest_points(rest, fit, samples=0)
     largest = float(np.max(rest.flops))
     bands = [

@@ -243,9 +243,9 @@ def clean(
     """Return the filter with what is left, dropped and flagged of the runs of a table, and notes for the reader.
 
     ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
-    by position which rows hold a text for a number; ``size_columns`` hold a size in any count, written with any
-    number of digits; ``conditions`` are the rows that meet each condition of the user; ``left_out``, ``marked`` and
-    ``earlier`` explain by position which rows the user leaves out by number, a column of the file marks, and are
+    by position which rows hold a text for a number; ``size_columns`` hold a needed size in any count, written with
+    any number of digits; ``conditions`` are the rows that meet each condition of the user; ``left_out``, ``marked``
+    and ``earlier`` explain by position which rows the user leaves out by number, a column of the file marks, and are
     earlier steps of a run; ``differing`` are those whose compute does not follow from their sizes. The other keywords
     are those of :func:`scaleplan.fitting.reading.read_runs`.
     """
@@ -274,8 +274,9 @@ def clean(
     if min_flops is not None:
         flops = sizes.get("flops", ones)
         rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
-    if "loss" in needed:
-        params, tokens = (sizes.get(role, ones) for role in ("params", "tokens"))
+    if "loss" in needed and (sizes or best):
+        # what makes a run larger: its two sizes, or for a curve the one quantity that it is over
+        params, tokens = [*sizes.values(), ones, ones][:2]
         if runs.unique_tokens is not None:
             codes = cells_of(codes, runs.unique_tokens)
         notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)

@@ -317,7 +317,8 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
     if product is not None:
         raise FileError(problem, hint=f"--map {quote(f'tokens={product}')} multiplies them")
     needs = "two of params, tokens and flops are needed, the third follows"
-    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(table.names)}")
+    curve = "".join(f"; a curve needs one: --form offset_power --x {known}" for known in have if "loss" in columns)
+    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(table.names)}{curve}")
 
 
 def _no_loss(table: RawTable, loss_unit: str) -> FileError:

@@ -16,7 +16,7 @@ from scaleplan.fitting.fit_request import (
     reading_arguments,
 )
 from scaleplan.fitting.fit_tables import backtest_data
-from scaleplan.fitting.methods import fit_runs
+from scaleplan.fitting.methods import fit_runs, resampled_together
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_additive
@@ -113,14 +113,17 @@ def backtest(
     start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
     base = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
-    ladder = backtest_points(points, base, samples=count, seed=start, level=share, every=True, progress=progress)
+    clusters = resampled_together(read)
+    ladder = backtest_points(
+        points, base, samples=count, seed=start, level=share, clusters=clusters, every=True, progress=progress
+    )
     if not ladder.cuts:
         raise UsageError(
             f"{len(points)} runs are too few to hold any out",
             hint="a backtest needs 12 runs of two budgets or more below a cut, and larger runs above",
         )
     try:
-        held = hold_out(points, base, samples=max(count, 200), seed=start, level=share)
+        held = hold_out(points, base, samples=max(count, 200), seed=start, level=share, clusters=clusters)
     except UsageError:  # the cuts were possible, and the rest below the largest budget is too small
         held = None
     return BacktestResult(runs=read, law=base.law, ladder=ladder, holdout=held, seed=start, samples=count)

@@ -26,6 +26,7 @@ from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.laws.curves import FITTED
 from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
+from scaleplan.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-__all__ = ["fit_runs"]
+__all__ = ["fit_runs", "resampled_together"]
 
 _LEAST_CELLS = 8  # fewer cannot be resampled: most resamples would lack what a coefficient depends on
 
@@ -49,6 +50,8 @@ _DOUBTFUL = ("crashed", "diverged", "outlier", "worse_than_smaller")
 
 _LEVEL = 1e-3  # in the logarithm: a line along which a size or a token count does not change
 _SPAN = 0.5  # in the logarithm: what a curve needs at least
+
+_FEWEST_RUNS = 6  # of which one more is the least for the five coefficients of an additive law
 
 _SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 
@@ -108,7 +111,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         floor=request.floor,
         samples=request.samples,
         seed=request.seed,
-        clusters=runs.labels if request.cluster else _replicates(runs),
+        clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
         progress=progress,
@@ -138,7 +141,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
 
 
-def _replicates(runs: Runs) -> list[int] | None:
+def resampled_together(runs: Runs) -> list[int] | None:
     """Return the codes by which runs of equal size are resampled together; None where each is by itself.
 
     Repeats of a run share what the law gets wrong there, so that resampling them apart would count it as noise.
@@ -179,8 +182,14 @@ def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
     named = [label for label in runs.labels if label]
     if len(named) - len(set(named)) <= _SHARED * len(runs):
         return ()
-    points = f"{len(runs)} points have {len(set(named))} names"
-    return (f"{points}: --last keeps the final row of each, --cluster resamples points of one name together",)
+    names = len(set(named))
+    sizes = {(label, size) for label, size in zip(runs.labels, runs.params, strict=True) if label}
+    if len(sizes) > names:  # a run has one size: these are names of groups
+        return ()
+    last = "--last keeps the final row of each, " if names > _FEWEST_RUNS else ""
+    return (
+        f"{len(runs)} points have {counted(names, 'name')}: {last}--cluster resamples points of one name together",
+    )
 
 
 def _isoflop(request: FitRequest, runs: Runs) -> FitResult:

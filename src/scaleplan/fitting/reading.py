@@ -121,6 +121,7 @@ def read_runs(
         labels=_texts(columns.get("name"), table),
         columns=texts,
     )
+    compared = [role for role in _SIZES if role in needed]  # rows of other sizes are other runs, of a curve too
     rows, remarks = clean(
         table,
         runs,
@@ -131,8 +132,8 @@ def read_runs(
             for position, text in cells.items()
         },
         size_columns={
-            *(name for role in _SIZES if (column := columns.get(role)) is not None for name in column.columns),
-            *(name for role in _SIZES for name in candidates(role, table.names)),
+            *(name for role in compared if (column := columns.get(role)) is not None for name in column.columns),
+            *(name for role in compared for name in candidates(role, table.names)),
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),

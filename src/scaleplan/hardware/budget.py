@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
+from scaleplan.units import format_usd_per_hour
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -33,6 +34,7 @@ __all__ = [
     "Catalogue",
     "ResolvedBudget",
     "band_text",
+    "priced",
 ]
 
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
@@ -214,8 +216,8 @@ class Budget(Record):
     Units: hours of one accelerator, days on all ``gpus``, FLOP/s, ``currency`` per accelerator-hour, kWh from
     the grid, watts. ``utilisation = mfu * goodput`` is what multiplies the peak. The compute of the plan takes hours
     within a factor of ``band`` either way, with a probability of ``interval_level``; None for a utilisation that was
-    given or measured. ``bought_flops_interval`` is the other direction: the compute that a budget in hours, time or
-    money buys.
+    given or measured. ``bought_flops_interval`` is the other direction: the compute that these hours do, where the
+    budget is one of hours, time or money.
     """
 
     source: str
@@ -278,6 +280,13 @@ class Budget(Record):
 def band_text(band: float) -> str:
     """Write a band: ``x/÷ 1.6, 80 %``."""
     return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
+
+
+def priced(usd_per_hour: float, source: str | None, date: str | None) -> str:
+    """Write the price of an hour with its source and its date: ``$2.95/h, default of 2026-05: …``."""
+    kind, colon, origin = (source or GIVEN).partition(": ")
+    dated = f" of {date}" if date else ""
+    return f"{format_usd_per_hour(usd_per_hour)}, {kind}{dated}{colon}{origin}"
 
 
 class ResolvedBudget(NamedTuple):

@@ -162,7 +162,7 @@ class Excess(Record):
         limit = max(limits, key=lambda name: limits[name][1] / limits[name][0])
         allowed, needed = limits[limit]
         states = ("weights", "gradients", "optimizer")
-        names = states if limit == "states" else (*states, "activations", "logits", "gathered", "overhead")
+        names = states if limit == "states" else (*states, "activations", "logits", "gathered", "cache", "overhead")
         part = max(names, key=lambda name: getattr(memory, name))
         return cls(
             limit=limit,

@@ -53,6 +53,7 @@ __all__ = [
     "divides",
     "layer_activations",
     "logits_bytes",
+    "served_by",
     "serving_memory",
     "states_of",
     "training_memory",
@@ -522,9 +523,9 @@ def serving_memory(
     can divide the heads by.
     """
     a = architecture
-    if not _divides_heads(a, devices):
+    if not served_by(a, devices):
         heads = f"{a.heads} heads" + (f" ({a.kv_heads} for keys and values)" if a.kv_heads != a.heads else "")
-        possible = [n for n in range(1, a.heads + 1) if _divides_heads(a, n)]
+        possible = [n for n in range(1, a.heads + 1) if served_by(a, n)]
         near = [*[n for n in possible if n < devices][-1:], *[n for n in possible if n > devices][:1]]
         raise UsageError(
             f"{devices:,} devices cannot share {heads}: each takes whole ones",
@@ -539,7 +540,7 @@ def serving_memory(
     )
 
 
-def _divides_heads(a: Architecture, devices: int) -> bool:
+def served_by(a: Architecture, devices: int) -> bool:
     """Return whether each device gets the same whole heads; keys and values may be kept more than once."""
     return a.heads % devices == 0 and (a.latent is not None or a.kv_heads % devices == 0 or devices % a.kv_heads == 0)
 

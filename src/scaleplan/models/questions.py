@@ -5,6 +5,7 @@ They are called by the command line and from Python; amounts are texts or number
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
 from scaleplan.models.margins import Margins, read_margins
-from scaleplan.models.memory import DEFAULT_STATES, Training, serving_memory, training_memory
+from scaleplan.models.memory import DEFAULT_STATES, Memory, Training, served_by, serving_memory, training_memory
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
@@ -222,26 +223,55 @@ def _serving(
 ) -> MemorySummary:
     """Serve by ``weight_bits`` for every weight; as the config stores them when None."""
     stored = model.quantization if weight_bits is None else None
-    held = serving_memory(
-        model.architecture,
-        context=sequence,
-        sequences=sequences,
-        devices=gpus,
-        weight_bytes=stored.weight_bytes(model.counts) if stored else (weight_bits or 16.0) / 8,
-        cache_bytes=cache_bits / 8,
-        margins=margins,
-    )
+    bits = stored.bits if stored else weight_bits or 16.0
+
+    def needs(devices: int, weight_bytes: float) -> Memory:
+        return serving_memory(
+            model.architecture,
+            context=sequence,
+            sequences=sequences,
+            devices=devices,
+            weight_bytes=weight_bytes,
+            cache_bytes=cache_bits / 8,
+            margins=margins,
+        )
+
+    def excess(held: Memory) -> Excess | None:
+        # weights alone may fill a device: what training leaves free of states is for its activations
+        return Excess.of(held, device.memory_bytes, replace(margins, states=math.inf)) if device else None
+
+    def ways_out() -> Iterator[str]:
+        possible = (
+            many for many in range(gpus + 1, model.architecture.heads + 1) if served_by(model.architecture, many)
+        )
+        more = next((many for many in possible if excess(needs(many, stored_bytes)) is None), None)
+        if more is not None:
+            yield f"--gpus {more}"
+        fewer = next((few for few in _SERVED_BITS if few < bits and excess(needs(gpus, few / 8)) is None), None)
+        if fewer is not None:
+            yield f"--weight-bits {fewer}"
+
+    stored_bytes = stored.weight_bytes(model.counts) if stored else bits / 8
+    held = needs(gpus, stored_bytes)
+    over = excess(held)
     return MemorySummary(
         **_subject(model, device),
         purpose="serving",
         gpus=gpus,
-        fits=held.total <= margins.usable * device.memory_bytes if device else None,
+        fits=None if device is None else over is None,
         memory=held,
         sequence=sequence,
         sequences=sequences,
-        weight_bits=stored.bits if stored else weight_bits or 16.0,
+        margins=margins,
+        excess=over,
+        ways_out=() if over is None else tuple(ways_out()),
+        weight_bits=bits,
         quantization=stored.method if stored else None,
     )
+
+
+_SERVED_BITS = (8, 4)
+"""The bits of a weight to which served models are usually quantised, the closer first."""
 
 
 def _training(

@@ -42,7 +42,7 @@ def _disarmed(line: str) -> str:
 
 def _styled(report: Report) -> Iterator[Line]:
     if report.title:
-        yield escape_control(report.title), "title"
+        yield from ((line, "title") for line in _wrapped(report.title, first="", rest=_INDENT))
     yield from ((escape_control(line), "body") for line in (*report.lines, *report.drawing))
     if report.facts:
         yield "", "body"
@@ -91,10 +91,15 @@ def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
     if len(first) + len(safe) <= _WIDTH:
         yield first + safe
         return
+    yield from _parted(safe, _WIDTH, first=first, rest=rest)
+
+
+def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
+    """Return text in lines of a width; long words such as paths stay whole."""
     from textwrap import wrap
 
-    yield from wrap(
-        safe, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    return wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -102,12 +107,35 @@ def _grid(grid: ReportTable) -> Iterator[Line]:
     cells = [tuple(escape_control(cell) for cell in row) for row in (grid.columns, *grid.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
     left = [name in grid.text for name in grid.columns]
+    narrowed = _narrowed(widths, cells, left)
     for number, row in enumerate(cells):
-        padded = (
-            cell.ljust(width) if is_text else cell.rjust(width)
-            for cell, width, is_text in zip(row, widths, left, strict=True)
-        )
-        yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"
+        for line in [row] if narrowed == widths else _folded(row, narrowed):
+            padded = (
+                cell.ljust(width) if is_text else cell.rjust(width)
+                for cell, width, is_text in zip(line, narrowed, left, strict=True)
+            )
+            yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"
+
+
+def _narrowed(widths: list[int], cells: Sequence[Sequence[str]], left: list[bool]) -> list[int]:
+    """Return widths that fit a line, those of the widest columns of text reduced as far as their longest words."""
+    over = sum(widths) - (_WIDTH - len(_INDENT) - len("  ") * (len(widths) - 1))
+    if over <= 0:
+        return widths
+    found = list(widths)
+    words = [max((len(word) for row in cells for word in row[i].split()), default=0) for i in range(len(widths))]
+    for _ in range(over):
+        wide = [i for i, width in enumerate(found) if left[i] and width > words[i]]
+        if wide:
+            found[max(wide, key=lambda i: found[i])] -= 1
+    return found
+
+
+def _folded(row: tuple[str, ...], widths: list[int]) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of a row whose cells may be wider than their columns; numbers and long words stay whole."""
+    parts = [[cell] if len(cell) <= width else _parted(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for line in range(max(map(len, parts))):
+        yield tuple(part[line] if line < len(part) else "" for part in parts)
 
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})

@@ -108,11 +108,19 @@ def conflict(build: Callable[[Bounds], Frontier], bounds: Bounds, flops: float) 
             elif least is None:
                 hint = "relax one of them; no budget satisfies all limits"
             else:
-                hint = f"the least budget that would do is {format_flops(least, digits=6)}"
+                hint = f"the least budget that would do is {format_flops(_rounded_up(least), digits=_DIGITS)}"
                 if len(chosen) > 1:
                     hint += "; or relax one of them"
             return UnreachableError(_sentence(chosen, flops), hint=hint)
     return UnreachableError("no model satisfies the limits within this budget", hint="raise the budget")
+
+
+_DIGITS = 6  # of a least budget, which still does when it is typed
+
+
+def _rounded_up(flops: float) -> float:
+    step = 10.0 ** (math.floor(math.log10(flops)) + 1 - _DIGITS)
+    return math.ceil(flops * (1 + EDGE) / step) * step
 
 
 def least_budget_within(frontier: Frontier, bounds: Bounds) -> float | None:

@@ -447,6 +447,8 @@ class Planner:
             chosen = outcome(self.preset.law)
         require_budget(flops)
         plan = self._plan(flops, chosen, outcome, budget or Budget(source="plan"))
+        if isinstance(self.preset.law, Allocation):
+            plan = replace(plan, warnings=(*plan.warnings, _APART))
         with _numbers_of(self.preset):
             return in_whole_counts(self._against_optimum(plan, plan.loss))
 
@@ -674,6 +676,13 @@ class Planner:
             return plan
         overhead = frontier.overhead_of_loss(plan.flops, loss)
         return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
+
+
+_APART = Notice(
+    code="separate_fits",
+    message="the loss of a chosen size and tokens, L(N, D) of early-stopped training, is another fit than the loss "
+    "along the optimum of this law: do not compare the two",
+)
 
 
 def require_budget(flops: float) -> None:

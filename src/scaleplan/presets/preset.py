@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
 from scaleplan.record import Record, Result
-from scaleplan.units import format_count
+from scaleplan.units import exact, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,11 +163,15 @@ class Line(Record):
     def hint(self) -> str:
         """How to ask for a plan on the line."""
         if len(self.params) == 2 and self.tokens[0] == self.tokens[1]:
-            return f"--tokens {self.tokens[0]:.4g} keeps to the line of the runs"
+            return f"--tokens {_amount(self.tokens[0])} keeps to the line of the runs"
         if len(self.params) == 2 and self.params[0] == self.params[1]:
-            return f"--params {self.params[0]:.4g} keeps to the line of the runs"
-        plan = f"--params {self.params[-1]:.4g} --tokens {self.tokens[-1]:.4g}"
-        return f"ask for the loss of a plan on the line of the runs, such as 'scaleplan loss {plan}'"
+            return f"--params {_amount(self.params[0])} keeps to the line of the runs"
+        return f"ask for the loss of a plan on the line of the runs, such as 'scaleplan {self.question}'"
+
+    @property
+    def question(self) -> str:
+        """The command for the loss of the last run, without the preset."""
+        return f"loss --params {_amount(self.params[-1])} --tokens {_amount(self.tokens[-1])}"
 
     @property
     def _points(self) -> list[tuple[float, float]]:
@@ -207,6 +211,11 @@ class Line(Record):
             f"the {'line' if straight else 'curve'} from {format_count(n)} parameters on {format_count(d)} tokens "
             f"to {format_count(to_n)} on {format_count(to_d)}"
         )
+
+
+def _amount(count: float) -> str:
+    """Return a number of parameters or tokens as a person types it, in four digits."""
+    return exact("params", float(f"{count:.4g}"))
 
 
 class PresetSummary(Result, Record):

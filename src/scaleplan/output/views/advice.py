@@ -26,9 +26,9 @@ def hyperparameters_report(advice: Advice) -> Report:
         title=f"{format_count(advice.params)} on {format_count(advice.tokens)} tokens, "
         f"{format_flops(advice.flops)}, {advice.preset}",
         grid=ReportTable(
-            ("rule", "rate", "batch", "kind", "asked with", "beyond range"),
+            ("rule", "rate", "batch", "kind", "at", "beyond range"),
             rows=[_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)],
-            text={"rule", "kind", "asked with", "beyond range"},
+            text={"rule", "kind", "at", "beyond range"},
         ),
         remarks=[*_remarks(advice), *band_remarks([advice.budget] if advice.budget else [], what="days")],
         sections=[_section(critical, advice) for critical in advice.critical],
@@ -114,9 +114,9 @@ def _times(critical: Critical, advice: Advice) -> Iterator[str]:
     best, floor = critical.best, critical.floor_days
     if best is None or floor is None or best.gpus is None or best.days is None:
         return
-    whose = "with these" if advice.gpus is not None else "worth having: with"
+    worth = "" if advice.gpus is not None else "worth having: "
     yield (
-        f"shortest {whose} {best.gpus:,.0f} {advice.gpu}: {format_number(best.days)} days, "
+        f"shortest {worth}on {best.gpus:,.0f} x {advice.gpu}: {format_number(best.days)} days, "
         f"a batch of {format_count(best.batch_tokens)}; any number of them: {format_number(floor)} days"
     )
     one = advice.gpus_per_replica == 1

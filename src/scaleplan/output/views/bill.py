@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text
+from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text, priced
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
     counted,
@@ -16,7 +16,6 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_usd,
-    format_usd_per_hour,
 )
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     if budget.bought_flops_interval is not None:
         low, high = budget.bought_flops_interval
         yield (
-            f"the budget buys {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
-            "the ranges above are what the compute of this plan takes"
+            f"these accelerator-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
+            "the ranges above are what all the compute of this plan may take"
         )
     if budget.price_per_hour is not None:
         yield price_text(budget)
@@ -95,9 +94,7 @@ def speed_text(budget: Budget | Conversion) -> str:
 
 def price_text(budget: Budget | Conversion) -> str:
     """Return the price of an hour with its source and its date."""
-    kind, colon, source = (budget.price_source or GIVEN).partition(": ")
-    date = f" of {budget.price_date}" if budget.price_date else ""
-    return f"price: {format_usd_per_hour(budget.price_per_hour or 0.0)}, {kind}{date}{colon}{source}"
+    return f"price: {priced(budget.price_per_hour or 0.0, budget.price_source, budget.price_date)}"
 
 
 def power_text(budget: Budget | Conversion) -> str:

@@ -16,6 +16,7 @@ from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import plan_report
+from scaleplan.presets.preset import Line
 from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
         return
     line = data.get("line")
     if line is not None:
-        question = f"loss --params {line['params'][-1]:.4g} --tokens {line['tokens'][-1]:.4g}"
+        question = Line(params=tuple(line["params"]), tokens=tuple(line["tokens"]), within=line["within"]).question
     else:
         question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
     yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"
@@ -283,7 +284,8 @@ def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
         of_reason = [finding for finding in findings if finding["reason"] == reason]
         shown = row_text(finding["row"] for finding in of_reason[:_MOST_DROPPED])
         more = f" and {len(of_reason) - _MOST_DROPPED} more" if len(of_reason) > _MOST_DROPPED else ""
-        yield f"{len(of_reason)} {reason}, row {shown}{more} ({of_reason[0]['detail']})"
+        row = "row" if len(of_reason) == 1 else "rows"
+        yield f"{len(of_reason)} {reason}, {row} {shown}{more} ({of_reason[0]['detail']})"
 
 
 def backtest_report(result: BacktestResult) -> Report:

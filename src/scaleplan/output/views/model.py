@@ -180,7 +180,7 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         idle = f"; {needs.idle_devices:,} idle" if needs.idle_devices else ""
         yield f"{_parallel_text(needs.parallel)}{idle}"
     if needs.micro_batch is not None:
-        most = f", up to {needs.largest_micro_batch} would fit" if needs.largest_micro_batch else ""
+        most = _room(needs.largest_micro_batch, needs.micro_batch, before=", ")
         flight = f", {needs.in_flight} in flight" if needs.in_flight else ""
         yield (
             f"micro-batch of {needs.micro_batch} x {needs.sequence:,} tokens{most}{flight}; "
@@ -188,7 +188,7 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         )
     if needs.gpu is not None and needs.tokens_per_step is not None and needs.fits:
         sequences = needs.tokens_per_step // needs.sequence
-        yield f"a step: {sequences:,} sequences, {format_count(needs.tokens_per_step)} tokens"
+        yield f"a step: {counted(sequences, 'sequence')}, {format_count(needs.tokens_per_step)} tokens"
     if needs.fewest_devices is not None:
         yield f"fewest devices that hold these states, by any layout: {needs.fewest_devices:,}"
     if needs.weight_bits is not None:
@@ -199,15 +199,23 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.ways_out:
         yield f"it fits with {', or '.join(needs.ways_out)}"
     if needs.excess is not None and needs.margins is not None:
-        yield _margins_text(needs.margins)
+        yield _margins_text(needs.margins, serving=needs.parallel is None)
 
 
-def _margins_text(margins: Margins) -> str:
+def _room(largest: int | None, micro_batch: int, *, before: str) -> str:
+    """Return up to how many sequences a device could take at once, where that is more than it takes."""
+    return f"{before}up to {largest} would fit" if largest and largest > micro_batch else ""
+
+
+def _margins_text(margins: Margins, *, serving: bool) -> str:
     """Return the margins of a check of memory, with the option that sets them."""
     states, usable = (format_fraction(share, digits=2) for share in (margins.states, margins.usable))
+    reserve = f"{format_gigabytes(margins.reserve / _GIGA)} for the framework; --margins sets them"
+    if serving:
+        return f"margins: all parts up to {usable} of a device, {reserve}"
     return (
         f"margins: states up to {states} of a device, all parts up to {usable}, activations counted x "
-        f"{margins.activations:g}, {format_gigabytes(margins.reserve / _GIGA)} for the framework; --margins sets them"
+        f"{margins.activations:g}, {reserve}"
     )
 
 
@@ -248,7 +256,8 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
         yield Fact("layout", f"{_parallel_text(layout.parallel)}{idle}", prose=True)
         flight = f", {layout.in_flight} in flight" if layout.in_flight else ""
         micro = f"{layout.micro_batch} of {run.sequence:,} tokens, {layout.accumulation} a step{flight}"
-        yield Fact("micro-batch", f"{micro}; up to {layout.largest_micro_batch} would fit", prose=True)
+        most = _room(layout.largest_micro_batch, layout.micro_batch, before="; ")
+        yield Fact("micro-batch", f"{micro}{most}", prose=True)
         yield Fact("recomputation", f"{layout.recompute}; states: {layout.states}", prose=True)
     elif run.fits is False and run.fewest_devices is not None:
         yield Fact("layout", f"none fits; {counted(run.fewest_devices, 'device')} would do", prose=True)

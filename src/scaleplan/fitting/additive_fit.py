@@ -159,8 +159,10 @@ class AdditiveFit(Record, eq=False):
             draws = np.asarray(getattr(laws, field))
             # the draws of A and B are log-normal
             error = half_width(draws) if name in {"A", "B"} else float(np.std(draws, ddof=1))
-            interval = central_interval(draws, level, stretch=self.resamples.stretch(level))
-            found.append(Coefficient(name=name, value=value, error=error, interval=interval))
+            low, high = central_interval(draws, level, stretch=self.resamples.stretch(level))
+            # resamples of two populations may gather away from the estimate, which no interval may leave out
+            held = (min(low, value), max(high, value))
+            found.append(Coefficient(name=name, value=value, error=error, interval=held))
         return tuple(found)
 
 

@@ -278,9 +278,10 @@ def clean(
         flops = sizes.get("flops", ones)
         rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
     if "loss" in needed:
-        params, tokens = (sizes.get(role, ones) for role in ("params", "tokens"))
-        if runs.unique_tokens is not None:
-            codes = cells_of(codes, runs.unique_tokens)
+        # of a curve of compute, that is the size; whatever else a curve varies with tells its rows apart
+        params, tokens = sizes.get("params", sizes.get("flops", ones)), sizes.get("tokens", ones)
+        unique = () if runs.unique_tokens is None else (runs.unique_tokens,)
+        codes = cells_of(codes, *unique, *runs.extra.values())
         notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)
     return rows, notes
 

@@ -153,6 +153,7 @@ def read_runs(
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
     warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
     if set(needed) >= {"params", "tokens", "loss"}:
+        warnings += _too_large(used, columns["loss"], loss_unit)
         codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
         if used.unique_tokens is not None:
             codes = cells_of(codes, used.unique_tokens)
@@ -166,6 +167,7 @@ def read_runs(
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
+_UNIFORM = math.log(1e6)  # nats per token of a uniform guess over a vocabulary of four times the largest known
 _LARGEST_TOKEN = 5.0  # bytes: tokenizers make 3.5 to 4.8 of a token of English, a word and its space have 5 to 6
 
 
@@ -181,6 +183,16 @@ def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) 
         return ()
     message = f"what {quote(loss.text)} is per has {np.median(size):.2f} bytes by {quote(beside)}, more than a token"
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
+
+
+def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:
+    """Return a warning for losses that a uniform guess beats, which are perplexities or sums."""
+    known = LOSS_UNITS[loss_unit]
+    middle = float(np.median(runs.loss))
+    if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
+        return ()
+    message = f"losses in {quote(loss.text)} are around {middle:.3g} {runs.loss_unit}, and a uniform guess costs less"
+    return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:

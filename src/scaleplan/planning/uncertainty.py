@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.arrays import Number, exp, log, minimum
+from scaleplan.arrays import Number, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -93,7 +93,9 @@ def interval(
     if known.draws:
         found = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
         found = _stretched(found, sigmas_of(level, known.freedom) / sigmas_of(level), signed=signed)
-        return found if known.backtest is None or signed else _widened(found, known.backtest, factor)
+        if known.backtest is not None and not signed:
+            found = _widened(found, known.backtest, factor)
+        return _holding(found, outcome(preset.law))
     centre = preset.centre()
     stretch = sigmas_of(level, known.freedom) / sigmas_of(level)
     squares: list[list[Number]] = [[], [], [], []]
@@ -229,6 +231,22 @@ def _widened(known: Interval[Number], backtest: BacktestRms, factor: Number) -> 
     middle, half = (low * high) ** 0.5, 0.5 * log(high / low)
     missed = normal_quantile(0.5 + known.level / 2) * backtest_rms(backtest.factors, backtest.rms, factor)
     return replace(known, loss=_around(middle, (half**2 + missed**2) ** 0.5))
+
+
+def _holding(known: Interval[Number], estimate: Outcome[Number]) -> Interval[Number]:
+    """Return intervals that hold the estimate, from which draws of two populations may gather away."""
+
+    def hull(ends: tuple[Number, Number], value: Number) -> tuple[Number, Number]:
+        return minimum(ends[0], value), maximum(ends[1], value)
+
+    params, tokens, loss = estimate
+    return Interval(
+        level=known.level,
+        params=hull(known.params, params),
+        tokens=hull(known.tokens, tokens),
+        tokens_per_param=hull(known.tokens_per_param, tokens / params),
+        loss=known.loss if known.loss is None or loss is None else hull(known.loss, loss),
+    )
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:

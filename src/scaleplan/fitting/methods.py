@@ -14,7 +14,7 @@ from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
 from scaleplan.fitting.backtest import add_misfit, backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
-from scaleplan.fitting.diagnosis import find_line
+from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_result import FitResult
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.noise import rises
@@ -128,7 +128,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
-        line=found.design.along,
+        line=found.design.along or find_strip(points, found.solution.coordinates),
     )
     if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare
         return result

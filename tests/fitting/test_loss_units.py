@@ -134,3 +134,12 @@ def test_the_vocabulary_is_an_input_where_a_rule_converts_counts():
     assert counted(vocabulary=256) == pytest.approx(0.996, abs=0.002)
     with pytest.raises(UsageError, match="a vocabulary of 1"):
         counted(vocabulary=1)
+
+
+def test_losses_above_a_uniform_guess_are_doubted(tmp_path):
+    """A plain column of 33.9 holds perplexities: a guess over a million tokens costs 13.8 nats."""
+    (notice,) = read(tmp_path, "loss", "33.9").warnings
+    assert "uniform guess" in notice.message
+    assert "--loss-unit ppl" in notice.message
+    assert not read(tmp_path, "loss", "11.9").warnings
+    assert not read(tmp_path, "ppl", "33.9", loss_unit="ppl").warnings

@@ -208,7 +208,7 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
     if not many.any():
         return ()
     message = (
-        f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {float(np.max(epochs[many])):.3g} times, and "
+        f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {np.max(epochs[many]):.3g} times, and "
         "this form counts repeats as new; --form data_constrained --base PRESET fits them"
     )
     return (Notice(code="data_repeated", message=message),)

@@ -579,7 +579,7 @@ def _literal(text: str) -> object:
 
 
 def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
-    """Whether a row continues the header: texts only, where the first row left cells of a span empty or repeats one."""
+    """Whether a row continues the header: texts only, under empty or repeated cells of a span."""
     filled = [position for position, cell in enumerate(record) if cell.strip()]
     spans = [k for k, cell in enumerate(names) if not cell.strip() or (k > 0 and cell == names[k - 1])]
     return (

@@ -136,6 +136,16 @@ def test_the_vocabulary_is_an_input_where_a_rule_converts_counts():
         counted(vocabulary=1)
 
 
+@pytest.mark.parametrize(
+    "column", ["log10(loss)", "ln_loss", "excess_loss", "reducible loss", "loss_diff", "log2 loss"]
+)
+def test_what_is_computed_from_a_loss_is_none(tmp_path, column):
+    """Logarithms and differences of losses are left for the user to name; a log loss is a cross-entropy."""
+    with pytest.raises(FileError, match="no column"):
+        read(tmp_path, column)
+    assert read(tmp_path, "log_loss").loss_unit == "nats/token"
+
+
 def test_losses_above_a_uniform_guess_are_doubted(tmp_path):
     """A plain column of 33.9 holds perplexities: a guess over a million tokens costs 13.8 nats."""
     (notice,) = read(tmp_path, "loss", "33.9").warnings

@@ -352,3 +352,16 @@ def test_an_interval_holds_its_estimate(tmp_path):
     plan = found.plan()
     assert plan.interval.params[0] <= plan.params <= plan.interval.params[1]
     assert plan.interval.loss[0] <= plan.loss <= plan.interval.loss[1]
+
+
+def test_what_no_resample_moves_has_no_interval(tmp_path):
+    """A floor that is held, and the share of tied exponents, are no estimates: an interval of no width says so."""
+    path = file_of(tmp_path / "runs.csv", isoflop(LAW, noise=0.003, budgets=(1e18, 1e19, 3)))
+    for options, held in (({"floor": 1.7}, {"E"}), ({"tied": True}, {"a"})):
+        values = {value.name: value.interval for value in fit(path, samples=40, **options).values}
+        assert {name for name, ends in values.items() if ends is None} == held
+    curve = tmp_path / "curve.csv"
+    curve.write_text("flops,loss\n" + "".join(f"1e{k},{1.7 + 3.0 ** (18 - k):.4f}\n" for k in range(18, 26)))
+    values = {value.name: value for value in fit(curve, form="offset_power", floor=1.7, samples=40).values}
+    assert values["e"].interval is None
+    assert values["c"].interval is not None

@@ -420,6 +420,8 @@ def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:
         Coefficient(
             name=name, value=known[name], error=half_width(column), interval=found.interval(name, level=level)
         )
+        if np.ptp(column) > 0  # held by the user, or on a bound in each resample: no width is no knowledge
+        else Coefficient(name=name, value=known[name])
         for name, column in found.columns.items()
     )
 

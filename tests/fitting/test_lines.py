@@ -198,3 +198,47 @@ def test_pictures_designs_and_checks_keep_to_the_line(tmp_path, monkeypatch):
         code, out, err = answered("check")
         assert code == status, (out, err)
         assert ("300B tokens" in " ".join((out + err).split())) is (status == 2), out
+
+
+STRIPS = {
+    "two token counts": (np.tile(SIZES, 2), np.repeat([3e11, 6e11], 10), (1e9, 4e11), (1e9, 6e10)),
+    "two sizes": (np.repeat([1e8, 4e8], 8), np.tile(np.geomspace(1e9, 3e10, 8), 2), (2e8, 1e10), (1e9, 1e10)),
+}
+"""Sizes and token counts, a plan between the two levels, and one beyond them."""
+
+
+@pytest.mark.parametrize("strip", STRIPS)
+def test_a_law_of_two_levels_holds_between_them(tmp_path, strip):
+    """Between two sizes, or token counts, the loss is that of the law; beyond them there is none."""
+    params, tokens, inside, outside = STRIPS[strip]
+    found = sp.fit(written(tmp_path / "runs.csv", params, tokens), samples=40)
+    preset = str(found.write(tmp_path / "law.toml"))
+    plan = sp.loss(preset=preset, params=inside[0], tokens=inside[1])
+    assert plan.loss == pytest.approx(LAWS["even"].loss(*inside), rel=0.01)
+    with pytest.raises(ScaleplanError, match=r"the strip of (300B to 600B tokens|100M to 400M parameters)"):
+        sp.loss(preset=preset, params=outside[0], tokens=outside[1])
+    assert found.plan().loss > 0
+    held = sp.fit(written(tmp_path / "runs.csv", params, tokens), samples=0, tied=True)
+    assert held.line is None
+
+
+def test_a_form_that_ended_on_a_bound_chooses_no_split(tmp_path):
+    """Six runs do not tell Kaplan's four coefficients: at ten times the largest a split of 0.14 was advised."""
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        "params,tokens,loss\n"
+        "5.39e+07,2.22e+10,3.1291\n"
+        "6.759e+08,1.578e+10,2.6106\n"
+        "1.993e+08,3.154e+09,3.1175\n"
+        "5.183e+07,7.493e+09,3.3000\n"
+        "3.079e+08,7.542e+09,2.8518\n"
+        "9.869e+08,1.357e+09,3.0784\n"
+    )
+    found = sp.fit(path, form="kaplan")
+    assert found.bounds == ("alpha_D",)
+    assert "ended on a bound" in found.refusal
+    largest = np.argmax(found.runs.flops)
+    ratio = found.runs.tokens[largest] / found.runs.params[largest]
+    assert found.plan().tokens_per_param == pytest.approx(ratio)
+    with pytest.raises(ScaleplanError, match="must not choose a model size"):
+        sp.optimal(preset=str(found.write(tmp_path / "law.toml")), flops=1e21)

@@ -134,3 +134,22 @@ def test_the_vocabulary_is_an_input_where_a_rule_converts_counts():
     assert counted(vocabulary=256) == pytest.approx(0.996, abs=0.002)
     with pytest.raises(UsageError, match="a vocabulary of 1"):
         counted(vocabulary=1)
+
+
+@pytest.mark.parametrize(
+    "column", ["log10(loss)", "ln_loss", "excess_loss", "reducible loss", "loss_diff", "log2 loss"]
+)
+def test_what_is_computed_from_a_loss_is_none(tmp_path, column):
+    """Logarithms and differences of losses are left for the user to name; a log loss is a cross-entropy."""
+    with pytest.raises(FileError, match="no column"):
+        read(tmp_path, column)
+    assert read(tmp_path, "log_loss").loss_unit == "nats/token"
+
+
+def test_losses_above_a_uniform_guess_are_doubted(tmp_path):
+    """A plain column of 33.9 holds perplexities: a guess over a million tokens costs 13.8 nats."""
+    (notice,) = read(tmp_path, "loss", "33.9").warnings
+    assert "uniform guess" in notice.message
+    assert "--loss-unit ppl" in notice.message
+    assert not read(tmp_path, "loss", "11.9").warnings
+    assert not read(tmp_path, "ppl", "33.9", loss_unit="ppl").warnings

@@ -158,3 +158,23 @@ def test_prepared_sets_lose_no_measurement():
     """Sets without failed runs are read whole, and sweeps reduce to the number of their cells."""
     found = [(name, options, len(read_runs(DATA / name, **options))) for name, options, _ in PREPARED]
     assert found == PREPARED
+
+
+def test_repeated_data_are_told_of_a_form_that_counts_them_as_new(tmp_path):
+    """Up to four epochs are as good as new; sixteen are not, and the form that knows is named."""
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,unique_tokens,loss\n1e8,4e9,1e9,3.1\n2e8,1.6e10,1e9,2.9\n", encoding="utf-8")
+    (notice,) = read_runs(path).warnings
+    assert "1 of 2 runs repeat their data, up to 16 times" in notice.message
+    assert not read_runs(path, needed=("params", "tokens", "unique_tokens", "loss")).warnings
+
+
+def test_rows_of_a_curve_are_told_apart_by_its_input(tmp_path):
+    """Without params and tokens all rows had one size: the best of them was kept, and a high one had diverged."""
+    path = tmp_path / "runs.csv"
+    path.write_text("flops,loss\n1e17,9.1\n1e18,3.1\n1e19,3.05\n1e20,3.0\n1e21,2.95\n", encoding="utf-8")
+    assert len(read_runs(path, needed=("flops", "loss"), best=True)) == 5
+    path.write_text(path.read_text().replace("flops", "steps"), encoding="utf-8")
+    runs = read_runs(path, needed=("loss",), extra=("steps",), best=True)
+    assert len(runs) == 5
+    assert not any("higher loss than smaller" in note for note in runs.notes)

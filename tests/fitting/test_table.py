@@ -72,6 +72,8 @@ def test_two_header_rows_are_joined(tmp_path):
     grid = read_table(write(tmp_path, text))
     assert grid.names == ("params", "tokens", "wikitext/ppl", "wikitext/bpb", "piqa/acc", "piqa/acc_norm")
     assert grid.rows == (3, 4)
+    path = write(tmp_path, "config,config,metrics\nparams,tokens,val_loss\n1e8,2e9,3.5\n2e8,4e9,3.2\n")
+    assert read_table(path).names == ("config/params", "config/tokens", "metrics/val_loss")
 
 
 def test_repeated_and_empty_column_names_can_be_told_apart(tmp_path):

@@ -157,10 +157,15 @@ class AdditiveFit(Record, eq=False):
                 found.append(Coefficient(name=name, value=value))
                 continue
             draws = np.asarray(getattr(laws, field))
+            if np.ptp(draws) == 0:  # held by the user, or on a bound in each: no width is no knowledge
+                found.append(Coefficient(name=name, value=value))
+                continue
             # the draws of A and B are log-normal
             error = half_width(draws) if name in {"A", "B"} else float(np.std(draws, ddof=1))
-            interval = central_interval(draws, level, stretch=self.resamples.stretch(level))
-            found.append(Coefficient(name=name, value=value, error=error, interval=interval))
+            low, high = central_interval(draws, level, stretch=self.resamples.stretch(level))
+            # resamples of two populations may gather away from the estimate, which no interval may leave out
+            held = (min(low, value), max(high, value))
+            found.append(Coefficient(name=name, value=value, error=error, interval=held))
         return tuple(found)
 
 

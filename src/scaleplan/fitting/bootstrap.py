@@ -109,6 +109,12 @@ class Bootstrap(Record, eq=False):
         log_size, log_data, floor, alpha, beta = self.draws.T
         return Additive(E=floor, A=np.exp(log_size), B=np.exp(log_data), alpha=alpha, beta=beta)
 
+    def log_losses(self, params: Array, tokens: Array) -> Array:
+        """Return ln L (R, n) of every resample at n pairs of sizes."""
+        log_size, log_data, floor, alpha, beta = self.draws.T[:, :, None]
+        terms = floor + np.exp(log_size - alpha * np.log(params)) + np.exp(log_data - beta * np.log(tokens))
+        return np.log(terms)
+
     def moved_to(self, law: Additive) -> Self:
         """Return the same spread about another law: the draws are moved by the difference, inside their domain."""
         if law == self.law:

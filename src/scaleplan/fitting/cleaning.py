@@ -275,10 +275,11 @@ def clean(
         flops = sizes.get("flops", ones)
         rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
     if "loss" in needed and (sizes or best):
-        # what makes a run larger: its two sizes, or for a curve the one quantity that it is over
+        # what makes a run larger: its two sizes, or for a curve the one quantity that it is over; whatever else a
+        # curve varies with tells its rows apart
         params, tokens = [*sizes.values(), ones, ones][:2]
-        if runs.unique_tokens is not None:
-            codes = cells_of(codes, runs.unique_tokens)
+        unique = () if runs.unique_tokens is None else (runs.unique_tokens,)
+        codes = cells_of(codes, *unique, *runs.extra.values())
         notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)
     return rows, notes
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
-    from scaleplan.fitting.surface_fit import Solution
+    from scaleplan.fitting.surface_fit import Coordinates, Solution
 
 __all__ = [
     "Design",
@@ -42,6 +42,7 @@ __all__ = [
     "distinct_budgets",
     "find_line",
     "find_outliers",
+    "find_strip",
     "information",
     "isoflop_budgets",
     "leave_one_out",
@@ -56,7 +57,7 @@ _NARROW = 4.0  # a ratio of the largest to the smallest D/N
 _OFTEN = 0.05  # a share of resamples
 _OUTLIER = 12.0  # robust standard deviations; log residuals of a careful sweep are heavy-tailed and reach 10
 _ROUNDS = 6
-_MOST_OUT = 0.1  # more than a tenth of the runs is another population, not outliers
+_MOST_OUT = 0.2  # more than a fifth of the runs is another population, not outliers
 _BEYOND, _POINTS = 4, 17  # runs beyond the coefficients of a curve; points that write it
 _RAY = 1.3  # D/N within ±14 %: one ratio, up to rounding of step counts
 _BUDGET_GAP = 0.12  # in ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one by a few per cent
@@ -172,8 +173,7 @@ def diagnose(
 def _unidentified(design: Design, solution: Solution, known: Information) -> dict[str, str]:
     """Return the reasons, by code, why the split between size and data is not determined."""
     reasons = {}
-    form = solution.coordinates
-    levels = 2 if form.tied or form.floor is not None else 3  # E and B/D^beta are one number at one D, two at two
+    levels = _levels(solution.coordinates)
     if design.along is not None:
         code = "one_ray" if design.ratio is not None else "one_line"
         reasons[code] = f"all runs lie on {design.along}: the law is determined there and nowhere else"
@@ -428,6 +428,30 @@ def find_line(points: Points) -> Line | None:
                 middle + np.outer(longest, axes[:, 1]) + np.outer(np.vander(places, degree + 1) @ fitted, axes[:, 0])
             )
             return _line_through(curve, 2 * float(np.max(np.abs(rest))))
+    return None
+
+
+def _levels(form: Coordinates) -> int:
+    """Return how many sizes, and token counts, tell the floor from the term that they vary.
+
+    E and B/D^beta are one number at one D, two at two.
+    """
+    return 2 if form.tied or form.floor is not None else 3
+
+
+def find_strip(points: Points, form: Coordinates) -> Line | None:
+    """Return the strip between the sizes, or token counts, that are too few for the form, or None.
+
+    Between two sizes the loss is held by both; beyond them a floor and an exponent share two numbers, and any of
+    many pairs does: in trials the 90 % interval of such a fit held the truth in 6 to 7 of 10 plans.
+    """
+    logs = np.log(np.stack([points.params, points.tokens]))
+    for k in (0, 1):
+        if _distinct(logs[k]) < _levels(form):
+            low, high = (float(end(logs[k])) for end in (np.min, np.max))
+            ends = np.stack([logs.min(axis=1), logs.max(axis=1)])
+            ends[:, k] = 0.5 * (low + high)
+            return _line_through(ends, high - low)
     return None
 
 

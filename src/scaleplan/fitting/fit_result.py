@@ -118,9 +118,13 @@ class FitResult(Record, eq=False):
     @property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
-        if self.diagnosis is None:
-            return None if self.line is None else f"its runs all lie on {self.line}"
-        return self.diagnosis.refusal
+        if self.diagnosis is not None:
+            return self.diagnosis.refusal
+        if self.line is not None:
+            return f"its runs all lie on {self.line}"
+        if self.bounds and self.request.base is None and not isinstance(self.law, Curve):
+            return f"{', '.join(self.bounds)} ended on a bound of the search: not identified"
+        return None
 
     @property
     def coefficients(self) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.objective import half_width
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.presets.preset import LN, BacktestRms, Uncertainty
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _DRAWS = 400
+_LINEAR = math.log(1.5)  # 100 resamples tell an error within a fifth, and heavy tails widen a standard deviation
 
 _OFTEN = 0.05  # the share of resamples on a bound from which a covariance misleads
 
@@ -97,8 +99,8 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
         backtest=None if backtest is None else BacktestRms(factors=backtest.factors, rms=backtest.rms),
     )
     piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
-    if fit.identified and not piled_up:
-        covariance = resamples.covariance()
+    covariance = resamples.covariance()
+    if fit.identified and not piled_up and _is_linear(fit, resamples, covariance):
         return replace(known, covariance=_rows(0.5 * (covariance + covariance.T)))
     usable = _usable(resamples)
     if not usable.any():
@@ -110,6 +112,30 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
         draws=_rows(kept),
         method=f"{known.method}; the first {len(kept)} of them{_lost(usable)}",
     )
+
+
+def _is_linear(fit: AdditiveFit, resamples: Bootstrap, covariance: Array) -> bool:
+    """Return whether the covariance tells the errors of ln L at the largest runs as the resamples show them.
+
+    Of few runs the coefficients scatter so widely, and cancel so nearly, that to first order they do not: the
+    interval of a public ladder of 15 runs was six times as wide by its covariance as by its resamples.
+    """
+    points, law = fit.points, resamples.law
+    largest = np.array([np.argmax(values) for values in (points.params, points.tokens, points.flops)])
+    params, tokens = points.params[largest], points.tokens[largest]
+    size, data = law.A * params**-law.alpha, law.B * tokens**-law.beta
+    slopes = {
+        "ln A": size,
+        "ln B": data,
+        "E": np.ones_like(size),
+        "ln E": np.full_like(size, law.E),
+        "alpha": -np.log(params) * size,
+        "beta": -np.log(tokens) * data,
+    }
+    slope = np.stack([slopes[name] for name in resamples.parameters], axis=1) / (law.E + size + data)[:, None]
+    told = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", slope, covariance, slope), 0.0))
+    shown = np.array([half_width(column) for column in resamples.log_losses(params, tokens).T])
+    return bool(np.all(np.abs(np.log(np.maximum(told, 1e-300) / np.maximum(shown, 1e-300))) < _LINEAR))
 
 
 def curve_uncertainty(law: Law, columns: Mapping[str, Array], *, freedom: int) -> Uncertainty | None:

@@ -66,9 +66,13 @@ NOT_A_LOSS = frozenset(
     {
         *("aux", "auxiliary", "balance", "balancing", "router", "z", "scale", "scaler", "weight", "coef"),
         *("std", "stderr", "sem", "se", "stdev", "kl", "count", "step", "steps"),
+        *("ln", "log10", "log2", "excess", "reducible", "delta", "diff", "difference", "gap", "relative"),
     }
 )
-"""Words of auxiliary losses, and of the errors and counts of losses."""
+"""Words of auxiliary losses, of the errors and counts of losses, and of what is computed from one.
+
+A log loss is a loss: the name of a cross-entropy.
+"""
 
 
 def unit_in_name(name: str) -> tuple[str | None, str | None]:

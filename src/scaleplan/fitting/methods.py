@@ -14,7 +14,7 @@ from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
 from scaleplan.fitting.backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
-from scaleplan.fitting.diagnosis import find_line
+from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_result import FitResult
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.noise import rises
@@ -132,7 +132,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
-        line=found.design.along,
+        line=found.design.along or find_strip(points, found.solution.coordinates),
     )
     if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare
         return result
@@ -430,6 +430,8 @@ def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:
         Coefficient(
             name=name, value=known[name], error=half_width(column), interval=found.interval(name, level=level)
         )
+        if np.ptp(column) > 0  # held by the user, or on a bound in each resample: no width is no knowledge
+        else Coefficient(name=name, value=known[name])
         for name, column in found.columns.items()
     )
 

@@ -154,6 +154,9 @@ def read_runs(
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
     warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
     if set(needed) >= {"params", "tokens", "loss"}:
+        warnings += _too_large(used, columns["loss"], loss_unit)
+        if "unique_tokens" not in needed:
+            warnings += _repeated(used)
         codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
         if used.unique_tokens is not None:
             codes = cells_of(codes, used.unique_tokens)
@@ -167,6 +170,8 @@ def read_runs(
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
+_MOST_EPOCHS = 4.5  # up to 4 epochs are nearly as good as new data (arXiv:2305.16264)
+_UNIFORM = math.log(1e6)  # nats per token of a uniform guess over a vocabulary of four times the largest known
 _LARGEST_TOKEN = 5.0  # bytes: tokenizers make 3.5 to 4.8 of a token of English, a word and its space have 5 to 6
 
 
@@ -182,6 +187,32 @@ def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) 
         return ()
     message = f"what {quote(loss.text)} is per has {np.median(size):.2f} bytes by {quote(beside)}, more than a token"
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
+
+
+def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:
+    """Return a warning for losses that a uniform guess beats, which are perplexities or sums."""
+    known = LOSS_UNITS[loss_unit]
+    middle = float(np.median(runs.loss))
+    if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
+        return ()
+    message = f"losses in {quote(loss.text)} are around {middle:.3g} {runs.loss_unit}, and a uniform guess costs less"
+    return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
+
+
+def _repeated(runs: Runs) -> tuple[Notice, ...]:
+    """Return a warning for runs that repeat their data more than a law for fresh data can overlook."""
+    if runs.unique_tokens is None:
+        return ()
+    with np.errstate(all="ignore"):
+        epochs = runs.tokens / runs.unique_tokens
+    many = epochs > _MOST_EPOCHS
+    if not many.any():
+        return ()
+    message = (
+        f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {np.max(epochs[many]):.3g} times, and "
+        "this form counts repeats as new; --form data_constrained --base PRESET fits them"
+    )
+    return (Notice(code="data_repeated", message=message),)
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:

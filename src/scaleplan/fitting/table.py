@@ -579,9 +579,9 @@ def _literal(text: str) -> object:
 
 
 def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
-    """Whether a row continues the header: texts only, standing where the first row left cells of a span empty."""
+    """Whether a row continues the header: texts only, under empty or repeated cells of a span."""
     filled = [position for position, cell in enumerate(record) if cell.strip()]
-    spans = [position for position, cell in enumerate(names) if not cell.strip()]
+    spans = [k for k, cell in enumerate(names) if not cell.strip() or (k > 0 and cell == names[k - 1])]
     return (
         len(filled) > 1
         and any(position in filled for position in spans if position > 0)

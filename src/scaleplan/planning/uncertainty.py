@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.arrays import Number, exp, log, minimum
+from scaleplan.arrays import Number, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -94,7 +94,9 @@ def interval(
     if known.draws:
         found = _from_draws([outcome(preset.law_at(draw)) for draw in known.draws], level)
         found = _stretched(found, sigmas_of(level, known.freedom) / sigmas_of(level), signed=signed)
-        return found if known.backtest is None or signed else _widened(found, known.backtest, factor)
+        if known.backtest is not None and not signed:
+            found = _widened(found, known.backtest, factor)
+        return _holding(found, outcome(preset.law))
     centre = preset.centre()
     stretch = sigmas_of(level, known.freedom) / sigmas_of(level)
     squares: list[list[Number]] = [[], [], [], []]
@@ -235,6 +237,22 @@ def add_error(ends: tuple[Number, Number], error: Number, level: float) -> tuple
     low, high = ends
     half = 0.5 * log(high / low)
     return _around((low * high) ** 0.5, (half**2 + (sigmas_of(level) * error) ** 2) ** 0.5)
+
+
+def _holding(known: Interval[Number], estimate: Outcome[Number]) -> Interval[Number]:
+    """Return intervals that hold the estimate, from which draws of two populations may gather away."""
+
+    def hull(ends: tuple[Number, Number], value: Number) -> tuple[Number, Number]:
+        return minimum(ends[0], value), maximum(ends[1], value)
+
+    params, tokens, loss = estimate
+    return Interval(
+        level=known.level,
+        params=hull(known.params, params),
+        tokens=hull(known.tokens, tokens),
+        tokens_per_param=hull(known.tokens_per_param, tokens / params),
+        loss=known.loss if known.loss is None or loss is None else hull(known.loss, loss),
+    )
 
 
 def _percentiles(values: list[Number], level: float) -> tuple[Number, Number]:

@@ -50,6 +50,7 @@ NOT_STATED = "not stated"
 _FAR = 700.0  # the largest logarithm of a float, nearly
 _LEVEL = 1e-3  # a line that rises or falls less has one token count, or one size
 _REACH = 10.0
+_STRIP = 1.2  # lines are no wider
 
 LN = "ln "
 """Marks the logarithm of a coefficient among the uncertain parameters."""
@@ -111,7 +112,8 @@ class Line(Record):
     """The line of (params, tokens) on which the runs of a law lie, and on which alone they determine it.
 
     Two points are a straight line in the logarithms, which goes on beyond both; more are a curve from point to point,
-    which ends where its runs end. ``within`` is the factor by which a plan may lie beside it.
+    which ends where its runs end. ``within`` is the factor by which a plan may lie beside it; of two sizes, or two
+    token counts, the line lies between them and this reaches to both.
     """
 
     params: tuple[float, ...]
@@ -201,10 +203,13 @@ class Line(Record):
     def __str__(self) -> str:
         (n, *_, to_n), (d, *_, to_d) = self.params, self.tokens
         straight = len(self.params) == 2
+        strip = self.within > _STRIP
         if straight and n == to_n:
-            return f"the line of {format_count(n)} parameters"
+            span = f"strip of {format_count(n / self.within)} to {format_count(n * self.within)}"
+            return f"the {span if strip else f'line of {format_count(n)}'} parameters"
         if straight and d == to_d:
-            return f"the line of {format_count(d)} tokens"
+            span = f"strip of {format_count(d / self.within)} to {format_count(d * self.within)}"
+            return f"the {span if strip else f'line of {format_count(d)}'} tokens"
         if straight and math.isclose(d / n, to_d / to_n, rel_tol=1e-6):
             return f"the line of {d / n:.3g} tokens per parameter"
         return (

@@ -487,9 +487,13 @@ def _judged_output(case: Case, outcome: Outcome) -> Iterator[Finding]:
     out, options = outcome.out, options_of(case.arguments)
     if options is None or "help" in options or not out:
         return
-    colour = case.surroundings == "terminal" or options.get("color") == "always" or "FORCE_COLOR" in case.environment or any(
-        b"always" in content for content in case.files.values()
-    ) or "always" in case.environment.values()  # fmt: skip
+    settings = [*case.files.values(), *(each.encode() for each in case.environment.values())]
+    colour = (
+        case.surroundings == "terminal"
+        or options.get("color") == "always"
+        or "FORCE_COLOR" in case.environment
+        or any(b"always" in each for each in settings)
+    )
     allowed = {"\n", "\t"} | ({"\x1b"} if colour else set())
     for char in {*out} - allowed:
         if unicodedata.category(char) in _HIDDEN:

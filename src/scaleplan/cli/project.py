@@ -178,5 +178,4 @@ def init(
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    write_atomic(target, starter())
-    return Answer(result=NewProject(file=str(target)))
+    return Answer(result=NewProject(file=str(target)), save=lambda: write_atomic(target, starter()))

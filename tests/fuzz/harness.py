@@ -363,7 +363,8 @@ def judged(sandbox: Sandbox, case: Case, outcome: Outcome) -> list[Finding]:
     if outcome.seconds > CPU_SECONDS:
         found.append(Finding("slow", case.command, f"{outcome.seconds:.1f} s"))
     for name, change in outcome.changed.items():
-        if outcome.status or name.endswith(".tmp"):
+        complete = case.surroundings in _BROKEN_STREAMS  # what failed then is the word that it is written
+        if (outcome.status and not complete) or name.endswith(".tmp"):
             found.append(Finding("file left by a failure", f"{case.command}: {change}", name))
     if case.surroundings not in _BROKEN_STREAMS:
         found += [*_judged_errors(case, outcome), *_judged_output(case, outcome)]
@@ -449,7 +450,7 @@ def _judged_errors(case: Case, outcome: Outcome) -> Iterator[Finding]:
     failed = [line for line in lines if line.startswith("error: ")]
     if failed and status == 2 and not any(line.startswith("hint: ") for line in lines):
         yield Finding("exit 2 without a hint", _general(failed[0]), failed[0])
-    if status in (1, 2) and not outcome.out and not failed and '"scaleplan/error/1"' not in err:
+    if status in (1, 2) and not outcome.out and not lines and '"scaleplan/error/1"' not in err:
         yield Finding("failure without a word", f"{case.command}: {status}", err[:200])
     for char in {*err} - {"\n"}:
         if unicodedata.category(char) in _HIDDEN:

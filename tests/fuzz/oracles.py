@@ -407,7 +407,9 @@ def _text_differs(text: str, plan: Plan, words: Sequence[str]) -> Iterator[Findi
         whole, decimals, exponent, suffix = found.groups()
         scale = _SUFFIXES[suffix] * 10 ** int(exponent or 0)
         shown = float(whole.replace(",", "") + (decimals or "")) * scale
-        unit = scale * 10 ** -(len(decimals) - 1 if decimals else 0)
+        # of a whole number three digits are shown, and zeros after them
+        digits = -(len(decimals) - 1) if decimals else max(0, len(whole.replace(",", "")) - 3)
+        unit = scale * 10.0**digits
         if abs(shown - plan[key]) > 0.5 * unit * (1 + 1e-6):  # a half itself is rounded either way
             yield wrong(f"text differs from JSON in {key}", words, (found[0].strip(), plan[key]))
 
@@ -601,7 +603,9 @@ def an_amount_converts_back(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
 
 def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
-    """The order of the rows and the names of their columns change no law, and the written law plans as the fit did.
+    """The order of the rows and the names of their columns change no law, and a law that is written plans as the fit.
+
+    Runs that do not determine a law give one that must not choose a size, so the second half is not of these.
 
     The losses of two fits agree to 1e-6: sums in another order end the last step elsewhere, at 1e-8 in coefficients
     that trade off. The written law has every digit, so its plan is exact.
@@ -620,7 +624,8 @@ def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding
     plan, law = fitted[-1]["target"], sandbox.work / "law.toml"
     words = ["optimal", f"--flops={plan['flops']!r}", "--preset=law.toml", "--json"]
     again = plan_of(run_line(sandbox, *words, contents={"law.toml": law.read_bytes()})) if law.exists() else None
-    if again is None or (again["params"], again["loss"]) != (plan["params"], plan["loss"]):
+    same = again is not None and (again["params"], again["loss"]) == (plan["params"], plan["loss"])
+    if fitted[-1]["identified"] and not same:
         yield wrong("a written law plans otherwise than the fit", plan, again)
     first, second = (data["coefficients"] for data in fitted)
     for params, tokens in ((1e8, 2e9), (1e9, 2e10)):

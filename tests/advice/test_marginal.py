@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
 
 from scaleplan.advice.marginal import marginal
 from scaleplan.api import loss
-from scaleplan.errors import ScaleplanError
+from scaleplan.errors import ScaleplanError, UnreachableError
+from scaleplan.files import data_folder
 from scaleplan.presets.library import Library
 
 PRESET = "besiroglu-2024"
@@ -98,3 +100,26 @@ def test_the_result_is_plain_and_finite():
     data = marginal(preset=PRESET, flops=1e21).to_dict()
     assert next(iter(data.items())) == ("schema", "scaleplan/marginal/1")
     assert all(math.isfinite(value) for value in data.values() if isinstance(value, float))
+
+
+@pytest.mark.parametrize("flops", [6e21, 1e24])
+def test_limits_that_hold_the_compute_leave_nothing_to_gain(flops):
+    """1B parameters on 1T tokens take 6e21 FLOP: no budget above it is spent, so none has a price or a gain."""
+    with pytest.raises(UnreachableError, match="no doubling of 6e21 FLOP") as caught:
+        marginal(flops=flops, limit=["tokens <= 1T", "params <= 1B"])
+    assert caught.value.hint
+
+
+def test_doublings_end_where_limits_hold_the_compute():
+    """8B parameters on 1T tokens take 4.8e22 FLOP, which three doublings of 5e21 keep to and a fourth does not."""
+    result = marginal(flops=5e21, limit=["tokens <= 1T", "params <= 8B"])
+    assert [step.flops for step in result.steps] == [5e21, 1e22, 2e22, 4e22]
+    assert "the limits allow 3 of 6 doublings" in [notice.message for notice in result.warnings]
+
+
+def test_a_gain_too_small_for_a_number_has_no_interval(tmp_path):
+    """A law so steep that a doubling changes no digit of the loss gains 0, whose logarithm there is not."""
+    text = (data_folder() / "laws" / "besiroglu-2024-converged.toml").read_text(encoding="utf-8")
+    law = tmp_path / "steep.toml"
+    law.write_text(re.sub(r"^(alpha|beta) = .*$", r"\1 = 4.0", text, flags=re.MULTILINE))
+    assert [step.gain_interval for step in marginal(preset=str(law), flops=1e21, doublings=1).steps] == [None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -262,3 +263,28 @@ def test_a_field_of_an_answer_is_one_value_although_its_table_has_it_too(cli):
     rows = cli("marginal", "--flops", "1e21", "--get", "factor")
     assert (rows.status, rows.out) == (2, "")
     assert "in each of 7 rows" in rows.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "init scaleplan.toml",
+        "shape 7B -o config.json",
+        "plot isoflop --flops 1e21 -o picture.svg",
+        "report --flops 1e21 -o page.html",
+        "fit runs.csv --samples 0 -o law.toml",
+    ],
+)
+def test_a_command_that_is_refused_writes_no_file(cli, words):
+    """A field that the answer lacks is known once there is an answer, and before its file is written."""
+    sizes = [1e7 * 2**number for number in range(9)]
+    rows = [(n, n * 20 * (1 + i % 3)) for i, n in enumerate(sizes)]
+    lines = [f"{n},{d},{1.8 + 420 / n**0.34 + 1300 / d**0.345}" for n, d in rows]
+    Path("runs.csv").write_text("\n".join(["params,tokens,loss", *lines, ""]))
+    refused = cli(*words.split(), "--get", "nosuch")
+    assert (refused.status, refused.out) == (2, "")
+    assert "unknown field 'nosuch'" in refused.err
+    assert [path.name for path in Path().iterdir()] == ["runs.csv"]
+    answered = cli(*words.split(), "--get", "schema")
+    assert (answered.status, answered.out.count("\n")) == (0, 1)
+    assert len([*Path().iterdir()]) == 2

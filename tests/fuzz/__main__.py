@@ -21,6 +21,7 @@ _MEMORY = 6 << 30  # bytes of address space: a case that wants more fails here, 
 _CANARY = 200  # cases between two looks at whether the same question still has the same answer
 _PROGRESS = 5000  # cases between two lines on standard error
 _AGAIN = 50  # of these one case is run twice
+_INTERRUPTED = 8  # of these processes one is interrupted
 
 
 def tried(sandbox: Sandbox, case: grammar.Case, *, apart: bool = False) -> list[Finding]:
@@ -106,7 +107,8 @@ def main(words: list[str] | None = None) -> int:
                 continue
             case = grammar.case(options.seed, index, only=options.only)
             if options.processes:
-                case = replace(case, surroundings="")  # these are made inside this process
+                # the others are made inside this process
+                case = replace(case, surroundings="interrupted" if index % _INTERRUPTED == 0 else "")
             if options.show:
                 say(f"{name} {reproduction(case)}")
             start = cpu_seconds()

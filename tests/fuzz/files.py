@@ -57,7 +57,9 @@ def runs(rng: Random) -> tuple[str, bytes]:
         ]
     elif way < 0.15:
         rows = [row | {"note": values.nonsense(rng)} for row in rows]
-    for row in rows:
+    elif way < 0.165:
+        rows = _many(rng, rows)
+    for row in rows[:100]:
         if rng.random() < 0.03:
             row[rng.choice([*row])] = rng.choice(_CELLS)
     style = rng.choice(_HEADINGS)
@@ -67,6 +69,22 @@ def runs(rng: Random) -> tuple[str, bytes]:
         table = [{key: value for key, value in row.items() if key != dropped} for row in table]
     extension = rng.choice(["csv", "csv", "csv", "tsv", "jsonl", "json"])
     return extension, written(extension, table)
+
+
+def _many(rng: Random, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a long table of such runs, one of many groups, a wide one, or one with a cell of great length."""
+    way = rng.randrange(4)
+    if way == 0:
+        return [
+            row | {"loss": row["loss"] * math.exp(rng.gauss(0, 1e-3)), "lr": n % 9}
+            for n in range(250)
+            for row in rows
+        ]
+    if way == 1:
+        return [row | {"name": f"group {n}"} for n in range(60) for row in rows[:2]]
+    if way == 2:
+        return [{f"eval/task {n}": 0.5 for n in range(1500)} | row for row in rows]
+    return [row | {"note": "x" * 100_000} for row in rows]
 
 
 def ladder(rng: Random, count: int, *, sizes: int, noise: float) -> list[dict[str, Any]]:
@@ -210,6 +228,8 @@ def config(rng: Random) -> bytes:
         data.pop(rng.choice([*data]), None)
     if rng.random() < 0.1:
         data = {"model_type": "nosuch", "text_config": data, "tie_word_embeddings": rng.choice([True, False])}
+    if rng.random() < 0.01:
+        data |= rng.choice([{f"x{n}": n for n in range(30_000)}, {"x": "y" * 10**6}, {"x": [0] * 10**5}])
     return json.dumps(data, ensure_ascii=rng.random() < 0.9).encode("utf-8", "surrogatepass")
 
 
@@ -264,6 +284,9 @@ def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
     for position in range(rng.choice([1, 1, 2, 3])):
         name = values.nonsense(rng) if odd and rng.random() < 0.1 else f"run {position}"
         lines += ["[[run]]", f"name = {json.dumps(name)}", *_run(rng, made, odd=odd), ""]
+    if odd and rng.random() < 0.01:
+        for position in range(150):
+            lines += ["[[run]]", f'name = "one of many {position}"', *_run(rng, {}, odd=False), ""]
     lines += _policy(rng, odd=odd)
     made["scaleplan.toml"] = "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")
     return made
@@ -400,12 +423,15 @@ def _results() -> tuple[bytes, ...]:
 def saved(rng: Random) -> bytes:
     """Return a saved result; sometimes several plans, one a line."""
     if rng.random() < 0.1:
-        return b"".join(json.dumps(json.loads(rng.choice(_results()[:3]))).encode() + b"\n" for _ in range(2))
+        count = rng.choice([2, 2, 2, 2, 300])
+        return b"".join(json.dumps(json.loads(rng.choice(_results()[:3]))).encode() + b"\n" for _ in range(count))
     return rng.choice(_results())
 
 
 def amounts(rng: Random) -> bytes:
-    """Return lines of amounts for standard input."""
+    """Return lines of amounts for standard input, rarely very many."""
+    if rng.random() < 0.02:
+        return b"".join(b"%de18\n" % (1 + n % 5000) for n in range(rng.choice([500, 20_000])))
     lines = [
         values.amount(rng, rng.choice(["flops", "flops", "flops", "hours", "seconds", "usd"]))
         if rng.random() < 0.9

@@ -185,8 +185,11 @@ def case(seed: int, index: int, *, only: str | None = None) -> Case:
     )
 
 
-SURROUNDINGS = ("output full", "errors full", "reader gone", "folder gone", "settings unreadable", "home missing")
-"""What may be wrong around a call; the harness makes it so."""
+SURROUNDINGS = (
+    "output full", "errors full", "reader gone", "folder gone", "folder deep", "folder odd", "settings unreadable",
+    "home missing", "terminal", "streams in ASCII", "streams in Latin-1", "streams in code page 1252",
+)  # fmt: skip
+"""What may be odd or wrong around a call; the harness makes it so."""
 
 
 def _words(rng: Random) -> list[str]:
@@ -361,6 +364,27 @@ def _commit(builder: Builder) -> dict[str, bytes]:
     return {name: builder.damaged(content) for name, content in builder.files.items()}
 
 
+_VARIABLES = {
+    "COLUMNS": ("0", "1", "7", "40", "-3", "x", "", "100000", "9" * 30),
+    "LINES": ("0", "1", "x"),
+    "TERM": ("dumb", "", "xterm-256color", "nosuch"),
+    "LC_ALL": ("C", "POSIX", "de_DE.UTF-8", "tr_TR", "nosuch"),
+    "TZ": ("", "nosuch", "Asia/Kathmandu"),
+    "TMPDIR": ("/nosuch", "/dev/null"),
+    "SOURCE_DATE_EPOCH": ("0", "-1", "x", "", "1e300", "9" * 30),
+    "MPLBACKEND": ("nosuch", "TkAgg", ""),
+    "OMP_NUM_THREADS": ("x", "0"),
+    "GIT_DIR": ("/nosuch", ""),
+    "PATH": ("", "/nosuch"),
+    "XDG_CONFIG_HOME": ("", "relative", "/dev/null", "~"),
+    "HOME": ("", "/dev/null", "relative"),
+    "EDITOR": ("nosuch",),
+    "PYTHONIOENCODING": ("ascii", "latin-1", "utf-16", "ascii:strict"),
+    "PYTHONWARNINGS": ("always", "nosuch"),
+}
+"""Variables that a system or another program has set, and odd texts in them; some matter to a process alone."""
+
+
 def _environment(builder: Builder) -> dict[str, str]:
     """Return settings of the environment and of files, in a small share of the cases."""
     found: dict[str, str] = {}
@@ -372,6 +396,9 @@ def _environment(builder: Builder) -> dict[str, str]:
         )
     if builder.chance(0.03):
         found[rng.choice(["NO_COLOR", "FORCE_COLOR"])] = "1"
+    if builder.chance(0.04):
+        name = rng.choice([*_VARIABLES])
+        found[name] = rng.choice(_VARIABLES[name])
     if builder.chance(0.04):
         place = rng.choice(["../home/config/scaleplan/config.toml", "scaleplan.toml", "pyproject.toml"])
         if place not in builder.files:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import unicodedata
 import warnings
@@ -135,7 +136,10 @@ class Sandbox:
         )  # fmt: skip
 
     def process(self, case: Case) -> Outcome:
-        """Run a case as a process of its own; arguments that no process can have are left out."""
+        """Run a case as a process of its own, interrupted after a while where the case is.
+
+        Arguments that no process can have are left out.
+        """
         words = [
             word for word in case.arguments if "\0" not in word and word.encode(errors="ignore").decode() == word
         ]
@@ -143,13 +147,15 @@ class Sandbox:
             before = os.times()
             with subprocess.Popen(
                 [sys.executable, "-m", "scaleplan", *words],
-                cwd=self.work,
                 env={**environment, "PYTHONPATH": str(SOURCE)},
                 stdin=None if case.given is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 preexec_fn=_close_input if case.given is None else None,  # noqa: PLW1509  there are no threads here
             ) as child:
+                if case.surroundings == "interrupted":
+                    time.sleep(_STARTED + len(case.arguments) % 10 / 20)
+                    child.send_signal(signal.SIGINT)
                 try:
                     out, err = child.communicate(case.given, timeout=10 * _HANGING)
                 except subprocess.TimeoutExpired:
@@ -170,48 +176,68 @@ class Sandbox:
             shutil.rmtree(folder, ignore_errors=True)
         self.work.mkdir()
         self.home.mkdir()
+        folder = self._folder(case)
+        folder.mkdir(exist_ok=True)
         if case.committed:
-            self._write(case.committed)
-            _commit(self.work)
-        self._write(case.files)
+            _write(folder, case.committed)
+            _commit(folder, self._environment)
+        _write(folder, case.files)
         environment = {**self._environment, **case.environment}
         if case.surroundings == "home missing":
             del environment["HOME"], environment["XDG_CONFIG_HOME"]
         elif case.surroundings == "settings unreadable" and not (self.home / "config").exists():
             (self.home / "config").symlink_to(self.home / "config")
-        os.chdir(self.work)
+        os.chdir(folder)
         if case.surroundings == "folder gone":
             gone = self.root / "gone"
             gone.mkdir()
             os.chdir(gone)
             gone.rmdir()
+        elif case.surroundings == "folder deep":
+            for _ in range(_DEPTH):
+                os.mkdir(_LONG_NAME)  # noqa: PTH102  the whole path is longer than a call may have it
+                os.chdir(_LONG_NAME)
         try:
             yield environment
         finally:
             os.chdir(self.root)
 
-    def _write(self, contents: Mapping[str, bytes]) -> None:
-        for name, content in contents.items():
-            path = self.work / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+    def _folder(self, case: Case) -> Path:
+        """Return the folder of a case's files; its name is no text of any encoding where the case has it so."""
+        return self.work / _ODD_NAME if case.surroundings == "folder odd" else self.work
 
     def _changes(self, case: Case) -> dict[str, str]:
         """Return what became of files: ``written``, ``changed`` or ``gone`` by name."""
         found = {}
-        for folder, folders, names in os.walk(self.work):
+        own = self._folder(case)
+        for folder, folders, names in os.walk(own):
             if ".git" in folders:
                 folders.remove(".git")
             for name in names:
                 path = Path(folder, name)
-                key = str(path.relative_to(self.work))
+                key = str(path.relative_to(own))
                 if key not in case.files:
                     if key not in case.committed:
                         found[key] = "written"
                 elif path.read_bytes() != case.files[key]:
                     found[key] = "changed"
-        gone = {name for name in case.files if not (self.work / name).exists()}
+        gone = {name for name in case.files if not (own / name).exists()}
         return found | dict.fromkeys(gone, "gone")
+
+
+_STARTED = 0.15  # seconds after which Python itself is up and an interruption reaches the program
+
+_DEPTH, _LONG_NAME = 40, "deep" * 30
+"""Folders inside one another whose path is longer than the 4,096 bytes that a system call takes."""
+
+_ODD_NAME = os.fsdecode(b"caf\xe9 [bold] \x1b[31m\n\xe2\x80\xae,;")
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _close_input() -> None:
@@ -219,16 +245,27 @@ def _close_input() -> None:
     os.close(0)
 
 
-def _commit(folder: Path) -> None:
+def _commit(folder: Path, environment: Mapping[str, str]) -> None:
     """Make the folder a git repository whose only revision holds what is in it."""
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "before"]):
-        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+        subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True)
 
 
 _BROKEN_STREAMS = {"output full", "errors full", "reader gone"}
 _CHANGED_ON_FAILURE = {"streams", "open files"}
 """What a process about to end puts in place of a broken stream."""
+
+_ENCODINGS = {"streams in ASCII": "ascii", "streams in Latin-1": "latin-1", "streams in code page 1252": "cp1252"}
+"""Surroundings whose streams have not the characters of every text, as of a system with a locale of its own."""
+
+
+class _Terminal(io.TextIOWrapper):
+    """A file that calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True, as a terminal does."""
+        return True
 
 
 @contextmanager
@@ -244,9 +281,12 @@ def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callab
     first, second = (
         full if case.surroundings == f"{name} full" else path for name, path in (("output", out), ("errors", err))
     )
-    sys.stdout = first.open("w", encoding="utf-8", errors="replace", newline="\n")
-    sys.stderr = second.open("w", encoding="utf-8", errors="replace", newline="\n", buffering=1)
-    sys.stdin = None if case.given is None else given.open(encoding="utf-8")
+    encoding = _ENCODINGS.get(case.surroundings, "utf-8")
+    kind = _Terminal if case.surroundings == "terminal" else io.TextIOWrapper
+    # a terminal's own buffer would hold what the program writes past it
+    sys.stdout = kind(first.open("wb"), encoding, newline="\n", write_through=kind is _Terminal)
+    sys.stderr = kind(second.open("wb"), encoding, "backslashreplace", newline="\n", line_buffering=True)
+    sys.stdin = None if case.given is None else given.open(encoding=encoding)
     opened = [each for each in (sys.stdin, sys.stdout, sys.stderr) if each is not None]
     try:
         _settle_streams()
@@ -255,7 +295,7 @@ def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callab
             os.close(read)
             os.dup2(write, sys.stdout.fileno())
             os.close(write)
-        yield (lambda: _text(out)), (lambda: _text(err))
+        yield (lambda: _text(out, encoding)), (lambda: _text(err, encoding))
     finally:
         sys.stdin, sys.stdout, sys.stderr = own
         for stream in opened:
@@ -263,8 +303,8 @@ def _streams(root: Path, case: Case) -> Iterator[tuple[Callable[[], str], Callab
                 stream.close()
 
 
-def _text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8", "replace")
+def _text(path: Path, encoding: str) -> str:
+    return path.read_bytes().decode(encoding, "replace")
 
 
 def cpu_seconds() -> float:
@@ -323,16 +363,33 @@ def judged(sandbox: Sandbox, case: Case, outcome: Outcome) -> list[Finding]:
     if outcome.seconds > CPU_SECONDS:
         found.append(Finding("slow", case.command, f"{outcome.seconds:.1f} s"))
     for name, change in outcome.changed.items():
-        if outcome.status or name.endswith(".tmp"):
+        complete = case.surroundings in _BROKEN_STREAMS  # what failed then is the word that it is written
+        if (outcome.status and not complete) or name.endswith(".tmp"):
             found.append(Finding("file left by a failure", f"{case.command}: {change}", name))
     if case.surroundings not in _BROKEN_STREAMS:
         found += [*_judged_errors(case, outcome), *_judged_output(case, outcome)]
-    if case.surroundings in ("errors full", "settings unreadable", "home missing"):
-        usual = sandbox.call(replace(case, surroundings=""))
-        if usual.status != outcome.status:
-            cause = f"{case.surroundings}: {usual.status} becomes {outcome.status}"
-            found.append(Finding("surroundings change the answer", cause, outcome.err))
+    if outcome.status != _INTERRUPTED and (case.surroundings in _HARMLESS or case.environment.keys() & _UNREAD):
+        found += _judged_surroundings(case, outcome, sandbox)
     return found
+
+
+def _judged_surroundings(case: Case, outcome: Outcome, sandbox: Sandbox) -> Iterator[Finding]:
+    """Judge what the surroundings of a call changed: never the status, nor the data that programs read."""
+    if case.surroundings == "home missing" and any(name.startswith("../home") for name in case.files):
+        return  # that home had settings
+    environment = {name: value for name, value in case.environment.items() if name not in _UNREAD}
+    plain = replace(case, surroundings="" if case.surroundings in _HARMLESS else case.surroundings)
+    usual = sandbox.call(replace(plain, environment=environment))
+    what = " ".join([case.surroundings, *sorted(case.environment.keys() & _UNREAD)]).strip()
+    if usual.status != outcome.status:
+        yield Finding(
+            "surroundings change the answer", f"{what}: {usual.status} becomes {outcome.status}", outcome.err
+        )
+    options = options_of(case.arguments) or {}
+    encoding = _ENCODINGS.get(case.surroundings, "utf-8")
+    expected = usual.out.encode(encoding, "replace").decode(encoding)
+    if ("json" in options or options.get("format") in _PARSERS) and outcome.out not in ("", expected):
+        yield Finding("surroundings change the result", f"{case.command}: {what}", outcome.out[:200])
 
 
 def _general(text: str) -> str:
@@ -352,7 +409,7 @@ def _judged_status(sandbox: Sandbox, case: Case, outcome: Outcome) -> Iterator[F
         error = sandbox.call(case, execute).raised
         cause = "gone when it is run again" if error is None else _place(error)
         yield Finding("internal error", cause, outcome.err.partition("\n")[0])
-    elif outcome.status not in (0, 1, 2):
+    elif outcome.status not in (0, 1, 2) and (case.surroundings, outcome.status) != ("interrupted", _INTERRUPTED):
         yield Finding("exit status", str(outcome.status), outcome.err[:200])
     if "Traceback (most recent" in outcome.err:
         yield Finding("traceback", "on standard error", outcome.err[-300:])
@@ -365,6 +422,14 @@ def _place(error: BaseException) -> str:
     frame = own[-1] if own else frames[-1]
     return f"{type(error).__name__} in {frame.filename.rpartition('/scaleplan/')[2]}:{frame.name}"
 
+
+_INTERRUPTED = 130
+
+_HARMLESS = {"errors full", "settings unreadable", "home missing", "terminal", "interrupted", *_ENCODINGS}
+"""Surroundings in which the answer is the usual one."""
+
+_UNREAD = {"COLUMNS", "TERM", "LC_ALL", "TZ", "NO_COLOR", "FORCE_COLOR", "SOURCE_DATE_EPOCH", "MPLBACKEND", "LINES"}
+"""Variables that change no data: how wide a terminal is, of which kind, its language, its clock."""
 
 _KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "  ")
 
@@ -385,7 +450,7 @@ def _judged_errors(case: Case, outcome: Outcome) -> Iterator[Finding]:
     failed = [line for line in lines if line.startswith("error: ")]
     if failed and status == 2 and not any(line.startswith("hint: ") for line in lines):
         yield Finding("exit 2 without a hint", _general(failed[0]), failed[0])
-    if status in (1, 2) and not outcome.out and not failed and '"scaleplan/error/1"' not in err:
+    if status in (1, 2) and not outcome.out and not lines and '"scaleplan/error/1"' not in err:
         yield Finding("failure without a word", f"{case.command}: {status}", err[:200])
     for char in {*err} - {"\n"}:
         if unicodedata.category(char) in _HIDDEN:
@@ -423,9 +488,13 @@ def _judged_output(case: Case, outcome: Outcome) -> Iterator[Finding]:
     out, options = outcome.out, options_of(case.arguments)
     if options is None or "help" in options or not out:
         return
-    colour = options.get("color") == "always" or "FORCE_COLOR" in case.environment or any(
-        b"always" in content for content in case.files.values()
-    ) or "always" in case.environment.values()  # fmt: skip
+    settings = [*case.files.values(), *(each.encode() for each in case.environment.values())]
+    colour = (
+        case.surroundings == "terminal"
+        or options.get("color") == "always"
+        or "FORCE_COLOR" in case.environment
+        or any(b"always" in each for each in settings)
+    )
     allowed = {"\n", "\t"} | ({"\x1b"} if colour else set())
     for char in {*out} - allowed:
         if unicodedata.category(char) in _HIDDEN:

@@ -21,6 +21,7 @@ from tests.fuzz.grammar import Case, commands
 from tests.fuzz.harness import Finding, Outcome
 
 import scaleplan as sp
+from scaleplan.laws.base import Allocation
 from scaleplan.output.data import flat
 from scaleplan.planning.context import Context
 
@@ -105,6 +106,13 @@ def laws(command: str) -> tuple[str, ...]:
             continue
         known.append(preset.id)
     return tuple(known)
+
+
+@cache
+def surfaces() -> tuple[str, ...]:
+    """Return the laws whose optimum is that of their loss: others allocate by one fit, and give a loss by another."""
+    context = Context()
+    return tuple(name for name in laws("loss") if not isinstance(context.preset(name).law, Allocation))
 
 
 def budget(rng: Random) -> dict[str, Any]:
@@ -264,7 +272,7 @@ def a_plan_is_its_own_run(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
     To 1e-9 in the loss, whose derivative vanishes at a plan, and 1e-6 in the compute that an optimum would save.
     """
-    query = {"flops": f"{10 ** rng.uniform(18, 25):.3g}", "preset": rng.choice(laws("loss"))}
+    query = {"flops": f"{10 ** rng.uniform(18, 25):.3g}", "preset": rng.choice(surfaces())}
     plan = plan_of(run_line(sandbox, "optimal", *options(query), "--json"))
     if plan is None:
         return
@@ -283,7 +291,7 @@ def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
     To 1e-9: a plan's size is exact to about 1e-6, which costs its square.
     """
-    preset = rng.choice(laws("loss"))
+    preset = rng.choice(surfaces())
     extra: dict[str, Any] = {}
     if rng.random() < 0.4:
         name = rng.choice(["unique_tokens", "inference_tokens"])
@@ -399,7 +407,9 @@ def _text_differs(text: str, plan: Plan, words: Sequence[str]) -> Iterator[Findi
         whole, decimals, exponent, suffix = found.groups()
         scale = _SUFFIXES[suffix] * 10 ** int(exponent or 0)
         shown = float(whole.replace(",", "") + (decimals or "")) * scale
-        unit = scale * 10 ** -(len(decimals) - 1 if decimals else 0)
+        # of a whole number three digits are shown, and zeros after them
+        digits = -(len(decimals) - 1) if decimals else max(0, len(whole.replace(",", "")) - 3)
+        unit = scale * 10.0**digits
         if abs(shown - plan[key]) > 0.5 * unit * (1 + 1e-6):  # a half itself is rounded either way
             yield wrong(f"text differs from JSON in {key}", words, (found[0].strip(), plan[key]))
 
@@ -593,7 +603,9 @@ def an_amount_converts_back(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
 
 def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
-    """The order of the rows and the names of their columns change no law, and the written law plans as the fit did.
+    """The order of the rows and the names of their columns change no law, and a law that is written plans as the fit.
+
+    Runs that do not determine a law give one that must not choose a size, so the second half is not of these.
 
     The losses of two fits agree to 1e-6: sums in another order end the last step elsewhere, at 1e-8 in coefficients
     that trade off. The written law has every digit, so its plan is exact.
@@ -612,7 +624,8 @@ def a_fit_sees_the_runs_alone(sandbox: Sandbox, rng: Random) -> Iterator[Finding
     plan, law = fitted[-1]["target"], sandbox.work / "law.toml"
     words = ["optimal", f"--flops={plan['flops']!r}", "--preset=law.toml", "--json"]
     again = plan_of(run_line(sandbox, *words, contents={"law.toml": law.read_bytes()})) if law.exists() else None
-    if again is None or (again["params"], again["loss"]) != (plan["params"], plan["loss"]):
+    same = again is not None and (again["params"], again["loss"]) == (plan["params"], plan["loss"])
+    if fitted[-1]["identified"] and not same:
         yield wrong("a written law plans otherwise than the fit", plan, again)
     first, second = (data["coefficients"] for data in fitted)
     for params, tokens in ((1e8, 2e9), (1e9, 2e10)):

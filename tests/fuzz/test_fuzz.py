@@ -14,7 +14,7 @@ from tests.fuzz.grammar import Case
 from tests.fuzz.shrinking import shrunk
 
 SEED = 2026
-CASES = 500 if os.environ.get("SCALEPLAN_FUZZ") == "long" else 10
+CASES = 500 if os.environ.get("SCALEPLAN_FUZZ") == "long" else 6
 """How many of each command."""
 QUESTIONS = 150 if os.environ.get("SCALEPLAN_FUZZ") == "long" else 3
 """How many to each oracle."""
@@ -53,7 +53,7 @@ def test_answers_are_those_known_in_another_way(oracle, sandbox):
 def test_no_call_changes_the_answer_to_another(sandbox):
     """Between two looks at the same questions stand calls of every command."""
     before = fuzz.canaries(sandbox)
-    for index in range(50):
+    for index in range(25):
         sandbox.call(grammar.case(SEED + 1, index))
     assert fuzz.canaries(sandbox) == before
 
@@ -155,3 +155,12 @@ def test_the_fuzzer_runs_from_the_command_line(capsys, monkeypatch):
     monkeypatch.setattr(fuzz.resource, "setrlimit", lambda *_: None)
     assert fuzz.main(["2", "1", "--only", "gpus show", "--from", "3"]) in (0, 1)
     assert "2 cases of seed 1 from 3" in capsys.readouterr().out
+
+
+def test_the_harness_notices_what_surroundings_change(sandbox):
+    """The width of a terminal is nothing to JSON."""
+    case = Case(name="narrow", arguments=("optimal", "--flops", "1e21", "--json"), environment={"COLUMNS": "7"})
+    assert not fuzz.tried(sandbox, case)
+    for kind, changes in (("result", {"out": "{}\n"}), ("answer", {"status": 1, "err": "error: x\n"})):
+        found = harness.judged(sandbox, case, sandbox.call(case, broken(**changes)))
+        assert f"surroundings change the {kind}" in {each.kind for each in found}

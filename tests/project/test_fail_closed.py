@@ -686,3 +686,15 @@ def test_the_home_folder_and_the_environment_open_no_gate(cli, monkeypatch):
         monkeypatch.setenv(f"SCALEPLAN_{name}", value)
     assert cli("check").status == 1
     assert os.environ["SCALEPLAN_GPU"]
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "tsv"])
+def test_rows_of_changes_leave_no_unread_run_unsaid(cli, name):
+    """Rows have no place for a run that cannot be planned: it is said beside them, and not by a status alone."""
+    for file in ("before.toml", "after.toml"):
+        write(RUN + 'bits_weights = "C4"\n', file)
+    result = cli("diff", "before.toml", "after.toml", "--format", name)
+    assert (result.status, result.out.strip()) == (2, "")
+    first, second = result.err.splitlines()
+    assert first.startswith("warning: before: run 'r' cannot be planned: ") and "; hint: " in first
+    assert second.startswith("warning: after: run 'r' cannot be planned: ")

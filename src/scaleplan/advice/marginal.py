@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
-from scaleplan.errors import Notice, UsageError
+from scaleplan.errors import Notice, UnreachableError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record, Result
-from scaleplan.units import parse_integer
+from scaleplan.units import format_flops, parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget
@@ -137,7 +137,7 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
         currency=plan.budget.currency,
         steps=tuple(steps),
         loss_text=planner.preset.loss_text,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_fewer(steps, number)),
         cost_of_next_percent_interval=percent.cost_interval,
         cost_per_hundredth_interval=None if more is None else more.cost_interval,
         budget=None if plan.budget.gpu is None else plan.budget,
@@ -160,12 +160,17 @@ def _no_loss(planner: Planner) -> UsageError:
 
 
 def _steps(planner: Planner, request: Request, flops: float, number: int) -> list[Step]:
-    """Return the budget and its doublings, each compared with the one before."""
+    """Return the budget and its doublings, each compared with the one before, as far as limits let them be spent.
+
+    Raises UnreachableError where they allow not even one.
+    """
     steps: list[Step] = []
     for factor in (2.0**doubling for doubling in range(number + 1)):
         params, tokens, loss = planner.best_counts(flops * factor)
         if loss is None:
             raise _no_loss(planner)
+        if steps and _leaves(planner, flops * factor):
+            break
         budget = budget_at(planner, request, flops * factor, params)
         before = steps[-1] if steps else None
         cost_before = before.cost if before else None
@@ -185,16 +190,40 @@ def _steps(planner: Planner, request: Request, flops: float, number: int) -> lis
                 cost_interval=budget.cost_interval,
             )
         )
+    if len(steps) == 1:
+        raise UnreachableError(
+            f"the limits allow no doubling of {format_flops(flops)}: more compute gains nothing",
+            hint="widen them: 'scaleplan optimal' says which bind",
+        )
     return steps
 
 
+def _fewer(steps: list[Step], number: int) -> tuple[Notice, ...]:
+    allowed = len(steps) - 1
+    if allowed == number:
+        return ()
+    return (Notice(code="doublings_held", message=f"the limits allow {allowed} of {number} doublings"),)
+
+
+def _leaves(planner: Planner, flops: float) -> bool:
+    """Return whether limits leave some of a budget unspent; 1e-9 is what plans are solved to."""
+    params, tokens, _ = planner.best(flops)
+    return planner.cost.flops(params, tokens) < flops * (1 - 1e-9)
+
+
 def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None:
-    """Return the interval of the gain of the doubling that ends at ``flops``; losses at both ends move together."""
+    """Return the interval of the gain of the doubling that ends at ``flops``; losses at both ends move together.
+
+    None where limits leave no gain: a gain widens in its logarithm, and nothing has none.
+    """
 
     def outcome(law: Law) -> tuple[float, float, float | None]:
         frontier = planner.frontier_for(law)
         before, (params, tokens, after) = frontier.best(flops / 2)[2], frontier.best(flops)
         return params, tokens, None if before is None or after is None else before - after
 
-    found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
+    try:
+        found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
+    except ArithmeticError:  # of a gain of 0, for this law or for one beside it
+        return None
     return found.loss if found is not None else None

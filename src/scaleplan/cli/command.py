@@ -58,21 +58,27 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     colour = _colour(output)
     if output.verbose:
         _write_settings(ctx)
+    bare = None if rendering is None or output.get is None else _bare(rendering, output.get)
+    if answer.save is not None:
+        answer.save()
     if answer.chunks is not None:
         for chunk in answer.chunks:
             sys.stdout.write(chunk)
             sys.stdout.flush()
+    elif bare is not None:
+        sys.stdout.write(bare)
+    elif rendering is not None and name == "text" and colour:
+        _write_styled(_rendered(rendering.report, answer))
     elif rendering is not None:
-        if output.get is not None:
-            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)))
-        elif name == "text" and colour:
-            _write_styled(_rendered(rendering.report, answer))
-        else:
-            sys.stdout.write(_rendered(partial(rendering.write, name), answer))
+        sys.stdout.write(_rendered(partial(rendering.write, name), answer))
     sys.stdout.flush()
-    if not output.quiet:
-        for notice in answer.notices:
-            sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+    for notice in () if output.quiet else answer.notices:
+        sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+
+
+def _bare(rendering: Rendering, field: str) -> str:
+    """Return the values of a field, one a line."""
+    return "".join(f"{pick(record, field)}\n" for record in _records(rendering, field))
 
 
 def _rendered(render: Callable[[], T], answer: Answer) -> T:
@@ -180,7 +186,8 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result that was saved.
+    ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result that was saved. ``save`` writes
+    the file that the command was to write, once nothing of the command line can be refused any more.
     """
 
     result: ResultRecord | None = None
@@ -188,6 +195,7 @@ class Answer(Record):
     notices: Iterable[Notice] = ()
     exit_status: int = 0
     source: str | None = None
+    save: Callable[[], object] | None = None
 
 
 class Commands(typer.Typer):

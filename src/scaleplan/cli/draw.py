@@ -40,6 +40,7 @@ def plot(
     law: LawOptions,
     bounds: BoundOptions,
     constraints: ConstraintOptions,
+    output: OutputOptions,
     *,
     kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
     runs: Annotated[
@@ -60,10 +61,9 @@ def plot(
     chart = chart_of(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
     )
-    if path is not None:
-        write_atomic(path, draw(chart, path.suffix[1:].lower()))
-        return Answer()
-    return Answer(result=chart)
+    save = None if path is None else lambda: write_atomic(path, draw(chart, path.suffix[1:].lower()))
+    silent = path is not None and chosen_format(output) == "text" and output.get is None
+    return Answer(result=None if silent else chart, save=save)
 
 
 @command(
@@ -91,12 +91,11 @@ def report(
         require_writable(path, inputs=(law.preset,))
     given = {name: value for name, value in keywords(budget, law, bounds, constraints).items() if value}
     subject = gather(given)
-    if path is not None:
-        write_atomic(path, page(subject))
+    save = None if path is None else lambda: write_atomic(path, page(subject))
     if chosen_format(output) == "text" and output.get is None:
         chunks = iter([page(subject)] if path is None else [])
-        return Answer(chunks=chunks, notices=subject.plan.warnings)
-    return Answer(result=subject.plan, notices=subject.plan.warnings)
+        return Answer(chunks=chunks, notices=subject.plan.warnings, save=save)
+    return Answer(result=subject.plan, notices=subject.plan.warnings, save=save)
 
 
 def _drawable(file: str, *, inputs: Iterable[str | None]) -> Path:

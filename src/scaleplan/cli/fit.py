@@ -248,11 +248,12 @@ def fit(
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **keywords(reading, objective, law, preset))
-    replaced = [path for path in fitted.files(output_file) if is_file(path)] if output_file is not None else []
-    written = () if output_file is None else tuple(fitted.write_all(output_file))
+    written = () if output_file is None else tuple(fitted.files(output_file))
+    replaced = [path for path in written if is_file(path)]
     warnings = (*fitted.warnings, *(Notice(code="replaced", message=f"replaced {quote(path)}") for path in replaced))
     answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=warnings)
-    return Answer(result=answer, notices=warnings)
+    save = None if output_file is None else lambda: fitted.write_all(output_file)
+    return Answer(result=answer, notices=warnings, save=save)
 
 
 def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[str | None]) -> None:

@@ -102,9 +102,8 @@ def shape(
     if out is not None:
         require_writable(Path(out))
     found = questions.shape(params, **keywords(options))
-    if out is not None:
-        write_atomic(Path(out), json.dumps(found.config, indent=2, sort_keys=True) + "\n")
-    return Answer(result=found.summary())
+    config = json.dumps(found.config, indent=2, sort_keys=True) + "\n"
+    return Answer(result=found.summary(), save=None if out is None else lambda: write_atomic(Path(out), config))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scaleplan.cli.command import Answer, command, single
+from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import decoded, is_file, is_folder, read_input, read_text, require_writable, write_atomic
+from scaleplan.output import FORMATS
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
 from scaleplan.project.project import NewProject, read_projects
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scaleplan.project.check import Check
-    from scaleplan.project.diff import Snapshot
+    from scaleplan.project.diff import Difference, Snapshot
 
 __all__ = ["APPS", "starter"]
 
@@ -109,7 +110,7 @@ def _real(path: Path) -> str:
     ],
 )
 def diff(
-    output: JudgingOptions,  # noqa: ARG001  the writer of the answer reads it
+    output: JudgingOptions,
     *,
     files: Annotated[
         list[str] | None,
@@ -131,7 +132,17 @@ def diff(
         result = compare_with_revision(base, _project_paths(files or []), thresholds=thresholds)
     else:
         result = compare(*_sides(files or []), thresholds=thresholds)
-    return Answer(result=result, notices=result.warnings, exit_status=result.exit_status)
+    chosen = FORMATS.get(chosen_format(output, judges=True))
+    of_rows = chosen is not None and chosen.part == "records"
+    notices = (*result.warnings, *_unread(result)) if of_rows else result.warnings
+    return Answer(result=result, notices=notices, exit_status=result.exit_status)
+
+
+def _unread(result: Difference) -> Iterator[Notice]:
+    """Yield what could not be read as warnings: rows of changes have no place for it."""
+    for problem in result.problems:
+        hint = "" if problem.hint is None else f"; hint: {problem.hint}"
+        yield Notice(code="unreadable", message=f"{problem.side}: {problem.message}{hint}")
 
 
 def _sides(files: list[str]) -> tuple[Snapshot, Snapshot]:
@@ -180,5 +191,4 @@ def init(
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    write_atomic(target, starter())
-    return Answer(result=NewProject(file=str(target)))
+    return Answer(result=NewProject(file=str(target)), save=lambda: write_atomic(target, starter()))

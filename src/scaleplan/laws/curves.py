@@ -306,8 +306,8 @@ class ChancePower(FittedCurve):
         place = _within(minimum(wanted, 0.0) + maximum(wanted, 0.0) / (self.k + 1e-300))
         for _ in range(_STEPS):
             above = softplus(place)
-            rest = exp(-above)
-            step = (wanted + above - place - self.k * above) / (rest + self.k * (1.0 - rest) + 1e-300)
+            slope = self.k + (1.0 - self.k) * exp(-above)
+            step = (wanted - place + (1.0 - self.k) * above) / (slope + 1e-300)
             place = _within(place + step)
             if not exceeds(step, _SETTLED):
                 break
@@ -332,7 +332,7 @@ class ChancePower(FittedCurve):
 
 def _within(value: Number) -> Number:
     """Hold a logit where its exponential neither overflows nor matters."""
-    return 0.5 * (abs(value + _FAR) - abs(value - _FAR))
+    return maximum(minimum(value, _FAR), -_FAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

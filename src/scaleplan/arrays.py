@@ -19,6 +19,7 @@ __all__ = [
     "Number",
     "ceil",
     "cubic_root",
+    "exceeds",
     "exp",
     "floor",
     "log",
@@ -94,6 +95,11 @@ def nearest(value: Number) -> Number:
     if isinstance(value, float | int):
         return float(round(value)) if math.isfinite(value) else value
     return _elementwise("rint", value)
+
+
+def exceeds(value: Number, limit: float) -> bool:
+    """Whether the size of any value is above the limit; one that is not a number is not."""
+    return bool(_elementwise("any", abs(value) > limit)) if not isinstance(value, float | int) else abs(value) > limit
 
 
 def whole(count: float) -> int | float:

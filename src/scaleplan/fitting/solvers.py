@@ -35,6 +35,7 @@ __all__ = ["at_bound", "least_deviations", "minimise", "newton_copies", "refine_
 _MAJORISER_STEPS, _STAGE_STEPS, _LAST_STEPS = 3, 4, 120
 _TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
 _L1_ROUNDS, _L1_HALVINGS = 40, 8
+_REACH = 0.3  # of the box at a step, so that a coordinate that hardly matters here cannot spoil the step of the others
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
 
 
@@ -61,12 +62,21 @@ def weights_of(index: Index, weight: Array | None) -> Array | None:
 
 
 def minimise(
-    problem: SmoothProblem, start: Array, *, lower: Array, upper: Array, deltas: Sequence[float], zero: float
+    problem: SmoothProblem,
+    start: Array,
+    *,
+    lower: Array,
+    upper: Array,
+    deltas: Sequence[float],
+    zero: float,
+    tolerance: float = _TOLERANCE,
+    steps: int = _LAST_STEPS,
 ) -> tuple[Array, Mask]:
     """Return the minimum inside the box from each row of ``start``, and whether the last stage converged.
 
     The descent goes through the stages ``deltas``. ``zero`` is the objective at which a fit is exact in floating
-    point and there is nothing left to gain.
+    point and there is nothing left to gain, ``tolerance`` the predicted decrease, relative to the objective, at which
+    the last stage ends, and ``steps`` the most that it takes.
     """
     theta = np.clip(start, lower, upper)
     for stage, delta in enumerate(deltas):
@@ -77,8 +87,8 @@ def minimise(
             (lower, upper),
             delta=delta,
             majorised=_MAJORISER_STEPS if stage == 0 else 0,
-            steps=_LAST_STEPS if last else _STAGE_STEPS + (_MAJORISER_STEPS if stage == 0 else 0),
-            tolerance=_TOLERANCE if last else 1e-5,
+            steps=steps if last else _STAGE_STEPS + (_MAJORISER_STEPS if stage == 0 else 0),
+            tolerance=tolerance if last else max(tolerance, 1e-5),
             zero=zero,
         )
     return theta, converged
@@ -96,7 +106,7 @@ def _descend(
     zero: float,
 ) -> tuple[Array, Mask]:
     lower, upper = box
-    count = len(start)
+    count, reach = len(start), _REACH * (upper - lower)
     best = start.copy()
     done = np.zeros(count, dtype=bool)
     index: Index = np.arange(count)
@@ -116,7 +126,7 @@ def _descend(
             if not len(index):
                 return best, done
             gradient, hessian, step = gradient[keep], hessian[keep], step[keep]
-        trial = np.minimum(np.maximum(theta + step, lower), upper)
+        trial = np.minimum(np.maximum(theta + np.clip(step, -reach, reach), lower), upper)
         new = problem.derivatives(trial, index, delta=delta, majorise=taken < majorised)
         better = new[0] < value
         if better.all():

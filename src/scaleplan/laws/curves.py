@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from scaleplan.arrays import exp, log, softplus
+from scaleplan.arrays import exceeds, exp, log, maximum, minimum, softplus
 from scaleplan.laws.base import Curve, Number, Units, coefficient
 
 if TYPE_CHECKING:
@@ -245,6 +245,7 @@ class MultiplicativePower(PerInput):
 _FAR = 700.0
 
 _STEPS = 20  # of Newton's method, which doubles the digits: three times what smooth curves need
+_SETTLED = 1e-8  # a step after which half its square, below the rounding error, is left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,15 +298,19 @@ class ChancePower(FittedCurve):
         """Return the root y between e and y0, by Newton's method in the logit of (y - e)/(y0 - e).
 
         With t the logit the equation is ln s(t) - k ln s(-t) = ln a - c ln x + (k - 1) ln(y0 - e), s the logistic
-        function. Its left side rises with t and bends one way only, so that the steps converge from anywhere.
+        function. Its left side rises with t and bends one way only, from slope 1 far below 0 to slope k far above, so
+        that the steps from these lines converge from one side.
         """
         span = self.y0 - self.e
         wanted = log(self.a) - self.c * log(inputs[self.x]) + (self.k - 1.0) * log(span)
-        place = 0.0 * wanted
+        place = _within(minimum(wanted, 0.0) + maximum(wanted, 0.0) / (self.k + 1e-300))
         for _ in range(_STEPS):
-            below, above = softplus(-place), softplus(place)
-            slope = exp(-above) + self.k * exp(-below)
-            place = _within(place + (wanted + below - self.k * above) / (slope + 1e-300))
+            above = softplus(place)
+            slope = self.k + (1.0 - self.k) * exp(-above)
+            step = (wanted - place + (1.0 - self.k) * above) / (slope + 1e-300)
+            place = _within(place + step)
+            if not exceeds(step, _SETTLED):
+                break
         return self.e + span / (1.0 + exp(-place))
 
     def search(self, x: Array, y: Array) -> Search:
@@ -327,7 +332,7 @@ class ChancePower(FittedCurve):
 
 def _within(value: Number) -> Number:
     """Hold a logit where its exponential neither overflows nor matters."""
-    return 0.5 * (abs(value + _FAR) - abs(value - _FAR))
+    return maximum(minimum(value, _FAR), -_FAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,23 +52,31 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
 
 
 def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
-    """Write an answer in its format to stdout, and its notices to stderr unless quiet."""
+    """Write an answer in its format to stdout, and its notices to stderr unless quiet.
+
+    What cannot be shown, such as a field that there is not, is refused before the files of the answer are written.
+    """
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
         _write_settings(ctx)
-    if answer.chunks is not None:
-        for chunk in answer.chunks:
-            sys.stdout.write(chunk)
-            sys.stdout.flush()
-    elif rendering is not None:
+    chunks: Iterable[str] = answer.chunks or ()
+    report = None
+    if rendering is not None:
         if output.get is not None:
-            sys.stdout.write("".join(f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)))
+            chunks = [f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)]
         elif name == "text" and colour:
-            _write_styled(_rendered(rendering.report, answer))
+            report = _rendered(rendering.report, answer)
         else:
-            sys.stdout.write(_rendered(partial(rendering.write, name), answer))
+            chunks = [_rendered(partial(rendering.write, name), answer)]
+    if answer.write is not None:
+        answer.write()
+    if report is not None:
+        _write_styled(report)
+    for chunk in chunks:
+        sys.stdout.write(chunk)
+        sys.stdout.flush()
     sys.stdout.flush()
     if not output.quiet:
         for notice in answer.notices:
@@ -180,11 +188,13 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result that was saved.
+    ``write`` writes its files. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
+    that was saved.
     """
 
     result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
+    write: Callable[[], object] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0
     source: str | None = None

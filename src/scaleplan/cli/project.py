@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,5 +179,4 @@ def init(
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    write_atomic(target, starter())
-    return Answer(result=NewProject(file=str(target)))
+    return Answer(result=NewProject(file=str(target)), write=partial(write_atomic, target, starter()))

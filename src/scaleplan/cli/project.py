@@ -124,7 +124,7 @@ def diff(
         typer.Option(metavar="CHANGE", help="'cost increase > 10%', 'total gpu_hours increase > 5000'; repeatable."),
     ] = None,
 ) -> Answer:
-    """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
+    """Compare plans, or any other two results, before and after a change; exit status 1 for too much of it."""
     thresholds = [parse_threshold(text) for text in fail_on or ()]
     if base is not None:
         result = compare_with_revision(base, _project_paths(files or []), thresholds=thresholds)

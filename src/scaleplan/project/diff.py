@@ -124,7 +124,7 @@ def of_file(name: str, *, side: str = "before") -> Snapshot:
         result = read_saved(text, name=shown)
         kind = result.schema.split("/")[1]
         if not isinstance(result, Plan | Plans | Check):
-            values = result.to_dict()
+            values = json.loads(text)
             return Snapshot(label=shown, runs={kind: _quantities(values)}, kind=kind, values=values)
         runs = _saved_runs(result, shown, side)
         for position, state in enumerate(runs.values()):
@@ -136,7 +136,7 @@ def of_file(name: str, *, side: str = "before") -> Snapshot:
 
 def _quantities(values: Mapping[str, object]) -> State:
     """Return the quantities and the law that a result has among its own keys."""
-    found = {name: value for name in QUANTITIES if isinstance(value := values.get(name), int | float)}
+    found = {name: value for name in QUANTITIES if _is_number(value := values.get(name))}
     law = values.get("preset", values.get("law"))
     return State(values=found, preset=law if isinstance(law, str) else "")
 
@@ -458,7 +458,8 @@ def _value_changes(before: Mapping[str, object], after: Mapping[str, object], *,
         if old == new and isinstance(old, bool) == isinstance(new, bool):
             continue
         status = "added" if old is None else "removed" if new is None else "changed"
-        comparable = not other_law or (not QUANTITIES.keys().isdisjoint(key) and set(_STANDARDS).isdisjoint(key))
+        names = {str(part).removesuffix("_interval") for part in key}
+        comparable = not other_law or (not names.isdisjoint(QUANTITIES) and names.isdisjoint(_STANDARDS))
         yield _change(None, status, format_key(key), old, new, comparable=comparable)
 
 
@@ -474,7 +475,7 @@ def _change(
     return Change(run=run, status=status, quantity=quantity, before=before, after=after, change=change, ratio=ratio)
 
 
-def _is_number(value: Value) -> TypeGuard[float]:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -50,6 +50,7 @@ class _Cut(TypedDict):
     flops: float
     runs: int
     predicted: int
+    gap: NotRequired[float]
     bias: float
     rms: float
     coefficients: _Exponents
@@ -75,6 +76,7 @@ class SavedBacktest(_Reading):
     by_factor: list[_Bin]
     cuts: list[_Cut]
     holdout: _Holdout | None
+    warnings: NotRequired[list[_Notice]]
 
 
 class _Objective(TypedDict):
@@ -147,6 +149,15 @@ class _Variation(_Exponents):
     loss: float
 
 
+class _Line(TypedDict):
+    params: list[float]
+    tokens: list[float]
+
+
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
 class _Member(TypedDict):
     file: str
     group: str | None
@@ -160,6 +171,8 @@ class _Member(TypedDict):
     errors: dict[str, float | None]
     interval: dict[str, float | Span | None]
     target: dict[str, object] | None
+    line: NotRequired[_Line | None]
+    lack_of_fit: NotRequired[_LackOfFit | None]
 
 
 class SavedFit(_Member, _Reading):
@@ -198,6 +211,11 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
     outliers = data["outliers"]
     if outliers is not None and len(outliers["rows"]) != len(outliers["deviations"]):
         return "outliers.deviations"
+    line = data.get("line")
+    if line is not None and not (line["params"] and line["tokens"]):
+        return "line"
+    if data.get("variations") and data["target"] is None:
+        return "target"
     if not all((data["influence"] or {"E": True}).values()):
         return "influence"
     if data["status"] is not None:

@@ -104,7 +104,7 @@ def option(
 
 
 class Result:
-    """A dataclass with a JSON form: its schema, then its fields but those with ``metadata={"json": False}``."""
+    """A dataclass with a JSON form: its schema, then its fields."""
 
     __slots__ = ()
 
@@ -115,8 +115,7 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        shown = (item.name for item in fields(self) if item.metadata.get("json", True))
-        return {"schema": self.schema, **{name: as_mapping(getattr(self, name)) for name in shown}}
+        return {"schema": self.schema, **{item.name: as_mapping(getattr(self, item.name)) for item in fields(self)}}
 
 
 def as_mapping(value: object) -> object:

@@ -502,3 +502,28 @@ def test_a_settings_file_that_cannot_be_read_is_refused(cli):
     with (place / "config.toml").open("wb") as stream:
         stream.truncate(1_000_000_000)
     assert "larger than" in refused(cli, *OPTIMAL)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "init new.toml",
+        "shape 7B -o config.json",
+        "fit runs.csv --samples 0 -o law.toml",
+        "plot isoflop --flops 1e21 -o picture.svg",
+        "report --flops 1e21 -o page.html",
+    ],
+)
+def test_a_field_that_there_is_not_is_refused_before_a_file_is_written(cli, question):
+    """With an answer that can be shown the file is there, and the answer too."""
+    sizes = [(n, k * n) for n in (1e7, 2e7, 4e7, 8e7) for k in (5, 20, 80)]
+    rows = [f"{n:g},{d:g},{1.8 + 400 / n**0.34 + 1000 / d**0.34}" for n, d in sizes]
+    Path("runs.csv").write_text("\n".join(["params,tokens,loss", *rows]))
+    words = question.split()
+    file = Path(words[-1])
+    found = cli(*words, "--get", "nosuch")
+    assert (found.status, found.out) == (2, "")
+    assert "unknown field 'nosuch'" in found.err
+    assert not file.exists()
+    assert cli(*words, "--json").json["schema"].startswith("scaleplan/")
+    assert file.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from importlib import import_module
 from pathlib import Path
@@ -259,12 +260,87 @@ def test_a_newer_version_may_write_more(cli):
     assert "hint: a newer scaleplan wrote it" in found.err
 
 
-@pytest.mark.parametrize("options", [(), ("--gpu", "h100-sxm", "--shape")], ids=["plain", "shape"])
-def test_a_saved_plan_is_no_different_from_itself(cli, options):
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_saved_result_is_no_different_from_itself(cli, folder, saved, question):
     """``diff`` reads the same files as ``show``."""
-    Path("p.json").write_text(cli("optimal", "--flops", "1e21", *options, "--json").out)
-    same = cli("diff", "p.json", "p.json")
-    assert (same.status, same.out) == (0, "p.json → p.json: nothing changed\n")
+    Path("s.json").write_text(direct(cli, saved, question))
+    same = cli("diff", "s.json", "s.json")
+    assert (same.status, same.out) == (0, "s.json → s.json: nothing changed\n")
+
+
+OF_RUNS = ("optimal", "sweep", "break-even", "check")
+
+
+def leaves(value):
+    """Yield every value that holds no others, with the way to it."""
+    for path in places(value):
+        inner = value
+        for part in path:
+            inner = inner[part]
+        if not isinstance(inner, dict | list) and path[-1] != "schema":
+            yield path, inner
+
+
+@pytest.mark.parametrize("question", [each for each in IN_EVERY_FORMAT if each.split()[0] not in OF_RUNS])
+def test_a_value_that_changed_is_found_at_its_key(cli, folder, saved, question):
+    """Of every result without runs: one value of it, and no other; null is a value that is not there."""
+    whole = direct(cli, saved, question)
+    Path("before.json").write_text(whole)
+    every = list(leaves(json.loads(whole)))
+    found = 0
+    for path, old in every[:: max(1, len(every) // 12)]:
+        new = not old if isinstance(old, bool) else f"{old}x" if isinstance(old, str) else 1.5 * (old or 2)
+        Path("after.json").write_text(damaged(whole, path, new))
+        compared = cli("diff", "before.json", "after.json", "--json")
+        if compared.status == 2:  # no result has that value
+            continue
+        found += 1
+        changes = compared.json["changes"]
+        if isinstance(old, str):  # where it is the name of an item, that item went and another came
+            assert new in [change["after"] for change in changes], path
+            continue
+        (change,) = changes
+        assert (change["run"], change["before"], change["after"]) == (None, old, new), path
+        assert str(path[-1]) in change["quantity"]
+        assert change["change"] == (None if old is None or isinstance(old, bool) else new - old)
+        assert change["status"] == ("added" if old is None else "changed")
+    assert found
+
+
+def test_results_of_two_kinds_are_refused(cli):
+    """Both kinds are named, whichever is first; a threshold judges what a result has and no more."""
+    Path("plan.json").write_text(cli("optimal", "--flops", "1e21", "--json").out)
+    for name, flops in (("one.json", "1e24"), ("two.json", "2e24")):
+        Path(name).write_text(cli("convert", "--flops", flops, "--gpu", "h100-sxm", "--json").out)
+    Path("vocab.json").write_text(cli("vocab", "--params", "7B", "--json").out)
+    for first, second in (("plan", "one"), ("one", "plan"), ("vocab", "one")):
+        found = cli("diff", f"{first}.json", f"{second}.json")
+        kinds = [{"one": "conversion", "vocab": "vocabulary"}.get(name, name) for name in (first, second)]
+        assert (found.status, found.out) == (2, "")
+        assert all(f"'{kind}'" in found.err for kind in kinds)
+    judged = cli("diff", "one.json", "two.json", "--fail-on", "cost increase > 10%", "--format", "github")
+    assert judged.status == 1
+    assert judged.out.startswith("::error title=conversion%3A cost increase > 10%25::cost increase 100 %25 > 10%25")
+    assert cli("diff", "one.json", "two.json", "--fail-on", "cost increase > 100%").status == 0
+    unknown = cli("diff", "one.json", "two.json", "--fail-on", "loss increase > 0")
+    assert unknown.status == 2
+    assert "cannot be judged: loss is not known on both sides" in unknown.out
+
+
+def test_a_comparison_of_values_shows_numbers_then_texts(cli):
+    """As a table, with long texts from where they differ; losses of two laws are not subtracted."""
+    for name, law, gpu in (("a.json", "besiroglu-2024", "h100-sxm"), ("b.json", "hoffmann-2022-a3", "h200-sxm")):
+        words = ("marginal", "--flops", "1e21", "--gpu", gpu, "--preset", law)
+        Path(name).write_text(cli(*words, "--json").out)
+    found = cli("diff", "a.json", "b.json", "--format", "csv")
+    rows = {line.split(",")[2]: line.split(",") for line in found.out.splitlines()[1:]}
+    assert rows["preset"][3:] == ["besiroglu-2024", "hoffmann-2022-a3", "", ""]
+    assert rows["loss"][5:] == ["", ""]
+    assert float(rows["params"][5]) == float(rows["params"][4]) - float(rows["params"][3])
+    assert "the law changed from besiroglu-2024 to hoffmann-2022-a3" in found.err
+    text = cli("diff", "a.json", "b.json").out
+    assert re.search(r"^  params +2.78B +2.8", text, re.MULTILINE)
+    assert "preset: 'besiroglu-2024' → 'hoffmann-2022'" in text
 
 
 def test_lines_of_plans_are_read_as_several_plans(cli):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import norm, t
 from tests.fitting.synthetic import LADDERS, LAWS, cloud, isoflop, ray, with_outliers
 
 from scaleplan.fitting.additive_fit import fit_points
-from scaleplan.fitting.diagnosis import describe, find_outliers, information, isoflop_budgets, leave_one_out
+from scaleplan.fitting.diagnosis import (
+    Information,
+    describe,
+    find_outliers,
+    information,
+    isoflop_budgets,
+    leave_one_out,
+)
 from scaleplan.fitting.objective import Objective, rounded
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
@@ -176,3 +185,9 @@ def test_a_design_is_described_by_its_ranges(ladder):
         assert getattr(found, name) == (column.min(), column.max())
     assert found.runs == len(points)
     assert found.ratio is None
+
+
+def test_a_singular_information_has_no_condition_number():
+    """It is infinite, which the JSON writes as null, and not a number that only the smallest float makes."""
+    known = Information(eigenvalues=(0.0, 2.0, 3.0), covariance=np.zeros((3, 3)), log_params_error=1.0)
+    assert known.condition == math.inf

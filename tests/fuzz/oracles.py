@@ -495,13 +495,11 @@ def a_sweep_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 
 
 def a_saved_result_shows_as_itself(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
-    """``show`` of what ``--json`` wrote prints what the command prints, in every format, and ``diff`` no change."""
-    contents: dict[str, bytes] = {}
-    words = [*rng.choice(files.SAVED)]
-    if rng.random() < 0.3:
-        contents, words = files.project(rng, odd=False), ["check"]
-    elif rng.random() < 0.3:
-        words = ["optimal", *options(question(rng))]
+    """``show`` of what ``--json`` wrote prints what the command prints, in every format.
+
+    ``diff`` finds no change in it, and finds the one of a value that was changed.
+    """
+    words, contents = _saved_question(rng)
     saved = run_line(sandbox, *words, "--json", contents=contents)
     if saved.status not in (0, 1) or not saved.out:
         return
@@ -520,6 +518,62 @@ def a_saved_result_shows_as_itself(sandbox: Sandbox, rng: Random) -> Iterator[Fi
     same = run_line(sandbox, "diff", "saved.json", "saved.json", contents=files_too)
     if same.status != 0:
         yield wrong(f"a saved {words[0]} cannot be compared with itself", words, same.err)
+    elif not same.out.endswith(": nothing changed\n"):
+        yield wrong(f"a saved {words[0]} differs from itself", words, same.out)
+    if json.loads(saved.out)["schema"] in _OF_RUNS:  # of these not every value is a quantity
+        return
+    files_too["other.json"], key = _with_another_value(rng, saved.out)
+    found = run_line(sandbox, "diff", "saved.json", "other.json", "--json", contents=files_too)
+    if found.status not in (0, 2) or (found.status == 0 and not json.loads(found.out)["changes"]):
+        yield wrong(f"another value in a {words[0]} is not found", (words, key), found.err)
+
+
+_OF_RUNS = ("scaleplan/plan/1", "scaleplan/plans/1", "scaleplan/check/1")
+
+_QUESTIONS_OF_RUNS = (
+    ("fit", "RUNS", "--samples=5"),
+    ("fit", "RUNS", "--samples=0", "--report", "--residuals"),
+    ("fit", "RUNS", "--samples=0", "--method=all"),
+    ("backtest", "RUNS", "--samples=0"),
+    ("design", "RUNS", "--flops=1e20", "--target=1e23"),
+    ("plot", "residuals", "RUNS"),
+)
+
+
+def _saved_question(rng: Random) -> tuple[list[str], dict[str, bytes]]:
+    """Return a command line whose answer is a result of any kind, and the files that it reads."""
+    way = rng.random()
+    if way < 0.2:
+        return rng.choice([["check"], ["diff", "scaleplan.toml", "scaleplan.toml"]]), files.project(rng, odd=False)
+    if way < 0.4:
+        return ["optimal", *options(question(rng))], {}
+    if way < 0.5:
+        return ["model", "config.json"], {"config.json": files.config(rng)}
+    if way < 0.7:
+        extension, table = files.runs(rng)
+        name = f"runs.{extension}"
+        words = [name if word == "RUNS" else word for word in rng.choice(_QUESTIONS_OF_RUNS)]
+        return words, {name: table}
+    return [*rng.choice(files.SAVED)], {}
+
+
+def _with_another_value(rng: Random, text: str) -> tuple[bytes, list[object]]:
+    """Return the JSON of a result with another number or text somewhere, and the way there."""
+    data = json.loads(text)
+    places: list[tuple[Any, Any, list[object]]] = []
+
+    def visit(value: Any, way: list[object]) -> None:
+        for key in value if isinstance(value, dict) else range(len(value)):
+            if isinstance(value[key], dict | list):
+                visit(value[key], [*way, key])
+            elif value[key] is not None and key != "schema":
+                places.append((value, key, [*way, key]))
+
+    visit(data, [])
+    holder, key, way = rng.choice(places)
+    old = holder[key]
+    holder[key] = not old if isinstance(old, bool) else old + "x" if isinstance(old, str) else 2 * old + 1
+    return json.dumps(data).encode(), way
 
 
 def _first_difference(first: str, second: str) -> tuple[str, str]:

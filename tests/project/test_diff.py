@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scaleplan.errors import ScaleplanError
+from scaleplan.output.views.check import diff_report
 from scaleplan.project.diff import Snapshot, State, compare, parse_threshold
+from scaleplan.project.key_path import paired_values
 
 
 def side(label, **runs):
@@ -113,3 +115,72 @@ def test_a_quantity_that_is_not_known_cannot_be_judged():
         side("a", r={"cost": None}), side("b", r={"cost": 5.0}), thresholds=[parse_threshold("cost increase > 1%")]
     )
     assert (result.judged[0].status, result.exit_status) == ("error", 2)
+
+
+def test_items_are_paired_by_name_where_they_have_one():
+    """An item in front of a list, or another order, is no change of the others; without names the position counts."""
+    h100, h200 = {"schema": "x", "id": "h100", "tdp": 700}, {"schema": "x", "id": "h200", "tdp": 700}
+    b200 = {"schema": "x", "id": "b200", "tdp": 1000}
+    changed = {key: (old, new) for key, old, new in paired_values([h100, h200], [b200, h200, h100]) if old != new}
+    assert changed == {
+        (name, key): (None, value)
+        for name, key, value in (("b200", "schema", "x"), ("b200", "id", "b200"), ("b200", "tdp", 1000))
+    }
+    assert [*paired_values({"a": [h100]}, {"a": [b200]})][1] == (("a", 0, "id"), "h100", "b200")
+    same = [{"code": "range", "factor": 2}, {"code": "range", "factor": 3}]
+    assert [
+        key for key, old, new in paired_values(same, [same[0], {"code": "range", "factor": 4}]) if old != new
+    ] == [(1, "factor")]
+    assert [*paired_values([1.0, 2.0], [1.0])] == [((0,), 1.0, 1.0), ((1,), 2.0, None)]
+    assert [*paired_values({"a": {"b": 1}}, {"a": None})] == [(("a", "b"), 1, None)]
+
+
+def values(label, **held):
+    """Return a saved result without runs."""
+    return Snapshot(label=label, runs={"thing": State()}, kind="thing", values=held)
+
+
+def test_a_comparison_of_values_has_what_differs_alone():
+    """Numbers with their change, other values with what they were; what is null is not there."""
+    result = compare(
+        values("a", n=64, x=2.0, b=True, one=1, t="up", gone=1.5, same={"deep": [1, "x"]}, none=None),
+        values("b", n=80, x=2.0, b=False, one=True, t="down", gone=None, same={"deep": [1, "x"]}, new="n", none=[]),
+    )
+    assert (result.kind, result.status) == ("thing", "within")
+    assert [
+        (each.quantity, each.status, each.before, each.after, each.change, each.ratio) for each in result.changes
+    ] == [
+        ("n", "changed", 64, 80, 16, 0.25),
+        ("b", "changed", True, False, None, None),
+        ("one", "changed", 1, True, None, None),
+        ("t", "changed", "up", "down", None, None),
+        ("gone", "removed", 1.5, None, None, None),
+        ("new", "added", None, "n", None, None),
+    ]
+    report = diff_report(result)
+    assert report.title == "a → b: 6 values changed"
+    assert report.grid.rows == [
+        ("n", "64", "80", "+16", "+25.0 %"),
+        ("b", "true", "false", "", ""),
+        ("one", "1", "true", "", ""),
+        ("gone", "1.50", "–", "", ""),
+    ]
+    assert list(report.remarks) == ["t: 'up' → 'down'", "new: 'n' added"]
+
+
+def test_long_texts_are_shown_where_they_differ():
+    """And more changes than a screen has are counted."""
+    before, after = "word " * 60 + "before", "word " * 60 + "after"
+    (remark,) = diff_report(compare(values("a", note=before), values("b", note=after))).remarks
+    assert remark == "note: '…d word word before' → '…d word word after'"
+    many = diff_report(compare(values("a", y=[0.0] * 100), values("b", y=[1.0] * 100)))
+    assert (len(many.grid.rows), list(many.remarks)) == (
+        40,
+        ["60 further values changed; --format csv lists all"],
+    )
+
+
+def test_a_ratio_beyond_numbers_is_none():
+    """The change itself is a number still."""
+    (change,) = compare(values("a", x=1e-300), values("b", x=1e300)).changes
+    assert (change.change, change.ratio) == (1e300, None)

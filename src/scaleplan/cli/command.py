@@ -52,33 +52,34 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
 
 
 def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
-    """Write an answer in its format to stdout, and its notices to stderr unless quiet."""
+    """Write an answer in its format to stdout, and its notices to stderr unless quiet.
+
+    What cannot be shown, such as a field that there is not, is refused before the files of the answer are written.
+    """
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
         _write_settings(ctx)
-    bare = None if rendering is None or output.get is None else _bare(rendering, output.get)
-    if answer.save is not None:
-        answer.save()
-    if answer.chunks is not None:
-        for chunk in answer.chunks:
-            sys.stdout.write(chunk)
-            sys.stdout.flush()
-    elif bare is not None:
-        sys.stdout.write(bare)
-    elif rendering is not None and name == "text" and colour:
-        _write_styled(_rendered(rendering.report, answer))
-    elif rendering is not None:
-        sys.stdout.write(_rendered(partial(rendering.write, name), answer))
+    chunks: Iterable[str] = answer.chunks or ()
+    report = None
+    if rendering is not None:
+        if output.get is not None:
+            chunks = [f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)]
+        elif name == "text" and colour:
+            report = _rendered(rendering.report, answer)
+        else:
+            chunks = [_rendered(partial(rendering.write, name), answer)]
+    if answer.write is not None:
+        answer.write()
+    if report is not None:
+        _write_styled(report)
+    for chunk in chunks:
+        sys.stdout.write(chunk)
+        sys.stdout.flush()
     sys.stdout.flush()
     for notice in () if output.quiet else answer.notices:
         sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
-
-
-def _bare(rendering: Rendering, field: str) -> str:
-    """Return the values of a field, one a line."""
-    return "".join(f"{pick(record, field)}\n" for record in _records(rendering, field))
 
 
 def _rendered(render: Callable[[], T], answer: Answer) -> T:
@@ -186,12 +187,13 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result that was saved. ``save`` writes
-    the file that the command was to write, once nothing of the command line can be refused any more.
+    ``write`` writes its files. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
+    that was saved.
     """
 
     result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
+    write: Callable[[], object] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0
     source: str | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["APPS"]
+
+T = TypeVar("T")
 
 APPS = {name: single() for name in ("plot", "report")}
 
@@ -61,9 +64,10 @@ def plot(
     chart = chart_of(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
     )
-    save = None if path is None else lambda: write_atomic(path, draw(chart, path.suffix[1:].lower()))
-    silent = path is not None and chosen_format(output) == "text" and output.get is None
-    return Answer(result=None if silent else chart, save=save)
+    if path is None:
+        return Answer(result=chart)
+    picture = draw(chart, path.suffix[1:].lower())
+    return Answer(result=_if_named(chart, output), write=partial(write_atomic, path, picture))
 
 
 @command(
@@ -91,11 +95,15 @@ def report(
         require_writable(path, inputs=(law.preset,))
     given = {name: value for name, value in keywords(budget, law, bounds, constraints).items() if value}
     subject = gather(given)
-    save = None if path is None else lambda: write_atomic(path, page(subject))
-    if chosen_format(output) == "text" and output.get is None:
-        chunks = iter([page(subject)] if path is None else [])
-        return Answer(chunks=chunks, notices=subject.plan.warnings, save=save)
-    return Answer(result=subject.plan, notices=subject.plan.warnings, save=save)
+    plan = _if_named(subject.plan, output)
+    chunks = iter([page(subject)]) if path is None and plan is None else None
+    write = None if path is None else partial(write_atomic, path, page(subject))
+    return Answer(result=plan, chunks=chunks, write=write, notices=subject.plan.warnings)
+
+
+def _if_named(result: T, output: OutputOptions) -> T | None:
+    """Return a result beside a picture or a page of it only where a format or a field of it is named."""
+    return None if chosen_format(output) == "text" and output.get is None else result
 
 
 def _drawable(file: str, *, inputs: Iterable[str | None]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Self
@@ -248,12 +249,12 @@ def fit(
 
     with Progress("resamples") as progress:
         fitted = fit_runs(runs, progress=progress, **keywords(reading, objective, law, preset))
-    written = () if output_file is None else tuple(fitted.files(output_file))
-    replaced = [path for path in written if is_file(path)]
-    warnings = (*fitted.warnings, *(Notice(code="replaced", message=f"replaced {quote(path)}") for path in replaced))
-    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=written, warnings=warnings)
-    save = None if output_file is None else lambda: fitted.write_all(output_file)
-    return Answer(result=answer, notices=warnings, save=save)
+    files = () if output_file is None else tuple(fitted.files(output_file))
+    replaced = (Notice(code="replaced", message=f"replaced {quote(path)}") for path in files if is_file(path))
+    warnings = (*fitted.warnings, *replaced)
+    answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=files, warnings=warnings)
+    write = None if output_file is None else partial(fitted.write_all, output_file)
+    return Answer(result=answer, notices=warnings, write=write)
 
 
 def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[str | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,7 @@ def shape(
         require_writable(Path(out))
     found = questions.shape(params, **keywords(options))
     config = json.dumps(found.config, indent=2, sort_keys=True) + "\n"
-    return Answer(result=found.summary(), save=None if out is None else lambda: write_atomic(Path(out), config))
+    return Answer(result=found.summary(), write=None if out is None else partial(write_atomic, Path(out), config))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,7 +127,7 @@ def diff(
         typer.Option(metavar="CHANGE", help="'cost increase > 10%', 'total gpu_hours increase > 5000'; repeatable."),
     ] = None,
 ) -> Answer:
-    """Compare plans before and after a change: sizes, compute, money and loss; exit status 1 for too much of it."""
+    """Compare plans, or any other two results, before and after a change; exit status 1 for too much of it."""
     thresholds = [parse_threshold(text) for text in fail_on or ()]
     if base is not None:
         result = compare_with_revision(base, _project_paths(files or []), thresholds=thresholds)
@@ -191,4 +192,4 @@ def init(
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    return Answer(result=NewProject(file=str(target)), save=lambda: write_atomic(target, starter()))
+    return Answer(result=NewProject(file=str(target)), write=partial(write_atomic, target, starter()))

@@ -95,7 +95,8 @@ class Information(Record, eq=False):
         """The ratio of the largest to the smallest eigenvalue."""
         if not self.eigenvalues:  # every coefficient ended on a bound
             return math.inf
-        return self.eigenvalues[-1] / max(self.eigenvalues[0], 1e-300)
+        smallest, largest = self.eigenvalues[0], self.eigenvalues[-1]
+        return largest / smallest if smallest > 0 else math.inf
 
 
 def information(points: Points, solution: Solution) -> Information:

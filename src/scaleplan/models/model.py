@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import UsageError, quote
@@ -175,8 +175,8 @@ class ModelSummary(Result, ModelSizes, _Source):
     schema: ClassVar[str] = "scaleplan/model/1"
 
     notes: tuple[str, ...] = ()
-    windowed_layers: int | None = field(default=None, metadata={"json": False})
-    """For the text only, so that it is None in a record that was read back."""
+    windowed_layers: int | None = None
+    """None in a result that was saved before there was this key."""
 
 
 def read_model(

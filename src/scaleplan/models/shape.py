@@ -9,7 +9,7 @@ a style are linear in depth and, at fixed depth, in the inner width, so the sear
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
@@ -136,8 +136,8 @@ class ShapeSummary(Result, ShapeSizes):
     wider: ShapeSizes | None
     nearest: PublishedShape | None
     notes: tuple[str, ...] = ()
-    windowed_layers: int | None = field(default=None, metadata={"json": False})
-    """For the text only, so that it is None in a record that was read back."""
+    windowed_layers: int | None = None
+    """None in a result that was saved before there was this key."""
 
 
 class ShapeKeywords(TypedDict, total=False):

@@ -1,15 +1,18 @@
-"""Compare two sets of runs quantity by quantity: saved results, project files, or a git revision of them.
+"""Compare two sets of runs quantity by quantity: saved plans, project files, or a git revision of them.
 
+Two saved results of another kind are compared value by value, as their JSON has them.
 Thresholds on a change make the comparison a check: ``cost increase > 10%``, ``total gpu_hours increase > 5000``.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.files import read_text
@@ -17,7 +20,7 @@ from scaleplan.planning.plan import Plan, Plans
 from scaleplan.project.check import EXIT_STATUSES, Check, amount, check, outcome
 from scaleplan.project.document import located
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
-from scaleplan.project.key_path import Location
+from scaleplan.project.key_path import Location, format_key, paired_values
 from scaleplan.project.project import Project, UnreadProject, read_project, read_projects, run_names
 from scaleplan.project.saved import MAX_SAVED_BYTES, lines_of, read_saved
 from scaleplan.project.source import Revision, WorkTree, display_name
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.project.check import Verdict
+    from scaleplan.project.key_path import Value
     from scaleplan.project.saved import ResultRecord
     from scaleplan.project.source import Tree
 
@@ -85,11 +89,17 @@ _UNREAD = State(problem=Unreadable(side="", run=None, message="", hint=None, fil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One side of a comparison: runs by name, what to call it, and the files that could not be read."""
+    """One side of a comparison: runs by name, what to call it, and the files that could not be read.
+
+    ``kind`` is that of a saved result, as its schema names it. One that holds no plans has its JSON as ``values``,
+    and a single run with the quantities among them.
+    """
 
     label: str
     runs: Mapping[str, State]
     problems: tuple[Unreadable, ...] = ()
+    kind: str = "project"
+    values: Mapping[str, object] | None = None
 
     def state(self, name: str) -> State | None:
         """Return the run of a name; None where there is none, a run that is not known where a file is missing."""
@@ -112,23 +122,30 @@ def of_file(name: str, *, side: str = "before") -> Snapshot:
     text = read_text(path, what="saved result", limit=MAX_SAVED_BYTES)
     try:
         result = read_saved(text, name=shown)
+        kind = result.schema.split("/")[1]
+        if not isinstance(result, Plan | Plans | Check):
+            values = json.loads(text)
+            return Snapshot(label=shown, runs={kind: _quantities(values)}, kind=kind, values=values)
         runs = _saved_runs(result, shown, side)
         for position, state in enumerate(runs.values()):
             _require_values(state, result, position, shown)
     except FileError as error:
         raise located(error, name=shown, lines=lines_of(text)) from None
-    return Snapshot(label=shown, runs=runs)
+    return Snapshot(label=shown, runs=runs, kind=kind)
 
 
-def _saved_runs(result: ResultRecord, shown: str, side: str) -> dict[str, State]:
+def _quantities(values: Mapping[str, object]) -> State:
+    """Return the quantities and the law that a result has among its own keys."""
+    found = {name: value for name in QUANTITIES if _is_number(value := values.get(name))}
+    law = values.get("preset", values.get("law"))
+    return State(values=found, preset=law if isinstance(law, str) else "")
+
+
+def _saved_runs(result: Plan | Plans | Check, shown: str, side: str) -> dict[str, State]:
     if isinstance(result, Plan):
         return {"plan": _state(result)}
     if isinstance(result, Plans):
         return {f"plan {i}": _state(plan) for i, plan in enumerate(result, start=1)}
-    if not isinstance(result, Check):
-        raise FileError(
-            f"{shown}: holds no plans to compare", hint="compare results of optimal, loss, sweep or check"
-        )
     if not result.runs:
         raise FileError(f"{shown}: runs: a check has at least one run", hint="save the result again with --json")
     twice = Counter(run.name for run in result.runs)
@@ -239,14 +256,15 @@ class Change:
 
     ``status`` is that of the run: ``changed``, ``same``, ``renamed``, ``added`` or ``removed``. ``change`` is after
     minus before in the base unit, ``ratio`` the same as a fraction of what was before; None where there is no such
-    number.
+    number. Of results without runs it is one value that differs: ``quantity`` is its key path, ``run`` is None, and
+    ``status`` is its own.
     """
 
     run: str | None
     status: str
     quantity: str
-    before: float | None
-    after: float | None
+    before: Value
+    after: Value
     change: float | None
     ratio: float | None
 
@@ -275,7 +293,7 @@ class Difference(Result):
     a run cannot be read. It is ``base_unreadable`` where only the revision to compare with cannot be read, as before
     a change that repairs it: what can be compared is, and the runs of the work tree keep their policy.
     Hours, days, money, energy and carbon of a side lie within a factor of ``band``, four times in five; None where no
-    utilisation is a default.
+    utilisation is a default. ``kind`` is that of two results that are compared value by value, None of runs.
     """
 
     schema: ClassVar[str] = "scaleplan/diff/1"
@@ -288,6 +306,7 @@ class Difference(Result):
     warnings: tuple[Notice, ...]
     problems: tuple[Unreadable, ...] = ()
     band: float | None = None
+    kind: str | None = None
 
     @property
     def exit_status(self) -> int:
@@ -302,19 +321,29 @@ def compare(
     thresholds: Sequence[Threshold] = (),
     verdicts: Sequence[Verdict] | None = None,
 ) -> Difference:
-    """Return what changed from one side to the other; runs are matched by name.
+    """Return what changed from one side to the other; runs are matched by name, other results value by value.
 
     If each side has a single run, these two are compared whatever their names. ``thresholds`` of a single run are
     judged for every run that both sides have, and for quantities that have a sum, also for runs that were added
     (from nothing) or removed. ``verdicts`` are those of the runs after the change by their policy: with them, what
-    cannot be read before the change is no error.
+    cannot be read before the change is no error. Raises UsageError for two results of different kinds, unless both
+    hold runs.
     """
+    if before.kind != after.kind and (before.values is not None or after.values is not None):
+        raise UsageError(
+            f"a result of kind '{before.kind}' ({before.label}) cannot be compared with one of kind '{after.kind}' "
+            f"({after.label})",
+            hint="compare two results of the same command",
+        )
     pairs = list(_pairs(before, after))
     broken, unread = before.all_problems(), after.all_problems()
     if not pairs and not broken and not unread:
         raise FileError(f"{before.label}, {after.label}: there is no run to compare", hint="describe one in [[run]]")
     renamed = len(pairs) == 1 and len(before.runs) == len(after.runs) == 1 and before.runs.keys() != after.runs.keys()
-    changes = [change for name, old, new in pairs for change in _changes(name, old, new, renamed=renamed)]
+    if before.values is not None and after.values is not None:
+        changes = [*_value_changes(before.values, after.values, other_law=_other_law(*pairs[0][1:]))]
+    else:
+        changes = [change for name, old, new in pairs for change in _changes(name, old, new, renamed=renamed)]
     if len(pairs) > 1:
         changes += _totals(pairs)
     judged = [
@@ -334,6 +363,7 @@ def compare(
         warnings=tuple(_notices(pairs)),
         problems=(*broken, *unread),
         band=max((state.band for _, *sides in pairs for state in sides if state and state.band), default=None),
+        kind=before.kind if before.values is not None else None,
     )
 
 
@@ -415,12 +445,31 @@ def _other_law(old: State | None, new: State | None) -> bool:
     return bool(old and new and not old.problem and not new.problem and old.preset != new.preset)
 
 
+def _value_changes(before: Mapping[str, object], after: Mapping[str, object], *, other_law: bool) -> Iterator[Change]:
+    """Yield the values of two results that differ; of two laws only what is known to be no loss is subtracted."""
+    for key, old, new in paired_values(before, after):
+        if old == new and isinstance(old, bool) == isinstance(new, bool):
+            continue
+        status = "added" if old is None else "removed" if new is None else "changed"
+        names = {str(part).removesuffix("_interval") for part in key}
+        comparable = not other_law or (not names.isdisjoint(QUANTITIES) and names.isdisjoint(_STANDARDS))
+        yield _change(None, status, format_key(key), old, new, comparable=comparable)
+
+
 def _change(
-    run: str | None, status: str, quantity: str, before: float | None, after: float | None, *, comparable: bool = True
+    run: str | None, status: str, quantity: str, before: Value, after: Value, *, comparable: bool = True
 ) -> Change:
-    change = after - before if comparable and before is not None and after is not None else None
-    ratio = change / abs(before) if change is not None and before else None
+    change = ratio = None
+    if comparable and _is_number(before) and _is_number(after):
+        change = after - before
+        ratio = change / abs(before) if before else None
+        if ratio is not None and not math.isfinite(ratio):
+            ratio = None
     return Change(run=run, status=status, quantity=quantity, before=before, after=after, change=change, ratio=ratio)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _totals(pairs: Sequence[_Pair]) -> Iterator[Change]:

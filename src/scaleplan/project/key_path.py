@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from scaleplan.errors import UsageError, quote
 
-__all__ = ["Document", "Found", "Key", "Location", "Undetermined", "format_key", "parse_key"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = [
+    "Document",
+    "Found",
+    "Key",
+    "Location",
+    "Undetermined",
+    "Value",
+    "format_key",
+    "paired_values",
+    "parse_key",
+]
 
 
 Key = tuple[str | int, ...]
 """Keys of mappings and indices of lists, from the top of a document."""
+
+Value = bool | float | str | None
+"""A value of JSON that holds no others."""
 
 _BARE = r"[^.\[\]\"'\s]+(?: +[^.\[\]\"'\s]+)*"
 _PART = re.compile(rf"\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>{_BARE})")
@@ -60,6 +76,38 @@ def format_key(key: Key) -> str:
             shown = part if _PLAIN.fullmatch(part) else f"'{part}'" if '"' in part else f'"{part}"'
             text += f".{shown}" if text else shown
     return text
+
+
+def paired_values(old: object, new: object, key: Key = ()) -> Iterator[tuple[Key, Value, Value]]:
+    """Yield the values of two JSON documents by key path; None for one that is null or not there.
+
+    Items of two lists are paired by name where they are objects with names of their own, as laws and accelerators
+    are, and such a name stands in the path; all others are paired by position.
+    """
+    named = _named(old, new) if isinstance(old, list) and isinstance(new, list) else None
+    olds, news = named or (_members(old), _members(new))
+    for part in dict.fromkeys((*olds, *news)):
+        yield from paired_values(olds.get(part), news.get(part), (*key, part))
+    before, after = (value if isinstance(value, bool | int | float | str) else None for value in (old, new))
+    if before is not None or after is not None:
+        yield key, before, after
+
+
+def _members(value: object) -> dict[str | int, object]:
+    return dict(enumerate(value)) if isinstance(value, list) else value if isinstance(value, dict) else {}
+
+
+def _named(old: Sequence[object], new: Sequence[object]) -> list[dict[str | int, object]] | None:
+    """Return the items of two lists by their first text, None unless that is a name: another for each of a list."""
+    items = [item for item in (*old, *new) if isinstance(item, dict)]
+    if not items or len(items) < len(old) + len(new):
+        return None
+    texts = (key for key in items[0] if key != "schema" and all(isinstance(item.get(key), str) for item in items))
+    name = next(texts, None)
+    named: list[dict[str | int, object]]
+    named = [{str(item.get(name)): item for item in each} for each in (items[: len(old)], items[len(old) :])]
+    is_name = list(map(len, named)) == [len(old), len(new)] and not named[0].keys().isdisjoint(named[1])
+    return named if name is not None and is_name else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

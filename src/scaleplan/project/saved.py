@@ -172,6 +172,7 @@ _PARTS = (
     "scaleplan.planning.conflicts",
     "scaleplan.planning.training_run",
     "scaleplan.planning.uncertainty",
+    "scaleplan.project.key_path",
     "scaleplan.project.project",
 )
 """Modules of further records that results hold, whose names annotations use without importing them."""

@@ -50,10 +50,10 @@ class _Cut(TypedDict):
     flops: float
     runs: int
     predicted: int
+    gap: NotRequired[float]
     bias: float
     rms: float
     coefficients: _Exponents
-    gap: NotRequired[float]
 
 
 class _Holdout(TypedDict):
@@ -76,6 +76,7 @@ class SavedBacktest(_Reading):
     by_factor: list[_Bin]
     cuts: list[_Cut]
     holdout: _Holdout | None
+    warnings: NotRequired[list[_Notice]]
 
 
 class _Objective(TypedDict):
@@ -170,6 +171,8 @@ class _Member(TypedDict):
     errors: dict[str, float | None]
     interval: dict[str, float | Span | None]
     target: dict[str, object] | None
+    line: NotRequired[_Line | None]
+    lack_of_fit: NotRequired[_LackOfFit | None]
 
 
 class SavedFit(_Member, _Reading):
@@ -187,8 +190,6 @@ class SavedFit(_Member, _Reading):
     approaches: list[_Approach] | None
     groups: list[_Member] | None
     largest_flops: NotRequired[float | None]
-    line: NotRequired[_Line | None]
-    lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]
     written: list[str]
@@ -210,6 +211,11 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
     outliers = data["outliers"]
     if outliers is not None and len(outliers["rows"]) != len(outliers["deviations"]):
         return "outliers.deviations"
+    line = data.get("line")
+    if line is not None and not (line["params"] and line["tokens"]):
+        return "line"
+    if data.get("variations") and data["target"] is None:
+        return "target"
     if not all((data["influence"] or {"E": True}).values()):
         return "influence"
     if data["status"] is not None:

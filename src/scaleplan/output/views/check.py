@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.errors import quote
 from scaleplan.hardware.budget import band_text
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
+from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
 from scaleplan.project.key_path import Location
 from scaleplan.units import counted, format_number
-from scaleplan.units.limits import parse_limit
+from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference, Unreadable
+    from scaleplan.project.key_path import Value
     from scaleplan.project.project import NewProject
 
 __all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]
@@ -167,6 +170,8 @@ _SAME = 5e-13  # relative; what rounding in the last places does to a number is 
 
 def diff_report(result: Difference) -> Report:
     """Return the report: verdicts, then a table for the total and for every run that changed."""
+    if result.kind is not None:
+        return _value_report(result)
     runs = list(dict.fromkeys(change.run for change in result.changes if change.run is not None))
     by_run = {name: [change for change in result.changes if change.run == name] for name in runs}
     total = [change for change in result.changes if change.run is None]
@@ -199,33 +204,82 @@ def diff_report(result: Difference) -> Report:
     return Report(title=f"{result.before} → {result.after}: {change}", remarks=remarks, sections=sections)
 
 
+def _value_report(result: Difference) -> Report:
+    """Return the report of two results without runs: verdicts, what changed in numbers, then in texts."""
+    changes = [change for change in result.changes if not _still(change)]
+    shown = changes[:_MOST_ROWS]
+    texts = [change for change in shown if isinstance(change.before, str) or isinstance(change.after, str)]
+    numbers = [change for change in shown if change not in texts]
+    remarks = [_verdict(breach) for breach in result.judged]
+    remarks += [f"{change.quantity}: {_texts(change)}" for change in texts]
+    if len(changes) > len(shown):
+        remarks.append(f"{counted(len(changes) - len(shown), 'further value')} changed; --format csv lists all")
+    rows = [_row(change, change.quantity) for change in numbers]
+    change = f"{counted(len(changes), 'value')} changed" if changes else "nothing changed"
+    return Report(
+        title=f"{result.before} → {result.after}: {change}", grid=_compared(rows) if rows else None, remarks=remarks
+    )
+
+
+_SHARED = 12  # characters before the first difference of two texts that are shown where all that they share is not
+
+
+def _texts(change: Change) -> str:
+    before, after = (None if value is None else plain(value) for value in (change.before, change.after))
+    if before is None or after is None:
+        return f"{quote(before or after)} {change.status}"
+    if quote(before) == quote(after):
+        pairs = enumerate(zip(before, after, strict=False))
+        first = next((i for i, (old, new) in pairs if old != new), min(len(before), len(after)))
+        start = max(0, first - _SHARED)
+        before, after = f"…{before[start:]}", f"…{after[start:]}"
+    return f"{quote(before)} → {quote(after)}"
+
+
 def _section(title: str, changes: Sequence[Change]) -> Report:
-    rows = tuple(_row(change) for change in changes if not _still(change))
-    return Report(title=title, grid=ReportTable(("", "before", "after", "change", "%"), rows=rows, text={""}))
+    rows = [_row(change, _LABELS.get(change.quantity, change.quantity)) for change in changes if not _still(change)]
+    return Report(title=title, grid=_compared(rows))
+
+
+def _compared(rows: Sequence[tuple[str, ...]]) -> ReportTable:
+    return ReportTable(("", "before", "after", "change", "%"), rows=rows, text={""})
 
 
 def _still(change: Change) -> bool:
-    if change.before is None or change.after is None:
-        return False
-    return abs(change.after - change.before) <= _SAME * abs(change.before)
+    same = change.before == change.after and isinstance(change.before, bool) == isinstance(change.after, bool)
+    return same or (change.ratio is not None and abs(change.ratio) <= _SAME)
 
 
-def _row(change: Change) -> tuple[str, ...]:
+def _row(change: Change, label: str) -> tuple[str, ...]:
     quantity = change.quantity
-    label = _LABELS.get(quantity, quantity)
-    before = "–" if change.before is None else amount(quantity, change.before)
-    after = "–" if change.after is None else amount(quantity, change.after)
+    before, after = (_written(quantity, value) for value in (change.before, change.after))
+    digits = 4
+    while change.change is not None and before == after and digits <= _MOST_DIGITS:
+        # a change too small for three digits shows as many as it takes
+        before, after = (_written(quantity, value, digits=digits) for value in (change.before, change.after))
+        digits += 1
     if change.change is None:
         return label, before, after, "", ""
-    digits = 4
-    while before == after and digits <= _MOST_DIGITS:  # a change too small for three digits shows as many as it takes
-        before, after = (amount(quantity, value or 0.0, digits=digits) for value in (change.before, change.after))
-        digits += 1
     size = abs(change.change)
-    moved = format_number(100 * size) + " points" if quantity == "compute_overhead" else amount(quantity, size)
+    moved = format_number(100 * size) + " points" if quantity == "compute_overhead" else _written(quantity, size)
     percent = "" if change.ratio is None else f"{format_number(100 * abs(change.ratio))} %"
     sign = "+" if change.change > 0 else "-"
     return label, before, after, sign + moved, percent and sign + percent
+
+
+_LONGEST_COUNT = 1_000_000  # a whole number below it is written with every digit
+
+
+def _written(quantity: str, value: Value, *, digits: int = 3) -> str:
+    """Write a value of a quantity in its unit, and any other as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, str | bool):
+        return plain(value)
+    if quantity in QUANTITIES:
+        return amount(quantity, value, digits=digits)
+    is_count = isinstance(value, int) and abs(value) < _LONGEST_COUNT
+    return f"{value:,}" if is_count else format_number(value, digits=digits)
 
 
 def _problem(problem: Unreadable, result: Difference) -> str:

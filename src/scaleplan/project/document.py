@@ -14,8 +14,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UsageError, escape_control
-from scaleplan.models.config import RefusedJSONError, strict_json
+from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.project.key_path import Found, Location, format_key, parse_key
 from scaleplan.project.script import PythonDocument, ShellDocument
 from scaleplan.project.yaml_document import YamlDocument
@@ -27,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataDocument",
+    "format_key",
     "json_lines",
     "leaves",
     "located",
     "parse_document",
+    "parse_key",
     "toml_lines",
 ]
 
@@ -61,9 +62,7 @@ class DataDocument:
         return list(found.value) if found is not None and isinstance(found.value, dict) else []
 
 
-_MOST_CHARACTERS = {".toml": 500_000, ".json": 500_000}  # a project of a thousand runs has 150,000; 2 s at worst
-
-_MOST_OF_OTHERS = 200_000  # training configs are kilobytes; the slowest YAML of this size takes 1.5 s
+_MOST_CHARACTERS = 500_000  # a project of a thousand runs has 150,000; the slowest text of this size takes 2 s
 
 _DEEPEST = 32
 """Parts of a key path up to which lines are kept: with more, the paths would outgrow the text."""
@@ -81,9 +80,8 @@ def parse_document(text: str, *, name: str, ending: str | None = None) -> Docume
             hint=f"values come from files that end with {', '.join(_READERS)}",
             file=name,
         )
-    most = _MOST_CHARACTERS.get(ending, _MOST_OF_OTHERS)
-    if len(text) > most:
-        raise FileError(f"{name}: larger than {most:,} characters", file=name)
+    if len(text) > _MOST_CHARACTERS:
+        raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
     return _READERS[ending](text, name=name)
 
 
@@ -104,13 +102,31 @@ def read_toml(text: str, *, name: str) -> DataDocument:
 def read_json(text: str, *, name: str) -> DataDocument:
     """Return the document of a JSON text; raises FileError for what is none."""
     try:
-        return DataDocument(strict_json(text), json_lines(text), name=name)
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return DataDocument(data, json_lines(text), name=name)
     except json.JSONDecodeError as error:
         message = f"{name}: not valid JSON at line {error.lineno}: {error.msg.lower()}"
         raise FileError(message, file=name, line=error.lineno) from None
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, RefusedJSONError) else "a number too long, or nested too deeply"
+        reason = str(error) if isinstance(error, _RefusedJSONError) else "a number too long, or nested too deeply"
         raise FileError(f"{name}: not valid JSON: {reason}", file=name) from None
+
+
+class _RefusedJSONError(ValueError):
+    """Read by Python's reader of JSON, and refused here."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for position, key in enumerate(names) if key in names[:position])
+        raise _RefusedJSONError(f"the key {quote(twice)} appears twice")
+    return table
+
+
+def _refuse_constant(text: str) -> float:
+    raise _RefusedJSONError(f"{text} is not a JSON number")
 
 
 def leaves(document: Document) -> dict[Location, str | float | None]:

@@ -73,7 +73,7 @@ def test_a_stated_convention_is_never_replaced():
     """What differs from it is counted by it, with a warning."""
     own = found(8 * N * D, stated="6ND")
     assert (own.convention, own.counted.all(), own.warnings[0].code) == ("6ND", True, "own_compute")
-    assert found(8 * N * D, asked="8ND").warnings == ()
+    assert found(8 * N * D, stated="8ND").warnings == ()
 
 
 @pytest.fixture

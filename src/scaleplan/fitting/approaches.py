@@ -245,16 +245,15 @@ def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, flo
     return central_interval(slopes, 0.9)
 
 
-_BINS_PER_DECADE = 8.0  # of compute, for the envelope
-
-
-def fit_envelope(points: Points) -> Envelope:
+def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     """Take the run of least loss in each bin of ln C and regress ln N on ln C.
 
-    Raises UsageError when fewer than three bins hold runs.
+    Raises UsageError when fewer than three bins hold runs, or the bins are not positive.
     """
+    if not bins_per_decade > 0:
+        raise UsageError(f"{bins_per_decade:g} bins per decade of compute: a positive number is needed")
     compute = np.log10(points.flops)
-    bins = np.floor((compute - np.min(compute)) * _BINS_PER_DECADE)
+    bins = np.floor((compute - np.min(compute)) * bins_per_decade)
     best = [
         int(members[np.argmin(points.loss[members])])
         for members in (np.flatnonzero(bins == k) for k in np.unique(bins))
@@ -262,7 +261,7 @@ def fit_envelope(points: Points) -> Envelope:
     if len(best) < 3:
         raise UsageError(
             f"the runs fill {len(best)} bins of compute, too few for an envelope",
-            hint="fit the surface instead",
+            hint="more bins per decade, or fit the surface instead",
         )
     slope, level = np.polyfit(np.log(points.flops[best]), np.log(points.params[best]), 1)
     return Envelope(
@@ -354,16 +353,19 @@ def fit_allocation(
     *,
     params: Floats | None = None,
     tokens: Floats | None = None,
+    log_error: Floats | None = None,
     samples: int = 0,
     seed: int = 0,
 ) -> AllocationFit:
     """Fit powers of the compute to the measured optimal sizes and/or token counts of budgets.
 
-    The objective is least squares on logarithms: optima are few, and each was measured with care. Raises UsageError
-    when neither side is given, or a column is not of positive numbers of equal length.
+    ``log_error`` holds standard errors of the logarithms of the optima, each of which then counts 1/error². The
+    objective is least squares on logarithms: optima are few, and each was measured with care. Raises UsageError when
+    neither side is given, or a column is not of positive numbers of equal length.
     """
     if params is None and tokens is None:
         raise UsageError("an allocation needs the optimal params or the optimal tokens of each budget")
+    weight = None if log_error is None else 1.0 / np.asarray(log_error, dtype=np.float64) ** 2
 
     def power(name: str, column: Floats | None) -> CurveFit | None:
         if column is None:
@@ -373,6 +375,7 @@ def fit_allocation(
             flops,
             column,
             objective=Objective(robust="none"),
+            weight=weight,
             quantities=("flops", name),
             samples=samples,
             seed=seed,

@@ -18,7 +18,7 @@ from scaleplan.toml_table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "Fields", "RefusedJSONError", "Windows", "parse_config", "read_config", "strict_json"]
+__all__ = ["MAX_CONFIG_BYTES", "Fields", "Windows", "parse_config", "read_config"]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
@@ -57,40 +57,35 @@ def parse_config(text: str, *, source: str) -> dict[str, object]:
     if not text.strip():
         raise FileError(f"{source}: empty, expected a JSON object")
     try:
-        data = strict_json(text)
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
         raise FileError(f"{source}: nested too deeply to be a model config") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise FileError(f"{source}: not valid JSON ({where}: {error.msg.lower()})") from None
     except ValueError as error:  # our own refusals, and an integer of thousands of digits
-        reason = str(error) if isinstance(error, RefusedJSONError) else "a number with too many digits"
+        reason = str(error) if isinstance(error, _RefusedError) else "a number with too many digits"
         raise FileError(f"{source}: {reason}") from None
     if not isinstance(data, dict):
         raise FileError(f"{source}: expected a JSON object with the fields of a model config")
     return data
 
 
-def strict_json(text: str) -> object:
-    """Return the data of a JSON text; raises ValueError for a key twice and for NaN, too, which Python reads."""
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-
-
-class RefusedJSONError(ValueError):
-    """Valid for Python's JSON reader, and refused here; its message says why."""
+class _RefusedError(ValueError):
+    """Valid for Python's JSON reader, and refused here."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table: dict[str, object] = {}
     for key, value in pairs:
         if key in table:
-            raise RefusedJSONError(f"the key {quote(key)} appears twice")
+            raise _RefusedError(f"key {quote(key)} appears twice")
         table[key] = value
     return table
 
 
 def _refuse_constant(text: str) -> float:
-    raise RefusedJSONError(f"{text} is not a JSON number")
+    raise _RefusedError(f"{text} is not a JSON number")
 
 
 NAMES: dict[str, tuple[str, ...]] = {

@@ -32,7 +32,7 @@ from scaleplan.planning.plan import (
     plan_notices,
     preset_switched,
 )
-from scaleplan.planning.problem import EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
+from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
 from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
@@ -61,7 +61,7 @@ __all__ = [
     "require_loss",
 ]
 
-_SAME_GOAL = 1e-6  # what the search for a budget leaves of a goal, with room
+_SAME = 1e-6  # relative: what a search leaves of a goal or a bound, with room
 _COUNTS = ("total", "non_embedding")  # the conventions that sizes can be given in and converted to
 _LEAST_FLOPS = 1.0  # less than any run costs
 _LEAST_RATIO, _MOST_RATIO, _BEYOND = 0.1, 1e4, 30.0  # of tokens per parameter, see Planner.supported_ratios
@@ -366,7 +366,8 @@ class Planner:
         if low <= ratio <= high:
             return
         at_bound = ((params, self.bounds.params), (tokens, self.bounds.tokens), (ratio, self.bounds.tokens_per_param))
-        if any(end > 0 and abs(value / end - 1) < 1e-6 for value, span in at_bound for end in span if end != 1.0):
+        ends = [(value, end) for value, span in at_bound for end in span if end not in (0.0, COUNT.low)]
+        if any(abs(value / end - 1) < _SAME for value, end in ends):
             return
         least, most = self.preset.range.tokens_per_param or (low, high)
         raise UnreachableError(
@@ -544,7 +545,7 @@ class Planner:
         if flops is None:
             raise never
         params, tokens, _ = self.best(flops)
-        if abs((params, tokens)[index] / goal - 1) > _SAME_GOAL:  # a limit holds the optimum above the goal
+        if abs((params, tokens)[index] / goal - 1) > _SAME:  # a limit holds the optimum above the goal
             raise never
         return self._goal(flops, f"an optimum of {exact(side, goal)} {what}")
 

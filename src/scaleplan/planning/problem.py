@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
+    "COUNT",
     "EDGE",
     "HARDWARE",
     "RULES",

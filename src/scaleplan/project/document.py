@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataDocument",
+    "format_key",
     "json_lines",
     "leaves",
     "located",
     "parse_document",
+    "parse_key",
     "toml_lines",
 ]
 
@@ -60,9 +62,7 @@ class DataDocument:
         return list(found.value) if found is not None and isinstance(found.value, dict) else []
 
 
-_MOST_CHARACTERS = {".toml": 500_000, ".json": 500_000}  # a project of a thousand runs has 150,000; 2 s at worst
-
-_MOST_OF_OTHERS = 200_000  # training configs are kilobytes; the slowest YAML of this size takes 1.5 s
+_MOST_CHARACTERS = 500_000  # a project of a thousand runs has 150,000; the slowest text of this size takes 2 s
 
 _DEEPEST = 32
 """Parts of a key path up to which lines are kept: with more, the paths would outgrow the text."""
@@ -80,9 +80,8 @@ def parse_document(text: str, *, name: str, ending: str | None = None) -> Docume
             hint=f"values come from files that end with {', '.join(_READERS)}",
             file=name,
         )
-    most = _MOST_CHARACTERS.get(ending, _MOST_OF_OTHERS)
-    if len(text) > most:
-        raise FileError(f"{name}: larger than {most:,} characters", file=name)
+    if len(text) > _MOST_CHARACTERS:
+        raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
     return _READERS[ending](text, name=name)
 
 

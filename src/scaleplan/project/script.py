@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PythonDocument", "ShellDocument"]
 
+_MOST_CHARACTERS = 200_000  # of a config; a tenth of a second to parse
+
 _LONGEST = 10_000  # characters of a variable, which may hold all flags of a launch
 
 _LARGEST = 1e300  # of a number that arithmetic may give: no amount comes near
@@ -51,6 +53,11 @@ class _Inside(dict[str | int, _Place]):
     lost: _Place | None = None
 
 
+def _limit(text: str, name: str) -> None:
+    if len(text) > _MOST_CHARACTERS:
+        raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
+
+
 def _undetermined(reason: str, line: int) -> _Place:
     return _Place(Undetermined(reason), line)
 
@@ -60,6 +67,7 @@ class PythonDocument:
 
     def __init__(self, text: str, *, name: str) -> None:
         self.name = name
+        _limit(text, name)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the text's own syntax, such as escapes
@@ -304,7 +312,8 @@ _SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for",
 """Commands and keywords that give the variables named after them a value, or take it."""
 
 _ARITHMETIC = re.compile(
-    r"(?P<name>[A-Za-z_]\w*)(?:\[[^\]]*\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)(?P<after>[A-Za-z_]\w*)"
+    r"(?<!\w)(?P<name>[A-Za-z_]\w*+)(?:\[[^\[\]]*+\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))"
+    r"|(?:\+\+|--)(?P<after>[A-Za-z_]\w*+)"
 )
 """An assignment in ``(( ))``."""
 
@@ -335,6 +344,7 @@ class ShellDocument:
 
     def __init__(self, text: str, *, name: str) -> None:
         self.name = name
+        _limit(text, name)
         self._found: dict[str, _Place] = {}
         self._read(list(self._words(text)))
 

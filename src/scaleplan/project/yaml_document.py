@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["YamlDocument"]
 
+_MOST_CHARACTERS = 200_000  # training configs are kilobytes; the slowest text of this size takes 1.5 s to parse
+
 _MOST_NAMES = 200  # that a hint can use
 
 _MOST_REFERENCES = 20  # from one value to the next: more is a circle, or not a config
@@ -48,6 +50,8 @@ class YamlDocument:
 
         self.name = name
         self._indices: dict[int, tuple[dict[str, tuple[Any, int]], list[Any]]] = {}
+        if len(text) > _MOST_CHARACTERS:
+            raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
         try:
             loader = yaml.SafeLoader(text)
             try:

@@ -312,7 +312,8 @@ _SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for",
 """Commands and keywords that give the variables named after them a value, or take it."""
 
 _ARITHMETIC = re.compile(
-    r"(?P<name>[A-Za-z_]\w*)(?:\[[^\]]*\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)(?P<after>[A-Za-z_]\w*)"
+    r"(?<!\w)(?P<name>[A-Za-z_]\w*+)(?:\[[^\[\]]*+\])?(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))"
+    r"|(?:\+\+|--)(?P<after>[A-Za-z_]\w*+)"
 )
 """An assignment in ``(( ))``."""
 

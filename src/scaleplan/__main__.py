@@ -62,7 +62,9 @@ def run(arguments: list[str]) -> int:
         status = execute(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()  # the reader has all it wanted
+        from scaleplan.files import discard_output
+
+        discard_output()  # the reader has all it wanted
         return 0
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -70,7 +72,9 @@ def run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             raise
         if _is_of_output(error):
-            _discard_output()
+            from scaleplan.files import discard_output
+
+            discard_output()
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             sys.stderr.write(f"error: cannot write the result: {reason}\n")
             return _USAGE
@@ -122,11 +126,6 @@ class _Unfailing:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from flushing into a closed pipe or a full disk when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -118,6 +118,11 @@ def read_input(limit: int, *, hint: str) -> bytes:
         raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
 
 
+def discard_output() -> None:
+    """Keep the interpreter from flushing into a closed pipe or a full disk when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
     """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -185,6 +186,18 @@ def test_a_closed_pipe_is_fine(process, words):
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 0
+
+
+def test_a_no_to_a_closed_pipe_stays_a_no(process, tmp_path):
+    """A gate is not opened by whoever reads its report."""
+    project = tmp_path / "over.toml"
+    project.write_text('[[run]]\nname = "r"\nparams = "8B"\ntokens = "20B"\n[policy]\nerror = ["params <= 7B"]\n')
+    command, environment = process("check", str(project))
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (found.returncode, found.stderr) == (1, b"")
 
 
 def test_a_pipe_into_head_is_fine(process):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -260,6 +261,12 @@ DOUBLING = "batch: ${b0}\n" + "".join(f"b{i}: ${{b{i + 1}}}${{b{i + 1}}}\n" for 
         ("c.json", '{"b": ' + "[" * 300 + ",".join(["1"] * 50_000) + "]" * 300 + ', "a": 1}', "a"),
         ("c.sh", "b0=11\n" + "".join(f"b{i}=$b{i - 1}$b{i - 1}\n" for i in range(1, 60)), "b59"),
         ("c.py", "a = 1\n" + "a = a + a\n" * 3000, "a"),
+        ("c.py", "".join(f"class c{i}:\n x = 1\n" for i in range(3000)), "c5.x"),
+        ("c.py", "".join(f"x{i} = 1\n" for i in range(3000)) + "from y import *\n" * 3000, "x5"),
+        ("c.py", "a = [" + "1," * 20_000 + "]\n" + "b = a\na[0] = 1\n" * 2000, "b[0]"),
+        ("c.sh", "((" + "a" * 100_000 + "))", "a"),
+        ("c.sh", "((" + "a[" * 50_000 + "))", "a"),
+        ("c.yaml", "".join(f"k{i}: 1\n" for i in range(4000)), "k5"),
     ],
 )
 def test_a_small_text_costs_little(name, text, key):
@@ -272,6 +279,121 @@ def test_a_small_text_costs_little(name, text, key):
     except FileError:
         pass
     assert time.process_time() - start < 1
+
+
+# --- what readers would take for different values
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("a: {b: 1}\na: {b: 2}", "at line 2: the key 'a' appears twice"),
+        ("a:\n  b: 1\n  b: 2", "at line 3: the key 'b' appears twice"),
+        ('a: {b: 1}\n"a": {b: 2}', "at line 2: the key 'a' appears twice"),
+        ('{"a": {"b": 1,\n"b": 2}}', "at line 2: the key 'b' appears twice"),
+        ("z: [{q: 1, q: 2}]\na: {b: 1}", "at line 1: the key 'q' appears twice"),
+        ("x: &x {b: 1}\na: {<<: *x, <<: {b: 2}}", "at line 2: the key '<<' appears twice"),
+        ("? {k: 1, k: 2}\n: 1\na: {b: 1}", "at line 1: the key 'k' appears twice"),
+        ("a: !!python/object:x {b: 1}", "line 1: the tag '!!python/object:x' is not acted on"),
+        ("!include\na: {b: 1}", "line 1: the tag '!include' is not acted on"),
+        ("x: &x !override {b: 1}\na: {<<: *x}", "line 1: the tag '!override' is not acted on"),
+        ("a: {<<: 5}", "line 1: the tag '!!int' is not acted on"),
+    ],
+)
+def test_what_yaml_leaves_to_its_reader_is_refused(text, told):
+    """The first, the last, or neither of two; the mapping, or what its tag makes of it."""
+    with pytest.raises(FileError) as caught:
+        parse_document(text, name="c.yaml").find(("a", "b"))
+    assert told in caught.value.message
+    assert caught.value.line == int(re.search(r"line (\d+)", told)[1])
+
+
+@pytest.mark.parametrize("text", ["x: &x {b: 2}\na: {<<: *x, b: 1}", "a: !!map {b: 1}", "a: &a {b: 1, c: *a}"])
+def test_what_yaml_determines_is_read(text):
+    """A key of its own beside a merged one is not twice the same."""
+    assert parse_document(text, name="c.yaml").find(("a", "b")).value == 1
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ('{"x": 1,\n "x": 2}', "at line 2: the key 'x' appears twice"),
+        ('{"x": [{"y": 1},\n {"y": 1, "\\u0079": 2}]}', "at line 2: the key 'y' appears twice"),
+        ("[1,\n\n NaN]", "at line 3: NaN is not a JSON number"),
+        ('{"x":\n -Infinity}', "at line 2: -Infinity is not a JSON number"),
+    ],
+)
+def test_what_only_some_readers_of_json_take_is_refused_with_its_line(text, told):
+    """Python's own takes the last of two keys, and numbers that JSON lacks."""
+    with pytest.raises(FileError) as caught:
+        parse_document(text, name="c.json")
+    assert caught.value.message == f"c.json: not valid JSON {told}"
+    assert caught.value.line == int(re.search(r"line (\d+)", told)[1])
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        'a["b"] = 2',
+        "a.update(b=2)",
+        "a.setdefault('b', 2)",
+        'c = a\nc["b"] = 2',
+        'd = {"x": a}\nd["x"]["b"] = 2',
+        "setattr(a, 'b', 2)",
+        "exec(open('over.py').read())",
+        "from over import *",
+        "if debug:\n  a.b = 2",
+        "match x:\n  case a: pass",
+        "match x:\n  case [*a]: pass",
+        "match x:\n  case {**a}: pass",
+        "try: pass\nexcept E as a: pass",
+        "def f():\n  global a\n  a = 2\nf()",
+        "if debug:\n  def a(): pass",
+    ],
+)
+def test_a_value_of_a_python_config_that_may_change_is_undetermined(after):
+    """By any statement, through any name that shares it."""
+    found = parse_document(f'a = {{"b": 1}}\n{after}\n', name="c.py").find(("a", "b"))
+    assert found is None or isinstance(found.value, Undetermined)
+
+
+def test_what_is_unpacked_into_a_mapping_may_replace_what_stands_before():
+    """And not what stands after it."""
+    document = parse_document('a = {"b": 1, **c, "d": 2}\n', name="c.py")
+    assert document.find(("a", "b")) is None
+    assert document.find(("a", "d")).value == 2
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "read N",
+        "read -r -p x N",
+        "for N in 1 2; do :; done",
+        "select N in 1 2; do :; done",
+        "while getopts x N; do :; done",
+        "unset N",
+        "printf -v N 2",
+        "mapfile N",
+        "((N *= 2))",
+        "(( N = 2 ))",
+        "((++N))",
+        "N[0]=2",
+        "if ((M)); then ((N<<=1)); fi",
+    ],
+)
+def test_a_variable_that_a_command_sets_is_undetermined(after):
+    """What a script computes is not read, and what it replaces is not either."""
+    found = parse_document(f"M=1\nN=8\n{after}\ntrain --steps $N\n", name="c.sh")
+    assert isinstance(found.find(("N",)).value, Undetermined)
+    assert isinstance(found.find(("steps",)).value, Undetermined)
+    assert found.find(("M",)).value == "1"
+
+
+@pytest.mark.parametrize("after", ["export N", "if ((N > 4 && N != 7 && N == 8 && N <= 9)); then :; fi", "echo N"])
+def test_a_variable_that_is_only_used_keeps_its_value(after):
+    """A comparison sets nothing."""
+    assert parse_document(f"N=8\n{after}\n", name="c.sh").find(("N",)).value == "8"
 
 
 # --- scripts

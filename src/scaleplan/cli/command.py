@@ -20,6 +20,7 @@ import typer
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
+from scaleplan.files import discard_output
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
@@ -263,7 +264,12 @@ def command(
             chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
             _colour(output)
             answer = function(**taken, **values)
-            _write(answer, output, ctx)
+            try:
+                _write(answer, output, ctx)
+            except BrokenPipeError:
+                if not answer.exit_status:
+                    raise
+                discard_output()  # the answer is "no" whether its reader stays or goes
             raise typer.Exit(answer.exit_status)
 
         context = _parameter("ctx", typer.Context, inspect.Parameter.empty)

@@ -209,14 +209,15 @@ class Estimator:
 
 
 def _quotes(error: ScaleplanError, value: str | float) -> bool:
-    """Return whether an error repeats a text of another file that is no amount."""
+    """Return whether an error repeats a text of another file that is no amount, or a part of it."""
     if not isinstance(value, str) or is_readable(value):
         return False
-    text, shown = f"{error.message} {error.hint}", escape_control(value)
-    return f"'{shown[:_QUOTED]}" in text or (len(shown) > _QUOTED and shown[-_QUOTED:] in text)
+    shown = escape_control(value).casefold()  # names are looked up in lower case, and quoted so
+    parts = (part.strip("…") for part in _QUOTED.findall(f"{error.message} {error.hint}".casefold()))
+    return any(part and part in shown for part in parts)  # messages shorten what they quote, at either end
 
 
-_QUOTED = 40  # characters: messages shorten what they quote
+_QUOTED = re.compile(r"'([^']+)'")
 
 
 def _is_path(name: str) -> bool:

@@ -180,7 +180,8 @@ def test_memory_is_checked_wherever_devices_are_given(cli):
     words = ("optimal", "--gpus", 1, "--gpu", "rtx-4090", "--time", "3y")
     found = cli(*words)
     (line,) = [line for line in found.err.splitlines() if "does not fit" in line]
-    assert line.startswith("warning: 7.55B needs 7 x rtx-4090; it does not fit on 1")
+    assert line.startswith("warning: 5.69B needs 6 x rtx-4090; it does not fit on 1")
+    assert "parameters    5.69B" in cli(*words).out
     limit = line.split("--limit '")[1].rstrip("'")
     assert "fit on" not in cli(*words, "--limit", limit).err
     assert "fit on" in cli(*words, "--limit", "params <= 1.3B").err

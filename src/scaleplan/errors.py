@@ -123,7 +123,7 @@ _SAME_MEANING: Mapping[str, str] = {
     "memory": "mem vram",
     "break-even": "inference serve breakeven",
     "convert": "bill price units",
-    "price_usd_per_hour": "price",
+    "price_per_hour": "price",
 }
 """Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 
@@ -141,14 +141,15 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
         return known[wanted]
     record = wanted.rpartition(".")[0] + "."
     if any(spelt.startswith(record) for spelt in known):  # only its field can be wrong
-        known = {spelt: choice for spelt, choice in known.items() if spelt.startswith(record)}
+        known = {spelt.removeprefix(record): choice for spelt, choice in known.items() if spelt.startswith(record)}
         wanted = wanted.removeprefix(record)
-    known = {spelt.rpartition(".")[2]: choice for spelt, choice in known.items()} | known
-    if wanted in known:
-        return known[wanted]
+    ends = [spelt.rpartition(".")[2] for spelt in known]
+    fields = {end: choice for end, choice in zip(ends, known.values(), strict=True) if ends.count(end) == 1} | known
+    if wanted in fields:
+        return fields[wanted]
     for meant, words in _SAME_MEANING.items():
-        if _spelt(meant) in known and wanted in words.split():
-            return known[_spelt(meant)]
+        if _spelt(meant) in fields and wanted in words.split():
+            return fields[_spelt(meant)]
     slips = {choice: _slips(wanted, spelt) for spelt, choice in reversed(known.items()) if _comparable(wanted, spelt)}
     nearest = min(slips, key=slips.__getitem__, default=None)
     return nearest if nearest is not None and slips[nearest] <= _room(wanted) else None

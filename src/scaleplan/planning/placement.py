@@ -299,16 +299,15 @@ def _misfit(plan: Plan, request: Request, search: LayoutSearch) -> Notice:
     """Return the warning about a model that no layout fits: what it needs, what is too large, and what would fit."""
     gpu, gpus = plan.budget.gpu, plan.budget.gpus
     assert gpus is not None
-    size = _fitting_size(plan, request, search)
-    # the shape that is laid out has nearly the size of the plan, which is the one that the answer shows
-    held = plan.params if plan.params_convention == "total" else search.feasible.footprint.params
+    size, own = _fitting_size(plan, request, search), search.feasible.footprint.params
+    planned = total_params(plan, None) if request.model is None else None  # a shape of it has a few more or less
     need = (
         f"needs {search.fewest:,} x {gpu}; it does not" if search.fewest else f"fits no number of {gpu}, and does not"
     )
     way = "" if size is None else f"; a size that fits: --limit 'params <= {size}'"
     return Notice(
         code="does_not_fit",
-        message=f"{format_count(held)} {need} fit on {gpus:,}: of the nearest layout, "
+        message=f"{format_count(planned or own)} {need} fit on {gpus:,}: of the nearest layout, "
         f"{search.excess(gpus).text}{way}",
     )
 

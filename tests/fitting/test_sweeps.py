@@ -82,6 +82,7 @@ def test_groups_of_other_sizes_are_noticed_by_their_shift(tmp_path, name, values
         ("n_layers", lambda i, n: round(n / 1e7)),
         ("phase", lambda i, n: "small" if n < 3e8 else "large"),
         ("train_hours", lambda i, n: i * 1.7),
+        ("acc_lsat_lr", lambda i, n: 0.2 + 0.01 * i),
     ],
 )
 def test_what_says_nothing_beside_the_sizes_is_no_group(tmp_path, name, cells):

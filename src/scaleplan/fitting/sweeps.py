@@ -47,6 +47,9 @@ _GROUPING = frozenset(
 
 _REPEATED = frozenset({"seed", "seeds", "replicate", "replica", "repeat", "trial", "fold", "rng", "rep"})
 
+_SCORES = frozenset({"acc", "accuracy", "score", "stderr"})
+"""Words in the names of results whatever else they say: ``acc_lsat_lr`` is the accuracy of a task."""
+
 _MEASURED = frozenset(
     {
         *("loss", "acc", "accuracy", "score", "error", "stderr", "std", "se", "time", "runtime", "seconds"),
@@ -154,7 +157,7 @@ def _settings(table: RawTable, runs: Runs, positions: Index) -> list[_Setting]:
     seen: set[bytes] = set()
     for j, name in enumerate(table.names):
         words = set(normalised(name).split())
-        setting = words & (_SWEPT | _GROUPING | _REPEATED)
+        setting = words & (_SWEPT | _GROUPING | _REPEATED) and not words & _SCORES
         if name in used or unit_in_name(name)[0] is not None or (words & _MEASURED and not setting):
             continue
         values = [_value(table.records[i][j]) for i in positions.tolist()]

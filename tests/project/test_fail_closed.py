@@ -613,5 +613,6 @@ def test_rows_of_changes_leave_no_unread_run_unsaid(cli, name):
     result = cli("diff", "before.toml", "after.toml", "--format", name)
     assert (result.status, result.out.strip()) == (2, "")
     first, second = result.err.splitlines()
-    assert first.startswith("warning: before: run 'r' cannot be planned: ") and "; hint: " in first
+    assert first.startswith("warning: before: run 'r' cannot be planned: ")
+    assert "; hint: " in first
     assert second.startswith("warning: after: run 'r' cannot be planned: ")

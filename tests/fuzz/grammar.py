@@ -380,7 +380,7 @@ _VARIABLES = {
     "HOME": ("", "/dev/null", "relative"),
     "EDITOR": ("nosuch",),
     "PYTHONIOENCODING": ("ascii", "latin-1", "utf-16", "ascii:strict"),
-    "PYTHONWARNINGS": ("always", "nosuch"),
+    "PYTHONWARNINGS": ("always", "default"),
 }
 """Variables that a system or another program has set, and odd texts in them; some matter to a process alone."""
 

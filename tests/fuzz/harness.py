@@ -411,7 +411,7 @@ def _judged_status(sandbox: Sandbox, case: Case, outcome: Outcome) -> Iterator[F
         yield Finding("internal error", cause, outcome.err.partition("\n")[0])
     elif outcome.status not in (0, 1, 2) and (case.surroundings, outcome.status) != ("interrupted", _INTERRUPTED):
         yield Finding("exit status", str(outcome.status), outcome.err[:200])
-    if "Traceback (most recent" in outcome.err:
+    if "Traceback (most recent" in outcome.err and "--debug" not in case.arguments:
         yield Finding("traceback", "on standard error", outcome.err[-300:])
 
 

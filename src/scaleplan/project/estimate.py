@@ -69,7 +69,7 @@ class Estimate:
         known = self.plan.interval
         if known is None or known.level == level:
             return known
-        return self._estimator.estimate(self._run, level=level).plan.interval
+        return self._estimator.plan(self._run, self.given, level=level).interval
 
 
 class Estimator:
@@ -82,33 +82,37 @@ class Estimator:
         self._presets: dict[Path, Preset] = {}
         self._models: dict[Path, Model] = {}
 
-    def estimate(self, run: Run, *, level: float = _LEVEL) -> Estimate:
-        """Return the plan of a run, with intervals at ``level``.
+    def estimate(self, run: Run) -> Estimate:
+        """Return the plan of a run, with what else its values give.
 
         Raises ScaleplanError when the run, or a file that it points into, cannot be understood, or no model satisfies
         it.
         """
         given = run.read(self._configs)
         try:
-            return self._estimate(run, given, level)
+            return self._estimate(run, given)
         except ScaleplanError as error:
             raise self._at_its_place(error, given) from None
 
-    def _estimate(self, run: Run, given: Mapping[str, Given], level: float) -> Estimate:
-        options: dict[str, Any] = {name: item.value for name, item in given.items()}
-        region = options.pop("grid", None)
+    def plan(self, run: Run, given: Mapping[str, Given], *, level: float) -> Plan:
+        """Return the plan of a run and its values, with intervals at ``level``."""
+        options: dict[str, Any] = {name: item.value for name, item in given.items() if name != "grid"}
         if "preset" in options:
             options["preset"] = self._preset(str(options["preset"]), run)
         if "model" in options:
             options["model"] = self._model(str(options["model"]), run)
-        request = Request.of({**options, "level": level, "limit": run.limits}, self._context)
-        plan = self._plan(request)
+        return self._plan(Request.of({**options, "level": level, "limit": run.limits}, self._context))
+
+    def _estimate(self, run: Run, given: Mapping[str, Given]) -> Estimate:
+        plan = self.plan(run, given, level=_LEVEL)
+        model = self._model(str(given["model"].value), run) if "model" in given else None
+        region: Any = given["grid"].value if "grid" in given else None
         kwh = plan.budget.energy_kwh
         grid = None if region is None else self._context.grids.get(region)
         return Estimate(
             plan=plan,
             carbon_kg=None if grid is None or kwh is None else grid.carbon_kg(kwh),
-            memory_gb=memory_per_device(plan, options.get("model"), self._context),
+            memory_gb=memory_per_device(plan, model, self._context),
             places={name: item.places for name, item in given.items()},
             given=given,
             _estimator=self,

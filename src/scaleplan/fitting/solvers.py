@@ -35,7 +35,9 @@ __all__ = ["at_bound", "least_deviations", "minimise", "newton_copies", "refine_
 _MAJORISER_STEPS, _STAGE_STEPS, _LAST_STEPS = 3, 4, 120
 _TOLERANCE = 1e-13  # predicted decrease, relative to the current objective
 _L1_ROUNDS, _L1_HALVINGS = 40, 8
-_REACH = 0.3  # of the box at a step, so that a coordinate that hardly matters here cannot spoil the step of the others
+_REACH = (
+    0.3  # of the box at a step, so that a coordinate that hardly matters here cannot spoil the step of the others
+)
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e7
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.approaches import fit_allocation
-from scaleplan.fitting.curve_fit import fit_curve, fit_product
+from scaleplan.fitting.curve_fit import Formula, fit_curve, fit_product
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
 from scaleplan.fitting.runs import Points
@@ -272,3 +272,36 @@ def test_an_allocation_weighs_optima_by_their_errors():
     assert fit_allocation(flops, params=params, log_error=error).law.params_exponent == pytest.approx(0.5, abs=1e-4)
     with pytest.raises(UsageError, match="needs the optimal params or the optimal tokens"):
         fit_allocation(flops)
+
+
+@pytest.mark.parametrize("form", ["offset_power", "chance_power", "bnsl"])
+def test_forty_times_the_rows_take_few_evaluations_more(form, monkeypatch):
+    """Many rows are searched and resampled by 200 of them; all of them are only descended on once."""
+    spent = []
+    predict = Formula.at
+
+    def counted(self, theta):
+        spent.append(len(theta) * len(self.observed))
+        return predict(self, theta)
+
+    monkeypatch.setattr(Formula, "at", counted)
+
+    def work(rows):
+        spent.clear()
+        generator = np.random.default_rng(1)
+        x = 10 ** generator.uniform(6, 10, rows)
+        fit_curve(form, x, (1.7 + 90 * x**-0.3) * np.exp(0.003 * generator.normal(size=rows)), samples=200)
+        return sum(spent)
+
+    assert work(8_000) < 12 * work(200)
+
+
+def test_intervals_of_many_rows_narrow_with_their_root():
+    """Four thousand rows know an exponent as well as least squares does, though 200 are resampled."""
+    generator = np.random.default_rng(2)
+    x = np.geomspace(1, 1e4, 4000)
+    fit = fit_curve(
+        "power", x, 5.0 * x**-0.3 * np.exp(0.05 * generator.normal(size=4000)), objective=SQUARES, samples=400
+    )
+    low, high = fit.interval("n")
+    assert high - low == pytest.approx(2 * 1.645 * 0.05 / np.sqrt(4000) / np.std(np.log(x)), rel=0.25)

@@ -339,8 +339,8 @@ def test_a_comparison_of_values_shows_numbers_then_texts(cli):
     assert float(rows["params"][5]) == float(rows["params"][4]) - float(rows["params"][3])
     assert "the law changed from besiroglu-2024 to hoffmann-2022-a3" in found.err
     text = cli("diff", "a.json", "b.json").out
-    assert re.search(r"^  params +2.78B +2.8", text, re.MULTILINE)
-    assert "preset: 'besiroglu-2024' → 'hoffmann-2022'" in text
+    assert re.search(r"^  params +2.78B +2.22B +-562M +-20.2 %$", text, re.MULTILINE)
+    assert "preset: 'besiroglu-2024' → 'hoffmann-2022-a3'" in text
 
 
 def test_lines_of_plans_are_read_as_several_plans(cli):

@@ -162,6 +162,10 @@ class _Member(TypedDict):
     target: dict[str, object] | None
 
 
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
 class SavedFit(_Member, _Reading):
     """What the report of a fit reads; its target is a plan."""
 
@@ -177,6 +181,7 @@ class SavedFit(_Member, _Reading):
     approaches: list[_Approach] | None
     groups: list[_Member] | None
     largest_flops: NotRequired[float | None]
+    lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]
     written: list[str]

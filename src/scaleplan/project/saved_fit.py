@@ -53,6 +53,7 @@ class _Cut(TypedDict):
     bias: float
     rms: float
     coefficients: _Exponents
+    gap: NotRequired[float]
 
 
 class _Holdout(TypedDict):

@@ -234,6 +234,17 @@ def test_a_damaged_file_is_one_error_of_show_and_diff(cli, folder, saved, questi
             assert found.status == 0 or (found.out == "" and "\nhint: " in found.err), (found, text[:300])
 
 
+@pytest.mark.parametrize("words", [("show", "bad.json"), ("diff", "bad.json", "bad.json")])
+def test_a_number_that_no_result_has_is_refused_with_its_line(cli, folder, saved, words):
+    """Python writes NaN and Infinity where other programs stop at them."""
+    whole = direct(cli, saved, "optimal --flops 1e21")
+    line = 1 + next(i for i, text in enumerate(whole.splitlines()) if '"tokens":' in text)
+    Path("bad.json").write_text(re.sub(r'"tokens": [0-9.e+]+', '"tokens": NaN', whole, count=1))
+    found = cli(*words)
+    assert found.status == 2
+    assert found.err.startswith(f"error: bad.json:{line}: tokens: ")
+
+
 def test_what_the_reader_lets_through_and_no_report_can_show_is_no_bug_of_ours(cli, monkeypatch):
     """The last resort: a value that a report stumbles over is an error of the file, in every format."""
 

@@ -18,7 +18,7 @@ from scaleplan.output import FORMATS
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
 from scaleplan.project.project import NewProject, read_projects
-from scaleplan.project.saved import MAX_SAVED_BYTES, read_saved, read_saved_file
+from scaleplan.project.saved import MAX_SAVED_BYTES, read_located, read_saved_file
 from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def show(
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
     name = "standard input" if file == "-" else display_name(Path(file))
     text = read_input(MAX_SAVED_BYTES, hint="name the file of a saved result") if file == "-" else None
-    result = read_saved_file(Path(file)) if text is None else read_saved(decoded(text, name), name=name)
+    result = read_saved_file(Path(file)) if text is None else read_located(decoded(text, name), name=name)
     return Answer(result=result, source=name)
 
 

@@ -42,7 +42,16 @@ if TYPE_CHECKING:
 
     from scaleplan.project.key_path import Key
 
-__all__ = ["MAX_SAVED_BYTES", "RESULTS", "ResultRecord", "SavedResult", "lines_of", "read_saved", "read_saved_file"]
+__all__ = [
+    "MAX_SAVED_BYTES",
+    "RESULTS",
+    "ResultRecord",
+    "SavedResult",
+    "lines_of",
+    "read_located",
+    "read_saved",
+    "read_saved_file",
+]
 
 MAX_SAVED_BYTES = 64_000_000  # a check of a thousand runs is 3 MB
 
@@ -181,28 +190,8 @@ _PARTS = (
 def read_saved(text: str, *, name: str) -> ResultRecord:
     """Return the result in a JSON text, or the plans in JSON Lines, one a line; ``name`` is the file, for errors.
 
-    Raises FileError, with its line where that is known, when it is not JSON, of no schema that can be read, or lacks
-    a key.
+    Raises FileError when it is not JSON, of no schema that can be read, or lacks a key.
     """
-    try:
-        return _read(text, name)
-    except FileError as error:
-        raise located(error, name=name, lines=lines_of(text)) from None
-
-
-_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
-
-
-def lines_of(text: str) -> dict[Key, int]:
-    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
-    try:
-        json.loads(text[: _MOST_LINED + 1])
-    except (ValueError, RecursionError):
-        return {}
-    return json_lines(text)
-
-
-def _read(text: str, name: str) -> ResultRecord:
     try:
         data = _parse(text)
     except json.JSONDecodeError as error:
@@ -225,6 +214,26 @@ def _read(text: str, name: str) -> ResultRecord:
     return result
 
 
+def read_located(text: str, *, name: str) -> ResultRecord:
+    """Return the result in a text as :func:`read_saved` does; its error has the line where that is known."""
+    try:
+        return read_saved(text, name=name)
+    except FileError as error:
+        raise located(error, name=name, lines=lines_of(text)) from None
+
+
+_MOST_LINED = 2_000_000  # characters of a saved result whose lines are found: a second of work
+
+
+def lines_of(text: str) -> dict[Key, int]:
+    """Return the lines of the keys of a JSON text; none of a long one, or of one that is no JSON."""
+    try:
+        json.loads(text[: _MOST_LINED + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return json_lines(text)
+
+
 def _unknown_schema(schema: object, name: str) -> FileError:
     """Return the error for a schema that is none, or that of another version."""
     if not isinstance(schema, str):
@@ -238,8 +247,8 @@ def _unknown_schema(schema: object, name: str) -> FileError:
 
 
 def read_saved_file(path: Path) -> ResultRecord:
-    """Return the result in a file of JSON; raises FileError like :func:`read_saved`."""
-    return read_saved(read_text(path, what="saved result", limit=MAX_SAVED_BYTES), name=display_name(path))
+    """Return the result in a file of JSON; raises FileError like :func:`read_located`."""
+    return read_located(read_text(path, what="saved result", limit=MAX_SAVED_BYTES), name=display_name(path))
 
 
 def _load(place: str) -> Any:  # noqa: ANN401  a class

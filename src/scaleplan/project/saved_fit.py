@@ -54,6 +54,7 @@ class _Cut(TypedDict):
     bias: float
     rms: float
     coefficients: _Exponents
+    gap: NotRequired[float]
 
 
 class _Holdout(TypedDict):
@@ -175,6 +176,10 @@ class _Member(TypedDict):
     lack_of_fit: NotRequired[_LackOfFit | None]
 
 
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
 class SavedFit(_Member, _Reading):
     """What the report of a fit reads; its target is a plan."""
 
@@ -190,6 +195,7 @@ class SavedFit(_Member, _Reading):
     approaches: list[_Approach] | None
     groups: list[_Member] | None
     largest_flops: NotRequired[float | None]
+    lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]
     written: list[str]

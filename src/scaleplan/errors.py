@@ -179,7 +179,7 @@ def _comparable(name: str, choice: str) -> bool:
     return digits == other or len(digits) != len(other)
 
 
-_YEAR = re.compile(r"(?<!\d)20[0-3]\d(?!\d)")
+_YEAR = re.compile(r"(?<!\d)20[0-4]\d(?!\d)")
 
 _ALIKE = str.maketrans("oil", "011")
 

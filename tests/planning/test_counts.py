@@ -170,6 +170,13 @@ def test_all_that_a_model_serves_may_be_more():
     assert sp.optimal(flops=1e26, inference_tokens="20000T").inference_tokens == 2e16
 
 
+@pytest.mark.parametrize("experts", ["1e308", "1e9"])
+def test_all_parameters_of_a_mixture_are_bounded_too(experts):
+    """A size of which a token uses a plausible part is none that anybody trains."""
+    with pytest.raises(UsageError, match="parameters, above"):
+        sp.target(loss=2.5, preset="joint-moe-2025", experts=experts)
+
+
 @pytest.mark.parametrize("size, meant", [(7, "7B"), (1.5, "1.5B"), ("0.5", "0.5B")])
 def test_a_lost_suffix_is_suggested(size, meant):
     """A size of 7 is one of 7B; the number is the one that was typed."""

@@ -569,6 +569,8 @@ class Planner:
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
         self.require_plausible(params, tokens)
+        if isinstance(total := facts.get("total_params"), float):  # with every expert of a mixture
+            self.require_plausible(total, tokens)
         if intervals is not None and intervals.loss is not None:
             require_loss(preset, intervals.loss[0])
         values = {"flops": flops, "params": params, "tokens": tokens, "tokens_per_param": ratio, "loss": loss}

@@ -50,6 +50,7 @@ class _Cut(TypedDict):
     flops: float
     runs: int
     predicted: int
+    gap: NotRequired[float]
     bias: float
     rms: float
     coefficients: _Exponents
@@ -117,6 +118,16 @@ class _Outliers(TypedDict):
     without: _Exponents | None
 
 
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
+class _Line(TypedDict):
+    params: list[float]
+    tokens: list[float]
+    within: float
+
+
 class _Pull(TypedDict):
     row: int
     change: float
@@ -176,6 +187,8 @@ class SavedFit(_Member, _Reading):
     alternatives: list[_Alternative] | None
     approaches: list[_Approach] | None
     groups: list[_Member] | None
+    lack_of_fit: NotRequired[_LackOfFit | None]
+    line: NotRequired[_Line | None]
     largest_flops: NotRequired[float | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]

@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_DAY, format_count
+from scaleplan.units import MOST_COUNT, SECONDS_PER_DAY, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,11 @@ def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Conte
             total = total_params(plan, None)
             if total is None:
                 return None
+            if total > MOST_COUNT:
+                raise UsageError(
+                    f"this plan has {total:.3g} parameters in all its experts: no run is like that",
+                    hint="check --experts",
+                ) from None
             architecture = typical(total)
     search = _search(plan, request, architecture, context)
     return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)

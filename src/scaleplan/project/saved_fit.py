@@ -120,6 +120,16 @@ class _Outliers(TypedDict):
     without: _Exponents | None
 
 
+class _LackOfFit(TypedDict):
+    rejected: bool
+
+
+class _Line(TypedDict):
+    params: list[float]
+    tokens: list[float]
+    within: float
+
+
 class _Pull(TypedDict):
     row: int
     change: float
@@ -194,6 +204,8 @@ class SavedFit(_Member, _Reading):
     alternatives: list[_Alternative] | None
     approaches: list[_Approach] | None
     groups: list[_Member] | None
+    lack_of_fit: NotRequired[_LackOfFit | None]
+    line: NotRequired[_Line | None]
     largest_flops: NotRequired[float | None]
     lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]

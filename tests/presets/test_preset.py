@@ -338,10 +338,11 @@ def test_a_law_may_refuse_to_choose(tmp_path):
 
 
 def test_some_notes_are_repeated_by_every_plan():
-    """Kaplan's caveat is one of its notes, and the only one that plans repeat."""
+    """Of Kaplan's notes plans repeat two: on the exponent, and on the two fits that losses come from."""
     preset = LIBRARY.load("kaplan-2020")
-    assert len(preset.caveats) == 1
+    assert len(preset.caveats) == 2
     assert "0.73" in preset.caveats[0]
+    assert "separate fits" in preset.caveats[1]
     assert set(preset.caveats) < set(preset.notes)
 
 

@@ -54,7 +54,6 @@ class _Cut(TypedDict):
     bias: float
     rms: float
     coefficients: _Exponents
-    gap: NotRequired[float]
 
 
 class _Holdout(TypedDict):
@@ -154,15 +153,6 @@ class _Item(TypedDict):
     text: str
 
 
-class _Line(TypedDict):
-    params: list[float]
-    tokens: list[float]
-
-
-class _LackOfFit(TypedDict):
-    rejected: bool
-
-
 class _Variation(_Exponents):
     name: str
     params: float
@@ -186,10 +176,6 @@ class _Member(TypedDict):
     lack_of_fit: NotRequired[_LackOfFit | None]
 
 
-class _LackOfFit(TypedDict):
-    rejected: bool
-
-
 class SavedFit(_Member, _Reading):
     """What the report of a fit reads; its target is a plan."""
 
@@ -204,10 +190,7 @@ class SavedFit(_Member, _Reading):
     alternatives: list[_Alternative] | None
     approaches: list[_Approach] | None
     groups: list[_Member] | None
-    lack_of_fit: NotRequired[_LackOfFit | None]
-    line: NotRequired[_Line | None]
     largest_flops: NotRequired[float | None]
-    lack_of_fit: NotRequired[_LackOfFit | None]
     checklist: NotRequired[list[_Item]]
     variations: NotRequired[list[_Variation]]
     written: list[str]

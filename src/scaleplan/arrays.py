@@ -99,7 +99,9 @@ def nearest(value: Number) -> Number:
 
 def exceeds(value: Number, limit: float) -> bool:
     """Whether the size of any value is above the limit; one that is not a number is not."""
-    return bool(_elementwise("any", abs(value) > limit)) if not isinstance(value, float | int) else abs(value) > limit
+    if isinstance(value, float | int):
+        return abs(value) > limit
+    return bool(_elementwise("any", _elementwise("abs", value) > limit))
 
 
 def whole(count: float) -> int | float:

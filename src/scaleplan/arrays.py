@@ -101,7 +101,7 @@ def exceeds(value: Number, limit: float) -> bool:
     """Whether the size of any value is above the limit; one that is not a number is not."""
     if isinstance(value, float | int):
         return abs(value) > limit
-    return bool(_elementwise("any", abs(value) > limit))
+    return bool(_elementwise("any", _elementwise("abs", value) > limit))
 
 
 def whole(count: float) -> int | float:

@@ -37,3 +37,16 @@ def test_runs_that_determine_nothing_are_no_bug(tmp_path, monkeypatch, capsys, k
         assert status in (0, 1, 2), text.err
         assert "NaN" not in text.out
         assert "Infinity" not in text.out
+
+
+def test_a_power_of_a_rising_share_is_warned_of(tmp_path, monkeypatch, capsys):
+    """A power knows no ceiling, which a learning rate of the same shape does not need."""
+    monkeypatch.chdir(tmp_path)
+    for scale, warned in ((0.05, True), (0.0005, False)):
+        rows = [
+            f"{x:g},{scale * x**0.3 * (1 + 0.01 * (-1) ** k):.6g}" for k, x in enumerate((1, 3, 10, 30, 100, 300))
+        ]
+        Path("shares.csv").write_text("\n".join(["size,share", *rows]))
+        assert run(["fit", "shares.csv", "--form", "power", "--x", "size", "--y", "share", "--samples", "0"]) == 0
+        text = capsys.readouterr()
+        assert ("share passes 1" in text.out + text.err) is warned

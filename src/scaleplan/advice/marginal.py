@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 from scaleplan.errors import Notice, UnreachableError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
-from scaleplan.planning.planner import Planner
+from scaleplan.planning.planner import Planner, numbers_of
 from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record, Result
@@ -112,10 +112,11 @@ def marginal(*, doublings: Amount = 6, **options: Unpack[BudgetKeywords]) -> Mar
     reducible = here - (floor or 0.0)
     above = _best(planner, flops * (1 + _PERCENT))[2]
     slope = (_best(planner, flops * (1 - _PERCENT))[2] - above) / (2 * _PERCENT)  # -dL/d ln C to second order
-    hundredth = planner.frontier.least_flops(here - _GAIN)
+    with numbers_of(planner.preset):
+        hundredth = planner.frontier.least_flops(here - _GAIN)
+        halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     more = None if hundredth is None else budget_at(planner, request, hundredth - flops, start.params)
     percent = budget_at(planner, request, _PERCENT * flops, start.params)
-    halved = planner.frontier.least_flops((floor or 0.0) + reducible / 2)
     return Marginal(
         preset=plan.preset,
         loss_unit=plan.loss_unit,
@@ -222,8 +223,8 @@ def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None
         before, (params, tokens, after) = frontier.best(flops / 2)[2], frontier.best(flops)
         return params, tokens, None if before is None or after is None else before - after
 
-    try:
-        found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
-    except ArithmeticError:  # of a gain of 0, for this law or for one beside it
+    gain = outcome(planner.preset.law)[2]
+    if gain is None or gain <= 0:  # nothing is gained where limits bind, or beside a floor that is out of proportion
         return None
+    found = interval(planner.preset, outcome, level=planner.level, factor=1.0)
     return found.loss if found is not None else None

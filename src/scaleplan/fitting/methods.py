@@ -23,7 +23,7 @@ from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repeti
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
-from scaleplan.laws.curves import FITTED
+from scaleplan.laws.curves import FITTED, Power
 from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
 from scaleplan.units import counted
@@ -52,6 +52,7 @@ _LEVEL = 1e-3  # in the logarithm: a line along which a size or a token count do
 _SPAN = 0.5  # in the logarithm: what a curve needs at least
 
 _FEWEST_RUNS = 6  # of which one more is the least for the five coefficients of an additive law
+_SOON = 100.0  # times the largest row: as far as curves are commonly extrapolated
 
 _SHARED = 0.2  # the share of points with the name of another from which they look like checkpoints of one run
 
@@ -391,7 +392,7 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         request=request,
         law=found.law,
         values=_coefficients(found, request.level),
-        remarks=_on_bound(found.bounds),
+        remarks=(*_on_bound(found.bounds), *(() if several else _past_one(found.law, x, observed))),
         uncertainty=known,
         **_outcome(found),
     )
@@ -409,6 +410,15 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
     remark = f"predicted at {factor:.3g} times the largest row"
     return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, remark))
+
+
+def _past_one(law: Curve, x: Array, observed: Array) -> tuple[str, ...]:
+    """Return the remark that a power of what may be a share soon exceeds 1, which no share does."""
+    if not isinstance(law, Power) or float(np.max(observed)) > 1.0 or not rises(x, observed):
+        return ()
+    if float(law.value(**{law.x: _SOON * float(np.max(x))})) <= 1.0:
+        return ()
+    return (f"{law.y} passes 1 within {_SOON:g} times the largest row: if it is a share, --form sigmoid ends at 1",)
 
 
 def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> Backtest:

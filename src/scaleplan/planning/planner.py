@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ImplausibleError",
     "Planner",
+    "numbers_of",
     "out_of_range",
     "require_budget",
     "require_loss",
@@ -322,7 +323,7 @@ class Planner:
         if self.choices:
             return self._least(lambda option: option.best(flops), lambda found: found[2])
         require_budget(flops)
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             self.require_consistent()
             try:
                 found = self.frontier.best(min(flops, self.bounds.total.high))
@@ -339,7 +340,7 @@ class Planner:
         if self.choices:
             return self._least(lambda option: option.best_counts(flops), lambda found: found[2])
         found = self.best(flops)
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             params, tokens, loss = self.frontier.whole(found, min(flops, self.bounds.total.high))
         self.require_plausible(params, tokens)
         return whole(params), whole(tokens), loss
@@ -391,7 +392,7 @@ class Planner:
         spent = min(flops, self.bounds.total.high)
         params, tokens, loss = self.best(flops)
         used, trained = self.cost.flops(params, tokens), flops
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             chosen = frontier.whole((params, tokens, loss), spent)
         slack = used < flops * (1 - 1e-9)
         if slack or self.constraints.terms:
@@ -406,7 +407,7 @@ class Planner:
         )
         if slack:
             plan = replace(plan, warnings=(*plan.warnings, budget_left(flops, used)))
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             if not self.bounds.free or self.constraints.scarce or self.constraints.terms:
                 plan = self._against_optimum(plan, loss)
                 if self.bounds.parts and self.preset.allocates and isinstance(frontier, SolvedFrontier):
@@ -443,14 +444,14 @@ class Planner:
             problem = problem_of(law, self.cost, self.bounds, self.constraints.effective, require=self._require)
             return params, tokens, problem.loss(params, tokens)
 
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             flops = self.cost.training.flops(params, tokens)
             chosen = outcome(self.preset.law)
         require_budget(flops)
         plan = self._plan(flops, chosen, outcome, budget or Budget(source="plan"))
         if isinstance(self.preset.law, Allocation):
             plan = replace(plan, warnings=(*plan.warnings, _APART))
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             return in_whole_counts(self._against_optimum(plan, plan.loss))
 
     def target_loss(self, loss: float) -> Plan:
@@ -462,7 +463,9 @@ class Planner:
             return self._least(lambda option: option.target_loss(loss), lambda plan: plan.flops)
         self.require_consistent()
         self.require_choice()
-        if not self.frontier.has_loss:
+        with numbers_of(self.preset):
+            aimable = self.frontier.has_loss
+        if not aimable:
             if knows_own_losses(self.preset.law):
                 why, way = "knows the loss of its own optimal sizes only", "aim without limits on the size"
             else:
@@ -471,7 +474,7 @@ class Planner:
                 f"preset '{self.preset.id}' has no loss to aim for: it {why}",
                 hint=f"{way}, or choose a preset with a loss such as besiroglu-2024",
             )
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             flops = self.frontier.least_flops(loss)
             floor = self._floor() if flops is None else 0.0
         if flops is None:
@@ -535,7 +538,7 @@ class Planner:
         fixed = Limit(side, "=", goal, None, f"{side} = {exact(side, goal)}")
         replace(self, limits=(*self.limits, fixed)).require_consistent()
         self.require_choice()
-        with _numbers_of(self.preset):
+        with numbers_of(self.preset):
             flops = self.frontier.flops_where(index, goal)
         within = " within these limits" if self.limits else ""
         never = UnreachableError(
@@ -563,7 +566,7 @@ class Planner:
         require_loss(preset, loss)
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
-        with _numbers_of(preset):
+        with numbers_of(preset):
             intervals = interval(preset, solve, level=self.level, factor=beyond)
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
@@ -712,7 +715,7 @@ def out_of_range(preset: Preset) -> UsageError:
 
 
 @contextmanager
-def _numbers_of(preset: Preset) -> Iterator[None]:
+def numbers_of(preset: Preset) -> Iterator[None]:
     """Refuse coefficients and amounts that do not go together, where a law's arithmetic overflows.
 
     A preset may hold any coefficients in the domain of its form, and some of them overflow; that is a fault of the

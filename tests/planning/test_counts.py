@@ -170,11 +170,17 @@ def test_all_that_a_model_serves_may_be_more():
     assert sp.optimal(flops=1e26, inference_tokens="20000T").inference_tokens == 2e16
 
 
-@pytest.mark.parametrize("experts", ["1e308", "1e9"])
-def test_all_parameters_of_a_mixture_are_bounded_too(experts):
+@pytest.mark.parametrize("experts, reason", [("1e308", "up to 1,000,000"), ("1e9", "up to 1,000,000")])
+def test_the_experts_of_a_layer_are_bounded(experts, reason):
+    """More than any layer has are a slip."""
+    with pytest.raises(UsageError, match=reason):
+        sp.target(loss=2.5, preset="joint-moe-2025", experts=experts)
+
+
+def test_all_parameters_of_a_mixture_are_bounded_too():
     """A size of which a token uses a plausible part is none that anybody trains."""
     with pytest.raises(UsageError, match="parameters, above"):
-        sp.target(loss=2.5, preset="joint-moe-2025", experts=experts)
+        sp.loss(params="100T", tokens="1000T", preset="joint-moe-2025", experts=100_000)
 
 
 @pytest.mark.parametrize("size, meant", [(7, "7B"), (1.5, "1.5B"), ("0.5", "0.5B")])

@@ -120,7 +120,7 @@ _DIGITS = 6  # of a least budget, which still does when it is typed
 
 def _rounded_up(flops: float) -> float:
     step = 10.0 ** (math.floor(math.log10(flops)) + 1 - _DIGITS)
-    return math.ceil(flops * (1 + EDGE) / step) * step
+    return math.ceil(flops * (1 - 4 * EDGE) / step) * step  # what is less by rounding alone still does
 
 
 def least_budget_within(frontier: Frontier, bounds: Bounds) -> float | None:

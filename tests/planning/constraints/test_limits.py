@@ -102,7 +102,7 @@ def test_a_slack_limit_does_not_bind():
     [
         (["params <= 1B", "tokens <= 1T", "params >= 2B"], ["params <= 1B", "params >= 2B"], None),
         (["params >= 7B", "tokens_per_param = 20", "loss <= 3"], ["params >= 7B", "tokens_per_param = 20"], 5.88e21),
-        (["loss <= 2.2", "params <= 100B"], ["loss <= 2.2"], 3.91824e21),
+        (["loss <= 2.2", "params <= 100B"], ["loss <= 2.2"], 3.91825e21),
         (["flops >= 1e22 FLOP", "params <= 1B"], ["flops >= 1e22 FLOP"], 1e22),
         (["loss <= 1.8"], ["loss <= 1.8"], None),
     ],

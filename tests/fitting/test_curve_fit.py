@@ -305,3 +305,15 @@ def test_intervals_of_many_rows_narrow_with_their_root():
     )
     low, high = fit.interval("n")
     assert high - low == pytest.approx(2 * 1.645 * 0.05 / np.sqrt(4000) / np.std(np.log(x)), rel=0.25)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_breaks_are_fitted_no_worse_than_by_their_own_law(seed):
+    """A minimum lies below the objective of the law that made the data, wherever its breaks are."""
+    generator = np.random.default_rng(seed)
+    x = np.geomspace(1e3, 1e9, 60)
+    first, second = 10 ** generator.uniform([4, 6.5], [5.5, 8])
+    breaks = (Break(c=0.35, d=first, f=0.3), Break(c=-0.2, d=second, f=0.2))
+    law = BNSL(a=0.3, b=4.0, c0=0.02, breaks=breaks, x="x", y="y")
+    y = law.value(x=x) * np.exp(0.003 * generator.normal(size=60))
+    assert fit_curve("bnsl2", x, y).score <= Objective().score(np.log(law.value(x=x)) - np.log(y))

@@ -69,8 +69,6 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # the boundary: a user meets no traceback
-        if "--debug" in arguments:
-            raise
         if _is_of_output(error):
             from scaleplan.files import discard_output
 
@@ -78,6 +76,8 @@ def run(arguments: list[str]) -> int:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             sys.stderr.write(f"error: cannot write the result: {reason}\n")
             return _USAGE
+        if "--debug" in arguments:
+            raise
         from scaleplan.errors import escape_control
 
         sys.stderr.write(

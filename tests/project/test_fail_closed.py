@@ -702,3 +702,20 @@ def test_rows_of_changes_leave_no_unread_run_unsaid(cli, name):
     assert first.startswith("warning: before: run 'r' cannot be planned: ")
     assert "; hint: " in first
     assert second.startswith("warning: after: run 'r' cannot be planned: ")
+
+
+def test_a_folder_whose_name_is_no_text_is_compared_all_the_same(cli, git, tmp_path, monkeypatch):
+    """Git answers with the bytes of the name, which need be in no encoding."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/odd-\xe9")
+    try:
+        Path(folder).mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    monkeypatch.chdir(folder)
+    write(RUN + POLICY)
+    git("init", "-q", "-b", "main", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "as it was")
+    write(RUN.replace("20B", "40B") + POLICY)
+    result = cli("diff", "--base", "main", "--fail-on", "tokens increase > 10%", "--json")
+    assert (result.status, status(result)) == (1, "violated")

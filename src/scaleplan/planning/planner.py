@@ -460,7 +460,12 @@ class Planner:
         Raises UnreachableError when no budget reaches it.
         """
         if self.choices:
-            return self._least(lambda option: option.target_loss(loss), lambda plan: plan.flops)
+            option, flops = self._least(lambda option: (option, option.flops_for_loss(loss)), lambda found: found[1])
+            return option.optimal(flops)
+        return self.optimal(self.flops_for_loss(loss))
+
+    def flops_for_loss(self, loss: float) -> float:
+        """Return the least budget that reaches a loss; UnreachableError when none does, or no run is that large."""
         self.require_consistent()
         self.require_choice()
         with numbers_of(self.preset):
@@ -484,7 +489,7 @@ class Planner:
                 f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{why}",
                 hint="aim for a higher loss, or relax the limits" if self.limits else "aim for a higher loss",
             )
-        return self._goal(flops, f"a loss of {loss:g}")
+        return self._reasonable(flops, f"a loss of {loss:g}")
 
     def _floor(self) -> float:
         """Return the loss that no budget goes below within the limits."""
@@ -492,13 +497,13 @@ class Planner:
             return float(getattr(self.preset.law, "floor", 0.0))
         return self.frontier.best(min(UNLIMITED_FLOPS, self.bounds.total.high))[2] or 0.0
 
-    def _goal(self, flops: float, goal: str) -> Plan:
-        """Return the plan of the least budget for a goal; UnreachableError where no run is that large or small."""
+    def _reasonable(self, flops: float, goal: str) -> float:
+        """Return the least budget for a goal; UnreachableError where no run is as large or small as its plan."""
         params, tokens, _ = self.best(flops)
         why = self._implausible(params, tokens)
         if why is not None:
             raise UnreachableError(f"{goal} takes {why}", hint="aim for less, or choose another preset")
-        return self.optimal(flops)
+        return flops
 
     def target_params(self, params: float) -> Plan:
         """Return the plan with the budget for which ``params`` is the optimal size."""
@@ -550,7 +555,7 @@ class Planner:
         params, tokens, _ = self.best(flops)
         if abs((params, tokens)[index] / goal - 1) > _SAME:  # a limit holds the optimum above the goal
             raise never
-        return self._goal(flops, f"an optimum of {exact(side, goal)} {what}")
+        return self.optimal(self._reasonable(flops, f"an optimum of {exact(side, goal)} {what}"))
 
     def _plan(
         self,

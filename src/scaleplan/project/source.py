@@ -71,7 +71,7 @@ class Revision:
         top = _git(folder, "rev-parse", "--show-toplevel")
         if top is None:
             raise FileError(f"{quote(folder)} is not in a git repository", hint="compare two files instead")
-        self._root = top.decode().rstrip("\n")
+        self._root = os.fsdecode(top).rstrip("\n")
         commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if commit is None:
             raise UsageError(
@@ -126,7 +126,7 @@ class Revision:
         name = f"{self.commit}:{place}"
         if "\n" in place:  # no name of the protocol below
             return _git(self._folder, "cat-file", "blob", name)
-        found = _git(self._folder, "cat-file", "--batch", "--follow-symlinks", asked=f"{name}\n".encode())
+        found = _git(self._folder, "cat-file", "--batch", "--follow-symlinks", asked=os.fsencode(f"{name}\n"))
         head, _, rest = (found or b"").partition(b"\n")
         words = head.split()
         if len(words) != 3 or words[1] != b"blob":  # no such file, a folder, or a link that leads nowhere

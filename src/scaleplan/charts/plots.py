@@ -289,7 +289,8 @@ def plot(
     if runs is not None:
         read = read_runs(runs)
         points = Points.of(read.params, read.tokens, read.loss, flops=read.flops, weight=read.weight, rows=read.rows)
-        return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
+        with np.errstate(all="ignore"):  # a search tries laws beyond the floats
+            return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
     context = Context()
     request = ChartRequest.of(
         Request.of(options, context),

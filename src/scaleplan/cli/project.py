@@ -134,16 +134,17 @@ def diff(
     else:
         result = compare(*_sides(files or []), thresholds=thresholds)
     chosen = FORMATS.get(chosen_format(output, judges=True))
-    of_rows = chosen is not None and chosen.part == "records"
+    of_rows = output.get is not None or (chosen is not None and chosen.part == "records")
     notices = (*result.warnings, *_unread(result)) if of_rows else result.warnings
     return Answer(result=result, notices=notices, exit_status=result.exit_status)
 
 
 def _unread(result: Difference) -> Iterator[Notice]:
-    """Yield what could not be read as warnings: rows of changes have no place for it."""
+    """Yield what could not be read or judged as warnings: rows of changes have no place for it."""
     for problem in result.problems:
         hint = "" if problem.hint is None else f"; hint: {problem.hint}"
         yield Notice(code="unreadable", message=f"{problem.side}: {problem.message}{hint}")
+    yield from (Notice(code="unreadable", message=each.message) for each in result.judged if each.status == "error")
 
 
 def _sides(files: list[str]) -> tuple[Snapshot, Snapshot]:

@@ -205,7 +205,7 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
         return ()
     with np.errstate(all="ignore"):
         epochs = runs.tokens / runs.unique_tokens
-    many = epochs > _MOST_EPOCHS
+    many = (epochs > _MOST_EPOCHS) & np.isfinite(epochs)  # no unique tokens at all are a gap of the file
     if not many.any():
         return ()
     message = (

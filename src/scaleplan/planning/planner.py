@@ -396,7 +396,8 @@ class Planner:
             chosen = frontier.whole((params, tokens, loss), spent)
         slack = used < flops * (1 - 1e-9)
         if slack or self.constraints.terms:
-            trained = used - self.cost.per_param * chosen[0]
+            # what the terms leave of the whole, so that the parts add up; a small rest of much must keep its limit
+            trained = min(used - self.cost.per_param * chosen[0], self.bounds.flops.high)
             budget = budget.scaled(trained / flops)
         plan = self._plan(
             trained,

@@ -167,3 +167,10 @@ def test_a_limit_on_the_loss_holds_for_every_budget_of_an_array():
     assert len(sp.optimal_array([1e23, 1e24], limit=["loss <= 2.1"])) == 2
     with pytest.raises(UnreachableError, match=r"loss <= 2\.1"):
         sp.optimal_array([1e20, 1e24], limit=["loss <= 2.1"])
+
+
+def test_a_limit_on_compute_holds_to_the_last_digit_beside_much_inference():
+    """Training is a ten-thousandth of this cost, and what whole counts leave of the rest is no part of it."""
+    plan = sp.optimal(cost="2.96e6", gpu="h100-sxm", inference_tokens="7.22e13", limit=["flops <= 3.422e18"])
+    assert plan.flops <= 3.422e18 * (1 + 1e-12)
+    assert plan.flops == pytest.approx(6 * plan.params * plan.tokens, rel=1e-5)

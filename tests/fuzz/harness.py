@@ -169,13 +169,16 @@ class Sandbox:
             seconds=seconds, changed=changed,
         )  # fmt: skip
 
+    def empty(self) -> None:
+        """Leave nothing of the case before, neither in the work folder nor in the home."""
+        for folder in (self.work, self.home):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+
     @contextmanager
     def _prepared(self, case: Case) -> Iterator[dict[str, str]]:
         """Fill the work folder and go there; yield the environment of the call."""
-        for folder in (self.work, self.home):
-            shutil.rmtree(folder, ignore_errors=True)
-        self.work.mkdir()
-        self.home.mkdir()
+        self.empty()
         folder = self._folder(case)
         folder.mkdir(exist_ok=True)
         if case.committed:

@@ -48,6 +48,7 @@ def chosen(seed: int, index: int, *, only: str | None = None) -> Oracle | None:
 def consulted(sandbox: Sandbox, oracle: Oracle, seed: int, index: int) -> list[Finding]:
     """Put one question of an oracle and return what is wrong with the answer."""
     kind = f"oracle {oracle.__name__}"
+    sandbox.empty()  # Python's own calls would read the presets of the case before
     try:
         found = [*oracle(sandbox, Random(f"{seed}:{index}:{oracle.__name__}"))]
     except Exception as error:  # noqa: BLE001  a bug that Python's callers meet, or one of the oracle

@@ -552,7 +552,8 @@ def _parse_rows(delimiter: str) -> Callable[[str], None]:
         rows = [*csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)]
         if len({len(row) for row in rows}) > 1:
             raise ValueError("rows of several lengths")
-        if any(cell in ("nan", "inf", "-inf") for row in rows[1:] for cell in row):  # as Python would write them
+        numbers = [k for k, name in enumerate(rows[0]) if name not in ("file", "id")] if rows else []
+        if any(row[k] in ("nan", "inf", "-inf") for row in rows[1:] for k in numbers):  # as Python would write them
             raise ValueError("a number that is not finite")
 
     return parse

@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
+import scaleplan as sp
 from scaleplan.cli.fit import LawFormOptions, ObjectiveOptions, PresetOptions, ReadingOptions
 from scaleplan.errors import UsageError
 from scaleplan.fitting.fit_request import (
@@ -74,3 +75,12 @@ def test_contradictions_are_refused(words):
     """A request that contradicts itself is refused before any file is read."""
     with pytest.raises(UsageError):
         FitRequest.parse(words)
+
+
+@pytest.mark.parametrize("samples", ["1", "1e9"])
+@pytest.mark.parametrize("question", [sp.fit, sp.backtest])
+def test_resamples_without_an_interval_or_without_end_are_refused(question, samples):
+    """One gives no interval, and a thousand million no memory: refused before any file is read."""
+    with pytest.raises(UsageError, match="resamples") as caught:
+        question("nosuch.csv", samples=samples)
+    assert "100,000 the most" in caught.value.hint

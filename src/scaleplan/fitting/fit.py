@@ -14,6 +14,7 @@ from scaleplan.fitting.fit_request import (
     RunsKeywords,
     parse_whole,
     reading_arguments,
+    require_samples,
 )
 from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs, resampled_together
@@ -106,8 +107,7 @@ def backtest(
 
     """
     count = parse_whole(samples)
-    if count == 1:
-        raise UsageError("1 resample gives no interval", hint="200 are usual, 0 are none")
+    require_samples(count, usual=200)
     request = FitRequest.parse(keywords)
     read = read_runs(runs, **reading_arguments(keywords))
     start, share = parse_whole(seed), require_level(parse_fraction(level))

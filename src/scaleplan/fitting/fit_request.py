@@ -153,10 +153,7 @@ class FitRequest:
         if self.method not in METHODS:
             raise UnknownNameError("method", self.method, METHODS)
         require_level(self.level)
-        if self.samples == 1 or not 0 <= self.samples <= _MOST_SAMPLES:
-            raise UsageError(
-                f"{self.samples} resamples", hint=f"2,000 are usual, 0 are none, {_MOST_SAMPLES:,} the most"
-            )
+        require_samples(self.samples)
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
         if not 1 <= self.jobs <= _MOST_JOBS:
@@ -227,6 +224,12 @@ def parse_whole(amount: Amount) -> int:
         return 0 if float(amount) == 0 else parse_integer(amount)
     except ValueError:
         return parse_integer(amount)
+
+
+def require_samples(samples: int, *, usual: int = 2000) -> None:
+    """Refuse a number of resamples that gives no interval, or takes more memory than there is."""
+    if samples == 1 or not 0 <= samples <= _MOST_SAMPLES:
+        raise UsageError(f"{samples} resamples", hint=f"{usual:,} are usual, 0 are none, {_MOST_SAMPLES:,} the most")
 
 
 def _floor(amount: Amount) -> float:

@@ -49,3 +49,17 @@ def find_layout(
 def fewest_devices(architecture: Architecture, **device: Any) -> int | None:
     """Return the fewest devices that can train a model; None where no number of them can."""
     return Feasibility(architecture, **device).fewest
+
+
+LLAMA_3_8B_CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": False,
+}
+"""The published ``config.json`` of Llama-3-8B, as far as it sets the architecture."""

@@ -3,21 +3,10 @@
 import json
 
 import pytest
+from tests.models.examples import LLAMA_3_8B_CONFIG as LLAMA_3_8B
 
 from scaleplan.errors import UsageError
 from scaleplan.models import read_model
-
-LLAMA_3_8B = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "intermediate_size": 14336,
-    "vocab_size": 128256,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": False,
-}
 
 
 def test_a_model_states_its_counts():

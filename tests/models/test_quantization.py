@@ -1,21 +1,12 @@
 """Serving a model by the bits that its config stores."""
 
 import pytest
+from tests.models.examples import LLAMA_3_8B_CONFIG as LLAMA
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError
 from scaleplan.models.quantization import quantization_of
 
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "intermediate_size": 14336,
-    "vocab_size": 128256,
-    "max_position_embeddings": 8192,
-}
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
 
 

@@ -18,7 +18,7 @@ from scaleplan.planning.frontier import SolvedFrontier
 from scaleplan.planning.planner import ImplausibleError
 from scaleplan.planning.solver_array import plan_array
 from scaleplan.presets.conventions import convert_params, unconvertible
-from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_usd
+from scaleplan.units import SECONDS_PER_HOUR, format_count, format_flops, format_fraction, format_number, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -360,8 +360,6 @@ def _band_text(planner: Planner, plans: PlanArray) -> str:
 
 _POINTS_INFERENCE = 49
 
-_SECONDS_PER_HOUR = 3600.0
-
 
 def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     """Return the whole bill against the tokens served: of this plan, and of the optimum for training alone.
@@ -414,6 +412,6 @@ def _unit(planner: Planner, plan: Plan) -> tuple[float, Axis]:
     """Return the cost of a FLOP of training, and the axis of that cost."""
     rates = plan.budget
     if planner.constraints.priced and rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation:
-        usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * _SECONDS_PER_HOUR)
+        usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * SECONDS_PER_HOUR)
         return usd, Axis(label="training and inference", kind="usd", unit="USD")
     return 1.0, Axis(label="training and inference", kind="flops", unit="FLOP")

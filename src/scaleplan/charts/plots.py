@@ -25,7 +25,7 @@ from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import Points
-from scaleplan.hardware.budget import band_text, priced
+from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
@@ -123,7 +123,7 @@ def _cost(request: ChartRequest) -> Chart:
         return chart
     paid = budget_at(request.planner, request.request, request.flops, 1e9)
     band = "" if paid.band is None else f" Money: {band_text(paid.band)}."
-    price = priced(paid.price_per_hour or 0.0, paid.price_source, paid.price_date)
+    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date)
     return replace(chart, caption=f"{chart.caption}{band} Price: {price}.")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import Notice
-from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.objective import rms, typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Cost
 from scaleplan.record import Record
@@ -134,9 +134,9 @@ def _follow(size: Array, offset: Array, near: Mask) -> tuple[str, Array]:
         level, slope = line
         trend = offset - level - slope * np.log(size)
         reach = abs(slope) * float(np.ptp(np.log(size[near])))
-        if reach > _MATTERS and _rms(trend[near]) < 0.5 * _rms(constant[near]):
+        if reach > _MATTERS and rms(trend[near]) < 0.5 * rms(constant[near]):
             affine = _affine(size, offset, near)
-            if affine is not None and _rms(affine[1][near]) <= max(1.2 * _rms(trend[near]), _ROUNDED / 2):
+            if affine is not None and rms(affine[1][near]) <= max(1.2 * rms(trend[near]), _ROUNDED / 2):
                 return affine
             power = max(1 + slope, 0.0)
             scale = 6 * math.exp(level)
@@ -164,7 +164,3 @@ def _affine(size: Array, offset: Array, near: Mask) -> tuple[str, Array] | None:
     if k <= 0 or c <= 0:
         return None
     return f"{k:.6g}ND + {c:.4g}D", np.log(per_token / (k * size + c))
-
-
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(values * values)))

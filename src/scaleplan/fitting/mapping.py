@@ -60,6 +60,10 @@ class ColumnMapping(Record):
             return tuple(name for factor, _ in self.factors for name in factor.columns)
         return () if self.column is None else (self.column,)
 
+    def texts(self, table: RawTable) -> list[str]:
+        """Return the cells as texts."""
+        return [to_text(cell) for cell in self.cells(table)]
+
     def cells(self, table: RawTable) -> list[Cell]:
         """Return the cells, with the text that the pattern finds where there is a pattern."""
         if self.factors:

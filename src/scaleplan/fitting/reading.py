@@ -22,7 +22,7 @@ from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import read_table, to_numbers, to_text
+from scaleplan.fitting.table import read_table, to_numbers
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -216,7 +216,7 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
 
 
 def _texts(column: ColumnMapping | None, table: RawTable) -> tuple[str, ...] | None:
-    return None if column is None else tuple(to_text(cell) for cell in column.cells(table))
+    return None if column is None else tuple(column.texts(table))
 
 
 def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:

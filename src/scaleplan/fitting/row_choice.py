@@ -101,7 +101,10 @@ def earlier_steps(table: RawTable, columns: Mapping[str, ColumnMapping], given: 
     if "name" not in columns:
         hint = "--map name=COLUMN says which rows are one run"
         raise UsageError("--last needs a column with the names of runs", hint=hint)
-    labels = zip(*(_texts(columns.get(role), table) for role in ("name", "group")), strict=True)
+    missing = [""] * len(table.rows)
+    labels = zip(
+        *(columns[role].texts(table) if role in columns else missing for role in ("name", "group")), strict=True
+    )
     step = step_column(table.names)
     order = np.arange(len(table.rows), dtype=np.float64) if step is None else to_numbers(table.column(step))[0]
     runs: dict[tuple[str, ...], list[int]] = {}
@@ -123,7 +126,3 @@ def earlier_steps(table: RawTable, columns: Mapping[str, ColumnMapping], given: 
         final = (measured or ordered)[-1]
         earlier |= {i: f"row {table.rows[final]} is the final one" for i in members if i != final}
     return earlier
-
-
-def _texts(column: ColumnMapping | None, table: RawTable) -> list[str]:
-    return [""] * len(table.rows) if column is None else [to_text(cell) for cell in column.cells(table)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import read_data
 from scaleplan.record import Result
+from scaleplan.units import GIGA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,8 +26,6 @@ _MAKERS = ("nvidia", "geforce", "tesla", "amd", "instinct", "intel", "google", "
 _BASES = ("design", "estimated", "measured maximum")
 
 _TERA = 1e12
-
-_GIGA = 1e9
 
 _GIBI = 2.0**30
 
@@ -201,11 +200,11 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         year=table.integer("year", at_least=1900),
         form=table.text("form", ""),
         memory_bytes=_memory(table),
-        bandwidth=table.number("bandwidth_gbs", above=0) * _GIGA,
+        bandwidth=table.number("bandwidth_gbs", above=0) * GIGA,
         tdp_w=table.number("tdp_w", above=0),
         tdp_estimated=basis == "estimated",
         link=table.text("link", ""),
-        link_bandwidth=None if link is None else link * _GIGA,
+        link_bandwidth=None if link is None else link * GIGA,
         peaks=peaks,
         sparse_headline=table.boolean("sparse_headline", default=False),
         utilisation_class=table.text("class") if "class" in table else None,
@@ -228,7 +227,7 @@ def _memory(table: Table) -> float:
     """Return the bytes of memory: as the device reports them, in GiB of 2**30 or in GB of 1e9."""
     found = [
         table.number(key, above=0) * unit
-        for key, unit in (("memory_bytes", 1.0), ("memory_gib", _GIBI), ("memory_gb", _GIGA))
+        for key, unit in (("memory_bytes", 1.0), ("memory_gib", _GIBI), ("memory_gb", GIGA))
         if key in table
     ]
     if len(found) != 1:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
-from scaleplan.units import format_usd_per_hour
+from scaleplan.units import SECONDS_PER_HOUR, format_usd_per_hour
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -28,13 +28,12 @@ __all__ = [
     "BAND_LEVEL",
     "GIVEN",
     "MEASURED",
-    "SECONDS_PER_HOUR",
     "Budget",
     "BudgetRequest",
     "Catalogue",
     "ResolvedBudget",
     "band_text",
-    "priced",
+    "dated_price",
 ]
 
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
@@ -176,8 +175,6 @@ class BudgetRequest(Record):
 
 _LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
 
-SECONDS_PER_HOUR = 3600.0
-
 GIVEN, MEASURED = "given", "measured"
 """How the source of a utilisation begins that is no default."""
 
@@ -282,7 +279,7 @@ def band_text(band: float) -> str:
     return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
 
 
-def priced(usd_per_hour: float, source: str | None, date: str | None) -> str:
+def dated_price(usd_per_hour: float, source: str | None, date: str | None) -> str:
     """Write the price of an hour with its source and its date: ``$2.95/h, default of 2026-05: …``."""
     kind, colon, origin = (source or GIVEN).partition(": ")
     dated = f" of {date}" if date else ""

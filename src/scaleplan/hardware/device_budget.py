@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, UsageError
-from scaleplan.hardware.budget import GIVEN, MEASURED, SECONDS_PER_HOUR, Budget, ResolvedBudget
+from scaleplan.hardware.budget import GIVEN, MEASURED, Budget, ResolvedBudget
 from scaleplan.hardware.measured import share_of_peak
 from scaleplan.hardware.prices import CURRENCY, given_price
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
+from scaleplan.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

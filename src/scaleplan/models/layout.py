@@ -25,7 +25,7 @@ from scaleplan.models.memory import (
     Training,
 )
 from scaleplan.record import Record, Result
-from scaleplan.units import format_fraction, format_gigabytes
+from scaleplan.units import GIGA, format_fraction, format_gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +61,6 @@ _CONTEXTS = (1, 2, 4, 8, 16)
 """The ways to divide a sequence that are in use: 16 for the 131,072 tokens of Llama 3.1."""
 
 _MOST_STAGES, _MOST_EXPERT_WAYS = 64, 1024
-
-_GIGA = 1e9
 
 PARTS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "the framework"}
 """What the parts of a memory hold, where the name of the field does not say it."""
@@ -138,7 +136,7 @@ class Excess(Record):
     def text(self) -> str:
         """What is too large and by how much, as a clause."""
         needed, over, allowed, part = (
-            format_gigabytes(value / _GIGA) for value in (self.needed, self.over, self.allowed, self.part_bytes)
+            format_gigabytes(value / GIGA) for value in (self.needed, self.over, self.allowed, self.part_bytes)
         )
         share = format_fraction(self.share, digits=2)
         if self.limit == "states":

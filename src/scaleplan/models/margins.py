@@ -6,11 +6,9 @@ from dataclasses import fields, replace
 
 from scaleplan.errors import QuantityError, UsageError, quote
 from scaleplan.record import Record
-from scaleplan.units import parse_fraction, parse_gigabytes, parse_positive
+from scaleplan.units import GIGA, parse_fraction, parse_gigabytes, parse_positive
 
 __all__ = ["MARGINS", "Margins", "read_margins"]
-
-_GIGA = 1e9
 
 
 class Margins(Record):
@@ -55,7 +53,7 @@ def read_margins(text: str | None) -> Margins:
 
 def _margin(name: str, written: str) -> float:
     if name == "reserve":
-        return 0.0 if written in {"0", "0GB"} else parse_gigabytes(written) * _GIGA
+        return 0.0 if written in {"0", "0GB"} else parse_gigabytes(written) * GIGA
     if name == "activations":
         value = parse_positive(written)
         if not _LEAST_FACTOR <= value <= _MOST_FACTOR:

@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import MOST_COUNT, SECONDS_PER_DAY, format_count
+from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ __all__ = ["count_by", "model_of", "read_model_of", "sizes_in_memory", "with_tra
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
 
-_GIGA = 1e9
 _ROUNDING = 1.05  # steps are whole, and times are estimates
 _ROUNDS = 4
 _ROUNDED = 0.01  # a step of whole sequences may differ that much from the wanted one
@@ -379,7 +378,7 @@ def sizes_in_memory(
                 f"memory cannot be limited by preset '{preset.id}': active parameters say nothing about the others",
                 hint="limit params instead",
             )
-        total = largest_params(gigabytes * _GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT, node=node)
+        total = largest_params(gigabytes * GIGA, gpus=gpus, sequence=DEFAULT_CONTEXT, node=node)
         if model is not None:
             return total * count_by(preset, model)[0] / model.params
         # M, FLOP per token, is a little above 6 N for the same memory: attention has FLOP and no parameters

@@ -19,6 +19,7 @@ from scaleplan.arrays import ceil, floor, maximum, minimum, nearest
 from scaleplan.errors import UnreachableError, UsageError, quote
 from scaleplan.laws.base import Cost
 from scaleplan.record import Record
+from scaleplan.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -315,9 +316,6 @@ class Problem(Region):
         return size, data
 
 
-_SECONDS_PER_HOUR = 3600.0
-
-
 class Situation(Record):
     """The facts beside the law that limits need to become bounds.
 
@@ -337,7 +335,7 @@ class Situation(Record):
             raise UsageError(
                 f"a limit on {quantity} needs --gpu", hint="name the accelerator, or limit flops instead"
             )
-        return budget.peak_flops_per_s * budget.utilisation * _SECONDS_PER_HOUR
+        return budget.peak_flops_per_s * budget.utilisation * SECONDS_PER_HOUR
 
 
 class Bound(NamedTuple):

@@ -12,6 +12,7 @@ from scaleplan.models.margins import read_margins
 from scaleplan.models.memory import typical
 from scaleplan.models.model import DEFAULT_CONTEXT
 from scaleplan.presets.conventions import convert_params, unconvertible
+from scaleplan.units import GIGA
 
 if TYPE_CHECKING:
     from scaleplan.models import Model
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
 
 __all__ = ["memory_per_device", "surely_fits", "total_params"]
-
-_GIGA = 1e9
 
 _LARGER = 1.25
 """Where a model of the usual proportions and so much more parameters and sequence fits, any shape of a style does:
@@ -57,7 +56,7 @@ def memory_per_device(plan: Plan, model: Model | None, context: Context) -> floa
     if budget.gpu is None or budget.gpus is None or total is None:
         return None
     node = context.accelerators.get(budget.gpu).link_devices
-    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT, node=node) / _GIGA
+    return device_bytes(total, gpus=budget.gpus, sequence=DEFAULT_CONTEXT, node=node) / GIGA
 
 
 def total_params(plan: Plan, model: Model | None) -> float | None:

@@ -18,10 +18,12 @@ from scaleplan.units.format import (
 )
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
+    GIGA,
     KINDS,
     LEAST_COUNT,
     MOST_COUNT,
     SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
     Amount,
     parse,
     parse_count,
@@ -42,10 +44,12 @@ from scaleplan.units.parse import (
 
 __all__ = [
     "FLOP_PER_PF_DAY",
+    "GIGA",
     "KINDS",
     "LEAST_COUNT",
     "MOST_COUNT",
     "SECONDS_PER_DAY",
+    "SECONDS_PER_HOUR",
     "Amount",
     "counted",
     "exact",

@@ -42,7 +42,11 @@ LEAST_COUNT = 1e3
 
 _LARGEST_INTEGER = 2**53  # beyond, neighbouring integers are one float
 
+SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86400.0
+
+GIGA = 1e9
+"""Bytes of a gigabyte, which is decimal everywhere here."""
 
 DAYS_PER_YEAR = 365.25
 """The Julian year; a month is a twelfth of it, 30.4375 days."""
@@ -52,7 +56,7 @@ _SECONDS = {
     **dict.fromkeys(("mo", "month"), DAYS_PER_YEAR / 12 * SECONDS_PER_DAY),
     **dict.fromkeys(("w", "wk", "week"), 7 * SECONDS_PER_DAY),
     **dict.fromkeys(("d", "day"), SECONDS_PER_DAY),
-    **dict.fromkeys(("h", "hr", "hour"), 3600.0),
+    **dict.fromkeys(("h", "hr", "hour"), SECONDS_PER_HOUR),
     **dict.fromkeys(("min", "minute"), 60.0),
     **dict.fromkeys(("s", "sec", "second"), 1.0),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text, priced
+from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text, dated_price
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
     counted,
@@ -94,7 +94,7 @@ def speed_text(budget: Budget | Conversion) -> str:
 
 def price_text(budget: Budget | Conversion) -> str:
     """Return the price of an hour with its source and its date."""
-    return f"price: {priced(budget.price_per_hour or 0.0, budget.price_source, budget.price_date)}"
+    return f"price: {dated_price(budget.price_per_hour or 0.0, budget.price_source, budget.price_date)}"
 
 
 def power_text(budget: Budget | Conversion) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.bill import bill_section
 from scaleplan.units import (
+    GIGA,
     counted,
     format_count,
     format_fraction,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from scaleplan.planning.training_run import TrainingRun
 
 __all__ = ["memory_report", "model_report", "run_sections", "shape_report"]
-
-_GIGA = 1e9
 
 _LABELS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "framework"}
 
@@ -128,7 +127,7 @@ def _memory_facts(memory: Memory) -> Iterator[Fact]:
         if value and item.name != "total":
             yield Fact(
                 _LABELS.get(item.name, item.name),
-                format_gigabytes(value / _GIGA),
+                format_gigabytes(value / GIGA),
                 unit=format_fraction(value / memory.total, digits=2),
             )
 
@@ -153,8 +152,8 @@ def memory_report(needs: MemorySummary) -> Report:
 
 def _memory_title(needs: MemorySummary) -> str:
     """Return the answer in one line: on how many devices it fits, or not."""
-    held = format_gigabytes(needs.memory.total / _GIGA)
-    of = f" of {format_gigabytes(needs.memory_bytes / _GIGA)}" if needs.memory_bytes else ""
+    held = format_gigabytes(needs.memory.total / GIGA)
+    of = f" of {format_gigabytes(needs.memory_bytes / GIGA)}" if needs.memory_bytes else ""
     purpose = "to train" if needs.parallel is not None else "to serve"
     if needs.fits is None:
         return f"{needs.model} {purpose}: {held}{of} on each device"
@@ -210,7 +209,7 @@ def _room(largest: int | None, micro_batch: int, *, before: str) -> str:
 def _margins_text(margins: Margins, *, serving: bool) -> str:
     """Return the margins of a check of memory, with the option that sets them."""
     states, usable = (format_fraction(share, digits=2) for share in (margins.states, margins.usable))
-    reserve = f"{format_gigabytes(margins.reserve / _GIGA)} for the framework; --margins sets them"
+    reserve = f"{format_gigabytes(margins.reserve / GIGA)} for the framework; --margins sets them"
     if serving:
         return f"margins: all parts up to {usable} of a device, {reserve}"
     return (
@@ -224,13 +223,13 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
     yield Report(title="the run", facts=[*_schedule(run)])
     if run.layout is not None:
         layout = run.layout
-        use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
+        use = f"{format_gigabytes(layout.memory.total / GIGA)} of {format_gigabytes(layout.memory_bytes / GIGA)}"
         many = layout.parallel.devices
         who = "the device" if many == 1 else f"each of {many:,} devices"
         yield Report(title=f"{who} holds {use}", facts=[*_memory_facts(layout.memory)])
     elif run.closest is not None:
         layout = run.closest
-        use = f"{format_gigabytes(layout.memory.total / _GIGA)} of {format_gigabytes(layout.memory_bytes / _GIGA)}"
+        use = f"{format_gigabytes(layout.memory.total / GIGA)} of {format_gigabytes(layout.memory_bytes / GIGA)}"
         yield Report(
             title=f"no layout fits: the nearest needs {use} on each device",
             facts=[*_memory_facts(layout.memory)],

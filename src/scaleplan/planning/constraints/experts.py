@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from scaleplan.errors import Notice, UsageError
 from scaleplan.laws.mixtures import FineGrainedMoE, JointMoE
 from scaleplan.planning.constraints.base import Variant, choice_of
-from scaleplan.units import format_gigabytes, format_number, parse_count, parse_gigabytes
+from scaleplan.units import GIGA, format_gigabytes, format_number, parse_count, parse_gigabytes
 from scaleplan.units.limits import Limit
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["ExpertCount", "Granularity"]
 
 _BYTES = 2.0  # of one number in bf16
-
-_GIGA = 1e9
 
 _MOST_EXPERTS = 1_000_000  # four thousand times the published most of a layer
 
@@ -62,7 +60,7 @@ class ExpertCount(Variant):
             return None
         law = preset.law
         assert isinstance(law, JointMoE)
-        largest = law.largest(self.memory_gb * _GIGA / _BYTES, cached_tokens=self.cached_tokens)
+        largest = law.largest(self.memory_gb * GIGA / _BYTES, cached_tokens=self.cached_tokens)
         return Limit("params", "<=", largest, None, f"memory <= {format_gigabytes(self.memory_gb)}")
 
     def facts(self, point: Point) -> dict[str, object]:
@@ -72,14 +70,14 @@ class ExpertCount(Variant):
         return {
             "experts": law.experts,
             "total_params": law.total_params(point.params),
-            "memory_gb": law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA,
+            "memory_gb": law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / GIGA,
         }
 
     def notices(self, point: Point) -> tuple[Notice, ...]:
         """Warn of an assumed number, of memory that is exceeded, and beyond the range of the law."""
         law = point.surface
         assert isinstance(law, JointMoE)
-        needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / _GIGA
+        needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / GIGA
         if self.memory_gb is not None and needed > self.memory_gb * (1 + 1e-9):  # of a size that was given
             message = f"{law.experts:g} experts of this size need {format_gigabytes(needed)} of memory"
             return (Notice(code="memory_exceeded", message=f"{message}, above {format_gigabytes(self.memory_gb)}"),)

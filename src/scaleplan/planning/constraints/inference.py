@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from scaleplan.errors import UsageError
 from scaleplan.planning.constraints.base import Term
 from scaleplan.units import (
+    SECONDS_PER_HOUR,
     format_count,
     format_fraction,
     format_number,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Inference", "TrainingOnly"]
 
 FLOPS_PER_PARAM_TOKEN = 2.0
-
-_SECONDS_PER_HOUR = 3600.0
 
 _ROUNDING = 1e-9  # relative; what is closer differs by the digits of the arithmetic only
 
@@ -176,7 +175,7 @@ class Inference(Term):
         rates = point.budget
         if self.mfu is None or not (rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation):
             return None
-        hourly = rates.peak_flops_per_s * _SECONDS_PER_HOUR
+        hourly = rates.peak_flops_per_s * SECONDS_PER_HOUR
         price = self.usd_per_hour or rates.price_per_hour
         training = point.flops / (hourly * rates.utilisation) * rates.price_per_hour
         return training, self.flops(point.params) / (hourly * self.mfu) * price

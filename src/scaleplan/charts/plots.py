@@ -24,7 +24,6 @@ from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.runs import Points
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
@@ -287,8 +286,7 @@ def plot(
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
     if runs is not None:
-        read = read_runs(runs)
-        points = Points.of(read.params, read.tokens, read.loss, flops=read.flops, weight=read.weight, rows=read.rows)
+        points = read_runs(runs).points()
         with np.errstate(all="ignore"):  # a search tries laws beyond the floats
             return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
     context = Context()

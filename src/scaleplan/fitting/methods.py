@@ -169,9 +169,8 @@ def _determined(request: FitRequest, line: Line | None, source: str) -> tuple[st
     reading = []
     for name, value in request.reading.items():
         option = f"--{name.replace('_', '-')}"
-        texts = value if isinstance(value, list) else [] if value is True else [value]
-        reading += [option, *(shlex.quote(str(text)) for text in texts[:1])]
-        reading += [part for text in texts[1:] for part in (option, shlex.quote(str(text)))]
+        texts = value if isinstance(value, list) else [value]
+        reading += [option] if value is True else [p for text in texts for p in (option, shlex.quote(str(text)))]
     command = " ".join(["scaleplan fit", shlex.quote(source), *reading, f"--form offset_power --x {x}"])
     return (f"what they determine is the curve along it: {command}",)
 

@@ -18,6 +18,7 @@ __all__ = [
     "Mask",
     "Number",
     "ceil",
+    "choose",
     "cubic_root",
     "exceeds",
     "exp",
@@ -69,6 +70,13 @@ def minimum(value: Number, other: Number | float) -> Number:
     if isinstance(value, float | int):
         return min(value, other)
     return _elementwise("minimum", value, other)
+
+
+def choose(condition: bool | Mask, value: Number, other: Number) -> Number:
+    """Return the value where a condition holds and the other elsewhere, element by element."""
+    if isinstance(value, float | int):
+        return value if condition else other
+    return _elementwise("where", condition, value, other)
 
 
 def maximum(value: Number, other: Number | float) -> Number:

@@ -127,8 +127,8 @@ def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
         low, high = (
             Scenario(
                 assumed=assumed,
-                params=interval.params[i],
-                tokens=interval.tokens[i],
+                params=None if interval.params is None else interval.params[i],
+                tokens=None if interval.tokens is None else interval.tokens[i],
                 loss=None if interval.loss is None else interval.loss[i],
             )
             for i, assumed in enumerate(("low", "high"))

@@ -264,8 +264,17 @@ class LossSurface(Law):
         """Return the loss above the floor; forms override it where the subtraction would cancel digits."""
         return self.loss(params, tokens) - self.floor
 
+    def aim(self, params: Number, tokens: Number) -> Number:
+        """Return what the best split makes least: the loss above the floor, but for a form with an aim of its own."""
+        return self.reducible(params, tokens)
+
+    @property
+    def likely_ratios(self) -> tuple[float, float]:
+        """The tokens per parameter between which a search for an optimum begins."""
+        return 0.0, float("inf")
+
     def best_split(self, product: Number) -> tuple[Number, Number] | None:
-        """Return (params, tokens) that minimise the loss at ``params * tokens = product``."""
+        """Return (params, tokens) that minimise the aim at ``params * tokens = product``."""
         return None
 
     def least_product(self, loss: Number) -> Number | None:

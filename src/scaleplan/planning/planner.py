@@ -33,7 +33,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import interval, require_level
+from scaleplan.planning.uncertainty import forecast_interval, interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
@@ -490,7 +490,19 @@ class Planner:
                 f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{why}",
                 hint="aim for a higher loss, or relax the limits" if self.limits else "aim for a higher loss",
             )
+        self._require_vouched(flops, loss)
         return self._reasonable(flops, f"a loss of {loss:g}")
+
+    def _require_vouched(self, flops: float, loss: float) -> None:
+        """Refuse a goal that a forecast reaches only beyond what its runs can vouch for; raises UnreachableError."""
+        if self.preset.forecast is None:
+            return
+        params, tokens, _ = self.best(flops)
+        if not math.log(params) + math.log(tokens) <= self.preset.forecast.span[1] + _SAME:
+            raise UnreachableError(
+                f"a loss of {loss:g} is not reached within 100 times the largest run of preset '{self.preset.id}'",
+                hint="aim for a higher loss, or fit larger runs",
+            )
 
     def _floor(self) -> float:
         """Return the loss that no budget goes below within the limits."""
@@ -573,7 +585,7 @@ class Planner:
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
         with numbers_of(preset):
-            intervals = interval(preset, solve, level=self.level, factor=beyond)
+            intervals = self._intervals(outcome, solve, spent, beyond)
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
@@ -603,8 +615,22 @@ class Planner:
             budget=budget,
             constraints=facts,
             loss_text=None if loss is None else preset.loss_text,
-            warnings=(*self.notices, *plan_notices(preset, values), *warnings),
+            warnings=(*self.notices, *plan_notices(preset, values), *self._doubts(intervals), *warnings),
         )
+
+    def _intervals(
+        self, outcome: Outcome[float], solve: Callable[[Law], Outcome[float]], spent: float | None, beyond: float
+    ) -> Interval[float] | None:
+        """Return the intervals of a plan: of a forecast by its posterior, of another law by its coefficients."""
+        forecast = self.preset.forecast
+        if forecast is None:
+            return interval(self.preset, solve, level=self.level, factor=beyond)
+        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+        return forecast_interval(problem, outcome, level=self.level, spent=spent)
+
+    def _doubts(self, intervals: Interval[float] | None) -> tuple[Notice, ...]:
+        """Return the warning about an optimum that the runs of a forecast cannot vouch for."""
+        return (_NOT_VOUCHED,) if intervals is not None and intervals.params is None else ()
 
     def _implausible(self, params: float, tokens: float) -> str | None:
         """Return what makes a run one that nobody trains, by its counts; None where they may be meant."""
@@ -690,6 +716,12 @@ class Planner:
         return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
 
 
+_NOT_VOUCHED = Notice(
+    code="not_vouched",
+    message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, or "
+    "far from their tokens per parameter): a point without an interval",
+)
+
 _APART = Notice(
     code="separate_fits",
     message="the loss of a chosen size and tokens, L(N, D) of early-stopped training, is another fit than the loss "
@@ -751,4 +783,5 @@ def _numbers(outcome: Outcome[float], intervals: Interval[float] | None) -> Iter
     """Yield the numbers of a plan, its intervals among them."""
     yield from (value for value in outcome if value is not None)
     if intervals is not None:
-        yield from (*intervals.params, *intervals.tokens, *intervals.tokens_per_param, *(intervals.loss or ()))
+        for name in ("params", "tokens", "tokens_per_param", "loss"):
+            yield from getattr(intervals, name) or ()

@@ -1,6 +1,6 @@
 """The optimisation problem of a plan: objective, cost and bounds, and the breakpoints between them.
 
-Minimise ``reducible(effective(N, D))`` subject to ``cost(N, D) <= C`` and bounds on N, D, D/N and the training part
+Minimise ``aim(effective(N, D))`` subject to ``cost(N, D) <= C`` and bounds on N, D, D/N and the training part
 of the cost. In (ln N, ln D) every bound is a line, so the sizes that leave room for tokens form an interval whose
 ends are known in closed form, and so are the breakpoints where one bound takes over from another. The same
 lines serve one budget and an array of them.
@@ -243,6 +243,10 @@ class Problem(Region):
     def reducible(self, params: Number, tokens: Number) -> Number:
         """Return the loss above the floor at nominal quantities."""
         return self.surface.reducible(*self.counted(params, tokens))
+
+    def aim(self, params: Number, tokens: Number) -> Number:
+        """Return what the best split makes least, at nominal quantities."""
+        return self.surface.aim(*self.counted(params, tokens))
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the loss at nominal quantities; UsageError where the law is not determined."""

@@ -34,10 +34,13 @@ _ROUNDING = 4e-16
 _NEARBY = 1.5  # how far in ln N an optimum is followed when the problem changes a little
 
 
-def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple[float, float]:
+def solve(
+    problem: Problem, flops: float, *, near: float | None = None, likely: bool = True
+) -> tuple[float, float]:
     """Return (params, tokens) with the least loss within ``flops``.
 
-    ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley.
+    ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley;
+    ``likely`` limits it to the tokens per parameter that the law names. An optimum on such an edge is searched again.
 
     Raises UnreachableError when no model satisfies the bounds within the budget.
     """
@@ -46,21 +49,26 @@ def solve(problem: Problem, flops: float, *, near: float | None = None) -> tuple
         return split
     low, high = problem.sizes(flops)
 
-    def reducible(params: float) -> float:
-        return problem.reducible(params, problem.most_tokens(params, flops))
+    def aim(params: float) -> float:
+        return problem.aim(params, problem.most_tokens(params, flops))
 
     start, stop = low, high
     if near is not None and low < near < high:
         start, stop = max(low, near * math.exp(-_NEARBY)), min(high, near * math.exp(_NEARBY))
+    elif likely:
+        least, most = problem.surface.likely_ratios
+        if most < math.inf:
+            start, stop = (problem.cost.params_at_ratio(ratio, flops) for ratio in (most, least))
+            start, stop = min(max(start, low), high), max(min(stop, high), low)
     breakpoints = [size for size in problem.breakpoints(flops) if start < size < stop]
-    params = math.exp(minimum(lambda place: reducible(math.exp(place)), log(start), log(stop), map(log, breakpoints)))
+    params = math.exp(minimum(lambda place: aim(math.exp(place)), log(start), log(stop), map(log, breakpoints)))
     if (start > low and params < start * 1.001) or (stop < high and params > stop / 1.001):
-        return solve(problem, flops)  # not the same valley after all
+        return solve(problem, flops, likely=near is not None)  # not the same valley after all
     params = min(max(params, low), high)
-    least = reducible(params)
+    least = aim(params)
     for exact in (low, high, *breakpoints):  # an optimum at a breakpoint is exactly that
-        if abs(log(exact / params)) < 1e-6 and reducible(exact) <= least * (1 + _ROUNDING):
-            params, least = exact, reducible(exact)
+        if abs(log(exact / params)) < 1e-6 and aim(exact) <= least * (1 + _ROUNDING):
+            params, least = exact, aim(exact)
     return params, problem.most_tokens(params, flops)
 
 

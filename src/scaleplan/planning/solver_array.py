@@ -19,7 +19,7 @@ from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
 from scaleplan.planning.planner import out_of_range, require_budget, require_loss
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import forecast_interval, interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +139,7 @@ def _solve_block(problem: Problem, flops: Floats) -> tuple[Floats, Floats]:
 
     def objective(places: Floats, rows: Rows) -> Floats:
         params, budget = np.exp(places), flops[rows]
-        return problem.reducible(params, problem.most_tokens(params, budget if places.ndim == 1 else budget[:, None]))
+        return problem.aim(params, problem.most_tokens(params, budget if places.ndim == 1 else budget[:, None]))
 
     inside = [np.where((size > low) & (size < high), size, low) for size in problem.breakpoints(flops)]
     exact = [low, high, *inside]
@@ -300,13 +300,25 @@ class PlanArray:
 
         beyond = self.flops / fitted[1] if fitted else np.ones_like(self.flops)
         with np.errstate(all="ignore"):  # what overflows is refused below
-            found = interval(planner.preset, solve, level=planner.level, factor=beyond)
-        if found is None:
+            found = self._forecast or interval(planner.preset, solve, level=planner.level, factor=beyond)
+        if found is None or found.params is None or found.tokens is None:
             return None
-        _require_finite(planner, *found.params, *found.tokens, *found.tokens_per_param, *(found.loss or ()))
+        if planner.preset.forecast is None:  # by which some are not known
+            _require_finite(planner, *found.params, *found.tokens, *(found.tokens_per_param or ()))
+        _require_finite(planner, *(found.loss or ()))
         low, high = found.params
         fewest, most = found.tokens
         return replace(found, params=(np.rint(low), np.rint(high)), tokens=(np.rint(fewest), np.rint(most)))
+
+    @property
+    def _forecast(self) -> Interval[Floats] | None:
+        """The intervals of a forecast; None for another law."""
+        planner = self.planner
+        frontier = planner.frontier
+        if planner.preset.forecast is None or not isinstance(frontier, SolvedFrontier):
+            return None
+        outcome, spent = (self.params, self.tokens, self.loss), np.minimum(self.flops, planner.bounds.total.high)
+        return forecast_interval(frontier.problem, outcome, level=planner.level, spent=spent)
 
     @cached_property
     def near_optimal_params(self) -> tuple[Floats, Floats] | None:

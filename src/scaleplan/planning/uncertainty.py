@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.arrays import Number, exp, log, maximum, minimum
+from scaleplan.arrays import Number, choose, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scaleplan.laws.base import Law
+    from scaleplan.laws.forecast import Forecast
+    from scaleplan.planning.problem import Problem
     from scaleplan.presets.preset import BacktestRms, Preset
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "backtest_rms",
     "beta_share",
     "cholesky",
+    "forecast_interval",
     "interval",
     "normal_quantile",
     "require_level",
@@ -45,13 +48,18 @@ Outcome = tuple[Number, Number, Number | None]
 
 
 class Interval(Record, Generic[Number]):
-    """Central intervals of a plan's quantities at one confidence level; each is (low, high)."""
+    """Central intervals of a plan's quantities at one confidence level; each is (low, high).
+
+    Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of a run, and
+    the others are None (of an array not a number) where the runs cannot vouch for an optimum.
+    """
 
     level: float
-    params: tuple[Number, Number]
-    tokens: tuple[Number, Number]
+    params: tuple[Number, Number] | None
+    tokens: tuple[Number, Number] | None
     loss: tuple[Number, Number] | None
-    tokens_per_param: tuple[Number, Number]
+    tokens_per_param: tuple[Number, Number] | None
+    expected_loss: tuple[Number, Number] | None = None
 
 
 def require_level(level: float) -> float:
@@ -117,6 +125,72 @@ def interval(
         tokens_per_param=_around(tokens / params, reach[2]),
         loss=None if loss is None else (loss - reach[3], loss + reach[3]) if signed else _around(loss, reach[3]),
     )
+
+
+_ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
+_AT_VERTEX = 1e-2  # in ln N: a plan that lies farther from the vertex is held there by a bound
+
+
+def forecast_interval(
+    problem: Problem, outcome: Outcome[Number], *, level: float, spent: Number | None
+) -> Interval[Number]:
+    """Return the intervals of a plan by the posterior of a fit (:class:`scaleplan.laws.forecast.Forecast`).
+
+    By the delta method: the vertex on the line of a budget moves by the error of the slope over the bend, where the
+    bend is never less than that of the law alone. Where a bound holds the plan it does not move.
+
+    Parameters
+    ----------
+    problem
+        The question, whose surface is the forecast.
+    outcome
+        Its plan: (params, tokens, loss).
+    level
+        Probability inside the interval, between 0 and 1.
+    spent
+        The budget whose split the plan chooses; None for a size and tokens that are given.
+
+    """
+    surface: Forecast = problem.surface  # type: ignore[assignment]  # the caller knows
+    params, tokens, loss = outcome
+    assert loss is not None  # a surface has one
+    place = problem.counted(params, tokens)
+    sigmas, error = sigmas_of(level), surface.deviation(*place)
+    one_run = (error * error + surface.noise**2) ** 0.5
+    along, moves = (0.0 * params, 0.0 * params) if spent is None else _vertex_error(problem, outcome, spent)
+    known = surface.vouches(*place) | (moves == 0.0)
+    sizes, data, ratios = (
+        _around(value, sigmas * choose(known, slope * moves, math.nan + moves))
+        for value, slope in ((params, 1.0 + 0.0 * along), (tokens, abs(along)), (tokens / params, abs(along - 1.0)))
+    )
+    return Interval(
+        level=level,
+        params=None if known is False else sizes,
+        tokens=None if known is False else data,
+        tokens_per_param=None if known is False else ratios,
+        loss=_around(loss, sigmas * one_run),
+        expected_loss=_around(loss, sigmas * error),
+    )
+
+
+def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> tuple[Number, Number]:
+    """Return how ln D moves with ln N along the budget at a plan, and the standard error of its ln N."""
+    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
+    params = outcome[0]
+    ways = []
+    for shift in (-_ASIDE, 0.0, _ASIDE):
+        size = params * math.exp(shift)
+        ways.append((size, problem.most_tokens(size, spent)))
+    laws, corrections = zip(*(surface.averaged(*problem.counted(*way)) for way in ways), strict=True)
+    bends = [
+        (below - 2 * here + above) / _ASIDE**2
+        for below, here, above in (laws, [law + more for law, more in zip(laws, corrections, strict=True)])
+    ]
+    slope = (laws[2] + corrections[2] - laws[0] - corrections[0]) / (2 * _ASIDE)
+    bend = maximum(maximum(bends[0], bends[1]), surface.least_bend)
+    first, last = (surface.averaged_basis(*problem.counted(*ways[i])) for i in (0, 2))
+    error = surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]) / bend
+    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (abs(slope) <= _AT_VERTEX * bend)
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:
@@ -207,7 +281,9 @@ def _stretched(known: Interval[Number], factor: float, *, signed: bool) -> Inter
     if factor == 1.0:
         return known
 
-    def wider(ends: tuple[Number, Number]) -> tuple[Number, Number]:
+    def wider(ends: tuple[Number, Number] | None) -> tuple[Number, Number] | None:
+        if ends is None:
+            return None
         low, high = ends
         return _around((low * high) ** 0.5, factor * 0.5 * log(high / low))
 
@@ -242,7 +318,9 @@ def add_error(ends: tuple[Number, Number], error: Number, level: float) -> tuple
 def _holding(known: Interval[Number], estimate: Outcome[Number]) -> Interval[Number]:
     """Return intervals that hold the estimate, from which draws of two populations may gather away."""
 
-    def hull(ends: tuple[Number, Number], value: Number) -> tuple[Number, Number]:
+    def hull(ends: tuple[Number, Number] | None, value: Number) -> tuple[Number, Number] | None:
+        if ends is None:
+            return None
         return minimum(ends[0], value), maximum(ends[1], value)
 
     params, tokens, loss = estimate
@@ -251,7 +329,7 @@ def _holding(known: Interval[Number], estimate: Outcome[Number]) -> Interval[Num
         params=hull(known.params, params),
         tokens=hull(known.tokens, tokens),
         tokens_per_param=hull(known.tokens_per_param, tokens / params),
-        loss=known.loss if known.loss is None or loss is None else hull(known.loss, loss),
+        loss=known.loss if loss is None else hull(known.loss, loss),
     )
 
 

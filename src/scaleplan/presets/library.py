@@ -161,8 +161,8 @@ def read_preset(path: Path) -> Preset:
 def preset_of(top: Table) -> Preset:
     """Check the table of a preset file that has been read already; raises as :func:`read_preset` does."""
     schema = top.integer("schema")
-    if schema != SCHEMA:
-        raise top.error("schema", f"expected {SCHEMA}", hint="a newer scaleplan may be needed to read this file")
+    if not 1 <= schema <= SCHEMA:
+        raise top.error("schema", f"expected 1 or {SCHEMA}", hint="a newer scaleplan may be needed to read this file")
     form = top.choice("form", LAWS)
     conventions, cost = _conventions(top.table("conventions"))
     units = units_of(top.table("units"))
@@ -176,6 +176,13 @@ def preset_of(top: Table) -> Preset:
     except ArithmeticError:
         raise top.error("units", "with these the coefficients are out of range") from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
+    forecast = None
+    if "forecast" in top:
+        from scaleplan.laws.forecast import Forecast  # only fits have one
+
+        if schema < _FORECASTS or units is not None or not isinstance(law, LossSurface):
+            raise top.error("forecast", f"expected none but in schema {_FORECASTS}, beside a loss surface in raw units")
+        law = forecast = Forecast.from_table(top.table("forecast"))
     notes, caveats = _notes(top)
     span = range_of(top.table("range"))
     question = _as_logarithms(law, span)
@@ -191,6 +198,7 @@ def preset_of(top: Table) -> Preset:
         status=top.choice("status", STATUSES),
         law=law,
         published=published,
+        forecast=forecast,
         units=units,
         uncertainty=uncertainty,
         conventions=conventions,
@@ -206,6 +214,10 @@ def preset_of(top: Table) -> Preset:
     top.done()
     _require_usable(preset, top)
     return preset
+
+
+_FORECASTS = 2
+"""The schema from which preset files may hold a forecast."""
 
 
 def _line(table: Table, key: str, default: str | None = None) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Floats
     from scaleplan.laws.base import Cost, Law
+    from scaleplan.laws.forecast import Forecast
 
 __all__ = [
     "LN",
@@ -38,7 +39,8 @@ __all__ = [
     "Uncertainty",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
+"""The format of preset files; 1 had no ``[forecast]`` and is still read."""
 
 STATUSES = ("verified", "single-source", "refit")
 
@@ -264,7 +266,8 @@ class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units`` (None for raw ones). ``refusal`` is why the law must not choose D/N; None where it may.
+    ``units`` (None for raw ones). A fit with a ``forecast`` plans by it: it is the ``law`` then, and ``published`` the
+    plain law. ``refusal`` is why the law must not choose D/N; None where it may.
     ``line`` is where its runs lie, if they determine it there alone. ``caveats`` are the notes that every plan must
     repeat. ``origin`` is the file.
     """
@@ -277,6 +280,7 @@ class Preset(Record):
     status: str
     law: Law
     published: Law
+    forecast: Forecast | None
     units: Units | None
     uncertainty: Uncertainty | None
     conventions: Conventions

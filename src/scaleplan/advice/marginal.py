@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from scaleplan.errors import Notice, UnreachableError, UsageError
 from scaleplan.planning.context import Context
+from scaleplan.planning.frontier import SolvedFrontier
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner, numbers_of
 from scaleplan.planning.request import Request
-from scaleplan.planning.uncertainty import interval
+from scaleplan.planning.uncertainty import gain_interval, interval
 from scaleplan.record import Record, Result
 from scaleplan.units import format_flops, parse_integer
 
@@ -217,6 +218,13 @@ def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None
 
     None where limits leave no gain: a gain widens in its logarithm, and nothing has none.
     """
+
+    forecast = planner.preset.forecast
+    if forecast is not None:
+        frontier = planner.frontier
+        assert isinstance(frontier, SolvedFrontier)
+        before, after = (frontier.problem.counted(*frontier.best(each)[:2]) for each in (flops / 2, flops))
+        return gain_interval(forecast, before, after, level=planner.level)
 
     def outcome(law: Law) -> tuple[float, float, float | None]:
         frontier = planner.frontier_for(law)

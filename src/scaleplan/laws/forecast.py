@@ -47,6 +47,7 @@ _SCAN = 13  # places on a budget line from which the search for an optimum start
 _STEPS = 30  # of Newton's method; two optima apart by its clipped step need as many
 _CLIP = 0.5  # the longest step in ln N
 _SETTLED = 1e-12  # a last step in ln N below it is rounding
+_ROUNDING = 1e-15  # of ln L
 _MOST_PRODUCT = math.log(1e60)  # more than can ever be trained
 
 
@@ -102,6 +103,10 @@ class Forecast(LossSurface):
             "law": self.base.coefficients(),
         }
 
+    def summary(self) -> dict[str, object]:
+        """Return what a reader can use: the law inside, the span of ln ND and ln D/N, and the noise of one run."""
+        return {"law": self.base.coefficients(), "span": list(self.span), "noise": self.noise}
+
     # ---- the expected loss ----------------------------------------------------------------------------------
 
     def log_loss(self, params: Number, tokens: Number) -> Number:
@@ -140,8 +145,8 @@ class Forecast(LossSurface):
         """Return ln f at (ln N, ln D), as a sum that cannot overflow."""
         law = self.base
         size, data = self._logs[0] - law.alpha * x, self._logs[1] - law.beta * y
-        top = maximum(size, data)
-        return log(law.E + exp(law.gamma * (top + log(exp(size - top) + exp(data - top)))))
+        apart = abs(size - data)
+        return log(law.E + exp(law.gamma * (0.5 * (size + data + apart) + log(1.0 + exp(-apart)))))
 
     @cached_property
     def _logs(self) -> tuple[float, float]:
@@ -159,23 +164,26 @@ class Forecast(LossSurface):
                     rows[p][q] += weight * left * right
         return tuple(map(tuple, rows))
 
-    def _scaled(self, u: Number, v: Number) -> tuple[Number, Number]:
+    @cached_property
+    def _scales(self) -> tuple[float, float, float, float]:
+        """The middles of the span in u and v, and the factors that make its halves 1."""
         low_u, high_u, low_v, high_v = self.span
-        s = (2 * u - low_u - high_u) / (high_u - low_u)
-        t = (2 * v - low_v - high_v) / (high_v - low_v)
-        return maximum(minimum(s, 1.0), -1.0), maximum(minimum(t, 1.0), -1.0)
+        return 0.5 * (low_u + high_u), 2 / (high_u - low_u), 0.5 * (low_v + high_v), 2 / (high_v - low_v)
 
     def _correction(self, u: Number, ratios: Sequence[Number]) -> list[Number]:
         """Return w . T at one ln N*D and several ln D/N."""
-        s, _ = self._scaled(u, u)
-        columns: list[Number] = [value + 0.0 * s for value in self._rows[-1]]
-        for row in self._rows[-2::-1]:
-            columns = [column * s + value for column, value in zip(columns, row, strict=True)]
+        middle_u, factor_u, middle_v, factor_v = self._scales
+        s = maximum(minimum((u - middle_u) * factor_u, 1.0), -1.0)
+        first, *rest = self._rows[::-1]
+        columns: list[Number] = [value + 0.0 * s for value in first]
+        for row in rest:
+            columns = [column * s + value for column, value in zip(columns, row)]  # noqa: B905  of one length
+        highest, *others = columns[::-1]
         found = []
         for ratio in ratios:
-            _, t = self._scaled(ratio, ratio)
-            total = columns[-1]
-            for column in columns[-2::-1]:
+            t = maximum(minimum((ratio - middle_v) * factor_v, 1.0), -1.0)
+            total = highest
+            for column in others:
                 total = total * t + column
             found.append(total)
         return found
@@ -185,7 +193,9 @@ class Forecast(LossSurface):
     def basis(self, params: Number, tokens: Number) -> list[Number]:
         """Return T: how ln L moves with each of the weights."""
         x, y = log(params), log(tokens)
-        s, t = self._scaled(x + y, y - x)
+        middle_u, factor_u, middle_v, factor_v = self._scales
+        s = maximum(minimum((x + y - middle_u) * factor_u, 1.0), -1.0)
+        t = maximum(minimum((y - x - middle_v) * factor_v, 1.0), -1.0)
         powers = [[1.0 + 0.0 * s, s], [1.0 + 0.0 * t, t]]
         for values in powers:
             for _ in range(max(max(term) for term in self.terms) - 1):
@@ -314,17 +324,20 @@ class Forecast(LossSurface):
             if high > _MOST_PRODUCT:
                 return None
             at_high = above(high)
+        side = 0
         for _ in range(100):
             if at_high == 0 or high - low < 4e-15 * high:
                 break
             middle = high - at_high * (high - low) / (at_high - at_low)
             value = above(middle)
-            if value > 0:  # of two steps on one side the second weighs the other end by half (Illinois)
-                low, at_low, at_high = middle, value, 0.5 * at_high
+            # where one end stays twice, it counts for half (Illinois), so that both ends close in
+            if value > 0:
+                low, at_low, at_high = middle, value, at_high * (0.5 if side > 0 else 1.0)
             else:
-                high, at_high, at_low = middle, value, 0.5 * at_low
-            if abs(value) < 1e-15:
-                break
+                high, at_high, at_low = middle, value, at_low * (0.5 if side < 0 else 1.0)
+            side = 1 if value > 0 else -1
+            if abs(value) < _ROUNDING:
+                return math.exp(middle)
         return math.exp(high)
 
 

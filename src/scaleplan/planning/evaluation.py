@@ -10,7 +10,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
-from scaleplan.planning.uncertainty import interval, require_level
+from scaleplan.planning.uncertainty import interval, loss_intervals, require_level
 from scaleplan.record import Record, Result
 from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES
@@ -129,7 +129,7 @@ def evaluate(
         params_convention=law.conventions.params,
         flops_convention=law.conventions.flops,
         others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
-        interval=_interval(law, value, relation.quantity, level=confidence, factor=factor),
+        interval=_interval(law, value, relation.quantity, inputs, level=confidence, factor=factor),
         loss_text=law.loss_text if relation.quantity == "loss" else None,
         warnings=(*_unknown_range(law), *plan_notices(law, {**known, "loss": result})),
     )
@@ -269,9 +269,20 @@ def _unit(preset: Preset, quantity: str) -> str | None:
 
 
 def _interval(
-    preset: Preset, value: Callable[[Law], float], quantity: str, *, level: float, factor: float
+    preset: Preset,
+    value: Callable[[Law], float],
+    quantity: str,
+    inputs: Mapping[str, float | tuple[float, ...]],
+    *,
+    level: float,
+    factor: float,
 ) -> ValueInterval | None:
     """Return the interval by the planner's method: what is positive by its logarithm, all else as it is."""
+    if preset.forecast is not None:
+        assert isinstance(params := inputs["params"], float)
+        assert isinstance(tokens := inputs["tokens"], float)
+        one_run, _ = loss_intervals(preset.forecast, (params, tokens), value(preset.law), level=level)
+        return ValueInterval(level=level, value=one_run)
     if preset.uncertainty is None:
         return None
     if quantity.endswith(("params", "tokens")):

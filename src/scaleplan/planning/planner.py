@@ -484,6 +484,7 @@ class Planner:
             flops = self.frontier.least_flops(loss)
             floor = self._floor() if flops is None else 0.0
         if flops is None:
+            self._require_vouched(math.inf, loss)
             within = " within these limits" if self.limits else ""
             why = f": it stays above {floor:.6g} {self.preset.conventions.loss}{within}" if floor > 0 else ""
             raise UnreachableError(
@@ -495,10 +496,12 @@ class Planner:
 
     def _require_vouched(self, flops: float, loss: float) -> None:
         """Refuse a goal that a forecast reaches only beyond what its runs can vouch for; raises UnreachableError."""
-        if self.preset.forecast is None:
+        forecast = self.preset.forecast
+        if forecast is None:
             return
-        params, tokens, _ = self.best(flops)
-        if not math.log(params) + math.log(tokens) <= self.preset.forecast.span[1] + _SAME:
+        if flops < math.inf:
+            params, tokens, _ = self.best(flops)
+        if flops == math.inf or math.log(params) + math.log(tokens) > forecast.span[1] + _SAME:
             raise UnreachableError(
                 f"a loss of {loss:g} is not reached within 100 times the largest run of preset '{self.preset.id}'",
                 hint="aim for a higher loss, or fit larger runs",

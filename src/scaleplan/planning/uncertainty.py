@@ -34,7 +34,9 @@ __all__ = [
     "beta_share",
     "cholesky",
     "forecast_interval",
+    "gain_interval",
     "interval",
+    "loss_intervals",
     "normal_quantile",
     "require_level",
     "sigmas_of",
@@ -96,6 +98,7 @@ def interval(
         Whether the third of the outcome is no loss but a value of any sign, whose interval widens as it is.
 
     """
+    assert preset.forecast is None  # of which the coefficients are no longer the law
     known = preset.uncertainty
     if known is None:
         return None
@@ -155,8 +158,8 @@ def forecast_interval(
     params, tokens, loss = outcome
     assert loss is not None  # a surface has one
     place = problem.counted(params, tokens)
-    sigmas, error = sigmas_of(level), surface.deviation(*place)
-    one_run = (error * error + surface.noise**2) ** 0.5
+    sigmas = sigmas_of(level)
+    one_run, expected = loss_intervals(surface, place, loss, level=level)
     along, moves = (0.0 * params, 0.0 * params) if spent is None else _vertex_error(problem, outcome, spent)
     known = surface.vouches(*place) | (moves == 0.0)
     sizes, data, ratios = (
@@ -168,9 +171,30 @@ def forecast_interval(
         params=None if known is False else sizes,
         tokens=None if known is False else data,
         tokens_per_param=None if known is False else ratios,
-        loss=_around(loss, sigmas * one_run),
-        expected_loss=_around(loss, sigmas * error),
+        loss=one_run,
+        expected_loss=expected,
     )
+
+
+def loss_intervals(
+    surface: Forecast, place: tuple[Number, Number], loss: Number, *, level: float
+) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
+    """Return the interval of the loss of one run of (params, tokens), and that of the mean of many alike."""
+    sigmas, error = sigmas_of(level), surface.deviation(*place)
+    return _around(loss, sigmas * (error * error + surface.noise**2) ** 0.5), _around(loss, sigmas * error)
+
+
+def gain_interval(
+    surface: Forecast, before: tuple[float, float], after: tuple[float, float], *, level: float
+) -> tuple[float, float] | None:
+    """Return the interval of what the expected loss falls from one place to another; None where it does not fall."""
+    losses = surface.loss(*before), surface.loss(*after)
+    gain = losses[0] - losses[1]
+    if gain <= 0:
+        return None
+    rows = zip(surface.basis(*before), surface.basis(*after), strict=True)
+    error = surface.spread([losses[0] * one - losses[1] * other for one, other in rows])
+    return _around(gain, sigmas_of(level) * error / gain)
 
 
 def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> tuple[Number, Number]:

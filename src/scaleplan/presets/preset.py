@@ -226,7 +226,7 @@ def _amount(count: float) -> str:
 
 
 class PresetSummary(Result, Record):
-    """A preset as plain values; ``coefficients`` are in ``units``."""
+    """A preset as plain values; ``coefficients`` are in ``units``, and ``forecast`` is what a fit plans by."""
 
     schema: ClassVar[str] = "scaleplan/preset/1"
 
@@ -243,6 +243,7 @@ class PresetSummary(Result, Record):
     conventions: Conventions
     range: FitRange
     line: Line | None
+    forecast: Mapping[str, object] | None
     allocates: bool
     refusal: str | None
     notes: tuple[str, ...]
@@ -339,7 +340,8 @@ class Preset(Record):
     def summary(self) -> PresetSummary:
         """Return the preset as plain values."""
         known = {item.name: getattr(self, item.name) for item in fields(PresetSummary) if hasattr(self, item.name)}
-        known |= {"units": self.units or Units(), "formula": self.law.formula}
+        known |= {"units": self.units or Units(), "formula": self.published.formula}
+        known["forecast"] = None if self.forecast is None else self.forecast.summary()
         return PresetSummary(**known, coefficients=self.published.coefficients())
 
     def to_dict(self) -> dict[str, object]:

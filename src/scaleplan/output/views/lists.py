@@ -46,7 +46,7 @@ def presets_report(result: PresetList) -> Report:
             preset.form,
             preset.status,
             "yes" if preset.allocates else "no",
-            "yes" if preset.uncertainty else "no",
+            "yes" if preset.uncertainty or preset.forecast else "no",
             preset.conventions.params.replace("_", " "),
         )
         for preset in result.presets
@@ -95,6 +95,8 @@ def preset_report(preset: PresetSummary) -> Report:
             written = format_count if name in ("params", "tokens") else format_number
             entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
+    if preset.forecast is not None:
+        entries["uncertainty"] = "of a forecast: the law, its discrepancy and the noise of one run together"
     facts = [Fact(label, value, prose=True) for label, value in entries.items()]
     remarks = [*preset.notes]
     if preset.refusal is not None:

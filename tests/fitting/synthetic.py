@@ -23,6 +23,16 @@ LAWS = {
 """Truths that differ in floor, in slopes, and in the share of the budget that goes into size."""
 
 
+def trunks(law, *, noise, common, seed=0, count=12, checkpoints=6):
+    """Return checkpoints of a few runs, each of which carries an error of its own, and the run of each."""
+    generator = np.random.default_rng([seed, 7])
+    params = np.repeat(np.geomspace(1e8, 2e9, count), checkpoints)
+    tokens = np.tile(np.geomspace(4, 80, checkpoints), count) * params
+    groups = np.repeat(np.arange(count), checkpoints)
+    error = common * generator.normal(size=count)[groups] + noise * generator.normal(size=len(groups))
+    return Points.of(params, tokens, law.loss(params, tokens) * np.exp(error)), groups.tolist()
+
+
 def measured(law, params, tokens, *, noise, generator, tails=None):
     """Return runs of a law with errors of standard deviation ``noise``: normal, or Student's t with ``tails``."""
     size = len(params)

@@ -1,0 +1,427 @@
+"""A law together with what it misses: one Gaussian-process model of the runs, its fit and its forecast.
+
+A law describes runs up to a discrepancy: a relative error that is smooth in (N, D), is shared by every resample of
+the runs, and does not end where they end. Law and discrepancy are therefore modelled together (Kennedy and O'Hagan
+2001, Bayesian calibration of computer models, JRSS B 63, 425-464). With x, y the centred logs of parameters and
+tokens, u = x + y (log compute), v = y - x (log tokens per parameter) and z = ln L::
+
+    z_i   = ln f(x_i, y_i; theta) + delta(u_i, v_i) + common_g(i) + noise_i
+    f     = e^e + (e^((a - alpha x)/gamma) + e^((b - beta y)/gamma))^gamma
+    delta ~ GP(0, tau^2 k(distance/length)),  common_g ~ N(0, q s^2),  noise_i ~ N(0, s^2 w_i/weight_i)
+
+in theta = (a, b, e, ln alpha, ln beta, ln gamma). Here alpha and beta are the exponents of the loss far out along
+each axis; the inner exponents of :class:`~scaleplan.laws.additive.ThreeExponent` are alpha/gamma and beta/gamma. All
+of it is in ln L, so that a factor of the loss (bits for nats) moves e, a and b and nothing else.
+
+:func:`fit_members` finds the mode of (theta, s, tau, q) for one kernel and several priors, and :class:`Member` is the
+Gaussian posterior around it. With theta linearised and given s and tau everything is linear, and one
+eigendecomposition of the whitened kernel serves every s and tau (Rasmussen and Williams 2006, Gaussian Processes for
+Machine Learning, sections 2.2, 2.7 and 4.2). Outliers are runs that disagree with their neighbours, not with the law:
+w follows from leave-one-out residuals (section 5.4.2 there).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from scaleplan.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaleplan.arrays import Array, Index
+
+__all__ = [
+    "Common",
+    "Kernel",
+    "Member",
+    "Observations",
+    "Posterior",
+    "Prior",
+    "fit_members",
+    "log_law",
+    "tempered",
+]
+
+TYPICAL_MISFIT = (math.log(0.01), 1.0)
+"""Prior of ln tau: published laws err by about 1 %; 90 % of the prior lies from 0.2 % to 5 %."""
+TEMPER = 0.3
+"""Power of the evidence by which members that differ in their prior are weighted: its full power chooses one floor by
+a difference that the misfit of the law decides, and the spread between floors is what the runs do not tell."""
+COMMON_RATIOS = (1.0, 5.0, 25.0)
+"""The variance of a group's common error over that of a run's own, beside none: from equal to nearly total."""
+_NOISE_RUNS, _NOISE = 5.0, 0.005  # five pseudo-runs with a noise of 0.5 %, so that six runs do not look exact
+_LAW_RUNS = 5  # runs that a law of five coefficients fits whatever their noise
+_LEAST_DEVIATION = 2e-4  # runs are rounded: no noise below that of a loss of 3 to 4 digits
+_PASSES = 4  # linearisations; in the shared sets the fifth moved no forecast by a tenth of its sd
+_CONVERGED = 1e-3  # of the prior's sd
+_GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
+_NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
+_MISFIT_SPAN = 3.0  # of ln tau, in sd of its prior
+_OUTLIER = 3.0  # sd beyond which a run is given more noise
+
+
+class Kernel(Record):
+    """How alike the discrepancies of two runs are, by their distance in (ln C, ln D/N) over a length."""
+
+    shape: Literal["matern32", "gauss"]
+    length: float
+
+    @property
+    def name(self) -> str:
+        """The kernel in words."""
+        return f"{'Matern 3/2' if self.shape == 'matern32' else 'Gaussian'}, length {self.length:g}"
+
+    def between(self, one: tuple[Array, Array], other: tuple[Array, Array]) -> Array:
+        """Return the correlations (len one, len other) of the discrepancies at two sets of (x, y)."""
+        squared = np.zeros((len(one[0]), len(other[0])))
+        for sign in (1.0, -1.0):
+            squared += np.square((one[1] + sign * one[0])[:, None] - (other[1] + sign * other[0]))
+        squared /= self.length**2
+        if self.shape == "gauss":
+            return np.exp(-0.5 * squared)
+        distance = np.sqrt(3.0 * squared)
+        return (1.0 + distance) * np.exp(-distance)
+
+
+class Prior(Record, eq=False):
+    """Independent normal priors of theta: centres and standard deviations."""
+
+    centre: Array
+    spread: Array
+
+    @property
+    def precision(self) -> Array:
+        """The inverse covariance."""
+        return np.diag(self.spread**-2.0)
+
+
+class Common(NamedTuple):
+    """An error that runs of one group share: the group of each run, and its variance in that of a run's own noise."""
+
+    groups: Index | None
+    ratio: float
+
+
+class Observations(Record, eq=False):
+    """Runs as the model sees them: centred logs of size and data, ln loss, and the noise variance relative to s^2.
+
+    ``groupings`` are ways in which runs may share an error; which one, if any, the evidence decides.
+    """
+
+    x: Array
+    y: Array
+    z: Array
+    noise: Array
+    groupings: tuple[Index, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    @property
+    def commons(self) -> list[Common]:
+        """Every common error that is tried, none first."""
+        return [Common(None, 0.0), *(Common(groups, q) for groups in self.groupings for q in COMMON_RATIOS)]
+
+
+def log_law(theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return ln f (..., n) at n points, and its derivatives (..., n, 6) by theta (..., 6).
+
+    Every sum of exponentials goes through its largest term, so that no theta overflows.
+    """
+    a, b, floor = (theta[..., i, None] for i in range(3))
+    alpha, beta, gamma = (np.exp(theta[..., i, None]) for i in range(3, 6))
+    size, data = a - alpha * x, b - beta * y
+    top = np.maximum(size, data)
+    size_part, data_part = np.exp((size - top) / gamma), np.exp((data - top) / gamma)
+    reducible = top + gamma * np.log(size_part + data_part)
+    value = np.logaddexp(floor, reducible)
+    above = np.exp(reducible - value)
+    by_size = above * size_part / (size_part + data_part)
+    by_data = above - by_size
+    slopes = (
+        by_size,
+        by_data,
+        np.exp(floor - value),
+        -by_size * alpha * x,
+        -by_data * beta * y,
+        above * reducible - by_size * size - by_data * data,
+    )
+    return value, np.stack(slopes, axis=-1)
+
+
+def tempered(evidence: Sequence[float]) -> Array:
+    """Return the weights of members that differ in their prior alone, from their log evidence."""
+    logs = TEMPER * (np.asarray(evidence) - max(evidence))
+    return np.exp(logs) / np.sum(np.exp(logs))
+
+
+class Posterior(NamedTuple):
+    """What a member tells of the expected ln loss at points: the mean, and the covariance by its two sources."""
+
+    mean: Array
+    law: Array
+    discrepancy: Array
+
+
+class Whitened(Record, eq=False):
+    """The coordinates in which runs with noise M and discrepancy K have the covariance diag(s^2 + tau^2 spectrum).
+
+    M = diag(noise) + q [same group] is L L'; ``rows`` are U' L^-1 with U the eigenvectors of L^-1 K L^-T.
+    ``run_weights`` are the w in the noise.
+    """
+
+    rows: Array
+    spectrum: Array
+    log_det: float
+    common: Common
+    run_weights: Array
+
+    @classmethod
+    def of(cls, kernel: Array, plain: Array, run_weights: Array, common: Common) -> Whitened:
+        """Decompose the kernel matrix of runs with noise ``plain * run_weights`` and a common error."""
+        noise = plain * run_weights
+        if common.groups is None:
+            inverse = np.diag(noise**-0.5)
+            log_det = float(np.sum(np.log(noise)))
+        else:
+            same = common.groups[:, None] == common.groups
+            lower = np.linalg.cholesky(np.diag(noise) + common.ratio * same)
+            inverse = np.linalg.inv(lower)
+            log_det = float(2.0 * np.sum(np.log(np.diag(lower))))
+        spectrum, vectors = np.linalg.eigh(inverse @ kernel @ inverse.T)
+        return cls(
+            rows=vectors.T @ inverse,
+            spectrum=np.maximum(spectrum, 0.0),
+            log_det=log_det,
+            common=common,
+            run_weights=run_weights,
+        )
+
+
+class _Linear(NamedTuple):
+    """The law linearised at a theta: ``observed = slopes (theta - prior's centre) + discrepancy + noise``."""
+
+    observed: Array
+    slopes: Array
+    prior: Prior
+
+    @classmethod
+    def at(cls, theta: Array, runs: Observations, prior: Prior) -> _Linear:
+        value, slopes = log_law(theta, runs.x, runs.y)
+        return cls(runs.z - value + slopes @ (theta - prior.centre), slopes, prior)
+
+
+class _Mode(NamedTuple):
+    """The most probable (s, tau) and common error at one linearisation, and theta's there."""
+
+    evidence: float
+    whitened: Whitened
+    noise: float
+    misfit: float
+    theta: Array
+
+    @property
+    def precision(self) -> Array:
+        """The inverse variances of the whitened runs."""
+        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+
+
+class Member(Record, eq=False):
+    """The law with one kernel and one prior: the mode of theta, s, tau and q, and the posterior around it.
+
+    ``linearised`` is the theta at which the law was linearised last; theta is ``linearised + step``. ``noise`` is
+    s^2, ``misfit`` tau.
+    """
+
+    kernel: Kernel
+    prior: Prior
+    at: tuple[Array, Array]
+    linearised: Array
+    step: Array
+    noise: float
+    misfit: float
+    evidence: float
+    whitened: Whitened
+    residuals: Array
+    slopes: Array
+    covariance: Array
+
+    @property
+    def theta(self) -> Array:
+        """The law's coefficients at the mode."""
+        return self.linearised + self.step
+
+    @property
+    def common(self) -> Common:
+        """The error that the runs of a group share."""
+        return self.whitened.common
+
+    @property
+    def run_weights(self) -> Array:
+        """The noise variance of each run over that of a run that is no outlier."""
+        return self.whitened.run_weights
+
+    @property
+    def run_noise(self) -> float:
+        """The noise variance of one run: its own, and the common error of a group that is new with it."""
+        return self.noise * (1.0 + self.common.ratio)
+
+    @cached_property
+    def _precision(self) -> Array:
+        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+
+    def _to_runs(self, points: tuple[Array, Array]) -> Array:
+        """Return the covariances of the discrepancy at points with the runs, in the whitened coordinates."""
+        return self.misfit**2 * (self.kernel.between(points, self.at) @ self.whitened.rows.T)
+
+    def discrepancy(self, x: Array, y: Array) -> Array:
+        """Return the posterior mean of delta, what the law of this member misses, in ln L."""
+        return self._to_runs((x, y)) @ (self._precision * self.residuals)
+
+    def posterior(self, x: Array, y: Array) -> Posterior:
+        """Return the posterior of the expected ln loss at points.
+
+        With k* the covariances with the runs, C the runs' own and R = J* - k* C^-1 J: the mean is
+        ln f* + J* step + k* C^-1 (z - ln f - J step), the covariance R cov(theta) R' + tau^2 k** - k* C^-1 k*'.
+        """
+        value, slopes = log_law(self.linearised, x, y)
+        to_runs = self._to_runs((x, y))
+        explained = to_runs * self._precision
+        rest = slopes - explained @ self.slopes
+        return Posterior(
+            mean=value + slopes @ self.step + explained @ self.residuals,
+            law=rest @ self.covariance @ rest.T,
+            discrepancy=self.misfit**2 * self.kernel.between((x, y), (x, y)) - explained @ to_runs.T,
+        )
+
+
+def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], starts: Sequence[Array]) -> list[Member]:
+    """Fit the model with one kernel under each prior, from a start for each.
+
+    The members share the weights of the runs: what is an outlier does not depend on the prior, evidences compare, and
+    one decomposition serves them all.
+    """
+    correlations = kernel.between((runs.x, runs.y), (runs.x, runs.y))
+    thetas = list(starts)
+    off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in thetas]
+    deviation = _first_deviation(off)
+    weights = _pooled([_outlier_weights(residuals / deviation) for residuals in off], np.ones(len(priors)))
+    for number in range(1, _PASSES + 1):
+        bases = [Whitened.of(correlations, runs.noise, weights, common) for common in runs.commons]
+        modes, longest = [], 0.0
+        for i, prior in enumerate(priors):
+            linear = _Linear.at(thetas[i], runs, prior)
+            mode = max((_mode(base, linear, deviation) for base in bases), key=lambda found: found.evidence)
+            move = _shortened(mode.theta - thetas[i], np.minimum(prior.spread, 1.0))
+            thetas[i] = thetas[i] + move
+            longest = max(longest, float(np.max(np.abs(move / prior.spread))))
+            modes.append((mode, linear))
+        if number == _PASSES or (number > 1 and longest < _CONVERGED):  # the first weights are those of the start
+            break
+        outlying = [_left_out(mode, linear, runs.noise) for mode, linear in modes]
+        weights = _pooled(outlying, tempered([mode.evidence for mode, _ in modes]))
+    return [
+        _member(kernel, runs, prior, theta, mode)
+        for prior, theta, (mode, _) in zip(priors, thetas, modes, strict=True)
+    ]
+
+
+def _first_deviation(residuals: Sequence[Array]) -> float:
+    """Return the first estimate of s from the residuals of the starts, with the pseudo-runs of its prior."""
+    count = len(residuals[0])
+    middle = [1.4826 * float(np.median(np.abs(r))) + _LEAST_DEVIATION for r in residuals]
+    squared = float(np.exp(2.0 * np.mean(np.log(middle))))
+    return math.sqrt((count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS))
+
+
+def _outlier_weights(deviations: Array) -> Array:
+    """Return the noise variances that make outliers of so many sd three sd away."""
+    return np.square(np.maximum(np.abs(deviations) / _OUTLIER, 1.0))
+
+
+def _pooled(weights: Sequence[Array], shares: Array) -> Array:
+    """Return the geometric mean of several members' weights of the runs."""
+    return np.exp(np.average(np.log(weights), axis=0, weights=shares))
+
+
+def _mode(base: Whitened, linear: _Linear, deviation: float) -> _Mode:
+    """Return the best (s, tau) of a grid for the linearised law.
+
+    With d = s^2 + tau^2 spectrum, t and T the whitened ``observed`` and ``slopes``, P the prior covariance,
+    A = T' d^-1 T + P^-1 and g = T' d^-1 t, the log evidence is
+    -1/2 (sum ln d + ln|M| + ln|A| + t' d^-1 t - g' A^-1 g) and the log priors of s and tau.
+    """
+    noises = np.linspace(*_NOISE_SPAN, _GRID)
+    misfits = np.linspace(-_MISFIT_SPAN, _MISFIT_SPAN, _GRID)
+    off, far = (grid.ravel() for grid in np.meshgrid(noises, misfits, indexing="ij"))
+    s, tau = deviation * np.exp(off), np.exp(TYPICAL_MISFIT[0] + TYPICAL_MISFIT[1] * far)
+    spread = np.square(tau)[:, None] * base.spectrum + np.square(s)[:, None]
+    t, T = base.rows @ linear.observed, base.rows @ linear.slopes
+    columns = np.concatenate(
+        [(T[:, :, None] * T[:, None, :]).reshape(len(t), 36), t[:, None] * T, t[:, None] ** 2], 1
+    )
+    sums = (1.0 / spread) @ columns
+    matrix, right = sums[:, :36].reshape(-1, 6, 6) + linear.prior.precision, sums[:, 36:42]
+    solution = np.linalg.solve(matrix, right[..., None])[..., 0]
+    evidence = -0.5 * (
+        np.sum(np.log(spread), axis=1)
+        + base.log_det
+        + np.linalg.slogdet(matrix)[1]
+        + sums[:, 42]
+        - np.sum(right * solution, axis=1)
+        + off**2
+        + far**2
+    )
+    best = int(np.argmax(evidence))
+    theta = linear.prior.centre + solution[best]
+    return _Mode(float(evidence[best]), base, float(s[best] ** 2), float(tau[best]), theta)
+
+
+def _shortened(step: Array, longest: Array) -> Array:
+    """Return a step of theta, shortened so that no coordinate moves by more than ``longest``."""
+    return step / max(float(np.max(np.abs(step / longest))), 1.0)
+
+
+def _left_out(mode: _Mode, linear: _Linear, plain: Array) -> Array:
+    """Return the weights of the runs by what all others say of each (Rasmussen and Williams, equation 5.12).
+
+    With C the covariance of the runs, theta's part in it, a run's residual is [C^-1 z]_i/[C^-1]_ii, of variance
+    1/[C^-1]_ii; here less the noise that the run's present weight adds to the ``plain`` one.
+    """
+    rows, precision = mode.whitened.rows, mode.precision
+    t, T = rows @ linear.observed, rows @ linear.slopes
+    lower = np.linalg.cholesky(T.T @ (precision[:, None] * T) + linear.prior.precision)
+    half = np.linalg.solve(lower, T.T * precision)
+    weighted = rows.T @ (precision * t - half.T @ (half @ t))
+    diagonal = precision @ np.square(rows) - np.sum(np.square(half @ rows), axis=0)
+    added = mode.noise * plain * (mode.whitened.run_weights - 1.0)
+    return _outlier_weights(weighted / diagonal / np.sqrt(1.0 / diagonal - added))
+
+
+def _member(kernel: Kernel, runs: Observations, prior: Prior, theta: Array, mode: _Mode) -> Member:
+    """Return the member at its mode, with the posterior around the last linearisation."""
+    value, slopes = log_law(theta, runs.x, runs.y)
+    rows, precision = mode.whitened.rows, mode.precision
+    t, T = rows @ (runs.z - value), rows @ slopes
+    covariance = np.asarray(np.linalg.inv(T.T @ (precision[:, None] * T) + prior.precision), dtype=np.float64)
+    right = T.T @ (precision * t) + prior.precision @ (prior.centre - theta)
+    step = _shortened(covariance @ right, prior.spread)
+    return Member(
+        kernel=kernel,
+        prior=prior,
+        at=(runs.x, runs.y),
+        linearised=theta,
+        step=step,
+        noise=mode.noise,
+        misfit=mode.misfit,
+        evidence=mode.evidence,
+        whitened=mode.whitened,
+        residuals=t - T @ step,
+        slopes=T,
+        covariance=covariance,
+    )

@@ -18,7 +18,7 @@ TARGET = Target.of(EPOCH, 5.76e23 / 6)
 
 
 def predicted(params, tokens, noise=0.005):
-    return PilotInformation.prior(noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
+    return PilotInformation.prior(EPOCH, noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
 
 
 def isoflop(width):

@@ -134,7 +134,7 @@ def test_runs_that_are_there_count(tmp_path, sweep):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        ({"preset": "kaplan-2020"}, UsageError, "a design needs an additive law"),
+        ({"preset": "kaplan-2020"}, UsageError, "a design needs an additive or three-exponent law"),
         ({"schedule": "linear"}, UsageError, "unknown schedule 'linear'"),
         ({"seeds": 100}, UsageError, "100 seeds"),
         ({"limit": ["params <= 1M"]}, UsageError, "leave no params"),

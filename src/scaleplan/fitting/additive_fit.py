@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.errors import UnreachableError
-from scaleplan.fitting.backtest import backtest_points, below_largest_budget
+from scaleplan.fitting.backtest import LEAST_RUNS, backtest_points, below_largest_budget
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
     describe,
     diagnose,
+    find_line,
     find_outliers,
     information,
     isoflop_budgets,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdditiveFit", "Coefficient", "Variation", "fit_points", "variations"]
 
+_AS_WELL = 2.0  # differences of AICc below are noise
 _EVERY_RUN = 1000  # runs up to which each is left out in turn
 _COEFFICIENTS = {name: name for name in ("E", "alpha", "beta", "gamma")} | {
     "a": "params_exponent",
@@ -66,12 +68,15 @@ class Alternative(Record):
 
     Negative: the simpler form explains the runs as well. Differences under 2 are noise, and AICc says little of runs
     beyond the data: in 81 real splits it chose the best extrapolator of four forms in 28 %, where chance is 25 %.
+    ``held_out_excess`` is therefore how much more it misses the largest runs by, fitted to the rest, than the fit's
+    own form does: a difference of relative errors (rms), None where AICc speaks against it or the rest is too few.
     """
 
     name: str
     law: SurfaceLaw
     score: float
     aicc_excess: float
+    held_out_excess: float | None = None
 
 
 class Residuals(Record):
@@ -267,7 +272,7 @@ def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]
     def criterion(fit: Solution) -> float:
         return aicc(fit.score, runs=len(points), coefficients=fit.coordinates.count, objective=objective)
 
-    own, out = criterion(solution), []
+    own, out, missed = criterion(solution), [], _held_out(points, solution)
     for changes in _SIMPLER:
         simpler = replace(form, **changes)
         if simpler.count != form.count - len(changes):  # one of them is so already, or is held at another value
@@ -277,8 +282,22 @@ def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]
         excess = its - own if math.isfinite(its) else math.inf
         held = {"outer": form.outer and not simpler.outer, "tied": simpler.tied, "floor": simpler.floor == 0}
         name = ", ".join(_NAMES[change] for change, is_held in held.items() if is_held)
-        out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
+        its_own = _held_out(points, other) if excess < _AS_WELL else None
+        further = None if missed is None or its_own is None else its_own - missed
+        alternative = Alternative(
+            name=name, law=other.law, score=other.score, aicc_excess=excess, held_out_excess=further
+        )
+        out.append(alternative)
     return tuple(out)
+
+
+def _held_out(points: Points, solution: Solution) -> float | None:
+    """Return the relative error (rms) of the largest runs as a form predicts them from the rest, or None."""
+    below = below_largest_budget(points)
+    rest, held = points.select(below), points.select(~below)
+    if len(rest) < LEAST_RUNS or not len(held) or find_line(rest) is not None:
+        return None
+    return rms(solution.refit(rest).law.loss(held.params, held.tokens) / held.loss - 1.0)
 
 
 class Variation(Record):

@@ -227,6 +227,7 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
                 "coefficients": as_mapping(item.law.coefficients()),
                 "score": item.score,
                 "aicc_excess": as_mapping(item.aicc_excess),
+                "held_out_excess": item.held_out_excess,
             }
             for item in found.alternatives
         ],

@@ -72,10 +72,14 @@ SurfaceLaw = Additive | ThreeExponent
 _NAMES = ("A", "alpha", "B", "beta", "E", "gamma")
 EXPONENT_BOUNDS = (1e-3, 4.0)
 """Between which a fit looks for exponents; with gamma free for those far from the other term, alpha*gamma."""
+_STEEPEST_OUTER = 2.0  # with gamma free: A and B stay floats down to the least gamma
 GAMMA_BOUNDS = (0.1, 2.0)
 """Between which a fit looks for gamma: at 0.1 the sum is within 2^0.1 = 7 % of its larger term."""
-_GAMMA_STARTS = (0.3, 0.6, 1.6)  # fits of public sweeps give 0.3 to 1
-_FLOOR_STARTS = (1.0, 0.5, 0.0)  # of the additive floor: a lower gamma goes with a lower floor
+_BENT_STARTS = ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.25, 0.0))
+"""Gamma, and the floor as a share of the additive one: fits of public sweeps give 0.2 to 1, and less with less floor.
+
+Of 60 random starts 85 to 100 % reach the best optimum known, on nine public sets by Huber's function and by squares.
+"""
 _MOST_LOG = 700.0  # the logarithm of nearly the largest float
 _GRID_EXPONENTS = (0.02, 1.25)  # published laws lie between 0.05 and 0.8
 _NODES, _RESAMPLE_NODES, _BASINS = 28, 16, 3
@@ -132,7 +136,7 @@ class Coordinates(Record):
     def bounds(self, loss: Array) -> tuple[Array, Array]:
         """Return the box of the free coordinates."""
         level = float(np.log(np.mean(loss)))
-        low, high = EXPONENT_BOUNDS
+        low, high = EXPONENT_BOUNDS[0], _STEEPEST_OUTER if self.outer else EXPONENT_BOUNDS[1]
         lower = np.array([level - 25.0, low, level - 25.0, low, 0.0, GAMMA_BOUNDS[0]])
         upper = np.array([level + 12.0, high, level + 12.0, high, float(np.max(loss)), GAMMA_BOUNDS[1]])
         return self.free(lower), self.free(upper)
@@ -229,7 +233,8 @@ class Surface(Record, eq=False):
         """Return value, gradient and Hessian of the sum of Huber(r; delta)/delta, or of r²/2 for no delta.
 
         For f = ln L the second derivatives are L''/L - f'f'ᵀ, so that the curvature of log residuals is the
-        linear one with psi taken off the weights (and L''/L instead of L'').
+        linear one with psi taken off the weights (and L''/L instead of L''). Those of R = L - E are R g gᵀ with g the
+        slopes of ln R, and R times the second derivatives of ln R; with gamma = 1 each term bends by itself.
         """
         matrix = self.coordinates.matrix()
         full = self.coordinates.full(theta)
@@ -240,45 +245,46 @@ class Surface(Record, eq=False):
         gradient = np.matmul(jacobian, psi[:, :, None])[:, :, 0]
         if not majorise and self.objective.is_log:
             slope = slope - psi
+        joint = self.coordinates.outer and not majorise
+        bend = psi / (jacobian[:, 0] + jacobian[:, 2]) if joint else None
         with np.errstate(over="ignore", invalid="ignore"):  # such a step is not an improvement, and is not taken
-            hessian = np.matmul(jacobian * slope[:, None, :], jacobian.transpose(0, 2, 1))
-        if not majorise:
-            hessian += self._curvature(full, psi, jacobian)
+            both = slope if bend is None else slope + bend
+            hessian = np.matmul(jacobian * both[:, None, :], jacobian.transpose(0, 2, 1))
+        if bend is not None:
+            floor = np.matmul(jacobian, (bend * jacobian[:, 4])[:, :, None])[:, :, 0]  # E does not bend the rest
+            hessian[:, 4] -= floor
+            hessian[:, :, 4] -= floor
+            hessian[:, 4, 4] += floor[:, 4]
+            hessian += self._mixture(full, psi, jacobian)
+        elif not majorise:
+            for k, centred in ((0, self.x), (2, self.y)):
+                curvature = psi * jacobian[:, k]
+                first = curvature @ centred
+                hessian[:, k, k] += curvature.sum(axis=1)
+                hessian[:, k, k + 1] -= first
+                hessian[:, k + 1, k] -= first
+                hessian[:, k + 1, k + 1] += curvature @ (centred * centred)
         if matrix.shape[1] < self.coordinates.width:
             gradient = gradient @ matrix
             hessian = matrix.T @ hessian @ matrix
         return value.sum(axis=1), gradient, hessian
 
-    def _curvature(self, full: Array, psi: Array, jacobian: Array) -> Array:
-        """Return the sum over runs of psi times the second derivatives of L, over L for log residuals.
+    def _mixture(self, full: Array, psi: Array, jacobian: Array) -> Array:
+        """Return the sum over runs of psi R times the second derivatives of ln R; R/L of log residuals, R = L - E.
 
-        With R = L - E, w the share of the term of size in it, u and v the logarithms of the terms, and H the entropy
-        of the shares, those of ln R by (u, v, gamma) are q z zᵀ with q = w (1 - w)/gamma and z = (1, -1, -(u - v)/
-        gamma), so that those of R are R (g gᵀ + q z zᵀ) with g = (w, 1 - w, H). With gamma = 1 the terms stay apart.
+        With w the share of the term of size in R, and u and v the logarithms of the terms, those by (u, v, gamma) are
+        q z zᵀ with q = w (1 - w)/gamma and z = (1, -1, -(u - v)/gamma). All of z is linear in (1, x, y), so that the
+        moments of these three serve every coordinate.
         """
-        if self.coordinates.outer:
-            log_size, log_data = self._logs(full)
-            gamma = full[:, 5, None]
-            above = jacobian[:, 0] + jacobian[:, 2]  # R, or R/L
-            share = jacobian[:, 0] / above
-            unit, none = np.ones_like(share), np.zeros_like(share)
-            across = np.stack(
-                [unit, -self.x * unit, -unit, self.y * unit, none, (log_data - log_size) / gamma], axis=1
-            )
-            along = jacobian / above[:, None, :]
-            along[:, 4] = 0.0
-            pull = psi * above
-            mixed = pull * share * (1.0 - share) / gamma
-            out: Array = np.matmul(across * mixed[:, None, :], across.transpose(0, 2, 1))
-            out += np.matmul(along * pull[:, None, :], along.transpose(0, 2, 1))
-            return out
-        out = np.zeros((len(full), 5, 5))
-        for k, centred in ((0, self.x), (2, self.y)):
-            curvature = psi * jacobian[:, k]
-            first = curvature @ centred
-            out[:, k, k] = curvature.sum(axis=1)
-            out[:, k, k + 1] = out[:, k + 1, k] = -first
-            out[:, k + 1, k + 1] = curvature @ (centred * centred)
+        a, alpha, b, beta, _, gamma = full.T
+        weight = psi * jacobian[:, 0] * jacobian[:, 2] / ((jacobian[:, 0] + jacobian[:, 2]) * gamma[:, None])
+        runs = np.stack([np.ones_like(self.x), self.x, self.y])
+        pairs = (runs[:, None] * runs).reshape(9, -1)
+        moments = (weight @ pairs.T).reshape(-1, 3, 3)
+        across = np.zeros((len(full), 6, 3))
+        across[:, 0, 0], across[:, 1, 1], across[:, 2, 0], across[:, 3, 2] = 1.0, -1.0, -1.0, 1.0
+        across[:, 5] = np.stack([b - a, alpha, -beta], axis=1) / gamma[:, None]
+        out: Array = across @ moments @ across.transpose(0, 2, 1)
         return out
 
     def profile(self, count: int) -> tuple[Array, Array]:
@@ -439,9 +445,9 @@ def _bent(surface: Surface, additive: Array) -> Array:
     What a floor gives up its terms take over, by a factor, and fall the more slowly for it.
     """
     coordinates = surface.coordinates
-    shares = _FLOOR_STARTS if coordinates.floor is None and additive[4] > 0 else (1.0,)
-    starts = []
-    for gamma, share in product((*_GAMMA_STARTS, 1.0), shares):
+    held, starts = coordinates.floor is not None, []
+    for gamma, part in _BENT_STARTS:
+        share = 1.0 if held else part
         a, alpha, b, beta, floor = additive.tolist()
         above = surface.loss - share * floor
         slower = float(np.mean(surface.loss - floor) / np.mean(above)) if np.mean(surface.loss) > floor else 1.0

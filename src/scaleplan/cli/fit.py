@@ -35,6 +35,10 @@ Runs = Annotated[
 
 Level = Annotated[str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")]
 
+Cluster = Annotated[
+    bool, typer.Option("--cluster", help="Points of one name are one training run: they share an error.")
+]
+
 Seed = Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")]
 
 _QUIET_SECONDS, _BETWEEN_SECONDS = 1.0, 0.1
@@ -197,9 +201,7 @@ class LawFormOptions:
     samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
     seed: Seed = "0"
     jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
-    cluster: Annotated[
-        bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
-    ] = False
+    cluster: Cluster = False
     level: Level = "0.9"
     target: Annotated[
         str | None,
@@ -290,17 +292,25 @@ def backtest(
     *,
     runs: Runs,
     samples: Annotated[
-        str, typer.Option(metavar="N", help="Resamples at each cut, for the coverage of their interval; 0 for none.")
-    ] = "200",
+        str,
+        typer.Option(metavar="N", help="Resamples of the plain law at each cut, for the coverage of their interval."),
+    ] = "0",
     seed: Seed = "0",
+    cluster: Cluster = False,
     level: Level = "0.9",
 ) -> Answer:
-    """Fit the smaller runs, predict the larger ones, and say how well that would have gone."""
+    """Forecast the larger runs from the smaller ones, at every budget, and say how often the intervals held."""
     from scaleplan.fitting.fit import backtest as run_backtest
 
     with Progress("cuts") as progress:
         result = run_backtest(
-            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective, law)
+            runs,
+            samples=samples,
+            seed=seed,
+            level=level,
+            cluster=cluster,
+            progress=progress,
+            **keywords(reading, objective, law),
         )
     return Answer(result=result, notices=result.runs.warnings)
 

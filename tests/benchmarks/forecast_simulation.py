@@ -28,9 +28,7 @@ def drawn_law(generator):
     """Return a law like the published ones, whose two terms weigh about the same at 300M parameters and 6B tokens."""
     alpha, beta = generator.uniform(0.25, 0.45, 2)
     size, data = generator.uniform(0.3, 0.9, 2)
-    return Additive(
-        E=generator.uniform(1.3, 2.1), A=size * 3e8**alpha, B=data * 6e9**beta, alpha=alpha, beta=beta
-    )
+    return Additive(E=generator.uniform(1.3, 2.1), A=size * 3e8**alpha, B=data * 6e9**beta, alpha=alpha, beta=beta)
 
 
 def isoflop(budgets, sizes):
@@ -171,13 +169,18 @@ def repetition(scenario, seed):
 def main():
     """Print one table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    print(f"{'runs':26s} {'coverage':>8s} {'width':>6s} {'score':>6s}  {'N* coverage':>11s} {'half width':>10s} {'rms':>5s}")
+    print(
+        f"{'runs':26s} {'coverage':>8s} {'width':>6s} {'score':>6s}  {'N* coverage':>11s} {'half width':>10s} {'rms':>5s}"
+    )
     for number, (name, scenario) in enumerate(SCENARIOS.items()):
         table = np.array([repetition(scenario, [number, i]) for i in range(count)], dtype=float)
         inside, _, score, inside_n, _, _ = table.mean(axis=0)
         width, half = np.median(table[:, [1, 4]], axis=0)
         rms = math.sqrt(np.mean(table[:, 5] ** 2))
-        print(f"{name:26s} {inside:8.0%} {width:6.2f} {score:6.2f}  {inside_n:11.0%} {half:10.2f} {rms:5.2f}", flush=True)
+        print(
+            f"{name:26s} {inside:8.0%} {width:6.2f} {score:6.2f}  {inside_n:11.0%} {half:10.2f} {rms:5.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def diagnose(
 
 
 def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
-    """Return the reservation that E and gamma are not determined apart, if the 90 % interval of either reaches zero.
+    """Return the reservation that E or gamma is not determined: its 90 % interval reaches zero.
 
     A lower gamma bends the law between its terms much as a lower floor does: runs near one ratio of tokens to
     parameters, or of few budgets, tell them apart least.
@@ -189,11 +189,13 @@ def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
     fitted = {"E": (law.E, errors[4]), "gamma": (law.gamma, errors[5])}
     if form.floor is not None or "E" in solution.bounds:
         del fitted["E"]
-    if all(sigmas_of(0.9) * error < value for value, error in fitted.values()):
+    doubtful = {name: pair for name, pair in fitted.items() if sigmas_of(0.9) * pair[1] >= pair[0]}
+    if not doubtful:
         return ()
-    text = ", ".join(f"{name} {value:.3g} ± {error:.2g}" for name, (value, error) in fitted.items())
-    which = "E and gamma are not determined apart" if len(fitted) == 2 else "gamma is not determined"
-    reason = f"{which} ({text}): the loss near the runs hardly depends on it, far extrapolations do"
+    verb, them = ("are", "them") if len(doubtful) == 2 else ("is", "it")
+    values = ", ".join(f"{value:.3g} ± {error:.2g}" for value, error in doubtful.values())
+    doubt = f"{' and '.join(doubtful)} {verb} not determined ({values})"
+    reason = f"{doubt}: the loss near the runs hardly depends on {them}, far extrapolations do"
     return (Flag(code="ridge", message=reason),)
 
 

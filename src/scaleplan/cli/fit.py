@@ -183,7 +183,14 @@ class LawFormOptions:
     base: Annotated[
         str | None, typer.Option(metavar="NAME", help="Preset for fresh data, for --form data_constrained.")
     ] = None
-    samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
+    samples: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Bootstrap resamples, for intervals of the coefficients; if not given none for surfaces, whose "
+            "forecast needs none, and 2000 for other forms.",
+        ),
+    ] = None
     seed: Seed = "0"
     jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
     cluster: Annotated[

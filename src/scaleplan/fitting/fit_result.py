@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
+    from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.laws.base import Law
+    from scaleplan.laws.forecast import Forecast
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Line, Preset, Uncertainty
 
@@ -80,6 +82,8 @@ class FitResult(Record, eq=False):
         Reservations about this fit, one sentence each.
     uncertainty
         The errors of the coefficients as a preset holds them; None where the method gives none.
+    forecaster, forecast
+        Of a surface the law with what it misses, and its compact form that plans are made by; else None.
     diagnosis, approaches
         Of an additive surface, and for the method ``all`` the methods side by side.
     line
@@ -100,6 +104,8 @@ class FitResult(Record, eq=False):
     remarks: tuple[str, ...] = ()
     uncertainty: Uncertainty | None = None
     diagnosis: AdditiveFit | None = None
+    forecaster: Forecaster | None = None
+    forecast: Forecast | None = None
     approaches: tuple[Approach, ...] = ()
     line: Line | None = None
     members: tuple[FitResult, ...] = ()
@@ -292,7 +298,7 @@ class FitResult(Record, eq=False):
             raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
         of_group = "" if self.group is None else f", group {self.group}"
         table = {
-            "schema": PRESET_SCHEMA,
+            "schema": 1 if self.forecast is None else PRESET_SCHEMA,
             "id": self.preset_id,
             "title": request.title or escape_control(f"Fit to {runs.name}{of_group}"),
             "form": law.form,
@@ -308,6 +314,7 @@ class FitResult(Record, eq=False):
                 "corpus": request.corpus,
             },
             "range": {name: list(span) for name, span in runs.spans().items()},
+            "forecast": None if self.forecast is None else self.forecast.to_table(),
             "line": None if self.line is None else _line_table(self.line),
             "use": None if self.refusal is None else {"allocate": False, "reason": self.refusal},
             "notes": self._notes() or None,

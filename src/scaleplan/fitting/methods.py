@@ -16,6 +16,7 @@ from scaleplan.fitting.backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_result import FitResult
+from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
 from scaleplan.fitting.noise import rises
 from scaleplan.fitting.objective import central_interval, half_width
@@ -115,8 +116,10 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
+        test_cuts=False,
         progress=progress,
     )
+    forecaster = fit_forecast(points, _named(runs))
     result = FitResult(
         runs=runs,
         request=request,
@@ -133,6 +136,8 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
+        forecaster=forecaster,
+        forecast=forecaster.surface(),
         line=found.design.along or find_strip(points, found.solution.coordinates),
     )
     if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare
@@ -140,6 +145,14 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     flops = result.target_flops
     assert flops is not None
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
+
+
+def _named(runs: Runs) -> list[object] | None:
+    """Return the names by which runs may share an error, each without a name by itself; None where no name repeats."""
+    labels = runs.labels
+    if labels is None or len(set(labels)) == len(labels):
+        return None
+    return [label or i for i, label in enumerate(labels)]
 
 
 def resampled_together(runs: Runs) -> list[int] | None:

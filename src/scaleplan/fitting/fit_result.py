@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ from scaleplan.fitting.fit_tables import (
     coefficients_table,
     diagnosis_data,
     findings_tables,
+    forecast_data,
     residuals_data,
     scores,
     uncertainty_table,
@@ -23,8 +25,11 @@ from scaleplan.fitting.fit_tables import (
 from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
-from scaleplan.laws.base import Curve
+from scaleplan.laws.base import Cost, Curve
 from scaleplan.planning.planner import ImplausibleError, Planner
+from scaleplan.planning.problem import Problem
+from scaleplan.planning.solver import solve
+from scaleplan.planning.uncertainty import forecast_interval
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
@@ -50,6 +55,9 @@ __all__ = ["FitAnswer", "FitResult"]
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
+_KNOWN = 10.0
+"""The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
+
 _NOT_IN_FILE = "not in the file; state it with the law"
 
 _SURFACE_KEYS = (
@@ -61,6 +69,7 @@ _SURFACE_KEYS = (
     "resampling",
     "backtest",
     "lack_of_fit",
+    "forecast",
 )
 
 
@@ -113,19 +122,47 @@ class FitResult(Record, eq=False):
 
     @property
     def identified(self) -> bool | None:
-        """Whether the law may choose how to split a budget; None for a form without a split."""
-        return None if self.diagnosis is None else self.diagnosis.identified
+        """Whether N* at the target is known within a factor of ten; None for a form without a split."""
+        if self.diagnosis is None:
+            return None
+        return self.line is None and self.known_within <= _KNOWN
 
     @property
     def status(self) -> str | None:
         """``identified`` or ``not identified``; None for a form without a split."""
-        return None if self.diagnosis is None else self.diagnosis.status
+        return None if self.identified is None else "identified" if self.identified else "not identified"
 
-    @property
+    @cached_property
+    def known_within(self) -> float:
+        """The factor, either way, within which N* at the target is known at the level; infinite where it is not."""
+        return math.inf if self.target_flops is None else self._known_within(self.target_flops)
+
+    def _known_within(self, flops: float) -> float:
+        """Return the factor within which the forecast knows N* of a budget."""
+        cost = Cost.from_convention(self.runs.flops_convention)
+        if self.forecast is None or cost is None:
+            return math.inf
+        problem = Problem(surface=self.forecast, cost=cost)
+        try:
+            params, tokens = solve(problem, flops)
+        except (ArithmeticError, UnreachableError):
+            return math.inf
+        outcome = params, tokens, problem.loss(params, tokens)
+        ends = forecast_interval(problem, outcome, level=self.request.level, spent=flops).params
+        return math.inf if ends is None else math.sqrt(ends[1] / ends[0])
+
+    @cached_property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
         if self.diagnosis is not None:
-            return self.diagnosis.refusal
+            if self.line is not None:
+                return self.diagnosis.refusal or f"its runs all lie on {self.line}"
+            largest = float(np.max(self.runs.flops))
+            factor = self._known_within(largest)
+            if factor <= _KNOWN:
+                return None
+            within = "not known" if math.isinf(factor) else f"known only within a factor of {format_number(factor)}"
+            return f"at its largest runs, {format_flops(largest)}, the optimal size is {within}"
         if self.line is not None:
             return f"its runs all lie on {self.line}"
         if self.bounds and self.request.base is None and not isinstance(self.law, Curve):
@@ -435,10 +472,22 @@ class FitResult(Record, eq=False):
         }
         if self.diagnosis is not None:
             data |= diagnosis_data(self.diagnosis)
+        if self.forecaster is not None:
+            data["forecast"] = self._forecast_data(plan)
         if report:
             data["checklist"] = [{"item": item, "text": text} for item, text in self.checklist()]
             data["variations"] = as_mapping(self.variations())
         return data
+
+    def _forecast_data(self, plan: Plan | None) -> dict[str, object]:
+        assert self.forecaster is not None
+        place = None if plan is None else (float(plan.params), float(plan.tokens))
+        known = None if math.isinf(self.known_within) else self.known_within
+        return {
+            "target_flops": self.target_flops,
+            "known_within": known,
+            **forecast_data(self.forecaster, self.runs.points(), place, level=self.request.level),
+        }
 
     def _residuals(self, *, by_row: bool) -> dict[str, object]:
         assert self.residuals is not None

@@ -35,10 +35,6 @@ Runs = Annotated[
 
 Level = Annotated[str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the intervals.")]
 
-Cluster = Annotated[
-    bool, typer.Option("--cluster", help="Points of one name are one training run: they share an error.")
-]
-
 Seed = Annotated[str, typer.Option(metavar="N", help="Seed of the resamples.")]
 
 _QUIET_SECONDS, _BETWEEN_SECONDS = 1.0, 0.1
@@ -198,10 +194,19 @@ class LawFormOptions:
     base: Annotated[
         str | None, typer.Option(metavar="NAME", help="Preset for fresh data, for --form data_constrained.")
     ] = None
-    samples: Annotated[str, typer.Option(metavar="N", help="Bootstrap resamples; 0 for none.")] = "2000"
+    samples: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Bootstrap resamples, for intervals of the coefficients; if not given none for surfaces, whose "
+            "forecast needs none, and 2000 for other forms.",
+        ),
+    ] = None
     seed: Seed = "0"
     jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
-    cluster: Cluster = False
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
+    ] = False
     level: Level = "0.9"
     target: Annotated[
         str | None,
@@ -296,7 +301,6 @@ def backtest(
         typer.Option(metavar="N", help="Resamples of the plain law at each cut, for the coverage of their interval."),
     ] = "0",
     seed: Seed = "0",
-    cluster: Cluster = False,
     level: Level = "0.9",
 ) -> Answer:
     """Forecast the larger runs from the smaller ones, at every budget, and say how often the intervals held."""
@@ -308,7 +312,6 @@ def backtest(
             samples=samples,
             seed=seed,
             level=level,
-            cluster=cluster,
             progress=progress,
             **keywords(reading, objective, law),
         )

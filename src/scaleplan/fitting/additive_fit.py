@@ -192,6 +192,8 @@ def fit_points(
     clusters: Sequence[object] | None = None,
     doubtful: Collection[int] = (),
     jobs: int = 1,
+    groups: Sequence[object] | None = None,
+    level: float = 0.9,
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> AdditiveFit:
@@ -199,7 +201,8 @@ def fit_points(
 
     The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_surface`, the resamples (0 for
     none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
-    IsoFLOP sweep. ``test_cuts`` adds the check of the forecast.
+    IsoFLOP sweep. ``test_cuts`` adds the check of the forecast, at a ``level`` and with runs of equal ``groups``,
+    which may share an error.
 
     The rows ``doubtful`` and the outliers of the fit take part in the fit and in nothing that measures its errors:
     neither the resamples nor the test by repeats, unless too few runs are left.
@@ -239,7 +242,7 @@ def fit_points(
         alternatives=() if design.along is not None else _alternatives(points, solution),
         repeats=repeats,
         resamples=resamples,
-        backtest=check_forecast(points, solution) if test_cuts else None,
+        backtest=check_forecast(points, solution, level=level, groups=groups) if test_cuts else None,
     )
 
 

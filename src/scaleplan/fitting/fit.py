@@ -81,7 +81,6 @@ def backtest(
     samples: Amount = 0,
     seed: Amount = 0,
     level: Amount = 0.9,
-    cluster: bool = False,
     progress: Progress | None = None,
     **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
@@ -96,8 +95,6 @@ def backtest(
         unless given), and their seed.
     level
         The level of the interval of one run.
-    cluster
-        As for :func:`fit`: points of one name are one training run, and may share an error.
     progress
         Called with the number of cuts done.
     keywords
@@ -112,19 +109,18 @@ def backtest(
     """
     count, start = parse_whole(samples), parse_whole(seed)
     require_samples(count, usual=200)
-    request = FitRequest.parse({"cluster": cluster, "seed": start, "level": level, **keywords})
+    request = FitRequest.parse({"seed": start, "level": level, **keywords})
     read = read_runs(runs, **reading_arguments(keywords))
-    named = named_groups(request, read)
     points = read.points()
     base = fit_surface(points, request.coordinates, objective=request.objective)
     ladder = backtest_points(
         points,
         base,
         level=request.level,
-        groups=named,
+        groups=named_groups(read),
         samples=count,
         seed=start,
-        clusters=named or resampled_together(read),
+        clusters=resampled_together(read),
         progress=progress,
     )
     if not ladder.cuts:

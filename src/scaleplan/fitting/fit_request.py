@@ -103,6 +103,10 @@ _ROLES = ("params", "tokens", "flops", "loss")
 _MOST_JOBS = 256
 
 _MOST_SAMPLES = 100_000
+_USUAL_SAMPLES = 2000
+
+_FORECAST = ("additive", "three_exponent")
+"""The forms whose intervals are those of a forecast, so that resamples only give those of the coefficients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,7 @@ class FitRequest:
     method: str = "surface"
     tied: bool = False
     floor: float | None = None
-    samples: int = 2000
+    samples: int = 0
     seed: int = 0
     jobs: int = 1
     level: float = 0.9
@@ -149,6 +153,8 @@ class FitRequest:
         objective = {name: given.pop(name) for name in ("delta", "residual", "robust") if name in given}
         given["objective"] = Objective(**objective)
         form = given.get("form", "additive")
+        # a surface is forecast without any, and a curve has no other interval
+        given.setdefault("samples", 0 if form in _FORECAST else _USUAL_SAMPLES)
         for name in ("x", "y"):
             if name in given and not _is_curve(form):
                 raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")

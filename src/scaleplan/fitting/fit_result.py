@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ from scaleplan.fitting.fit_tables import (
     coefficients_table,
     diagnosis_data,
     findings_tables,
+    forecast_data,
     residuals_data,
     scores,
     uncertainty_table,
@@ -23,8 +25,11 @@ from scaleplan.fitting.fit_tables import (
 from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
-from scaleplan.laws.base import Curve
+from scaleplan.laws.base import Cost, Curve
 from scaleplan.planning.planner import ImplausibleError, Planner
+from scaleplan.planning.problem import Problem
+from scaleplan.planning.solver import solve
+from scaleplan.planning.uncertainty import forecast_interval
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
@@ -40,13 +45,18 @@ if TYPE_CHECKING:
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
+    from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.laws.base import Law
+    from scaleplan.laws.forecast import Forecast
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Line, Preset, Uncertainty
 
 __all__ = ["FitAnswer", "FitResult"]
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+_KNOWN = 10.0
+"""The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
 
 _NOT_IN_FILE = "not in the file; state it with the law"
 
@@ -59,6 +69,7 @@ _SURFACE_KEYS = (
     "resampling",
     "backtest",
     "lack_of_fit",
+    "forecast",
 )
 
 
@@ -80,6 +91,8 @@ class FitResult(Record, eq=False):
         Reservations about this fit, one sentence each.
     uncertainty
         The errors of the coefficients as a preset holds them; None where the method gives none.
+    forecaster, forecast
+        Of a surface the law with what it misses, and its compact form that plans are made by; else None.
     diagnosis, approaches
         Of an additive surface, and for the method ``all`` the methods side by side.
     line
@@ -100,6 +113,8 @@ class FitResult(Record, eq=False):
     remarks: tuple[str, ...] = ()
     uncertainty: Uncertainty | None = None
     diagnosis: AdditiveFit | None = None
+    forecaster: Forecaster | None = None
+    forecast: Forecast | None = None
     approaches: tuple[Approach, ...] = ()
     line: Line | None = None
     members: tuple[FitResult, ...] = ()
@@ -107,19 +122,47 @@ class FitResult(Record, eq=False):
 
     @property
     def identified(self) -> bool | None:
-        """Whether the law may choose how to split a budget; None for a form without a split."""
-        return None if self.diagnosis is None else self.diagnosis.identified
+        """Whether N* at the target is known within a factor of ten; None for a form without a split."""
+        if self.diagnosis is None:
+            return None
+        return self.line is None and self.known_within <= _KNOWN
 
     @property
     def status(self) -> str | None:
         """``identified`` or ``not identified``; None for a form without a split."""
-        return None if self.diagnosis is None else self.diagnosis.status
+        return None if self.identified is None else "identified" if self.identified else "not identified"
 
-    @property
+    @cached_property
+    def known_within(self) -> float:
+        """The factor, either way, within which N* at the target is known at the level; infinite where it is not."""
+        return math.inf if self.target_flops is None else self._known_within(self.target_flops)
+
+    def _known_within(self, flops: float) -> float:
+        """Return the factor within which the forecast knows N* of a budget."""
+        cost = Cost.from_convention(self.runs.flops_convention)
+        if self.forecast is None or cost is None:
+            return math.inf
+        problem = Problem(surface=self.forecast, cost=cost)
+        try:
+            params, tokens = solve(problem, flops)
+        except (ArithmeticError, UnreachableError):
+            return math.inf
+        outcome = params, tokens, problem.loss(params, tokens)
+        ends = forecast_interval(problem, outcome, level=self.request.level, spent=flops).params
+        return math.inf if ends is None else math.sqrt(ends[1] / ends[0])
+
+    @cached_property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
         if self.diagnosis is not None:
-            return self.diagnosis.refusal
+            if self.line is not None:
+                return self.diagnosis.refusal or f"its runs all lie on {self.line}"
+            largest = float(np.max(self.runs.flops))
+            factor = self._known_within(largest)
+            if factor <= _KNOWN:
+                return None
+            within = "not known" if math.isinf(factor) else f"known only within a factor of {format_number(factor)}"
+            return f"at its largest runs, {format_flops(largest)}, the optimal size is {within}"
         if self.line is not None:
             return f"its runs all lie on {self.line}"
         if self.bounds and self.request.base is None and not isinstance(self.law, Curve):
@@ -292,7 +335,7 @@ class FitResult(Record, eq=False):
             raise UsageError("a grouped fit is one law a group", hint="-o 'law-{group}.toml' writes each")
         of_group = "" if self.group is None else f", group {self.group}"
         table = {
-            "schema": PRESET_SCHEMA,
+            "schema": 1 if self.forecast is None else PRESET_SCHEMA,
             "id": self.preset_id,
             "title": request.title or escape_control(f"Fit to {runs.name}{of_group}"),
             "form": law.form,
@@ -308,6 +351,7 @@ class FitResult(Record, eq=False):
                 "corpus": request.corpus,
             },
             "range": {name: list(span) for name, span in runs.spans().items()},
+            "forecast": None if self.forecast is None else self.forecast.to_table(),
             "line": None if self.line is None else _line_table(self.line),
             "use": None if self.refusal is None else {"allocate": False, "reason": self.refusal},
             "notes": self._notes() or None,
@@ -428,10 +472,22 @@ class FitResult(Record, eq=False):
         }
         if self.diagnosis is not None:
             data |= diagnosis_data(self.diagnosis)
+        if self.forecaster is not None:
+            data["forecast"] = self._forecast_data(plan)
         if report:
             data["checklist"] = [{"item": item, "text": text} for item, text in self.checklist()]
             data["variations"] = as_mapping(self.variations())
         return data
+
+    def _forecast_data(self, plan: Plan | None) -> dict[str, object]:
+        assert self.forecaster is not None
+        place = None if plan is None else (float(plan.params), float(plan.tokens))
+        known = None if math.isinf(self.known_within) else self.known_within
+        return {
+            "target_flops": self.target_flops,
+            "known_within": known,
+            **forecast_data(self.forecaster, self.runs.points(), place, level=self.request.level),
+        }
 
     def _residuals(self, *, by_row: bool) -> dict[str, object]:
         assert self.residuals is not None

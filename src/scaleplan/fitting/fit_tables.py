@@ -16,6 +16,7 @@ import numpy as np
 from scaleplan.fitting.objective import half_width
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import LN, Uncertainty
 from scaleplan.record import as_mapping
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest, Cut, Scores
     from scaleplan.fitting.bootstrap import Bootstrap
-    from scaleplan.fitting.runs import Finding
+    from scaleplan.fitting.forecaster import Forecaster
+    from scaleplan.fitting.runs import Finding, Points
     from scaleplan.laws.base import Law
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "curve_uncertainty",
     "diagnosis_data",
     "findings_tables",
+    "forecast_data",
     "holdout_data",
     "residuals_data",
     "scores",
@@ -48,6 +51,9 @@ _LINEAR = math.log(1.5)  # 100 resamples tell an error within a fifth, and heavy
 _OFTEN = 0.05  # the share of resamples on a bound from which a covariance misleads
 
 _PROBES = (1e12, 1e30)  # FLOP: a preset must serve the budgets between these
+
+_ONE_BUDGET = math.exp(-0.12)  # runs of one budget differ by less, as in the cuts of a backtest
+_DOWN_WEIGHTED = 4.0  # times the noise variance of the others: twice their standard deviation
 
 _STRONGEST = 5  # runs that are named for each coefficient
 
@@ -303,6 +309,63 @@ def _scores_data(scores: Scores) -> dict[str, object]:
     """Return how predictions met the runs, without their number."""
     names = ("bias", "rms", "coverage", "resampling_coverage", "width", "score", "law_rms")
     return {name: as_mapping(getattr(scores, name)) for name in names}
+
+
+def forecast_data(
+    forecaster: Forecaster, points: Points, place: tuple[float, float] | None, *, level: float
+) -> dict[str, object]:
+    """Return what a forecast knows of its runs, and of its own at one (params, tokens).
+
+    ``misfit`` is the estimated size of what the law misses and ``largest_misfit`` the most at any run, relative to
+    the loss; ``at_largest_budget`` is the mean of it over the runs of the largest budget. ``down_weighted`` are runs
+    that disagree with their neighbours, with the factor of their noise variance. At the place, ``members`` are the
+    forecasts that are averaged, and ``shares`` is where the variance of one run comes from.
+    """
+    used = points.select(forecaster.used)
+    missed = forecaster.discrepancy(used.params, used.tokens)
+    far = int(np.argmax(np.abs(missed)))
+    largest = used.flops >= np.max(used.flops) * _ONE_BUDGET
+    weights = forecaster.run_weights
+    data: dict[str, object] = {
+        "level": level,
+        "noise": forecaster.noise,
+        "misfit": forecaster.misfit,
+        "runs_used": len(used),
+        "largest_misfit": {
+            "value": float(np.expm1(missed[far])),
+            "row": int(used.rows[far]),
+            "flops": float(used.flops[far]),
+            "tokens_per_param": float(used.tokens[far] / used.params[far]),
+        },
+        "at_largest_budget": {
+            "value": float(np.expm1(np.mean(missed[largest]))),
+            "flops": float(np.max(used.flops)),
+            "runs": int(np.count_nonzero(largest)),
+        },
+        "down_weighted": [
+            {"row": int(used.rows[i]), "factor": float(weights[i])}
+            for i in np.argsort(-weights, kind="stable").tolist()
+            if weights[i] > _DOWN_WEIGHTED
+        ],
+        "members": None,
+        "shares": None,
+    }
+    if place is not None:
+        params, tokens = ([value] for value in place)
+        sigmas = sigmas_of(level)
+        data["members"] = [
+            {
+                "kernel": member.kernel,
+                "floor": member.floor,
+                "weight": member.weight,
+                "loss": math.exp(member.mean[0]),
+                "expected_loss": [math.exp(member.mean[0] + sign * sigmas * member.sd[0]) for sign in (-1, 1)],
+            }
+            for member in forecaster.member_forecasts(params, tokens)
+        ]
+        shares = forecaster.shares(params, tokens)
+        data["shares"] = {name: float(getattr(shares, name)[0]) for name in shares._fields}
+    return data
 
 
 def residuals_data(found: AdditiveFit) -> dict[str, object]:

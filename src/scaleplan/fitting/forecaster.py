@@ -63,7 +63,7 @@ _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e6  # of one run against the median one
 
-_REACH = math.log(100.0)  # of the stored surface beyond the largest run, in ln C
+_REACH = math.log(100.0) + 1e-6  # of the stored surface beyond the largest run, in ln C: a hundredfold, rounded up
 _MARGIN = 2.0  # of the stored surface beyond the runs, in ln D/N
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them
@@ -189,7 +189,7 @@ class Forecaster(Record, eq=False):
         the largest: least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
         """
         low, high, narrow, wide = self.box
-        span = (low, high + _REACH, narrow - _MARGIN, wide + _MARGIN)
+        span = (round(low, 6), round(high + _REACH, 6), round(narrow - _MARGIN, 6), round(wide + _MARGIN, 6))
         nodes = [np.cos(np.pi * (np.arange(count) + 0.5) / count) for count in _NODES]
         ends = (span[:2], span[2:])
         axes = [0.5 * (a + b) + 0.5 * (b - a) * node for (a, b), node in zip(ends, nodes, strict=True)]
@@ -211,7 +211,7 @@ class Forecaster(Record, eq=False):
         root = np.linalg.cholesky(spread + _JITTER * np.trace(spread) * np.eye(len(terms)))
         return Forecast(
             base=self.law,
-            span=(_rounded(span[0]), _rounded(span[1]), _rounded(span[2]), _rounded(span[3])),
+            span=span,
             terms=tuple(terms),
             weights=tuple(map(_rounded, coefficients.tolist())),
             root=tuple(tuple(map(_rounded, row[: i + 1])) for i, row in enumerate(root.tolist())),

@@ -18,6 +18,7 @@ from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_request import SURFACES, FitRequest
 from scaleplan.fitting.fit_result import FitResult
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
+from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.noise import rises
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
@@ -100,8 +101,11 @@ def _require_falling(request: FitRequest, x: Array, y: Array) -> None:
 
 
 def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | None) -> FitResult:
-    named = named_groups(request, runs)
-    points = runs.points()
+    if request.cluster and runs.labels is None:
+        raise UsageError(
+            "there is no column of names to tell one training run from another", hint="--map name=COLUMN says it"
+        )
+    points, named = runs.points(), named_groups(runs)
     found = fit_points(
         points,
         objective=request.objective,
@@ -110,11 +114,14 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         outer=request.coordinates.outer,
         samples=request.samples,
         seed=request.seed,
-        clusters=named or resampled_together(runs),
+        clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
+        groups=named,
+        level=request.level,
         progress=progress,
     )
+    forecaster = fit_forecast(points, named)
     result = FitResult(
         runs=runs,
         request=request,
@@ -131,6 +138,8 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
+        forecaster=forecaster,
+        forecast=forecaster.surface(),
         line=found.design.along or find_strip(points, found.solution.coordinates),
     )
     if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare
@@ -140,16 +149,12 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
 
 
-def named_groups(request: FitRequest, runs: Runs) -> tuple[str, ...] | None:
-    """Return the names by which points are of one training run, where the request has them; None where not.
-
-    Raises UsageError where there are no names.
-    """
-    if request.cluster and runs.labels is None:
-        raise UsageError(
-            "there is no column of names to tell one training run from another", hint="--map name=COLUMN says it"
-        )
-    return runs.labels if request.cluster else None
+def named_groups(runs: Runs) -> list[object] | None:
+    """Return the names by which runs may share an error, each without a name by itself; None where no name repeats."""
+    labels = runs.labels
+    if labels is None or len(set(labels)) == len(labels):
+        return None
+    return [label or i for i, label in enumerate(labels)]
 
 
 def resampled_together(runs: Runs) -> list[int] | None:

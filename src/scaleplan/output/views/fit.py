@@ -14,7 +14,7 @@ from scaleplan.fitting.additive_fit import Coefficient
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import plan_report
+from scaleplan.output.views.plan import format_loss, plan_report
 from scaleplan.presets.preset import Line
 from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitAnswer
     from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.planning.plan import Plan
+    from scaleplan.planning.uncertainty import Interval
     from scaleplan.project.saved import SavedResult
 
     Array = NDArray[float64]
@@ -107,10 +108,16 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
 
 def _title(data: dict[str, Any]) -> str:
     status = "" if data["status"] is None else f", {data['status']}"
+    forecast = data.get("forecast")
     if data.get("line") is not None:
         status += ", determined on one line only"
+    elif forecast is not None and forecast["known_within"] is not None:
+        factor = format_number(forecast["known_within"], digits=2)
+        status += f" (N* at {format_flops(forecast['target_flops'])} within a factor of {factor})"
     if _rejected(data):
         status += ", rejected by repeated runs"
+    elif forecast is not None and (data.get("lack_of_fit") is None):
+        status += f", the law off by about {format_fraction(forecast['misfit'], digits=2)}"
     group = "" if data["group"] is None else f", {data['group']}"
     runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
@@ -151,6 +158,8 @@ def _fact(known: Coefficient, label: str, unit: str) -> Fact:
 
 def _remarks(data: dict[str, Any]) -> Iterator[str]:
     yield from data["remarks"]
+    if data.get("forecast") is not None:
+        yield from _misfit(data["forecast"])
     score, residuals = data["objective"]["score"], data["residuals"]
     if data["status"] is None:
         if score is not None:
@@ -162,6 +171,33 @@ def _remarks(data: dict[str, Any]) -> Iterator[str]:
         f"objective {score:.10g}; residuals rms {format_number(residuals['rms'])}, "
         f"typical {format_number(residuals['spread'])}{runs_inside}"
     )
+
+
+_BENDS = 2.0  # times its usual size: a misfit at the largest budget that larger runs will have too
+
+
+def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
+    """Yield how far the law is off, where most, and what the forecast made of single runs."""
+    most, last = forecast["largest_misfit"], forecast["at_largest_budget"]
+    yield (
+        f"plans are made by a law with a smooth correction: the law is off by about "
+        f"{format_fraction(forecast['misfit'], digits=2)}, one run scatters by "
+        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at {format_flops(most['flops'])} "
+        f"and {format_number(most['tokens_per_param'])} tokens per parameter, {_beside(most['value'])}"
+    )
+    if abs(last["value"]) > _BENDS * forecast["misfit"]:
+        yield f"the law bends: at the largest budget, {format_flops(last['flops'])}, runs lie {_beside(last['value'])}"
+    down = forecast["down_weighted"]
+    if down:
+        rows = row_text(item["row"] for item in down)
+        yield (
+            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is taken "
+            f"to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+        )
+
+
+def _beside(value: float) -> str:
+    return f"{abs(value):.1%} {'above' if value > 0 else 'below'} it"
 
 
 def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
@@ -194,7 +230,26 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
     elif data["refusal"] is not None:
         title += ", at the tokens per parameter of the runs"
     planned = plan_report(plan)
-    return Report(title=title, facts=planned.facts, level=planned.level)
+    forecast = data.get("forecast")
+    remarks = [] if forecast is None or plan.interval is None else [*_reasons(forecast, plan.interval)]
+    return Report(title=title, facts=planned.facts, level=planned.level, remarks=remarks)
+
+
+def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[str]:
+    """Yield the interval without the noise of one run, and where the width of the other comes from."""
+    if interval.expected_loss is not None:
+        low, high = map(format_loss, interval.expected_loss)
+        yield f"the loss is that of one run; the mean of many alike lies in {low} – {high}"
+    if forecast["shares"] is not None:
+        shares = forecast["shares"]
+        named = {
+            "law": "the coefficients of the law",
+            "discrepancy": "what it misses",
+            "members": "how that goes on",
+            "noise": "the noise of a run",
+        }
+        parts = ", ".join(f"{named[key]} {shares[key]:.0%}" for key in sorted(named, key=lambda key: -shares[key]))
+        yield f"of its variance: {parts}"
 
 
 def _check_line(data: dict[str, Any]) -> str:
@@ -441,10 +496,13 @@ def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _checklist(data: dict[str, Any]) -> Iterator[Report]:
-    """Yield the checklist, and the table of variations, where the fit has them."""
+    """Yield the checklist, the members of the forecast and the table of variations, where the fit has them."""
     if "checklist" in data:
         facts = [Fact(entry["item"], entry["text"], prose=True) for entry in data["checklist"]]
         yield Report(title="to repeat this fit", facts=facts)
+        members = (data.get("forecast") or {}).get("members")
+        if members:
+            yield _members(members, data)
     if data.get("variations"):
         rows = [
             (item["name"], *_law_cells(item), format_count(item["params"]), format_number(item["loss"], digits=4))
@@ -455,6 +513,28 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
             title=f"by other choices, at {format_flops(data['target']['flops'])}",
             grid=ReportTable(columns, rows=rows, text={"choice"}),
         )
+
+
+def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
+    rows = [
+        (
+            item["kernel"],
+            format_number(item["floor"]),
+            f"{item['weight']:.0%}",
+            format_loss(item["loss"]),
+            " – ".join(map(format_loss, item["expected_loss"])),
+        )
+        for item in members
+    ]
+    level = format_fraction(data["forecast"]["level"])
+    return Report(
+        title=f"the forecasts that are averaged, at {format_flops(data['target']['flops'])}",
+        grid=ReportTable(("discrepancy", "floor", "weight", "loss", level), rows=rows, text={"discrepancy", level}),
+        remarks=[
+            "the floor is the prior of E over the least loss; how far these are apart is the price of not knowing how "
+            "the misfit goes on"
+        ],
+    )
 
 
 def design_report(design: PilotDesign) -> Report:

@@ -16,8 +16,8 @@ from scaleplan.fitting.backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_result import FitResult
-from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
+from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.noise import rises
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
@@ -148,7 +148,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
 
 
 def _named(runs: Runs) -> list[object] | None:
-    """Return the names by which runs may share an error, each without a name by itself; None where no name repeats."""
+    """Return the names of runs that may share an error, each without a name by itself; None where none repeats."""
     labels = runs.labels
     if labels is None or len(set(labels)) == len(labels):
         return None

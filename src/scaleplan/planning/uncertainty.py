@@ -219,8 +219,9 @@ def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> 
 def _held(problem: Problem, params: Number, spent: Number) -> Number:
     """Return 1 where a bound or a kink holds the size of a plan, which may be a whole count; 0 elsewhere."""
     held = 0.0 * params
-    sizes: list[Number] = [problem.min_params() + held, problem.max_params(spent)]
-    for size in [*sizes, *problem.breakpoints(spent)]:
+    sizes: list[Number] = problem.breakpoints(spent)
+    sizes += [problem.min_params() + held, problem.max_params(spent)]
+    for size in sizes:
         held = choose(abs(size - params) <= 1.0 + _AT_BOUND * params, 1.0 + 0.0 * held, held)
     return held
 

@@ -521,7 +521,7 @@ class FitResult(Record, eq=False):
         runs, request, law, known = self.runs, self.request, self.law, self.uncertainty
         objective, found = request.objective, self.diagnosis
         count = len(self.coefficients)
-        free = count - request.tied - (request.floor is not None) if request.form == "additive" else count
+        free = count if found is None else found.solution.coordinates.count
         columns = {role: f"'{text}'" for role, text in runs.columns.items()}
         roles = ("params", "tokens", "flops", "loss")
         n, d, c, loss = (columns.get(role, "derived from the others") for role in roles)

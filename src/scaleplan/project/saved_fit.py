@@ -36,6 +36,7 @@ class _Exponents(TypedDict):
     E: float
     alpha: float
     beta: float
+    gamma: NotRequired[float]
 
 
 class _Reading(TypedDict):
@@ -138,6 +139,7 @@ class _Alternative(TypedDict):
     name: str
     coefficients: _Exponents
     aicc_excess: float | None
+    held_out_excess: NotRequired[float | None]
 
 
 class _Approach(TypedDict):

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
-    from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.forecaster import Forecaster
+    from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Law
     from scaleplan.laws.forecast import Forecast
     from scaleplan.planning.plan import Plan

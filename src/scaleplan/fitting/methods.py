@@ -150,7 +150,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
 
 
 def named_groups(runs: Runs) -> list[object] | None:
-    """Return the names by which runs may share an error, each without a name by itself; None where no name repeats."""
+    """Return the names of runs that may share an error, each without a name by itself; None where none repeats."""
     labels = runs.labels
     if labels is None or len(set(labels)) == len(labels):
         return None

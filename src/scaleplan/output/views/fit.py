@@ -182,17 +182,19 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     yield (
         f"plans are made by a law with a smooth correction: the law is off by about "
         f"{format_fraction(forecast['misfit'], digits=2)}, one run scatters by "
-        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at {format_flops(most['flops'])} "
-        f"and {format_number(most['tokens_per_param'])} tokens per parameter, {_beside(most['value'])}"
+        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at "
+        f"{format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} tokens per parameter, "
+        f"{_beside(most['value'])}"
     )
     if abs(last["value"]) > _BENDS * forecast["misfit"]:
-        yield f"the law bends: at the largest budget, {format_flops(last['flops'])}, runs lie {_beside(last['value'])}"
+        budget = format_flops(last["flops"])
+        yield f"the law bends: at the largest budget, {budget}, runs lie {_beside(last['value'])}"
     down = forecast["down_weighted"]
     if down:
         rows = row_text(item["row"] for item in down)
         yield (
-            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is taken "
-            f"to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
+            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
 
 
@@ -530,10 +532,7 @@ def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
     return Report(
         title=f"the forecasts that are averaged, at {format_flops(data['target']['flops'])}",
         grid=ReportTable(("discrepancy", "floor", "weight", "loss", level), rows=rows, text={"discrepancy", level}),
-        remarks=[
-            "the floor is the prior of E over the least loss; how far these are apart is the price of not knowing how "
-            "the misfit goes on"
-        ],
+        remarks=("floor: the prior of E over the least loss; how far these lie apart is a part of the interval",),
     )
 
 

@@ -124,7 +124,13 @@ def _title(data: dict[str, Any]) -> str:
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
 
 
-_UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
+_UNLIKE = {
+    "groups": "of several groups",
+    "sweep": "with a sweep",
+    "compute_differs": "whose compute disagrees",
+    "small_models": "of very small models",
+    "shape_changes": "of shapes that change",
+}
 
 
 def _rejected(data: dict[str, Any]) -> bool:

@@ -60,7 +60,7 @@ def _change(params: Array, depth: Array, width: Array | None) -> str | None:
     least, most = float(depth.min()), float(depth.max())
     if least <= _SHALLOW and most >= _CHANGE * least:
         return (
-            f"the models have from {least:.0f} to {most:.0f} layers: of few, their number changes the loss by itself"
+            f"the models have from {least:.0f} to {most:.0f} layers: of few, each changes the loss by itself"
         )
     if width is None:
         return None

@@ -446,7 +446,7 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
         ]
         columns = ("choice", "E", "alpha", "beta", "parameters", "loss")
         yield Report(
-            title=f"by other choices, at {format_flops(data['target']['flops'])}",
+            title=f"the plain law by other choices, at {format_flops(data['target']['flops'])}",
             grid=ReportTable(columns, rows=rows, text={"choice"}),
         )
 

@@ -540,6 +540,11 @@ class FitResult(Record, eq=False):
         intervals = "none"
         if known is not None:
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
+        if self.forecaster is not None:
+            intervals = (
+                f"of plans {request.level:.0%} of a law with a Gaussian-process discrepancy, "
+                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients {intervals}"
+            )
         held_out = "nothing: too few runs, or another form"
         if found is not None and found.backtest is not None and found.backtest.cuts:
             held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest}"

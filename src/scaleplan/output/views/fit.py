@@ -123,7 +123,13 @@ def _title(data: dict[str, Any]) -> str:
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
 
 
-_UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
+_UNLIKE = {
+    "groups": "of several groups",
+    "sweep": "with a sweep",
+    "compute_differs": "whose compute disagrees",
+    "small_models": "of very small models",
+    "shape_changes": "of shapes that change",
+}
 
 
 def _rejected(data: dict[str, Any]) -> bool:
@@ -512,7 +518,7 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
         ]
         columns = ("choice", "E", "alpha", "beta", "parameters", "loss")
         yield Report(
-            title=f"by other choices, at {format_flops(data['target']['flops'])}",
+            title=f"the plain law by other choices, at {format_flops(data['target']['flops'])}",
             grid=ReportTable(columns, rows=rows, text={"choice"}),
         )
 

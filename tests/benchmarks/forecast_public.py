@@ -15,6 +15,7 @@ import csv
 import math
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def main():
     for family, scores in families.items():
         print(line(family, sum(of == family for of, *_ in sets), scores))
     print(line("average of families", len(sets), averaged(families.values())))
-    for low, high in zip(FACTORS, FACTORS[1:], strict=False):
+    for low, high in pairwise(FACTORS):
         found = by_family(sets, low=low, high=high)
         label = f"×{low:g} – ×{high:g}" if high < math.inf else f"beyond ×{low:g}"
         if found:

@@ -31,7 +31,7 @@ def test_intervals_of_forecasts_hold_the_larger_runs(public, name, where):
 
 
 def test_resampling_alone_covers_little(chinchilla_240):
-    """Of the largest Chinchilla points few lie in the resampling interval of the law, and nine of ten in the other."""
+    """Of the largest Chinchilla points few lie in the interval of resampling, and nine of ten in the other."""
     tested = backtest_points(chinchilla_240, fit_additive(chinchilla_240), samples=60)
     held = tested.holdout.scores
     assert held.resampling_coverage < 0.3

@@ -449,7 +449,7 @@ def _factors(bins: Sequence[dict[str, Any]]) -> Report:
 def _cuts(cuts: Sequence[dict[str, Any]]) -> Iterator[Report]:
     """Yield the forecasts of the cuts, and the plain law fitted beside each, those at the largest gaps first."""
     # equal gaps are so up to rounding, and stay in the order of compute
-    shown = sorted(cuts, key=lambda cut: (-round(math.log(cut.get("gap", 1.0)), 2), cut["flops"]))
+    shown = sorted(cuts, key=lambda cut: (-float(f"{cut.get('gap', 1.0):.2g}"), cut["flops"]))
     rows = [
         (
             format_flops(cut["flops"]),

@@ -52,8 +52,6 @@ TYPICAL_MISFIT = (math.log(0.01), 1.0)
 TEMPER = 0.3
 """Power of the evidence by which members that differ in their prior are weighted: its full power chooses one floor by
 a difference that the misfit of the law decides, and the spread between floors is what the runs do not tell."""
-COMMON_RATIOS = (1.0, 5.0, 25.0)
-"""The variance of a group's common error over that of a run's own, beside none: from equal to nearly total."""
 _NOISE_RUNS, _NOISE = 5.0, 0.005  # five pseudo-runs with a noise of 0.5 %, so that six runs do not look exact
 _LAW_RUNS = 5  # runs that a law of five coefficients fits whatever their noise
 _LEAST_DEVIATION = 2e-4  # runs are rounded: no noise below that of a loss of 3 to 4 digits
@@ -101,31 +99,33 @@ class Prior(Record, eq=False):
 
 
 class Common(NamedTuple):
-    """An error that runs of one group share: the group of each run, and its variance in that of a run's own noise."""
+    """An error that the runs of a group share: the group of each run, its variance in that of a run's own noise.
+
+    ``log_prior`` is the log prior probability of this against no common error.
+    """
 
     groups: Index | None
     ratio: float
+    log_prior: float
+
+
+NO_COMMON = Common(None, 0.0, 0.0)
 
 
 class Observations(Record, eq=False):
     """Runs as the model sees them: centred logs of size and data, ln loss, and the noise variance relative to s^2.
 
-    ``groupings`` are ways in which runs may share an error; which one, if any, the evidence decides.
+    ``commons`` are the errors that groups of runs may share; which one, if any, the evidence decides.
     """
 
     x: Array
     y: Array
     z: Array
     noise: Array
-    groupings: tuple[Index, ...] = ()
+    commons: tuple[Common, ...] = (NO_COMMON,)
 
     def __len__(self) -> int:
         return len(self.z)
-
-    @property
-    def commons(self) -> list[Common]:
-        """Every common error that is tried, none first."""
-        return [Common(None, 0.0), *(Common(groups, q) for groups in self.groupings for q in COMMON_RATIOS)]
 
 
 def log_law(theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
@@ -377,6 +377,7 @@ def _mode(base: Whitened, linear: _Linear, deviation: float) -> _Mode:
         + off**2
         + far**2
     )
+    evidence += base.common.log_prior
     best = int(np.argmax(evidence))
     theta = linear.prior.centre + solution[best]
     return _Mode(float(evidence[best]), base, float(s[best] ** 2), float(tau[best]), theta)

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from scaleplan.fitting.discrepancy import Kernel, Observations, Prior, fit_members, log_law, tempered
+from scaleplan.fitting.discrepancy import (
+    NO_COMMON,
+    Common,
+    Kernel,
+    Observations,
+    Prior,
+    fit_members,
+    log_law,
+    tempered,
+)
+from scaleplan.fitting.noise import cells_by_rounding
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
 from scaleplan.laws.forecast import Forecast
@@ -43,6 +53,8 @@ ladder of small runs may have one near zero, and one normal mode does not see th
 MOST_RUNS = 240
 """Runs that are used; of more, those evenly spaced in the order of compute. The cost is cubic, and 240 determine a
 smooth surface to less than what no run tells of it."""
+_COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
+_TRUNK_RATIOS, _TRUNKS_UNNAMED = (5.0, 25.0), 0.01
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
@@ -237,7 +249,7 @@ def fit_floors(
         y=y,
         z=z,
         noise=_relative_noise(chosen.weight, len(z)),
-        groupings=() if groups is None else (_codes([groups[i] for i in used.tolist()]),),
+        commons=_commons(chosen, None if groups is None else [groups[i] for i in used.tolist()]),
     )
     level = math.log(_LEVEL) + float(np.median(z))
     priors = [
@@ -280,6 +292,26 @@ def _relative_noise(weight: Array | None, count: int) -> Array:
     if weight is None:
         return np.ones(count)
     return 1.0 / np.clip(weight / np.median(weight), _LEAST_WEIGHT, _MOST_WEIGHT)
+
+
+def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, ...]:
+    """Return the errors that runs may share: none, or one of the groups given, of equal sizes, of equal cells.
+
+    Runs of one size on several numbers of tokens may be checkpoints of one run, which then share nearly all of their
+    error. A way by which every run, or all runs, would be one group is none.
+    """
+    cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
+    sizes = _codes(cells_by_rounding(points.params).tolist())
+    ways = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    if groups is not None:
+        ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))
+    found, seen = [NO_COMMON], set()
+    for codes, ratios, log_prior in ways:
+        key = tuple(codes.tolist())
+        if key not in seen and 1 < len(set(key)) < len(key):
+            found += [Common(codes, ratio, log_prior) for ratio in ratios]
+        seen.add(key)
+    return tuple(found)
 
 
 def _codes(groups: Sequence[object]) -> Index:

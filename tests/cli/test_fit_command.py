@@ -208,7 +208,7 @@ def test_every_form_makes_a_valid_preset(cli, runs, tmp_path, form):
         (["{runs}", "-o", "law.json"], "does not end in .toml"),
         (["{runs}", "-o", "law-{group}.toml"], "does not say one file for each law"),
         (["{runs}", "--form", "aditive"], "unknown form 'aditive'"),
-        (["{runs}", "--form", "kaplan", "--tied"], "--tied is for the additive form"),
+        (["{runs}", "--form", "kaplan", "--tied"], "--tied is for additive and three_exponent"),
         (["{runs}", "--x", "params"], "--x is for curves"),
         (["{runs}", "--form", "power", "--x", "params", "--target", "1e22"], "target is a budget in FLOP"),
         (["{runs}", "--form", "power", "--x", "width"], "unknown column 'width'"),

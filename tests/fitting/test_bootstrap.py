@@ -7,7 +7,7 @@ from tests.fitting.errors import log_loss, log_params, standard_errors
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import bootstrap, resample_weights
 from scaleplan.fitting.objective import central_interval
-from scaleplan.fitting.surface_fit import fit_additive, refit_additive
+from scaleplan.fitting.surface_fit import fit_additive, refit_surface
 from scaleplan.laws.additive import Additive
 
 
@@ -77,7 +77,7 @@ def test_the_number_of_blocks_does_not_matter(sweep):
     points = sweep(noise=0.01)
     base = fit_additive(points)
     weight = resample_weights(len(points), samples=20, generator=np.random.default_rng(0)).astype(float)
-    together, apart = refit_additive(points, weight, base=base), refit_additive(points, weight[:10], base=base)
+    together, apart = refit_surface(points, weight, base=base), refit_surface(points, weight[:10], base=base)
     assert together.score[:10] == pytest.approx(apart.score, rel=1e-6)
 
 

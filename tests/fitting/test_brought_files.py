@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scaleplan as sp
-from scaleplan.errors import FileError, ScaleplanError, UnreachableError
+from scaleplan.errors import FileError, ScaleplanError, UsageError
 from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
@@ -123,14 +123,13 @@ def test_three_learning_rates_are_a_sweep():
 
 @needs_data
 def test_an_export_of_several_corpora_and_rates_gives_no_plan():
-    """Pooled, its optimum has 0.0005 tokens a parameter: no run is like it, and no plan is made."""
+    """Pooled, its runs do not tell an optimum at the compute that they have: the law must not choose a size."""
     fitted = sp.fit(DATA / "messy_wandb_export.csv", samples=0)
     notices = {notice.code: notice.message for notice in fitted.warnings}
     assert "--group 'Group'" in notices["groups"]
     assert "--best" in notices["sweep"]
-    assert "tokens per parameter" in notices["plan_withheld"]
-    assert fitted.plan() is None
-    with pytest.raises(UnreachableError, match="no plan"):
+    assert (fitted.status, "the optimal size is" in fitted.refusal) == ("not identified", True)
+    with pytest.raises(UsageError, match="must not choose a model size"):
         sp.optimal(preset=fitted.preset, flops="1e22")
 
 
@@ -151,14 +150,11 @@ ABSURD = Additive(E=1.4, A=20.0, B=3e4, alpha=0.1, beta=0.6)
     [lambda preset: sp.optimal(preset=preset, flops="1e26"), lambda preset: sp.optimal(preset=preset, flops=WIDE)],
 )
 def test_a_fitted_law_plans_nothing_that_its_runs_do_not_know(tmp_path, ask):
-    """Thirty times beyond the ratios of the runs, or outside 0.1 to 10,000: from every command, with a way out."""
+    """An optimum far outside the tokens per parameter of the runs is none that they tell; a given side is planned."""
     preset = fitted_law(tmp_path, ABSURD).preset
-    with pytest.raises(UnreachableError, match="no plan") as caught:
+    with pytest.raises(UsageError, match="must not choose a model size: at its largest runs") as caught:
         ask(preset)
-    assert "--limit 'tokens_per_param >= 5'" in caught.value.hint
-    assert sp.optimal(preset=preset, flops="1e26", limit=["tokens_per_param >= 5"]).tokens_per_param == pytest.approx(
-        5
-    )
+    assert "--params or --tokens" in caught.value.hint
     assert sp.optimal(preset=preset, flops="1e26", params="10T").params == 1e13
     assert sp.loss(preset=preset, params="10T", tokens="100B").loss > 1.4
 

@@ -31,7 +31,8 @@ def test_the_preset_reads_back_as_the_same_law(file, tmp_path):
     fitted = sp.fit(file(noise=0.005), samples=200)
     path = fitted.write(tmp_path / "law.toml")
     preset = read_preset(path)
-    assert preset.law == fitted.law
+    assert preset.published == fitted.law
+    assert preset.law == preset.forecast == fitted.forecast
     assert preset.uncertainty == fitted.preset.uncertainty
     plan = sp.optimal(preset=str(path), flops="1e23")
     assert plan.to_dict() == sp.optimal(preset=fitted.preset, flops="1e23").to_dict()
@@ -47,31 +48,35 @@ def test_equal_runs_and_settings_give_equal_bytes(file):
 
 
 def test_the_covariance_is_that_of_the_five_coordinates(file):
-    """Logs of the scales and the floor, and both exponents, from the resamples; with factors of the backtest."""
+    """Logs of the scales and the floor, and both exponents, from the resamples."""
     fitted = sp.fit(file(noise=0.005), samples=300)
     known = fitted.uncertainty
     assert known.parameters == ("ln A", "ln B", "ln E", "alpha", "beta")
     draws = fitted.diagnosis.resamples.coordinates()
     np.testing.assert_allclose(known.covariance, np.cov(draws, rowvar=False), rtol=1e-12)
     assert known.samples == 300
-    assert known.backtest.factors[0] == 1.0
-    assert list(known.backtest.rms) == sorted(known.backtest.rms)  # errors never shrink with distance
+    assert known.backtest is None  # a forecast knows what the law misses already
 
 
-def test_the_interval_of_a_plan_adds_the_backtest_in_quadrature(file, tmp_path):
-    """Half the interval of ln L at 10 times the runs is z*sqrt(resampling² + rms²), z = 1.645 at 90 %."""
-    fitted = sp.fit(file(noise=0.02), samples=300)
-    full = fitted.plan()
-    text = fitted.to_toml()
-    start, stop = text.index("[uncertainty.backtest]"), text.index("[conventions]")
-    alone = tmp_path / "alone.toml"
-    alone.write_text(text[:start] + text[stop:])
-    resampled = sp.optimal(preset=str(alone), flops=full.flops)
-    tested = fitted.diagnosis.backtest
-    half = [0.5 * np.log(plan.interval.loss[1] / plan.interval.loss[0]) for plan in (full, resampled)]
-    added = 1.6448536 * tested.expected(10.0)[0]
-    assert half[0] == pytest.approx(np.hypot(half[1], added), rel=1e-6)
-    assert full.interval.params == resampled.interval.params
+def test_resamples_of_the_coefficients_change_no_plan(file):
+    """They are those of the law that people cite; the forecast needs none."""
+    path = file(noise=0.02)
+    without, resampled = sp.fit(path), sp.fit(path, samples=200)
+    assert (without.uncertainty, resampled.uncertainty is None) == (None, False)
+    assert without.plan().to_dict() == resampled.plan().to_dict()
+
+
+def test_a_forecast_says_what_the_law_misses_and_where(file, sweep):
+    """Of a law that is bent by 3 % at its largest budget: the size of that, and the place, in JSON."""
+    points = sweep(noise=0.001)
+    bent = points.loss * np.where(points.flops >= 0.9 * np.max(points.flops), 1.03, 1.0)
+    path = file(points=Points.of(points.params, points.tokens, bent, flops=points.flops))
+    found = sp.fit(path).to_dict()["forecast"]
+    assert found["misfit"] > 0.003
+    assert found["largest_misfit"]["flops"] == pytest.approx(np.max(points.flops), rel=0.1)
+    assert sum(found["shares"].values()) == pytest.approx(1.0)
+    assert sum(member["weight"] for member in found["members"]) == pytest.approx(1.0)
+    assert found["known_within"] > 1.0
 
 
 def test_the_file_says_where_the_law_comes_from(file):

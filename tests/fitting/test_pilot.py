@@ -18,7 +18,7 @@ TARGET = Target.of(EPOCH, 5.76e23 / 6)
 
 
 def predicted(params, tokens, noise=0.005):
-    return PilotInformation.prior(noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
+    return PilotInformation.prior(EPOCH, noise).with_runs(jacobian(EPOCH, params, tokens)).precision(TARGET)
 
 
 def isoflop(width):
@@ -134,7 +134,7 @@ def test_runs_that_are_there_count(tmp_path, sweep):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        ({"preset": "kaplan-2020"}, UsageError, "a design needs an additive law"),
+        ({"preset": "kaplan-2020"}, UsageError, "a design needs an additive or three-exponent law"),
         ({"schedule": "linear"}, UsageError, "unknown schedule 'linear'"),
         ({"seeds": 100}, UsageError, "100 seeds"),
         ({"limit": ["params <= 1M"]}, UsageError, "leave no params"),

@@ -11,7 +11,7 @@ from tests.fitting.synthetic import LADDERS, LAWS
 from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.objective import Objective
-from scaleplan.fitting.surface_fit import fit_additive, refit_additive
+from scaleplan.fitting.surface_fit import fit_additive, refit_surface
 
 SQUARES = Objective(robust="none")
 
@@ -86,7 +86,7 @@ def test_a_resample_is_the_fit_to_its_runs(drawn):
     """A run drawn three times counts as three runs: refits equal fits to the runs written out."""
     points, base, _ = drawn
     weight = np.random.default_rng(2).multinomial(len(points), np.full(len(points), 1 / len(points)), size=4)
-    found = refit_additive(points, weight.astype(float), base=base)
+    found = refit_surface(points, weight.astype(float), base=base)
     for row in range(4):
         written_out = fit_additive(points.select(np.repeat(np.arange(len(points)), weight[row])))
         assert found.score[row] == pytest.approx(written_out.score, rel=1e-4)
@@ -95,7 +95,7 @@ def test_a_resample_is_the_fit_to_its_runs(drawn):
 def test_refits_of_equal_weights_return_the_fit(drawn):
     """A resample in which every run counts once is the fit itself."""
     points, base, _ = drawn
-    refits = refit_additive(points, np.ones((3, len(points))), base=base)
+    refits = refit_surface(points, np.ones((3, len(points))), base=base)
     assert refits.score == pytest.approx([base.score] * 3, rel=1e-9)
     assert refits.converged.all()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.runs import Points
-from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, fit_additive, refit_additive
+from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, fit_additive, refit_surface
 from scaleplan.laws.additive import Additive
 
 
@@ -254,14 +254,14 @@ def test_a_weight_of_two_is_the_run_twice(sweep):
     expanded = fit_additive(points.select(twice))
     weighted = fit_additive(Points.of(points.params, points.tokens, points.loss, weight=weight))
     assert weighted.score == pytest.approx(expanded.score, rel=1e-7)
-    refit = refit_additive(points, weight[None], base=fit_additive(points))
+    refit = refit_surface(points, weight[None], base=fit_additive(points))
     assert refit.score[0] == pytest.approx(expanded.score, rel=1e-6)
 
 
 def test_refits_of_equal_weights_return_the_fit(chinchilla_240):
     """A resample in which every run counts once is the fit itself."""
     base = fit_additive(chinchilla_240)
-    refits = refit_additive(chinchilla_240, np.ones((3, 240)), base=base)
+    refits = refit_surface(chinchilla_240, np.ones((3, 240)), base=base)
     assert refits.score == pytest.approx([base.score] * 3, rel=1e-9)
     assert refits.converged.all()
 

@@ -9,7 +9,7 @@ from tests.fitting.errors import standard_errors
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.runs import Points
-from scaleplan.fitting.surface_fit import fit_additive, refit_additive
+from scaleplan.fitting.surface_fit import fit_additive, refit_surface
 
 
 def weighted(points, weight):
@@ -31,10 +31,10 @@ def test_a_resample_with_weights_is_that_of_the_runs_repeated(mixed):
     weight = np.where(half, 3.0, 1.0)
     drawn = np.random.default_rng(1).multinomial(len(points), np.full(len(points), 1 / len(points)), size=6)
     base = fit_additive(weighted(points, weight))
-    found = refit_additive(weighted(points, weight), drawn.astype(float), base=base)
-    expected = refit_additive(points, drawn * weight, base=base)
+    found = refit_surface(weighted(points, weight), drawn.astype(float), base=base)
+    expected = refit_surface(points, drawn * weight, base=base)
     assert found.draws == pytest.approx(expected.draws, rel=1e-9)
-    plain = refit_additive(points, drawn.astype(float), base=base)
+    plain = refit_surface(points, drawn.astype(float), base=base)
     assert np.abs(found.draws - plain.draws).max() > 1e-3  # the weights do matter here
 
 

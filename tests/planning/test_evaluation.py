@@ -47,6 +47,7 @@ BY_HAND = {
         {"params": 1, "tokens": 9, "unique_tokens": 9},
         1 + 4 + 3,
     ),
+    "farseer": ("s=-1;q=0.5;S=1;B=1;b=-0.5;Q=-1;A=-1;a=0.5;E=1", {"params": 1, "tokens": 4}, 1.25),
     "filtered_pool": ("a=8;b=-1;d=0.5;tau=1", {"samples": 8, "pool": 4}, 8 / 4 * 2**-0.5 + 0.5),
     "fine_grained_moe": (
         "a=1;alpha=0.5;b=9;beta=0.5;g=3;gamma=1;c=1;experts=1;routing=0",

@@ -155,6 +155,16 @@ class ObjectiveOptions:
     ] = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurfaceOptions:
+    """The form of the surface."""
+
+    form: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="additive, or three_exponent: its two terms combine with gamma."),
+    ] = "additive"
+
+
 _SHORT = {form: f" ({alias.upper()})" for alias, form in ALIASES.items()}
 _CURVES = ", ".join(form + _SHORT.get(form, "") for form in FITTED)
 
@@ -167,7 +177,8 @@ class LawFormOptions:
         str,
         typer.Option(
             metavar="NAME",
-            help=f"additive, kaplan, allocation, data_constrained; curves of --x: {_CURVES}, multiplicative.",
+            help="additive, three_exponent, kaplan, allocation, data_constrained; "
+            f"curves of --x: {_CURVES}, multiplicative.",
         ),
     ] = "additive"
     method: Annotated[
@@ -282,6 +293,7 @@ def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[s
 def backtest(
     reading: ReadingOptions,
     objective: ObjectiveOptions,
+    law: SurfaceOptions,
     *,
     runs: Runs,
     samples: Annotated[
@@ -295,7 +307,7 @@ def backtest(
 
     with Progress("cuts") as progress:
         result = run_backtest(
-            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective)
+            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective, law)
         )
     return Answer(result=result, notices=result.runs.warnings)
 
@@ -311,6 +323,7 @@ def backtest(
 def design(
     reading: ReadingOptions,
     objective: ObjectiveOptions,
+    law: SurfaceOptions,
     limits: LimitOptions,
     *,
     runs: Annotated[
@@ -343,6 +356,6 @@ def design(
         seeds=seeds,
         schedule=schedule,
         cooldown=cooldown,
-        **keywords(reading, objective, limits),
+        **keywords(reading, objective, law, limits),
     )
     return Answer(result=found, notices=found.warnings)

@@ -1,21 +1,22 @@
-"""Fit the additive law to runs with its diagnosis: what the runs determine, how precisely, and by other choices."""
+"""Fit a surface to runs with its diagnosis: what the runs determine, how precisely, and by other choices."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scaleplan.errors import UnreachableError
-from scaleplan.fitting.backtest import backtest_points, below_largest_budget
+from scaleplan.fitting.backtest import LEAST_RUNS, backtest_points, below_largest_budget
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
     describe,
     diagnose,
+    find_line,
     find_outliers,
     information,
     isoflop_budgets,
@@ -25,7 +26,7 @@ from scaleplan.fitting.diagnosis import (
 from scaleplan.fitting.noise import cells_by_rounding, require_distinct
 from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
 from scaleplan.fitting.runs import row_text
-from scaleplan.fitting.surface_fit import Coordinates, fit_additive
+from scaleplan.fitting.surface_fit import Coordinates, fit_surface
 from scaleplan.planning.planner import Planner
 from scaleplan.record import Record
 
@@ -39,14 +40,18 @@ if TYPE_CHECKING:
     from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
-    from scaleplan.fitting.surface_fit import Solution
-    from scaleplan.laws.additive import Additive
+    from scaleplan.fitting.surface_fit import Solution, SurfaceLaw
     from scaleplan.presets.preset import Preset
 
 __all__ = ["AdditiveFit", "Coefficient", "Variation", "fit_points", "variations"]
 
+_AS_WELL = 2.0  # differences of AICc below are noise
 _EVERY_RUN = 1000  # runs up to which each is left out in turn
-_COEFFICIENTS = {"E": "E", "alpha": "alpha", "beta": "beta", "a": "params_exponent", "A": "A", "B": "B"}
+_COEFFICIENTS = {name: name for name in ("E", "alpha", "beta", "gamma")} | {
+    "a": "params_exponent",
+    "A": "A",
+    "B": "B",
+}
 
 
 class Coefficient(Record):
@@ -63,12 +68,15 @@ class Alternative(Record):
 
     Negative: the simpler form explains the runs as well. Differences under 2 are noise, and AICc says little of runs
     beyond the data: in 81 real splits it chose the best extrapolator of four forms in 28 %, where chance is 25 %.
+    ``held_out_excess`` is therefore how much more it misses the largest runs by, fitted to the rest, than the fit's
+    own form does: a difference of relative errors (rms), None where AICc speaks against it or the rest is too few.
     """
 
     name: str
-    law: Additive
+    law: SurfaceLaw
     score: float
     aicc_excess: float
+    held_out_excess: float | None = None
 
 
 class Residuals(Record):
@@ -87,7 +95,7 @@ class Residuals(Record):
 
 
 class AdditiveFit(Record, eq=False):
-    """The additive law fitted to runs, and its diagnosis.
+    """A surface fitted to runs, and its diagnosis.
 
     ``flags`` are reservations, gravest first. ``repeats`` is the test by repeated runs, None without such.
     ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``, the bootstrap and the backtest, are None
@@ -107,7 +115,7 @@ class AdditiveFit(Record, eq=False):
     backtest: Backtest | None
 
     @property
-    def law(self) -> Additive:
+    def law(self) -> SurfaceLaw:
         """The fitted law in raw units."""
         return self.solution.law
 
@@ -145,13 +153,16 @@ class AdditiveFit(Record, eq=False):
         )
 
     def coefficients(self, *, level: float = 0.9) -> tuple[Coefficient, ...]:
-        """Return E, alpha, beta, a = beta/(alpha + beta), A and B, with errors where there are resamples.
+        """Return E, alpha, beta, gamma, a = beta/(alpha + beta), A and B, with errors where there are resamples.
 
-        A and B are correlated with their exponents to three nines: their own errors mean little.
+        An additive law has no gamma. A and B are correlated with their exponents to three nines: their own errors
+        mean little.
         """
         laws = None if self.resamples is None else self.resamples.laws()
         found = []
         for name, field in _COEFFICIENTS.items():
+            if not hasattr(self.law, field):
+                continue
             value = getattr(self.law, field)
             if laws is None or self.resamples is None:
                 found.append(Coefficient(name=name, value=value))
@@ -175,6 +186,7 @@ def fit_points(
     objective: Objective | None = None,
     tied: bool = False,
     floor: float | None = None,
+    outer: bool = False,
     samples: int = 2000,
     seed: int = 0,
     clusters: Sequence[object] | None = None,
@@ -183,9 +195,9 @@ def fit_points(
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> AdditiveFit:
-    """Fit L = E + A/N^alpha + B/D^beta to runs, and diagnose the fit.
+    """Fit L = E + A/N^alpha + B/D^beta, or with ``outer`` the three-exponent law, to runs, and diagnose the fit.
 
-    The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_additive`, the resamples (0 for
+    The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_surface`, the resamples (0 for
     none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
     IsoFLOP sweep. ``test_cuts`` adds the backtest.
 
@@ -194,9 +206,9 @@ def fit_points(
 
     Raises UsageError unless two more runs differ than the form has coefficients.
     """
-    form = Coordinates(tied=tied, floor=floor)
+    form = Coordinates(tied=tied, floor=floor, outer=outer)
     require_distinct(points.params, points.tokens, coefficients=form.count)
-    solution = fit_additive(points, objective=objective, tied=tied, floor=floor)
+    solution = fit_surface(points, form, objective=objective)
     design, known = describe(points), information(points, solution)
     outliers = find_outliers(points, solution)
     sound, clean, kept = _sound(points, solution, outliers, doubtful)
@@ -243,27 +255,49 @@ def _sound(
     return sound, solution.refit(sound), kept
 
 
+_SIMPLER: tuple[dict[str, Any], ...] = (
+    {"outer": False},
+    {"tied": True},
+    {"floor": 0.0},
+    {"outer": False, "tied": True},
+    {"tied": True, "floor": 0.0},
+)
+_NAMES = {"outer": "gamma = 1", "tied": "alpha = beta", "floor": "E = 0"}
+
+
 def _alternatives(points: Points, solution: Solution) -> tuple[Alternative, ...]:
-    """Fit the simpler nested forms: tied exponents, no floor, both."""
+    """Fit the simpler nested forms: without gamma, with tied exponents, no floor, and two of these at once."""
     form, objective = solution.coordinates, solution.objective
 
     def criterion(fit: Solution) -> float:
         return aicc(fit.score, runs=len(points), coefficients=fit.coordinates.count, objective=objective)
 
-    own, out = criterion(solution), []
-    for name, tied, floor in (
-        ("alpha = beta", True, None),
-        ("E = 0", False, 0.0),
-        ("alpha = beta, E = 0", True, 0.0),
-    ):
-        simpler = (tied or not form.tied) and (floor is not None or form.floor is None)
-        if not simpler or (tied, floor) == (form.tied, form.floor):
+    own, out, missed = criterion(solution), [], _held_out(points, solution)
+    for changes in _SIMPLER:
+        simpler = replace(form, **changes)
+        if simpler.count != form.count - len(changes):  # one of them is so already, or is held at another value
             continue
-        other = fit_additive(points, objective=objective, tied=tied, floor=floor)
+        other = fit_surface(points, simpler, objective=objective)
         its = criterion(other)
         excess = its - own if math.isfinite(its) else math.inf
-        out.append(Alternative(name=name, law=other.law, score=other.score, aicc_excess=excess))
+        held = {"outer": form.outer and not simpler.outer, "tied": simpler.tied, "floor": simpler.floor == 0}
+        name = ", ".join(_NAMES[change] for change, is_held in held.items() if is_held)
+        its_own = _held_out(points, other) if excess < _AS_WELL else None
+        further = None if missed is None or its_own is None else its_own - missed
+        alternative = Alternative(
+            name=name, law=other.law, score=other.score, aicc_excess=excess, held_out_excess=further
+        )
+        out.append(alternative)
     return tuple(out)
+
+
+def _held_out(points: Points, solution: Solution) -> float | None:
+    """Return the relative error (rms) of the largest runs as a form predicts them from the rest, or None."""
+    below = below_largest_budget(points)
+    rest, held = points.select(below), points.select(~below)
+    if len(rest) < LEAST_RUNS or not len(held) or find_line(rest) is not None:
+        return None
+    return rms(solution.refit(rest).law.loss(held.params, held.tokens) / held.loss - 1.0)
 
 
 class Variation(Record):
@@ -278,18 +312,19 @@ class Variation(Record):
 
 
 def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Variation, ...]:
-    """Fit without outliers, with tied exponents, to the other kind of residuals, and without the largest budget.
+    """Fit by simpler forms, without outliers, to the other kind of residuals, and without the largest budget.
 
     ``flops`` is the budget of the optima, and ``preset`` the fit's own, whose cost they take.
     """
     points, base = found.points, found.solution
     objective, coordinates = base.objective, base.coordinates
-    refit = partial(fit_additive, objective=objective, tied=coordinates.tied, floor=coordinates.floor)
+    refit = partial(fit_surface, coordinates=coordinates, objective=objective)
     solutions = {"as fitted": base}
     if found.outliers.without is not None:
         solutions[f"without rows {row_text(found.outliers.rows)}"] = found.outliers.without
-    if not coordinates.tied:
-        solutions["alpha = beta"] = refit(points, tied=True)
+    for change, value in (("outer", False), ("tied", True)):
+        if getattr(coordinates, change) != value:
+            solutions[_NAMES[change]] = refit(points, coordinates=replace(coordinates, **{change: value}))
     middle = float(np.median(points.loss))  # a step of log loss is a step of loss over the loss
     other = replace(
         objective,

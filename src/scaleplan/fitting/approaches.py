@@ -23,6 +23,7 @@ from scaleplan.fitting.curve_fit import fit_curve
 from scaleplan.fitting.diagnosis import isoflop_budgets
 from scaleplan.fitting.objective import Objective, central_interval
 from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.laws.additive import Additive
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.record import Record
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats
     from scaleplan.fitting.curve_fit import CurveFit
     from scaleplan.fitting.runs import Points
-    from scaleplan.laws.additive import Additive
 
 __all__ = ["Approach", "compare_methods", "fit_allocation", "fit_envelope", "fit_isoflop"]
 
@@ -291,6 +291,7 @@ def compare_methods(points: Points, *, flops: float, objective: Objective | None
     ``flops`` is the budget at which their sizes are compared.
     """
     law = fit_additive(points, objective=objective).law
+    assert isinstance(law, Additive)
     try:
         params = law.best_split(flops / 6)[0]
     except ArithmeticError:

@@ -1,4 +1,4 @@
-"""Backtest an additive fit: how well earlier, smaller runs would have predicted the later, larger ones.
+"""Backtest the fit of a surface: how well earlier, smaller runs would have predicted the later, larger ones.
 
 For a ladder of cuts the law is fitted to the runs at or below the cut and predicts every run above it. Signed errors
 that agree across cuts mean that the law is wrong there, which no resampling of runs can show: on six public sweeps
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Curve, Law
 
 __all__ = [
+    "LEAST_RUNS",
     "Backtest",
     "Cut",
     "Holdout",
@@ -44,7 +45,9 @@ __all__ = [
 ]
 
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
-_LEAST_RUNS, _LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 12, 0.25, 3, 3
+LEAST_RUNS = 12
+"""Runs below a cut, of which fewer predict nothing."""
+_LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 0.25, 3, 3
 _MOST_CUTS, _MOST_CURVE_CUTS = 8, 4
 _NATURAL = math.log(2.0)  # a gap in ln C among scattered runs where anyone would cut
 _APART = 0.01  # in ln C: compute that differs by less is one value, up to rounding
@@ -198,14 +201,14 @@ def ladder(points: Points, *, every: bool = False) -> tuple[float, ...]:
         wanted = (np.diff(labels[order]) > 0) & (budgets + 1 >= min(_LEAST_BUDGETS, int(labels.max())))
     else:
         least = math.ceil(_LEAST_SHARE * len(values))
-        inside = (last >= max(least, _LEAST_RUNS)) & (last <= len(values) - _LEAST_ABOVE) & (gaps > _APART)
+        inside = (last >= max(least, LEAST_RUNS)) & (last <= len(values) - _LEAST_ABOVE) & (gaps > _APART)
         wanted = inside & (gaps > _NATURAL)
         if inside.any():
             places = values[last[inside] - 1]
             grid = np.geomspace(places[0], places[-1], _MOST_CUTS) * (1 + 1e-12)
             even = last[inside][np.unique(np.searchsorted(places, grid, side="right") - 1)]
             wanted[even - 1] = True
-    chosen = np.flatnonzero(wanted & (last >= _LEAST_RUNS))
+    chosen = np.flatnonzero(wanted & (last >= LEAST_RUNS))
     if not every:
         chosen = chosen[np.argsort(-gaps[chosen], kind="stable")[:_MOST_CUTS]]
     cuts = values[np.sort(chosen)]
@@ -392,7 +395,7 @@ def hold_out(
     """
     below = below_largest_budget(points)
     rest, held = points.select(below), points.select(~below)
-    if len(rest) < _LEAST_RUNS:
+    if len(rest) < LEAST_RUNS:
         raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
     fit = fit_additive(rest) if base is None else base.refit(rest)
     kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]

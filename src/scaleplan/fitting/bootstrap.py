@@ -1,4 +1,4 @@
-"""Bootstrap an additive fit: refit resampled runs, and measure the spread of the coefficients.
+"""Bootstrap the fit of a surface: refit resampled runs, and measure the spread of the coefficients.
 
 The case bootstrap draws runs with replacement, which is a multinomial weight for each, and refits every reweighted
 set in one batch. Points of one training run are resampled together (clusters), and an IsoFLOP design keeps its number
@@ -21,8 +21,16 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
-from scaleplan.fitting.surface_fit import EXPONENT_BOUNDS, MANY_RUNS, Solution, refit_additive, refit_by_steps
-from scaleplan.laws.additive import Additive
+from scaleplan.fitting.surface_fit import (
+    EXPONENT_BOUNDS,
+    GAMMA_BOUNDS,
+    MANY_RUNS,
+    Solution,
+    SurfaceLaw,
+    refit_by_steps,
+    refit_surface,
+)
+from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 
@@ -35,22 +43,27 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
 
-__all__ = ["Bootstrap", "bootstrap", "draw_groups", "resample_weights"]
+__all__ = ["COORDINATES", "Bootstrap", "bootstrap", "coordinates_of", "draw_groups", "resample_weights"]
 
-_LEAST = np.array([-np.inf, -np.inf, 0.0, EXPONENT_BOUNDS[0], EXPONENT_BOUNDS[0]])  # of ln A, ln B, E, alpha, beta
+COORDINATES = ("ln A", "ln B", "E", "alpha", "beta", "gamma")
+"""The coordinates of a draw; the last where gamma is free."""
+
+_LEAST = np.array([-np.inf, -np.inf, 0.0, EXPONENT_BOUNDS[0], EXPONENT_BOUNDS[0], GAMMA_BOUNDS[0]])
+"""Of ln A, ln B, E, alpha, beta and gamma."""
 _LOG_FLOOR = 0.05  # a floor below this share of its estimate in a resample is no quantity for a logarithm
 
 
 class Bootstrap(Record, eq=False):
     """The coefficients of every resample, beside the ``law`` of the unweighted runs.
 
-    ``draws`` (R, 5) are ln A, ln B, E, alpha, beta in raw units; ``converged`` (R,) marks refits that ended at a
-    stationary point, the others are kept; ``at_bound`` (R, 5) marks A, alpha, B, beta and E on a bound of the search.
+    ``draws`` (R, p) are ln A, ln B, E, alpha, beta in raw units, and gamma where it is free; ``converged`` (R,) marks
+    refits that ended at a stationary point, the others are kept; ``at_bound`` (R, p) marks A, alpha, B, beta, E and
+    gamma on a bound of the search.
     ``unit`` is what was resampled, ``"run"`` or ``"cluster"``; ``strata`` is how many strata kept their size, and
     ``freedom`` how many units there are beyond the coefficients.
     """
 
-    law: Additive
+    law: SurfaceLaw
     draws: Array
     converged: Mask
     at_bound: Mask
@@ -86,17 +99,20 @@ class Bootstrap(Record, eq=False):
         A floor that was kept fixed, and the second of two tied exponents, vary with nothing or with the other.
         """
         floor = self.draws[:, 2]
-        if np.ptp(floor) == 0:
-            return ("ln A", "ln B", "alpha", "beta")
-        name = "ln E" if np.min(floor) > _LOG_FLOOR * self.law.E else "E"
-        return ("ln A", "ln B", name, "alpha", "beta")
+        held = np.ptp(floor) == 0
+        names = () if held else ("ln E" if np.min(floor) > _LOG_FLOOR * self.law.E else "E",)
+        return ("ln A", "ln B", *names, "alpha", "beta", *self.names[5:])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The coordinates of the draws."""
+        return COORDINATES[: self.draws.shape[1]]
 
     def coordinates(self) -> Array:
         """Return the draws (R, p) in the coordinates :attr:`parameters`."""
-        log_size, log_data, floor, alpha, beta = self.draws.T
-        columns = {"ln A": log_size, "ln B": log_data, "E": floor, "alpha": alpha, "beta": beta}
+        columns = dict(zip(self.names, self.draws.T, strict=True))
         if "ln E" in self.parameters:
-            columns["ln E"] = np.log(floor)
+            columns["ln E"] = np.log(columns["E"])
         return np.stack([columns[name] for name in self.parameters], axis=1)
 
     def covariance(self) -> Array:
@@ -104,25 +120,23 @@ class Bootstrap(Record, eq=False):
         matrix: Array = np.atleast_2d(np.cov(self.coordinates(), rowvar=False))
         return matrix
 
-    def laws(self) -> Additive:
+    def laws(self) -> SurfaceLaw:
         """Return one law whose coefficients are arrays, an entry for each resample."""
-        log_size, log_data, floor, alpha, beta = self.draws.T
-        return Additive(E=floor, A=np.exp(log_size), B=np.exp(log_data), alpha=alpha, beta=beta)
+        return _law(self.draws.T)
 
     def log_losses(self, params: Array, tokens: Array) -> Array:
         """Return ln L (R, n) of every resample at n pairs of sizes."""
-        log_size, log_data, floor, alpha, beta = self.draws.T[:, :, None]
-        terms = floor + np.exp(log_size - alpha * np.log(params)) + np.exp(log_data - beta * np.log(tokens))
-        return np.log(terms)
+        losses: Array = np.log(_law(self.draws.T[:, :, None]).loss(params, tokens))
+        return losses
 
-    def moved_to(self, law: Additive) -> Self:
+    def moved_to(self, law: SurfaceLaw) -> Self:
         """Return the same spread about another law: the draws are moved by the difference, inside their domain."""
         if law == self.law:
             return self
-        shift = _coordinates(law) - _coordinates(self.law)
-        return replace(self, law=law, draws=np.maximum(self.draws + shift, _LEAST))
+        shift = coordinates_of(law) - coordinates_of(self.law)
+        return replace(self, law=law, draws=np.maximum(self.draws + shift, _LEAST[: self.draws.shape[1]]))
 
-    def interval(self, quantity: Callable[[Additive], Array | float], *, level: float = 0.9) -> tuple[float, float]:
+    def interval(self, quantity: Callable[[SurfaceLaw], Array | float], *, level: float = 0.9) -> tuple[float, float]:
         """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
 
         The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
@@ -180,7 +194,7 @@ def bootstrap(
             strata=None if layers is None else layers[few],
         )
         own = base if every == 1 else base.about(kept.centre)
-        refits = refit_additive(kept, weight, base=own, jobs=jobs, progress=progress)
+        refits = refit_surface(kept, weight, base=own, jobs=jobs, progress=progress)
     independent = len(points) if units is None else int(units.max()) + 1
     return Bootstrap(
         law=base.law,
@@ -245,8 +259,17 @@ def draw_groups(
     return codes[member], weight
 
 
-def _coordinates(law: Additive) -> Array:
-    return np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta])
+def coordinates_of(law: SurfaceLaw) -> Array:
+    """Return a law in the coordinates of a draw."""
+    outer = [law.gamma] if isinstance(law, ThreeExponent) else []
+    return np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta, *outer])
+
+
+def _law(coordinates: Array) -> SurfaceLaw:
+    """Return the law of coordinates (p, ...), whose coefficients are arrays."""
+    log_size, log_data, floor, alpha, beta, *outer = coordinates
+    terms = {"E": floor, "A": np.exp(log_size), "B": np.exp(log_data), "alpha": alpha, "beta": beta}
+    return ThreeExponent(**terms, gamma=outer[0]) if outer else Additive(**terms)
 
 
 def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | None:

@@ -1,4 +1,4 @@
-"""Diagnose an additive fit: what the runs cover and determine, which runs decide it, and how simpler forms compare.
+"""Diagnose the fit of a surface: what the runs determine, which of them decide it, and how simpler forms compare.
 
 Simpler nested forms are compared by AICc = -2 ln(likelihood) + 2k + 2k(k+1)/(n-k-1), where k counts the scale of the
 noise (Hurvich & Tsai 1989, Biometrika 76:297). The scale is profiled out: Gaussian for least squares, Laplace for
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.bootstrap import COORDINATES, Bootstrap, coordinates_of
 from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit
 from scaleplan.fitting.objective import central_interval, rms, typical_deviation
-from scaleplan.fitting.surface_fit import Surface, fit_additive, law_at, refit_additive
+from scaleplan.fitting.surface_fit import Surface, law_at, refit_surface
+from scaleplan.laws.additive import ThreeExponent
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import Line
 from scaleplan.record import Record
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scaleplan.arrays import Array, Index, Mask
-    from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
@@ -143,7 +145,7 @@ def diagnose(
 
     if repeats is not None and repeats.rejected:
         warn("lack_of_fit", f"repeated runs reject this law: {repeats}")
-    law, fitted_floor = solution.law, solution.coordinates.floor is None and design.along is None
+    fitted_floor = solution.coordinates.floor is None and design.along is None
     if fitted_floor and "E" in solution.bounds:
         warn(
             "floor_zero",
@@ -166,9 +168,35 @@ def diagnose(
     if design.along is None and high < _NARROW * low:
         span = f"only {low:.3g} to {high:.3g}"
         warn("narrow_ratios", f"tokens per parameter span {span}; a factor of 16 or more determines the split")
-    if max(law.alpha, law.beta) > 1.25 and design.along is None:
+    if solution.slopes.max() > 1.25 and design.along is None:
         warn("steep", "an exponent above 1.25 is outside what published laws show")
-    return tuple(flags)
+    return tuple(flags) if design.along is not None else (*flags, *_ridge(solution, known))
+
+
+def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
+    """Return the reservation that E or gamma is not determined: its 90 % interval reaches zero.
+
+    A lower gamma bends the law between its terms much as a lower floor does: runs near one ratio of tokens to
+    parameters, or of few budgets, tell them apart least.
+    """
+    form, law = solution.coordinates, solution.law
+    if not isinstance(law, ThreeExponent):
+        return ()
+    if "gamma" in solution.bounds:
+        reason = f"gamma ended on a bound of the search, {law.gamma:.3g}: how the two terms combine is not determined"
+        return (Flag(code="ridge", message=reason),)
+    errors = np.sqrt(np.maximum(np.diag(form.matrix() @ known.covariance @ form.matrix().T), 0.0))
+    fitted = {"E": (law.E, errors[4]), "gamma": (law.gamma, errors[5])}
+    if form.floor is not None or "E" in solution.bounds:
+        del fitted["E"]
+    doubtful = {name: pair for name, pair in fitted.items() if sigmas_of(0.9) * pair[1] >= pair[0]}
+    if not doubtful:
+        return ()
+    verb, them = ("are", "them") if len(doubtful) == 2 else ("is", "it")
+    values = ", ".join(f"{value:.3g} ± {error:.2g}" for value, error in doubtful.values())
+    doubt = f"{' and '.join(doubtful)} {verb} not determined ({values})"
+    reason = f"{doubt}: the loss near the runs hardly depends on {them}, far extrapolations do"
+    return (Flag(code="ridge", message=reason),)
 
 
 def _unidentified(design: Design, solution: Solution, known: Information) -> dict[str, str]:
@@ -183,7 +211,7 @@ def _unidentified(design: Design, solution: Solution, known: Information) -> dic
         reasons["few_levels"] = (
             f"{few} do not tell the floor from the term that they vary: {levels} or more are needed"
         )
-    stuck = [name for name in solution.bounds if name != "E"]
+    stuck = [name for name in solution.bounds if name not in {"E", "gamma"}]
     if design.along is not None:  # what follows from it is no reason of its own
         stuck = []
     if stuck:
@@ -241,9 +269,7 @@ def repeats_test(points: Points, solution: Solution) -> LackOfFit | None:
     count = solution.coordinates.count
     if not count < int(cells.max()) + 1 < len(cells):
         return None
-    objective = replace(solution.objective, robust="none")
-    form = solution.coordinates
-    fit = fit_additive(points, objective=objective, tied=form.tied, floor=form.floor)
+    fit = replace(solution, objective=replace(solution.objective, robust="none")).refit(points)
     weight = 1.0 if points.weight is None else np.sqrt(points.weight)
     return lack_of_fit(cells, fit.residuals * weight, count)
 
@@ -260,14 +286,14 @@ class Outliers(Record, eq=False):
 
 
 class Influence(Record, eq=False):
-    """The change ``shift`` (n, 5) of (ln A, ln B, E, alpha, beta) without each single run."""
+    """The change ``shift`` (n, p) of (ln A, ln B, E, alpha, beta, gamma) without each single run."""
 
     rows: Index
     shift: Array
 
     def strongest(self, coefficient: str, *, most: int = 5) -> tuple[tuple[int, float], ...]:
-        """Return (row, change) of the runs that move ``E``, ``alpha`` or ``beta`` most."""
-        column = self.shift[:, {"E": 2, "alpha": 3, "beta": 4}[coefficient]]
+        """Return (row, change) of the runs that move ``E``, ``alpha``, ``beta`` or ``gamma`` most."""
+        column = self.shift[:, COORDINATES.index(coefficient)]
         order = np.argsort(-np.abs(column), kind="stable")[:most]
         return tuple((int(self.rows[i]), float(column[i])) for i in order)
 
@@ -304,10 +330,8 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
 def leave_one_out(points: Points, base: Solution) -> Influence:
     """Refit without each run in turn, all at once."""
     weight = 1.0 - np.eye(len(points))
-    draws = refit_additive(points, weight, base=base).draws
-    law = base.law
-    centre = np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta])
-    return Influence(rows=points.rows, shift=draws - centre)
+    draws = refit_surface(points, weight, base=base).draws
+    return Influence(rows=points.rows, shift=draws - coordinates_of(base.law))
 
 
 def aicc(score: float, *, runs: int, coefficients: int, objective: Objective) -> float:
@@ -435,9 +459,9 @@ def find_line(points: Points) -> Line | None:
 def _levels(form: Coordinates) -> int:
     """Return how many sizes, and token counts, tell the floor from the term that they vary.
 
-    E and B/D^beta are one number at one D, two at two.
+    E and B/D^beta are one number at one D, two at two; gamma is another number in both directions.
     """
-    return 2 if form.tied or form.floor is not None else 3
+    return 2 if (form.tied or form.floor is not None) and not form.outer else 3
 
 
 def find_strip(points: Points, form: Coordinates) -> Line | None:

@@ -20,7 +20,7 @@ from scaleplan.fitting.fit_tables import backtest_data
 from scaleplan.fitting.methods import fit_runs, resampled_together
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.fitting.surface_fit import fit_surface
 from scaleplan.planning.uncertainty import require_level
 from scaleplan.record import Record, as_mapping
 from scaleplan.units import parse_fraction
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.backtest import Backtest, Cut, Holdout
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
-    from scaleplan.laws.additive import Additive
+    from scaleplan.fitting.surface_fit import SurfaceLaw
     from scaleplan.units import Amount
 
     Progress = Callable[[int], None]
@@ -87,7 +87,7 @@ def backtest(
     progress: Progress | None = None,
     **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
-    """Fit the additive law to the smaller runs, predict the larger ones, and measure the errors.
+    """Fit a law to the smaller runs, predict the larger ones, and measure the errors.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def backtest(
     progress
         Called with the number of cuts done.
     keywords
-        Reading and objective, as for :func:`fit`.
+        Reading, objective and ``form`` (additive or three_exponent), as for :func:`fit`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def backtest(
     read = read_runs(runs, **reading_arguments(keywords))
     start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
-    base = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor)
+    base = fit_surface(points, request.coordinates, objective=request.objective)
     clusters = resampled_together(read)
     ladder = backtest_points(
         points, base, samples=count, seed=start, level=share, clusters=clusters, every=True, progress=progress
@@ -138,7 +138,7 @@ class BacktestResult(Record, eq=False):
     schema: ClassVar[str] = "scaleplan/backtest/1"
 
     runs: Runs
-    law: Additive
+    law: SurfaceLaw
     ladder: Backtest
     holdout: Holdout | None
     seed: int

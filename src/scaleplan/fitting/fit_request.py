@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.surface_fit import Coordinates
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.planning.context import Context
 from scaleplan.planning.uncertainty import require_level
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
 
 __all__ = [
+    "SURFACES",
     "FitKeywords",
     "FitRequest",
     "ObjectiveKeywords",
@@ -60,12 +62,13 @@ class ObjectiveKeywords(TypedDict, total=False):
 class RunsKeywords(ReadingKeywords, ObjectiveKeywords, total=False):
     """The keywords of every function of runs, such as :func:`scaleplan.backtest`."""
 
+    form: str
+
 
 class FitKeywords(RunsKeywords, total=False):
     """The keywords of :func:`scaleplan.fit`."""
 
     group: str | None
-    form: str
     method: str
     samples: Amount
     seed: Amount
@@ -84,7 +87,10 @@ class FitKeywords(RunsKeywords, total=False):
     source: str | None
 
 
-FORMS = ("additive", "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
+SURFACES = ("additive", "three_exponent")
+"""The surfaces that are fitted with a diagnosis, backtested, and designed for."""
+
+FORMS = (*SURFACES, "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
 """The forms that can be fitted, by the name that ``--form`` takes."""
 
 METHODS = ("surface", "isoflop", "envelope", "all")
@@ -168,11 +174,13 @@ class FitRequest:
                 hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
             )
         floored = self.floor is not None and self.form not in FITTED
-        of_additive = (self.method != "surface", self.tied, floored, self.cluster)
-        if self.form != "additive" and any(of_additive):
-            name = ("--method", "--tied", "--floor", "--cluster")[of_additive.index(True)]
+        of_surfaces = (self.tied, floored, self.cluster)
+        if self.form != "additive" and self.method != "surface":
+            raise UsageError(f"--method is for the additive form, not for '{self.form}'")
+        if self.form not in SURFACES and any(of_surfaces):
+            name = ("--tied", "--floor", "--cluster")[of_surfaces.index(True)]
             curves = " and curves" if name == "--floor" else ""
-            raise UsageError(f"{name} is for the additive form{curves}, not for '{self.form}'")
+            raise UsageError(f"{name} is for {' and '.join(SURFACES)}{curves}, not for '{self.form}'")
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
@@ -188,6 +196,13 @@ class FitRequest:
                 raise UsageError(f"{quote(text)} is not one line of printable text")
         if self.id is not None and not PRESET_NAME.fullmatch(self.id):
             raise UsageError(f"id {quote(self.id)}", hint="use letters, digits, '.', '_' and '-' only")
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """What is fitted of a surface; raises UsageError for another form."""
+        if self.form not in SURFACES:
+            raise UsageError(f"form '{self.form}' is none for this", hint=f"known: {', '.join(SURFACES)}")
+        return Coordinates(tied=self.tied, floor=self.floor, outer=self.form == "three_exponent")
 
     @property
     def needed_roles(self) -> tuple[str, ...]:

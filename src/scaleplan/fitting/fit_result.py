@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
     from scaleplan.fitting.fit_request import FitRequest
-    from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.forecaster import Forecaster
+    from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Law
     from scaleplan.laws.forecast import Forecast
     from scaleplan.planning.plan import Plan
@@ -528,7 +528,7 @@ class FitResult(Record, eq=False):
         runs, request, law, known = self.runs, self.request, self.law, self.uncertainty
         objective, found = request.objective, self.diagnosis
         count = len(self.coefficients)
-        free = count - request.tied - (request.floor is not None) if request.form == "additive" else count
+        free = count if found is None else found.solution.coordinates.count
         columns = {role: f"'{text}'" for role, text in runs.columns.items()}
         roles = ("params", "tokens", "flops", "loss")
         n, d, c, loss = (columns.get(role, "derived from the others") for role in roles)
@@ -547,6 +547,11 @@ class FitResult(Record, eq=False):
         intervals = "none"
         if known is not None:
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
+        if self.forecaster is not None:
+            intervals = (
+                f"of plans {request.level:.0%} of a law with a Gaussian-process discrepancy, "
+                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients {intervals}"
+            )
         held_out = "nothing: too few runs, or another form"
         if found is not None and found.backtest is not None and found.backtest.bins:
             held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest.bins[-1]}"

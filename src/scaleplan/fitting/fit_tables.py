@@ -95,7 +95,7 @@ def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
 
 
 def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
-    """Return the uncertainty of an additive fit with its backtest, or None without resamples."""
+    """Return the uncertainty of the fit of a surface with its backtest, or None without resamples."""
     resamples, backtest = fit.resamples, fit.backtest
     if resamples is None:
         return None
@@ -116,7 +116,7 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
     kept = resamples.draws[usable][:_DRAWS]
     return replace(
         known,
-        parameters=("ln A", "ln B", "E", "alpha", "beta"),
+        parameters=resamples.names,
         draws=_rows(kept),
         method=f"{known.method}; the first {len(kept)} of them{_lost(usable)}",
     )
@@ -132,15 +132,19 @@ def _is_linear(fit: AdditiveFit, resamples: Bootstrap, covariance: Array) -> boo
     largest = np.array([np.argmax(values) for values in (points.params, points.tokens, points.flops)])
     params, tokens = points.params[largest], points.tokens[largest]
     size, data = law.A * params**-law.alpha, law.B * tokens**-law.beta
+    both, gamma = size + data, getattr(law, "gamma", 1.0)
+    rate = gamma * both ** (gamma - 1.0)  # of the loss with the sum of both terms
     slopes = {
-        "ln A": size,
-        "ln B": data,
+        "ln A": rate * size,
+        "ln B": rate * data,
         "E": np.ones_like(size),
         "ln E": np.full_like(size, law.E),
-        "alpha": -np.log(params) * size,
-        "beta": -np.log(tokens) * data,
+        "alpha": -np.log(params) * rate * size,
+        "beta": -np.log(tokens) * rate * data,
+        "gamma": both**gamma * np.log(both),
     }
-    slope = np.stack([slopes[name] for name in resamples.parameters], axis=1) / (law.E + size + data)[:, None]
+    losses = np.asarray(law.loss(params, tokens))
+    slope = np.stack([slopes[name] for name in resamples.parameters], axis=1) / losses[:, None]
     told = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", slope, covariance, slope), 0.0))
     shown = np.array([half_width(column) for column in resamples.log_losses(params, tokens).T])
     return bool(np.all(np.abs(np.log(np.maximum(told, 1e-300) / np.maximum(shown, 1e-300))) < _LINEAR))
@@ -209,7 +213,7 @@ def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
 
 
 def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
-    """Return the part of the JSON form that only an additive fit has."""
+    """Return the part of the JSON form that only the fit of a surface has."""
     known, out, influence = found.known, found.outliers, found.influence
     backtest, resamples = found.backtest, found.resamples
     data: dict[str, object] = {
@@ -231,6 +235,7 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
                 "coefficients": as_mapping(item.law.coefficients()),
                 "score": item.score,
                 "aicc_excess": as_mapping(item.aicc_excess),
+                "held_out_excess": item.held_out_excess,
             }
             for item in found.alternatives
         ],
@@ -238,7 +243,8 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
     if influence is not None:
         data["influence"] = {
             name: [{"row": row, "change": change} for row, change in influence.strongest(name, most=_STRONGEST)]
-            for name in ("E", "alpha", "beta")
+            for name in ("E", "alpha", "beta", "gamma")
+            if hasattr(found.law, name)
         }
     if resamples is not None:
         names = ("samples", "seed", "unit", "strata", "failed", "floor_at_zero", "exponents_at_bound")
@@ -333,7 +339,7 @@ def residuals_data(found: AdditiveFit) -> dict[str, object]:
 
 
 def scores(found: AdditiveFit) -> dict[str, object]:
-    """Return the scores of an additive fit that its preset repeats."""
+    """Return the scores of a surface that its preset repeats."""
     residuals = found.residuals
     return {
         "spread": residuals.spread,

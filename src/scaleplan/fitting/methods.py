@@ -15,9 +15,10 @@ from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_en
 from scaleplan.fitting.backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.diagnosis import find_line, find_strip
+from scaleplan.fitting.fit_request import SURFACES, FitRequest
 from scaleplan.fitting.fit_result import FitResult
-from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.fit_tables import curve_uncertainty, surface_uncertainty
+from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.noise import rises
 from scaleplan.fitting.objective import central_interval, half_width
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.curve_fit import CurveFit, FormulaFit
-    from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Curve
     from scaleplan.presets.preset import Line
@@ -71,11 +71,11 @@ def fit_runs(
 
 
 def _fitted(request: FitRequest, runs: Runs, source: str, progress: Progress | None) -> FitResult:
-    if request.form in ("additive", "kaplan"):
+    if request.form in (*SURFACES, "kaplan"):
         _require_falling(request, runs.flops, runs.loss)
     if runs.group is not None:
         return _grouped(request, runs)
-    if request.form == "additive" and request.method in ("surface", "all"):
+    if request.form in SURFACES and request.method in ("surface", "all"):
         return _surface(request, runs, source, progress)
     if request.form == "kaplan":
         return _kaplan(request, runs, source)
@@ -111,6 +111,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         objective=request.objective,
         tied=request.tied,
         floor=request.floor,
+        outer=request.coordinates.outer,
         samples=request.samples,
         seed=request.seed,
         clusters=runs.labels if request.cluster else resampled_together(runs),
@@ -148,7 +149,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
 
 
 def _named(runs: Runs) -> list[object] | None:
-    """Return the names by which runs may share an error, each without a name by itself; None where no name repeats."""
+    """Return the names of runs that may share an error, each without a name by itself; None where none repeats."""
     labels = runs.labels
     if labels is None or len(set(labels)) == len(labels):
         return None
@@ -208,6 +209,7 @@ def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
 def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
     points = runs.points()
     surface = fit_additive(points, objective=request.objective).law
+    assert isinstance(surface, Additive)
     size, data = (
         fit_isoflop(points, quantity=quantity, law=surface, samples=request.samples, seed=request.seed)
         for quantity in ("params", "tokens")

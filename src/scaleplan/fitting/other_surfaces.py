@@ -17,7 +17,7 @@ from scaleplan.fitting.diagnosis import aicc
 from scaleplan.fitting.noise import require_distinct
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.solvers import minimise
-from scaleplan.fitting.surface_fit import Coordinates, Surface, fit_additive, law_at
+from scaleplan.fitting.surface_fit import Coordinates, Surface, additive_at, fit_additive
 from scaleplan.laws.additive import worth
 from scaleplan.laws.kaplan import KaplanSurface
 from scaleplan.record import Record
@@ -123,7 +123,7 @@ def fit_grouped(points: Points, groups: Sequence[str], *, objective: Objective |
     residuals = _residuals(surface, full, code)
     score = float(objective.score(residuals, points.weight))
     return GroupedFit(
-        laws={name: law_at(full[g], points.centre) for g, name in enumerate(names)},
+        laws={name: additive_at(full[g], points.centre) for g, name in enumerate(names)},
         score=score,
         residuals=residuals,
         converged=bool(converged[0]),

@@ -1,7 +1,8 @@
 """Design pilot runs: choose those to train within a budget, and predict how precisely they determine a target.
 
 Runs of relative noise s with Jacobian rows j of ln L give the information F = F_prior + sum(j jᵀ)/s²; the standard
-error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g): local linearisation, in (ln A, ln B, E, alpha, beta).
+error of a quantity with gradient g is sqrt(gᵀ F⁻¹ g): local linearisation, in (ln A, ln B, E, alpha, beta), and in
+gamma for a law that has it: the others are then those of its terms where either stands alone, gamma times its own.
 
 The choice is greedy. Each step takes the run that lowers the variance of ln N* and of ln L at the target most for
 its cost to the power 0.4 (Li et al. 2026, arXiv:2604.22753: V-optimal choice with that power came within a few
@@ -20,8 +21,8 @@ from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quo
 from scaleplan.fitting.fit_request import FitRequest, RunsKeywords, reading_arguments
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.laws.additive import Additive
+from scaleplan.fitting.surface_fit import SurfaceLaw, fit_surface
+from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.laws.base import Cost
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
@@ -40,8 +41,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PilotDesign", "PilotInformation", "Schedule", "StandardErrors", "Target", "design", "jacobian"]
 
-_PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15)
-"""Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6)."""
+_PRIOR = (10.0, 10.0, 1.0, 0.15, 0.15, 0.3)
+"""Standard deviations before any run: scales within e^10, exponents as published laws differ (0.05 to 0.6).
+
+Gamma is 0.3 to 1 in fits of public sweeps.
+"""
 
 _COST_POWER = 0.4
 
@@ -77,34 +81,39 @@ class Target(Record, eq=False):
     exponent: Array
 
     @classmethod
-    def of(cls, law: Additive, product: float) -> Self:
+    def of(cls, law: SurfaceLaw, product: float) -> Self:
         """Return the gradients at the optimum of ``params * tokens = product``.
 
-        ln N* = (ln(alpha A) - ln(beta B) + beta ln product)/(alpha + beta); the loss at the optimum does not feel
-        its displacement to first order.
+        ln N* = (ln A - ln B + gamma ln(alpha/beta) + beta ln product)/(alpha + beta), in the coordinates of this
+        module; the loss at the optimum does not feel its displacement to first order.
         """
         params, tokens = law.best_split(product)
-        total, place = law.alpha + law.beta, math.log(params)
-        size = np.array([1.0, -1.0, 0.0, 1 / law.alpha - place, math.log(product) - 1 / law.beta - place]) / total
-        exponent = np.array([0.0, 0.0, 0.0, -law.beta, law.alpha]) / total**2
+        gamma = law.gamma if isinstance(law, ThreeExponent) else 1.0
+        alpha, beta = gamma * law.alpha, gamma * law.beta
+        total, place = alpha + beta, math.log(params)
+        slopes = [1.0, -1.0, 0.0, gamma / alpha - place, math.log(product) - gamma / beta - place]
+        powers = [0.0, 0.0, 0.0, -beta, alpha]
+        if isinstance(law, ThreeExponent):
+            slopes, powers = [*slopes, math.log(alpha / beta)], [*powers, 0.0]
+        size, exponent = np.array(slopes) / total, np.array(powers) / total**2
         return cls(
             log_params=size, log_loss=jacobian(law, np.array([params]), np.array([tokens]))[0], exponent=exponent
         )
 
 
 class PilotInformation(Record, eq=False):
-    """The covariance (5, 5) of the coordinates of a law, given runs of relative ``noise``."""
+    """The covariance (p, p) of the coordinates of a law, given runs of relative ``noise``."""
 
     covariance: Array
     noise: float
 
     @classmethod
-    def prior(cls, noise: float) -> Self:
-        """Return the information before any run."""
-        return cls(covariance=np.diag(np.square(_PRIOR)), noise=noise)
+    def prior(cls, law: SurfaceLaw, noise: float) -> Self:
+        """Return the information before any run, for the coordinates of a law."""
+        return cls(covariance=np.diag(np.square(_PRIOR[: len(law.coefficients())])), noise=noise)
 
     def with_runs(self, rows: Array) -> PilotInformation:
-        """Return the information after runs with the Jacobian ``rows`` (n, 5), one rank-one update each."""
+        """Return the information after runs with the Jacobian ``rows`` (n, p), one rank-one update each."""
         covariance = self.covariance
         for row in rows:
             moved = covariance @ row
@@ -124,11 +133,18 @@ class PilotInformation(Record, eq=False):
         return StandardErrors(**{name: math.sqrt(max(variance, 0.0)) for name, variance in variances.items()})
 
 
-def jacobian(law: Additive, params: Array, tokens: Array) -> Array:
-    """Return the derivatives (n, 5) of ln L by (ln A, ln B, E, alpha, beta)."""
+def jacobian(law: SurfaceLaw, params: Array, tokens: Array) -> Array:
+    """Return the derivatives (n, p) of ln L by (ln A, ln B, E, alpha, beta), and by gamma for a law that has it."""
     size, data = law.A * params**-law.alpha, law.B * tokens**-law.beta
-    columns = (size, data, np.ones_like(size), -size * np.log(params), -data * np.log(tokens))
-    rows: Array = np.stack(columns, axis=1) / (law.E + size + data)[:, None]
+    columns = []
+    if isinstance(law, ThreeExponent):
+        both = size + data
+        above = both**law.gamma
+        entropy = (both * np.log(both) - size * np.log(size) - data * np.log(data)) / both
+        columns = [above * entropy]
+        size, data = above * size / both, above * data / both
+    columns = [size, data, np.ones_like(size), -size * np.log(params), -data * np.log(tokens), *columns]
+    rows: Array = np.stack(columns, axis=1) / np.asarray(law.loss(params, tokens))[:, None]
     return rows
 
 
@@ -197,7 +213,7 @@ class _Pool(Record, eq=False):
 
 
 def _choose_runs(
-    law: Additive,
+    law: SurfaceLaw,
     pool: _Pool,
     *,
     known: PilotInformation,
@@ -246,7 +262,7 @@ def _choose_runs(
 
 
 def _rivals(
-    law: Additive, *, known: PilotInformation, target: Target, flops: float, per_product: float
+    law: SurfaceLaw, *, known: PilotInformation, target: Target, flops: float, per_product: float
 ) -> tuple[Rival, ...]:
     """Return the usual designs of the same total compute: IsoFLOP sweeps of several widths, rays."""
     product = flops / per_product
@@ -265,7 +281,7 @@ def _rivals(
     )
 
 
-def _isoflop(law: Additive, product: float, width: float) -> tuple[Array, Array]:
+def _isoflop(law: SurfaceLaw, product: float, width: float) -> tuple[Array, Array]:
     """Return seven sizes within ``width`` of the optimum of each of six budgets over a factor of 170."""
     shares = np.geomspace(1 / 170, 1.0, 6)
     budgets = product * shares / (7 * float(np.sum(shares)))
@@ -340,7 +356,7 @@ def design(
     flops, target
         Budget of all pilot runs together, and the budget they are to advise on, in FLOP.
     preset
-        The additive law to guess with, without runs; besiroglu-2024 if not given.
+        The additive or three-exponent law to guess with, without runs; besiroglu-2024 if not given.
     noise
         Relative standard deviation of a run's loss; that of the runs, or 0.5 %.
     seeds
@@ -354,7 +370,7 @@ def design(
     Raises
     ------
     UsageError
-        When a keyword is wrong, or the law is not an additive one.
+        When a keyword is wrong, or the law is of another form.
     UnreachableError
         When no run is inside the limits and the budget.
 
@@ -402,35 +418,38 @@ _OF_A_FILE = ("map", "where", "best", "last", "min_flops", "keep", "drop", "drop
 
 def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
-) -> tuple[Additive, str, Cost, PilotInformation, Array, tuple[Notice, ...]]:
+) -> tuple[SurfaceLaw, str, Cost, PilotInformation, Array, tuple[Notice, ...]]:
     """Return the law to plan with, its name, cost and prior information, and of runs the Jacobian and warnings."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
-        used = [name for name, value in keywords.items() if value and name in _OF_A_FILE]
+        form = ["form"] if keywords.get("form", "additive") != "additive" else []  # a preset has its own
+        used = form + [name for name, value in keywords.items() if value and name in _OF_A_FILE]
         if used:
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
         found = Context().preset(DEFAULT_PRESET if preset is None else preset)
         found.require_everywhere()
-        if not isinstance(found.law, Additive) or not found.cost.is_product:
+        law = found.law
+        if not isinstance(law, Additive | ThreeExponent) or not found.cost.is_product:
             raise UsageError(
-                f"preset {quote(found.id)} has form {found.form}; a design needs an additive law with C = kND",
+                f"preset {quote(found.id)} has form {found.form}; a design needs an additive or three-exponent law "
+                "with C = kND",
                 hint="besiroglu-2024 is one",
             )
-        known = PilotInformation.prior(given or _NOISE)
-        return found.law, found.id, found.cost, known, np.empty((0, 5)), ()
+        known = PilotInformation.prior(law, given or _NOISE)
+        return law, found.id, found.cost, known, jacobian(law, np.empty(0), np.empty(0)), ()
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
     request = FitRequest.parse(keywords)
     read = read_runs(runs, **reading_arguments(keywords))
     points = read.points()
-    law = fit_additive(points, objective=request.objective, tied=request.tied, floor=request.floor).law
+    law = fit_surface(points, request.coordinates, objective=request.objective).law
     cost = Cost.from_convention(read.flops_convention)
     assert cost is not None  # the reader has checked it
     if not cost.is_product:
         hint = "--flops-convention 6ND counts by 6ND"
         raise UsageError(f"a design needs C = kND, not {quote(read.flops_convention)}", hint=hint)
     spread = typical_deviation(np.log(law.loss(points.params, points.tokens) / points.loss))
-    known = PilotInformation.prior(given or max(spread, 1e-4))
+    known = PilotInformation.prior(law, given or max(spread, 1e-4))
     return law, read.name, cost, known, jacobian(law, points.params, points.tokens), read.warnings
 
 

@@ -17,6 +17,7 @@ from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, es
 from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
+from scaleplan.fitting.ladders import ladder_doubts
 from scaleplan.fitting.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
@@ -165,7 +166,9 @@ def read_runs(
         if (different := len(np.unique(alike))) < len(used):
             used = replace(used, replicates=alike)
             notes.append(f"{len(used)} runs have {different} pairs of sizes: repeats are resampled together")
-        warnings += unlike_runs(table, used, positions=np.flatnonzero(rows.alive), cells=cells)
+        positions = np.flatnonzero(rows.alive)
+        warnings += unlike_runs(table, used, positions=positions, cells=cells)
+        warnings += ladder_doubts(table, used, positions)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 

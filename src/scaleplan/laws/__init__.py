@@ -17,6 +17,7 @@ LAWS = {
     "chance_power": "scaleplan.laws.curves:ChancePower",
     "clark": "scaleplan.laws.mixtures:Clark",
     "data_constrained": "scaleplan.laws.additive:DataConstrained",
+    "farseer": "scaleplan.laws.farseer:Farseer",
     "filtered_pool": "scaleplan.laws.downstream:FilteredPool",
     "fine_grained_moe": "scaleplan.laws.mixtures:FineGrainedMoE",
     "joint_moe": "scaleplan.laws.mixtures:JointMoE",

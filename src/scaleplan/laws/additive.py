@@ -156,6 +156,11 @@ class ThreeExponent(_TwoTerms, ReducedSurface):
         """The sum inside the outer exponent, which rises with it."""
         return Additive(E=0.0, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
 
+    @property
+    def params_exponent(self) -> float:
+        """The exponent a in N* ∝ C^a."""
+        return self.reduced.params_exponent
+
     def reduced_loss(self, loss: Number) -> Number:
         """Return the sum inside the outer exponent at a loss above E."""
         return (loss - self.E) ** (1 / self.gamma)

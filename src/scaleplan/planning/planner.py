@@ -721,8 +721,8 @@ class Planner:
 
 _NOT_VOUCHED = Notice(
     code="not_vouched",
-    message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, or "
-    "far from their tokens per parameter): a point without an interval",
+    message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, "
+    "or far from their tokens per parameter): a point without an interval",
 )
 
 _APART = Notice(

@@ -52,7 +52,7 @@ Outcome = tuple[Number, Number, Number | None]
 class Interval(Record, Generic[Number]):
     """Central intervals of a plan's quantities at one confidence level; each is (low, high).
 
-    Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of a run, and
+    Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of a run;
     the others are None (of an array not a number) where the runs cannot vouch for an optimum.
     """
 
@@ -131,7 +131,7 @@ def interval(
 
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
-_AT_VERTEX = 1e-2  # in ln N: a plan that lies farther from the vertex is held there by a bound
+_AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
 
 
 def forecast_interval(
@@ -161,7 +161,7 @@ def forecast_interval(
     sigmas = sigmas_of(level)
     one_run, expected = loss_intervals(surface, place, loss, level=level)
     along, moves = (0.0 * params, 0.0 * params) if spent is None else _vertex_error(problem, outcome, spent)
-    known = surface.vouches(*place) | (moves == 0.0)
+    known = surface.vouches(*place) | (moves == 0.0)  # beyond, the slope of an edge has no error, and means nothing
     sizes, data, ratios = (
         _around(value, sigmas * choose(known, slope * moves, math.nan + moves))
         for value, slope in ((params, 1.0 + 0.0 * along), (tokens, abs(along)), (tokens / params, abs(along - 1.0)))
@@ -210,11 +210,20 @@ def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> 
         (below - 2 * here + above) / _ASIDE**2
         for below, here, above in (laws, [law + more for law, more in zip(laws, corrections, strict=True)])
     ]
-    slope = (laws[2] + corrections[2] - laws[0] - corrections[0]) / (2 * _ASIDE)
     bend = maximum(maximum(bends[0], bends[1]), surface.least_bend)
     first, last = (surface.averaged_basis(*problem.counted(*ways[i])) for i in (0, 2))
     error = surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]) / bend
-    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (abs(slope) <= _AT_VERTEX * bend)
+    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (1.0 - _held(problem, params, spent))
+
+
+def _held(problem: Problem, params: Number, spent: Number) -> Number:
+    """Return 1 where a bound or a kink holds the size of a plan, which may be a whole count; 0 elsewhere."""
+    held = 0.0 * params
+    sizes: list[Number] = problem.breakpoints(spent)
+    sizes += [problem.min_params() + held, problem.max_params(spent)]
+    for size in sizes:
+        held = choose(abs(size - params) <= 1.0 + _AT_BOUND * params, 1.0 + 0.0 * held, held)
+    return held
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:

@@ -181,7 +181,8 @@ def preset_of(top: Table) -> Preset:
         from scaleplan.laws.forecast import Forecast  # only fits have one
 
         if schema < _FORECASTS or units is not None or not isinstance(law, LossSurface):
-            raise top.error("forecast", f"expected none but in schema {_FORECASTS}, beside a loss surface in raw units")
+            where = f"in schema {_FORECASTS}, beside a loss surface in raw units"
+            raise top.error("forecast", f"expected none but {where}")
         law = forecast = Forecast.from_table(top.table("forecast"))
     notes, caveats = _notes(top)
     span = range_of(top.table("range"))

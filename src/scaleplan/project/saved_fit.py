@@ -36,6 +36,7 @@ class _Exponents(TypedDict):
     E: float
     alpha: float
     beta: float
+    gamma: NotRequired[float]
 
 
 class _Reading(TypedDict):
@@ -123,6 +124,45 @@ class _LackOfFit(TypedDict):
     rejected: bool
 
 
+class _Misfit(TypedDict):
+    value: float
+    flops: float
+    tokens_per_param: NotRequired[float]
+
+
+class _Noisy(TypedDict):
+    row: int
+    factor: float
+
+
+class _Averaged(TypedDict):
+    kernel: str
+    floor: float
+    weight: float
+    loss: float
+    expected_loss: Span
+
+
+class _Shares(TypedDict):
+    law: float
+    discrepancy: float
+    noise: float
+    members: float
+
+
+class _Forecast(TypedDict):
+    level: float
+    target_flops: float | None
+    known_within: float | None
+    misfit: float
+    noise: float
+    largest_misfit: _Misfit
+    at_largest_budget: _Misfit
+    down_weighted: list[_Noisy]
+    members: list[_Averaged] | None
+    shares: _Shares | None
+
+
 class _Line(TypedDict):
     params: list[float]
     tokens: list[float]
@@ -138,6 +178,7 @@ class _Alternative(TypedDict):
     name: str
     coefficients: _Exponents
     aicc_excess: float | None
+    held_out_excess: NotRequired[float | None]
 
 
 class _Approach(TypedDict):
@@ -174,6 +215,7 @@ class _Member(TypedDict):
     target: dict[str, object] | None
     line: NotRequired[_Line | None]
     lack_of_fit: NotRequired[_LackOfFit | None]
+    forecast: NotRequired[_Forecast | None]
 
 
 class SavedFit(_Member, _Reading):
@@ -217,6 +259,16 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
         return "line"
     if data.get("variations") and data["target"] is None:
         return "target"
+    forecast = data.get("forecast")
+    if forecast is not None:
+        if forecast["known_within"] is not None and forecast["target_flops"] is None:
+            return "forecast.target_flops"
+        if "tokens_per_param" not in forecast["largest_misfit"]:
+            return "forecast.largest_misfit"
+        if any(item["factor"] < 0 for item in forecast["down_weighted"]):
+            return "forecast.down_weighted"
+        if forecast["members"] and data["target"] is None:
+            return "forecast.members"
     if not all((data["influence"] or {"E": True}).values()):
         return "influence"
     if data["status"] is not None:

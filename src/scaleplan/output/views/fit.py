@@ -20,7 +20,7 @@ from scaleplan.presets.preset import Line
 from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy import float64
     from numpy.typing import NDArray
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["backtest_report", "design_report", "fit_report", "saved_report"]
 
 _LABELS = {"a": "a = β/(α + β)"}
+_LAW_NAMES = ("E", "alpha", "beta")
 
 _MOST_DROPPED, _MOST_PULLS = 12, 3
 
@@ -123,7 +124,13 @@ def _title(data: dict[str, Any]) -> str:
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
 
 
-_UNLIKE = {"groups": "of several groups", "sweep": "with a sweep", "compute_differs": "whose compute disagrees"}
+_UNLIKE = {
+    "groups": "of several groups",
+    "sweep": "with a sweep",
+    "compute_differs": "whose compute disagrees",
+    "small_models": "of very small models",
+    "shape_changes": "of shapes that change",
+}
 
 
 def _rejected(data: dict[str, Any]) -> bool:
@@ -182,17 +189,19 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     yield (
         f"plans are made by a law with a smooth correction: the law is off by about "
         f"{format_fraction(forecast['misfit'], digits=2)}, one run scatters by "
-        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at {format_flops(most['flops'])} "
-        f"and {format_number(most['tokens_per_param'])} tokens per parameter, {_beside(most['value'])}"
+        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at "
+        f"{format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} tokens per parameter, "
+        f"{_beside(most['value'])}"
     )
     if abs(last["value"]) > _BENDS * forecast["misfit"]:
-        yield f"the law bends: at the largest budget, {format_flops(last['flops'])}, runs lie {_beside(last['value'])}"
+        budget = format_flops(last["flops"])
+        yield f"the law bends: at the largest budget, {budget}, runs lie {_beside(last['value'])}"
     down = forecast["down_weighted"]
     if down:
         rows = row_text(item["row"] for item in down)
         yield (
-            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is taken "
-            f"to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
+            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
 
 
@@ -283,7 +292,7 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
         )
         if out["without"] is not None:
             law, other = data["coefficients"], out["without"]
-            moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in ("E", "alpha", "beta"))
+            moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in _law_names([other]))
             yield f"without them: {moved}"
     for name, strongest in (data["influence"] or {}).items():
         if abs(strongest[0]["change"]) > _EXACT:
@@ -294,21 +303,36 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
 def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
     # so few runs that the AICc of the full form is infinite; the simpler ones have fewer coefficients
     excesses = [-math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
+    further = [item.get("held_out_excess") for item in items]
+    names = _law_names(item["coefficients"] for item in items)
     rows = [
-        (item["name"], *_law_cells(item["coefficients"]), format_number(excess) if math.isfinite(excess) else "–")
-        for item, excess in zip(items, excesses, strict=True)
+        (
+            item["name"],
+            *_law_cells(item["coefficients"], names),
+            format_number(excess) if math.isfinite(excess) else "–",
+            "–" if missed is None else f"{missed:+.2%}",
+        )
+        for item, excess, missed in zip(items, excesses, further, strict=True)
+    ]
+    as_well = [
+        item["name"] for item, missed in zip(items, further, strict=True) if missed is not None and missed <= 0
     ]
     verdict = (
-        "by AICc a simpler form explains the runs as well, which says little of larger ones: compare backtests, "
-        "as with 'backtest --tied'"
+        "by AICc a simpler form explains the runs as well, which says little of larger ones: try a backtest of it"
     )
     if min(excesses) >= 2:
         verdict = "no simpler form explains the runs as well"
+    elif as_well:
+        verdict = f"{as_well[0]} explains the runs as well, and predicts the largest from the rest as well"
+    elif any(missed is not None for missed in further):
+        verdict = (
+            "by AICc a simpler form explains the runs as well, but it predicts the largest from the rest less well"
+        )
     if rejected:
         verdict = "the repeated runs reject the fitted form; these are forms of the same kind"
     return Report(
         title="simpler forms",
-        grid=ReportTable(("form", "E", "alpha", "beta", "AICc excess"), rows=rows, text={"form"}),
+        grid=ReportTable(("form", *names, "AICc excess", "held out"), rows=rows, text={"form"}),
         remarks=(verdict,),
     )
 
@@ -330,8 +354,13 @@ def _approaches(approaches: Sequence[dict[str, Any]]) -> Report:
     )
 
 
-def _law_cells(law: dict[str, float]) -> tuple[str, str, str]:
-    return f"{law['E']:.4g}", f"{law['alpha']:.4g}", f"{law['beta']:.4g}"
+def _law_names(laws: Iterable[dict[str, float]]) -> tuple[str, ...]:
+    """Return the coefficients to show of some laws: gamma where any of them has it."""
+    return (*_LAW_NAMES, "gamma") if any("gamma" in law for law in laws) else _LAW_NAMES
+
+
+def _law_cells(law: dict[str, float], names: Sequence[str] = _LAW_NAMES) -> tuple[str, ...]:
+    return tuple(f"{law.get(name, 1.0):.4g}" for name in names)  # without gamma it is 1
 
 
 def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -350,6 +379,7 @@ def backtest_report(result: BacktestResult) -> Report:
 
 def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
     """Return the report of the JSON of a backtest."""
+    names = _law_names(cut["coefficients"] for cut in data["cuts"])
     rows = [
         (
             format_flops(cut["flops"]),
@@ -357,11 +387,11 @@ def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
             str(cut["predicted"]),
             f"{cut['bias']:+.2%}",
             f"{cut['rms']:.2%}",
-            *_law_cells(cut["coefficients"]),
+            *_law_cells(cut["coefficients"], names),
         )
         for cut in data["cuts"]
     ]
-    columns = ("fitted up to", "runs", "predicted", "bias", "rms", "E", "alpha", "beta")
+    columns = ("fitted up to", "runs", "predicted", "bias", "rms", *names)
     return Report(
         title=f"{data['file']}: fitted to the smaller of {data['rows_used']} runs, the larger ones predicted",
         lines=[*_largest_gap(data["cuts"]), *_bins(data)],
@@ -416,7 +446,7 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
         ]
         columns = ("choice", "E", "alpha", "beta", "parameters", "loss")
         yield Report(
-            title=f"by other choices, at {format_flops(data['target']['flops'])}",
+            title=f"the plain law by other choices, at {format_flops(data['target']['flops'])}",
             grid=ReportTable(columns, rows=rows, text={"choice"}),
         )
 
@@ -436,10 +466,7 @@ def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
     return Report(
         title=f"the forecasts that are averaged, at {format_flops(data['target']['flops'])}",
         grid=ReportTable(("discrepancy", "floor", "weight", "loss", level), rows=rows, text={"discrepancy", level}),
-        remarks=[
-            "the floor is the prior of E over the least loss; how far these are apart is the price of not knowing how "
-            "the misfit goes on"
-        ],
+        remarks=("floor: the prior of E over the least loss; how far these lie apart is a part of the interval",),
     )
 
 

@@ -7,12 +7,15 @@ planner gives for each budget; nothing is smoothed or interpolated.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from scaleplan.api import evenly_spaced
 from scaleplan.arrays import whole
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.laws.forecast import REACH
 from scaleplan.planning.constraints.inference import TrainingOnly
 from scaleplan.planning.frontier import SolvedFrontier
 from scaleplan.planning.planner import ImplausibleError
@@ -39,11 +42,14 @@ __all__ = [
     "budgets_around",
     "compare_chart",
     "curve",
+    "end_of_forecast",
     "frontier_chart",
     "isoflop_chart",
     "loss_chart",
     "money_chart",
     "next_steps",
+    "parted",
+    "plans_of",
 ]
 
 COMPUTE = Axis(label="training compute", kind="flops", unit="FLOP")
@@ -61,13 +67,15 @@ def budgets_around(
 ) -> list[float]:
     """Return budgets in FLOP for a curve, evenly spaced in the logarithm, and the ends of the fitted range.
 
-    The curve reaches ten times beyond the budgets ``at``; without any, a hundred times above the fitted range.
-    ``low`` and ``high`` are the ends where given. Raises UsageError when they are in the wrong order.
+    The curve reaches ten times beyond the budgets ``at``; without any, a hundred times above the fitted range. The
+    budget to which a forecast has intervals is among them. ``low`` and ``high`` are the ends where given. Raises
+    UsageError when they are in the wrong order.
     """
     known = preset.range.flops
     first, last = known or _DEFAULT_RANGE
     if not at and known:
-        last *= 100.0
+        last *= REACH
+    reach = (known[1] * REACH,) if known and preset.forecast is not None else ()
     first = min([first, *(flops / 10.0 for flops in at)]) if low is None else low
     last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
     if not first < last:
@@ -75,7 +83,7 @@ def budgets_around(
             f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
         )
     spaced = evenly_spaced(first, last, _POINTS)
-    return sorted({*spaced, *(flops for flops in (*(known or ()), *at) if first < flops < last)})
+    return sorted({*spaced, *(flops for flops in (*(known or ()), *reach, *at) if first < flops < last)})
 
 
 def compute_axis(planner: Planner) -> Axis:
@@ -120,30 +128,70 @@ def curve(
 
     ``x`` is the budget unless given. The points at the edges belong to both parts, so that no gap shows.
     """
-    x = plans.flops.tolist() if x is None else x
-    band = None if interval is None else [side.tolist() for side in interval]
     trained = plans.planner.cost.training.flops(plans.params, plans.tokens).tolist()
-    low, high = plans.planner.preset.range.flops or (-math.inf, math.inf)
+    return parted(
+        Series(
+            label=label,
+            x=tuple(plans.flops.tolist() if x is None else x),
+            y=tuple(y),
+            low=() if interval is None else tuple(interval[0].tolist()),
+            high=() if interval is None else tuple(interval[1].tolist()),
+            tone=tone,
+        ),
+        trained,
+        plans.planner.preset.range.flops,
+    )
+
+
+def parted(line: Series, trained: Sequence[float], fitted: tuple[float, float] | None) -> list[Series]:
+    """Part a curve where its ``trained`` compute leaves the range that was ``fitted``, and where its band ends.
+
+    A band is not a number where nothing is known of the values; there the line goes on without one.
+    """
+    low, high = fitted or (-math.inf, math.inf)
     last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
     first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
-    parts: tuple[tuple[Style, range], ...] = (
+    styled: tuple[tuple[Style, range], ...] = (
         ("extrapolated", range(last + 1)),
         ("measured", range(max(last, 0), min(first + 1, len(trained)))),
         ("extrapolated", range(first, len(trained))),
     )
+    known = [math.isfinite(value) for value in line.low]
     return [
-        Series(
-            label=label,
-            x=tuple(x[i] for i in indices),
-            y=tuple(y[i] for i in indices),
-            low=tuple(band[0][i] for i in indices) if band else (),
-            high=tuple(band[1][i] for i in indices) if band else (),
+        replace(
+            line,
             style=style,
-            tone=tone,
+            x=tuple(line.x[i] for i in part),
+            y=tuple(line.y[i] for i in part),
+            low=tuple(line.low[i] for i in part) if banded else (),
+            high=tuple(line.high[i] for i in part) if banded else (),
         )
-        for style, indices in parts
-        if len(indices) > 1
+        for style, indices in styled
+        for banded, part in _banded(indices, known)
     ]
+
+
+def _banded(indices: range, known: Sequence[bool]) -> Iterator[tuple[bool, range]]:
+    """Part indices where a band begins or ends; a part without one reaches to the next that has it: no gap shows."""
+    if not known:
+        if len(indices) > 1:
+            yield False, indices
+        return
+    for banded, group in groupby(indices, key=lambda i: known[i]):
+        part = [*group]
+        first, last = part[0], part[-1]
+        if not banded:
+            first, last = max(first - 1, indices[0]), min(last + 1, indices[-1])
+        if last > first:
+            yield banded, range(first, last + 1)
+
+
+def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLine, ...]:
+    """Return the line beyond which the runs of a forecast can vouch for no optimum, where budgets go beyond it."""
+    fitted = fitted_range(planner)
+    if planner.preset.forecast is None or fitted is None or not budgets[-1] > fitted[1] * REACH * (1 + _EDGE):
+        return ()
+    return (GuideLine(axis="x", at=fitted[1] * REACH, label=f"{REACH:g} times the largest run"),)
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
@@ -177,6 +225,7 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
         y=Axis(label="parameters, tokens", kind="count"),
         series=tuple(series),
         marks=tuple(marks),
+        rules=end_of_forecast(planner, budgets),
         fitted=fitted_range(planner),
         caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
     )
@@ -248,9 +297,9 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
-        rules=tuple(rules),
+        rules=(*rules, *end_of_forecast(planner, budgets)),
         fitted=fitted_range(planner),
-        caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans)}.",
+        caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans, loss=True)}.",
     )
 
 
@@ -354,8 +403,13 @@ def _size_text(preset: Preset) -> str:
     return "parameters" if convention == "total" else f"parameters ({convention.replace('_', ' ')})"
 
 
-def _band_text(planner: Planner, plans: PlanArray) -> str:
-    return "" if plans.interval is None else f", with the {format_fraction(planner.level)} interval"
+def _band_text(planner: Planner, plans: PlanArray, *, loss: bool = False) -> str:
+    known = plans.interval
+    if known is None or known.params is None:
+        return ""
+    of_one = " of one run" if loss and known.expected_loss is not None else ""
+    ends = "" if loss or math.isfinite(sum(known.params[0])) else " as far as the runs can vouch for it"
+    return f", with the {format_fraction(planner.level)} interval{of_one}{ends}"
 
 
 _POINTS_INFERENCE = 49

@@ -10,6 +10,7 @@ import numpy as np
 
 from scaleplan.api import COMPARED
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.charts.forecast_plots import discrepancy_chart, forecast_chart
 from scaleplan.charts.planning_plots import (
     break_even_chart,
     budgets_around,
@@ -21,14 +22,14 @@ from scaleplan.charts.planning_plots import (
     next_steps,
 )
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
-from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.fit import fit
+from scaleplan.fitting.methods import named_groups
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
-from scaleplan.planning.request import SWEPT, BudgetKeywords, Request, option_names
+from scaleplan.planning.request import SETTINGS, SWEPT, BudgetKeywords, Request, option_names
 from scaleplan.units import format_fraction, parse_flops
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.fit_result import FitResult
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
     from scaleplan.units import Amount
@@ -221,10 +223,30 @@ def backtest_chart(backtest: Backtest) -> Chart:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunsRequest:
+    """The content of a picture of runs: their fit, and the range of compute to show."""
+
+    fit: FitResult
+    start: float | None = None
+    stop: float | None = None
+
+    @property
+    def surface(self) -> AdditiveFit:
+        """The additive law fitted to the runs."""
+        assert self.fit.diagnosis is not None  # by the form that is fitted
+        return self.fit.diagnosis
+
+    def backtest(self) -> Backtest:
+        """Return the forecasts of the larger runs from the smaller ones."""
+        found, groups = self.surface, named_groups(self.fit.runs)
+        return backtest_points(found.points, found.solution, level=self.fit.request.level, groups=groups)
+
+
 class Picture(NamedTuple):
     """A picture: its need of a budget, a range of budgets or a file of runs, and its function.
 
-    ``draw`` takes the fit to the runs where the picture needs runs, and a :class:`ChartRequest` otherwise.
+    ``draw`` takes a :class:`RunsRequest` where the picture needs runs, and a :class:`ChartRequest` otherwise.
     """
 
     need: Literal["range", "budget", "runs"]
@@ -247,10 +269,15 @@ PICTURES: Mapping[str, Picture] = {
     "compare": Picture("range", _compare),
     "cost": Picture("budget", _cost),
     "break-even": Picture("budget", _break_even),
-    "residuals": Picture("runs", residuals_chart),
+    "forecast": Picture(
+        "runs",
+        lambda request: forecast_chart(request.fit, low=request.start, high=request.stop),
+    ),
+    "discrepancy": Picture("runs", lambda request: discrepancy_chart(request.fit)),
+    "residuals": Picture("runs", lambda request: residuals_chart(request.surface)),
     "backtest": Picture(
         "runs",
-        lambda fit: backtest_chart(backtest_points(fit.points, fit.solution)),
+        lambda request: backtest_chart(request.backtest()),
     ),
 }
 """Every picture, by the name that ``scaleplan plot`` takes."""
@@ -272,11 +299,11 @@ def plot(
     kind
         One of :data:`PICTURES`.
     start, stop
-        The range of compute to show, for pictures of a range; around the law's own range by default.
+        The range of compute to show, for pictures of a range and ``forecast``; around the law's own range by default.
     laws
         The laws of ``compare``, beside ``preset``.
     runs
-        The file of runs for ``residuals`` and ``backtest``.
+        The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``.
     options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
@@ -295,16 +322,36 @@ def plot(
         raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
+    first, last = (None if end is None else parse_flops(end) for end in (start, stop))
     if runs is not None:
-        points = read_runs(runs).points()
-        with np.errstate(all="ignore"):  # a search tries laws beyond the floats
-            return PICTURES[kind].draw(fit_points(points, samples=0, test_cuts=False))
+        return _of_runs(kind, runs, options, first, last)
     context = Context()
     request = ChartRequest.of(
         Request.of(options, context),
         context,
-        start=None if start is None else parse_flops(start),
-        stop=None if stop is None else parse_flops(stop),
+        start=first,
+        stop=last,
         laws=laws,
     )
     return PICTURES[kind].draw(request)
+
+
+_FORECAST_OPTIONS = {"flops": "target", "level": "level"}
+"""The options of a plan that the picture of a forecast takes, with the keyword of a fit that each is."""
+
+
+@np.errstate(all="ignore")  # a search tries laws beyond the floats
+def _of_runs(kind: str, runs: str, options: Mapping[str, Any], start: float | None, stop: float | None) -> Chart:
+    """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
+    taken = (
+        _FORECAST_OPTIONS if kind == "forecast" else {"level": "level"} if kind in ("discrepancy", "backtest") else {}
+    )
+    given = {name: value for name, value in options.items() if value not in (None, False, (), [])}
+    # settings are the same for every command, so that one without a use here is no mistake
+    foreign = [name for name in given if name not in (*taken, *SETTINGS, "overhead")]
+    if start is not None or stop is not None:
+        foreign += [] if kind == "forecast" else ["from" if start is not None else "to"]
+    if foreign:
+        raise UsageError(f"{kind} has no use for --{foreign[0].replace('_', '-')}", hint="leave it out")
+    keywords: dict[str, Any] = {taken[name]: value for name, value in given.items() if name in taken}
+    return PICTURES[kind].draw(RunsRequest(fit=fit(runs, samples=0, **keywords), start=start, stop=stop))

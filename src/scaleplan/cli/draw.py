@@ -25,6 +25,8 @@ __all__ = ["APPS"]
 
 T = TypeVar("T")
 
+_OF_RUNS = [name for name, picture in PICTURES.items() if picture.need == "runs"]
+
 APPS = {name: single() for name in ("plot", "report")}
 
 
@@ -35,7 +37,8 @@ APPS = {name: single() for name in ("plot", "report")}
         "scaleplan plot frontier -o frontier.pdf",
         "scaleplan plot cost --cost 250k --gpu h100-sxm",
         "scaleplan plot break-even --flops 1e22 --inference-tokens 1T",
-        "scaleplan plot residuals runs.csv -o residuals.png",
+        "scaleplan plot forecast runs.csv -o forecast.png",
+        "scaleplan plot residuals runs.csv",
     ],
 )
 def plot(
@@ -47,7 +50,11 @@ def plot(
     *,
     kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
     runs: Annotated[
-        str | None, typer.Argument(metavar="[RUNS]", help="The file of runs, for residuals and backtest.")
+        str | None,
+        typer.Argument(
+            metavar="[RUNS]",
+            help=f"The file of runs, for {', '.join(_OF_RUNS)}.",
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="AMOUNT", help="The least compute to show.")] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="AMOUNT", help="The most compute to show.")] = None,

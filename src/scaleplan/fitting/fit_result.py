@@ -241,13 +241,20 @@ class FitResult(Record, eq=False):
                 return planner.optimal(flops)
             except UnreachableError:  # of a split that no run supports; `withheld` says why
                 return None
+        place = self.supported(flops, planner.cost.training)
+        return None if place is None else planner.loss(*place)
+
+    def supported(self, flops: float, cost: Cost) -> tuple[float, float] | None:
+        """Return the size and tokens at a budget that runs without a split support; None where they lead nowhere.
+
+        They lie on the line of the runs, or without one have the tokens per parameter of the largest run.
+        """
         if self.line is not None:
-            place = self.line.at(flops, planner.cost.training)
-            return None if place is None else planner.loss(*place)
+            return self.line.at(flops, cost)
         largest = int(np.argmax(self.runs.flops))
         ratio = float(self.runs.tokens[largest] / self.runs.params[largest])
-        params = float(planner.cost.training.params_at_ratio(ratio, flops))
-        return planner.loss(params, params * ratio) if math.isfinite(params) else None
+        params = float(cost.params_at_ratio(ratio, flops))
+        return (params, params * ratio) if math.isfinite(params) else None
 
     @property
     def withheld(self) -> UnreachableError | None:

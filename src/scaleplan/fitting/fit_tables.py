@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.laws.base import Law
 
 __all__ = [
+    "DOWN_WEIGHTED",
     "backtest_data",
     "coefficients_table",
     "curve_uncertainty",
@@ -53,7 +54,8 @@ _OFTEN = 0.05  # the share of resamples on a bound from which a covariance misle
 _PROBES = (1e12, 1e30)  # FLOP: a preset must serve the budgets between these
 
 _ONE_BUDGET = math.exp(-0.12)  # runs of one budget differ by less, as in the cuts of a backtest
-_DOWN_WEIGHTED = 4.0  # times the noise variance of the others: twice their standard deviation
+DOWN_WEIGHTED = 4.0
+"""Times the noise variance of the others, from which a run stands out: twice their standard deviation."""
 
 _STRONGEST = 5  # runs that are named for each coefficient
 
@@ -345,7 +347,7 @@ def forecast_data(
         "down_weighted": [
             {"row": int(used.rows[i]), "factor": float(weights[i])}
             for i in np.argsort(-weights, kind="stable").tolist()
-            if weights[i] > _DOWN_WEIGHTED
+            if weights[i] > DOWN_WEIGHTED
         ],
         "members": None,
         "shares": None,

@@ -29,7 +29,7 @@ from scaleplan.fitting.discrepancy import (
 from scaleplan.fitting.noise import cells_by_rounding
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
-from scaleplan.laws.forecast import Forecast
+from scaleplan.laws.forecast import REACH, Forecast
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e6  # of one run against the median one
 
-_REACH = math.log(100.0) + 1e-6  # of the stored surface beyond the largest run, in ln C: a hundredfold, rounded up
+_REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
 _MARGIN = 2.0  # of the stored surface beyond the runs, in ln D/N
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them

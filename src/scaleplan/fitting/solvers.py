@@ -147,7 +147,11 @@ def _descend(
 def _step(
     theta: Array, gradient: Array, hessian: Array, *, damping: Array, box: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """Return the damped step and the decrease that an undamped one predicts; coordinates held at a bound rest."""
+    """Return the damped step and the decrease that an undamped one predicts; coordinates held at a bound rest.
+
+    One that would cross its bound goes to it, and the others take the step that is best with it there: clipped alone
+    it would leave them on their way to a minimum outside the box, and the descent in small steps.
+    """
     lower, upper = box
     held = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian, axis1=1, axis2=2)), 1e-300))
@@ -156,12 +160,28 @@ def _step(
     if held.any():
         slope = np.where(held, 0.0, slope)
         matrix = np.where(held[:, :, None] | held[:, None, :], np.eye(theta.shape[1]), matrix)
+    step, decrease = _damped(slope, matrix, damping)
+    step /= scale
+    crossing = (theta + step < lower) | (theta + step > upper)
+    rows = np.flatnonzero(crossing.any(axis=1))
+    if len(rows):
+        crossed, part = crossing[rows], matrix[rows]
+        move = np.where(crossed, np.clip(theta[rows] + step[rows], lower, upper) - theta[rows], 0.0)
+        pull = slope[rows] + np.matmul(part, (move * scale[rows])[:, :, None])[:, :, 0]
+        part = np.where(crossed[:, :, None] | crossed[:, None, :], np.eye(theta.shape[1]), part)
+        rest, _ = _damped(np.where(crossed, 0.0, pull), part, damping[rows])
+        step[rows] = np.where(crossed, move, rest / scale[rows])
+    return step, decrease
+
+
+def _damped(slope: Array, matrix: Array, damping: Array) -> tuple[Array, Array]:
+    """Return the damped Newton step with positive curvatures, and the decrease that an undamped one predicts."""
     curvature, axes = np.linalg.eigh(matrix)
     curvature = np.maximum(np.abs(curvature), 1e-14)
     along = np.matmul(slope[:, None, :], axes)[:, 0, :]
     with np.errstate(over="ignore"):  # an infinite prediction only keeps the problem in the batch
         decrease = 0.5 * np.sum(along * along / curvature, axis=1)
-        step = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
+        step: Array = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0]
     return step, decrease
 
 

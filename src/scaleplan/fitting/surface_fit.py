@@ -86,7 +86,7 @@ _NODES, _RESAMPLE_NODES, _BASINS = 28, 16, 3
 _SINGULAR = 1e-13
 MANY_RUNS = 1000
 """Runs that are searched, and up to which every resample is refitted: more leave no kinks."""
-_LONG_STEP = 0.5  # in exponents and logarithms of terms at the centre of the runs
+_LONG_STEP = 0.5  # in exponents, gamma among them, and logarithms of terms at the centre of the runs
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
 
 
@@ -676,7 +676,7 @@ def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Sol
         box=coordinates.bounds(points.loss),
     )
     theta = coordinates.full(free)
-    if not np.max(np.abs(theta - base.theta)[:, :4]) < _LONG_STEP:
+    if not np.max(np.abs(np.delete(theta - base.theta, 4, axis=1))) < _LONG_STEP:
         return None
     score, converged = np.full(len(theta), base.score), np.full(len(theta), base.converged)
     return Refits.of(theta, points, base, score=score, converged=converged)

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Mask
     from scaleplan.toml_table import Table
 
-__all__ = ["HALF", "Forecast"]
+__all__ = ["HALF", "REACH", "Forecast"]
 
 HALF = 0.7
 """Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried in practice."""
+
+REACH = 100.0
+"""How many times the compute of the largest run the span holds: beyond it no optimum has an interval."""
 
 _NODES = tuple(
     (sign * place, weight)

@@ -270,10 +270,9 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
 
     A fit with a status is one of a surface: it has the coefficients of one, a score, and a summary of the residuals.
     """
-    for member in (data, *(data.get("groups") or ())):
-        wrong = _wrong_in_member(member)
-        if wrong is not None:
-            return wrong
+    found = [*map(_wrong_in_member, (data, *(data.get("groups") or ()))), _wrong_in_forecast(data)]
+    if (wrong := next(filter(None, found), None)) is not None:
+        return wrong
     outliers = data["outliers"]
     if outliers is not None and len(outliers["rows"]) != len(outliers["deviations"]):
         return "outliers.deviations"
@@ -282,16 +281,6 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
         return "line"
     if data.get("variations") and data["target"] is None:
         return "target"
-    forecast = data.get("forecast")
-    if forecast is not None:
-        if forecast["known_within"] is not None and forecast["target_flops"] is None:
-            return "forecast.target_flops"
-        if "tokens_per_param" not in forecast["largest_misfit"]:
-            return "forecast.largest_misfit"
-        if any(item["factor"] < 0 for item in forecast["down_weighted"]):
-            return "forecast.down_weighted"
-        if forecast["members"] and data["target"] is None:
-            return "forecast.members"
     if not all((data["influence"] or {"E": True}).values()):
         return "influence"
     if data["status"] is not None:
@@ -300,6 +289,19 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
         if not {"spread", "inside_delta"} <= (data["residuals"] or {}).keys():
             return "residuals"
     return None
+
+
+def _wrong_in_forecast(data: Mapping[str, Any]) -> str | None:
+    forecast = data.get("forecast")
+    if forecast is None:
+        return None
+    wrong = {
+        "target_flops": forecast["known_within"] is not None and forecast["target_flops"] is None,
+        "largest_misfit": "tokens_per_param" not in forecast["largest_misfit"],
+        "down_weighted": any(item["factor"] < 0 for item in forecast["down_weighted"]),
+        "members": bool(forecast["members"]) and data["target"] is None,
+    }
+    return next((f"forecast.{name}" for name, bad in wrong.items() if bad), None)
 
 
 def _wrong_in_member(member: Mapping[str, Any]) -> str | None:

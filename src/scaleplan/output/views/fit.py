@@ -118,7 +118,7 @@ def _title(data: dict[str, Any]) -> str:
     if _rejected(data):
         status += ", rejected by repeated runs"
     elif forecast is not None and (data.get("lack_of_fit") is None):
-        status += f", the law off by about {format_fraction(forecast['misfit'], digits=2)}"
+        status += f", off by {format_fraction(forecast['misfit'], digits=2)} of the loss"
     group = "" if data["group"] is None else f", {data['group']}"
     runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
@@ -187,15 +187,14 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     """Yield how far the law is off, where most, and what the forecast made of single runs."""
     most, last = forecast["largest_misfit"], forecast["at_largest_budget"]
     yield (
-        f"plans are made by a law with a smooth correction: the law is off by about "
-        f"{format_fraction(forecast['misfit'], digits=2)}, one run scatters by "
-        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at "
-        f"{format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} tokens per parameter, "
-        f"{_beside(most['value'])}"
+        f"plans are made by a forecast, which corrects the law by {format_fraction(forecast['misfit'], digits=2)} "
+        f"at these runs (rms), most at {format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} "
+        f"tokens per parameter: {most['value']:+.1%}; one run scatters by "
+        f"{format_fraction(forecast['noise'], digits=2)}"
     )
     if abs(last["value"]) > _BENDS * forecast["misfit"]:
         budget = format_flops(last["flops"])
-        yield f"the law bends: at the largest budget, {budget}, runs lie {_beside(last['value'])}"
+        yield f"the runs bend away from the law: at the largest budget, {budget}, by {last['value']:+.1%}"
     down = forecast["down_weighted"]
     if down:
         rows = row_text(item["row"] for item in down)
@@ -203,10 +202,6 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
             f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
             f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
-
-
-def _beside(value: float) -> str:
-    return f"{abs(value):.1%} {'above' if value > 0 else 'below'} it"
 
 
 def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:

@@ -10,7 +10,7 @@ from scipy.optimize import linprog, nnls
 
 from scaleplan.fitting.curve_fit import Formula, descend
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.solvers import least_deviations
+from scaleplan.fitting.solvers import least_deviations, minimise
 from scaleplan.fitting.surface_fit import Coordinates, Surface, basins
 
 
@@ -151,3 +151,33 @@ def test_any_formula_reaches_the_optimum_of_another_library():
     assert best.score == pytest.approx(2 * other.cost, rel=1e-8)
     assert best.theta == pytest.approx(other.x, rel=1e-5)
     assert best.converged
+
+
+class Parabola:
+    """A parabola about ``centre`` with the curvature ``bend``, the same for every problem of a batch."""
+
+    def __init__(self, centre, bend):
+        self.centre, self.bend = centre, bend
+
+    def derivatives(self, theta, index, *, delta, majorise):
+        off = theta - self.centre
+        slope = off @ self.bend
+        return 1.0 + 0.5 * np.sum(off * slope, axis=1), slope, np.broadcast_to(self.bend, (len(index), 3, 3))
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000))
+def test_a_projected_step_reaches_the_minimum_on_a_bound_at_once(seed):
+    """A narrow valley that leads out of the box: eight steps are enough, which clipped ones often are not."""
+    generator = np.random.default_rng(seed)
+    axes = np.linalg.qr(generator.normal(size=(3, 3)))[0]
+    bend = axes @ np.diag([1.0, 1e2, 1e4]) @ axes.T
+    centre = np.array([-0.5, 0.2, -0.1])
+    rest = centre[1:] + np.linalg.solve(bend[1:, 1:], -bend[1:, 0] * 0.5)  # the best of the others at 0
+    box = np.array([0.0, -50.0, -50.0]), np.array([50.0, 50.0, 50.0])
+    start = np.array([[0.4, 0.0, 0.0]])
+    found, ended = minimise(
+        Parabola(centre, bend), start, lower=box[0], upper=box[1], deltas=(1.0,), zero=0.0, steps=8, projected=True
+    )
+    assert ended.all()
+    np.testing.assert_allclose(found[0], [0.0, *rest], atol=1e-6)

@@ -192,7 +192,7 @@ def test_a_floor_that_no_curve_can_have_is_refused(tmp_path):
         sp.fit(runs, form="power", x="flops", y="loss", floor=1.6)
     with pytest.raises(UsageError, match="a floor of 3 is not below the least loss"):
         sp.fit(runs, form="offset_power", x="flops", y="loss", floor=3)
-    with pytest.raises(UsageError, match="--floor is for the additive form and curves"):
+    with pytest.raises(UsageError, match="--floor is for additive, three_exponent and curves"):
         sp.fit(runs, form="kaplan", floor=1.6)
 
 

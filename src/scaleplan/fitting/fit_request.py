@@ -179,8 +179,9 @@ class FitRequest:
             raise UsageError(f"--method is for the additive form, not for '{self.form}'")
         if self.form not in SURFACES and any(of_surfaces):
             name = ("--tied", "--floor", "--cluster")[of_surfaces.index(True)]
-            curves = " and curves" if name == "--floor" else ""
-            raise UsageError(f"{name} is for {' and '.join(SURFACES)}{curves}, not for '{self.form}'")
+            taken = [*SURFACES, *(["curves"] if name == "--floor" else [])]
+            forms = f"{', '.join(taken[:-1])} and {taken[-1]}"
+            raise UsageError(f"{name} is for {forms}, not for '{self.form}'")
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")

@@ -351,8 +351,8 @@ def design(
     Parameters
     ----------
     runs
-        Runs that are there already: the law is fitted to them, and they count. Reading and objective as for
-        :func:`scaleplan.fit`.
+        Runs that are there already: the law is fitted to them, and they count. Reading, objective and ``form``
+        (additive or three_exponent) as for :func:`scaleplan.fit`.
     flops, target
         Budget of all pilot runs together, and the budget they are to advise on, in FLOP.
     preset
@@ -428,7 +428,7 @@ def _guess(
             raise UsageError(f"--{used[0].replace('_', '-')} needs a file of runs")
         found = Context().preset(DEFAULT_PRESET if preset is None else preset)
         found.require_everywhere()
-        law = found.law
+        law = found.published.in_raw_units(found.units)
         if not isinstance(law, Additive | ThreeExponent) or not found.cost.is_product:
             raise UsageError(
                 f"preset {quote(found.id)} has form {found.form}; a design needs an additive or three-exponent law "

@@ -73,12 +73,15 @@ def minimise(
     zero: float,
     tolerance: float = _TOLERANCE,
     steps: int = _LAST_STEPS,
+    projected: bool = False,
 ) -> tuple[Array, Mask]:
     """Return the minimum inside the box from each row of ``start``, and whether the last stage converged.
 
     The descent goes through the stages ``deltas``. ``zero`` is the objective at which a fit is exact in floating
     point and there is nothing left to gain, ``tolerance`` the predicted decrease, relative to the objective, at which
-    the last stage ends, and ``steps`` the most that it takes.
+    the last stage ends, and ``steps`` the most that it takes. ``projected`` steps stop at a bound with the others
+    adjusted to it, which suits a valley that leads there, as to a floor of zero; a curve with many valleys is better
+    searched by steps that are clipped.
     """
     theta = np.clip(start, lower, upper)
     for stage, delta in enumerate(deltas):
@@ -92,6 +95,7 @@ def minimise(
             steps=steps if last else _STAGE_STEPS + (_MAJORISER_STEPS if stage == 0 else 0),
             tolerance=tolerance if last else max(tolerance, 1e-5),
             zero=zero,
+            projected=projected,
         )
     return theta, converged
 
@@ -106,6 +110,7 @@ def _descend(
     steps: int,
     tolerance: float,
     zero: float,
+    projected: bool,
 ) -> tuple[Array, Mask]:
     lower, upper = box
     count, reach = len(start), _REACH * (upper - lower)
@@ -116,7 +121,7 @@ def _descend(
     value, gradient, hessian = problem.derivatives(theta, index, delta=delta, majorise=majorised > 0)
     damping = np.full(count, _FIRST_DAMPING)
     for taken in range(1, steps + 1):
-        step, decrease = _step(theta, gradient, hessian, damping=damping, box=box)
+        step, decrease = _step(theta, gradient, hessian, damping=damping, box=box, projected=projected)
         finished = (decrease <= tolerance * value) | (value <= zero) | (damping > _MOST_DAMPING)
         if taken <= majorised:
             finished[:] = False
@@ -145,12 +150,19 @@ def _descend(
 
 
 def _step(
-    theta: Array, gradient: Array, hessian: Array, *, damping: Array, box: tuple[Array, Array]
+    theta: Array,
+    gradient: Array,
+    hessian: Array,
+    *,
+    damping: Array,
+    box: tuple[Array, Array],
+    projected: bool = False,
 ) -> tuple[Array, Array]:
     """Return the damped step and the decrease that an undamped one predicts; coordinates held at a bound rest.
 
-    One that would cross its bound goes to it, and the others take the step that is best with it there: clipped alone
-    it would leave them on their way to a minimum outside the box, and the descent in small steps.
+    Of a ``projected`` step, one that would cross its bound goes to it, and the others take the step that is best with
+    it there: clipped alone it would leave them on their way to a minimum outside the box, and the descent in small
+    steps.
     """
     lower, upper = box
     held = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
@@ -160,8 +172,9 @@ def _step(
     if held.any():
         slope = np.where(held, 0.0, slope)
         matrix = np.where(held[:, :, None] | held[:, None, :], np.eye(theta.shape[1]), matrix)
-    step, decrease = _damped(slope, matrix, damping)
-    step /= scale
+    step, decrease = _damped(slope, matrix, damping, scale)
+    if not projected:
+        return step, decrease
     crossing = (theta + step < lower) | (theta + step > upper)
     rows = np.flatnonzero(crossing.any(axis=1))
     if len(rows):
@@ -169,19 +182,19 @@ def _step(
         move = np.where(crossed, np.clip(theta[rows] + step[rows], lower, upper) - theta[rows], 0.0)
         pull = slope[rows] + np.matmul(part, (move * scale[rows])[:, :, None])[:, :, 0]
         part = np.where(crossed[:, :, None] | crossed[:, None, :], np.eye(theta.shape[1]), part)
-        rest, _ = _damped(np.where(crossed, 0.0, pull), part, damping[rows])
-        step[rows] = np.where(crossed, move, rest / scale[rows])
+        rest, _ = _damped(np.where(crossed, 0.0, pull), part, damping[rows], scale[rows])
+        step[rows] = np.where(crossed, move, rest)
     return step, decrease
 
 
-def _damped(slope: Array, matrix: Array, damping: Array) -> tuple[Array, Array]:
+def _damped(slope: Array, matrix: Array, damping: Array, scale: Array) -> tuple[Array, Array]:
     """Return the damped Newton step with positive curvatures, and the decrease that an undamped one predicts."""
     curvature, axes = np.linalg.eigh(matrix)
     curvature = np.maximum(np.abs(curvature), 1e-14)
     along = np.matmul(slope[:, None, :], axes)[:, 0, :]
     with np.errstate(over="ignore"):  # an infinite prediction only keeps the problem in the batch
         decrease = 0.5 * np.sum(along * along / curvature, axis=1)
-        step: Array = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0]
+        step: Array = -np.matmul(axes, (along / (curvature + damping[:, None]))[:, :, None])[:, :, 0] / scale
     return step, decrease
 
 

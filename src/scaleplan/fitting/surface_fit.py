@@ -411,6 +411,7 @@ def _refine(surface: Surface, start: Array, *, stages: int | None = None) -> tup
         upper=upper,
         deltas=deltas if stages is None else deltas[-stages:],
         zero=len(surface.loss) * 1e-31,
+        projected=True,
     )
     return surface.coordinates.full(theta), converged
 

@@ -299,13 +299,14 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
     # so few runs that the AICc of the full form is infinite; the simpler ones have fewer coefficients
     excesses = [-math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
     further = [item.get("held_out_excess") for item in items]
+    held_out = ("held out",) if any(missed is not None for missed in further) else ()
     names = _law_names(item["coefficients"] for item in items)
     rows = [
         (
             item["name"],
             *_law_cells(item["coefficients"], names),
             format_number(excess) if math.isfinite(excess) else "–",
-            "–" if missed is None else f"{missed:+.2%}",
+            *("–" if missed is None else f"{missed:+.2%}" for _ in held_out),
         )
         for item, excess, missed in zip(items, excesses, further, strict=True)
     ]
@@ -319,7 +320,7 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
         verdict = "no simpler form explains the runs as well"
     elif as_well:
         verdict = f"{as_well[0]} explains the runs as well, and predicts the largest from the rest as well"
-    elif any(missed is not None for missed in further):
+    elif held_out:
         verdict = (
             "by AICc a simpler form explains the runs as well, but it predicts the largest from the rest less well"
         )
@@ -327,7 +328,7 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
         verdict = "the repeated runs reject the fitted form; these are forms of the same kind"
     return Report(
         title="simpler forms",
-        grid=ReportTable(("form", *names, "AICc excess", "held out"), rows=rows, text={"form"}),
+        grid=ReportTable(("form", *names, "AICc excess", *held_out), rows=rows, text={"form"}),
         remarks=(verdict,),
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, choose, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
+from scaleplan.laws.forecast import HALF
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "interval",
     "loss_intervals",
     "normal_quantile",
+    "other_optimum",
     "require_level",
     "sigmas_of",
 ]
@@ -131,7 +133,8 @@ def interval(
 
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
-_AT_VERTEX = 1e-2  # in ln N: a plan that lies farther from the vertex is held there by a bound
+_AT_VERTEX = 1e-3  # in ln N: a plan that lies farther from the vertex is held there by a bound; counts round by less
+_SCAN = 0.5 * HALF  # in ln N: the averaged surface does not bend twice within it
 
 
 def forecast_interval(
@@ -214,7 +217,29 @@ def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> 
     bend = maximum(maximum(bends[0], bends[1]), surface.least_bend)
     first, last = (surface.averaged_basis(*problem.counted(*ways[i])) for i in (0, 2))
     error = surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]) / bend
-    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (abs(slope) <= _AT_VERTEX * bend)
+    free = problem.params.low < problem.params.high and problem.tokens.low < problem.tokens.high
+    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (free & (abs(slope) <= _AT_VERTEX * bend))
+
+
+def other_optimum(problem: Problem, params: float, spent: float) -> float | None:
+    """Return about which other size is an optimum of a forecast on the line of a budget; None where there is one alone.
+
+    Along the line the averaged surface falls and rises more than once then, within the sizes that the runs vouch for.
+    """
+    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
+    smallest, largest = problem.sizes(spent)
+    start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
+    start, stop = log(max(start, smallest)), log(max(min(stop, largest), 1.0))
+    places = [start + i * _SCAN for i in range(math.floor((stop - start) / _SCAN) + 1)]
+    sizes = [math.exp(place) for place in places]
+    aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
+    lows = [
+        size
+        for size, (before, here, after) in zip(sizes[1:-1], zip(aims, aims[1:], aims[2:], strict=False), strict=False)
+        if here < before and here <= after
+    ]
+    others = [size for size in lows if abs(log(size / params)) > HALF]
+    return others[0] if len(lows) > 1 and others else None
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:

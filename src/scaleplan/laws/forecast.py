@@ -46,7 +46,7 @@ _NODES = tuple(
 
 _PLACES = tuple(HALF * place for place, _ in _NODES)
 _WEIGHTS = tuple(weight for _, weight in _NODES)
-_GRID = 0.5 * HALF  # in ln N, of the scan for optima: the averaged surface does not bend twice within it
+_GRID = HALF  # in ln N, of the scan for optima: averaged over twice as much the surface does not bend twice within it
 _FARTHEST = 128.0  # in ln N, where an optimum beyond the span is searched for: more than all that can be trained
 _STEPS = 100  # of the search for a crossing, which takes ten
 _SETTLED = 1e-13  # a last step in a logarithm below it is rounding
@@ -153,12 +153,11 @@ class Forecast(LossSurface):
     def averaged(self, params: Number, tokens: Number) -> tuple[Number, Number]:
         """Return the averages of :meth:`aim` of the law's logarithm and of its correction."""
         x, y = log(params), log(tokens)
-        laws = self._laws(x, y, self._averaging)
-        corrections = self._corrections(x + y, [y - x - 2 * shift for shift in _PLACES])
-        law, correction = 0.0 * x, 0.0 * x
-        for weight, one, other in zip(_WEIGHTS, laws, corrections, strict=True):
-            law, correction = law + weight * one, correction + weight * other
-        return law, correction
+        law = _mean(self._laws(x, y, self._averaging))
+        _, _, middle, factor = self._scales
+        if isinstance(x, float) and abs(y - x - middle) <= 1 / factor - 2 * HALF:
+            return law, self._along(self._columns_at(x + y, self._averaged_rows), y - x)
+        return law, _mean(self._corrections(x + y, [y - x - 2 * shift for shift in _PLACES]))
 
     def _laws(self, x: Number, y: Number, factors: Sequence[tuple[float, float]]) -> list[Number]:
         """Return ln f at (ln N, ln D) with the terms of size and of data times some factors, without overflow."""
@@ -197,16 +196,29 @@ class Forecast(LossSurface):
         return tuple(map(tuple, rows[::-1]))
 
     @cached_property
+    def _averaged_rows(self) -> tuple[tuple[float, ...], ...]:
+        """The same of the average of :meth:`aim`, where all of it lies within the span."""
+        shifts = [2 * shift * self._scales[3] for shift in _PLACES]
+        moments = [_mean([shift**n for shift in shifts]) for n in range(len(self._rows[0]))]
+        return tuple(
+            tuple(
+                sum(row[q] * math.comb(q, r) * moments[q - r] for q in range(r, len(row)))  # of (t + shift)^q
+                for r in range(len(row))
+            )
+            for row in self._rows
+        )
+
+    @cached_property
     def _scales(self) -> tuple[float, float, float, float]:
         """The middles of the span in u and v, and the factors that make its halves 1."""
         low_u, high_u, low_v, high_v = self.span
         return 0.5 * (low_u + high_u), 2 / (high_u - low_u), 0.5 * (low_v + high_v), 2 / (high_v - low_v)
 
-    def _columns_at(self, u: Number) -> list[Number]:
+    def _columns_at(self, u: Number, rows: Sequence[Sequence[float]]) -> list[Number]:
         """Return the coefficients of the powers of t at one ln N*D, from the highest down."""
         middle, factor, _, _ = self._scales
         s = maximum(minimum((u - middle) * factor, 1.0), -1.0)
-        first, *rest = self._rows
+        first, *rest = rows
         columns: list[Number] = [value + 0.0 * s for value in first]
         for row in rest:
             columns = [column * s + value for column, value in zip(columns, row)]  # noqa: B905  of one length
@@ -223,7 +235,7 @@ class Forecast(LossSurface):
 
     def _corrections(self, u: Number, ratios: Sequence[Number]) -> list[Number]:
         """Return w . T at one ln N*D and several ln D/N."""
-        columns = self._columns_at(u)
+        columns = self._columns_at(u, self._rows)
         return [self._along(columns, ratio) for ratio in ratios]
 
     # ---- how surely it is known -----------------------------------------------------------------------------
@@ -311,7 +323,7 @@ class Forecast(LossSurface):
         Raises ArithmeticError where the law of the forecast leaves the range of numbers.
         """
         k = log(product)
-        columns = self._columns_at(k)
+        columns = self._columns_at(k, self._rows)
 
         def mean(x: Number) -> Number:
             return self._laws(x, k - x, ((1.0, 1.0),))[0] + self._along(columns, k - 2 * x)
@@ -322,10 +334,10 @@ class Forecast(LossSurface):
             return larger - smaller + self._along(columns, ratio - 2 * HALF) - self._along(columns, ratio + 2 * HALF)
 
         start, count = 0.5 * (k - self.span[3]), math.ceil(0.5 * (self.span[3] - self.span[2]) / _GRID)
-        means = [mean(start + i * _GRID) for i in range(max(count, 4) + 1)]
-        tilts = [after - before for before, after in zip(means[:-4], means[4:], strict=True)]  # by twice HALF
+        means = [mean(start + i * _GRID) for i in range(max(count, 3) + 1)]
+        tilts = [after - before for before, after in zip(means, means[2:], strict=False)]
         place, least = 0.0 * k, math.inf + 0.0 * k
-        for i, (before, after) in enumerate(pairwise(tilts), start=2):
+        for i, (before, after) in enumerate(pairwise(tilts), start=1):
             crosses = (before < 0) & (after >= 0)
             if not somewhere(crosses):
                 continue
@@ -338,7 +350,7 @@ class Forecast(LossSurface):
         if somewhere(outside):
             to_larger = (tilts[-1] < 0) & ((tilts[0] < 0) | (means[-1] < means[0]))
             sign = choose(to_larger, 1.0 + 0.0 * k, -1.0 + 0.0 * k)
-            edge = choose(to_larger, start + (len(tilts) + 1) * _GRID, start + 2 * _GRID)
+            edge = choose(to_larger, start + len(tilts) * _GRID, start + _GRID)
             place = choose(outside, edge + sign * _beyond(lambda way: sign * tilt(edge + sign * way), k), place)
         params = exp(place)
         return params, product / params
@@ -365,6 +377,14 @@ class Forecast(LossSurface):
                 return None
             at_high = below(high)
         return math.exp(_crossing(below, low, high, at_low, at_high))
+
+
+def _mean(values: Sequence[Number]) -> Number:
+    """Return the mean over the places of an average."""
+    total = 0.0 * values[0]
+    for weight, value in zip(_WEIGHTS, values, strict=True):
+        total = total + weight * value
+    return total
 
 
 def _crossing(

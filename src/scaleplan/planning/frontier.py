@@ -15,7 +15,7 @@ from scaleplan.arrays import Number, log, maximum, minimum
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.problem import ANY, Bounds, Problem, Region
-from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
+from scaleplan.planning.solver import bisect, crossing, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -222,7 +222,7 @@ class SolvedFrontier(Frontier):
                 return outer
             span = log(outer / best_params)
             return best_params * math.exp(
-                span * bisect(lambda share: above(log(best_params) + share * span), 0.0, 1.0)
+                span * crossing(lambda share: above(log(best_params) + share * span), 0.0, 1.0)
             )
 
         return edge(low), edge(high)

@@ -277,19 +277,45 @@ class Forecast(LossSurface):
         return tuple(tuple(self.root[i][j] for i in range(j, count)) for j in range(count))
 
     def deviation(self, params: Number, tokens: Number) -> Number:
-        """Return the standard deviation of the expected ln L; beyond the span it grows on as it does at the edge."""
+        """Return the standard deviation of the expected ln L; beyond the span it grows as fast as anywhere at the edge."""
         x, y = log(params), log(tokens)
         u, v = x + y, y - x
         low_u, high_u, low_v, high_v = self.span
         edge_u, edge_v = maximum(minimum(u, high_u), low_u), maximum(minimum(v, high_v), low_v)
         known = self._deviation_at(edge_u, edge_v)
-        out_u, out_v = u - edge_u, v - edge_v
-        far = (out_u * out_u + out_v * out_v) ** 0.5
-        if not exceeds(far, 0.0):
+        if not exceeds(abs(u - edge_u) + abs(v - edge_v), 0.0):
             return known
-        aside = 1.0 / (far + (far == 0))  # one unit inward, against the direction that leads out
-        inner = self._deviation_at(edge_u - out_u * aside, edge_v - out_v * aside)
-        return known + maximum(known - inner, 0.0) * far
+        below, above, few, many = self._growth
+        known = known + above * maximum(u - high_u, 0.0) + below * maximum(low_u - u, 0.0)
+        return known + many * maximum(v - high_v, 0.0) + few * maximum(low_v - v, 0.0)
+
+    @cached_property
+    def _growth(self) -> tuple[float, float, float, float]:
+        """How fast the deviation grows outward at each edge of the span, by unit: where along it that is the most.
+
+        At least so that it doubles over the width of the span, as what is known of a slope is worth there.
+        """
+        low_u, high_u, low_v, high_v = self.span
+
+        def fastest(edge: float, width: float, at: Callable[[float, float], tuple[float, float]]) -> float:
+            found = []
+            for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+                known, inner = (self._deviation_at(*at(place, share)) for place in (edge, edge - math.copysign(1, width)))
+                found.append(max(known - inner, known / abs(width)))
+            return max(found)
+
+        def by_product(u: float, share: float) -> tuple[float, float]:
+            return u, low_v + share * (high_v - low_v)
+
+        def by_ratio(v: float, share: float) -> tuple[float, float]:
+            return low_u + share * (high_u - low_u), v
+
+        return (
+            fastest(low_u, low_u - high_u, by_product),
+            fastest(high_u, high_u - low_u, by_product),
+            fastest(low_v, low_v - high_v, by_ratio),
+            fastest(high_v, high_v - low_v, by_ratio),
+        )
 
     def _deviation_at(self, u: Number, v: Number) -> Number:
         return self.spread(self.basis(exp(0.5 * (u - v)), exp(0.5 * (u + v))))
@@ -318,7 +344,7 @@ class Forecast(LossSurface):
         return self.base.expansion_path()
 
     def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return the vertex on ``params * tokens = product``; of several within the span the one with the least aim.
+        """Return the vertex on ``params * tokens = product``; of several the one with the least aim.
 
         Raises ArithmeticError where the law of the forecast leaves the range of numbers.
         """
@@ -333,6 +359,10 @@ class Forecast(LossSurface):
             ratio = k - 2 * x
             return larger - smaller + self._along(columns, ratio - 2 * HALF) - self._along(columns, ratio + 2 * HALF)
 
+        def averaged(x: Number) -> Number:
+            law, correction = self.averaged(exp(x), exp(k - x))
+            return law + correction
+
         start, count = 0.5 * (k - self.span[3]), math.ceil(0.5 * (self.span[3] - self.span[2]) / _GRID)
         means = [mean(start + i * _GRID) for i in range(max(count, 3) + 1)]
         tilts = [after - before for before, after in zip(means, means[2:], strict=False)]
@@ -343,15 +373,18 @@ class Forecast(LossSurface):
                 continue
             ends = choose(crosses, before, -1.0 + 0.0 * k), choose(crosses, after, 1.0 + 0.0 * k)
             found = _crossing(tilt, start + i * _GRID, start + (i + 1) * _GRID, *ends)
-            value = sum(self.averaged(exp(found), exp(k - found)), start=0.0 * k)
+            value = averaged(found)
             better = crosses & (value < least)
             place, least = choose(better, found, place), choose(better, value, least)
-        outside = least == math.inf
-        if somewhere(outside):
-            to_larger = (tilts[-1] < 0) & ((tilts[0] < 0) | (means[-1] < means[0]))
-            sign = choose(to_larger, 1.0 + 0.0 * k, -1.0 + 0.0 * k)
-            edge = choose(to_larger, start + len(tilts) * _GRID, start + _GRID)
-            place = choose(outside, edge + sign * _beyond(lambda way: sign * tilt(edge + sign * way), k), place)
+        for sign, edge, open_there in (
+            (-1.0, start + _GRID, tilts[0] >= 0),
+            (1.0, start + len(tilts) * _GRID, tilts[-1] < 0),
+        ):
+            if somewhere(open_there):
+                found = edge + sign * _beyond(lambda way, sign=sign, edge=edge: sign * tilt(edge + sign * way), k)
+                value = averaged(found)
+                better = open_there & (value < least)
+                place, least = choose(better, found, place), choose(better, value, least)
         params = exp(place)
         return params, product / params
 

@@ -66,7 +66,7 @@ def with_two_optima(lean=0.0):
         base=ThreeExponent(E=1.7, A=460.0, B=460.0, alpha=0.34, beta=0.34, gamma=1.0),
         span=(40.0, 52.0, -6.0, 6.0),
         terms=((0, 1), (0, 2), (0, 4)),
-        weights=(lean, -0.06, 0.06),
+        weights=(lean, -0.02, 0.05),
         root=((1e-3,), (1e-4, 1e-3), (0.0, 1e-4, 1e-3)),
         noise=2e-3,
     )

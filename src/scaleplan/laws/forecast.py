@@ -44,8 +44,6 @@ _NODES = tuple(
 )
 """Places and weights of the mean over [-1, 1] by Gauss and Legendre's rule of five points, exact to degree 9."""
 
-_PLACES = tuple(HALF * place for place, _ in _NODES)
-_WEIGHTS = tuple(weight for _, weight in _NODES)
 _GRID = HALF  # in ln N, of the scan for optima: averaged over twice as much the surface does not bend twice within it
 _FARTHEST = 128.0  # in ln N, where an optimum beyond the span is searched for: more than all that can be trained
 _STEPS = 100  # of the search for a crossing, which takes ten
@@ -131,7 +129,7 @@ class Forecast(LossSurface):
     def log_loss(self, params: Number, tokens: Number) -> Number:
         """Return the expected logarithm of the loss."""
         x, y = log(params), log(tokens)
-        return self._laws(x, y, ((1.0, 1.0),))[0] + self._corrections(x + y, [y - x])[0]
+        return self._laws(x, y, ((1.0, 1.0),))[0] + self._correction(x + y, y - x)
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the loss of ``params`` on ``tokens``."""
@@ -153,11 +151,12 @@ class Forecast(LossSurface):
     def averaged(self, params: Number, tokens: Number) -> tuple[Number, Number]:
         """Return the averages of :meth:`aim` of the law's logarithm and of its correction."""
         x, y = log(params), log(tokens)
-        law = _mean(self._laws(x, y, self._averaging))
+        law, total = 0.0 * x, self._laws(x, y, self._averaging)
+        for (_, weight), value in zip(_NODES, total, strict=True):
+            law = law + weight * value
         _, _, middle, factor = self._scales
-        if isinstance(x, float) and abs(y - x - middle) <= 1 / factor - 2 * HALF:
-            return law, self._along(self._columns_at(x + y, self._averaged_rows), y - x)
-        return law, _mean(self._corrections(x + y, [y - x - 2 * shift for shift in _PLACES]))
+        columns, t, half = self._columns_at(x + y), (y - x - middle) * factor, 2 * HALF * factor
+        return law, (_integral(columns, t + half) - _integral(columns, t - half)) / (2 * half)
 
     def _laws(self, x: Number, y: Number, factors: Sequence[tuple[float, float]]) -> list[Number]:
         """Return ln f at (ln N, ln D) with the terms of size and of data times some factors, without overflow."""
@@ -173,7 +172,7 @@ class Forecast(LossSurface):
 
     @cached_property
     def _averaging(self) -> tuple[tuple[float, float], ...]:
-        return self._shifted(_PLACES)
+        return self._shifted([HALF * place for place, _ in _NODES])
 
     @cached_property
     def _halves(self) -> tuple[tuple[float, float], ...]:
@@ -196,29 +195,16 @@ class Forecast(LossSurface):
         return tuple(map(tuple, rows[::-1]))
 
     @cached_property
-    def _averaged_rows(self) -> tuple[tuple[float, ...], ...]:
-        """The same of the average of :meth:`aim`, where all of it lies within the span."""
-        shifts = [2 * shift * self._scales[3] for shift in _PLACES]
-        moments = [_mean([shift**n for shift in shifts]) for n in range(len(self._rows[0]))]
-        return tuple(
-            tuple(
-                sum(row[q] * math.comb(q, r) * moments[q - r] for q in range(r, len(row)))  # of (t + shift)^q
-                for r in range(len(row))
-            )
-            for row in self._rows
-        )
-
-    @cached_property
     def _scales(self) -> tuple[float, float, float, float]:
         """The middles of the span in u and v, and the factors that make its halves 1."""
         low_u, high_u, low_v, high_v = self.span
         return 0.5 * (low_u + high_u), 2 / (high_u - low_u), 0.5 * (low_v + high_v), 2 / (high_v - low_v)
 
-    def _columns_at(self, u: Number, rows: Sequence[Sequence[float]]) -> list[Number]:
+    def _columns_at(self, u: Number) -> list[Number]:
         """Return the coefficients of the powers of t at one ln N*D, from the highest down."""
         middle, factor, _, _ = self._scales
         s = maximum(minimum((u - middle) * factor, 1.0), -1.0)
-        first, *rest = rows
+        first, *rest = self._rows
         columns: list[Number] = [value + 0.0 * s for value in first]
         for row in rest:
             columns = [column * s + value for column, value in zip(columns, row)]  # noqa: B905  of one length
@@ -227,16 +213,11 @@ class Forecast(LossSurface):
     def _along(self, columns: Sequence[Number], ratio: Number) -> Number:
         """Return w . T at one ln D/N from the coefficients at one ln N*D."""
         _, _, middle, factor = self._scales
-        t = maximum(minimum((ratio - middle) * factor, 1.0), -1.0)
-        total, *others = columns
-        for column in others:
-            total = total * t + column
-        return total
+        return _value(columns, maximum(minimum((ratio - middle) * factor, 1.0), -1.0))
 
-    def _corrections(self, u: Number, ratios: Sequence[Number]) -> list[Number]:
-        """Return w . T at one ln N*D and several ln D/N."""
-        columns = self._columns_at(u, self._rows)
-        return [self._along(columns, ratio) for ratio in ratios]
+    def _correction(self, u: Number, ratio: Number) -> Number:
+        """Return w . T at one ln N*D and ln D/N."""
+        return self._along(self._columns_at(u), ratio)
 
     # ---- how surely it is known -----------------------------------------------------------------------------
 
@@ -349,7 +330,7 @@ class Forecast(LossSurface):
         Raises ArithmeticError where the law of the forecast leaves the range of numbers.
         """
         k = log(product)
-        columns = self._columns_at(k, self._rows)
+        columns = self._columns_at(k)
 
         def mean(x: Number) -> Number:
             return self._laws(x, k - x, ((1.0, 1.0),))[0] + self._along(columns, k - 2 * x)
@@ -412,12 +393,20 @@ class Forecast(LossSurface):
         return math.exp(_crossing(below, low, high, at_low, at_high))
 
 
-def _mean(values: Sequence[Number]) -> Number:
-    """Return the mean over the places of an average."""
-    total = 0.0 * values[0]
-    for weight, value in zip(_WEIGHTS, values, strict=True):
-        total = total + weight * value
+def _value(columns: Sequence[Number], t: Number) -> Number:
+    """Return a polynomial of coefficients from the highest power down."""
+    total, *others = columns
+    for column in others:
+        total = total * t + column
     return total
+
+
+def _integral(columns: Sequence[Number], t: Number) -> Number:
+    """Return the integral from 0 to ``t`` of a polynomial that beyond [-1, 1] stays what it is at the edge."""
+    edge = maximum(minimum(t, 1.0), -1.0)
+    count = len(columns)
+    within = edge * _value([column / (count - i) for i, column in enumerate(columns)], edge)
+    return within + _value(columns, edge) * (t - edge) if exceeds(t - edge, 0.0) else within
 
 
 def _crossing(

@@ -217,6 +217,9 @@ class SolvedFrontier(Frontier):
             params = math.exp(log_params)
             return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
 
+        if above(log(best_params)) >= 0:  # of a forecast that rises with compute
+            return None
+
         def edge(outer: float) -> float:
             if above(log(outer)) <= 0:
                 return outer

@@ -33,7 +33,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import forecast_interval, interval, other_optimum, require_level
+from scaleplan.planning.uncertainty import forecast_interval, interval, other_optimum, require_level, rises
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
@@ -644,6 +644,9 @@ class Planner:
         """Yield the warnings about an optimum that the runs of a forecast cannot vouch for, or that is one of two."""
         if self.preset.forecast is None or intervals is None:
             return
+        product = math.exp(sum(map(math.log, self._forecast_problem.counted(*outcome[:2]))))
+        if spent is not None and rises(self.preset.forecast, product):
+            yield _RISING
         if intervals.params is None:
             yield _NOT_VOUCHED
         elif spent is not None and intervals.params[0] < intervals.params[1]:
@@ -743,6 +746,12 @@ _NOT_VOUCHED = Notice(
     code="not_vouched",
     message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, "
     "below the smallest, or far from their tokens per parameter): a point without an interval",
+)
+
+_RISING = Notice(
+    code="loss_rises",
+    message="by these runs half of this compute would reach no higher a loss, which nobody has seen: doubt the runs, "
+    "and fit again without those that disagree with the others",
 )
 
 _APART = Notice(

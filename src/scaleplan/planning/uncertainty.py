@@ -41,6 +41,7 @@ __all__ = [
     "normal_quantile",
     "other_optimum",
     "require_level",
+    "rises",
     "sigmas_of",
 ]
 
@@ -229,9 +230,8 @@ def other_optimum(problem: Problem, params: float, spent: float) -> float | None
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
     smallest, largest = problem.sizes(spent)
     start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
-    start, stop = log(max(start, smallest)), log(max(min(stop, largest), 1.0))
-    places = [start + i * _SCAN for i in range(math.floor((stop - start) / _SCAN) + 1)]
-    sizes = [math.exp(place) for place in places]
+    count = math.ceil(log(stop / start) / _SCAN) + 2  # one place more at either end shows whether the first is a least
+    sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * _SCAN)) < largest]
     aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
     lows = [
         size
@@ -240,6 +240,12 @@ def other_optimum(problem: Problem, params: float, spent: float) -> float | None
     ]
     others = [size for size in lows if abs(log(size / params)) > HALF]
     return others[0] if len(lows) > 1 and others else None
+
+
+def rises(surface: Forecast, product: float) -> bool:
+    """Whether twice as much compute as half of ``product`` does not lower the least loss of a forecast."""
+    half, whole = (surface.loss(*surface.best_split(share * product)) for share in (0.5, 1.0))
+    return whole >= half
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of", "problem_of"]
 
+_RISE = 1e-9  # relative, of a loss: above rounding
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
 
 
@@ -217,7 +218,7 @@ class SolvedFrontier(Frontier):
             params = math.exp(log_params)
             return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
 
-        if above(log(best_params)) >= 0:  # of a forecast that rises with compute
+        if above(log(best_params)) > _RISE * threshold:  # of a forecast that rises with compute
             return None
 
         def edge(outer: float) -> float:

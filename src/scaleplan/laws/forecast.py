@@ -48,6 +48,7 @@ _GRID = HALF  # in ln N, of the scan for optima: averaged over twice as much the
 _FARTHEST = 128.0  # in ln N, where an optimum beyond the span is searched for: more than all that can be trained
 _STEPS = 100  # of the search for a crossing, which takes ten
 _SETTLED = 1e-13  # a last step in a logarithm below it is rounding
+_HUNDREDFOLD = math.log(100)  # of which the span reaches beyond the largest run
 _STRIDE = 2.0  # in ln N*D, to bracket the least one that reaches a loss
 _MOST_PRODUCT = math.log(1e60)  # more than can ever be trained
 _MOST_LOG = math.log(1e100)  # of a number that a float, and its powers, can hold with room
@@ -303,10 +304,14 @@ class Forecast(LossSurface):
 
     def vouches(self, params: Number, tokens: Number) -> bool | Mask:
         """Whether an optimum and the two sizes that it is measured by lie within the span; elementwise."""
+        return self.covers(params, tokens, aside=2 * HALF)
+
+    def covers(self, params: Number, tokens: Number, *, aside: float = 0.0) -> bool | Mask:
+        """Whether sizes lie within the span, ``aside`` from its ends in ln D/N; elementwise."""
         x, y = log(params), log(tokens)
         low_u, high_u, low_v, high_v = self.span
         inside = (low_u <= x + y) & (x + y <= high_u)
-        return inside & (low_v + 2 * HALF <= y - x) & (y - x <= high_v - 2 * HALF)
+        return inside & (low_v + aside <= y - x) & (y - x <= high_v - aside)
 
     # ---- optima ---------------------------------------------------------------------------------------------
 
@@ -321,8 +326,13 @@ class Forecast(LossSurface):
         return math.exp(self.span[2] + 2 * HALF), math.exp(self.span[3] - 2 * HALF)
 
     def expansion_path(self) -> tuple[float, float] | None:
-        """Return the path of the law alone."""
-        return self.base.expansion_path()
+        """Return the path through the vertices at the largest run and a hundredfold; that of the law where it turns."""
+        low = max(self.span[0], self.span[1] - _HUNDREDFOLD)
+        (size, data), (larger, more) = (self.best_split(math.exp(k)) for k in (low, self.span[1]))
+        if more <= data or larger <= size:
+            return self.base.expansion_path()
+        power = math.log(larger / size) / math.log(more / data)
+        return size * data**-power, power
 
     def best_split(self, product: Number) -> tuple[Number, Number]:
         """Return the vertex on ``params * tokens = product``; of several the one with the least aim.

@@ -191,7 +191,13 @@ def loss_intervals(
 def gain_interval(
     surface: Forecast, before: tuple[float, float], after: tuple[float, float], *, level: float
 ) -> tuple[float, float] | None:
-    """Return the interval of what the expected loss falls from one place to another; None where it does not fall."""
+    """Return the interval of what the expected loss falls from one place to another.
+
+    None where it does not fall, and beyond the span of the forecast, where both places share the same correction and
+    its error would vanish from their difference.
+    """
+    if not (surface.covers(*before) and surface.covers(*after)):
+        return None
     losses = surface.loss(*before), surface.loss(*after)
     gain = losses[0] - losses[1]
     if gain <= 0:

@@ -135,21 +135,30 @@ def test_assumptions_move_what_has_an_interval(folder, factor):
     """Beyond a hundredfold the coefficients move the loss alone."""
     options = {"preset": "mine.toml", "flops": factor * LARGEST}
     plan = sp.optimal(**options)
-    (swing, _) = [each for each in sensitivity(options, plan, [], Context()) if each.assumption.startswith("the forecast")]
+    (swing, _) = [
+        each for each in sensitivity(options, plan, [], Context()) if each.assumption.startswith("the forecast")
+    ]
     own = sp.optimal(**options, level=float(swing.assumption.split()[-2]) / 100)
     for i, end in enumerate((swing.low, swing.high)):
         assert end.params == (None if own.interval.params is None else own.interval.params[i])
         assert end.loss == own.interval.loss[i]
 
 
-# ---- projects -------------------------------------------------------------------------------------------------------
+# ---- projects ---------------------------------------------------------------------------------------------------
 
 
 def judged(shell, folder, policy, run_lines):
     """Return the verdict of one rule about one run."""
-    lines = ["[[run]]", 'name = "it"', 'preset = "mine.toml"', *run_lines, "[policy]", f"error = [{json.dumps(policy)}]"]
+    lines = [
+        "[[run]]",
+        'name = "it"',
+        'preset = "mine.toml"',
+        *run_lines,
+        "[policy]",
+        f"error = [{json.dumps(policy)}]",
+    ]
     (folder / "scaleplan.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
-    status, out, err = shell("check", "--json")
+    status, out, _ = shell("check", "--json")
     (verdict,) = json.loads(out)["verdicts"] if "verdicts" in json.loads(out) else json.loads(out)["results"]
     return status, verdict
 

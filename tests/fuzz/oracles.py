@@ -93,7 +93,7 @@ def close(first: float, second: float, tolerance: float) -> bool:
 
 @cache
 def laws(command: str) -> tuple[str, ...]:
-    """Return the bundled laws, and files of fits, that answer a plain question of ``optimal``, ``loss`` or ``target``."""
+    """Return the bundled laws and the files of fits that answer a plain question of a command."""
     questions: Mapping[str, Callable[..., object]] = {
         "optimal": lambda preset, data: sp.optimal(flops=1e21, preset=preset, data=data),
         "loss": lambda preset, data: sp.loss(params=1e9, tokens=2e10, preset=preset, data=data),
@@ -298,8 +298,8 @@ def a_plan_is_its_own_run(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
 def no_grid_beats_a_plan(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     """No size on a grid, trained for all that the budget leaves, reaches a lower loss.
 
-    To 1e-9: a plan's size is exact to about 1e-6, which costs its square. A forecast aims at the mean of the losses of
-    half to twice the size, of which the least is measured; a single size may do better.
+    To 1e-9: a plan's size is exact to about 1e-6, which costs its square. A forecast aims at the least mean
+    of the losses of half to twice the size; a single size may do better.
     """
     preset = rng.choice(surfaces())
     extra: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_a_loss_that_no_product_reaches_has_none():
     assert surface.least_product(0.5 * surface.base.E) is None
 
 
-# ---- how surely it is known -----------------------------------------------------------------------------------------
+# ---- how surely it is known -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -155,8 +156,10 @@ def test_deviations_never_fall_beyond_the_span(seed, angle):
     u, v = 0.5 * (SPAN[0] + SPAN[1]), 0.5 * (SPAN[2] + SPAN[3])
     way = math.cos(angle), math.sin(angle)
     out = min(6.0 / max(abs(each), 1e-9) for each in way)
-    found = [surface.deviation(*sizes(u + way[0] * step, v + way[1] * step)) for step in np.linspace(out, 5 * out, 60)]
-    assert all(after >= before * (1 - 1e-12) for before, after in zip(found, found[1:], strict=False))
+    found = [
+        surface.deviation(*sizes(u + way[0] * step, v + way[1] * step)) for step in np.linspace(out, 5 * out, 60)
+    ]
+    assert all(after >= before * (1 - 1e-12) for before, after in pairwise(found))
     assert found[-1] > found[0]
 
 
@@ -166,7 +169,7 @@ def test_deviations_grow_from_the_runs_outward(name, way):
     surface = stored(name)
     start = 0.0 if way[0] else 0.25 * (surface.span[3] - surface.span[2])
     found = beyond(surface, way, np.linspace(start, 25, 200))
-    assert all(after >= before * (1 - 1e-3) for before, after in zip(found, found[1:], strict=False))
+    assert all(after >= before * (1 - 1e-3) for before, after in pairwise(found))
     assert found[-1] > 2 * found[0]
 
 
@@ -184,7 +187,7 @@ def test_an_optimum_is_vouched_for_where_both_sizes_that_measure_it_are():
         assert surface.vouches(*sizes(u, v)) is inside
 
 
-# ---- numbers that nobody has ----------------------------------------------------------------------------------------
+# ---- numbers that nobody has ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("params", [1.0, 1e3, 1e16, 1e150])

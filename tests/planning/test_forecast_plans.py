@@ -56,7 +56,7 @@ def budget(forecast, factor):
     return 6 * math.exp(forecast.span[1]) / 100 * factor
 
 
-# ---- the optimum ----------------------------------------------------------------------------------------------------
+# ---- the optimum ------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
@@ -189,7 +189,7 @@ def test_a_size_that_is_given_has_no_interval_of_its_own(mine):
     assert plan.interval.loss[0] < plan.loss < plan.interval.loss[1]
 
 
-# ---- intervals ------------------------------------------------------------------------------------------------------
+# ---- intervals --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -243,7 +243,7 @@ def moved(surface, step):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_interval_of_the_size_is_the_delta_method_by_re_solving(name, presets):
-    """The vertex moved along each direction of the posterior, to 2 %: the bend of the mean alone, where it is the most."""
+    """The vertex moved along each direction of the posterior, to 2 %; or the bend is that of the law."""
     surface, step = stored(name), 1e-3
     plan = sp.optimal(preset=presets[name], flops=budget(surface, 10))
     product = plan.flops / 6
@@ -320,7 +320,7 @@ def test_intervals_widen_with_the_budget(presets, name):
     assert np.all(np.diff(widths, axis=0) > 0)
 
 
-# ---- two optima -----------------------------------------------------------------------------------------------------
+# ---- two optima -------------------------------------------------------------------------------------------------
 
 
 def two_optima(plan):
@@ -357,7 +357,7 @@ def test_a_given_size_has_no_two_optima(presets):
     assert two_optima(sp.loss(preset=presets["two"], params="1B", tokens="20B")) == []
 
 
-# ---- how much work --------------------------------------------------------------------------------------------------
+# ---- how much work ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -374,8 +374,9 @@ def test_a_plan_takes_few_evaluations(mine, monkeypatch, options, most):
     """Evaluations of the law inside the forecast, and of its covariance, which counts for forty of them."""
     counted = {"_laws": 0, "spread": 0}
     for name in counted:
+        original = getattr(Forecast, name)
 
-        def counting(*arguments, name=name, original=getattr(Forecast, name)):
+        def counting(*arguments, name=name, original=original):
             counted[name] += 1
             return original(*arguments)
 
@@ -385,7 +386,7 @@ def test_a_plan_takes_few_evaluations(mine, monkeypatch, options, most):
     assert counted["spread"] <= 2
 
 
-# ---- the same everywhere --------------------------------------------------------------------------------------------
+# ---- the same everywhere ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -423,9 +424,10 @@ def test_json_csv_and_a_saved_result_agree(shell, words):
     for name in ("params", "loss", "expected_loss"):
         for end, index in (("low", 0), ("high", 1)):
             ends = plan["interval"][name]
-            assert row.get(f"interval.{name}.{end}", "") == ("" if ends is None else repr(ends[index]).replace("+", "+"))
-    with open("saved.json", "w", encoding="utf-8") as file:
-        file.write(out)
+            assert row.get(f"interval.{name}.{end}", "") == (
+                "" if ends is None else repr(ends[index]).replace("+", "+")
+            )
+    Path("saved.json").write_text(out, encoding="utf-8")
     for form in ("text", "json", "csv"):
         direct = shell(*words, "--preset", "mine.toml", "--format", form)
         assert shell("show", "saved.json", "--format", form)[:2] == direct[:2]
@@ -452,7 +454,9 @@ def test_a_budget_of_hardware_is_one_in_flop(shell):
 
 
 def test_a_sweep_and_a_stream_are_their_plans(shell, monkeypatch):
-    status, out, _ = shell("sweep", "--from", "1e21", "--to", "1e24", "--points", "4", "--preset", "mine.toml", "--json")
+    status, out, _ = shell(
+        "sweep", "--from", "1e21", "--to", "1e24", "--points", "4", "--preset", "mine.toml", "--json"
+    )
     assert status == 0
     for plan in json.loads(out)["plans"]:
         one = json.loads(shell("optimal", "--flops", repr(plan["flops"]), "--preset", "mine.toml", "--json")[1])

@@ -218,7 +218,6 @@ def _gain_interval(planner: Planner, flops: float) -> tuple[float, float] | None
 
     None where limits leave no gain: a gain widens in its logarithm, and nothing has none.
     """
-
     forecast = planner.preset.forecast
     if forecast is not None:
         frontier = planner.frontier

@@ -1,7 +1,7 @@
 """The surface that a fit forecasts with: a law, what the law misses, and how surely both are known.
 
-A fit models ln L as a law plus a smooth discrepancy (:mod:`scaleplan.fitting.forecaster`). Its posterior is smooth, so
-it is kept as a polynomial correction of the law's logarithm with the covariance of its coefficients:
+A fit models ln L as a law plus a smooth discrepancy (:mod:`scaleplan.fitting.forecaster`). Its posterior is smooth,
+and kept as a polynomial correction of the law's logarithm with the covariance of its coefficients:
 
     ln L(N, D) = ln f(N, D) + w . T(s, t),  Var = |R' T(s, t)|^2
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["HALF", "Forecast"]
 
 HALF = 0.7
-"""Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried in practice."""
+"""Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried."""
 
 _NODES = tuple(
     (sign * place, weight)
@@ -259,7 +259,7 @@ class Forecast(LossSurface):
         return tuple(tuple(self.root[i][j] for i in range(j, count)) for j in range(count))
 
     def deviation(self, params: Number, tokens: Number) -> Number:
-        """Return the standard deviation of the expected ln L; beyond the span it grows as fast as anywhere at the edge."""
+        """Return the standard deviation of the expected ln L; beyond the span it grows as at its fastest edge."""
         x, y = log(params), log(tokens)
         u, v = x + y, y - x
         low_u, high_u, low_v, high_v = self.span
@@ -282,7 +282,9 @@ class Forecast(LossSurface):
         def fastest(edge: float, width: float, at: Callable[[float, float], tuple[float, float]]) -> float:
             found = []
             for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-                known, inner = (self._deviation_at(*at(place, share)) for place in (edge, edge - math.copysign(1, width)))
+                known, inner = (
+                    self._deviation_at(*at(place, share)) for place in (edge, edge - math.copysign(1, width))
+                )
                 found.append(max(known - inner, known / abs(width)))
             return max(found)
 
@@ -326,7 +328,7 @@ class Forecast(LossSurface):
         return math.exp(self.span[2] + 2 * HALF), math.exp(self.span[3] - 2 * HALF)
 
     def expansion_path(self) -> tuple[float, float] | None:
-        """Return the path through the vertices at the largest run and a hundredfold; that of the law where it turns."""
+        """Return the path through the vertices at the largest run and a hundredfold; where it turns, the law's."""
         low = max(self.span[0], self.span[1] - _HUNDREDFOLD)
         (size, data), (larger, more) = (self.best_split(math.exp(k)) for k in (low, self.span[1]))
         if more <= data or larger <= size:
@@ -367,14 +369,14 @@ class Forecast(LossSurface):
             value = averaged(found)
             better = crosses & (value < least)
             place, least = choose(better, found, place), choose(better, value, least)
-        for sign, edge, open_there in (
+        for sign, edge, falls in (
             (-1.0, start + _GRID, tilts[0] >= 0),
             (1.0, start + len(tilts) * _GRID, tilts[-1] < 0),
         ):
-            if somewhere(open_there):
-                found = edge + sign * _beyond(lambda way, sign=sign, edge=edge: sign * tilt(edge + sign * way), k)
+            if somewhere(falls):
+                found = _outward(tilt, edge, sign)
                 value = averaged(found)
-                better = open_there & (value < least)
+                better = falls & (value < least)
                 place, least = choose(better, found, place), choose(better, value, least)
         params = exp(place)
         return params, product / params
@@ -422,7 +424,7 @@ def _integral(columns: Sequence[Number], t: Number) -> Number:
 def _crossing(
     function: Callable[[Number], Number], low: Number, high: Number, at_low: Number, at_high: Number
 ) -> Number:
-    """Return where a function crosses zero, by regula falsi between a place where it is below and one where it is not.
+    """Return where a function crosses zero, by regula falsi from a place below zero and one that is not.
 
     Where one end stays twice its value counts for half (Illinois), so that both ends close in.
     """
@@ -441,17 +443,21 @@ def _crossing(
     return place
 
 
-def _beyond(function: Callable[[Number], Number], like: Number) -> Number:
-    """Return how far from 0 a function that is not above 0 there comes to be above it; the farthest if it does not."""
-    near, far = 0.0 * like, 0.5 + 0.0 * like
-    at_near, at_far = function(near), function(far)
-    step = 0.5
+def _outward(tilt: Callable[[Number], Number], edge: Number, sign: float) -> Number:
+    """Return where a fall outward from an edge ends, as a tilt tells; the farthest place searched if it does not."""
+
+    def rise(way: Number) -> Number:
+        return sign * tilt(edge + sign * way)
+
+    near, far, step = 0.0 * edge, 0.5 + 0.0 * edge, 0.5
+    at_near, at_far = rise(near), rise(far)
     while step < _FARTHEST and somewhere(at_far < 0):
         step *= 2
-        short = at_far < 0
-        near, at_near, far = choose(short, far, near), choose(short, at_far, at_near), choose(short, far + step, far)
-        at_far = choose(short, function(far), at_far)
-    return choose(at_far < 0, far, _crossing(function, near, far, minimum(at_near, 0.0), maximum(at_far, 0.0)))
+        falls = at_far < 0
+        near, at_near, far = choose(falls, far, near), choose(falls, at_far, at_near), choose(falls, far + step, far)
+        at_far = choose(falls, rise(far), at_far)
+    ends = _crossing(rise, near, far, minimum(at_near, 0.0), maximum(at_far, 0.0))
+    return edge + sign * choose(at_far < 0, far, ends)
 
 
 def _powers(degree: int) -> list[list[float]]:

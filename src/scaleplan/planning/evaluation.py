@@ -279,8 +279,9 @@ def _interval(
 ) -> ValueInterval | None:
     """Return the interval by the planner's method: what is positive by its logarithm, all else as it is."""
     if preset.forecast is not None:
-        assert isinstance(params := inputs["params"], float)
-        assert isinstance(tokens := inputs["tokens"], float)
+        params, tokens = inputs["params"], inputs["tokens"]
+        assert isinstance(params, float)
+        assert isinstance(tokens, float)
         one_run, _ = loss_intervals(preset.forecast, (params, tokens), value(preset.law), level=level)
         return ValueInterval(level=level, value=one_run)
     if preset.uncertainty is None:

@@ -620,7 +620,12 @@ class Planner:
             budget=budget,
             constraints=facts,
             loss_text=None if loss is None else preset.loss_text,
-            warnings=(*self.notices, *plan_notices(preset, values), *self._doubts(outcome, intervals, spent), *warnings),
+            warnings=(
+                *self.notices,
+                *plan_notices(preset, values),
+                *self._doubts(outcome, intervals, spent),
+                *warnings,
+            ),
         )
 
     def _intervals(
@@ -654,7 +659,7 @@ class Planner:
             if other is not None:
                 yield Notice(
                     code="two_optima",
-                    message=f"the runs allow two optima of this budget: this one, which the mean of the forecast puts "
+                    message=f"the runs allow two optima of this budget: this one, which the forecast's mean puts "
                     f"lower, and another near {format_count(other)} parameters",
                 )
 

@@ -40,9 +40,7 @@ _SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred t
 _NEARBY = 1.5  # how far in ln N an optimum is followed when the problem changes a little
 
 
-def solve(
-    problem: Problem, flops: float, *, near: float | None = None, likely: bool = True
-) -> tuple[float, float]:
+def solve(problem: Problem, flops: float, *, near: float | None = None, likely: bool = True) -> tuple[float, float]:
     """Return (params, tokens) with the least loss within ``flops``.
 
     ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley;

@@ -55,7 +55,7 @@ Outcome = tuple[Number, Number, Number | None]
 class Interval(Record, Generic[Number]):
     """Central intervals of a plan's quantities at one confidence level; each is (low, high).
 
-    Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of a run, and
+    Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of one, and
     the others are None (of an array not a number) where the runs cannot vouch for an optimum.
     """
 
@@ -229,14 +229,16 @@ def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> 
 
 
 def other_optimum(problem: Problem, params: float, spent: float) -> float | None:
-    """Return about which other size is an optimum of a forecast on the line of a budget; None where there is one alone.
+    """Return about which other size is an optimum of a forecast on the line of a budget; None where none is.
 
     Along the line the averaged surface falls and rises more than once then, within the sizes that the runs vouch for.
     """
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
     smallest, largest = problem.sizes(spent)
     start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
-    count = math.ceil(log(stop / start) / _SCAN) + 2  # one place more at either end shows whether the first is a least
+    count = (
+        math.ceil(log(stop / start) / _SCAN) + 2
+    )  # one place more at either end shows whether the first is a least
     sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * _SCAN)) < largest]
     aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
     lows = [

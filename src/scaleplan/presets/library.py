@@ -181,7 +181,9 @@ def preset_of(top: Table) -> Preset:
         from scaleplan.laws.forecast import Forecast  # only fits have one
 
         if schema < _FORECASTS:
-            raise top.error("forecast", f"expected none before schema {_FORECASTS}", hint=f"write schema = {_FORECASTS}")
+            raise top.error(
+                "forecast", f"expected none before schema {_FORECASTS}", hint=f"write schema = {_FORECASTS}"
+            )
         if form not in _FORECAST_FORMS or units is not None:
             raise top.error("forecast", f"expected none but with form {' or '.join(_FORECAST_FORMS)}, in raw units")
         law = forecast = Forecast.from_table(top.table("forecast"))

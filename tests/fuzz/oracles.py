@@ -13,6 +13,7 @@ import math
 import re
 import traceback
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -604,8 +605,12 @@ def a_project_is_its_plans(sandbox: Sandbox, rng: Random) -> Iterator[Finding]:
     if rng.random() < 0.4:
         command, query = "loss", {"params": values.amount(rng, "params"), "tokens": values.amount(rng, "tokens")}
     plan = plan_of(run_line(sandbox, command, *options(query), "--json"))
+    project = {}
+    if query.get("preset") in files.fitted():  # the files of a project stay in its folder
+        project["law.toml"] = Path(query["preset"]).read_bytes()
+        query["preset"] = "law.toml"
     lines = ["[[run]]", 'name = "it"', *(f"{name} = {json.dumps(value)}" for name, value in query.items())]
-    project = {"scaleplan.toml": "\n".join([*lines, "[policy]", 'error = ["flops <= 1e40"]', ""]).encode()}
+    project["scaleplan.toml"] = "\n".join([*lines, "[policy]", 'error = ["flops <= 1e40"]', ""]).encode()
     outcome = run_line(sandbox, "check", "--json", contents=project)
     if (plan is None) != (outcome.status == 2):
         yield wrong("check and a plan do not agree on whether there is one", query, outcome.err)

@@ -8,7 +8,7 @@ import pytest
 from scaleplan.charts import plots as fitted
 from scaleplan.errors import UsageError
 from scaleplan.fitting.additive_fit import fit_points
-from scaleplan.fitting.backtest import Backtest
+from scaleplan.fitting.backtest import Backtest, backtest_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 
@@ -23,7 +23,7 @@ def result():
     params = (flops / 120) ** 0.5 * np.tile([0.3, 1.0, 3.0], 16)
     tokens = flops / 6 / params
     loss = LAW.loss(params, tokens) * np.exp(rng.normal(0, 0.003, 48))
-    return fit_points(Points.of(params, tokens, loss), samples=0)
+    return fit_points(Points.of(params, tokens, loss), samples=0, test_cuts=False)
 
 
 def test_residuals_are_fitted_over_observed(result):
@@ -38,19 +38,22 @@ def test_residuals_are_fitted_over_observed(result):
     assert chart.marks[0].y == pytest.approx(wrong[far])
 
 
-def test_a_backtest_shows_every_prediction(result):
-    """Points of each cut as they were predicted, between the errors to expect."""
-    tested = result.backtest
+def test_a_backtest_shows_every_prediction_and_the_interval(result):
+    """Points inside their interval and outside it, over a band of the mean width at each factor."""
+    tested = backtest_points(result.points, result.solution, level=0.5)
     chart = fitted.backtest_chart(tested)
-    points = [series for series in chart.series if series.style == "points"]
-    assert [len(series.x) for series in points] == [len(cut.rows) for cut in tested.cuts]
-    lines = [series for series in chart.series if series.style != "points"]
-    assert lines[0].x == tested.factors
-    assert lines[0].y == tested.rms
-    assert lines[1].y == tuple(-value for value in tested.rms)
+    band, *points = chart.series
+    assert [series.label for series in points] == ["inside the 50 % interval", "outside the 50 % interval"]
+    assert [len(series.x) for series in points] == [tested.scores.inside, tested.scores.runs - tested.scores.inside]
+    errors = np.concatenate([cut.error for cut in tested.cuts])
+    assert sorted(points[0].y + points[1].y) == pytest.approx(sorted(errors.tolist()))
+    assert band.x == tuple(item.middle for item in tested.bins)
+    assert band.high == tuple(0.5 * item.scores.width for item in tested.bins)
+    assert band.low == tuple(-value for value in band.high)
 
 
 def test_too_few_runs_have_no_backtest():
     """The error says how many are needed."""
-    with pytest.raises(UsageError, match="too few to backtest"):
-        fitted.backtest_chart(Backtest(cuts=(), bins=(), inside=0.01, scatter=0.01, level=0.9))
+    with pytest.raises(UsageError, match="too few to backtest") as error:
+        fitted.backtest_chart(Backtest(cuts=(), bins=(), inside=0.01, level=0.9))
+    assert "six different runs" in error.value.hint

@@ -93,7 +93,7 @@ def test_text_rounds_to_the_error_and_tells_the_parts(cli, runs):
         "at 1.08e22 FLOP, 10.0 times the largest run",
         "the runs cover",
         "8 sizes, 8 token counts",
-        "beyond the data: bias",
+        "trained below 70 %: ",
         "changes most without: row",
         "AICc excess",
         "N* at target",
@@ -239,11 +239,14 @@ def test_a_wrong_request_is_one_error(cli, runs, arguments, message):
 
 
 def test_a_backtest_tells_bias_rms_and_coverage(cli, runs):
-    """One line a factor of extrapolation, the cuts with their coefficients, and the held-out budget."""
-    text = " ".join(cli("backtest", runs).out.split())
-    assert "beyond the data: bias" in text
-    assert "inside the combined band" in text
+    """A headline, a line for each factor of extrapolation, and the cuts, of which the law stands apart."""
+    out = cli("backtest", runs).out
     answer = cli("backtest", runs, "--json").json
+    overall = answer["overall"]
+    inside = round(overall["coverage"] * overall["runs"])
+    assert f"of {overall['runs']} predictions {inside} inside the 90 % interval of one run; width" in out
+    for part in ("by factor of extrapolation", "by cut, the largest gap first", "the plain law at the same cuts"):
+        assert part in out
     assert answer["schema"] == "scaleplan/backtest/1"
     assert [cut["flops"] for cut in answer["cuts"]] == sorted(cut["flops"] for cut in answer["cuts"])
     for cut in answer["cuts"]:
@@ -251,7 +254,10 @@ def test_a_backtest_tells_bias_rms_and_coverage(cli, runs):
         assert cut["bias"] == pytest.approx(errors.mean())
         assert cut["rms"] == pytest.approx(np.sqrt((errors**2).mean()))
         assert cut["runs"] + cut["predicted"] == 64
-    assert answer["holdout"]["coverage"] >= 0.8
+    assert overall["coverage"] >= 0.8
+    resampled = cli("backtest", runs, "--samples", "30").out
+    assert "inside: the interval of resampling alone" in resampled
+    assert "resampling" not in out
 
 
 def test_too_few_runs_for_a_backtest_are_an_error(cli, runs):
@@ -292,15 +298,18 @@ def test_points_of_one_run_are_resampled_together(cli, runs):
 
 
 def test_fit_and_backtest_agree(cli, tmp_path):
-    """The same cuts have the same errors and coverage, repeats of a size resampled together by both."""
+    """Where the check of a fit cuts the runs as the backtest does, its numbers are those of the backtest."""
     budgets, sizes = np.repeat(np.geomspace(1e18, 1e20, 5), 12), np.tile(np.geomspace(0.3, 3, 6), 10)
     params = sizes * np.sqrt(budgets / 120)
     tokens = budgets / 6 / params
     noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(60))
     runs = write(tmp_path / "runs.csv", params, tokens, EPOCH.loss(params, tokens) * noise)
-    fitted, tested = cli("fit", runs, "--samples", "50", "--json"), cli("backtest", runs, "--json")
-    assert fitted.json["backtest"]["by_factor"]
-    assert fitted.json["backtest"]["by_factor"] == tested.json["by_factor"]
+    fitted, tested = cli("fit", runs, "--json").json["backtest"], cli("backtest", runs, "--json").json
+    cuts = {cut["flops"]: cut for cut in tested["cuts"]}
+    assert [cut["share"] for cut in fitted["cuts"]] == [0.7]  # the budgets below 50 % are the same
+    for cut in fitted["cuts"]:
+        assert {**cut, "share": None} == cuts[cut["flops"]]
+    assert fitted["rms_inside"] == tested["rms_inside"]
 
 
 def test_processes_share_the_resamples_and_change_nothing(cli):

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ from tests.fitting.synthetic import LAWS, isoflop, measured
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.fitting.additive_fit import fit_points
-from scaleplan.fitting.backtest import Backtest, backtest_points, ladder
+from scaleplan.fitting.backtest import backtest_points, ladder
+from scaleplan.fitting.curve_backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve
 from scaleplan.fitting.fit import fit
 from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit, require_distinct, rises
+from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.runs import Points
 from scaleplan.fitting.surface_fit import Surface, fit_additive
-from scaleplan.laws.curves import FITTED
+from scaleplan.laws.curves import FITTED, Power
 from scaleplan.planning.uncertainty import backtest_rms, sigmas_of
+from scaleplan.presets.preset import BacktestRms
 
 LAW = LAWS["even"]
 
@@ -124,42 +128,35 @@ def test_wild_runs_do_not_set_the_band(tmp_path, robust):
     assert widths[1] == pytest.approx(widths[0], rel=0.35)
 
 
-def test_rows_that_reading_flags_do_not_set_the_band():
-    """What is doubtful takes part in the fit and in nothing that measures errors."""
+def test_rows_that_reading_flags_do_not_widen_the_coefficients():
+    """What is doubtful takes part in the fit and in nothing that measures its errors."""
     clean = isoflop(LAW, noise=0.002, seed=2)
-    worse = Points.of(clean.params, clean.tokens, np.where(clean.rows == 20, 1.015, 1.0) * clean.loss)
-    told = fit_points(worse, samples=100, doubtful=[20])
-    assert 20 not in {row for cut in told.backtest.cuts for row in cut.rows}
-    assert told.backtest.scatter < 0.0025 < fit_points(worse, samples=0).backtest.inside
+    worse = Points.of(clean.params, clean.tokens, np.where(clean.rows == 20, 1.1, 1.0) * clean.loss)
+    told, untold = (
+        fit_points(worse, objective=Objective(robust="none"), samples=100, doubtful=rows, test_cuts=False)
+        for rows in ([20], [])
+    )
+    assert 20 in untold.outliers.rows  # which is as good as doubtful
+    spread = [np.ptp(found.resamples.draws[:, 3]) for found in (told, untold)]
+    assert spread[0] == pytest.approx(spread[1], rel=1e-9)
 
 
-def test_three_budgets_of_few_runs_take_the_error_beyond_them_from_public_sweeps():
-    """No cut is possible, and a fit inside its own runs says nothing of larger ones."""
+def test_three_budgets_of_few_runs_are_forecast_with_wide_intervals():
+    """Eight runs of two budgets predict the third, ten times beyond, within their interval."""
     points = isoflop(LAW, noise=0.002, budgets=(1e19, 1e21, 3), sizes=4, seed=1)
-    tested = backtest_points(points, fit_additive(points), samples=0)
-    assert (tested.cuts, tested.bins) == ((), ())
-    assert tested.expected(100.0) == (pytest.approx(0.07), True)
-    assert tested.expected(1.0)[0] < 0.005
-
-
-def test_budgets_that_differ_by_rounding_are_not_cut():
-    """Cuts lie between budgets alone, whatever the number of sizes in one."""
-    generator = np.random.default_rng(3)
-    flops = np.repeat([1e19, 3e19, 1e20, 3e20, 1e21], 6) * np.exp(1e-4 * generator.normal(size=30))
-    params = np.sqrt(flops / 120) * np.tile([0.4, 1.0, 2.5], 10)
-    points = measured(LAW, params, flops / 6 / params, noise=0.004, generator=generator)
-    assert len(ladder(points)) == 2
-    for cut in backtest_points(points, fit_additive(points), samples=0).cuts:
-        assert cut.factor.min() > 2
+    (cut,) = backtest_points(points, fit_additive(points)).cuts
+    assert (cut.runs, len(cut.rows)) == (8, 4)
+    assert cut.scores.coverage >= 0.75
+    assert cut.scores.width > 0.01
 
 
 def test_every_budget_is_a_cut_even_of_one_run():
-    """Six budgets from 1.6e13 on, the last two of two runs and one: the gap of ten is cut first."""
+    """Six budgets, the last two of two runs and one: all but the first and the last, the gap of ten too."""
     budgets = [1.6e19] * 6 + [5e19] * 6 + [1.6e20] * 6 + [5e20] * 6 + [5e21] * 2 + [1.5e22]
     flops = np.array(budgets) * np.exp(0.002 * np.sin(np.arange(27)))
     params = np.sqrt(flops / 120) * np.array([0.2, 0.4, 0.8, 1.5, 2.8, 5.0] * 4 + [0.8, 1.5, 1.0])
     points = measured(LAW, params, flops / 6 / params, noise=0.002, generator=np.random.default_rng(0))
-    assert np.log(ladder(points)) == pytest.approx(np.log([1.6e20, 5e20, 5e21]), abs=0.01)
+    assert np.log(ladder(points)) == pytest.approx(np.log([5e19, 1.6e20, 5e20, 5e21]), abs=0.01)
 
 
 def test_no_slope_is_drawn_from_factors_that_hardly_differ():
@@ -167,15 +164,11 @@ def test_no_slope_is_drawn_from_factors_that_hardly_differ():
     assert backtest_rms((1.0, 1.00015), (0.005, 0.02), 8.0) == pytest.approx(0.02 + 0.015 * 3, rel=1e-3)
 
 
-def test_a_band_of_any_width_stays_positive_and_finite(tmp_path):
-    """An absurd error of backtests widens the loss in its logarithm."""
-    preset = sp.fit(file_of(tmp_path / "runs.csv", isoflop(LAW, noise=0.002)), samples=50).write(
-        tmp_path / "law.toml"
-    )
-    text = preset.read_text()
-    start, stop = text.index("[uncertainty.backtest]"), text.index("[conventions]")
-    preset.write_text(f"{text[:start]}[uncertainty.backtest]\nfactors = [1, 2]\nrms = [5.0, 900.0]\n\n{text[stop:]}")
-    plan = sp.optimal(preset=str(preset), flops="1e25")
+def test_a_band_of_any_width_stays_positive_and_finite():
+    """An absurd error of backtests, which a published preset may state, widens the loss in its logarithm."""
+    known = sp.Library().load("besiroglu-2024")
+    absurd = BacktestRms(factors=(1.0, 2.0), rms=(5.0, 900.0))
+    plan = sp.optimal(preset=replace(known, uncertainty=replace(known.uncertainty, backtest=absurd)), flops="1e25")
     assert 0 < plan.interval.loss[0] < plan.loss < plan.interval.loss[1] < math.inf
 
 
@@ -283,11 +276,32 @@ def test_steps_of_many_runs_spread_as_their_refits_do():
     assert stepped[:, 3:].std(axis=0) == pytest.approx(few[:, 3:].std(axis=0) / 2, rel=0.25)
 
 
-def test_an_empty_backtest_still_knows_of_public_sweeps():
-    """Without bins the errors beyond the runs are those of others."""
-    empty = Backtest(cuts=(), bins=(), inside=0.01, scatter=0.02, level=0.9)
-    assert empty.rms == (0.02, 0.02, 0.02, 0.07)
-    assert empty.factors == (1.0, 5.0, 23.0, 100.0)
+def power(x, y):
+    """Return a power law through the ends of two columns."""
+    n = math.log(y[-1] / y[0]) / math.log(x[-1] / x[0])
+    return Power(a=float(y[0] * x[0] ** -n), n=n, x="flops", y="loss")
+
+
+def test_a_curve_of_few_rows_takes_the_error_beyond_them_from_public_sweeps():
+    """No cut leaves two rows more than coefficients below it: errors inside the data say nothing of larger rows."""
+    x = np.geomspace(1e18, 1e20, 4)
+    y = 100 * x**-0.08 * np.exp(0.002 * np.array([0.0, 1.0, -1.0, 0.0]))
+    found = backtest_curve(lambda below: power(x[below], y[below]), power(x, y), x, y, coefficients=2)
+    assert found.factors == (1.0, 5.0, 23.0, 100.0)
+    assert found.rms[0] < 0.005
+    assert found.rms[-1] == found.expected(100.0) == pytest.approx(0.07)
+
+
+def test_errors_of_a_curve_never_fall_with_the_factor():
+    """A curve that misses more near by than at the largest rows promises no less there; below 1 it is the scatter."""
+    x = np.geomspace(1e18, 1e22, 13)
+    y = 100 * x**-0.08 * np.exp(np.where((x > 5e19) & (x < 2e21), 0.02, 0.0))
+    found = backtest_curve(lambda below: power(x[below], y[below]), power(x, y), x, y, coefficients=2)
+    assert found.factors[0] == 1.0
+    assert list(found.factors) == sorted(found.factors)
+    assert list(found.rms) == sorted(found.rms)
+    assert found.expected(0.5) == found.rms[0]
+    assert found.expected(1e6) >= found.rms[-1] > 0.005
 
 
 def public_sweep(name):

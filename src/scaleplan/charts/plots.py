@@ -24,12 +24,13 @@ from scaleplan.charts.planning_plots import (
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
+from scaleplan.fitting.methods import named_groups
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SETTINGS, SWEPT, BudgetKeywords, Request, option_names
-from scaleplan.units import format_flops, format_fraction, parse_flops
+from scaleplan.units import format_fraction, parse_flops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -180,34 +181,44 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
 
 
 def backtest_chart(backtest: Backtest) -> Chart:
-    """Return the relative error of predictions against how far beyond the fitted runs they reach.
+    """Return the relative error of forecasts against how far beyond their runs they reach, and the intervals.
 
     Raises UsageError when the runs were too few to test on.
     """
     if not backtest.cuts:
         raise UsageError(
             "the runs are too few to backtest: none are left to fit, or to predict",
-            hint="at least 12 runs below a cut and 3 above it are needed",
+            hint="a backtest needs six different runs below a cut, not all on one line, and larger ones above",
         )
-    series = [
-        _points(f"fitted up to {format_flops(cut.flops)}", cut.factor, cut.error, tone=tone)
-        for tone, cut in enumerate(backtest.cuts, start=1)
-    ]
-    series += [
-        Series(label="error to expect", x=backtest.factors, y=tuple(sign * value for value in backtest.rms))
-        for sign in (1.0, -1.0)
+    factor, error, inside = (
+        np.concatenate([getattr(cut, name) for cut in backtest.cuts]) for name in ("factor", "error", "inside")
+    )
+    level, middles = format_fraction(backtest.level), tuple(item.middle for item in backtest.bins)
+    half = tuple(0.5 * item.scores.width for item in backtest.bins)
+    band = Series(
+        label=f"{level} interval of one run, on average",
+        x=middles,
+        y=(0.0,) * len(half),
+        low=tuple(-width for width in half),
+        high=half,
+    )
+    points = [
+        _points(label, factor[where], error[where], tone=tone)
+        for tone, (label, where) in enumerate(
+            ((f"inside the {level} interval", inside), (f"outside the {level} interval", ~inside)), start=1
+        )
+        if where.any()
     ]
     return Chart(
         kind="backtest",
         title="How well smaller runs predicted larger ones",
         x=Axis(label="compute beyond the fitted runs", kind="factor"),
         y=Axis(label="predicted over observed loss, minus 1", kind="percent", scale="linear"),
-        series=tuple(series),
+        series=(band, *points),
         rules=(_ZERO,),
         caption=(
-            "Each point is a run above a cut, predicted by the law fitted to the runs below it. The lines are the "
-            "root mean square error to expect at that distance; points on one side of zero mean that the law is "
-            "wrong there."
+            f"Each point is a run above a cut, as forecast from the runs below it: {backtest}. The band is the mean "
+            "interval at that distance; points on one side of zero mean that the forecasts err in one direction."
         ),
     )
 
@@ -225,6 +236,11 @@ class RunsRequest:
         """The additive law fitted to the runs."""
         assert self.fit.diagnosis is not None  # by the form that is fitted
         return self.fit.diagnosis
+
+    def backtest(self) -> Backtest:
+        """Return the forecasts of the larger runs from the smaller ones."""
+        found, groups = self.surface, named_groups(self.fit.runs)
+        return backtest_points(found.points, found.solution, level=self.fit.request.level, groups=groups)
 
 
 class Picture(NamedTuple):
@@ -261,7 +277,7 @@ PICTURES: Mapping[str, Picture] = {
     "residuals": Picture("runs", lambda request: residuals_chart(request.surface)),
     "backtest": Picture(
         "runs",
-        lambda request: backtest_chart(backtest_points(request.surface.points, request.surface.solution, samples=0)),
+        lambda request: backtest_chart(request.backtest()),
     ),
 }
 """Every picture, by the name that ``scaleplan plot`` takes."""
@@ -327,7 +343,9 @@ _FORECAST_OPTIONS = {"flops": "target", "level": "level"}
 @np.errstate(all="ignore")  # a search tries laws beyond the floats
 def _of_runs(kind: str, runs: str, options: Mapping[str, Any], start: float | None, stop: float | None) -> Chart:
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
-    taken = _FORECAST_OPTIONS if kind == "forecast" else {"level": "level"} if kind == "discrepancy" else {}
+    taken = (
+        _FORECAST_OPTIONS if kind == "forecast" else {"level": "level"} if kind in ("discrepancy", "backtest") else {}
+    )
     given = {name: value for name, value in options.items() if value not in (None, False, (), [])}
     # settings are the same for every command, so that one without a use here is no mistake
     foreign = [name for name in given if name not in (*taken, *SETTINGS, "overhead")]

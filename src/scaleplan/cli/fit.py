@@ -297,17 +297,23 @@ def backtest(
     *,
     runs: Runs,
     samples: Annotated[
-        str, typer.Option(metavar="N", help="Resamples at each cut, for the coverage of their interval; 0 for none.")
-    ] = "200",
+        str,
+        typer.Option(metavar="N", help="Resamples of the plain law at each cut, for the coverage of their interval."),
+    ] = "0",
     seed: Seed = "0",
     level: Level = "0.9",
 ) -> Answer:
-    """Fit the smaller runs, predict the larger ones, and say how well that would have gone."""
+    """Forecast the larger runs from the smaller ones, at every budget, and say how often the intervals held."""
     from scaleplan.fitting.fit import backtest as run_backtest
 
     with Progress("cuts") as progress:
         result = run_backtest(
-            runs, samples=samples, seed=seed, level=level, progress=progress, **keywords(reading, objective, law)
+            runs,
+            samples=samples,
+            seed=seed,
+            level=level,
+            progress=progress,
+            **keywords(reading, objective, law),
         )
     return Answer(result=result, notices=result.runs.warnings)
 

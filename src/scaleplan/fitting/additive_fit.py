@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.errors import UnreachableError
-from scaleplan.fitting.backtest import LEAST_RUNS, backtest_points, below_largest_budget
+from scaleplan.fitting.backtest import LEAST_RUNS, below_largest_budget, check_forecast
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
@@ -98,8 +98,8 @@ class AdditiveFit(Record, eq=False):
     """A surface fitted to runs, and its diagnosis.
 
     ``flags`` are reservations, gravest first. ``repeats`` is the test by repeated runs, None without such.
-    ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``, the bootstrap and the backtest, are None
-    where they were left out.
+    ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``, the bootstrap and the check of the
+    forecast, are None where they were left out.
     """
 
     points: Points
@@ -192,6 +192,8 @@ def fit_points(
     clusters: Sequence[object] | None = None,
     doubtful: Collection[int] = (),
     jobs: int = 1,
+    groups: Sequence[object] | None = None,
+    level: float = 0.9,
     test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> AdditiveFit:
@@ -199,10 +201,11 @@ def fit_points(
 
     The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_surface`, the resamples (0 for
     none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
-    IsoFLOP sweep. ``test_cuts`` adds the backtest.
+    IsoFLOP sweep. ``test_cuts`` adds the check of the forecast, at a ``level`` and with runs of equal ``groups``,
+    which may share an error.
 
     The rows ``doubtful`` and the outliers of the fit take part in the fit and in nothing that measures its errors:
-    neither the resamples nor the backtest nor the test by repeats, unless too few runs are left.
+    neither the resamples nor the test by repeats, unless too few runs are left.
 
     Raises UsageError unless two more runs differ than the form has coefficients.
     """
@@ -239,7 +242,7 @@ def fit_points(
         alternatives=() if design.along is not None else _alternatives(points, solution),
         repeats=repeats,
         resamples=resamples,
-        backtest=backtest_points(sound, clean, seed=seed, clusters=clusters) if test_cuts else None,
+        backtest=check_forecast(points, solution, level=level, groups=groups) if test_cuts else None,
     )
 
 

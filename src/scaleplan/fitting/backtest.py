@@ -1,9 +1,17 @@
-"""Backtest the fit of a surface: how well earlier, smaller runs would have predicted the later, larger ones.
+"""Backtest a forecast: how well earlier, smaller runs would have predicted the later, larger ones.
 
-For a ladder of cuts the law is fitted to the runs at or below the cut and predicts every run above it. Signed errors
-that agree across cuts mean that the law is wrong there, which no resampling of runs can show: on six public sweeps
-the bootstrap interval of a hundredfold extrapolation missed every held-out run. The band of a prediction has both:
-its relative variance is the resampling variance plus (backtest rms at a comparable factor)².
+At each cut the whole procedure is repeated on the runs at or below it: the law with its discrepancy, the groups, the
+weights of outliers (:mod:`~scaleplan.fitting.forecaster`). It predicts every run above, with the interval of one run,
+and nothing that it sees depends on these. The plain law is fitted beside it, so that its errors show what the
+discrepancy brings.
+
+An interval is judged by how often it holds the runs, and by the interval score of Gneiting and Raftery (2007,
+Strictly proper scoring rules, prediction, and estimation, JASA 102, 359-378): its width, and 2/(1 - level) times the
+distance of a run outside. Neither a wide interval that always holds nor a narrow one that misses scores well.
+
+Runs below a cut may lie on a line though all runs do not. Such a forecast is that of another, poorer design, with
+intervals as wide as the priors off the line, and says nothing of the forecast from all runs: these cuts are left
+out. Where all runs lie on a line, it is the same design, and its cuts are kept.
 """
 
 from __future__ import annotations
@@ -14,122 +22,188 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import UsageError
-from scaleplan.fitting.bootstrap import Bootstrap, bootstrap
+from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import distinct_budgets, find_line
+from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.noise import cells_by_rounding
-from scaleplan.fitting.objective import rms, robust_rms
-from scaleplan.fitting.surface_fit import fit_additive
-from scaleplan.planning.uncertainty import backtest_rms, sigmas_of
+from scaleplan.fitting.objective import rms
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
+from scaleplan.units import counted, format_fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from scaleplan.arrays import Array, Index, Mask
+    from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.fitting.runs import Points
-    from scaleplan.fitting.surface_fit import Solution
-    from scaleplan.laws.base import Curve, Law
+    from scaleplan.fitting.surface_fit import Solution, SurfaceLaw
 
 __all__ = [
     "LEAST_RUNS",
     "Backtest",
+    "Bin",
     "Cut",
     "Holdout",
-    "backtest_curve",
+    "Scores",
     "backtest_points",
-    "band",
     "below_largest_budget",
-    "hold_out",
+    "check_forecast",
+    "comparable",
+    "interval_score",
     "ladder",
 ]
 
-_EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)
 LEAST_RUNS = 12
-"""Runs below a cut, of which fewer predict nothing."""
-_LEAST_SHARE, _LEAST_BUDGETS, _LEAST_ABOVE = 0.25, 3, 3
-_MOST_CUTS, _MOST_CURVE_CUTS = 8, 4
+"""Runs from which a plain law, which has no prior, is tried on others."""
+_LEAST_DISTINCT = 6  # different (N, D) below a cut: as many as the law of a forecast has coefficients
+_EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)  # of bins of the factor of extrapolation
+_FEW = 3  # predictions: a bin with fewer is joined to the next
+_LEAST_SHARE, _LEAST_ABOVE = 0.25, 3  # of scattered runs: the share below the first cut, the runs above the last
+_EVEN_CUTS, _SHARE_ABOVE = 8, 0.05  # of scattered runs: cuts even in ln C, and the share above the last of these
 _NATURAL = math.log(2.0)  # a gap in ln C among scattered runs where anyone would cut
 _APART = 0.01  # in ln C: compute that differs by less is one value, up to rounding
+_MOST_PREDICTED = 1000  # runs above a cut: coverage is then known to 1 %
+_CHECKED = (0.5, 0.7)  # shares of the range of ln C below which a fit checks its own forecast
 _ROUNDING = 1e-9  # errors of a fit without noise
-
-_PUBLIC = ((5.0, 0.012), (23.0, 0.019), (100.0, 0.07))
-"""How far this law misses at factors beyond the runs: the middle of six public sweeps, cut at every budget.
-
-They stand in where no cut of the runs themselves is possible: a fit inside its own data says nothing of this.
-"""
 
 
 class Cut(Record, eq=False):
-    """A fit to the runs at or below ``flops``, and its errors on those above.
+    """The forecast from the runs at or below ``flops``, beside what the runs above it turned out to be.
 
-    ``error`` is the relative error (predicted - observed)/observed of each run above, ``factor`` its compute
-    over the cut, ``covered`` whether the resampling interval of the law held the run (None without resampling).
+    For each run above, in the order of ``rows``: ``factor`` is its compute over the cut, ``loss`` the measured loss,
+    ``forecast`` the predicted one, ``low`` and ``high`` its interval of one run at ``level``. ``law`` is the plain
+    law fitted to the same runs, with what it predicts, and ``covered`` whether the interval of its resamples held the
+    run (None without resamples). ``share`` is the part of the range of ln C below the cut where that chose it.
     """
 
     flops: float
     runs: int
-    law: Law
+    level: float
     rows: tuple[int, ...]
     factor: Array
-    error: Array
-    covered: Mask | None
+    loss: Array
+    forecast: Array
+    low: Array
+    high: Array
+    law: SurfaceLaw
+    law_loss: Array
+    covered: Mask | None = None
+    share: float | None = None
+
+    @property
+    def error(self) -> Array:
+        """The relative errors of the forecast: predicted over measured loss, minus 1."""
+        return self.forecast / self.loss - 1.0
+
+    @property
+    def inside(self) -> Mask:
+        """Which runs lie inside their interval."""
+        return (self.low <= self.loss) & (self.loss <= self.high)
+
+    @property
+    def gap(self) -> float:
+        """The least compute above the cut, over that of the cut."""
+        return float(np.min(self.factor))
+
+    @property
+    def scores(self) -> Scores:
+        """How the forecast met the runs above."""
+        return Scores.of([self])
 
 
-class Bin(Record):
-    """The errors of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest).
+class Scores(Record):
+    """How predictions met the runs: numbers relative to the measured loss.
 
-    ``spread`` is the root mean square ``rms`` without what single wild runs add to it.
+    ``bias`` and ``rms`` are the mean and the root mean square of the errors, ``coverage`` the share of runs inside
+    their interval, ``width`` and ``score`` the means of the width of the interval and of its score (which is the
+    width where the run is inside). ``law_rms`` is the rms of the plain law, and ``resampling_coverage`` the share of
+    runs inside the interval of its resamples, None without these.
     """
 
-    factors: tuple[float, float]
-    middle: float
     runs: int
     bias: float
     rms: float
-    coverage: float | None
-    spread: float = 0.0
+    coverage: float
+    width: float
+    score: float
+    law_rms: float
+    resampling_coverage: float | None = None
 
-    def __str__(self) -> str:
-        text = f"at ×{self.middle:.3g} beyond the data: bias {self.bias:+.1%}, rms {self.rms:.1%}"
-        return text if self.coverage is None else f"{text}, coverage {round(self.coverage * self.runs)}/{self.runs}"
+    @property
+    def inside(self) -> int:
+        """The number of runs inside their interval."""
+        return round(self.coverage * self.runs)
+
+    @classmethod
+    def of(cls, cuts: Sequence[Cut], where: Mask | None = None) -> Scores:
+        """Return the scores of the predictions of some cuts, one after the other, or of those of them ``where``."""
+
+        def joined(values: Iterable[Array | Mask]) -> Array:
+            every = np.concatenate([*values])
+            return every if where is None else every[where]
+
+        errors = joined(cut.error for cut in cuts)
+        widths = joined((cut.high - cut.low) / cut.loss for cut in cuts)
+        scores = joined(interval_score(cut.loss, cut.low, cut.high, level=cut.level) / cut.loss for cut in cuts)
+        resampled = [cut.covered for cut in cuts if cut.covered is not None]
+        return cls(
+            runs=len(errors),
+            bias=float(np.mean(errors)),
+            rms=rms(errors),
+            coverage=float(np.mean(joined(cut.inside for cut in cuts))),
+            width=float(np.mean(widths)),
+            score=float(np.mean(scores)),
+            law_rms=rms(joined(cut.law_loss / cut.loss - 1.0 for cut in cuts)),
+            resampling_coverage=float(np.mean(joined(resampled))) if len(resampled) == len(cuts) else None,
+        )
+
+
+class Bin(Record):
+    """The predictions of all cuts at comparable factors of extrapolation, ``factors`` = (least, largest)."""
+
+    factors: tuple[float, float]
+    middle: float
+    scores: Scores
+
+
+class Holdout(Record):
+    """The largest runs, as predicted from all others: those above the last cut; ``factor`` is their middle one."""
+
+    rows: tuple[int, ...]
+    factor: float
+    scores: Scores
 
 
 class Backtest(Record, eq=False):
-    """The ladder of cuts, and its errors by factor of extrapolation.
+    """The cuts, ascending, and their predictions by factor of extrapolation.
 
-    ``inside`` is the root mean square of the relative residuals of the fit to all runs, and ``scatter`` the error to
-    expect at factor 1: without what single wild runs add, and with what the coefficients took from the residuals.
+    ``inside`` is the root mean square of the relative residuals of the plain law fitted to all runs.
     """
 
     cuts: tuple[Cut, ...]
     bins: tuple[Bin, ...]
     inside: float
-    scatter: float
     level: float
 
-    @property
-    def _known(self) -> list[tuple[float, float]]:
-        """Factors beyond 1 with their errors: of the runs, and of public sweeps where these show fewer than three."""
-        own = [(item.factors[0], item.spread) for item in self.bins]
-        return own if sum(item.runs for item in self.bins) >= _LEAST_ABOVE else sorted([*own, *_PUBLIC])
+    def __str__(self) -> str:
+        scores = self.scores
+        if scores is None:
+            return "too few runs to hold any out"
+        level = format_fraction(self.level)
+        return f"of {counted(scores.runs, 'prediction')} {scores.inside:,} inside the {level} interval of one run"
 
     @property
-    def factors(self) -> tuple[float, ...]:
-        """The factors of :attr:`rms`: 1, then the least of each bin.
-
-        An error stands for its bin from there on: up to the middle of the first bin it would else be mixed with the
-        scatter inside the data, which on public sweeps promised less than runs just beyond a cut showed.
-        """
-        return (1.0, *(factor for factor, _ in self._known))
+    def scores(self) -> Scores | None:
+        """How all predictions met the runs; a run above several cuts counts for each. None without cuts."""
+        return Scores.of(self.cuts) if self.cuts else None
 
     @property
-    def rms(self) -> tuple[float, ...]:
-        """The relative error to expect at each factor, which never falls with distance.
-
-        A bin of few runs with small errors by chance must not promise more far out than near by.
-        """
-        return tuple(np.maximum.accumulate([self.scatter, *(error for _, error in self._known)]).tolist())
+    def holdout(self) -> Holdout | None:
+        """The last cut, above which the largest budget or the largest scattered runs lie; None without cuts."""
+        if not self.cuts:
+            return None
+        last = self.cuts[-1]
+        return Holdout(rows=last.rows, factor=_middle(last.factor), scores=last.scores)
 
     @property
     def largest_factor(self) -> float:
@@ -138,121 +212,165 @@ class Backtest(Record, eq=False):
 
     @property
     def one_sided(self) -> bool:
-        """Whether the cuts err in one direction by more than their scatter: the law, not noise."""
+        """Whether the forecasts of all cuts err in one direction by more than the scatter of the runs."""
         means = [float(np.mean(cut.error)) for cut in self.cuts]
         agree = all(mean > 0 for mean in means) or all(mean < 0 for mean in means)
-        return len(means) >= 3 and agree and abs(float(np.mean(means))) > max(self.inside, _ROUNDING)
+        return len(means) >= 2 and agree and abs(float(np.mean(means))) > max(self.inside, _ROUNDING)
 
-    def expected(self, factor: float) -> tuple[float, bool]:
-        """Return the relative error to expect at a factor, and whether it is extrapolated beyond what was tested."""
-        return backtest_rms(self.factors, self.rms, max(factor, 1.0)), factor > self.largest_factor
+
+def interval_score(measured: Floats, low: Floats, high: Floats, *, level: float) -> Array:
+    """Return the interval score of each interval: the smaller the better, in the unit of the numbers.
+
+    >>> interval_score([2.0, 2.5, 1.0], [1.9, 1.9, 1.9], [2.1, 2.1, 2.1], level=0.9).round(6).tolist()
+    [0.2, 8.2, 18.2]
+
+    """
+    seen, bottom, top = (np.asarray(values, dtype=np.float64) for values in (measured, low, high))
+    miss = np.maximum(bottom - seen, 0.0) + np.maximum(seen - top, 0.0)
+    return top - bottom + 2.0 / (1.0 - level) * miss
 
 
 def backtest_points(
     points: Points,
     base: Solution,
     *,
-    samples: int = 200,
-    seed: int = 0,
     level: float = 0.9,
+    groups: Sequence[object] | None = None,
+    samples: int = 0,
+    seed: int = 0,
     clusters: Sequence[object] | None = None,
-    every: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Backtest:
-    """Fit below and predict above each cut of the ladder, with the objective and the form of ``base``.
+    """Forecast from the runs below every cut of the ladder, and compare with those above.
 
-    ``samples`` resamples for each cut give the coverage of the resampling interval; 0 leaves it out. Points with
-    equal labels in ``clusters`` are resampled together. ``every`` cuts between all budgets of a sweep, however many.
-    ``progress`` is called with the number of cuts done.
+    ``base`` is the plain law fitted to all runs, whose objective and form the cuts take; runs of equal ``groups`` may
+    share an error, as in :func:`~scaleplan.fitting.forecaster.fit_forecast`. ``samples`` resamples of the plain law
+    for each cut give the coverage of their interval, where points with equal labels in ``clusters`` are resampled
+    together; 0 leaves it out. ``progress`` is called with the number of cuts done.
     """
     cuts = []
-    for done, flops in enumerate(ladder(points, every=every), start=1):
-        below = points.flops <= flops
-        kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
-        cuts.append(_cut(points, below, base, samples=samples, seed=seed, level=level, clusters=kept))
+    for done, flops in enumerate(ladder(points), start=1):
+        covered = None
+        if samples:
+            below = points.flops <= flops
+            kept = _labels_of(clusters, below)
+            covered = _covered(points, below, base, samples=samples, seed=seed, level=level, clusters=kept)
+        cuts.append(_cut(points, flops, base, level=level, groups=groups, covered=covered))
         if progress is not None:
             progress(done)
+    return _backtest(points, base, cuts, level=level)
+
+
+def check_forecast(
+    points: Points, base: Solution, *, level: float = 0.9, groups: Sequence[object] | None = None
+) -> Backtest:
+    """Forecast from the runs in the lowest 50 % and 70 % of the range of ln C: the check of a fit, two forecasts.
+
+    ``base`` and ``groups`` are as for :func:`backtest_points`.
+    """
+    places = _checked_cuts(points)
+    cuts = [_cut(points, flops, base, level=level, groups=groups, share=share) for flops, share in places.items()]
+    return _backtest(points, base, cuts, level=level)
+
+
+def _backtest(points: Points, base: Solution, cuts: list[Cut], *, level: float) -> Backtest:
     missed = base.law.loss(points.params, points.tokens) / points.loss - 1.0
-    return _backtest(cuts, missed, coefficients=base.coordinates.count, level=level)
+    return Backtest(cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), level=level)
 
 
-def _backtest(cuts: list[Cut], missed: Array, *, coefficients: int, level: float) -> Backtest:
-    """Return the backtest of some cuts, with the relative errors of the fit to all runs."""
-    taken = math.sqrt(len(missed) / max(len(missed) - coefficients, 1))
-    return Backtest(
-        cuts=tuple(cuts), bins=_bins(cuts), inside=rms(missed), scatter=taken * robust_rms(missed), level=level
-    )
-
-
-def ladder(points: Points, *, every: bool = False) -> tuple[float, ...]:
+def ladder(points: Points) -> tuple[float, ...]:
     """Return the cuts, ascending: between the budgets of a sweep, or evenly spaced in ln C and at wide gaps.
 
-    Below each are at least 12 runs, of three budgets (two in a sweep of three) or a quarter of scattered runs, that
-    determine more than a line. No cut parts runs of one budget. Of more than eight those at the largest gaps are
-    kept, unless ``every`` one is wanted.
+    Below each are runs of at least six different (N, D) that lie on no line, unless all runs do; of scattered runs
+    they are at least a quarter. No cut parts runs of one budget.
+    """
+    order, values, between = _ordered(points)
+    wanted = between
+    if distinct_budgets(points) is None:
+        last = np.arange(1, len(values))  # the number of runs below the cut at each gap
+        least = max(math.ceil(_LEAST_SHARE * len(values)), _LEAST_DISTINCT)
+        inside = between & (last >= least) & (last <= len(values) - _LEAST_ABOVE)
+        wanted = inside & (np.diff(np.log(values)) > _NATURAL)
+        inside &= last <= (1.0 - _SHARE_ABOVE) * len(values)
+        if inside.any():
+            places = values[last[inside] - 1]
+            grid = np.geomspace(places[0], places[-1], _EVEN_CUTS) * (1 + 1e-12)
+            even = last[inside][np.unique(np.searchsorted(places, grid, side="right") - 1)]
+            wanted[even - 1] = True
+    return _determined(points, order, np.flatnonzero(wanted))
+
+
+def _checked_cuts(points: Points) -> dict[float, float]:
+    """Return the cuts of the check with the share of the range of ln C below each; none parts runs of one budget."""
+    order, values, between = _ordered(points)
+    logs = np.log(values)
+    found: dict[float, float] = {}
+    for share in _CHECKED:
+        places = np.flatnonzero(between & (logs[:-1] <= logs[0] + share * (logs[-1] - logs[0]) + _APART))
+        found |= dict.fromkeys(_determined(points, order, places[-1:]), share)
+    return found
+
+
+def _ordered(points: Points) -> tuple[Index, Array, Mask]:
+    """Return the order of the runs by compute, their compute in it, and between which of them a cut may lie.
+
+    It lies between budgets, or between scattered runs that differ by more than rounding; where so many runs are
+    scattered that neighbours hardly differ, between any two of different compute.
     """
     order = np.argsort(points.flops, kind="stable")
     values = points.flops[order]
-    gaps = np.diff(np.log(values))
     labels = distinct_budgets(points)
-    last = np.arange(1, len(values))  # the number of runs below the cut at each gap
     if labels is not None:
-        budgets = labels[order][:-1]
-        wanted = (np.diff(labels[order]) > 0) & (budgets + 1 >= min(_LEAST_BUDGETS, int(labels.max())))
-    else:
-        least = math.ceil(_LEAST_SHARE * len(values))
-        inside = (last >= max(least, LEAST_RUNS)) & (last <= len(values) - _LEAST_ABOVE) & (gaps > _APART)
-        wanted = inside & (gaps > _NATURAL)
-        if inside.any():
-            places = values[last[inside] - 1]
-            grid = np.geomspace(places[0], places[-1], _MOST_CUTS) * (1 + 1e-12)
-            even = last[inside][np.unique(np.searchsorted(places, grid, side="right") - 1)]
-            wanted[even - 1] = True
-    chosen = np.flatnonzero(wanted & (last >= LEAST_RUNS))
-    if not every:
-        chosen = chosen[np.argsort(-gaps[chosen], kind="stable")[:_MOST_CUTS]]
-    cuts = values[np.sort(chosen)]
-    return tuple(cut for cut in cuts.tolist() if find_line(points.select(points.flops <= cut)) is None)
+        return order, values, np.diff(labels[order]) > 0
+    gaps = np.diff(np.log(values))
+    return order, values, gaps > (_APART if np.sum(gaps) > _APART * len(values) else 0.0)
 
 
-def backtest_curve(
-    refit: Callable[[Mask], Curve], base: Curve, x: Array, observed: Array, *, coefficients: int, level: float = 0.9
-) -> Backtest:
-    """Fit a curve below and predict above each of four cuts in x, those at the largest gaps.
-
-    ``refit`` fits the rows of a mask, of which there are two more below a cut than ``coefficients``, and one above.
-    """
-    cells = cells_by_rounding(x)
-    values = np.array([np.max(x[cells == k]) for k in range(int(cells.max()) + 1)])
-    last = np.arange(1, len(values))
-    usable = last[last >= coefficients + 2]
-    chosen = usable[np.argsort(-np.diff(np.log(values))[usable - 1], kind="stable")[:_MOST_CURVE_CUTS]]
-    cuts = []
-    for most in np.sort(values[chosen - 1]).tolist():
-        below = x <= most
-        law = refit(below)
-        cuts.append(
-            Cut(
-                flops=most,
-                runs=int(np.count_nonzero(below)),
-                law=law,
-                rows=tuple((np.flatnonzero(~below) + 1).tolist()),
-                factor=x[~below] / most,
-                error=_missed(law, x[~below], observed[~below]),
-                covered=None,
-            )
-        )
-    return _backtest(cuts, _missed(base, x, observed), coefficients=coefficients, level=level)
-
-
-def _missed(law: Curve, x: Array, observed: Array) -> Array:
-    """Return the relative errors of a curve of one input."""
-    (name,) = law.inputs
-    errors: Array = np.asarray(law.value(**{name: x})) / observed - 1.0
-    return errors
+def _determined(points: Points, order: Index, places: Index) -> tuple[float, ...]:
+    """Return the compute at places in the order of the runs, where those up to there have a forecast to test."""
+    on_line = find_line(points) is not None
+    found = []
+    for place in places.tolist():
+        below = points.select(order[: place + 1])
+        distinct = int(cells_by_rounding(below.params, below.tokens).max()) + 1
+        if distinct >= _LEAST_DISTINCT and (on_line or find_line(below) is None):
+            found.append(float(points.flops[order[place]]))
+    return tuple(found)
 
 
 def _cut(
+    points: Points,
+    flops: float,
+    base: Solution,
+    *,
+    level: float,
+    groups: Sequence[object] | None,
+    covered: Mask | None = None,
+    share: float | None = None,
+) -> Cut:
+    below = points.flops <= flops
+    lower, upper = points.select(below), points.select(_predicted(points, below))
+    forecast, law = fit_forecast(lower, _labels_of(groups, below)), base.refit(lower).law
+    mean, deviation = forecast.predict(upper.params, upper.tokens)
+    reach = sigmas_of(level) * deviation
+    return Cut(
+        flops=flops,
+        runs=len(lower),
+        level=level,
+        rows=tuple(upper.rows.tolist()),
+        factor=upper.flops / np.max(lower.flops),
+        loss=upper.loss,
+        forecast=np.exp(mean),
+        low=np.exp(mean - reach),
+        high=np.exp(mean + reach),
+        law=law,
+        law_loss=np.asarray(law.loss(upper.params, upper.tokens)),
+        covered=covered,
+        share=share,
+    )
+
+
+def _covered(
     points: Points,
     below: Mask,
     base: Solution,
@@ -261,113 +379,64 @@ def _cut(
     seed: int,
     level: float,
     clusters: list[object] | None,
-) -> Cut:
-    lower, upper = points.select(below), points.select(~below)
+) -> Mask:
+    """Return which runs above a cut the interval of the plain law's resamples holds, about its prediction."""
+    lower, upper = points.select(below), points.select(_predicted(points, below))
     fit = base.refit(lower)
-    law = fit.law
-    covered = None
-    if samples:
-        resamples = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters)
-        resampled = resamples.log_losses(upper.params, upper.tokens)
-        low, high = np.quantile(resampled, (0.5 - level / 2, 0.5 + level / 2), axis=0)
-        off = np.abs(np.log(law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
-        covered = off <= 0.5 * resamples.stretch(level) * (high - low)
-    return Cut(
-        flops=float(np.max(lower.flops)),
-        runs=len(lower),
-        law=law,
-        rows=tuple(upper.rows.tolist()),
-        factor=upper.flops / np.max(lower.flops),
-        error=law.loss(upper.params, upper.tokens) / upper.loss - 1.0,
-        covered=covered,
-    )
+    resamples = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters)
+    resampled = resamples.log_losses(upper.params, upper.tokens)
+    low, high = np.quantile(resampled, (0.5 - level / 2, 0.5 + level / 2), axis=0)
+    off = np.abs(np.log(fit.law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
+    return np.asarray(off <= 0.5 * resamples.stretch(level) * (high - low))
 
 
-def _bins(cuts: list[Cut]) -> tuple[Bin, ...]:
+def _predicted(points: Points, below: Mask) -> Index:
+    """Return the positions of the runs to predict, in their order: of very many those evenly spaced in compute."""
+    above = np.flatnonzero(~below)
+    if len(above) <= _MOST_PREDICTED:
+        return above
+    order = above[np.argsort(points.flops[above], kind="stable")]
+    return np.sort(order[np.linspace(0, len(order) - 1, _MOST_PREDICTED).round().astype(np.intp)])
+
+
+def _labels_of(labels: Sequence[object] | None, below: Mask) -> list[object] | None:
+    """Return the labels of the runs below a cut."""
+    return None if labels is None else [labels[k] for k in np.flatnonzero(below).tolist()]
+
+
+def _bins(cuts: Sequence[Cut]) -> tuple[Bin, ...]:
     if not cuts:
         return ()
-    factor, error = np.concatenate([cut.factor for cut in cuts]), np.concatenate([cut.error for cut in cuts])
-    hits = [cut.covered for cut in cuts if cut.covered is not None]
-    covered = np.concatenate(hits) if hits else None
+    factor = np.concatenate([cut.factor for cut in cuts])
     return tuple(
         Bin(
             factors=(float(np.min(factor[members])), float(np.max(factor[members]))),
-            middle=float(np.exp(np.mean(np.log(factor[members])))),
-            runs=int(np.count_nonzero(members)),
-            bias=float(np.mean(error[members])),
-            rms=rms(error[members]),
-            coverage=None if covered is None else float(np.mean(covered[members])),
-            spread=robust_rms(error[members]),
+            middle=_middle(factor[members]),
+            scores=Scores.of(cuts, members),
         )
-        for members in _comparable(factor)
+        for members in comparable(factor)
     )
 
 
-def _comparable(factor: Array) -> list[Mask]:
+def _middle(factors: Array) -> float:
+    """Return the geometric mean."""
+    return float(np.exp(np.mean(np.log(factors))))
+
+
+def comparable(factor: Array) -> list[Mask]:
     """Return the members of each bin; one with fewer than three is joined to the next, the last to the one before."""
-    parts = [np.flatnonzero((factor >= low) & (factor < high)) for low, high in pairwise(_EDGES)]
+    up_to_rounding = factor * (1.0 + 1e-6)  # budgets a factor of ten apart belong together
+    parts = [np.flatnonzero((up_to_rounding >= low) & (up_to_rounding < high)) for low, high in pairwise(_EDGES)]
     bins: list[Index] = [np.empty(0, dtype=np.intp)]
     for part in parts:
-        if len(bins[-1]) >= _LEAST_ABOVE and len(part):
+        if len(bins[-1]) >= _FEW and len(part):
             bins.append(part)
         else:
             bins[-1] = np.concatenate([bins[-1], part])
-    if len(bins) > 1 and len(bins[-1]) < _LEAST_ABOVE:
+    if len(bins) > 1 and len(bins[-1]) < _FEW:
         few = bins.pop()
         bins[-1] = np.concatenate([bins[-1], few])
     return [np.isin(np.arange(len(factor)), members) for members in bins if len(members)]
-
-
-class Band(Record):
-    """A predicted loss with both kinds of error; ``guess`` when the factor exceeds what was backtested."""
-
-    loss: float
-    low: float
-    high: float
-    resampling: float
-    misfit: float
-    guess: bool
-
-
-class Holdout(Record):
-    """The largest runs held out, predicted with bands from the smaller ones alone.
-
-    ``coverage`` is the share of held-out runs inside the combined band, ``resampling_coverage`` that inside the
-    resampling interval, ``width`` the mean relative width of the combined band.
-    """
-
-    rows: tuple[int, ...]
-    factor: float
-    bias: float
-    rms: float
-    coverage: float
-    resampling_coverage: float
-    width: float
-
-
-def band(
-    resamples: Bootstrap, backtest: Backtest, *, params: float, tokens: float, factor: float, level: float = 0.9
-) -> Band:
-    """Return the loss at (params, tokens) with its combined interval.
-
-    The variance of ln L is that of the resamples, from the width of their percentile interval, plus the square of
-    the backtested relative error at ``factor`` times the largest compute of the fit. Beyond the largest tested
-    factor that error is extended linearly in ln(factor), and the band is marked as a guess.
-    """
-    sigmas = sigmas_of(level)
-    low, high = resamples.interval(lambda law: np.log(law.loss(params, tokens)), level=level)
-    resampling = 0.5 * (high - low) / sigmas
-    misfit, guess = backtest.expected(factor)
-    reach = sigmas * math.hypot(resampling, misfit)
-    loss = float(resamples.law.loss(params, tokens))
-    return Band(
-        loss=loss,
-        low=loss * math.exp(-reach),
-        high=loss * math.exp(reach),
-        resampling=resampling,
-        misfit=misfit,
-        guess=guess,
-    )
 
 
 def below_largest_budget(points: Points) -> Mask:
@@ -376,47 +445,3 @@ def below_largest_budget(points: Points) -> Mask:
     if labels is None or labels.max() == 0:
         return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
     return np.asarray(labels < labels.max())
-
-
-def hold_out(
-    points: Points,
-    base: Solution | None = None,
-    *,
-    samples: int = 200,
-    seed: int = 0,
-    level: float = 0.9,
-    clusters: Sequence[object] | None = None,
-) -> Holdout:
-    """Hold out the largest runs and predict them from the rest, with the objective and the form of ``base``.
-
-    Points with equal labels in ``clusters`` are resampled together.
-
-    Raises UsageError when too few runs are left below.
-    """
-    below = below_largest_budget(points)
-    rest, held = points.select(below), points.select(~below)
-    if len(rest) < LEAST_RUNS:
-        raise UsageError(f"{len(rest)} runs below the largest budget are too few to predict it")
-    fit = fit_additive(rest) if base is None else base.refit(rest)
-    kept = None if clusters is None else [clusters[k] for k in np.flatnonzero(below).tolist()]
-    resamples = bootstrap(rest, fit, samples=samples, seed=seed, clusters=kept)
-    backtest = backtest_points(rest, fit, samples=0)
-    largest = float(np.max(rest.flops))
-    bands = [
-        band(resamples, backtest, params=float(n), tokens=float(d), factor=float(c) / largest, level=level)
-        for n, d, c in zip(held.params, held.tokens, held.flops, strict=True)
-    ]
-    sigmas = sigmas_of(level)
-    error = np.array([item.loss for item in bands]) / held.loss - 1.0
-    reach = np.array([math.log(item.high / item.loss) for item in bands])
-    narrow = np.array([sigmas * item.resampling for item in bands])
-    off = np.abs(np.log1p(error))
-    return Holdout(
-        rows=tuple(held.rows.tolist()),
-        factor=float(np.exp(np.mean(np.log(held.flops / largest)))),
-        bias=float(np.mean(error)),
-        rms=rms(error),
-        coverage=float(np.mean(off <= reach)),
-        resampling_coverage=float(np.mean(off <= narrow)),
-        width=float(np.mean(2.0 * reach)),
-    )

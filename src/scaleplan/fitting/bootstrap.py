@@ -2,8 +2,8 @@
 
 The case bootstrap draws runs with replacement, which is a multinomial weight for each, and refits every reweighted
 set in one batch. Points of one training run are resampled together (clusters), and an IsoFLOP design keeps its number
-of runs per budget (strata). Resampling cannot see that a law is wrong beyond the data: combine it with
-:mod:`scaleplan.fitting.backtest`.
+of runs per budget (strata). Resampling cannot see that a law is wrong beyond the data: see
+:mod:`scaleplan.fitting.forecaster`.
 
 Intervals of extrapolated quantities are centred on the estimate, with half the width between the percentiles of the
 resamples on each side. On synthetic sweeps of 25 to 64 runs (Gaussian and heavy-tailed noise, 300 repetitions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.backtest import backtest_points, hold_out
+from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit_request import (
     FitKeywords,
     FitRequest,
@@ -16,20 +16,17 @@ from scaleplan.fitting.fit_request import (
     reading_arguments,
     require_samples,
 )
-from scaleplan.fitting.fit_tables import backtest_data
-from scaleplan.fitting.methods import fit_runs, resampled_together
-from scaleplan.fitting.objective import rms
+from scaleplan.fitting.fit_tables import backtest_data, holdout_data
+from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
-from scaleplan.planning.uncertainty import require_level
 from scaleplan.record import Record, as_mapping
-from scaleplan.units import parse_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from scaleplan.fitting.backtest import Backtest, Cut, Holdout
+    from scaleplan.fitting.backtest import Backtest, Holdout
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.surface_fit import SurfaceLaw
@@ -81,24 +78,28 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
 def backtest(
     runs: str | Path,
     *,
-    samples: Amount = 200,
+    samples: Amount = 0,
     seed: Amount = 0,
     level: Amount = 0.9,
     progress: Progress | None = None,
     **keywords: Unpack[RunsKeywords],
 ) -> BacktestResult:
-    """Fit a law to the smaller runs, predict the larger ones, and measure the errors.
+    """Forecast the larger runs from the smaller ones, at every budget, and say how often the intervals held.
 
     Parameters
     ----------
     runs
         As for :func:`fit`.
-    samples, seed, level
-        Resamples at each cut for the coverage of their interval (0 for none), their seed, and its level.
+    samples, seed
+        Resamples of the plain law at each cut, for the coverage of their interval beside that of the forecast (none
+        unless given), and their seed.
+    level
+        The level of the interval of one run.
     progress
         Called with the number of cuts done.
     keywords
-        Reading, objective and ``form`` (additive or three_exponent), as for :func:`fit`.
+        Reading; for the plain law beside the forecast the objective and ``form`` (additive or three_exponent), as for
+        :func:`fit`.
 
     Raises
     ------
@@ -106,47 +107,48 @@ def backtest(
         When the file cannot be read, a keyword is wrong, or there are too few runs to hold any out.
 
     """
-    count = parse_whole(samples)
+    count, start = parse_whole(samples), parse_whole(seed)
     require_samples(count, usual=200)
-    request = FitRequest.parse(keywords)
+    request = FitRequest.parse({"seed": start, "level": level, **keywords})
     read = read_runs(runs, **reading_arguments(keywords))
-    start, share = parse_whole(seed), require_level(parse_fraction(level))
     points = read.points()
     base = fit_surface(points, request.coordinates, objective=request.objective)
-    clusters = resampled_together(read)
     ladder = backtest_points(
-        points, base, samples=count, seed=start, level=share, clusters=clusters, every=True, progress=progress
+        points,
+        base,
+        level=request.level,
+        groups=named_groups(read),
+        samples=count,
+        seed=start,
+        clusters=resampled_together(read),
+        progress=progress,
     )
     if not ladder.cuts:
         raise UsageError(
             f"{len(points)} runs are too few to hold any out",
-            hint="a backtest needs 12 runs of two budgets or more below a cut, and larger runs above",
+            hint="a backtest needs six different runs below a cut, not all on one line, and larger ones above",
         )
-    try:
-        held = hold_out(points, base, samples=max(count, 200), seed=start, level=share, clusters=clusters)
-    except UsageError:  # the cuts were possible, and the rest below the largest budget is too small
-        held = None
-    return BacktestResult(runs=read, law=base.law, ladder=ladder, holdout=held, seed=start, samples=count)
+    return BacktestResult(runs=read, law=base.law, ladder=ladder, seed=start, samples=count)
 
 
 class BacktestResult(Record, eq=False):
-    """The law fitted to all runs, the ladder of cuts with their errors, and the largest budget held out.
-
-    ``holdout`` is None where too few runs remain below the largest budget.
-    """
+    """The forecasts of the larger runs from the smaller ones, and the plain ``law`` fitted to all of them."""
 
     schema: ClassVar[str] = "scaleplan/backtest/1"
 
     runs: Runs
     law: SurfaceLaw
     ladder: Backtest
-    holdout: Holdout | None
     seed: int
     samples: int
 
+    @property
+    def holdout(self) -> Holdout | None:
+        """The largest runs, as predicted from all others."""
+        return self.ladder.holdout
+
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
-        ladder = self.ladder
         return {
             "schema": self.schema,
             "file": self.runs.name,
@@ -155,29 +157,12 @@ class BacktestResult(Record, eq=False):
             "dropped": as_mapping(self.runs.dropped),
             "loss_unit": self.runs.loss_unit,
             "coefficients": as_mapping(self.law.coefficients()),
-            "level": ladder.level,
+            "level": self.ladder.level,
             "samples": self.samples,
             "seed": self.seed,
-            **backtest_data(ladder),
-            "cuts": [_cut(cut) for cut in ladder.cuts],
-            "holdout": as_mapping(self.holdout),
+            **backtest_data(self.ladder),
+            "holdout": holdout_data(self.ladder),
             "notes": list(self.runs.notes),
             "flagged": as_mapping(self.runs.flagged),
             "warnings": as_mapping(self.runs.warnings),
         }
-
-
-def _cut(cut: Cut) -> dict[str, object]:
-    return {
-        "flops": cut.flops,
-        "runs": cut.runs,
-        "predicted": len(cut.rows),
-        "largest_factor": float(np.max(cut.factor)),
-        "gap": float(np.min(cut.factor)),
-        "bias": float(np.mean(cut.error)),
-        "rms": rms(cut.error),
-        "coverage": None if cut.covered is None else float(np.mean(cut.covered)),
-        "coefficients": as_mapping(cut.law.coefficients()),
-        "rows": list(cut.rows),
-        "errors": [float(error) for error in cut.error],
-    }

@@ -554,8 +554,8 @@ class FitResult(Record, eq=False):
                 f"{len(self.forecaster.members)} forecasts averaged; of the coefficients {intervals}"
             )
         held_out = "nothing: too few runs, or another form"
-        if found is not None and found.backtest is not None and found.backtest.bins:
-            held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest.bins[-1]}"
+        if found is not None and found.backtest is not None and found.backtest.cuts:
+            held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest}"
         flops, extrapolation = self.target_flops, "not by compute"
         if flops is not None:
             factor = format_number(flops / float(np.max(runs.flops)))

@@ -1,6 +1,6 @@
 """A fit as plain tables: the parts of a preset file that it determines, and the diagnosis that ``--json`` prints.
 
-A covariance serves every command, takes the backtest on top, and is short. It does not describe resamples that
+A covariance serves every command and is short. It does not describe resamples that
 pile up on a bound (a floor at zero, an exponent at its limit) or run off to infinity (a law that is not identified):
 there the resamples themselves are written, thinned to what gives a 90 % interval to about a tenth of its width.
 """
@@ -17,7 +17,7 @@ from scaleplan.fitting.objective import half_width, rms
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.planning.uncertainty import sigmas_of
-from scaleplan.presets.preset import LN, BacktestRms, Uncertainty
+from scaleplan.presets.preset import LN, Uncertainty
 from scaleplan.record import as_mapping
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.additive_fit import AdditiveFit
-    from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.backtest import Backtest, Cut, Scores
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.fitting.runs import Finding, Points
@@ -39,6 +39,7 @@ __all__ = [
     "diagnosis_data",
     "findings_tables",
     "forecast_data",
+    "holdout_data",
     "residuals_data",
     "scores",
     "surface_uncertainty",
@@ -95,8 +96,8 @@ def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
 
 
 def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
-    """Return the uncertainty of the fit of a surface with its backtest, or None without resamples."""
-    resamples, backtest = fit.resamples, fit.backtest
+    """Return the uncertainty of the fit of a surface or None without resamples."""
+    resamples = fit.resamples
     if resamples is None:
         return None
     known = Uncertainty(
@@ -104,7 +105,6 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
         method=_method(fit, resamples),
         samples=resamples.samples,
         freedom=resamples.freedom,
-        backtest=None if backtest is None else BacktestRms(factors=backtest.factors, rms=backtest.rms),
     )
     piled_up = resamples.exponents_at_bound > _OFTEN or "E" in resamples.parameters
     covariance = resamples.covariance()
@@ -260,13 +260,57 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
 
 
 def backtest_data(backtest: Backtest) -> dict[str, object]:
-    """Return the JSON form of a backtest, without its cuts."""
+    """Return the JSON form of a backtest; its numbers are those of the forecast but for those of the ``law``."""
+    scored = backtest.scores
     return {
         "rms_inside": backtest.inside,
         "one_sided": backtest.one_sided,
         "largest_factor": backtest.largest_factor,
-        "by_factor": as_mapping(_by_factor(backtest)),
+        "by_factor": _by_factor(backtest),
+        "overall": None if scored is None else {"runs": scored.runs, **_scores_data(scored)},
+        "cuts": [_cut(cut) for cut in backtest.cuts],
     }
+
+
+def holdout_data(backtest: Backtest) -> dict[str, object] | None:
+    """Return the JSON form of the largest runs held out, None without cuts."""
+    held = backtest.holdout
+    return None if held is None else {"rows": list(held.rows), "factor": held.factor, **_scores_data(held.scores)}
+
+
+def _by_factor(backtest: Backtest) -> list[dict[str, object]]:
+    """Return the predictions by factor of extrapolation."""
+    return [
+        {
+            "factor": item.middle,
+            "factors": list(item.factors),
+            "runs": item.scores.runs,
+            **_scores_data(item.scores),
+        }
+        for item in backtest.bins
+    ]
+
+
+def _cut(cut: Cut) -> dict[str, object]:
+    return {
+        "flops": cut.flops,
+        "runs": cut.runs,
+        "predicted": len(cut.rows),
+        "largest_factor": float(np.max(cut.factor)),
+        "gap": cut.gap,
+        **_scores_data(cut.scores),
+        "share": cut.share,
+        "coefficients": as_mapping(cut.law.coefficients()),
+        "rows": list(cut.rows),
+        "errors": cut.error.tolist(),
+        "intervals": as_mapping(list(zip(cut.low.tolist(), cut.high.tolist(), strict=True))),
+    }
+
+
+def _scores_data(scores: Scores) -> dict[str, object]:
+    """Return how predictions met the runs, without their number."""
+    names = ("bias", "rms", "coverage", "resampling_coverage", "width", "score", "law_rms")
+    return {name: as_mapping(getattr(scores, name)) for name in names}
 
 
 def forecast_data(
@@ -350,12 +394,3 @@ def scores(found: AdditiveFit) -> dict[str, object]:
         "aicc_excess": {item.name: item.aicc_excess for item in found.alternatives if np.isfinite(item.aicc_excess)},
         "backtest": [] if found.backtest is None else _by_factor(found.backtest),
     }
-
-
-def _by_factor(backtest: Backtest) -> list[dict[str, object]]:
-    """Return the errors by factor of extrapolation as plain mappings."""
-    names = ("runs", "bias", "rms", "coverage")
-    return [
-        {"factor": item.middle, "factors": list(item.factors), **{name: getattr(item, name) for name in names}}
-        for item in backtest.bins
-    ]

@@ -70,6 +70,7 @@ _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of
 _NODES = (24, 20)
 _BELOW = (2.0, 0.1)  # weight e^(-below/2) of nodes below the largest run in ln C, at least 0.1: plans are made above
 _DIGITS = 5
+_BLOCK = 128  # sizes whose joint covariance is made to read its diagonal
 _JITTER = 1e-12  # of the trace, so that a covariance of fewer ranks than terms has a root
 _LARGEST_LOG = 300.0  # of a coefficient of the stored law: what a float and a power of it can hold
 
@@ -118,9 +119,12 @@ class Forecaster(Record, eq=False):
 
     def predict(self, params: Floats, tokens: Floats, *, noise: bool = True) -> tuple[Array, Array]:
         """Return the mean and the sd of ln loss: of one run, or without noise of the expected loss."""
-        mean, covariance = self.log_loss(params, tokens)
-        variance = np.maximum(np.diag(covariance), 0.0) + (self.noise**2 if noise else 0.0)
-        return mean, np.sqrt(variance)
+        sizes = [np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (params, tokens)]
+        starts = range(0, max(len(sizes[0]), 1), _BLOCK)
+        parts = [self.log_loss(*(values[start : start + _BLOCK] for values in sizes)) for start in starts]
+        mean = np.concatenate([part for part, _ in parts])
+        variance = np.concatenate([np.maximum(np.diag(part), 0.0) for _, part in parts])
+        return mean, np.sqrt(variance + (self.noise**2 if noise else 0.0))
 
     @property
     def noise(self) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
-from scaleplan.fitting.backtest import backtest_curve
+from scaleplan.fitting.curve_backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_request import SURFACES, FitRequest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.curve_backtest import CurveBacktest
     from scaleplan.fitting.curve_fit import CurveFit, FormulaFit
     from scaleplan.fitting.runs import Runs
     from scaleplan.laws.base import Curve
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-__all__ = ["fit_runs", "resampled_together"]
+__all__ = ["fit_runs", "named_groups", "resampled_together"]
 
 _LEAST_CELLS = 8  # fewer cannot be resampled: most resamples would lack what a coefficient depends on
 
@@ -105,7 +105,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         raise UsageError(
             "there is no column of names to tell one training run from another", hint="--map name=COLUMN says it"
         )
-    points = runs.points()
+    points, named = runs.points(), named_groups(runs)
     found = fit_points(
         points,
         objective=request.objective,
@@ -117,10 +117,11 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
-        test_cuts=False,
+        groups=named,
+        level=request.level,
         progress=progress,
     )
-    forecaster = fit_forecast(points, _named(runs))
+    forecaster = fit_forecast(points, named)
     result = FitResult(
         runs=runs,
         request=request,
@@ -148,7 +149,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
 
 
-def _named(runs: Runs) -> list[object] | None:
+def named_groups(runs: Runs) -> list[object] | None:
     """Return the names of runs that may share an error, each without a name by itself; None where none repeats."""
     labels = runs.labels
     if labels is None or len(set(labels)) == len(labels):
@@ -420,7 +421,7 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         values = np.asarray(resampled.value(flops=np.full(len(found.draws), flops)))
         interval = central_interval(values, request.level, stretch=found.stretch(request.level))
         if tested is not None:
-            interval = add_error(interval, tested.expected(factor)[0], request.level)
+            interval = add_error(interval, tested.expected(factor), request.level)
     predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
     remark = f"predicted at {factor:.3g} times the largest row"
     return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, remark))
@@ -435,7 +436,7 @@ def _past_one(law: Curve, x: Array, observed: Array) -> tuple[str, ...]:
     return (f"{law.y} passes 1 within {_SOON:g} times the largest row: if it is a share, --form sigmoid ends at 1",)
 
 
-def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> Backtest:
+def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> CurveBacktest:
     """Fit the curve to the smaller rows, to see how it predicts the larger ones."""
     (name,) = found.law.inputs
 
@@ -443,7 +444,7 @@ def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Ar
         names = (name, "loss")
         return fit_curve(request.form, x[below], observed[below], objective=request.objective, quantities=names).law
 
-    return backtest_curve(refit, found.law, x, observed, coefficients=len(found.coefficients), level=request.level)
+    return backtest_curve(refit, found.law, x, observed, coefficients=len(found.coefficients))
 
 
 def _coefficients(found: CurveFit, level: float) -> tuple[Coefficient, ...]:

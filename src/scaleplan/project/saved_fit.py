@@ -30,6 +30,19 @@ class _Bin(TypedDict):
     bias: float
     rms: float
     coverage: float | None
+    width: NotRequired[float | None]
+    score: NotRequired[float | None]
+    law_rms: NotRequired[float | None]
+
+
+class _Overall(TypedDict):
+    runs: int
+    bias: float
+    rms: float
+    coverage: float
+    width: float | None
+    score: float | None
+    law_rms: float | None
 
 
 class _Exponents(TypedDict):
@@ -54,6 +67,11 @@ class _Cut(TypedDict):
     gap: NotRequired[float]
     bias: float
     rms: float
+    coverage: NotRequired[float | None]
+    resampling_coverage: NotRequired[float | None]
+    width: NotRequired[float | None]
+    score: NotRequired[float | None]
+    law_rms: NotRequired[float | None]
     coefficients: _Exponents
 
 
@@ -63,7 +81,6 @@ class _Holdout(TypedDict):
     bias: float
     rms: float
     coverage: float
-    resampling_coverage: float
     width: float
 
 
@@ -71,10 +88,10 @@ class SavedBacktest(_Reading):
     """What the report of a backtest reads."""
 
     level: float
-    samples: int
     rms_inside: float
     one_sided: bool
     by_factor: list[_Bin]
+    overall: NotRequired[_Overall | None]
     cuts: list[_Cut]
     holdout: _Holdout | None
     warnings: NotRequired[list[_Notice]]
@@ -110,8 +127,14 @@ class _Coverage(TypedDict):
     budgets: int | None
 
 
+class _Check(TypedDict):
+    predicted: int
+    coverage: float
+    share: float | None
+
+
 class _InnerBacktest(TypedDict):
-    by_factor: list[_Bin]
+    cuts: NotRequired[list[_Check]]
 
 
 class _Outliers(TypedDict):

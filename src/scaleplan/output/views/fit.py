@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.fitting.additive_fit import Coefficient
-from scaleplan.fitting.backtest import Bin
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text
 from scaleplan.output import Fact, Report, ReportTable
@@ -211,10 +210,9 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
         yield _target(data, plan)
     if data["range"] is not None:
         yield _coverage(data["range"])
-    if data["backtest"] is not None and data["backtest"]["by_factor"]:
-        yield Report(
-            title="backtest: fitted to the smaller runs, the larger ones predicted", lines=_bins(data["backtest"])
-        )
+    checked = _check_line(data)
+    if checked:
+        yield Report(title="check: forecasts from the smaller runs", lines=[f"  {checked}"])
     single = [*_single_runs(data)]
     if single:
         yield Report(title="single runs", remarks=single)
@@ -257,10 +255,24 @@ def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[st
         yield f"of its variance: {parts}"
 
 
-def _bins(backtest: dict[str, Any]) -> list[str]:
-    return [
-        f"  {Bin(middle=row['factor'], **{k: row[k] for k in row if k != 'factor'})}" for row in backtest["by_factor"]
+def _check_line(data: dict[str, Any]) -> str:
+    """Return how often the forecasts from the smaller runs held the larger ones, or nothing where none was made."""
+    cuts = (data["backtest"] or {}).get("cuts") or ()
+    parts = [
+        f"below {format_fraction(cut['share'])}: {_inside(cut['coverage'], cut['predicted'], ' of ')}"
+        for cut in reversed(cuts)
+        if cut["share"] is not None
     ]
+    if not parts:
+        return ""
+    first, *others = parts
+    level = format_fraction(data["interval"]["level"])
+    return "; ".join([f"trained {first} larger runs inside the {level} interval of one run", *others])
+
+
+def _inside(coverage: float | None, count: int, of: str = "/") -> str:
+    """Return how many predictions lie inside their interval."""
+    return "–" if coverage is None else f"{round(coverage * count):,}{of}{count:,}"
 
 
 def _coverage(design: dict[str, Any]) -> Report:
@@ -375,55 +387,115 @@ def backtest_report(result: BacktestResult) -> Report:
 
 def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
     """Return the report of the JSON of a backtest."""
-    names = _law_names(cut["coefficients"] for cut in data["cuts"])
-    rows = [
-        (
-            format_flops(cut["flops"]),
-            str(cut["runs"]),
-            str(cut["predicted"]),
-            f"{cut['bias']:+.2%}",
-            f"{cut['rms']:.2%}",
-            *_law_cells(cut["coefficients"], names),
-        )
-        for cut in data["cuts"]
-    ]
-    columns = ("fitted up to", "runs", "predicted", "bias", "rms", *names)
     return Report(
-        title=f"{data['file']}: fitted to the smaller of {data['rows_used']} runs, the larger ones predicted",
-        lines=[*_largest_gap(data["cuts"]), *_bins(data)],
+        title=f"{data['file']}: the larger of {data['rows_used']:,} runs, as forecast from the smaller",
+        lines=[*_headline(data)],
         remarks=[*_remarks_backtest(data)],
-        sections=[Report(title="cuts", grid=ReportTable(columns, rows=rows)), *_reading(data)],
+        sections=[_factors(data["by_factor"]), *_cuts(data["cuts"]), *_reading(data)],
     )
 
 
-def _largest_gap(cuts: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the line about the cut where anyone would look first."""
-    known = [cut for cut in cuts if "gap" in cut]
-    if len(known) > 1:
-        cut = max(known, key=lambda cut: cut["gap"])
-        yield (
-            f"  largest gap, from {format_flops(cut['flops'])} to ×{format_number(cut['gap'])}: "
-            f"bias {cut['bias']:+.1%}, rms {cut['rms']:.1%}"
+_JUDGED = ("inside", "width", "score", "bias", "rms")
+
+
+def _judged(row: dict[str, Any], count: int) -> tuple[str, ...]:
+    """Return the cells of :data:`_JUDGED`: without a width the coverage is not that of the interval of a run."""
+    inside = _inside(row["coverage"], count) if "width" in row else "–"
+    return inside, *(_percent(row, name) for name in ("width", "score")), f"{row['bias']:+.2%}", f"{row['rms']:.2%}"
+
+
+def _percent(row: dict[str, Any], name: str) -> str:
+    """Return a share of the loss, or a dash where it is not known or no number."""
+    return "–" if row.get(name) is None else f"{row[name]:.2%}"
+
+
+def _in_prose(row: dict[str, Any], name: str) -> str:
+    """Return the same as it stands in a sentence, a bias with its sign."""
+    text = f"{row[name]:+.2%}" if name == "bias" else _percent(row, name)
+    return text.replace("%", " %")
+
+
+def _headline(data: dict[str, Any]) -> Iterator[str]:
+    """Yield how often the intervals held over all predictions."""
+    overall = data.get("overall")
+    if overall is None:
+        return
+    count, level = overall["runs"], format_fraction(data["level"])
+    yield (
+        f"  of {counted(count, 'prediction')} {round(overall['coverage'] * count):,} inside the {level} interval of "
+        f"one run; width {_in_prose(overall, 'width')}, interval score {_in_prose(overall, 'score')} of the loss"
+    )
+
+
+def _factors(bins: Sequence[dict[str, Any]]) -> Report:
+    """Return the predictions by factor of extrapolation."""
+    rows = [
+        (
+            " – ".join(dict.fromkeys(f"×{format_number(end)}" for end in row["factors"])),
+            f"{row['runs']:,}",
+            *_judged(row, row["runs"]),
+            _percent(row, "law_rms"),
         )
+        for row in bins
+    ]
+    columns = ("beyond the runs", "predicted", *_JUDGED, "rms of the law")
+    return Report(title="by factor of extrapolation", grid=ReportTable(columns, rows=rows, text={"beyond the runs"}))
+
+
+def _cuts(cuts: Sequence[dict[str, Any]]) -> Iterator[Report]:
+    """Yield the forecasts of the cuts, and the plain law fitted beside each, those at the largest gaps first."""
+    # equal gaps are so up to rounding, and stay in the order of compute
+    shown = sorted(cuts, key=lambda cut: (-float(f"{cut.get('gap', 1.0):.2g}"), cut["flops"]))
+    rows = [
+        (
+            format_flops(cut["flops"]),
+            f"×{format_number(cut['gap'])}" if "gap" in cut else "–",
+            f"{cut['runs']:,}",
+            f"{cut['predicted']:,}",
+            *_judged(cut, cut["predicted"]),
+        )
+        for cut in shown
+    ]
+    columns = ("runs up to", "next", "runs", "predicted", *_JUDGED)
+    yield Report(title="by cut, the largest gap first", grid=ReportTable(columns, rows=rows))
+    names = _law_names(cut["coefficients"] for cut in cuts)
+    resampled = any(cut.get("resampling_coverage") is not None for cut in cuts)
+    rows = [
+        (
+            format_flops(cut["flops"]),
+            _percent(cut, "law_rms"),
+            *((_inside(cut.get("resampling_coverage"), cut["predicted"]),) if resampled else ()),
+            *_law_cells(cut["coefficients"], names),
+        )
+        for cut in shown
+    ]
+    columns = ("runs up to", "rms", *(("inside",) if resampled else ()), *names)
+    remark = "inside: the interval of resampling alone, which knows nothing of what the law misses"
+    yield Report(
+        title="the plain law at the same cuts",
+        grid=ReportTable(columns, rows=rows),
+        remarks=(remark,) if resampled else (),
+    )
 
 
 def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:
-    held = data["holdout"]
-    yield f"the fit to all runs misses them by {format_fraction(data['rms_inside'])} (rms)"
-    if data["samples"]:
-        level = format_fraction(data["level"])
+    held, overall = data["holdout"], data.get("overall")
+    fitted = f"fitted to all runs, the plain law misses them by {format_fraction(data['rms_inside'])} (rms)"
+    if overall is None:
+        yield fitted
+    else:
         yield (
-            f"coverage: runs inside the {level} interval of resampling alone, which knows nothing of a law that is "
-            "wrong; plans add the rms above"
+            f"the forecast misses the larger runs by {_in_prose(overall, 'rms')} (rms; bias "
+            f"{_in_prose(overall, 'bias')}), the plain law by {_in_prose(overall, 'law_rms')}; {fitted}"
         )
     if data["one_sided"]:
-        yield "all cuts err in one direction by more than the scatter of the fit: the form is wrong, not the noise"
+        yield "all cuts err in one direction by more than the scatter of the runs: expect the same beyond the largest"
     if held is not None:
         count = len(held["rows"])
         yield (
-            f"largest budget held out ({format_number(held['factor'])} times the rest): bias {held['bias']:+.2%}, "
-            f"rms {held['rms']:.2%}, {round(held['coverage'] * count)}/{count} inside the combined band of width "
-            f"{held['width']:.2%} ({round(held['resampling_coverage'] * count)}/{count} by resampling alone)"
+            f"largest runs held out ({format_number(held['factor'])} times the rest): "
+            f"{_inside(held['coverage'], count)} inside, width {_in_prose(held, 'width')}, "
+            f"bias {_in_prose(held, 'bias')}, rms {_in_prose(held, 'rms')}"
         )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "minimum",
     "nearest",
     "softplus",
+    "somewhere",
     "whole",
 ]
 
@@ -110,6 +111,11 @@ def exceeds(value: Number, limit: float) -> bool:
     if isinstance(value, float | int):
         return abs(value) > limit
     return bool(_elementwise("any", _elementwise("abs", value) > limit))
+
+
+def somewhere(condition: bool | Mask) -> bool:
+    """Whether a condition holds for any element."""
+    return condition if isinstance(condition, bool) else bool(condition.any())
 
 
 def whole(count: float) -> int | float:

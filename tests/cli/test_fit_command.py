@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import scaleplan as sp
-from scaleplan.laws.additive import Additive
+from scaleplan.laws.additive import Additive, ThreeExponent
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 EPOCH = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
+
+BUSBRIDGE = ThreeExponent(E=1.220, A=3355.0, alpha=0.408, B=18186.0, beta=0.431, gamma=0.452)  # arXiv:2502.08606
 
 shared = pytest.mark.skipif(not DATA.is_dir(), reason="the folder with other people's runs is not here")
 
@@ -363,3 +365,21 @@ def test_two_groups_never_share_a_file(cli, runs):
     assert (found.status, found.out) == (2, "")
     assert "'a/b' and 'A-b'" in found.err
     assert not [*Path().glob("law-*")]
+
+
+@pytest.mark.parametrize(
+    ("law", "verdict"),
+    [(BUSBRIDGE, "no simpler form explains the runs as well"), (EPOCH, "explains the runs as well, ")],
+    ids=["with gamma", "without"],
+)
+def test_aicc_alone_advises_no_simpler_form(cli, tmp_path, law, verdict):
+    """Where it finds one as good, the sentence goes on with how it predicts the largest runs from the rest."""
+    params, tokens = grid()
+    noise = np.exp(0.003 * np.random.default_rng(1).standard_normal(64))
+    path = write(tmp_path / "runs.csv", params, tokens, law.loss(params, tokens) * noise)
+    found = cli("fit", path, "--form", "three_exponent", "--samples", "0", "--json")
+    (tmp_path / "fit.json").write_text(found.out)
+    text = " ".join(cli("show", tmp_path / "fit.json").out.split())
+    assert found.json["formula"] == "L = E + (A/N^alpha + B/D^beta)^gamma"
+    assert verdict in text
+    assert ("held out" in text) == ("predicts the largest from the rest" in text) == (law is EPOCH)

@@ -32,7 +32,7 @@ def test_json_and_csv_give_the_points(cli):
     assert (mark["x"], mark["y"]) == (1e21, sp.optimal(flops=1e21).loss)
 
 
-@pytest.mark.parametrize("kind", ["residuals", "backtest"])
+@pytest.mark.parametrize("kind", [kind for kind, picture in PICTURES.items() if picture.need == "runs"])
 def test_runs_are_fitted_and_drawn(cli, kind):
     """From a file of runs as people have it."""
     lines = ["params,tokens,loss"]
@@ -40,8 +40,23 @@ def test_runs_are_fitted_and_drawn(cli, kind):
         params, tokens = 1e8 * 1.25 ** (i % 15), 1e9 * 1.4 ** (i // 2)
         lines.append(f"{params},{tokens},{1.8 + 400 / params**0.35 + 2000 / tokens**0.37 + 0.002 * (-1) ** i}")
     Path("runs.csv").write_text("\n".join(lines), encoding="utf-8")
-    assert cli("plot", kind, "runs.csv").status == 0
+    found = cli("plot", kind, "runs.csv")
+    assert found.status == 0
+    assert found.err == cli("fit", "runs.csv").err  # whose doubts are those of the picture
     assert "needs a file of runs" in cli("plot", kind).err
+
+
+def test_the_doubts_of_a_fit_stand_beside_its_picture(cli):
+    """In the warnings of the terminal and of JSON: here models so small that forecasts of such have missed."""
+    lines = ["params,tokens,loss"]
+    for i in range(30):
+        params, tokens = 1e5 * 1.25 ** (i % 15), 1e7 * 1.4 ** (i // 2)
+        lines.append(f"{params},{tokens},{1.2 + 8 / params**0.25 + 90 / tokens**0.3 + 0.002 * (-1) ** i}")
+    Path("runs.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = cli("plot", "forecast", "runs.csv", "--json")
+    assert "small_models" in [warning["code"] for warning in found.json["warnings"]]
+    assert all(warning["message"] in found.err for warning in found.json["warnings"])
+    assert cli("plot", "loss", "--flops", "1e21", "--json").json["warnings"] == []
 
 
 @pytest.mark.parametrize("extension", ["png", "svg", "pdf", "PNG"])

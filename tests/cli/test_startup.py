@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.laws.forecasts import preset_text, stored
 
 OPTIMAL = ("-m", "scaleplan", "optimal", "--flops", "1e21")
 HEAVY = {"numpy", "scipy", "matplotlib", "rich", "pygments", "yaml", "pandas"}
@@ -66,6 +67,16 @@ def test_a_bounded_plan_needs_no_arrays_either(process, typers_own):
     """The solver for one budget is plain Python."""
     modules, _ = imported(process, *OPTIMAL, "--json", "--limit", "params <= 1B", "--preset", "minicpm-2024")
     assert meddling(modules, {"numpy", "scipy"}) == set()
+
+
+@pytest.mark.parametrize("limits", [(), ("--limit", "params <= 1B"), ("--unique-tokens", "20B")], ids=len)
+def test_a_forecast_needs_no_arrays_either(process, limits, tmp_path):
+    """A fitted preset plans in plain floats, and loads nothing of the fit."""
+    file = tmp_path / "mine.toml"
+    file.write_text(preset_text(stored("isoflop")), encoding="utf-8")
+    modules, out = imported(process, *OPTIMAL, *limits, "--json", "--preset", str(file))
+    assert '"expected_loss"' in out
+    assert meddling(modules, {"numpy", "scipy", "scaleplan.fitting"}) == set()
 
 
 def test_version_comes_before_anything_is_imported(process):

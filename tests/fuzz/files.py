@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import io
 import json
 import math
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz import values
+from tests.laws import forecasts
 
 import scaleplan as sp
 from scaleplan.files import DATA_FILES, data_folder
@@ -28,6 +31,8 @@ __all__ = [
     "amounts",
     "config",
     "data_file",
+    "fitted",
+    "forecast",
     "ladder",
     "mutated",
     "preset",
@@ -153,9 +158,40 @@ def _laws() -> tuple[bytes, ...]:
     return tuple(path.read_bytes() for path in sorted((data_folder() / "laws").glob("*.toml")))
 
 
+@cache
+def _forecasts() -> tuple[bytes, ...]:
+    fitted = [forecasts.stored(name) for name in forecasts.RUNS]
+    rough = [forecasts.made(seed, size=size) for seed, size in ((1, 0.01), (2, 0.03), (3, 0.2))]
+    return tuple(
+        forecasts.preset_text(each).encode() for each in (*fitted, *rough, forecasts.with_two_optima(-0.004))
+    )
+
+
+def forecast(rng: Random) -> bytes:
+    """Return a law file with a forecast: of a fit, at random, or with two optima; few of them rough beyond sense."""
+    return rng.choice(_forecasts())
+
+
+@cache
+def fitted() -> tuple[str, ...]:
+    """Return the names of preset files with the forecasts of fits, where they stay to the end of the process."""
+    folder = Path(tempfile.mkdtemp(prefix="scaleplan-fits-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    names = []
+    for name in forecasts.RUNS:
+        path = folder / f"{name}.toml"
+        path.write_text(forecasts.preset_text(forecasts.stored(name)), encoding="utf-8")
+        names.append(str(path))
+    return tuple(names)
+
+
 def preset(rng: Random) -> bytes:
-    """Return a law file: a bundled one, with an id of its own, and in some cases a title that no one expects."""
-    law = rng.choice(_laws()).replace(b'\nid = "', b'\nid = "my-', 1)
+    """Return a law file: a bundled one, with an id of its own, and in some cases a title that no one expects.
+
+    One in four has a forecast.
+    """
+    own = forecast(rng) if rng.random() < 0.25 else rng.choice(_laws())
+    law = own.replace(b'\nid = "', b'\nid = "my-', 1)
     if rng.random() < 0.1:
         title = json.dumps(values.nonsense(rng)).encode()
         law = b"\n".join(b"title = " + title if line.startswith(b"title") else line for line in law.split(b"\n"))

@@ -234,7 +234,7 @@ BAD = {
     "broken TOML": ("schema = = 1", "line 1"),
     "binary": ("\x00\x01", "TOML"),
     "no schema": (GOOD.replace("schema = 1", ""), "schema: this key is missing"),
-    "newer schema": (GOOD.replace("schema = 1", "schema = 2"), "schema: expected 1"),
+    "newer schema": (GOOD.replace("schema = 1", "schema = 3"), "schema: expected 1 or 2"),
     "boolean schema": (GOOD.replace("schema = 1", "schema = true"), "schema: expected a whole number"),
     "unknown key": (GOOD.replace("title", "titel"), "title: this key is missing"),
     "extra key": ("colour = 'red'" + GOOD, "'colour': unknown key"),

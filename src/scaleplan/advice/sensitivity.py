@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scaleplan.planning.context import Context
     from scaleplan.planning.plan import Plan
+    from scaleplan.planning.uncertainty import Interval
 
 __all__ = ["QUANTITIES", "Scenario", "Swing", "sensitivity"]
 
@@ -116,6 +117,11 @@ def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
     )
 
 
+def _uncertain(interval: Interval[float]) -> str:
+    """Return what the interval of a plan is of."""
+    return "law's coefficients" if interval.expected_loss is None else "forecast"
+
+
 def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
     """Yield the plan's own interval, and the one at 99 %."""
     plans = [plan]
@@ -134,7 +140,7 @@ def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
             for i, assumed in enumerate(("low", "high"))
         )
         yield Swing(
-            assumption=f"the law's coefficients, {format_fraction(interval.level)}",
+            assumption=f"the {_uncertain(interval)}, {format_fraction(interval.level)}",
             why="the uncertainty that comes with the law, at this level",
             low=low,
             high=high,

@@ -17,6 +17,8 @@ from scaleplan.units import format_count, format_flops, format_fraction, format_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from scaleplan.errors import Notice
+
 __all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
 Style = Literal["measured", "extrapolated", "near_optimal", "points"]
@@ -88,7 +90,8 @@ class Chart(Result):
     """A picture as data, of the ``kind`` that ``scaleplan plot`` takes.
 
     Series, marks and rules are painted in this order from the bottom up. ``fitted`` is the (low, high) of the
-    horizontal axis that the law was fitted on; None where that is unknown. The caption describes the picture.
+    horizontal axis that the law was fitted on; None where that is unknown. The caption describes the picture, and
+    warnings are those of the fit that it shows.
     """
 
     schema: ClassVar[str] = "scaleplan/chart/1"
@@ -102,6 +105,7 @@ class Chart(Result):
     rules: tuple[GuideLine, ...] = ()
     fitted: tuple[float, float] | None = None
     caption: str = ""
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def labels(self) -> dict[str, int]:

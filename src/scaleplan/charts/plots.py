@@ -354,4 +354,6 @@ def _of_runs(kind: str, runs: str, options: Mapping[str, Any], start: float | No
     if foreign:
         raise UsageError(f"{kind} has no use for --{foreign[0].replace('_', '-')}", hint="leave it out")
     keywords: dict[str, Any] = {taken[name]: value for name, value in given.items() if name in taken}
-    return PICTURES[kind].draw(RunsRequest(fit=fit(runs, samples=0, **keywords), start=start, stop=stop))
+    found = fit(runs, samples=0, **keywords)
+    chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
+    return replace(chart, warnings=found.warnings)

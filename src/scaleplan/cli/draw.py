@@ -72,9 +72,10 @@ def plot(
         kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
     )
     if path is None:
-        return Answer(result=chart)
+        return Answer(result=chart, notices=chart.warnings)
     picture = draw(chart, path.suffix[1:].lower())
-    return Answer(result=_if_named(chart, output), write=partial(write_atomic, path, picture))
+    write = partial(write_atomic, path, picture)
+    return Answer(result=_if_named(chart, output), write=write, notices=chart.warnings)
 
 
 @command(

@@ -25,7 +25,7 @@ from scaleplan.fitting.fit_tables import (
 from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
-from scaleplan.laws.base import Cost, Curve
+from scaleplan.laws.base import Cost, Curve, LossSurface
 from scaleplan.planning.planner import ImplausibleError, Planner
 from scaleplan.planning.problem import Problem
 from scaleplan.planning.solver import solve
@@ -488,12 +488,13 @@ class FitResult(Record, eq=False):
 
     def _forecast_data(self, plan: Plan | None) -> dict[str, object]:
         assert self.forecaster is not None
+        assert isinstance(self.law, LossSurface)
         place = None if plan is None else (float(plan.params), float(plan.tokens))
         known = None if math.isinf(self.known_within) else self.known_within
         return {
             "target_flops": self.target_flops,
             "known_within": known,
-            **forecast_data(self.forecaster, self.runs.points(), place, level=self.request.level),
+            **forecast_data(self.forecaster, self.law, self.runs.points(), place, level=self.request.level),
         }
 
     def _residuals(self, *, by_row: bool) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.objective import half_width
+from scaleplan.fitting.objective import half_width, rms
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.planning.uncertainty import sigmas_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.fitting.runs import Finding, Points
-    from scaleplan.laws.base import Law
+    from scaleplan.laws.base import Law, LossSurface
 
 __all__ = [
     "DOWN_WEIGHTED",
@@ -314,24 +314,27 @@ def _scores_data(scores: Scores) -> dict[str, object]:
 
 
 def forecast_data(
-    forecaster: Forecaster, points: Points, place: tuple[float, float] | None, *, level: float
+    forecaster: Forecaster, law: LossSurface, points: Points, place: tuple[float, float] | None, *, level: float
 ) -> dict[str, object]:
-    """Return what a forecast knows of its runs, and of its own at one (params, tokens).
+    """Return what a forecast makes of its runs and of the plain law, and of one (params, tokens).
 
-    ``misfit`` is the estimated size of what the law misses and ``largest_misfit`` the most at any run, relative to
-    the loss; ``at_largest_budget`` is the mean of it over the runs of the largest budget. ``down_weighted`` are runs
+    ``misfit`` is what the law misses at the runs by the forecast (root mean square, relative to the loss),
+    ``largest_misfit`` the most of it at any run, ``at_largest_budget`` its mean over the runs of the largest budget;
+    ``prior_misfit`` is the size of the discrepancy in the model, far from all runs. ``down_weighted`` are runs
     that disagree with their neighbours, with the factor of their noise variance. At the place, ``members`` are the
     forecasts that are averaged, and ``shares`` is where the variance of one run comes from.
     """
     used = points.select(forecaster.used)
-    missed = forecaster.discrepancy(used.params, used.tokens)
+    expected, _ = forecaster.predict(used.params, used.tokens, noise=False)
+    missed = expected - np.log(law.loss(used.params, used.tokens))
     far = int(np.argmax(np.abs(missed)))
     largest = used.flops >= np.max(used.flops) * _ONE_BUDGET
     weights = forecaster.run_weights
     data: dict[str, object] = {
         "level": level,
         "noise": forecaster.noise,
-        "misfit": forecaster.misfit,
+        "misfit": rms(missed),
+        "prior_misfit": forecaster.misfit,
         "runs_used": len(used),
         "largest_misfit": {
             "value": float(np.expm1(missed[far])),

@@ -1,7 +1,7 @@
 """The surface that a fit forecasts with: a law, what the law misses, and how surely both are known.
 
-A fit models ln L as a law plus a smooth discrepancy (:mod:`scaleplan.fitting.forecaster`). Its posterior is smooth, so
-it is kept as a polynomial correction of the law's logarithm with the covariance of its coefficients:
+A fit models ln L as a law plus a smooth discrepancy (:mod:`scaleplan.fitting.forecaster`). Its posterior is smooth,
+and kept as a polynomial correction of the law's logarithm with the covariance of its coefficients:
 
     ln L(N, D) = ln f(N, D) + w . T(s, t),  Var = |R' T(s, t)|^2
 
@@ -15,14 +15,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from scaleplan.arrays import choose, exceeds, exp, log, maximum, minimum
+from scaleplan.arrays import choose, exceeds, exp, log, maximum, minimum, somewhere
 from scaleplan.laws.additive import ThreeExponent
 from scaleplan.laws.base import LossSurface, Number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scaleplan.arrays import Mask
     from scaleplan.toml_table import Table
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["HALF", "REACH", "Forecast"]
 
 HALF = 0.7
-"""Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried in practice."""
+"""Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried."""
 
 REACH = 100.0
 """How many times the compute of the largest run the span holds: beyond it no optimum has an interval."""
@@ -46,12 +47,15 @@ _NODES = tuple(
 )
 """Places and weights of the mean over [-1, 1] by Gauss and Legendre's rule of five points, exact to degree 9."""
 
-_SCAN = 13  # places on a budget line from which the search for an optimum starts at the least
-_STEPS = 30  # of Newton's method; two optima apart by its clipped step need as many
-_CLIP = 0.5  # the longest step in ln N
-_SETTLED = 1e-12  # a last step in ln N below it is rounding
-_ROUNDING = 1e-15  # of ln L
+_GRID = HALF  # in ln N, of the scan for optima: averaged over twice as much the surface does not bend twice within it
+_FARTHEST = 128.0  # in ln N, where an optimum beyond the span is searched for: more than all that can be trained
+_STEPS = 100  # of the search for a crossing, which takes ten
+_SETTLED = 1e-13  # a last step in a logarithm below it is rounding
+_HUNDREDFOLD = math.log(100)  # of which the span reaches beyond the largest run
+_STRIDE = 2.0  # in ln N*D, to bracket the least one that reaches a loss
 _MOST_PRODUCT = math.log(1e60)  # more than can ever be trained
+_MOST_LOG = math.log(1e100)  # of a number that a float, and its powers, can hold with room
+_MOST_DEGREE = 12  # as powers of s and t, polynomials up to it keep ten digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,7 @@ class Forecast(LossSurface):
         """Read the ``[forecast]`` of a preset; raises FileError if anything is missing or does not go together."""
         base = ThreeExponent.from_table(table.table("law"))
         span = table.numbers("span")
-        if len(span) != 4 or not (span[0] < span[1] and span[2] < span[3]):
+        if len(span) != 4 or not (span[0] < span[1] and span[2] < span[3]) or max(map(abs, span)) > _MOST_LOG:
             raise table.error("span", "expected the least and greatest ln ND, and those of ln D/N")
         terms = tuple((int(i), int(j)) for i, j in _pairs(table, "terms"))
         weights, packed, count = table.numbers("weights"), table.numbers("root"), len(terms)
@@ -88,12 +92,26 @@ class Forecast(LossSurface):
             raise table.error("weights", f"expected {count} numbers, one for each term")
         if len(packed) != count * (count + 1) // 2:
             raise table.error("root", f"expected {count * (count + 1) // 2} numbers, the lower triangle row by row")
+        # no polynomial leaves [-1, 1], so sums bound what they make of the loss and of its deviation
+        for key, numbers in (("weights", weights), ("root", packed)):
+            if sum(map(abs, numbers)) > _MOST_LOG:
+                raise table.error(key, "these move the loss beyond the range of numbers")
         root = tuple(packed[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2] for i in range(count))
-        found = cls(
-            base=base, span=span, terms=terms, weights=weights, root=root, noise=table.number("noise", at_least=0)
-        )
+        noise = table.number("noise", above=0, at_most=_MOST_LOG)
         table.done()
+        found = cls(base=base, span=span, terms=terms, weights=weights, root=root, noise=noise)
+        found._require_losses(table)
         return found
+
+    def _require_losses(self, table: Table) -> None:
+        """Refuse a law that leaves the range of numbers within the span; raises FileError."""
+        corners = [(0.5 * (u - v), 0.5 * (u + v)) for u in self.span[:2] for v in self.span[2:]]
+        try:
+            losses = [self.loss(math.exp(x), math.exp(y)) for x, y in corners]
+        except ArithmeticError:
+            losses = [math.inf]
+        if not all(0 < loss < math.inf for loss in losses):
+            raise table.error("law", "it gives no finite loss within the span")
 
     def to_table(self) -> dict[str, object]:
         """Return what :meth:`from_table` reads."""
@@ -115,7 +133,7 @@ class Forecast(LossSurface):
     def log_loss(self, params: Number, tokens: Number) -> Number:
         """Return the expected logarithm of the loss."""
         x, y = log(params), log(tokens)
-        return self._law(x, y) + self._correction(x + y, (y - x,))[0]
+        return self._laws(x, y, ((1.0, 1.0),))[0] + self._correction(x + y, y - x)
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the loss of ``params`` on ``tokens``."""
@@ -137,19 +155,32 @@ class Forecast(LossSurface):
     def averaged(self, params: Number, tokens: Number) -> tuple[Number, Number]:
         """Return the averages of :meth:`aim` of the law's logarithm and of its correction."""
         x, y = log(params), log(tokens)
-        shifts = [HALF * place for place, _ in _NODES]
-        corrections = self._correction(x + y, [y - x - 2 * shift for shift in shifts])
-        law, total = 0.0 * x, 0.0 * x
-        for (_, weight), shift, correction in zip(_NODES, shifts, corrections, strict=True):
-            law, total = law + weight * self._law(x + shift, y - shift), total + weight * correction
-        return law, total
+        law, total = 0.0 * x, self._laws(x, y, self._averaging)
+        for (_, weight), value in zip(_NODES, total, strict=True):
+            law = law + weight * value
+        _, _, middle, factor = self._scales
+        columns, t, half = self._columns_at(x + y), (y - x - middle) * factor, 2 * HALF * factor
+        return law, (_integral(columns, t + half) - _integral(columns, t - half)) / (2 * half)
 
-    def _law(self, x: Number, y: Number) -> Number:
-        """Return ln f at (ln N, ln D), as a sum that cannot overflow."""
+    def _laws(self, x: Number, y: Number, factors: Sequence[tuple[float, float]]) -> list[Number]:
+        """Return ln f at (ln N, ln D) with the terms of size and of data times some factors, without overflow."""
         law = self.base
         size, data = self._logs[0] - law.alpha * x, self._logs[1] - law.beta * y
-        apart = abs(size - data)
-        return log(law.E + exp(law.gamma * (0.5 * (size + data + apart) + log(1.0 + exp(-apart)))))
+        top = maximum(size, data)
+        size, data, scale = exp(size - top), exp(data - top), exp(law.gamma * top)
+        return [log(law.E + scale * (size * one + data * other) ** law.gamma) for one, other in factors]
+
+    def _shifted(self, shifts: Sequence[float]) -> tuple[tuple[float, float], ...]:
+        """Return how the terms of the law change with a shift in ln N at the same N*D."""
+        return tuple((math.exp(-self.base.alpha * shift), math.exp(self.base.beta * shift)) for shift in shifts)
+
+    @cached_property
+    def _averaging(self) -> tuple[tuple[float, float], ...]:
+        return self._shifted([HALF * place for place, _ in _NODES])
+
+    @cached_property
+    def _halves(self) -> tuple[tuple[float, float], ...]:
+        return self._shifted((-HALF, HALF))
 
     @cached_property
     def _logs(self) -> tuple[float, float]:
@@ -157,15 +188,15 @@ class Forecast(LossSurface):
 
     @cached_property
     def _rows(self) -> tuple[tuple[float, ...], ...]:
-        """The weights as coefficients of powers s^i t^j, row by row of i; of degree 8 they keep 12 digits."""
-        most = [max((term[k] for term in self.terms), default=0) for k in (0, 1)]
+        """The weights as coefficients of powers s^i t^j, row by row from the highest i down."""
+        most = [max(term[k] for term in self.terms) for k in (0, 1)]
         powers = [_powers(degree) for degree in most]
         rows = [[0.0] * (most[1] + 1) for _ in range(most[0] + 1)]
         for (i, j), weight in zip(self.terms, self.weights, strict=True):
             for p, left in enumerate(powers[0][i]):
                 for q, right in enumerate(powers[1][j]):
                     rows[p][q] += weight * left * right
-        return tuple(map(tuple, rows))
+        return tuple(map(tuple, rows[::-1]))
 
     @cached_property
     def _scales(self) -> tuple[float, float, float, float]:
@@ -173,23 +204,24 @@ class Forecast(LossSurface):
         low_u, high_u, low_v, high_v = self.span
         return 0.5 * (low_u + high_u), 2 / (high_u - low_u), 0.5 * (low_v + high_v), 2 / (high_v - low_v)
 
-    def _correction(self, u: Number, ratios: Sequence[Number]) -> list[Number]:
-        """Return w . T at one ln N*D and several ln D/N."""
-        middle_u, factor_u, middle_v, factor_v = self._scales
-        s = maximum(minimum((u - middle_u) * factor_u, 1.0), -1.0)
-        first, *rest = self._rows[::-1]
+    def _columns_at(self, u: Number) -> list[Number]:
+        """Return the coefficients of the powers of t at one ln N*D, from the highest down."""
+        middle, factor, _, _ = self._scales
+        s = maximum(minimum((u - middle) * factor, 1.0), -1.0)
+        first, *rest = self._rows
         columns: list[Number] = [value + 0.0 * s for value in first]
         for row in rest:
             columns = [column * s + value for column, value in zip(columns, row)]  # noqa: B905  of one length
-        highest, *others = columns[::-1]
-        found = []
-        for ratio in ratios:
-            t = maximum(minimum((ratio - middle_v) * factor_v, 1.0), -1.0)
-            total = highest
-            for column in others:
-                total = total * t + column
-            found.append(total)
-        return found
+        return columns[::-1]
+
+    def _along(self, columns: Sequence[Number], ratio: Number) -> Number:
+        """Return w . T at one ln D/N from the coefficients at one ln N*D."""
+        _, _, middle, factor = self._scales
+        return _value(columns, maximum(minimum((ratio - middle) * factor, 1.0), -1.0))
+
+    def _correction(self, u: Number, ratio: Number) -> Number:
+        """Return w . T at one ln N*D and ln D/N."""
+        return self._along(self._columns_at(u), ratio)
 
     # ---- how surely it is known -----------------------------------------------------------------------------
 
@@ -230,29 +262,61 @@ class Forecast(LossSurface):
         return tuple(tuple(self.root[i][j] for i in range(j, count)) for j in range(count))
 
     def deviation(self, params: Number, tokens: Number) -> Number:
-        """Return the standard deviation of the expected ln L; beyond the span it grows on as it does at the edge."""
+        """Return the standard deviation of the expected ln L; beyond the span it grows as at its fastest edge."""
         x, y = log(params), log(tokens)
         u, v = x + y, y - x
         low_u, high_u, low_v, high_v = self.span
         edge_u, edge_v = maximum(minimum(u, high_u), low_u), maximum(minimum(v, high_v), low_v)
         known = self._deviation_at(edge_u, edge_v)
-        out_u, out_v = u - edge_u, v - edge_v
-        far = (out_u * out_u + out_v * out_v) ** 0.5
-        if not exceeds(far, 0.0):
+        if not exceeds(abs(u - edge_u) + abs(v - edge_v), 0.0):
             return known
-        aside = 1.0 / (far + (far == 0))  # one unit inward, against the direction that leads out
-        inner = self._deviation_at(edge_u - out_u * aside, edge_v - out_v * aside)
-        return known + maximum(known - inner, 0.0) * far
+        below, above, few, many = self._growth
+        known = known + above * maximum(u - high_u, 0.0) + below * maximum(low_u - u, 0.0)
+        return known + many * maximum(v - high_v, 0.0) + few * maximum(low_v - v, 0.0)
+
+    @cached_property
+    def _growth(self) -> tuple[float, float, float, float]:
+        """How fast the deviation grows outward at each edge of the span, by unit: where along it that is the most.
+
+        At least so that it doubles over the width of the span, as what is known of a slope is worth there.
+        """
+        low_u, high_u, low_v, high_v = self.span
+
+        def fastest(edge: float, width: float, at: Callable[[float, float], tuple[float, float]]) -> float:
+            found = []
+            for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+                known, inner = (
+                    self._deviation_at(*at(place, share)) for place in (edge, edge - math.copysign(1, width))
+                )
+                found.append(max(known - inner, known / abs(width)))
+            return max(found)
+
+        def by_product(u: float, share: float) -> tuple[float, float]:
+            return u, low_v + share * (high_v - low_v)
+
+        def by_ratio(v: float, share: float) -> tuple[float, float]:
+            return low_u + share * (high_u - low_u), v
+
+        return (
+            fastest(low_u, low_u - high_u, by_product),
+            fastest(high_u, high_u - low_u, by_product),
+            fastest(low_v, low_v - high_v, by_ratio),
+            fastest(high_v, high_v - low_v, by_ratio),
+        )
 
     def _deviation_at(self, u: Number, v: Number) -> Number:
         return self.spread(self.basis(exp(0.5 * (u - v)), exp(0.5 * (u + v))))
 
     def vouches(self, params: Number, tokens: Number) -> bool | Mask:
         """Whether an optimum and the two sizes that it is measured by lie within the span; elementwise."""
+        return self.covers(params, tokens, aside=2 * HALF)
+
+    def covers(self, params: Number, tokens: Number, *, aside: float = 0.0) -> bool | Mask:
+        """Whether sizes lie within the span, ``aside`` from its ends in ln D/N; elementwise."""
         x, y = log(params), log(tokens)
         low_u, high_u, low_v, high_v = self.span
         inside = (low_u <= x + y) & (x + y <= high_u)
-        return inside & (low_v + 2 * HALF <= y - x) & (y - x <= high_v - 2 * HALF)
+        return inside & (low_v + aside <= y - x) & (y - x <= high_v - aside)
 
     # ---- optima ---------------------------------------------------------------------------------------------
 
@@ -261,87 +325,142 @@ class Forecast(LossSurface):
         """Those of the span."""
         return math.exp(self.span[2]), math.exp(self.span[3])
 
+    @property
+    def vouched_ratios(self) -> tuple[float, float]:
+        """The tokens per parameter of optima whose half and double lie within the span."""
+        return math.exp(self.span[2] + 2 * HALF), math.exp(self.span[3] - 2 * HALF)
+
     def expansion_path(self) -> tuple[float, float] | None:
-        """Return the path of the law alone."""
-        return self.base.expansion_path()
+        """Return the path through the vertices at the largest run and a hundredfold; where it turns, the law's."""
+        low = max(self.span[0], self.span[1] - _HUNDREDFOLD)
+        (size, data), (larger, more) = (self.best_split(math.exp(k)) for k in (low, self.span[1]))
+        if more <= data or larger <= size:
+            return self.base.expansion_path()
+        power = math.log(larger / size) / math.log(more / data)
+        return size * data**-power, power
 
     def best_split(self, product: Number) -> tuple[Number, Number]:
-        """Return the vertex on ``params * tokens = product``, by Newton's method from the best of a few places."""
+        """Return the vertex on ``params * tokens = product``; of several the one with the least aim.
+
+        Raises ArithmeticError where the law of the forecast leaves the range of numbers.
+        """
         k = log(product)
-        low, high = (0.5 * (k - v) for v in (self.span[3], self.span[2]))
-        place = log(self.base.best_split(product)[0])
-        least = self._mean(place, k)
-        for i in range(_SCAN):
-            start = low + (high - low) * (i / (_SCAN - 1))
-            value = self._mean(start, k)
-            better = value < least
-            place, least = choose(better, start, place), choose(better, value, least)
-        return self._vertex(place, k)
+        columns = self._columns_at(k)
 
-    def _mean(self, x: Number, k: Number) -> Number:
-        """Return ln L at ln N on the line of ln N*D = k."""
-        return self._law(x, k - x) + self._correction(k, (k - 2 * x,))[0]
+        def mean(x: Number) -> Number:
+            return self._laws(x, k - x, ((1.0, 1.0),))[0] + self._along(columns, k - 2 * x)
 
-    def _vertex(self, x: Number, k: Number) -> tuple[Number, Number]:
-        for _ in range(_STEPS):
-            laws = [self._law(x + shift, k - x - shift) for shift in (-HALF, 0.0, HALF)]
-            means = [
-                law + correction
-                for law, correction in zip(
-                    laws, self._correction(k, [k - 2 * (x + shift) for shift in (-HALF, 0.0, HALF)]), strict=True
-                )
-            ]
-            bends = [(left + right - 2 * middle) / HALF**2 for left, middle, right in (means, laws)]
-            # a bend that is positive and never less than the law's own makes each step one downward
-            bend = maximum(maximum(bends[0], bends[1]), self.least_bend)
-            step = maximum(minimum((means[2] - means[0]) / (2 * HALF) / bend, _CLIP), -_CLIP)
-            x = x - step
-            if not exceeds(step, _SETTLED):
-                break
-        return exp(x), exp(k - x)
+        def tilt(x: Number) -> Number:
+            smaller, larger = self._laws(x, k - x, self._halves)
+            ratio = k - 2 * x
+            return larger - smaller + self._along(columns, ratio - 2 * HALF) - self._along(columns, ratio + 2 * HALF)
+
+        def averaged(x: Number) -> Number:
+            law, correction = self.averaged(exp(x), exp(k - x))
+            return law + correction
+
+        start, count = 0.5 * (k - self.span[3]), math.ceil(0.5 * (self.span[3] - self.span[2]) / _GRID)
+        means = [mean(start + i * _GRID) for i in range(max(count, 3) + 1)]
+        tilts = [after - before for before, after in zip(means, means[2:], strict=False)]
+        place, least = 0.0 * k, math.inf + 0.0 * k
+        for i, (before, after) in enumerate(pairwise(tilts), start=1):
+            crosses = (before < 0) & (after >= 0)
+            if not somewhere(crosses):
+                continue
+            ends = choose(crosses, before, -1.0 + 0.0 * k), choose(crosses, after, 1.0 + 0.0 * k)
+            found = _crossing(tilt, start + i * _GRID, start + (i + 1) * _GRID, *ends)
+            value = averaged(found)
+            better = crosses & (value < least)
+            place, least = choose(better, found, place), choose(better, value, least)
+        for sign, edge, falls in (
+            (-1.0, start + _GRID, tilts[0] >= 0),
+            (1.0, start + len(tilts) * _GRID, tilts[-1] < 0),
+        ):
+            if somewhere(falls):
+                found = _outward(tilt, edge, sign)
+                value = averaged(found)
+                better = falls & (value < least)
+                place, least = choose(better, found, place), choose(better, value, least)
+        params = exp(place)
+        return params, product / params
 
     def least_product(self, loss: float) -> float | None:  # type: ignore[override]  # a goal is one number
-        """Return the least ``params * tokens`` whose best split reaches a loss, by regula falsi; None if none does."""
+        """Return the least ``params * tokens`` whose best split reaches a loss; None if none does."""
         goal = math.log(loss)
 
-        last: tuple[float, float] | None = None
-
-        def above(k: float) -> float:
-            nonlocal last
-            near = None if last is None or abs(k - last[0]) > 2.5 else last[1] + 0.5 * (k - last[0])
-            split = self.best_split(math.exp(k)) if near is None else self._vertex(near, k)
-            last = k, math.log(split[0])
-            return self.log_loss(*split) - goal
+        def below(k: float) -> float:
+            return goal - self.log_loss(*self.best_split(math.exp(k)))
 
         low = high = 0.5 * (self.span[0] + self.span[1])
-        at_low = at_high = above(low)
-        while at_low < 0:
+        at_low = at_high = below(low)
+        while at_low >= 0:
             high, at_high = low, at_low
-            low -= 2.0
+            low -= _STRIDE
             if low < 0:
                 return None
-            at_low = above(low)
-        while at_high > 0:
+            at_low = below(low)
+        while at_high < 0:
             low, at_low = high, at_high
-            high += 2.0
+            high += _STRIDE
             if high > _MOST_PRODUCT:
                 return None
-            at_high = above(high)
-        side = 0
-        for _ in range(100):
-            if at_high == 0 or high - low < 4e-15 * high:
-                break
-            middle = high - at_high * (high - low) / (at_high - at_low)
-            value = above(middle)
-            # where one end stays twice, it counts for half (Illinois), so that both ends close in
-            if value > 0:
-                low, at_low, at_high = middle, value, at_high * (0.5 if side > 0 else 1.0)
-            else:
-                high, at_high, at_low = middle, value, at_low * (0.5 if side < 0 else 1.0)
-            side = 1 if value > 0 else -1
-            if abs(value) < _ROUNDING:
-                return math.exp(middle)
-        return math.exp(high)
+            at_high = below(high)
+        return math.exp(_crossing(below, low, high, at_low, at_high))
+
+
+def _value(columns: Sequence[Number], t: Number) -> Number:
+    """Return a polynomial of coefficients from the highest power down."""
+    total, *others = columns
+    for column in others:
+        total = total * t + column
+    return total
+
+
+def _integral(columns: Sequence[Number], t: Number) -> Number:
+    """Return the integral from 0 to ``t`` of a polynomial that beyond [-1, 1] stays what it is at the edge."""
+    edge = maximum(minimum(t, 1.0), -1.0)
+    count = len(columns)
+    within = edge * _value([column / (count - i) for i, column in enumerate(columns)], edge)
+    return within + _value(columns, edge) * (t - edge) if exceeds(t - edge, 0.0) else within
+
+
+def _crossing(
+    function: Callable[[Number], Number], low: Number, high: Number, at_low: Number, at_high: Number
+) -> Number:
+    """Return where a function crosses zero, by regula falsi from a place below zero and one that is not.
+
+    Where one end stays twice its value counts for half (Illinois), so that both ends close in.
+    """
+    place = low
+    side = 0.0 * low
+    for _ in range(_STEPS):
+        last, place = place, high - at_high * (high - low) / maximum(at_high - at_low, math.ulp(0.0))
+        value = function(place)
+        above = value >= 0
+        at_low = choose(above, choose(side > 0, 0.5 * at_low, at_low), value)
+        at_high = choose(above, value, choose(side < 0, 0.5 * at_high, at_high))
+        low, high = choose(above, low, place), choose(above, place, high)
+        side = choose(above, 1.0 + 0.0 * side, -1.0 + 0.0 * side)
+        if not exceeds(place - last, _SETTLED):
+            break
+    return place
+
+
+def _outward(tilt: Callable[[Number], Number], edge: Number, sign: float) -> Number:
+    """Return where a fall outward from an edge ends, as a tilt tells; the farthest place searched if it does not."""
+
+    def rise(way: Number) -> Number:
+        return sign * tilt(edge + sign * way)
+
+    near, far, step = 0.0 * edge, 0.5 + 0.0 * edge, 0.5
+    at_near, at_far = rise(near), rise(far)
+    while step < _FARTHEST and somewhere(at_far < 0):
+        step *= 2
+        falls = at_far < 0
+        near, at_near, far = choose(falls, far, near), choose(falls, at_far, at_near), choose(falls, far + step, far)
+        at_far = choose(falls, rise(far), at_far)
+    ends = _crossing(rise, near, far, minimum(at_near, 0.0), maximum(at_far, 0.0))
+    return edge + sign * choose(at_far < 0, far, ends)
 
 
 def _powers(degree: int) -> list[list[float]]:
@@ -357,6 +476,7 @@ def _powers(degree: int) -> list[list[float]]:
 def _pairs(table: Table, key: str) -> Sequence[Sequence[float]]:
     """Read pairs of degrees."""
     rows = table.matrix(key)
-    if not rows or any(len(row) != 2 or any(n != int(n) or not 0 <= n <= 20 for n in row) for row in rows):
-        raise table.error(key, "expected pairs of degrees from 0 to 20")
+    good = [len(row) == 2 and all(n == int(n) and 0 <= n <= _MOST_DEGREE for n in row) for row in rows]
+    if not rows or not all(good) or len(set(rows)) < len(rows):
+        raise table.error(key, f"expected different pairs of degrees from 0 to {_MOST_DEGREE}")
     return rows

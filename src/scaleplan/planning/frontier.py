@@ -15,7 +15,7 @@ from scaleplan.arrays import Number, log, maximum, minimum
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.problem import ANY, Bounds, Problem, Region
-from scaleplan.planning.solver import bisect, least_budget, least_flops, solve
+from scaleplan.planning.solver import bisect, crossing, least_budget, least_flops, solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontier", "MeasuredFrontier", "SolvedFrontier", "frontier_of", "problem_of"]
 
+_RISE = 1e-9  # relative, of a loss: above rounding
 _FAR = math.log(1e12)  # no near-optimal size is a million million times off
 
 
@@ -217,12 +218,15 @@ class SolvedFrontier(Frontier):
             params = math.exp(log_params)
             return problem.reducible(params, problem.most_tokens(params, flops)) - threshold
 
+        if above(log(best_params)) > _RISE * threshold:  # of a forecast that rises with compute
+            return None
+
         def edge(outer: float) -> float:
             if above(log(outer)) <= 0:
                 return outer
             span = log(outer / best_params)
             return best_params * math.exp(
-                span * bisect(lambda share: above(log(best_params) + share * span), 0.0, 1.0)
+                span * crossing(lambda share: above(log(best_params) + share * span), 0.0, 1.0)
             )
 
         return edge(low), edge(high)

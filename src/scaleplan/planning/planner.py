@@ -33,7 +33,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import forecast_interval, interval, require_level
+from scaleplan.planning.uncertainty import forecast_interval, interval, other_optimum, require_level, rises
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
@@ -499,9 +499,11 @@ class Planner:
         forecast = self.preset.forecast
         if forecast is None:
             return
-        if flops < math.inf:
-            params, tokens, _ = self.best(flops)
-        if flops == math.inf or math.log(params) + math.log(tokens) > forecast.span[1] + _SAME:
+        beyond = flops == math.inf
+        if not beyond:
+            params, tokens = self._forecast_problem.counted(*self.best(flops)[:2])
+            beyond = math.log(params) + math.log(tokens) > forecast.span[1] + _SAME
+        if beyond:
             raise UnreachableError(
                 f"a loss of {loss:g} is not reached within 100 times the largest run of preset '{self.preset.id}'",
                 hint="aim for a higher loss, or fit larger runs",
@@ -618,7 +620,12 @@ class Planner:
             budget=budget,
             constraints=facts,
             loss_text=None if loss is None else preset.loss_text,
-            warnings=(*self.notices, *plan_notices(preset, values), *self._doubts(intervals), *warnings),
+            warnings=(
+                *self.notices,
+                *plan_notices(preset, values),
+                *self._doubts(outcome, intervals, spent),
+                *warnings,
+            ),
         )
 
     def _intervals(
@@ -628,12 +635,33 @@ class Planner:
         forecast = self.preset.forecast
         if forecast is None:
             return interval(self.preset, solve, level=self.level, factor=beyond)
-        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
-        return forecast_interval(problem, outcome, level=self.level, spent=spent)
+        return forecast_interval(self._forecast_problem, outcome, level=self.level, spent=spent)
 
-    def _doubts(self, intervals: Interval[float] | None) -> tuple[Notice, ...]:
-        """Return the warning about an optimum that the runs of a forecast cannot vouch for."""
-        return (_NOT_VOUCHED,) if intervals is not None and intervals.params is None else ()
+    @cached_property
+    def _forecast_problem(self) -> Problem:
+        """The problem of a preset with a forecast."""
+        assert self.preset.forecast is not None
+        return problem_of(self.preset.forecast, self.cost, self.bounds, self.constraints.effective)
+
+    def _doubts(
+        self, outcome: Outcome[float], intervals: Interval[float] | None, spent: float | None
+    ) -> Iterator[Notice]:
+        """Yield the warnings about an optimum that the runs of a forecast cannot vouch for, or that is one of two."""
+        if self.preset.forecast is None or intervals is None:
+            return
+        product = math.exp(sum(map(math.log, self._forecast_problem.counted(*outcome[:2]))))
+        if spent is not None and rises(self.preset.forecast, product):
+            yield _RISING
+        if intervals.params is None:
+            yield _NOT_VOUCHED
+        elif spent is not None and intervals.params[0] < intervals.params[1]:
+            other = other_optimum(self._forecast_problem, outcome[0], spent)
+            if other is not None:
+                yield Notice(
+                    code="two_optima",
+                    message=f"the runs allow two optima of this budget: this one, which the forecast's mean puts "
+                    f"lower, and another near {format_count(other)} parameters",
+                )
 
     def _implausible(self, params: float, tokens: float) -> str | None:
         """Return what makes a run one that nobody trains, by its counts; None where they may be meant."""
@@ -722,7 +750,13 @@ class Planner:
 _NOT_VOUCHED = Notice(
     code="not_vouched",
     message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, "
-    "or far from their tokens per parameter): a point without an interval",
+    "below the smallest, or far from their tokens per parameter): a point without an interval",
+)
+
+_RISING = Notice(
+    code="loss_rises",
+    message="by these runs half of this compute would reach no higher a loss, which nobody has seen: doubt the runs, "
+    "and fit again without those that disagree with the others",
 )
 
 _APART = Notice(
@@ -786,5 +820,5 @@ def _numbers(outcome: Outcome[float], intervals: Interval[float] | None) -> Iter
     """Yield the numbers of a plan, its intervals among them."""
     yield from (value for value in outcome if value is not None)
     if intervals is not None:
-        for name in ("params", "tokens", "tokens_per_param", "loss"):
+        for name in ("params", "tokens", "tokens_per_param", "loss", "expected_loss"):
             yield from getattr(intervals, name) or ()

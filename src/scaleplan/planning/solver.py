@@ -31,12 +31,16 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 _ROUNDING = 4e-16
 
+_ROUGH, _FINE = 1e-3, 1e-9  # widths in ln N at which Newton's method takes over, and at which nothing needs to
+
+_NEAR = 1e-5  # in ln N, where a minimum that is smooth shows that it is one
+
+_SETTLED = 1e-8  # the last Newton step of a minimum that is smooth, a hundred times above the noise
+
 _NEARBY = 1.5  # how far in ln N an optimum is followed when the problem changes a little
 
 
-def solve(
-    problem: Problem, flops: float, *, near: float | None = None, likely: bool = True
-) -> tuple[float, float]:
+def solve(problem: Problem, flops: float, *, near: float | None = None, likely: bool = True) -> tuple[float, float]:
     """Return (params, tokens) with the least loss within ``flops``.
 
     ``near`` is the optimal size of a problem that differs a little, and limits the search to the same valley;
@@ -178,19 +182,21 @@ def minimum(objective: Callable[[float], float], low: float, high: float, nodes:
     for i in valleys[:4]:  # valleys nearly as deep on the grid may swap order once refined
         if places[i] in (low, high) and i != valleys[0]:
             continue
-        place = _golden(objective, places[max(i - 1, 0)], places[min(i + 1, last)])
-        value = objective(place)
-        if value < best_value:
+        cell = places[max(i - 1, 0)], places[min(i + 1, last)]
+        place = _stationary(objective, _golden(objective, *cell, _ROUGH), *cell)
+        value = math.inf if place is None else objective(place)
+        if value > values[i]:  # no smooth minimum, or none below the place that was scanned
+            place = _golden(objective, *cell, _FINE)
+            value = objective(place)
+        if place is not None and value < best_value:
             best, best_value = place, value
-    polished = _stationary(objective, best, low, high)
-    # at a kink or an edge there is no stationary point, as the comparison of losses shows
-    return polished if objective(polished) <= best_value * (1 + _ROUNDING) else best
+    return best
 
 
-def _golden(objective: Callable[[float], float], low: float, high: float) -> float:
+def _golden(objective: Callable[[float], float], low: float, high: float, width: float) -> float:
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = objective(left), objective(right)
-    while high - low > 1e-9:
+    while high - low > width:
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - _GOLDEN * (high - low)
@@ -203,23 +209,23 @@ def _golden(objective: Callable[[float], float], low: float, high: float) -> flo
     return min(ends, key=objective)
 
 
-def _stationary(objective: Callable[[float], float], place: float, low: float, high: float) -> float:
-    """Polish a minimum with Newton steps on a derivative good to fourth order."""
+def _stationary(objective: Callable[[float], float], place: float, low: float, high: float) -> float | None:
+    """Polish a minimum with Newton steps on a derivative good to fourth order; None at a kink or an edge."""
     width = min(2e-3, 0.25 * (place - low), 0.25 * (high - place))
     if width < 1e-6:
-        return place
-    start = place
+        return None
     for _ in range(6):
         above, below = objective(place + width), objective(place - width)
         far = objective(place + 2 * width) - objective(place - 2 * width)
         slope = (8 * (above - below) - far) / (12 * width)
         bend = (above - 2 * objective(place) + below) / width**2
         if not bend > 0:
-            return start
+            return None
         move = slope / bend
         if abs(move) > width:
-            return start
+            return None
         place -= move
         if abs(move) < 1e-12:
             break
-    return place
+    smooth = min(objective(place - _NEAR), objective(place + _NEAR)) > objective(place)
+    return place if smooth and abs(move) < _SETTLED else None

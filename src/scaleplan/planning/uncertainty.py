@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, choose, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
+from scaleplan.laws.forecast import HALF
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ __all__ = [
     "interval",
     "loss_intervals",
     "normal_quantile",
+    "other_optimum",
     "require_level",
+    "rises",
     "sigmas_of",
 ]
 
@@ -132,6 +135,7 @@ def interval(
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
 _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
+_SCAN = 0.5 * HALF  # in ln N: the averaged surface does not bend twice within it
 
 
 def forecast_interval(
@@ -187,7 +191,13 @@ def loss_intervals(
 def gain_interval(
     surface: Forecast, before: tuple[float, float], after: tuple[float, float], *, level: float
 ) -> tuple[float, float] | None:
-    """Return the interval of what the expected loss falls from one place to another; None where it does not fall."""
+    """Return the interval of what the expected loss falls from one place to another.
+
+    None where it does not fall, and beyond the span of the forecast, where both places share the same correction and
+    its error would vanish from their difference.
+    """
+    if not (surface.covers(*before) and surface.covers(*after)):
+        return None
     losses = surface.loss(*before), surface.loss(*after)
     gain = losses[0] - losses[1]
     if gain <= 0:
@@ -224,6 +234,34 @@ def _held(problem: Problem, params: Number, spent: Number) -> Number:
     for size in sizes:
         held = choose(abs(size - params) <= 1.0 + _AT_BOUND * params, 1.0 + 0.0 * held, held)
     return held
+
+
+def other_optimum(problem: Problem, params: float, spent: float) -> float | None:
+    """Return about which other size is an optimum of a forecast on the line of a budget; None where none is.
+
+    Along the line the averaged surface falls and rises more than once then, within the sizes that the runs vouch for.
+    """
+    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
+    smallest, largest = problem.sizes(spent)
+    start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
+    count = (
+        math.ceil(log(stop / start) / _SCAN) + 2
+    )  # one place more at either end shows whether the first is a least
+    sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * _SCAN)) < largest]
+    aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
+    lows = [
+        size
+        for size, (before, here, after) in zip(sizes[1:-1], zip(aims, aims[1:], aims[2:], strict=False), strict=False)
+        if here < before and here <= after
+    ]
+    others = [size for size in lows if abs(log(size / params)) > HALF]
+    return others[0] if len(lows) > 1 and others else None
+
+
+def rises(surface: Forecast, product: float) -> bool:
+    """Whether twice as much compute as half of ``product`` does not lower the least loss of a forecast."""
+    half, whole = (surface.loss(*surface.best_split(share * product)) for share in (0.5, 1.0))
+    return whole >= half
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:

@@ -180,9 +180,12 @@ def preset_of(top: Table) -> Preset:
     if "forecast" in top:
         from scaleplan.laws.forecast import Forecast  # only fits have one
 
-        if schema < _FORECASTS or units is not None or not isinstance(law, LossSurface):
-            where = f"in schema {_FORECASTS}, beside a loss surface in raw units"
-            raise top.error("forecast", f"expected none but {where}")
+        if schema < _FORECASTS:
+            raise top.error(
+                "forecast", f"expected none before schema {_FORECASTS}", hint=f"write schema = {_FORECASTS}"
+            )
+        if form not in _FORECAST_FORMS or units is not None:
+            raise top.error("forecast", f"expected none but with form {' or '.join(_FORECAST_FORMS)}, in raw units")
         law = forecast = Forecast.from_table(top.table("forecast"))
     notes, caveats = _notes(top)
     span = range_of(top.table("range"))
@@ -219,6 +222,9 @@ def preset_of(top: Table) -> Preset:
 
 _FORECASTS = 2
 """The schema from which preset files may hold a forecast."""
+
+_FORECAST_FORMS = ("additive", "three_exponent")
+"""The forms of which a fit forecasts, which need no quantity but params and tokens."""
 
 
 def _line(table: Table, key: str, default: str | None = None) -> str:
@@ -452,7 +458,8 @@ def _require_usable(preset: Preset, top: Table) -> None:
         except ArithmeticError:
             values = [math.nan]
         if not all(math.isfinite(value) and value > 0 for value in values):
-            raise top.error("coefficients", "these give no finite answer between 1e12 and 1e30 FLOP")
+            key = "coefficients" if preset.forecast is None else "forecast"
+            raise top.error(key, "these give no finite answer between 1e12 and 1e30 FLOP")
 
 
 def _moved(preset: Preset, draw: Sequence[float], top: Table) -> Law:

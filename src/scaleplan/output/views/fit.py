@@ -118,7 +118,7 @@ def _title(data: dict[str, Any]) -> str:
     if _rejected(data):
         status += ", rejected by repeated runs"
     elif forecast is not None and (data.get("lack_of_fit") is None):
-        status += f", the law off by about {format_fraction(forecast['misfit'], digits=2)}"
+        status += f", off by {format_fraction(forecast['misfit'], digits=2)} of the loss"
     group = "" if data["group"] is None else f", {data['group']}"
     runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
@@ -187,15 +187,14 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     """Yield how far the law is off, where most, and what the forecast made of single runs."""
     most, last = forecast["largest_misfit"], forecast["at_largest_budget"]
     yield (
-        f"plans are made by a law with a smooth correction: the law is off by about "
-        f"{format_fraction(forecast['misfit'], digits=2)}, one run scatters by "
-        f"{format_fraction(forecast['noise'], digits=2)}; runs lie farthest from the law at "
-        f"{format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} tokens per parameter, "
-        f"{_beside(most['value'])}"
+        f"plans are made by a forecast, which corrects the law by {format_fraction(forecast['misfit'], digits=2)} "
+        f"at these runs (rms), most at {format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} "
+        f"tokens per parameter: {most['value']:+.1%}; one run scatters by "
+        f"{format_fraction(forecast['noise'], digits=2)}"
     )
     if abs(last["value"]) > _BENDS * forecast["misfit"]:
         budget = format_flops(last["flops"])
-        yield f"the law bends: at the largest budget, {budget}, runs lie {_beside(last['value'])}"
+        yield f"the runs bend away from the law: at the largest budget, {budget}, by {last['value']:+.1%}"
     down = forecast["down_weighted"]
     if down:
         rows = row_text(item["row"] for item in down)
@@ -203,10 +202,6 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
             f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
             f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
-
-
-def _beside(value: float) -> str:
-    return f"{abs(value):.1%} {'above' if value > 0 else 'below'} it"
 
 
 def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
@@ -329,13 +324,14 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
     # so few runs that the AICc of the full form is infinite; the simpler ones have fewer coefficients
     excesses = [-math.inf if item["aicc_excess"] is None else item["aicc_excess"] for item in items]
     further = [item.get("held_out_excess") for item in items]
+    held_out = ("held out",) if any(missed is not None for missed in further) else ()
     names = _law_names(item["coefficients"] for item in items)
     rows = [
         (
             item["name"],
             *_law_cells(item["coefficients"], names),
             format_number(excess) if math.isfinite(excess) else "–",
-            "–" if missed is None else f"{missed:+.2%}",
+            *("–" if missed is None else f"{missed:+.2%}" for _ in held_out),
         )
         for item, excess, missed in zip(items, excesses, further, strict=True)
     ]
@@ -349,7 +345,7 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
         verdict = "no simpler form explains the runs as well"
     elif as_well:
         verdict = f"{as_well[0]} explains the runs as well, and predicts the largest from the rest as well"
-    elif any(missed is not None for missed in further):
+    elif held_out:
         verdict = (
             "by AICc a simpler form explains the runs as well, but it predicts the largest from the rest less well"
         )
@@ -357,7 +353,7 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
         verdict = "the repeated runs reject the fitted form; these are forms of the same kind"
     return Report(
         title="simpler forms",
-        grid=ReportTable(("form", *names, "AICc excess", "held out"), rows=rows, text={"form"}),
+        grid=ReportTable(("form", *names, "AICc excess", *held_out), rows=rows, text={"form"}),
         remarks=(verdict,),
     )
 

@@ -115,6 +115,9 @@ def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[st
 
 def _remarks(plan: Plan) -> Iterator[str]:
     yield from loss_remark(plan.loss_text, interval=plan.interval is not None)
+    if plan.interval is not None and plan.interval.expected_loss is not None:
+        low, high = map(format_loss, plan.interval.expected_loss)
+        yield f"the loss is that of one run; the mean of many alike: {low} – {high}"
     if plan.near_optimal is not None:
         low, high = (format_count(size) for size in plan.near_optimal.params)
         line = (

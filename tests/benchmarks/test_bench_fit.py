@@ -230,7 +230,7 @@ def test_intervals_cover_at_a_hundred_times_the_compute(tails):
 
 
 def test_fifty_thousand_rows_take_seconds_and_grow_linearly():
-    """The whole of a default fit, 2,000 resamples and the check of the forecast included: the time grows with the rows."""
+    """The whole of a default fit, resamples and the check of the forecast included: the time grows with the rows."""
     taken = {}
     for count in (4_000, 16_000, 50_000):
         points = many(count)

@@ -367,7 +367,7 @@ def test_a_given_size_has_no_two_optima(presets):
         ({}, 600),
         ({"params": "5B"}, 600),
         ({"limit": ["params <= 5B"]}, 900),
-        ({"unique_tokens": "50B"}, 900),
+        ({"unique_tokens": "50B"}, 1000),
         ({"inference_tokens": "1T"}, 900),
     ],
 )

@@ -255,7 +255,7 @@ def test_losses_and_optima_are_those_of_the_reference(name, planner):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("count", "fall"), [(8, 0.05), (20, 0.0), (60, 0.0)])
 def test_any_ladder_leaves_deviations_that_grow_outward(seed, count, fall):
-    """From the largest run on in compute, and from the ends of the runs in D/N; of eight runs the mixture itself falls.
+    """From the largest run in compute, and from the ends of the runs in D/N; of eight runs the mixture itself falls.
 
     There it falls by up to 1.4 % a step, before it grows.
     """

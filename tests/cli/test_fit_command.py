@@ -244,7 +244,8 @@ def test_a_backtest_tells_bias_rms_and_coverage(cli, runs):
     answer = cli("backtest", runs, "--json").json
     overall = answer["overall"]
     inside = round(overall["coverage"] * overall["runs"])
-    assert f"of {overall['runs']} predictions {inside} inside the 90 % interval of one run; width" in out
+    assert f"of {overall['runs']} predictions {inside} ({100 * overall['coverage']:.2g} %) inside the 90 %" in out
+    assert "fewer than chance" not in out
     for part in ("by factor of extrapolation", "by cut, the largest gap first", "the plain law at the same cuts"):
         assert part in out
     assert answer["schema"] == "scaleplan/backtest/1"
@@ -258,6 +259,18 @@ def test_a_backtest_tells_bias_rms_and_coverage(cli, runs):
     resampled = cli("backtest", runs, "--samples", "30").out
     assert "inside: the interval of resampling alone" in resampled
     assert "resampling" not in out
+    assert max(map(len, (out + resampled).splitlines())) <= 100
+
+
+def test_a_backtest_whose_intervals_do_not_hold_says_so(cli, tmp_path):
+    """Two kinds of run, of which the smaller say nothing of the larger: so do the check of a fit and the backtest."""
+    flops, sizes = np.repeat(np.geomspace(1e18, 1e21, 7), 6), np.tile(np.geomspace(0.3, 3, 6), 7)
+    params = sizes * np.sqrt(flops / 120)
+    tokens = flops / 6 / params
+    knee = np.where(flops > 5e19, 0.85, 1.0)
+    runs = write(tmp_path / "runs.csv", params, tokens, EPOCH.loss(params, tokens) * knee)
+    assert "fewer than chance would leave" in cli("backtest", runs).out
+    assert "fewer than chance would leave" in " ".join(cli("fit", runs).out.split())
 
 
 def test_too_few_runs_for_a_backtest_are_an_error(cli, runs):

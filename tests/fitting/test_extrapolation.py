@@ -53,10 +53,9 @@ def test_intervals_hold_runs_of_a_law_that_bends(kind, curvature):
     assert np.mean([scores.width for scores in found]) < 0.03
 
 
-@pytest.mark.parametrize("kind", ["isoflop", "cloud"])
-def test_resampling_a_law_that_bends_is_too_sure_of_itself(kind):
+def test_resampling_a_law_that_bends_is_too_sure_of_itself():
     """Twice the bend, little noise: intervals of the law's resamples hold few runs, those of forecasts most."""
-    found = backtested(bent(LADDERS[kind](LAWS["even"], noise=0.001, seed=3), 0.001), samples=40).scores
+    found = backtested(bent(cloud(LAWS["even"], noise=0.001, seed=3, count=80), 0.001), samples=20).scores
     assert found.resampling_coverage < 0.4
     assert found.coverage > found.resampling_coverage + 0.3
 
@@ -72,14 +71,14 @@ def test_forecasts_that_err_in_one_direction_say_so():
     assert not backtested(points).one_sided
 
 
-@pytest.mark.parametrize("kind", LADDERS)
+@pytest.mark.parametrize("kind", ["isoflop", "cloud"])
 def test_a_cut_repeats_the_whole_procedure_on_the_runs_below(kind):
     """Each cut by hand: forecast and law from the runs below, their predictions of those above, and the interval."""
     points = LADDERS[kind](LAWS["even"], noise=0.005, seed=8)
     found = backtested(points)
     assert [cut.flops for cut in found.cuts] == list(ladder(points))
     assert len(found.cuts) >= 4
-    for cut in found.cuts[::3]:
+    for cut in found.cuts[:: len(found.cuts) - 1]:
         lower, upper = points.select(points.flops <= cut.flops), points.select(points.flops > cut.flops)
         mean, deviation = fit_forecast(lower).predict(upper.params, upper.tokens)
         assert (cut.runs, cut.rows) == (len(lower), tuple(upper.rows))
@@ -91,7 +90,7 @@ def test_a_cut_repeats_the_whole_procedure_on_the_runs_below(kind):
 
 
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["grid", "isoflop"]), grouped=st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_nothing_above_a_cut_changes_what_is_predicted_from_below(seed, kind, grouped):
     """Losses above are changed beyond recognition: forecast, interval and law at the cut stay to the last digit."""
     points = LADDERS[kind](LAWS["even"], noise=0.004, seed=seed % 50)
@@ -114,7 +113,7 @@ def test_the_score_of_an_interval_by_hand():
     assert interval_score([2.5], [2.0], [2.4], level=0.5) == pytest.approx([0.4 + 0.4])
 
 
-@pytest.mark.parametrize("kind", LADDERS)
+@pytest.mark.parametrize("kind", ["isoflop", "cloud"])
 def test_scores_are_the_means_of_their_predictions(kind):
     """By factor and over all: no prediction is lost or counted twice, and each number is that of its definition."""
     found = backtested(LADDERS[kind](LAWS["even"], noise=0.005, seed=8), level=0.5)

@@ -46,6 +46,7 @@ _VAGUE = 0.5  # relative: above it the value would be rounded to one digit or no
 _WIDTH, _HEIGHT = 64, 11
 _DENSITY = " .:+*#@"  # 0, 1, 2, 3, up to 5, up to 9, more
 _STEPS = (1, 2, 3, 4, 6, 10)
+_TWO_SIGMA = 2.0
 _REACH = 8.0  # typical residuals from the middle to the edge: a single outlier must not flatten all others
 
 
@@ -212,7 +213,7 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
         yield _coverage(data["range"])
     checked = _check_line(data)
     if checked:
-        yield Report(title="check: forecasts from the smaller runs", lines=[f"  {checked}"])
+        yield Report(title="check: forecasts from the smaller runs", remarks=(checked,))
     single = [*_single_runs(data)]
     if single:
         yield Report(title="single runs", remarks=single)
@@ -266,8 +267,20 @@ def _check_line(data: dict[str, Any]) -> str:
     if not parts:
         return ""
     first, *others = parts
-    level = format_fraction(data["interval"]["level"])
-    return "; ".join([f"trained {first} larger runs inside the {level} interval of one run", *others])
+    level = data["interval"]["level"]
+    short = any(_falls_short(cut["coverage"], level, cut["predicted"]) for cut in cuts)
+    return "; ".join(
+        [
+            f"trained {first} larger runs inside the {format_fraction(level)} interval of one run",
+            *others,
+            *(("fewer than chance would leave",) if short else ()),
+        ]
+    )
+
+
+def _falls_short(coverage: float, level: float, count: int) -> bool:
+    """Whether so few of ``count`` runs lie inside intervals of a level that chance leaves fewer once in 40 tests."""
+    return coverage < level - _TWO_SIGMA * math.sqrt(level * (1.0 - level) / max(count, 1))
 
 
 def _inside(coverage: float | None, count: int, of: str = "/") -> str:
@@ -389,8 +402,7 @@ def _backtest_report(data: dict[str, Any], _: Plan | None = None) -> Report:
     """Return the report of the JSON of a backtest."""
     return Report(
         title=f"{data['file']}: the larger of {data['rows_used']:,} runs, as forecast from the smaller",
-        lines=[*_headline(data)],
-        remarks=[*_remarks_backtest(data)],
+        remarks=[*_headline(data), *_remarks_backtest(data)],
         sections=[_factors(data["by_factor"]), *_cuts(data["cuts"]), *_reading(data)],
     )
 
@@ -422,9 +434,13 @@ def _headline(data: dict[str, Any]) -> Iterator[str]:
         return
     count, level = overall["runs"], format_fraction(data["level"])
     yield (
-        f"  of {counted(count, 'prediction')} {round(overall['coverage'] * count):,} inside the {level} interval of "
-        f"one run; width {_in_prose(overall, 'width')}, interval score {_in_prose(overall, 'score')} of the loss"
+        f"of {counted(count, 'prediction')} {round(overall['coverage'] * count):,} "
+        f"({format_fraction(overall['coverage'], digits=2)}) inside the {level} interval of one run; width "
+        f"{_in_prose(overall, 'width')}, interval score {_in_prose(overall, 'score')} of the loss"
     )
+    # a run is predicted above several cuts, and its errors there are nearly one
+    if _falls_short(overall["coverage"], data["level"], max((cut["predicted"] for cut in data["cuts"]), default=1)):
+        yield "fewer than chance would leave: expect plans beyond the largest run to miss more often than they say"
 
 
 def _factors(bins: Sequence[dict[str, Any]]) -> Report:

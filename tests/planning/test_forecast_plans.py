@@ -367,7 +367,7 @@ def test_a_given_size_has_no_two_optima(presets):
         ({}, 600),
         ({"params": "5B"}, 600),
         ({"limit": ["params <= 5B"]}, 900),
-        ({"unique_tokens": "50B"}, 900),
+        ({"unique_tokens": "50B"}, 1000),
         ({"inference_tokens": "1T"}, 900),
     ],
 )
@@ -471,6 +471,23 @@ def test_a_sweep_and_a_stream_are_their_plans(shell, monkeypatch):
         plan = json.loads(line)
         one = json.loads(shell("optimal", "--flops", repr(plan["flops"]), "--preset", "mine.toml", "--json")[1])
         assert (plan["params"], plan["loss"], plan["interval"]) == (one["params"], one["loss"], one["interval"])
+
+
+@pytest.mark.parametrize("budgets", ["1e21 1e26 1e22", "1e26 1e21"])
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_stream_keeps_its_columns_where_an_interval_is_missing(shell, monkeypatch, budgets, form):
+    Path("budgets.txt").write_text(budgets.replace(" ", "\n"), encoding="utf-8")
+    with Path("budgets.txt").open(encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        _, out, _ = shell("optimal", "--flops", "-", "--preset", "mine.toml", "--format", form)
+    rows = list(csv.DictReader(io.StringIO(out), delimiter="," if form == "csv" else "\t"))
+    for flops, row in zip(budgets.split(), rows, strict=True):
+        plan = json.loads(shell("optimal", "--flops", flops, "--preset", "mine.toml", "--json")[1])
+        assert None not in row
+        for name in ("params", "tokens", "tokens_per_param", "loss", "expected_loss"):
+            ends = plan["interval"][name] or ("", "")
+            assert [row[f"interval.{name}.{end}"] for end in ("low", "high")] == [str(end) for end in ends]
+        assert float(row["near_optimal.compute_overhead"]) == 0.05
 
 
 def test_python_is_the_command_line(shell):

@@ -162,10 +162,10 @@ def _arrays(planner: Planner, budgets: list[float]) -> Iterator[PlanArray]:
 def plan_chunks(plans: Iterable[Plan], name: str, *, get: str | None = None) -> Iterator[str]:
     """Yield plans as text, one at a time."""
     from scaleplan.cli.command import pick
-    from scaleplan.output.data import render_delimited, render_jsonl
+    from scaleplan.output.data import flat, render_delimited, render_jsonl, render_rows
 
     written = line_format(name)
-    header = True
+    columns: list[str] = []
     for plan in plans:
         record = plan.to_dict()
         if get is not None:
@@ -173,5 +173,9 @@ def plan_chunks(plans: Iterable[Plan], name: str, *, get: str | None = None) -> 
         elif written == "jsonl":
             yield render_jsonl([record])
         else:
-            yield render_delimited([record], delimiter="," if written == "csv" else "\t", header=header)
-            header = False
+            delimiter = "," if written == "csv" else "\t"
+            if columns:  # what a later plan lacks, or has beside them, moves no other column
+                yield render_rows([record], columns, delimiter=delimiter)
+            else:
+                columns = [key for key, _ in flat(record)]
+                yield render_delimited([record], delimiter=delimiter)

@@ -69,6 +69,8 @@ class Forecast(LossSurface):
     form: ClassVar[str] = "forecast"
     formula: ClassVar[str] = "L = (E + (A/N^alpha + B/D^beta)^gamma) * exp(correction)"
 
+    half: ClassVar[float] = HALF
+
     least_bend: ClassVar[float] = 1e-4
     """Of ln L along a budget line, per square of ln N: a flatter line has no optimum to speak of."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "render_delimited",
     "render_json",
     "render_jsonl",
+    "render_rows",
     "render_tsv",
 ]
 
@@ -73,16 +74,26 @@ def render_tsv(records: Sequence[Mapping[str, object]]) -> str:
 _ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadsheets, commands of CI runners
 
 
-def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str, header: bool = True) -> str:
+def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str) -> str:
     """Return a header and one row a record; a text that a spreadsheet would run as a formula gets a quote."""
+    columns = list(dict.fromkeys(key for record in records for key, _ in flat(record)))
+    return _delimited([columns], delimiter) + render_rows(records, columns, delimiter=delimiter)
+
+
+def render_rows(records: Sequence[Mapping[str, object]], columns: Sequence[str], *, delimiter: str) -> str:
+    """Return one row a record with what it has in each of some columns, without a header."""
     rows = [dict(flat(record)) for record in records]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return _delimited([[row.get(column) for column in columns] for row in rows], delimiter)
+
+
+def _delimited(rows: Iterable[Iterable[object]], delimiter: str) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    if header:
-        writer.writerow(map(cell, columns))
-    writer.writerows([cell(row.get(column)) for column in columns] for row in rows)
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(map(cell, row) for row in rows)
     return out.getvalue()
+
+
+_ENDS = ("params", "tokens", "tokens_per_param", "expected_loss")
+"""What an interval may lack in one plan and have in the next: its columns stay the two of a pair."""
 
 
 def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -91,6 +102,9 @@ def flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
         name = prefix + key
         if isinstance(value, dict):
             yield from flat(value, f"{name}.")
+        elif value is None and key in _ENDS and name.endswith(f"interval.{key}"):
+            yield f"{name}.low", None
+            yield f"{name}.high", None
         elif isinstance(value, list) and len(value) == 2 and all(isinstance(item, int | float) for item in value):
             yield f"{name}.low", value[0]
             yield f"{name}.high", value[1]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, choose, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
-from scaleplan.laws.forecast import HALF
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def interval(
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
 _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
-_SCAN = 0.5 * HALF  # in ln N: the averaged surface does not bend twice within it
+_SCAN = 0.5  # of the ln N over which a surface is averaged either way: it does not bend twice within it
 
 
 def forecast_interval(
@@ -244,22 +243,21 @@ def other_optimum(problem: Problem, params: float, spent: float) -> float | None
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
     smallest, largest = problem.sizes(spent)
     start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
-    count = (
-        math.ceil(log(stop / start) / _SCAN) + 2
-    )  # one place more at either end shows whether the first is a least
-    sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * _SCAN)) < largest]
+    step = _SCAN * surface.half
+    count = math.ceil(log(stop / start) / step) + 2  # one place more at either end shows whether the first is a least
+    sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * step)) < largest]
     aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
     lows = [
         size
         for size, (before, here, after) in zip(sizes[1:-1], zip(aims, aims[1:], aims[2:], strict=False), strict=False)
         if here < before and here <= after
     ]
-    others = [size for size in lows if abs(log(size / params)) > HALF]
+    others = [size for size in lows if abs(log(size / params)) > surface.half]
     return others[0] if len(lows) > 1 and others else None
 
 
 def rises(surface: Forecast, product: float) -> bool:
-    """Whether twice as much compute as half of ``product`` does not lower the least loss of a forecast."""
+    """Whether half of the compute of a ``params * tokens`` reaches as low a loss by a forecast."""
     half, whole = (surface.loss(*surface.best_split(share * product)) for share in (0.5, 1.0))
     return whole >= half
 

@@ -282,11 +282,11 @@ def test_the_simpler_forms_of_a_fit_and_what_is_held_out():
 def test_the_backtest_refits_the_same_form():
     """Every cut has a gamma; the held-out runs of a law without noise are hit."""
     points = runs()
-    tested = backtest_points(points, fit_surface(points, OUTER), samples=0)
+    tested = backtest_points(points, fit_surface(points, OUTER))
     assert all(isinstance(cut.law, ThreeExponent) for cut in tested.cuts)
-    assert tested.bins[-1].rms < 1e-3
-    additive = backtest_points(points, fit_additive(points), samples=0)
-    assert additive.bins[-1].rms > 10 * tested.bins[-1].rms
+    assert tested.bins[-1].scores.law_rms < 1e-3
+    additive = backtest_points(points, fit_additive(points))
+    assert additive.bins[-1].scores.law_rms > 10 * tested.bins[-1].scores.law_rms
 
 
 @pytest.fixture

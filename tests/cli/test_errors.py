@@ -403,7 +403,7 @@ def test_a_preset_file_by_path_is_used(cli):
     [
         ('form = "additive"', 'form = "aditive"', "did you mean 'additive'"),
         ('form = "additive"\n', "", "form"),
-        ("schema = 1", "schema = 2", "schema"),
+        ("schema = 1", "schema = 3", "schema"),
         ("schema = 1", 'schema = "1"', "schema"),
         ("\nalpha = ", "\nalpah = ", "alpha"),
         ("\nalpha = 0.3478", '\nalpha = "0.3478"', "coefficients.alpha"),

@@ -494,3 +494,14 @@ def test_python_is_the_command_line(shell):
     plan = sp.optimal(preset="mine.toml", flops="1e22", unique_tokens="50B")
     out = shell("optimal", "--flops", "1e22", "--unique-tokens", "50B", "--preset", "mine.toml", "--json")[1]
     assert json.loads(json.dumps(plan.to_dict())) == json.loads(out)
+
+
+@pytest.mark.parametrize(("slope", "codes"), [(0.9, ["loss_rises"]), (-0.1, [])])
+def test_a_forecast_that_rises_with_compute_is_warned_of(slope, codes):
+    """Such runs contradict each other; a plan says so, and names no size that is nearly as good."""
+    surface = replace(stored("isoflop"), terms=((1, 0),), weights=(slope,), root=((0.01,),))
+    preset = preset_of(Table(tomllib.loads(preset_text(surface)), source="it"))
+    plan = sp.optimal(preset=preset, flops=budget(surface, 10))
+    assert [notice.code for notice in plan.warnings if notice.code == "loss_rises"] == codes
+    assert (plan.near_optimal is None) == bool(codes)
+    assert all("\n" not in notice.message for notice in plan.warnings)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scaleplan as sp
-from scaleplan.errors import FileError, ScaleplanError, UsageError
+from scaleplan.errors import FileError, ScaleplanError, UnreachableError, UsageError
 from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
@@ -150,11 +150,14 @@ ABSURD = Additive(E=1.4, A=20.0, B=3e4, alpha=0.1, beta=0.6)
     [lambda preset: sp.optimal(preset=preset, flops="1e26"), lambda preset: sp.optimal(preset=preset, flops=WIDE)],
 )
 def test_a_fitted_law_plans_nothing_that_its_runs_do_not_know(tmp_path, ask):
-    """An optimum far outside the tokens per parameter of the runs is none that they tell; a given side is planned."""
+    """Thirty times beyond the ratios of the runs, or outside 0.1 to 10,000: from every command, with a way out."""
     preset = fitted_law(tmp_path, ABSURD).preset
-    with pytest.raises(UsageError, match="must not choose a model size: at its largest runs") as caught:
+    with pytest.raises(UnreachableError, match="no plan") as caught:
         ask(preset)
-    assert "--params or --tokens" in caught.value.hint
+    assert "--limit 'tokens_per_param >= 5'" in caught.value.hint
+    assert sp.optimal(preset=preset, flops="1e26", limit=["tokens_per_param >= 5"]).tokens_per_param == pytest.approx(
+        5
+    )
     assert sp.optimal(preset=preset, flops="1e26", params="10T").params == 1e13
     assert sp.loss(preset=preset, params="10T", tokens="100B").loss > 1.4
 

@@ -67,13 +67,15 @@ def test_resamples_of_the_coefficients_change_no_plan(file):
 
 
 def test_a_forecast_says_what_the_law_misses_and_where(file, sweep):
-    """Of a law that is bent by 3 % at its largest budget: the size of that, and the place, in JSON."""
+    """Of losses that wave about a law by 3 %, slowly along the tokens per parameter: its size and place, in JSON."""
     points = sweep(noise=0.001)
-    bent = points.loss * np.where(points.flops >= 0.9 * np.max(points.flops), 1.03, 1.0)
-    path = file(points=Points.of(points.params, points.tokens, bent, flops=points.flops))
-    found = sp.fit(path).to_dict()["forecast"]
-    assert found["misfit"] > 0.003
-    assert found["largest_misfit"]["flops"] == pytest.approx(np.max(points.flops), rel=0.1)
+    wave = 0.03 * np.cos(1.5 * np.log(points.tokens / points.params / 20))
+    path = file(points=Points.of(points.params, points.tokens, points.loss * np.exp(wave), flops=points.flops))
+    found, plain = (sp.fit(each).to_dict()["forecast"] for each in (path, file("plain.csv", points=points)))
+    assert found["misfit"] > 0.005 > 5 * plain["misfit"]
+    place = found["largest_misfit"]
+    at = np.flatnonzero(np.isclose(points.flops, place["flops"], rtol=1e-6))
+    assert np.min(np.abs(points.tokens[at] / points.params[at] / place["tokens_per_param"] - 1)) < 1e-6
     assert sum(found["shares"].values()) == pytest.approx(1.0)
     assert sum(member["weight"] for member in found["members"]) == pytest.approx(1.0)
     assert found["known_within"] > 1.0

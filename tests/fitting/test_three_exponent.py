@@ -303,7 +303,7 @@ def test_from_runs_to_a_plan(file, tmp_path):
     fitted = sp.fit(file, form="three_exponent", samples=200)
     path = fitted.write(tmp_path / "law.toml")
     preset = read_preset(path)
-    assert (preset.form, preset.law) == ("three_exponent", fitted.law)
+    assert (preset.form, preset.published) == ("three_exponent", fitted.law)
     assert set(preset.uncertainty.parameters) >= {"ln A", "ln B", "alpha", "beta", "gamma"}
     plan, again = fitted.plan(), sp.optimal(preset=str(path), flops=fitted.target_flops)
     assert (again.params, again.loss) == (plan.params, plan.loss)

@@ -14,8 +14,9 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.frontier import SolvedFrontier
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner, numbers_of
+from scaleplan.planning.posterior import gain_interval
 from scaleplan.planning.request import Request
-from scaleplan.planning.uncertainty import gain_interval, interval
+from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Record, Result
 from scaleplan.units import format_flops, parse_integer
 

@@ -19,7 +19,8 @@ from scaleplan.fitting.approaches import fit_envelope
 from scaleplan.fitting.fit_tables import DOWN_WEIGHTED
 from scaleplan.fitting.objective import rms
 from scaleplan.planning.planner import ImplausibleError, Planner
-from scaleplan.planning.uncertainty import loss_intervals, sigmas_of
+from scaleplan.planning.posterior import loss_intervals
+from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.units import counted, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:

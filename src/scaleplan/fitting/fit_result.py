@@ -27,9 +27,9 @@ from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
 from scaleplan.planning.planner import ImplausibleError, Planner
+from scaleplan.planning.posterior import forecast_interval
 from scaleplan.planning.problem import Problem
 from scaleplan.planning.solver import solve
-from scaleplan.planning.uncertainty import forecast_interval
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping

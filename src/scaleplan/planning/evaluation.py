@@ -10,7 +10,8 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UnknownNameError, UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
-from scaleplan.planning.uncertainty import interval, loss_intervals, require_level
+from scaleplan.planning.posterior import loss_intervals
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.record import Record, Result
 from scaleplan.units import parse, parse_fraction
 from scaleplan.units.limits import QUANTITIES

@@ -33,7 +33,7 @@ from scaleplan.planning.plan import (
     preset_switched,
 )
 from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMITED_FLOPS, Situation, bounds_of_limits
-from scaleplan.planning.uncertainty import forecast_interval, interval, other_optimum, require_level, rises
+from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
@@ -501,7 +501,8 @@ class Planner:
             return
         beyond = flops == math.inf
         if not beyond:
-            params, tokens = self._forecast_problem.counted(*self.best(flops)[:2])
+            problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+            params, tokens = problem.counted(*self.best(flops)[:2])
             beyond = math.log(params) + math.log(tokens) > forecast.span[1] + _SAME
         if beyond:
             raise UnreachableError(
@@ -590,7 +591,7 @@ class Planner:
         beyond = flops / preset.range.flops[1] if preset.range.flops else 1.0
         ratio = None if preset.conventions.params == "flops_per_token" else tokens / params
         with numbers_of(preset):
-            intervals = self._intervals(outcome, solve, spent, beyond)
+            intervals, doubts = self._intervals(outcome, solve, spent, beyond)
             facts, warnings = self._constrained(flops, outcome, budget, spent)
         if not all(map(math.isfinite, _numbers(outcome, intervals))):
             raise out_of_range(preset)
@@ -620,48 +621,21 @@ class Planner:
             budget=budget,
             constraints=facts,
             loss_text=None if loss is None else preset.loss_text,
-            warnings=(
-                *self.notices,
-                *plan_notices(preset, values),
-                *self._doubts(outcome, intervals, spent),
-                *warnings,
-            ),
+            warnings=(*self.notices, *plan_notices(preset, values), *doubts, *warnings),
         )
 
     def _intervals(
         self, outcome: Outcome[float], solve: Callable[[Law], Outcome[float]], spent: float | None, beyond: float
-    ) -> Interval[float] | None:
-        """Return the intervals of a plan: of a forecast by its posterior, of another law by its coefficients."""
+    ) -> tuple[Interval[float] | None, tuple[Notice, ...]]:
+        """Return the intervals of a plan, of a forecast by its posterior and with what to doubt in it."""
         forecast = self.preset.forecast
         if forecast is None:
-            return interval(self.preset, solve, level=self.level, factor=beyond)
-        return forecast_interval(self._forecast_problem, outcome, level=self.level, spent=spent)
+            return interval(self.preset, solve, level=self.level, factor=beyond), ()
+        from scaleplan.planning.posterior import forecast_doubts, forecast_interval  # only fits have one
 
-    @cached_property
-    def _forecast_problem(self) -> Problem:
-        """The problem of a preset with a forecast."""
-        assert self.preset.forecast is not None
-        return problem_of(self.preset.forecast, self.cost, self.bounds, self.constraints.effective)
-
-    def _doubts(
-        self, outcome: Outcome[float], intervals: Interval[float] | None, spent: float | None
-    ) -> Iterator[Notice]:
-        """Yield the warnings about an optimum that the runs of a forecast cannot vouch for, or that is one of two."""
-        if self.preset.forecast is None or intervals is None:
-            return
-        product = math.exp(sum(map(math.log, self._forecast_problem.counted(*outcome[:2]))))
-        if spent is not None and rises(self.preset.forecast, product):
-            yield _RISING
-        if intervals.params is None:
-            yield _NOT_VOUCHED
-        elif spent is not None and intervals.params[0] < intervals.params[1]:
-            other = other_optimum(self._forecast_problem, outcome[0], spent)
-            if other is not None:
-                yield Notice(
-                    code="two_optima",
-                    message=f"the runs allow two optima of this budget: this one, which the forecast's mean puts "
-                    f"lower, and another near {format_count(other)} parameters",
-                )
+        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+        found = forecast_interval(problem, outcome, level=self.level, spent=spent)
+        return found, tuple(forecast_doubts(problem, outcome, found, spent))
 
     def _implausible(self, params: float, tokens: float) -> str | None:
         """Return what makes a run one that nobody trains, by its counts; None where they may be meant."""
@@ -746,18 +720,6 @@ class Planner:
         overhead = frontier.overhead_of_loss(plan.flops, loss)
         return replace(plan, excess_loss=max(0.0, loss - found[2]), compute_overhead=overhead)
 
-
-_NOT_VOUCHED = Notice(
-    code="not_vouched",
-    message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, "
-    "below the smallest, or far from their tokens per parameter): a point without an interval",
-)
-
-_RISING = Notice(
-    code="loss_rises",
-    message="by these runs half of this compute would reach no higher a loss, which nobody has seen: doubt the runs, "
-    "and fit again without those that disagree with the others",
-)
 
 _APART = Notice(
     code="separate_fits",

@@ -18,8 +18,9 @@ import numpy as np
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
 from scaleplan.planning.planner import out_of_range, require_budget, require_loss
+from scaleplan.planning.posterior import forecast_interval
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
-from scaleplan.planning.uncertainty import forecast_interval, interval
+from scaleplan.planning.uncertainty import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic
 
-from scaleplan.arrays import Number, choose, exp, log, maximum, minimum
+from scaleplan.arrays import Number, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
 
@@ -22,25 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scaleplan.laws.base import Law
-    from scaleplan.laws.forecast import Forecast
-    from scaleplan.planning.problem import Problem
     from scaleplan.presets.preset import BacktestRms, Preset
 
 __all__ = [
     "Interval",
     "Outcome",
     "add_error",
+    "around",
     "backtest_rms",
     "beta_share",
     "cholesky",
-    "forecast_interval",
-    "gain_interval",
     "interval",
-    "loss_intervals",
     "normal_quantile",
-    "other_optimum",
     "require_level",
-    "rises",
     "sigmas_of",
 ]
 
@@ -125,141 +119,11 @@ def interval(
     reach = [sigmas * sum(terms[1:], terms[0]) ** 0.5 for terms in squares]
     return Interval(
         level=level,
-        params=_around(params, reach[0]),
-        tokens=_around(tokens, reach[1]),
-        tokens_per_param=_around(tokens / params, reach[2]),
-        loss=None if loss is None else (loss - reach[3], loss + reach[3]) if signed else _around(loss, reach[3]),
+        params=around(params, reach[0]),
+        tokens=around(tokens, reach[1]),
+        tokens_per_param=around(tokens / params, reach[2]),
+        loss=None if loss is None else (loss - reach[3], loss + reach[3]) if signed else around(loss, reach[3]),
     )
-
-
-_ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
-_AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
-_SCAN = 0.5  # of the ln N over which a surface is averaged either way: it does not bend twice within it
-
-
-def forecast_interval(
-    problem: Problem, outcome: Outcome[Number], *, level: float, spent: Number | None
-) -> Interval[Number]:
-    """Return the intervals of a plan by the posterior of a fit (:class:`scaleplan.laws.forecast.Forecast`).
-
-    By the delta method: the vertex on the line of a budget moves by the error of the slope over the bend, where the
-    bend is never less than that of the law alone. Where a bound holds the plan it does not move.
-
-    Parameters
-    ----------
-    problem
-        The question, whose surface is the forecast.
-    outcome
-        Its plan: (params, tokens, loss).
-    level
-        Probability inside the interval, between 0 and 1.
-    spent
-        The budget whose split the plan chooses; None for a size and tokens that are given.
-
-    """
-    surface: Forecast = problem.surface  # type: ignore[assignment]  # the caller knows
-    params, tokens, loss = outcome
-    assert loss is not None  # a surface has one
-    place = problem.counted(params, tokens)
-    sigmas = sigmas_of(level)
-    one_run, expected = loss_intervals(surface, place, loss, level=level)
-    along, moves = (0.0 * params, 0.0 * params) if spent is None else _vertex_error(problem, outcome, spent)
-    known = surface.vouches(*place) | (moves == 0.0)  # beyond, the slope of an edge has no error, and means nothing
-    sizes, data, ratios = (
-        _around(value, sigmas * choose(known, slope * moves, math.nan + moves))
-        for value, slope in ((params, 1.0 + 0.0 * along), (tokens, abs(along)), (tokens / params, abs(along - 1.0)))
-    )
-    return Interval(
-        level=level,
-        params=None if known is False else sizes,
-        tokens=None if known is False else data,
-        tokens_per_param=None if known is False else ratios,
-        loss=one_run,
-        expected_loss=expected,
-    )
-
-
-def loss_intervals(
-    surface: Forecast, place: tuple[Number, Number], loss: Number, *, level: float
-) -> tuple[tuple[Number, Number], tuple[Number, Number]]:
-    """Return the interval of the loss of one run of (params, tokens), and that of the mean of many alike."""
-    sigmas, error = sigmas_of(level), surface.deviation(*place)
-    return _around(loss, sigmas * (error * error + surface.noise**2) ** 0.5), _around(loss, sigmas * error)
-
-
-def gain_interval(
-    surface: Forecast, before: tuple[float, float], after: tuple[float, float], *, level: float
-) -> tuple[float, float] | None:
-    """Return the interval of what the expected loss falls from one place to another.
-
-    None where it does not fall, and beyond the span of the forecast, where both places share the same correction and
-    its error would vanish from their difference.
-    """
-    if not (surface.covers(*before) and surface.covers(*after)):
-        return None
-    losses = surface.loss(*before), surface.loss(*after)
-    gain = losses[0] - losses[1]
-    if gain <= 0:
-        return None
-    rows = zip(surface.basis(*before), surface.basis(*after), strict=True)
-    error = surface.spread([losses[0] * one - losses[1] * other for one, other in rows])
-    return _around(gain, sigmas_of(level) * error / gain)
-
-
-def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> tuple[Number, Number]:
-    """Return how ln D moves with ln N along the budget at a plan, and the standard error of its ln N."""
-    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
-    params = outcome[0]
-    ways = []
-    for shift in (-_ASIDE, 0.0, _ASIDE):
-        size = params * math.exp(shift)
-        ways.append((size, problem.most_tokens(size, spent)))
-    laws, corrections = zip(*(surface.averaged(*problem.counted(*way)) for way in ways), strict=True)
-    bends = [
-        (below - 2 * here + above) / _ASIDE**2
-        for below, here, above in (laws, [law + more for law, more in zip(laws, corrections, strict=True)])
-    ]
-    bend = maximum(maximum(bends[0], bends[1]), surface.least_bend)
-    first, last = (surface.averaged_basis(*problem.counted(*ways[i])) for i in (0, 2))
-    error = surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]) / bend
-    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (1.0 - _held(problem, params, spent))
-
-
-def _held(problem: Problem, params: Number, spent: Number) -> Number:
-    """Return 1 where a bound or a kink holds the size of a plan, which may be a whole count; 0 elsewhere."""
-    held = 0.0 * params
-    sizes: list[Number] = problem.breakpoints(spent)
-    sizes += [problem.min_params() + held, problem.max_params(spent)]
-    for size in sizes:
-        held = choose(abs(size - params) <= 1.0 + _AT_BOUND * params, 1.0 + 0.0 * held, held)
-    return held
-
-
-def other_optimum(problem: Problem, params: float, spent: float) -> float | None:
-    """Return about which other size is an optimum of a forecast on the line of a budget; None where none is.
-
-    Along the line the averaged surface falls and rises more than once then, within the sizes that the runs vouch for.
-    """
-    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
-    smallest, largest = problem.sizes(spent)
-    start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
-    step = _SCAN * surface.half
-    count = math.ceil(log(stop / start) / step) + 2  # one place more at either end shows whether the first is a least
-    sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * step)) < largest]
-    aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
-    lows = [
-        size
-        for size, (before, here, after) in zip(sizes[1:-1], zip(aims, aims[1:], aims[2:], strict=False), strict=False)
-        if here < before and here <= after
-    ]
-    others = [size for size in lows if abs(log(size / params)) > surface.half]
-    return others[0] if len(lows) > 1 and others else None
-
-
-def rises(surface: Forecast, product: float) -> bool:
-    """Whether half of the compute of a ``params * tokens`` reaches as low a loss by a forecast."""
-    half, whole = (surface.loss(*surface.best_split(share * product)) for share in (0.5, 1.0))
-    return whole >= half
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:
@@ -329,7 +193,8 @@ def _coordinates(outcome: Outcome[Number], *, signed: bool) -> tuple[Number, Num
     return log(params), log(tokens), log(tokens / params), last
 
 
-def _around(value: Number, reach: Number) -> tuple[Number, Number]:
+def around(value: Number, reach: Number) -> tuple[Number, Number]:
+    """Return the ends of an interval that reaches so far either way in the logarithm."""
     reach = minimum(reach, _MOST_REACH)
     return value * exp(-reach), value * exp(reach)
 
@@ -354,7 +219,7 @@ def _stretched(known: Interval[Number], factor: float, *, signed: bool) -> Inter
         if ends is None:
             return None
         low, high = ends
-        return _around((low * high) ** 0.5, factor * 0.5 * log(high / low))
+        return around((low * high) ** 0.5, factor * 0.5 * log(high / low))
 
     value = known.loss
     if value is not None:
@@ -381,7 +246,7 @@ def add_error(ends: tuple[Number, Number], error: Number, level: float) -> tuple
     """Return an interval of positive ends with a relative error added in quadrature, in the logarithm."""
     low, high = ends
     half = 0.5 * log(high / low)
-    return _around((low * high) ** 0.5, (half**2 + (sigmas_of(level) * error) ** 2) ** 0.5)
+    return around((low * high) ** 0.5, (half**2 + (sigmas_of(level) * error) ** 2) ** 0.5)
 
 
 def _holding(known: Interval[Number], estimate: Outcome[Number]) -> Interval[Number]:

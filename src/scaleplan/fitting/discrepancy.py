@@ -33,7 +33,7 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
 
 __all__ = [
     "Common",
@@ -309,9 +309,7 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     """
     correlations = kernel.between((runs.x, runs.y), (runs.x, runs.y))
     thetas = list(starts)
-    off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in thetas]
-    deviation = _first_deviation(off)
-    weights = _pooled([_outlier_weights(residuals / deviation) for residuals in off], np.ones(len(priors)))
+    deviation, weights = first_weights(runs, starts)
     bases: list[Whitened] = []
     for number in range(1, _PASSES + 1):
         if not bases or np.any(bases[0].run_weights != weights):
@@ -334,12 +332,23 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     ]
 
 
-def _first_deviation(residuals: Sequence[Array]) -> float:
-    """Return the first estimate of s from the residuals of the starts, with the pseudo-runs of its prior."""
-    count = len(residuals[0])
-    middle = [1.4826 * float(np.median(np.abs(r))) + _LEAST_DEVIATION for r in residuals]
+def first_weights(runs: Observations, laws: Sequence[Array]) -> tuple[float, Array]:
+    """Return the first estimate of s, and the weights of the runs, by their residuals from laws.
+
+    The estimate holds the pseudo-runs of the prior of s.
+    """
+    count = len(runs)
+    off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in laws]
+    middle = [1.4826 * float(np.median(np.abs(residuals))) + _LEAST_DEVIATION for residuals in off]
     squared = float(np.exp(2.0 * np.mean(np.log(middle))))
-    return math.sqrt((count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS))
+    pooled = (count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS)
+    deviation = math.sqrt(pooled)
+    return deviation, _pooled([_outlier_weights(residuals / deviation) for residuals in off], np.ones(len(laws)))
+
+
+def gross(weights: Array) -> Mask:
+    """Return which runs are so far off that they failed or were mistyped, by their weights."""
+    return weights > (_GROSS / _OUTLIER) ** 2
 
 
 def _outlier_weights(deviations: Array) -> Array:
@@ -422,7 +431,7 @@ def _left_out(found: _Estimate, linear: _Linear, plain: Array) -> Array:
     weighted = rows.T @ (precision * t - half.T @ (half @ t))
     diagonal = precision @ np.square(rows) - np.sum(np.square(half @ rows), axis=0)
     added = found.noise * plain * (found.whitened.run_weights - 1.0)
-    return _outlier_weights(weighted / diagonal / np.sqrt(1.0 / diagonal - added))
+    return _outlier_weights(weighted / diagonal / np.sqrt(np.maximum(1.0 / diagonal - added, found.noise * plain)))
 
 
 def _member(kernel: Kernel, runs: Observations, prior: Prior, theta: Array, found: _Estimate) -> Member:

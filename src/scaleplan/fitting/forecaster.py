@@ -57,7 +57,9 @@ MOST_RUNS = 240
 """Runs that are used; of more, those evenly spaced in the order of compute. The cost is cubic, and 240 determine a
 smooth surface to less than what no run tells of it."""
 _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
-_TRUNK_RATIOS, _TRUNKS_UNNAMED = (5.0, 25.0), 0.01
+_TRUNK_RATIOS = _COMMON_RATIOS[1:]
+_TRUNKS_UNNAMED = 0.01  # files of runs whose equal sizes are checkpoints of one run without a column to say so
+_LEAST_GROUPS = 3
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
@@ -316,17 +318,19 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
     """Return the errors that runs may share: none, or one of the groups given, of equal sizes, of equal cells.
 
     Runs of one size on several numbers of tokens may be checkpoints of one run, which then share nearly all of their
-    error. A way by which every run, or all runs, would be one group is none.
+    error. Groups that nobody named are looked for where three or more have several runs: fewer leave less than two
+    degrees of freedom for the errors between groups, and one repeated cell may be no more than a quiet one.
     """
     cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
     sizes = _codes(cells_by_rounding(points.params).tolist())
-    ways = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    ways = [way for way in unnamed if np.sum(np.bincount(way[0]) > 1) >= _LEAST_GROUPS]
     if groups is not None:
         ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))
     found, seen = [NO_COMMON], set()
     for codes, ratios, log_prior in ways:
         key = tuple(codes.tolist())
-        if key not in seen and 1 < len(set(key)) < len(key):
+        if key not in seen and 1 < len(set(key)) < len(key):  # every run, or all runs, in one group: none
             found += [Common(codes, ratio, log_prior) for ratio in ratios]
         seen.add(key)
     return tuple(found)

@@ -57,6 +57,7 @@ _LAW_RUNS = 5  # runs that a law of five coefficients fits whatever their noise
 _LEAST_DEVIATION = 2e-4  # runs are rounded: no noise below that of a loss of 3 to 4 digits
 _PASSES = 10  # linearisations; most fits of public runs converge in three to eight
 _CONVERGED = 1e-3  # of the prior's sd
+_HOPELESS = 10.0  # of log evidence behind the best: a common error that later passes need not try again
 _GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
 _NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
 _MISFIT_SPAN = 3.0  # of ln tau, in sd of its prior
@@ -187,16 +188,17 @@ class Whitened(Record, eq=False):
         """Decompose the kernel matrix of runs with noise ``plain * run_weights`` and a common error."""
         noise = plain * run_weights
         if common.groups is None:
-            inverse = np.diag(noise**-0.5)
-            log_det = float(np.sum(np.log(noise)))
+            scale = noise**-0.5
+            spectrum, vectors = np.linalg.eigh(scale[:, None] * kernel * scale)
+            rows, log_det = vectors.T * scale, float(np.sum(np.log(noise)))
         else:
             same = common.groups[:, None] == common.groups
             lower = np.linalg.cholesky(np.diag(noise) + common.ratio * same)
             inverse = np.linalg.inv(lower)
-            log_det = float(2.0 * np.sum(np.log(np.diag(lower))))
-        spectrum, vectors = np.linalg.eigh(inverse @ kernel @ inverse.T)
+            spectrum, vectors = np.linalg.eigh(inverse @ kernel @ inverse.T)
+            rows, log_det = vectors.T @ inverse, float(2.0 * np.sum(np.log(np.diag(lower))))
         return cls(
-            rows=vectors.T @ inverse,
+            rows=rows,
             spectrum=np.maximum(spectrum, 0.0),
             log_det=log_det,
             common=common,
@@ -311,19 +313,25 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     thetas = list(starts)
     deviation, weights = first_weights(runs, starts)
     bases: list[Whitened] = []
+    commons = list(runs.commons)
     for number in range(1, _PASSES + 1):
         if not bases or np.any(bases[0].run_weights != weights):
-            bases = [Whitened.of(correlations, runs.noise, weights, common) for common in runs.commons]
-        estimates, longest = [], 0.0
+            bases = [Whitened.of(correlations, runs.noise, weights, common) for common in commons]
+        estimates, longest, behind = [], 0.0, np.full(len(commons), np.inf)
         for i, prior in enumerate(priors):
             linear = _Linear.at(thetas[i], runs, prior)
-            found = max((_estimate(base, linear, deviation) for base in bases), key=lambda one: one.evidence)
+            tried = [_estimate(base, linear, deviation) for base in bases]
+            found = max(tried, key=lambda one: one.evidence)
+            behind = np.minimum(behind, [found.evidence - one.evidence for one in tried])
             move = _shortened(found.theta - thetas[i], np.minimum(prior.spread, 1.0))
             thetas[i] = thetas[i] + move
             longest = max(longest, float(np.max(np.abs(move / prior.spread))))
             estimates.append((found, linear))
         if number == _PASSES or (number > 1 and longest < _CONVERGED):  # the first weights are those of the start
             break
+        if number > 1:  # the first weights are those of the start
+            kept = np.flatnonzero(behind < _HOPELESS).tolist()
+            bases, commons = [bases[k] for k in kept], [commons[k] for k in kept]
         outlying = [_left_out(found, linear, runs.noise) for found, linear in estimates]
         weights = _pooled(outlying, tempered([found.evidence for found, _ in estimates]))
     return [

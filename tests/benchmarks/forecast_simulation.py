@@ -169,11 +169,9 @@ def repetition(scenario, seed):
 def main():
     """Print one table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    print(
-        f"{'runs':26s} {'coverage':>8s} {'width':>6s} {'score':>6s}  {'N* coverage':>11s} {'half width':>10s} {'rms':>5s}"
-    )
-    for number, (name, scenario) in enumerate(SCENARIOS.items()):
-        table = np.array([repetition(scenario, [number, i]) for i in range(count)], dtype=float)
+    print(f"{'runs':26s} coverage  width  score  N* coverage half width   rms")
+    for name, scenario in SCENARIOS.items():
+        table = np.array([repetition(scenario, i) for i in range(count)], dtype=float)
         inside, _, score, inside_n, _, _ = table.mean(axis=0)
         width, half = np.median(table[:, [1, 4]], axis=0)
         rms = math.sqrt(np.mean(table[:, 5] ** 2))

@@ -13,8 +13,8 @@ in theta = (a, b, e, ln alpha, ln beta, ln gamma). Here alpha and beta are the e
 each axis; the inner exponents of :class:`~scaleplan.laws.additive.ThreeExponent` are alpha/gamma and beta/gamma. All
 of it is in ln L, so that a factor of the loss (bits for nats) moves e, a and b and nothing else.
 
-:func:`fit_members` finds the mode of (theta, s, tau, q) for one kernel and several priors, and :class:`Member` is the
-Gaussian posterior around it. With theta linearised and given s and tau everything is linear, and one
+:func:`fit_members` finds theta, s, tau and q for one kernel and several priors, and :class:`Member` is the Gaussian
+posterior there. With theta linearised and given s and tau everything is linear, and one
 eigendecomposition of the whitened kernel serves every s and tau (Rasmussen and Williams 2006, Gaussian Processes for
 Machine Learning, sections 2.2, 2.7 and 4.2). Outliers are runs that disagree with their neighbours, not with the law:
 w follows from leave-one-out residuals (section 5.4.2 there).
@@ -33,7 +33,7 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
 
 __all__ = [
     "Common",
@@ -55,12 +55,14 @@ a difference that the misfit of the law decides, and the spread between floors i
 _NOISE_RUNS, _NOISE = 5.0, 0.005  # five pseudo-runs with a noise of 0.5 %, so that six runs do not look exact
 _LAW_RUNS = 5  # runs that a law of five coefficients fits whatever their noise
 _LEAST_DEVIATION = 2e-4  # runs are rounded: no noise below that of a loss of 3 to 4 digits
-_PASSES = 4  # linearisations; in the shared sets the fifth moved no forecast by a tenth of its sd
+_PASSES = 10  # linearisations; most fits of public runs converge in three to eight
 _CONVERGED = 1e-3  # of the prior's sd
+_HOPELESS = 10.0  # of log evidence behind the best: a common error that later passes need not try again
 _GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
 _NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
 _MISFIT_SPAN = 3.0  # of ln tau, in sd of its prior
-_OUTLIER = 3.0  # sd beyond which a run is given more noise
+_OUTLIER = 3.0  # sd beyond which a run is given more noise, so that its pull falls as 1/distance
+_GROSS = 8.0  # sd beyond which it falls faster still: no error of training, but a run that failed or was mistyped
 
 
 class Kernel(Record):
@@ -186,16 +188,17 @@ class Whitened(Record, eq=False):
         """Decompose the kernel matrix of runs with noise ``plain * run_weights`` and a common error."""
         noise = plain * run_weights
         if common.groups is None:
-            inverse = np.diag(noise**-0.5)
-            log_det = float(np.sum(np.log(noise)))
+            scale = noise**-0.5
+            spectrum, vectors = np.linalg.eigh(scale[:, None] * kernel * scale)
+            rows, log_det = vectors.T * scale, float(np.sum(np.log(noise)))
         else:
             same = common.groups[:, None] == common.groups
             lower = np.linalg.cholesky(np.diag(noise) + common.ratio * same)
             inverse = np.linalg.inv(lower)
-            log_det = float(2.0 * np.sum(np.log(np.diag(lower))))
-        spectrum, vectors = np.linalg.eigh(inverse @ kernel @ inverse.T)
+            spectrum, vectors = np.linalg.eigh(inverse @ kernel @ inverse.T)
+            rows, log_det = vectors.T @ inverse, float(2.0 * np.sum(np.log(np.diag(lower))))
         return cls(
-            rows=vectors.T @ inverse,
+            rows=rows,
             spectrum=np.maximum(spectrum, 0.0),
             log_det=log_det,
             common=common,
@@ -216,8 +219,8 @@ class _Linear(NamedTuple):
         return cls(runs.z - value + slopes @ (theta - prior.centre), slopes, prior)
 
 
-class _Mode(NamedTuple):
-    """The most probable (s, tau) and common error at one linearisation, and theta's there."""
+class _Estimate(NamedTuple):
+    """Noise s^2 and misfit tau under one common error at one linearisation, their evidence, and theta there."""
 
     evidence: float
     whitened: Whitened
@@ -232,7 +235,7 @@ class _Mode(NamedTuple):
 
 
 class Member(Record, eq=False):
-    """The law with one kernel and one prior: the mode of theta, s, tau and q, and the posterior around it.
+    """The law with one kernel and one prior: estimates of theta, s, tau and q, and the posterior there.
 
     ``linearised`` is the theta at which the law was linearised last; theta is ``linearised + step``. ``noise`` is
     s^2, ``misfit`` tau.
@@ -253,7 +256,7 @@ class Member(Record, eq=False):
 
     @property
     def theta(self) -> Array:
-        """The law's coefficients at the mode."""
+        """The law's coefficients at the found."""
         return self.linearised + self.step
 
     @property
@@ -308,40 +311,58 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     """
     correlations = kernel.between((runs.x, runs.y), (runs.x, runs.y))
     thetas = list(starts)
-    off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in thetas]
-    deviation = _first_deviation(off)
-    weights = _pooled([_outlier_weights(residuals / deviation) for residuals in off], np.ones(len(priors)))
+    deviation, weights = first_weights(runs, starts)
+    bases: list[Whitened] = []
+    commons = list(runs.commons)
     for number in range(1, _PASSES + 1):
-        bases = [Whitened.of(correlations, runs.noise, weights, common) for common in runs.commons]
-        modes, longest = [], 0.0
+        if not bases or np.any(bases[0].run_weights != weights):
+            bases = [Whitened.of(correlations, runs.noise, weights, common) for common in commons]
+        estimates, longest, behind = [], 0.0, np.full(len(commons), np.inf)
         for i, prior in enumerate(priors):
             linear = _Linear.at(thetas[i], runs, prior)
-            mode = max((_mode(base, linear, deviation) for base in bases), key=lambda found: found.evidence)
-            move = _shortened(mode.theta - thetas[i], np.minimum(prior.spread, 1.0))
+            tried = [_estimate(base, linear, deviation) for base in bases]
+            found = max(tried, key=lambda one: one.evidence)
+            behind = np.minimum(behind, [found.evidence - one.evidence for one in tried])
+            move = _shortened(found.theta - thetas[i], np.minimum(prior.spread, 1.0))
             thetas[i] = thetas[i] + move
             longest = max(longest, float(np.max(np.abs(move / prior.spread))))
-            modes.append((mode, linear))
+            estimates.append((found, linear))
         if number == _PASSES or (number > 1 and longest < _CONVERGED):  # the first weights are those of the start
             break
-        outlying = [_left_out(mode, linear, runs.noise) for mode, linear in modes]
-        weights = _pooled(outlying, tempered([mode.evidence for mode, _ in modes]))
+        if number > 1:  # the first weights are those of the start
+            kept = np.flatnonzero(behind < _HOPELESS).tolist()
+            bases, commons = [bases[k] for k in kept], [commons[k] for k in kept]
+        outlying = [_left_out(found, linear, runs.noise) for found, linear in estimates]
+        weights = _pooled(outlying, tempered([found.evidence for found, _ in estimates]))
     return [
-        _member(kernel, runs, prior, theta, mode)
-        for prior, theta, (mode, _) in zip(priors, thetas, modes, strict=True)
+        _member(kernel, runs, prior, theta, found)
+        for prior, theta, (found, _) in zip(priors, thetas, estimates, strict=True)
     ]
 
 
-def _first_deviation(residuals: Sequence[Array]) -> float:
-    """Return the first estimate of s from the residuals of the starts, with the pseudo-runs of its prior."""
-    count = len(residuals[0])
-    middle = [1.4826 * float(np.median(np.abs(r))) + _LEAST_DEVIATION for r in residuals]
+def first_weights(runs: Observations, laws: Sequence[Array]) -> tuple[float, Array]:
+    """Return the first estimate of s, and the weights of the runs, by their residuals from laws.
+
+    The estimate holds the pseudo-runs of the prior of s.
+    """
+    count = len(runs)
+    off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in laws]
+    middle = [1.4826 * float(np.median(np.abs(residuals))) + _LEAST_DEVIATION for residuals in off]
     squared = float(np.exp(2.0 * np.mean(np.log(middle))))
-    return math.sqrt((count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS))
+    pooled = (count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS)
+    deviation = math.sqrt(pooled)
+    return deviation, _pooled([_outlier_weights(residuals / deviation) for residuals in off], np.ones(len(laws)))
+
+
+def gross(weights: Array) -> Mask:
+    """Return which runs are so far off that they failed or were mistyped, by their weights."""
+    return weights > (_GROSS / _OUTLIER) ** 2
 
 
 def _outlier_weights(deviations: Array) -> Array:
-    """Return the noise variances that make outliers of so many sd three sd away."""
-    return np.square(np.maximum(np.abs(deviations) / _OUTLIER, 1.0))
+    """Return noise variances by which outliers of so many sd are three sd away, and gross ones less."""
+    size = np.abs(deviations)
+    return np.square(np.maximum(size / _OUTLIER, 1.0) * np.maximum(size / _GROSS, 1.0))
 
 
 def _pooled(weights: Sequence[Array], shares: Array) -> Array:
@@ -349,38 +370,55 @@ def _pooled(weights: Sequence[Array], shares: Array) -> Array:
     return np.exp(np.average(np.log(weights), axis=0, weights=shares))
 
 
-def _mode(base: Whitened, linear: _Linear, deviation: float) -> _Mode:
-    """Return the best (s, tau) of a grid for the linearised law.
+def _estimate(base: Whitened, linear: _Linear, deviation: float) -> _Estimate:
+    """Return the posterior means of ln s and ln tau over a grid, the evidence of the grid, and theta at the means.
+
+    Means, where a mode would do: they move smoothly with the runs, and so do forecasts.
+    """
+    axes = np.linspace(*_NOISE_SPAN, _GRID), np.linspace(-_MISFIT_SPAN, _MISFIT_SPAN, _GRID)
+    off, far = (grid.ravel() for grid in np.meshgrid(*axes, indexing="ij"))
+    whitened = base.rows @ linear.observed, base.rows @ linear.slopes
+    evidence, _ = _evidence(base, whitened, linear.prior, _variances(off, far, deviation))
+    evidence += base.common.log_prior - 0.5 * (off**2 + far**2)
+    chances = np.exp(evidence - np.max(evidence))
+    total = float(np.sum(chances))
+    means = chances @ off / total, chances @ far / total
+    noise, misfit = _variances(*means, deviation)
+    _, (solution,) = _evidence(base, whitened, linear.prior, (np.array([noise]), np.array([misfit])))
+    return _Estimate(
+        evidence=float(np.max(evidence)) + math.log(total),
+        whitened=base,
+        noise=float(noise),
+        misfit=math.sqrt(misfit),
+        theta=linear.prior.centre + solution,
+    )
+
+
+def _variances(off: Array, far: Array, deviation: float) -> tuple[Array, Array]:
+    """Return s^2 and tau^2 of deviations of ln s and ln tau from their priors, in sd."""
+    return np.square(deviation * np.exp(off)), np.exp(2.0 * (TYPICAL_MISFIT[0] + TYPICAL_MISFIT[1] * far))
+
+
+def _evidence(
+    base: Whitened, whitened: tuple[Array, Array], prior: Prior, variances: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Return the log evidence of the linearised law for many (s^2, tau^2), and theta less its prior's centre.
 
     With d = s^2 + tau^2 spectrum, t and T the whitened ``observed`` and ``slopes``, P the prior covariance,
-    A = T' d^-1 T + P^-1 and g = T' d^-1 t, the log evidence is
-    -1/2 (sum ln d + ln|M| + ln|A| + t' d^-1 t - g' A^-1 g) and the log priors of s and tau.
+    A = T' d^-1 T + P^-1 and g = T' d^-1 t, it is -1/2 (sum ln d + ln|M| + ln|A| + ln|P| + t' d^-1 t - g' A^-1 g) and
+    a constant.
     """
-    noises = np.linspace(*_NOISE_SPAN, _GRID)
-    misfits = np.linspace(-_MISFIT_SPAN, _MISFIT_SPAN, _GRID)
-    off, far = (grid.ravel() for grid in np.meshgrid(noises, misfits, indexing="ij"))
-    s, tau = deviation * np.exp(off), np.exp(TYPICAL_MISFIT[0] + TYPICAL_MISFIT[1] * far)
-    spread = np.square(tau)[:, None] * base.spectrum + np.square(s)[:, None]
-    t, T = base.rows @ linear.observed, base.rows @ linear.slopes
+    t, T = whitened
+    spread = variances[1][:, None] * base.spectrum + variances[0][:, None]
     columns = np.concatenate(
         [(T[:, :, None] * T[:, None, :]).reshape(len(t), 36), t[:, None] * T, t[:, None] ** 2], 1
     )
     sums = (1.0 / spread) @ columns
-    matrix, right = sums[:, :36].reshape(-1, 6, 6) + linear.prior.precision, sums[:, 36:42]
+    matrix, right = sums[:, :36].reshape(-1, 6, 6) + prior.precision, sums[:, 36:42]
     solution = np.linalg.solve(matrix, right[..., None])[..., 0]
-    evidence = -0.5 * (
-        np.sum(np.log(spread), axis=1)
-        + base.log_det
-        + np.linalg.slogdet(matrix)[1]
-        + sums[:, 42]
-        - np.sum(right * solution, axis=1)
-        + off**2
-        + far**2
-    )
-    evidence += base.common.log_prior
-    best = int(np.argmax(evidence))
-    theta = linear.prior.centre + solution[best]
-    return _Mode(float(evidence[best]), base, float(s[best] ** 2), float(tau[best]), theta)
+    log_dets = np.sum(np.log(spread), axis=1) + np.linalg.slogdet(matrix)[1]
+    constant = base.log_det + 2.0 * np.sum(np.log(prior.spread))
+    return -0.5 * (log_dets + constant + sums[:, 42] - np.sum(right * solution, axis=1)), solution
 
 
 def _shortened(step: Array, longest: Array) -> Array:
@@ -388,26 +426,26 @@ def _shortened(step: Array, longest: Array) -> Array:
     return step / max(float(np.max(np.abs(step / longest))), 1.0)
 
 
-def _left_out(mode: _Mode, linear: _Linear, plain: Array) -> Array:
+def _left_out(found: _Estimate, linear: _Linear, plain: Array) -> Array:
     """Return the weights of the runs by what all others say of each (Rasmussen and Williams, equation 5.12).
 
     With C the covariance of the runs, theta's part in it, a run's residual is [C^-1 z]_i/[C^-1]_ii, of variance
     1/[C^-1]_ii; here less the noise that the run's present weight adds to the ``plain`` one.
     """
-    rows, precision = mode.whitened.rows, mode.precision
+    rows, precision = found.whitened.rows, found.precision
     t, T = rows @ linear.observed, rows @ linear.slopes
     lower = np.linalg.cholesky(T.T @ (precision[:, None] * T) + linear.prior.precision)
     half = np.linalg.solve(lower, T.T * precision)
     weighted = rows.T @ (precision * t - half.T @ (half @ t))
     diagonal = precision @ np.square(rows) - np.sum(np.square(half @ rows), axis=0)
-    added = mode.noise * plain * (mode.whitened.run_weights - 1.0)
-    return _outlier_weights(weighted / diagonal / np.sqrt(1.0 / diagonal - added))
+    added = found.noise * plain * (found.whitened.run_weights - 1.0)
+    return _outlier_weights(weighted / diagonal / np.sqrt(np.maximum(1.0 / diagonal - added, found.noise * plain)))
 
 
-def _member(kernel: Kernel, runs: Observations, prior: Prior, theta: Array, mode: _Mode) -> Member:
-    """Return the member at its mode, with the posterior around the last linearisation."""
+def _member(kernel: Kernel, runs: Observations, prior: Prior, theta: Array, found: _Estimate) -> Member:
+    """Return the member at its estimates, with the posterior around the last linearisation."""
     value, slopes = log_law(theta, runs.x, runs.y)
-    rows, precision = mode.whitened.rows, mode.precision
+    rows, precision = found.whitened.rows, found.precision
     t, T = rows @ (runs.z - value), rows @ slopes
     covariance = np.asarray(np.linalg.inv(T.T @ (precision[:, None] * T) + prior.precision), dtype=np.float64)
     right = T.T @ (precision * t) + prior.precision @ (prior.centre - theta)
@@ -418,10 +456,10 @@ def _member(kernel: Kernel, runs: Observations, prior: Prior, theta: Array, mode
         at=(runs.x, runs.y),
         linearised=theta,
         step=step,
-        noise=mode.noise,
-        misfit=mode.misfit,
-        evidence=mode.evidence,
-        whitened=mode.whitened,
+        noise=found.noise,
+        misfit=found.misfit,
+        evidence=found.evidence,
+        whitened=found.whitened,
         residuals=t - T @ step,
         slopes=T,
         covariance=covariance,

@@ -22,11 +22,14 @@ from scaleplan.fitting.discrepancy import (
     Kernel,
     Observations,
     Prior,
+    first_weights,
     fit_members,
+    gross,
     log_law,
     tempered,
 )
 from scaleplan.fitting.noise import cells_by_rounding
+from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
 from scaleplan.laws.forecast import REACH, Forecast
@@ -54,14 +57,17 @@ MOST_RUNS = 240
 """Runs that are used; of more, those evenly spaced in the order of compute. The cost is cubic, and 240 determine a
 smooth surface to less than what no run tells of it."""
 _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
-_TRUNK_RATIOS, _TRUNKS_UNNAMED = (5.0, 25.0), 0.01
+_TRUNK_RATIOS = _COMMON_RATIOS[1:]
+_TRUNKS_UNNAMED = 0.01  # files of runs whose equal sizes are checkpoints of one run without a column to say so
+_LEAST_GROUPS = 3
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
 _STARTS = ((0.0, 0.0), (0.0, -0.6), (0.25, 0.4))  # of ln exponents and ln gamma off their priors, along the ridge
+_START_TIE = 1e-6
 _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
-_LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e6  # of one run against the median one
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none, and a tenth of its noise
 
 _REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
 _MARGIN = 2.0  # of the stored surface beyond the runs, in ln D/N
@@ -72,7 +78,8 @@ _BELOW = (2.0, 0.1)  # weight e^(-below/2) of nodes below the largest run in ln 
 _DIGITS = 5
 _BLOCK = 128  # sizes whose joint covariance is made to read its diagonal
 _JITTER = 1e-12  # of the trace, so that a covariance of fewer ranks than terms has a root
-_LARGEST_LOG = 300.0  # of a coefficient of the stored law: what a float and a power of it can hold
+_LEAST_FLOAT = 1e-300
+_LARGEST_LOG = 690.0  # of a coefficient of the stored law: what a float can hold
 
 
 class Shares(NamedTuple):
@@ -210,11 +217,15 @@ class Forecaster(Record, eq=False):
         basis = np.stack([np.outer(along[:, i], across[:, j]).ravel() for i, j in terms], axis=1)
         weight = np.maximum(_BELOW[1], np.exp(-np.maximum(high - product, 0.0) / _BELOW[0]))
         project = np.linalg.pinv(basis * weight[:, None]) * weight
-        coefficients = project @ (mean - np.log(self.law.loss(params, tokens)))
+        law = self.law
+        held = [law.gamma * math.log(law.A), law.gamma * math.log(law.B), math.log(max(law.E, _LEAST_FLOAT))]
+        outer = np.log([law.gamma * law.alpha, law.gamma * law.beta, law.gamma])
+        base, _ = log_law(np.array([*held, *outer]), np.log(params), np.log(tokens))
+        coefficients = project @ (mean - base)
         spread = project @ covariance @ project.T
         root = np.linalg.cholesky(spread + _JITTER * np.trace(spread) * np.eye(len(terms)))
         return Forecast(
-            base=self.law,
+            base=law,
             span=span,
             terms=tuple(terms),
             weights=tuple(map(_rounded, coefficients.tolist())),
@@ -255,21 +266,18 @@ def fit_floors(
         noise=_relative_noise(chosen.weight, len(z)),
         commons=_commons(chosen, None if groups is None else [groups[i] for i in used.tolist()]),
     )
-    level = math.log(_LEVEL) + float(np.median(z))
-    priors = [
-        Prior(
-            centre=np.array([level, level, math.log(ratio) + float(np.min(z)), *2 * [_EXPONENT[0]], _GAMMA[0]]),
-            spread=np.array([_LEVEL_SPREAD, _LEVEL_SPREAD, spread, *2 * [_EXPONENT[1]], _GAMMA[1]]),
-        )
-        for ratio, spread in floors
-    ]
+    priors = _priors(z, floors)
     starts = _starts(runs, priors)
+    sound = z[~gross(first_weights(runs, starts)[1])]
+    if len(sound) and np.min(sound) > np.min(z):  # the least loss, below which a floor is expected, was none
+        priors = _priors(sound, floors)
+        starts = _starts(runs, priors)
     found = [fit_members(kernel, runs, priors, starts) for kernel in KERNELS]
-    weights = [tempered([member.evidence for member in members]) / len(KERNELS) for members in found]
+    shares = [tempered([member.evidence for member in members]) / len(KERNELS) for members in found]
     product, ratio = np.log(chosen.params) + np.log(chosen.tokens), np.log(chosen.tokens) - np.log(chosen.params)
     return Forecaster(
         members=tuple(member for members in found for member in members),
-        weights=np.concatenate(weights),
+        weights=np.concatenate(shares),
         floors=tuple(ratio for _ in KERNELS for ratio, _ in floors),
         centre=chosen.centre,
         box=(
@@ -280,6 +288,18 @@ def fit_floors(
         ),
         used=used,
     )
+
+
+def _priors(z: Array, floors: Sequence[tuple[float, float]]) -> list[Prior]:
+    """Return the prior of the law for each prior of its floor, from ln losses."""
+    level = math.log(_LEVEL) + float(np.median(z))
+    return [
+        Prior(
+            centre=np.array([level, level, math.log(ratio) + float(np.min(z)), *2 * [_EXPONENT[0]], _GAMMA[0]]),
+            spread=np.array([_LEVEL_SPREAD, _LEVEL_SPREAD, spread, *2 * [_EXPONENT[1]], _GAMMA[1]]),
+        )
+        for ratio, spread in floors
+    ]
 
 
 def _used(points: Points) -> Index:
@@ -302,17 +322,19 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
     """Return the errors that runs may share: none, or one of the groups given, of equal sizes, of equal cells.
 
     Runs of one size on several numbers of tokens may be checkpoints of one run, which then share nearly all of their
-    error. A way by which every run, or all runs, would be one group is none.
+    error. Groups that nobody named are looked for where three or more have several runs: fewer leave less than two
+    degrees of freedom for the errors between groups, and one repeated cell may be no more than a quiet one.
     """
     cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
     sizes = _codes(cells_by_rounding(points.params).tolist())
-    ways = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    ways = [way for way in unnamed if np.sum(np.bincount(way[0]) > 1) >= _LEAST_GROUPS]
     if groups is not None:
         ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))
     found, seen = [NO_COMMON], set()
     for codes, ratios, log_prior in ways:
         key = tuple(codes.tolist())
-        if key not in seen and 1 < len(set(key)) < len(key):
+        if key not in seen and 1 < len(set(key)) < len(key):  # every run, or all runs, in one group: none
             found += [Common(codes, ratio, log_prior) for ratio in ratios]
         seen.add(key)
     return tuple(found)
@@ -358,7 +380,7 @@ def _starts(runs: Observations, priors: Sequence[Prior]) -> list[Array]:
     centres = np.repeat([prior.centre for prior in priors], len(_STARTS), axis=0)
     spreads = np.repeat([prior.spread for prior in priors], len(_STARTS), axis=0)
     off = np.array([[0.0, 0.0, 0.0, exponents, exponents, outer] for exponents, outer in _STARTS])
-    scale = np.sqrt(runs.noise) * max(_START_SCALE * float(np.std(runs.z)), _START_LEAST)
+    scale = np.sqrt(runs.noise) * max(_START_SCALE * typical_deviation(runs.z - np.median(runs.z)), _START_LEAST)
     problem = _SoftResiduals(runs=runs, scale=scale, centres=centres, spreads=spreads)
     box = np.full(centres.shape[1], _START_BOX)
     first = np.tile(off, (len(priors), 1)) / spreads
@@ -366,7 +388,9 @@ def _starts(runs: Observations, priors: Sequence[Prior]) -> list[Array]:
     every = np.arange(len(ends))
     values = problem.derivatives(ends, every, delta=1.0, majorise=False)[0].reshape(len(priors), len(_STARTS))
     laws = problem.law(ends, every).reshape(len(priors), len(_STARTS), -1)
-    return [laws[i, best] for i, best in enumerate(np.argmin(values, axis=1).tolist())]
+    least = np.min(values, axis=1, keepdims=True)
+    first_of_equals = np.argmax(values <= least + _START_TIE * (1.0 + least), axis=1)  # rounding does not choose
+    return [laws[i, best] for i, best in enumerate(first_of_equals.tolist())]
 
 
 def _rounded(value: float) -> float:

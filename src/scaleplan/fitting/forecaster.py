@@ -58,7 +58,7 @@ MOST_RUNS = 240
 smooth surface to less than what no run tells of it."""
 _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
 _TRUNK_RATIOS = _COMMON_RATIOS[1:]
-_TRUNKS_UNNAMED = 0.01  # files of runs whose equal sizes are checkpoints of one run without a column to say so
+_TRUNKS_UNNAMED = -25.0  # log odds: 72 checkpoints of 12 runs are worth 60 to 100, a law that errs by size up to 20
 _LEAST_GROUPS = 3
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
@@ -327,7 +327,7 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
     """
     cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
     sizes = _codes(cells_by_rounding(points.params).tolist())
-    unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, math.log(_TRUNKS_UNNAMED))]
+    unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, _TRUNKS_UNNAMED)]
     ways = [way for way in unnamed if np.sum(np.bincount(way[0]) > 1) >= _LEAST_GROUPS]
     if groups is not None:
         ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
+    from scaleplan.fitting.diagnosis import Flag
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.fitting.runs import Runs
@@ -57,6 +58,8 @@ _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 _KNOWN = 10.0
 """The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
+
+_MOST_NAMED = 6  # rows in a warning, whose option names all of them
 
 _NOT_IN_FILE = "not in the file; state it with the law"
 
@@ -323,7 +326,8 @@ class FitResult(Record, eq=False):
         notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
             rows = row_text(found.outliers.rows).replace(" ", "")
-            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --drop-rows {rows} leaves them out"))
+            message = f"{self._outliers(most=_MOST_NAMED)}; --drop-rows {rows} leaves them out"
+            notices.append(Notice(code="outliers", message=message))
         if (withheld := self.withheld) is not None:
             notices.append(Notice(code="plan_withheld", message=str(withheld)))
         return tuple(notices)
@@ -332,9 +336,14 @@ class FitResult(Record, eq=False):
         """Return whether a remark says which coefficients the runs do not determine."""
         return bool(self.bounds) and "bound" in remark
 
-    def _outliers(self) -> str:
+    def _outliers(self, *, most: float = math.inf) -> str:
+        """Return that rows are outliers, by their numbers, or of more than ``most`` by how many they are."""
         assert self.diagnosis is not None
-        return f"rows {row_text(self.diagnosis.outliers.rows)} stand far from the fit of the others and were used"
+        rows = self.diagnosis.outliers.rows
+        if len(rows) == 1:
+            return f"row {rows[0]} stands far from the fit of the others and was used"
+        named = f"rows {row_text(rows)}" if len(rows) <= most else f"{len(rows)} rows"
+        return f"{named} stand far from the fit of the others and were used"
 
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs
@@ -381,11 +390,17 @@ class FitResult(Record, eq=False):
                 if remark not in doubts
             ]
         notes += [
-            {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
+            {"text": escape_control(flag.message), **({"warn": True} if self._concerns_plans(flag) else {})}
+            for flag in found.flags
+            if not flag.unidentified
         ]
         if found.outliers.rows:
             notes.append({"text": self._outliers()})
         return notes
+
+    def _concerns_plans(self, flag: Flag) -> bool:
+        """Return whether plans suffer from what a flag says: a forecast corrects its law, and only lacks runs."""
+        return self.forecast is None or flag.code in {"few_runs", "narrow_ratios"}
 
     def _provenance(self) -> dict[str, object]:
         runs, request = self.runs, self.request

@@ -34,7 +34,7 @@ from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
 from scaleplan.toml_table import Table, toml_text
-from scaleplan.units import format_count, format_flops, format_number
+from scaleplan.units import format_count, format_flops, format_fraction, format_number
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -326,7 +326,8 @@ class FitResult(Record, eq=False):
         notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
             rows = row_text(found.outliers.rows).replace(" ", "")
-            message = f"{self._outliers(most=_MOST_NAMED)}; --drop-rows {rows} leaves them out"
+            them = "it" if len(found.outliers.rows) == 1 else "them"
+            message = f"{self._outliers(most=_MOST_NAMED)}; --drop-rows {rows} leaves {them} out"
             notices.append(Notice(code="outliers", message=message))
         if (withheld := self.withheld) is not None:
             notices.append(Notice(code="plan_withheld", message=str(withheld)))
@@ -565,8 +566,8 @@ class FitResult(Record, eq=False):
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
         if self.forecaster is not None:
             intervals = (
-                f"of plans {request.level:.0%} of a law with a Gaussian-process discrepancy, "
-                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients {intervals}"
+                f"of plans: {format_fraction(request.level)}, of a law with a Gaussian-process discrepancy, "
+                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients: {intervals}"
             )
         held_out = "nothing: too few runs, or another form"
         if found is not None and found.backtest is not None and found.backtest.cuts:

@@ -221,11 +221,11 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
         yield Report(title=_title(member), facts=_facts(member))
     if plan is not None:
         yield _target(data, plan)
-    if data["range"] is not None:
-        yield _coverage(data["range"])
     checked = _check_line(data)
     if checked:
         yield Report(title="check: forecasts from the smaller runs", remarks=(checked,))
+    if data["range"] is not None:
+        yield _coverage(data["range"])
     single = [*_single_runs(data)]
     if single:
         yield Report(title="single runs", remarks=single)

@@ -474,3 +474,27 @@ def test_a_fit_of_repeated_data_is_not_told_to_be_one(cli):
     assert repeated.status == 0
     assert "repeat their data" not in repeated.err + repeated.out
     assert "repeat their data, up to 9,000 times" in cli(*words).err
+
+
+def test_a_group_plans_by_the_forecast_of_its_runs(cli, runs, tmp_path):
+    """The exponents are shared, and the plan is the one that the group's runs give by themselves, with intervals."""
+    head, *rows = runs.read_text().splitlines()
+    lines = [head + ",corpus"]
+    for name, factor in (("web", 1.0), ("code", 0.6)):
+        for row in rows:
+            params, tokens, loss = row.split(",")
+            lines.append(f"{params},{tokens},{factor * float(loss)!r},{name}")
+    path = tmp_path / "two.csv"
+    path.write_text("\n".join(lines))
+    grouped = cli("fit", path, "--group", "corpus", "-o", tmp_path / "law-{group}.toml")
+    text = " ".join(grouped.out.split())
+    assert text.count("identified (N* at 1.08e22 FLOP within a factor of") == 2
+    assert text.count("forecast at 1.08e22 FLOP: ") == 2
+    assert cli("fit", path, "--where", "corpus = code", "-o", tmp_path / "code.toml").status == 0
+    plans = [
+        cli("optimal", "--flops", "1e22", "--preset", tmp_path / name, "--json", "-q").json
+        for name in ("law-code.toml", "code.toml")
+    ]
+    for key in ("params", "loss", "interval"):
+        assert plans[0][key] == plans[1][key]
+    assert plans[0]["interval"]["params"] is not None

@@ -126,7 +126,7 @@ class FitResult(Record, eq=False):
     @property
     def identified(self) -> bool | None:
         """Whether N* at the target is known within a factor of ten; None for a form without a split."""
-        if self.diagnosis is None:
+        if self.forecast is None:
             return None
         return self.line is None and self.known_within <= _KNOWN
 
@@ -157,9 +157,9 @@ class FitResult(Record, eq=False):
     @cached_property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
-        if self.diagnosis is not None:
+        if self.forecast is not None:
             if self.line is not None:
-                return self.diagnosis.refusal or f"its runs all lie on {self.line}"
+                return (self.diagnosis and self.diagnosis.refusal) or f"its runs all lie on {self.line}"
             largest = float(np.max(self.runs.flops))
             factor = self._known_within(largest)
             if factor <= _KNOWN:

@@ -25,7 +25,7 @@ from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import read_table, to_numbers
 from scaleplan.laws.base import Cost
-from scaleplan.units import format_number, parse_flops, parse_positive
+from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -211,7 +211,7 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
     many = (epochs > _MOST_EPOCHS) & np.isfinite(epochs)  # no unique tokens at all are a gap of the file
     if not many.any():
         return ()
-    most = format_number(float(np.max(epochs[many])))
+    most = f"{float(f'{np.max(epochs[many]):.3g}'):,g}"
     message = (
         f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {most} times, and "
         "this form counts repeats as new; --form data_constrained --base PRESET fits them"

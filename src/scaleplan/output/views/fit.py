@@ -19,7 +19,7 @@ from scaleplan.presets.preset import Line
 from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy import float64
     from numpy.typing import NDArray
@@ -218,7 +218,7 @@ def _apart(value: float) -> str:
 
 def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     for member in data["groups"] or ():
-        yield Report(title=_title(member), facts=_facts(member))
+        yield Report(title=_title(member), facts=_facts(member), remarks=[*_at_target(member)])
     if plan is not None:
         yield _target(data, plan)
     checked = _check_line(data)
@@ -234,6 +234,23 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     if data["approaches"]:
         yield _approaches(data["approaches"])
     yield from _reading(data)
+
+
+def _at_target(member: dict[str, Any]) -> Iterator[str]:
+    """Yield the forecast of one of several groups at its target, in a line."""
+    plan = member["target"]
+    if plan is None or member.get("forecast") is None:
+        return
+    interval = plan["interval"]
+
+    def between(ends: list[float] | None, written: Callable[[float], str]) -> str:
+        return "" if ends is None else f" ({' – '.join(map(written, ends))})"
+
+    yield (
+        f"forecast at {format_flops(plan['flops'])}: {format_count(plan['params'])} parameters"
+        f"{between(interval['params'], format_count)}, loss {format_loss(plan['loss'])}"
+        f"{between(interval['loss'], format_loss)}, {format_fraction(interval['level'])}"
+    )
 
 
 def _target(data: dict[str, Any], plan: Plan) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,3 +256,18 @@ def test_the_cone_takes_a_target_a_level_and_a_range(tmp_path):
         plot("residuals", runs=runs, flops=1e21)
     with pytest.raises(UsageError, match="no use for --to"):
         plot("discrepancy", runs=runs, stop=1e21)
+
+
+def test_runs_are_read_as_by_a_fit(tmp_path):
+    """Rows, columns and units are chosen for a picture too; other pictures have no use for such an option."""
+    path = Path(written(tmp_path / "runs.csv", isoflop()))
+    head, *rows = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([head.replace("loss", "bpt") + ",kind", *(f"{row},{i % 2}" for i, row in enumerate(rows))])
+    )
+    chart = plot(
+        "residuals", runs=str(path), reading={"map": ["loss=bpt"], "where": ["kind = 1"], "loss_unit": "bits"}
+    )
+    assert sum(len(series.x) for series in chart.series) == len(rows) // 2
+    with pytest.raises(UsageError, match="frontier has no use for --where"):
+        plot("frontier", reading={"where": ["kind = 1"]})

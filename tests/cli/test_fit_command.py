@@ -1,6 +1,7 @@
 """The commands about training runs, from a file of runs to a plan, as a person and as a script meet them."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -93,7 +94,8 @@ def test_text_rounds_to_the_error_and_tells_the_parts(cli, runs):
         "at 1.08e22 FLOP, 10.0 times the largest run",
         "the runs cover",
         "8 sizes, 8 token counts",
-        "trained below 70 %: ",
+        "forecasts from the smaller runs",
+        "below 70 % of the range of log compute: ",
         "changes most without: row",
         "AICc excess",
         "N* at target",
@@ -385,3 +387,114 @@ def test_aicc_alone_advises_no_simpler_form(cli, tmp_path, law, verdict):
     assert found.json["formula"] == "L = E + (A/N^alpha + B/D^beta)^gamma"
     assert verdict in text
     assert ("held out" in text) == ("predicts the largest from the rest" in text) == (law is EPOCH)
+
+
+def test_the_text_tells_what_to_cite_what_to_plan_with_and_what_comes_next(cli, runs, tmp_path):
+    """Six digits without errors, plans by the forecast, its check before the ranges, and a plan of the target."""
+    law = tmp_path / "law.toml"
+    found = cli("fit", runs, "-o", law)
+    text = " ".join(found.out.split())
+    misfit = re.search(r"law off by ([\d.]+) % of the loss \(rms\)", text)
+    assert (
+        f"the coefficients are for citing; plans are made by a forecast, which corrects the law by {misfit[1]} %"
+        in text
+    )
+    size = sp.fit(runs).law.A
+    assert f"{size:.6g}\n" in found.out
+    assert f"{size:.7g}" not in found.out
+    order = [found.out.index(title) for title in ("forecast at 1.08e22 FLOP", "check: forecasts", "the runs cover")]
+    assert order == sorted(order)
+    shares = [int(share) for share in re.findall(r"(\d+) % (?:what|the coeff|how|the noise)", text)]
+    assert len(shares) == 4
+    assert sum(shares) == pytest.approx(100, abs=2)
+    assert shares == sorted(shares, reverse=True)
+    assert f"plan with it: scaleplan optimal --flops 1.08e22 --preset {law}" in text
+    shown = cli("presets", "show", law)
+    assert "by a forecast: a law with a correction" in " ".join(shown.out.split())
+
+
+def test_a_target_beyond_what_the_runs_vouch_for_is_a_point_and_says_so(cli, runs):
+    """In the headline and beside the point, which has no interval of its size."""
+    text = " ".join(cli("fit", runs, "--target", "1e26").out.split())
+    assert "not identified (N* at 1e26 FLOP not known)" in text
+    assert "beyond what the runs of the law can vouch for" in text
+
+
+def test_a_law_in_place_of_runs_is_named_as_such(cli, runs, tmp_path):
+    """Every command that reads runs says that the file is none, and which option takes it."""
+    law = tmp_path / "law.toml"
+    assert cli("fit", runs, "-o", law).status == 0
+    for words in (
+        ("fit", law),
+        ("backtest", law),
+        ("design", law, "--flops", "1e20", "--target", "1e23"),
+        ("plot", "forecast", law),
+    ):
+        found = cli(*words)
+        assert (found.status, found.out) == (2, "")
+        assert "law.toml: this is a TOML file" in found.err
+        assert "--preset" in found.err
+
+
+def test_doubts_of_one_headline_share_their_way_out(cli, tmp_path):
+    """Two signs of a ladder that forecasts have missed on say so once; two options stand side by side."""
+    params, tokens = grid(low=1e5, high=4e6, first=1e7, last=1e9)
+    path = write(tmp_path / "ladder.csv", params, tokens, EPOCH.loss(params, tokens))
+    layers = np.searchsorted(np.unique(params), params) + 2
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},layers", *(f"{row},{deep}" for row, deep in zip(rows, layers, strict=True))]))
+    title = " ".join(cli("fit", path).out.split("\n\n")[0].split())
+    assert "of very small models and of shapes that change (" in title
+    assert title.count("forecasts of such ladders have missed larger runs") == 1
+
+
+def test_many_outliers_are_counted_and_named_by_the_option_alone(cli, runs):
+    """Up to six are named twice; of one the sentence is in the singular."""
+    lines = runs.read_text().splitlines()
+
+    def warned(rows):
+        changed = [
+            line if i not in rows else ",".join([*line.split(",")[:2], str(2 * float(line.split(",")[2]))])
+            for i, line in enumerate(lines, 1)
+        ]
+        runs.with_name("more.csv").write_text("\n".join(changed))
+        return cli("fit", runs.with_name("more.csv"), "--keep", "diverged").err
+
+    assert "row 30 stands far from the fit of the others and was used; --drop-rows 30 leaves it out" in warned({30})
+    assert "rows 20, 30 stand far" in warned({20, 30})
+    many = warned({7, 14, 21, 28, 35, 42, 49})
+    assert "7 rows stand far from the fit of the others and were used; --drop-rows 7,14,21,28,35,42,49 leaves" in many
+
+
+@shared
+def test_a_fit_of_repeated_data_is_not_told_to_be_one(cli):
+    """The form that counts repeats has no warning that it does not, and the additive one has."""
+    words = ("fit", DATA / "datablations.csv", "--samples", "0", "--where", "in_published_fit = 1")
+    repeated = cli(*words, "--form", "data_constrained", "--base", "besiroglu-2024")
+    assert repeated.status == 0
+    assert "repeat their data" not in repeated.err + repeated.out
+    assert "repeat their data, up to 9,000 times" in cli(*words).err
+
+
+def test_a_group_plans_by_the_forecast_of_its_runs(cli, runs, tmp_path):
+    """The exponents are shared, and the plan is the one that the group's runs give by themselves, with intervals."""
+    head, *rows = runs.read_text().splitlines()
+    lines = [head + ",corpus"]
+    for name, factor in (("web", 1.0), ("code", 0.6)):
+        for row in rows:
+            params, tokens, loss = row.split(",")
+            lines.append(f"{params},{tokens},{factor * float(loss)!r},{name}")
+    path = tmp_path / "two.csv"
+    path.write_text("\n".join(lines))
+    grouped = cli("fit", path, "--group", "corpus", "-o", tmp_path / "law-{group}.toml")
+    text = " ".join(grouped.out.split())
+    assert text.count("identified (N* at 1.08e22 FLOP within a factor of") == 2
+    assert text.count("forecast at 1.08e22 FLOP: ") == 2
+    assert cli("fit", path, "--where", "corpus = code", "-o", tmp_path / "code.toml").status == 0
+    plans = [
+        cli("optimal", "--flops", "1e22", "--preset", tmp_path / name, "--json", "-q").json
+        for name in ("law-code.toml", "code.toml")
+    ]
+    for key in ("params", "loss", "interval"):
+        assert plans[0][key] == plans[1][key]
+    assert plans[0]["interval"]["params"] is not None

@@ -131,6 +131,19 @@ def test_runs_that_are_there_count(tmp_path, sweep):
     assert found.after.log_params < found.before.log_params
 
 
+def test_a_ladder_of_small_models_goes_on_with_them(tmp_path, sweep):
+    """The pool begins at the smallest run where that is below 20M, and the design beats the usual one there too."""
+    points = sweep(noise=0.004)
+    path = tmp_path / "runs.csv"
+    rows = zip((points.params / 400).tolist(), (points.tokens / 400).tolist(), points.loss.tolist(), strict=True)
+    path.write_text("\n".join(["params,tokens,loss", *(",".join(map(repr, row)) for row in rows)]))
+    found = sp.design(path, flops="2e16", target="1e18")
+    assert points.params.min() / 400 * 0.999 <= min(run.params for run in found.runs) < 2e7
+    usual = next(rival for rival in found.rivals if "±4x" in rival.name)
+    assert found.after.log_params < usual.precision.log_params
+    assert max(run.params for run in sp.design(path, flops="2e16", target="1e18", limit=["params <= 2M"]).runs) <= 2e6
+
+
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [

@@ -321,6 +321,33 @@ def test_intervals_widen_with_the_budget(presets, name):
     assert np.all(np.diff(widths, axis=0) > 0)
 
 
+def test_a_plan_beyond_the_runs_is_warned_of_compute_and_ratio_alone(mine):
+    """Size and tokens follow from these; the intervals hold the extrapolation, so that no other law is called for."""
+    for plan, expected in (
+        (sp.optimal(preset=mine, flops=budget(mine.forecast, 0.5)), []),
+        (sp.optimal(preset=mine, flops=budget(mine.forecast, 20)), ["extrapolated_flops"]),
+        (sp.loss(preset=mine, params="100M", tokens="20T"), ["extrapolated_flops", "extrapolated_tokens_per_param"]),
+    ):
+        found = [notice for notice in plan.warnings if notice.code.startswith("extrapolated")]
+        assert [notice.code for notice in found] == expected
+        assert all(notice.message.endswith("extrapolated, which widens the intervals") for notice in found)
+
+
+def test_doubts_about_coefficients_do_not_follow_the_plans_by_a_forecast(tmp_path):
+    """Repeats that reject the law are a note of its preset; too few runs are a warning of every plan."""
+    axes = np.meshgrid(np.geomspace(1e8, 1.6e9, 5), np.geomspace(2e9, 3.2e10, 5), indexing="ij")
+    params, tokens = (np.tile(axis.ravel(), 2) for axis in axes)
+    wave = 0.01 * np.sin(2 * np.log(params)) * np.sin(2 * np.log(tokens))
+    loss = (1.8 + 400 / params**0.34 + 2000 / tokens**0.36) * np.exp(wave)
+    loss *= np.exp(0.001 * np.random.default_rng(0).standard_normal(50))
+    path = tmp_path / "runs.csv"
+    np.savetxt(path, np.stack((params, tokens, loss), 1), delimiter=",", header="params,tokens,loss", comments="")
+    found = sp.fit(path)
+    assert "lack_of_fit" in {notice.code for notice in found.warnings}
+    assert any("repeated runs reject this law" in note for note in found.preset.notes)
+    assert "caveat" not in {notice.code for notice in sp.optimal(preset=found.preset, flops=1e21).warnings}
+
+
 # ---- two optima -------------------------------------------------------------------------------------------------
 
 

@@ -138,13 +138,16 @@ def _series(axes: Any, series: Series, *, label: str | None) -> None:  # noqa: A
     )
 
 
+_LETTER = 0.0105  # width of one of a label of 8 points, as a share of the axes' width
+
+
 def _marks(axes: Any, marks: tuple[Mark, ...], across: Scale, up: Scale) -> None:  # noqa: ANN401
     taken: list[tuple[float, float]] = []
     for mark in marks:
         colour = PALETTE[mark.tone % len(PALETTE)]
         axes.plot([mark.x], [mark.y], "o", color=colour, markersize=7, markeredgecolor="white", zorder=5)
         x, y = across.place(mark.x), up.place(mark.y)
-        left = x > 0.72
+        left = x + _LETTER * len(mark.label) > 1  # to the right of the point it would leave the picture
         height = 7.0 if y < 0.93 else -13.0
         while any(abs(x - other) < 0.25 and abs(y * 280 + height - at) < 11 for other, at in taken):
             height += 11

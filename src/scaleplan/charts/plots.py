@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
@@ -24,6 +25,7 @@ from scaleplan.charts.planning_plots import (
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
+from scaleplan.fitting.fit_request import changed_reading
 from scaleplan.fitting.methods import named_groups
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
@@ -290,6 +292,7 @@ def plot(
     stop: Amount | None = None,
     laws: Sequence[str | Preset] = (),
     runs: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     **options: Unpack[BudgetKeywords],
 ) -> Chart:
     """Return a picture as data.
@@ -304,6 +307,8 @@ def plot(
         The laws of ``compare``, beside ``preset``.
     runs
         The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``.
+    reading
+        How that file is read: keywords of :func:`scaleplan.fit`, as in ``{"where": ["lr <= 1e-3"]}``.
     options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
@@ -322,9 +327,12 @@ def plot(
         raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
+    read: Mapping[str, Any] = changed_reading(reading or {})
+    if runs is None and read:
+        raise UsageError(f"{kind} has no use for --{next(iter(read)).replace('_', '-')}", hint="leave it out")
     first, last = (None if end is None else parse_flops(end) for end in (start, stop))
     if runs is not None:
-        return _of_runs(kind, runs, options, first, last)
+        return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()
     request = ChartRequest.of(
         Request.of(options, context),
@@ -341,7 +349,9 @@ _FORECAST_OPTIONS = {"flops": "target", "level": "level"}
 
 
 @np.errstate(all="ignore")  # a search tries laws beyond the floats
-def _of_runs(kind: str, runs: str, options: Mapping[str, Any], start: float | None, stop: float | None) -> Chart:
+def _of_runs(
+    kind: str, fitted: Callable[..., FitResult], options: Mapping[str, Any], start: float | None, stop: float | None
+) -> Chart:
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
     taken = (
         _FORECAST_OPTIONS if kind == "forecast" else {"level": "level"} if kind in ("discrepancy", "backtest") else {}
@@ -354,6 +364,6 @@ def _of_runs(kind: str, runs: str, options: Mapping[str, Any], start: float | No
     if foreign:
         raise UsageError(f"{kind} has no use for --{foreign[0].replace('_', '-')}", hint="leave it out")
     keywords: dict[str, Any] = {taken[name]: value for name, value in given.items() if name in taken}
-    found = fit(runs, samples=0, **keywords)
+    found = fitted(samples=0, **keywords)
     chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
     return replace(chart, warnings=found.warnings)

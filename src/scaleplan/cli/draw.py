@@ -12,6 +12,7 @@ from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
+from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, keywords
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
@@ -38,7 +39,7 @@ APPS = {name: single() for name in ("plot", "report")}
         "scaleplan plot cost --cost 250k --gpu h100-sxm",
         "scaleplan plot break-even --flops 1e22 --inference-tokens 1T",
         "scaleplan plot forecast runs.csv -o forecast.png",
-        "scaleplan plot residuals runs.csv",
+        "scaleplan plot residuals runs.csv --map loss=eval/loss --best",
     ],
 )
 def plot(
@@ -48,6 +49,7 @@ def plot(
     constraints: ConstraintOptions,
     output: OutputOptions,
     *,
+    reading: ReadingOptions,
     kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
     runs: Annotated[
         str | None,
@@ -69,7 +71,13 @@ def plot(
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
     path = None if file is None else _drawable(file, inputs=(runs, law.preset))
     chart = chart_of(
-        kind, start=start, stop=stop, laws=laws or (), runs=runs, **keywords(budget, law, bounds, constraints)
+        kind,
+        start=start,
+        stop=stop,
+        laws=laws or (),
+        runs=runs,
+        reading=keywords(reading),
+        **keywords(budget, law, bounds, constraints),
     )
     if path is None:
         return Answer(result=chart, notices=chart.warnings)

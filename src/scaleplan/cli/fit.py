@@ -185,7 +185,10 @@ class LawFormOptions:
         str, typer.Option(metavar="NAME", help="surface, isoflop (parabolas), envelope, or all side by side.")
     ] = "surface"
     group: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Fit each value of this column, with shared exponents.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Fit each value of this column, with shared exponents and its own forecast."
+        ),
     ] = None
     x: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Input of a curve, several with commas; flops if not given.")

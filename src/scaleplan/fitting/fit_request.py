@@ -27,6 +27,7 @@ __all__ = [
     "ObjectiveKeywords",
     "ReadingKeywords",
     "RunsKeywords",
+    "changed_reading",
     "parse_whole",
     "reading_arguments",
 ]
@@ -159,7 +160,7 @@ class FitRequest:
             if name in given and not _is_curve(form):
                 raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")
         given = {name: value for name, value in given.items() if name not in ("x", "y") or value}
-        return cls(**given, reading=_changed_reading(keywords))
+        return cls(**given, reading=changed_reading(keywords))
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -207,13 +208,14 @@ class FitRequest:
 
     @property
     def needed_roles(self) -> tuple[str, ...]:
-        """The quantities that every run must have, of params, tokens, flops and loss."""
+        """The quantities that every run must have, of params, tokens, flops, loss and unique tokens."""
         if self.form == "allocation":
             used: tuple[str, ...] = ("params", "tokens", "flops")
         else:
             used = (*self.x, self.y) if _is_curve(self.form) else _ROLES
         best = ("loss",) if self.reading.get("best") else ()  # the best of a sweep is the one of least loss
-        return tuple(role for role in _ROLES if role in (*used, *best))
+        repeated = ("unique_tokens",) if self.form == "data_constrained" else ()
+        return (*(role for role in _ROLES if role in (*used, *best)), *repeated)
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -297,7 +299,7 @@ def reading_arguments(keywords: Mapping[str, object]) -> dict[str, Any]:
     return found
 
 
-def _changed_reading(keywords: Mapping[str, object]) -> dict[str, object]:
+def changed_reading(keywords: Mapping[str, object]) -> dict[str, object]:
     """Return the keywords of reading that differ from their defaults, as a preset repeats them."""
     found: dict[str, object] = {}
     for name, value in reading_arguments(keywords).items():

@@ -34,7 +34,7 @@ from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
 from scaleplan.toml_table import Table, toml_text
-from scaleplan.units import format_count, format_flops, format_number
+from scaleplan.units import format_count, format_flops, format_fraction, format_number
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
+    from scaleplan.fitting.diagnosis import Flag
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.fitting.runs import Runs
@@ -57,6 +58,8 @@ _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 _KNOWN = 10.0
 """The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
+
+_MOST_NAMED = 6  # rows in a warning, whose option names all of them
 
 _NOT_IN_FILE = "not in the file; state it with the law"
 
@@ -123,7 +126,7 @@ class FitResult(Record, eq=False):
     @property
     def identified(self) -> bool | None:
         """Whether N* at the target is known within a factor of ten; None for a form without a split."""
-        if self.diagnosis is None:
+        if self.forecast is None:
             return None
         return self.line is None and self.known_within <= _KNOWN
 
@@ -154,9 +157,9 @@ class FitResult(Record, eq=False):
     @cached_property
     def refusal(self) -> str | None:
         """Why the law must not choose tokens per parameter, or None."""
-        if self.diagnosis is not None:
+        if self.forecast is not None:
             if self.line is not None:
-                return self.diagnosis.refusal or f"its runs all lie on {self.line}"
+                return (self.diagnosis and self.diagnosis.refusal) or f"its runs all lie on {self.line}"
             largest = float(np.max(self.runs.flops))
             factor = self._known_within(largest)
             if factor <= _KNOWN:
@@ -323,7 +326,9 @@ class FitResult(Record, eq=False):
         notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
             rows = row_text(found.outliers.rows).replace(" ", "")
-            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --drop-rows {rows} leaves them out"))
+            them = "it" if len(found.outliers.rows) == 1 else "them"
+            message = f"{self._outliers(most=_MOST_NAMED)}; --drop-rows {rows} leaves {them} out"
+            notices.append(Notice(code="outliers", message=message))
         if (withheld := self.withheld) is not None:
             notices.append(Notice(code="plan_withheld", message=str(withheld)))
         return tuple(notices)
@@ -332,9 +337,14 @@ class FitResult(Record, eq=False):
         """Return whether a remark says which coefficients the runs do not determine."""
         return bool(self.bounds) and "bound" in remark
 
-    def _outliers(self) -> str:
+    def _outliers(self, *, most: float = math.inf) -> str:
+        """Return that rows are outliers, by their numbers, or of more than ``most`` by how many they are."""
         assert self.diagnosis is not None
-        return f"rows {row_text(self.diagnosis.outliers.rows)} stand far from the fit of the others and were used"
+        rows = self.diagnosis.outliers.rows
+        if len(rows) == 1:
+            return f"row {rows[0]} stands far from the fit of the others and was used"
+        named = f"rows {row_text(rows)}" if len(rows) <= most else f"{len(rows)} rows"
+        return f"{named} stand far from the fit of the others and were used"
 
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs
@@ -381,11 +391,17 @@ class FitResult(Record, eq=False):
                 if remark not in doubts
             ]
         notes += [
-            {"text": escape_control(flag.message), "warn": True} for flag in found.flags if not flag.unidentified
+            {"text": escape_control(flag.message), **({"warn": True} if self._concerns_plans(flag) else {})}
+            for flag in found.flags
+            if not flag.unidentified
         ]
         if found.outliers.rows:
             notes.append({"text": self._outliers()})
         return notes
+
+    def _concerns_plans(self, flag: Flag) -> bool:
+        """Return whether plans suffer from what a flag says: a forecast corrects its law, and only lacks runs."""
+        return self.forecast is None or flag.code in {"few_runs", "narrow_ratios"}
 
     def _provenance(self) -> dict[str, object]:
         runs, request = self.runs, self.request
@@ -550,8 +566,8 @@ class FitResult(Record, eq=False):
             intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
         if self.forecaster is not None:
             intervals = (
-                f"of plans {request.level:.0%} of a law with a Gaussian-process discrepancy, "
-                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients {intervals}"
+                f"of plans: {format_fraction(request.level)}, of a law with a Gaussian-process discrepancy, "
+                f"{len(self.forecaster.members)} forecasts averaged; of the coefficients: {intervals}"
             )
         held_out = "nothing: too few runs, or another form"
         if found is not None and found.backtest is not None and found.backtest.cuts:

@@ -264,20 +264,25 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
     assert runs.group is not None
     found = fit_grouped(runs.points(), runs.group, objective=request.objective)
     groups = np.array(runs.group, dtype=object)
-    members = tuple(
-        FitResult(
-            runs=runs.select(groups == name),
-            request=request,
-            law=law,
-            values=_plain(law.coefficients()),
-            residuals=found.residuals[groups == name],
-            converged=found.converged,
-            remarks=("the exponents are shared with the other groups; fitted without intervals",),
-            group=name,
-            line=find_line(runs.select(groups == name).points()),
+    members = []
+    for name, law in found.laws.items():
+        own = runs.select(groups == name)
+        forecaster = fit_forecast(own.points(), named_groups(own))
+        members.append(
+            FitResult(
+                runs=own,
+                request=request,
+                law=law,
+                values=_plain(law.coefficients()),
+                residuals=found.residuals[groups == name],
+                converged=found.converged,
+                remarks=("the exponents are shared with the other groups; the forecast is of these runs alone",),
+                group=name,
+                line=find_line(own.points()),
+                forecaster=forecaster,
+                forecast=forecaster.surface(),
+            )
         )
-        for name, law in found.laws.items()
-    )
     excess = found.aicc_excess
     if excess is None:
         sharing = "a group has too few runs for a fit of its own, so sharing the exponents was not tested"
@@ -292,7 +297,7 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
         residuals=found.residuals,
         converged=found.converged,
         remarks=(sharing,),
-        members=members,
+        members=tuple(members),
     )
 
 

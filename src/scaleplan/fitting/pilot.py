@@ -364,8 +364,8 @@ def design(
     schedule, cooldown
         ``cosine``: every run from scratch; ``wsd``: one trunk a size, and a cooldown of this share for each branch.
     limit
-        Bounds of the pool, such as ``"params <= 1B"``; 20M parameters at least and 2 to 500 tokens a parameter
-        unless given.
+        Bounds of the pool, such as ``"params <= 1B"``; 20M parameters, or the smallest of the runs, at least and 2
+        to 500 tokens a parameter unless given.
 
     Raises
     ------
@@ -383,7 +383,7 @@ def design(
         raise UnknownNameError("schedule", schedule, _SCHEDULES)
     share = parse_fraction(cooldown)
     costs = Schedule(cooldown=share if schedule == "wsd" else None)
-    law, name, cost, known, rows, warnings = _guess(runs, preset, noise, keywords)
+    law, name, cost, known, rows, smallest, warnings = _guess(runs, preset, noise, keywords)
     k = cost.per_param_token
     try:
         aim = Target.of(law, goal / k)
@@ -391,7 +391,7 @@ def design(
         raise UsageError(
             "the law to guess with puts the optimum beyond any number", hint="leave out the runs, or name a --preset"
         ) from None
-    pool = _Pool.of(**_bounds(limit or ()), product=budget / k)
+    pool = _Pool.of(**_bounds(limit or (), smallest), product=budget / k)
     have = known.with_runs(rows)
     chosen, after, spent = _choose_runs(
         law, pool, known=have, target=aim, flops=budget, per_product=k, seeds=repeats, schedule=costs
@@ -418,8 +418,8 @@ _OF_A_FILE = ("map", "where", "best", "last", "min_flops", "keep", "drop", "drop
 
 def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
-) -> tuple[SurfaceLaw, str, Cost, PilotInformation, Array, tuple[Notice, ...]]:
-    """Return the law to plan with, its name, cost and prior information, and of runs the Jacobian and warnings."""
+) -> tuple[SurfaceLaw, str, Cost, PilotInformation, Array, float, tuple[Notice, ...]]:
+    """Return the law to plan with, its name, cost and prior information, and Jacobian and least size of the runs."""
     given = None if noise is None else parse_fraction(noise)
     if runs is None:
         form = ["form"] if keywords.get("form", "additive") != "additive" else []  # a preset has its own
@@ -436,7 +436,7 @@ def _guess(
                 hint="besiroglu-2024 is one",
             )
         known = PilotInformation.prior(law, given or _NOISE)
-        return law, found.id, found.cost, known, jacobian(law, np.empty(0), np.empty(0)), ()
+        return law, found.id, found.cost, known, jacobian(law, np.empty(0), np.empty(0)), math.inf, ()
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
     request = FitRequest.parse(keywords)
@@ -450,11 +450,14 @@ def _guess(
         raise UsageError(f"a design needs C = kND, not {quote(read.flops_convention)}", hint=hint)
     spread = typical_deviation(np.log(law.loss(points.params, points.tokens) / points.loss))
     known = PilotInformation.prior(law, given or max(spread, 1e-4))
-    return law, read.name, cost, known, jacobian(law, points.params, points.tokens), read.warnings
+    smallest = float(np.min(points.params))
+    return law, read.name, cost, known, jacobian(law, points.params, points.tokens), smallest, read.warnings
 
 
-def _bounds(limits: Sequence[str]) -> Mapping[str, tuple[float, float]]:
-    bounds = dict(_BOUNDS)
+def _bounds(limits: Sequence[str], smallest: float) -> Mapping[str, tuple[float, float]]:
+    """Return the bounds of the pool: a ladder of smaller models goes on at the size of its ``smallest``."""
+    low, high = _BOUNDS["params"]
+    bounds = {**_BOUNDS, "params": (min(low, smallest), high)}
     for text in limits:
         for limit in parse_limit(text, quantities=_KINDS):
             low, high = bounds[limit.quantity]

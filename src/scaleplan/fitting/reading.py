@@ -165,7 +165,7 @@ def read_runs(
         alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
         if (different := len(np.unique(alike))) < len(used):
             used = replace(used, replicates=alike)
-            notes.append(f"{len(used)} runs have {different} pairs of sizes: repeats are resampled together")
+            notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
         positions = np.flatnonzero(rows.alive)
         warnings += unlike_runs(table, used, positions=positions, cells=cells)
         warnings += ladder_doubts(table, used, positions)
@@ -211,8 +211,9 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
     many = (epochs > _MOST_EPOCHS) & np.isfinite(epochs)  # no unique tokens at all are a gap of the file
     if not many.any():
         return ()
+    most = f"{float(f'{np.max(epochs[many]):.3g}'):,g}"
     message = (
-        f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {np.max(epochs[many]):.3g} times, and "
+        f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {most} times, and "
         "this form counts repeats as new; --form data_constrained --base PRESET fits them"
     )
     return (Notice(code="data_repeated", message=message),)

@@ -293,6 +293,9 @@ def read_table(source: Path | str) -> RawTable:
     """
     name, data = _read(source)
     suffix = "" if str(source) == "-" else Path(source).suffix.lower()
+    if suffix == ".toml":
+        what = f"{name}: this is a TOML file, as laws and plans are, not a table of runs"
+        raise FileError(what, hint="--preset takes a law; runs are read from CSV, TSV, JSON or JSON Lines")
     text = _decode(data, name)
     start = text.lstrip()[:1]
     if not start:

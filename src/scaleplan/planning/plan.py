@@ -197,12 +197,16 @@ class Plans(Record):
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
 
 
+_FORECAST_NAMES = ("flops", "tokens_per_param")  # the coordinates of its surface: size and tokens follow from them
+
+
 class Edge(NamedTuple):
     """One end of the range a law was fitted on, and the warning about a plan beyond it."""
 
     name: str
     value: float
     above: bool
+    forecast: bool
 
     @property
     def code(self) -> str:
@@ -213,9 +217,12 @@ class Edge(NamedTuple):
     def template(self) -> str:
         """The message, with slots for the plan's value and for the factor by which it leaves the range."""
         side = "above the largest" if self.above else "below the smallest"
+        advice = (
+            "which widens the intervals" if self.forecast else "so see what other laws say with 'scaleplan compare'"
+        )
         return (
             f"{_NAMES[self.name]} of %s is %s {side} this law was fitted on ({_plain(self.value)}): "
-            "extrapolated, so see what other laws say with 'scaleplan compare'"
+            f"extrapolated, {advice}"
         )
 
     def slots(self, value: float) -> tuple[str, str]:
@@ -232,22 +239,25 @@ def _plain(value: float) -> str:
 
 
 def edges(preset: Preset) -> list[Edge]:
-    """Return the ends of the fitted range that the preset states."""
+    """Return the ends of the fitted range that the preset states and that its plans are watched for."""
     found = []
-    for name in _NAMES:
+    forecast = preset.forecast is not None
+    for name in _FORECAST_NAMES if forecast else _NAMES:
         span = getattr(preset.range, name)
         if span is not None:
-            found += [Edge(name, span[0], above=False), Edge(name, span[1], above=True)]
+            found += [
+                Edge(name, end, above=above, forecast=forecast)
+                for end, above in zip(span, (False, True), strict=True)
+            ]
     return found
 
 
 def plan_notices(preset: Preset, values: Mapping[str, float | None]) -> tuple[Notice, ...]:
     """Return the warnings about a plan by this preset, given its quantities by the names of their keys."""
     notices = []
-    for name in _NAMES:
-        span, value = getattr(preset.range, name), values[name]
-        if span is not None and value is not None and not span[0] <= value <= span[1]:
-            edge = Edge(name, span[value > span[1]], above=value > span[1])
+    for edge in edges(preset):
+        value = values[edge.name]
+        if value is not None and (value > edge.value if edge.above else value < edge.value):
             notices.append(Notice(code=edge.code, message=edge.template % edge.slots(value)))
     return (*notices, *always(preset, has_loss=values["loss"] is not None))
 
@@ -274,14 +284,15 @@ def knows_own_losses(law: Law) -> bool:
 def of_several(plans: Plans) -> tuple[Notice, ...]:
     """Return the warnings about several plans together: how many leave the fitted range, how many do not fit."""
     kinds = (
-        ("extrapolated", "extrapolated_", "leave the range their law was fitted on; --json says how far"),
-        ("does_not_fit", "does_not_fit", "do not fit their devices by any layout; --json says why"),
+        ("extrapolated", "extrapolated_", "leave", "the range their law was fitted on; --json says how far"),
+        ("does_not_fit", "does_not_fit", "do", "not fit their devices by any layout; --json says why"),
     )
     found = []
-    for code, start, what in kinds:
+    for code, start, verb, what in kinds:
         many = sum(any(notice.code.startswith(start) for notice in plan.warnings) for plan in plans)
         if many:
-            found.append(Notice(code=code, message=f"{many} of {counted(len(plans), 'plan')} {what}"))
+            does = verb if many > 1 else {"leave": "leaves", "do": "does"}[verb]
+            found.append(Notice(code=code, message=f"{many} of {counted(len(plans), 'plan')} {does} {what}"))
     return (*plans.warnings, *found)
 
 

@@ -19,7 +19,7 @@ from scaleplan.presets.preset import Line
 from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy import float64
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ _LAW_NAMES = ("E", "alpha", "beta")
 _MOST_DROPPED, _MOST_PULLS = 12, 3
 
 _EXACT = 1e-9  # relative: an error below is rounding, of runs without noise
+_EXACT_DIGITS = 10  # of such
+_DIGITS = 6  # of a coefficient without an error: about as many as papers print
 _VAGUE = 0.5  # relative: above it the value would be rounded to one digit or none
 
 _WIDTH, _HEIGHT = 64, 11
@@ -99,11 +101,13 @@ def _written(data: dict[str, Any]) -> Iterator[str]:
     if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
         yield f"evaluate it: scaleplan evaluate {data['written'][0]} NAME=VALUE"
         return
-    line = data.get("line")
+    line, target = data.get("line"), (data["groups"] or [data])[0]["target"]
     if line is not None:
         question = Line(params=tuple(line["params"]), tokens=tuple(line["tokens"]), within=line["within"]).question
+    elif data["refusal"] is None:
+        question = f"optimal --flops {format_flops(target['flops']).partition(' ')[0]}"
     else:
-        question = "optimal --flops 1e23" if data["refusal"] is None else "loss --params 7B --tokens 140B"
+        question = f"loss --params {format_count(target['params'])} --tokens {format_count(target['tokens'])}"
     yield f"plan with it: scaleplan {question} --preset {data['written'][0]}"
 
 
@@ -112,13 +116,14 @@ def _title(data: dict[str, Any]) -> str:
     forecast = data.get("forecast")
     if data.get("line") is not None:
         status += ", determined on one line only"
-    elif forecast is not None and forecast["known_within"] is not None:
-        factor = format_number(forecast["known_within"], digits=2)
-        status += f" (N* at {format_flops(forecast['target_flops'])} within a factor of {factor})"
+    elif forecast is not None:
+        factor = forecast["known_within"]
+        known = "not known" if factor is None else f"within a factor of {format_number(factor, digits=2)}"
+        status += f" (N* at {format_flops(forecast['target_flops'])} {known})"
     if _rejected(data):
-        status += ", rejected by repeated runs"
-    elif forecast is not None and (data.get("lack_of_fit") is None):
-        status += f", off by {format_fraction(forecast['misfit'], digits=2)} of the loss"
+        status += ", law rejected by repeated runs"
+    elif forecast is not None:
+        status += f", law off by {format_fraction(forecast['misfit'], digits=2)} of the loss (rms)"
     group = "" if data["group"] is None else f", {data['group']}"
     runs = f"{counted(data['rows_used'], 'run')}{_unlike(data)}"
     return f"{data['file']}{group}: {data['formula'] or data['form']}, {runs}{status}"
@@ -139,13 +144,12 @@ def _rejected(data: dict[str, Any]) -> bool:
 
 
 def _unlike(data: dict[str, Any]) -> str:
-    """Return what makes the runs doubtful as runs of one law, with the option that helps."""
-    found = [
-        f" {_UNLIKE[notice['code']]} ({notice['message'].rpartition('; ')[2]})"
-        for notice in data.get("warnings", ())
-        if notice["code"] in _UNLIKE
-    ]
-    return " and".join(found)
+    """Return what makes the runs doubtful as runs of one law, with the options that help."""
+    found = [notice for notice in data.get("warnings", ()) if notice["code"] in _UNLIKE]
+    if not found:
+        return ""
+    ways = dict.fromkeys(notice["message"].rpartition("; ")[2] for notice in found)
+    return f" {' and '.join(_UNLIKE[notice['code']] for notice in found)} ({'; '.join(ways)})"
 
 
 def _facts(data: dict[str, Any]) -> list[Fact]:
@@ -155,7 +159,7 @@ def _facts(data: dict[str, Any]) -> list[Fact]:
 
 def _fact(known: Coefficient, label: str, unit: str) -> Fact:
     value, error = known.value, known.error
-    text = f"{value:.10g}"
+    text = f"{value:.{_DIGITS if error is None else _EXACT_DIGITS}g}"
     if error is not None and error > _EXACT * abs(value):
         precise = error < _VAGUE * abs(value) or value == 0
         text = " ± ".join(rounded(value, error) if precise else (f"{value:.2g}", f"{error:.1g}"))
@@ -187,33 +191,41 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     """Yield how far the law is off, where most, and what the forecast made of single runs."""
     most, last = forecast["largest_misfit"], forecast["at_largest_budget"]
     yield (
-        f"plans are made by a forecast, which corrects the law by {format_fraction(forecast['misfit'], digits=2)} "
-        f"at these runs (rms), most at {format_flops(most['flops'])} and {format_number(most['tokens_per_param'])} "
-        f"tokens per parameter: {most['value']:+.1%}; one run scatters by "
-        f"{format_fraction(forecast['noise'], digits=2)}"
+        "the coefficients are for citing; plans are made by a forecast, which corrects the law by "
+        f"{format_fraction(forecast['misfit'], digits=2)} at these runs (rms), most at {format_flops(most['flops'])} "
+        f"and {format_number(most['tokens_per_param'])} tokens per parameter: the loss lies {_apart(most['value'])}"
     )
-    if abs(last["value"]) > _BENDS * forecast["misfit"]:
+    if abs(last["value"]) > max(_BENDS * forecast["misfit"], forecast["noise"]):
         budget = format_flops(last["flops"])
-        yield f"the runs bend away from the law: at the largest budget, {budget}, by {last['value']:+.1%}"
+        yield f"the runs bend away from the law: at the largest budget, {budget}, they lie {_apart(last['value'])}"
+    yield f"the loss of one run scatters by {format_fraction(forecast['noise'], digits=2)}"
     down = forecast["down_weighted"]
     if down:
-        rows = row_text(item["row"] for item in down)
+        times = f"{format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         yield (
-            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
-            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+            f"row {down[0]['row']} disagrees with runs like it and counts for less in the forecast: its noise is "
+            f"taken to be {times}"
+            if len(down) == 1
+            else f"rows {row_text(item['row'] for item in down)} disagree with runs like them and count for less in "
+            f"the forecast: the noise of row {down[0]['row']} is taken to be {times}"
         )
+
+
+def _apart(value: float) -> str:
+    """Return on which side of the law something lies, and how far."""
+    return f"{format_fraction(abs(value), digits=2)} {'above' if value > 0 else 'below'} it"
 
 
 def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     for member in data["groups"] or ():
-        yield Report(title=_title(member), facts=_facts(member))
+        yield Report(title=_title(member), facts=_facts(member), remarks=[*_at_target(member)])
     if plan is not None:
         yield _target(data, plan)
-    if data["range"] is not None:
-        yield _coverage(data["range"])
     checked = _check_line(data)
     if checked:
         yield Report(title="check: forecasts from the smaller runs", remarks=(checked,))
+    if data["range"] is not None:
+        yield _coverage(data["range"])
     single = [*_single_runs(data)]
     if single:
         yield Report(title="single runs", remarks=single)
@@ -224,18 +236,38 @@ def _sections(data: dict[str, Any], plan: Plan | None) -> Iterator[Report]:
     yield from _reading(data)
 
 
+def _at_target(member: dict[str, Any]) -> Iterator[str]:
+    """Yield the forecast of one of several groups at its target, in a line."""
+    plan = member["target"]
+    if plan is None or member.get("forecast") is None:
+        return
+    interval = plan["interval"]
+
+    def between(ends: list[float] | None, written: Callable[[float], str]) -> str:
+        return "" if ends is None else f" ({' – '.join(map(written, ends))})"
+
+    yield (
+        f"forecast at {format_flops(plan['flops'])}: {format_count(plan['params'])} parameters"
+        f"{between(interval['params'], format_count)}, loss {format_loss(plan['loss'])}"
+        f"{between(interval['loss'], format_loss)}, {format_fraction(interval['level'])}"
+    )
+
+
 def _target(data: dict[str, Any], plan: Plan) -> Report:
     """Return the plan at the target, with how far beyond the runs and where it lies."""
-    title = f"at {format_flops(plan.flops)}"
+    forecast = data.get("forecast")
+    title = f"{'' if forecast is None else 'forecast '}at {format_flops(plan.flops)}"
     if data.get("largest_flops"):
         title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
+    remarks = [notice.message for notice in plan.warnings if notice.code == "not_vouched"]
     if data.get("line") is not None:
         title += ", on the line of the runs"
     elif data["refusal"] is not None:
-        title += ", at the tokens per parameter of the runs"
+        title += ", at the tokens per parameter of the largest run"
+        remarks.append(f"no size is chosen: {data['refusal']}")
     planned = plan_report(plan)
-    forecast = data.get("forecast")
-    remarks = [] if forecast is None or plan.interval is None else [*_reasons(forecast, plan.interval)]
+    if forecast is not None and plan.interval is not None:
+        remarks = [*_reasons(forecast, plan.interval), *remarks]
     return Report(title=title, facts=planned.facts, level=planned.level, remarks=remarks)
 
 
@@ -248,34 +280,28 @@ def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[st
         shares = forecast["shares"]
         named = {
             "law": "the coefficients of the law",
-            "discrepancy": "what it misses",
-            "members": "how that goes on",
-            "noise": "the noise of a run",
+            "discrepancy": "what the law misses",
+            "members": "how the averaged forecasts differ",
+            "noise": "the noise of one run",
         }
-        parts = ", ".join(f"{named[key]} {shares[key]:.0%}" for key in sorted(named, key=lambda key: -shares[key]))
-        yield f"of its variance: {parts}"
+        order = sorted(named, key=lambda key: -shares[key])
+        yield f"its variance: {', '.join(f'{100 * shares[key]:.0f} % {named[key]}' for key in order)}"
 
 
 def _check_line(data: dict[str, Any]) -> str:
     """Return how often the forecasts from the smaller runs held the larger ones, or nothing where none was made."""
-    cuts = (data["backtest"] or {}).get("cuts") or ()
-    parts = [
-        f"below {format_fraction(cut['share'])}: {_inside(cut['coverage'], cut['predicted'], ' of ')}"
-        for cut in reversed(cuts)
-        if cut["share"] is not None
-    ]
-    if not parts:
-        return ""
-    first, *others = parts
+    cuts = [cut for cut in (data["backtest"] or {}).get("cuts") or () if cut["share"] is not None]
     level = data["interval"]["level"]
-    short = any(_falls_short(cut["coverage"], level, cut["predicted"]) for cut in cuts)
-    return "; ".join(
-        [
-            f"trained {first} larger runs inside the {format_fraction(level)} interval of one run",
-            *others,
-            *(("fewer than chance would leave",) if short else ()),
-        ]
-    )
+    parts = []
+    for cut in reversed(cuts):
+        first, count = cut is cuts[-1], cut["predicted"]
+        part = f"below {format_fraction(cut['share'])}{' of the range of log compute' if first else ''}: "
+        part += _inside(cut["coverage"], count, " of ")
+        part += f" larger runs inside the {format_fraction(level)} interval of one run" if first else ""
+        parts.append(
+            part + (" (fewer than chance would leave)" if _falls_short(cut["coverage"], level, count) else "")
+        )
+    return f"fitted to the runs {'; '.join(parts)}" if parts else ""
 
 
 def _falls_short(coverage: float, level: float, count: int) -> bool:
@@ -306,10 +332,10 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
     out = data["outliers"]
     if out is not None and out["rows"]:
         worst = max(abs(deviation) for deviation in out["deviations"])
-        yield (
-            f"rows {row_text(out['rows'])} stand up to {worst:.0f} robust deviations from the fit of the others "
-            "(and are used)"
-        )
+        one = len(out["rows"]) == 1
+        stand, used = ("row {} stands", "is used") if one else ("rows {} stand up to", "are used")
+        rows = stand.format(row_text(out["rows"]))
+        yield f"{rows} {worst:.0f} robust deviations from the fit of the others (and {used})"
         if out["without"] is not None:
             law, other = data["coefficients"], out["without"]
             moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in _law_names([other]))
@@ -350,11 +376,14 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
             "by AICc a simpler form explains the runs as well, but it predicts the largest from the rest less well"
         )
     if rejected:
-        verdict = "the repeated runs reject the fitted form; these are forms of the same kind"
+        verdict = "repeated runs reject the fitted form, of which these are special cases"
     return Report(
         title="simpler forms",
         grid=ReportTable(("form", *names, "AICc excess", *held_out), rows=rows, text={"form"}),
-        remarks=(verdict,),
+        remarks=(
+            verdict,
+            *("held out: by how much more it misses the largest runs, fitted to the others" for _ in held_out),
+        ),
     )
 
 
@@ -601,7 +630,8 @@ def _errors(precision: StandardErrors) -> tuple[str, str, str]:
 def _remarks_design(design: PilotDesign) -> Iterator[str]:
     yield (
         f"by local linearisation of {design.law} with noise of {format_fraction(design.noise)} in each loss: true if "
-        "the form is; keep a few central runs to test that"
+        "the form is, so that a fit, whose forecast also holds what the form misses, has wider intervals; keep a few "
+        "central runs to test that"
     )
     if design.cooldown is not None:
         full = sum(run.flops * run.seeds for run in design.runs)

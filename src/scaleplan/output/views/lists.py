@@ -96,7 +96,10 @@ def preset_report(preset: PresetSummary) -> Report:
             entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
     if preset.forecast is not None:
-        entries["uncertainty"] = "of a forecast: the law, its discrepancy and the noise of one run together"
+        entries["plans"] = (
+            "by a forecast: a law with a correction for what it misses; the coefficients are for citing"
+        )
+        entries["uncertainty"] = "of the forecast: its law, the correction and the noise of one run together"
     facts = [Fact(label, value, prose=True) for label, value in entries.items()]
     remarks = [*preset.notes]
     if preset.refusal is not None:

@@ -24,7 +24,7 @@ from scaleplan.fitting.fit_tables import (
 )
 from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
-from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
 from scaleplan.planning.planner import ImplausibleError, Planner
 from scaleplan.planning.posterior import forecast_interval
@@ -323,7 +323,8 @@ class FitResult(Record, eq=False):
         notices = [*read, *(Notice(code=flag.code, message=flag.message) for flag in found.flags)]
         if found.outliers.rows:
             rows = row_text(found.outliers.rows).replace(" ", "")
-            notices.append(Notice(code="outliers", message=f"{self._outliers()}; --drop-rows {rows} leaves them out"))
+            out = f"--drop-rows {rows} leaves {'it' if rows.isdigit() else 'them'}"
+            notices.append(Notice(code="outliers", message=f"{self._outliers()}; {out} out"))
         if (withheld := self.withheld) is not None:
             notices.append(Notice(code="plan_withheld", message=str(withheld)))
         return tuple(notices)
@@ -334,7 +335,9 @@ class FitResult(Record, eq=False):
 
     def _outliers(self) -> str:
         assert self.diagnosis is not None
-        return f"rows {row_text(self.diagnosis.outliers.rows)} stand far from the fit of the others and were used"
+        rows = self.diagnosis.outliers.rows
+        place = "far from the fit of the others"
+        return rows_text(rows, f"stands {place} and was used", f"stand {place} and were used")
 
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs

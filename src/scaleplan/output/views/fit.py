@@ -12,7 +12,7 @@ import numpy as np
 
 from scaleplan.fitting.additive_fit import Coefficient
 from scaleplan.fitting.objective import rounded
-from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import format_loss, plan_report
 from scaleplan.presets.preset import Line
@@ -197,9 +197,13 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
         yield f"the runs bend away from the law: at the largest budget, {budget}, by {last['value']:+.1%}"
     down = forecast["down_weighted"]
     if down:
-        rows = row_text(item["row"] for item in down)
+        rows = rows_text(
+            (item["row"] for item in down),
+            "disagrees with runs like it and counts for less",
+            "disagree with runs like them and count for less",
+        )
         yield (
-            f"rows {rows} disagree with runs like them and count for less: the noise of row {down[0]['row']} is "
+            f"{rows}: the noise of row {down[0]['row']} is "
             f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
 
@@ -307,13 +311,13 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
     if out is not None and out["rows"]:
         worst = max(abs(deviation) for deviation in out["deviations"])
         yield (
-            f"rows {row_text(out['rows'])} stand up to {worst:.0f} robust deviations from the fit of the others "
-            "(and are used)"
+            f"{rows_text(out['rows'], 'stands', 'stand up to')} {worst:.0f} robust deviations from the fit of the "
+            f"others (and {'is' if len(out['rows']) == 1 else 'are'} used)"
         )
         if out["without"] is not None:
             law, other = data["coefficients"], out["without"]
             moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in _law_names([other]))
-            yield f"without them: {moved}"
+            yield f"without {'it' if len(out['rows']) == 1 else 'them'}: {moved}"
     for name, strongest in (data["influence"] or {}).items():
         if abs(strongest[0]["change"]) > _EXACT:
             pulls = ", ".join(f"row {item['row']} {item['change']:+.2g}" for item in strongest[:_MOST_PULLS])

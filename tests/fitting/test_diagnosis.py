@@ -234,3 +234,12 @@ def test_a_singular_information_has_no_condition_number():
     """It is infinite, which the JSON writes as null, and not a number that only the smallest float makes."""
     known = Information(eigenvalues=(0.0, 2.0, 3.0), covariance=np.zeros((3, 3)), log_params_error=1.0)
     assert known.condition == math.inf
+
+
+def test_losses_that_hardly_differ_are_no_floor_at_zero():
+    """E ends on its upper bound, at the losses."""
+    points = isoflop(LAWS["even"])
+    level = Points.of(points.params, points.tokens, np.full(len(points), 2.5))
+    found = fit_points(level, samples=0)
+    assert "E" in fit_additive(level).bounds
+    assert "floor_zero" not in [flag.code for flag in found.flags]

@@ -51,6 +51,7 @@ __all__ = [
     "repeats_test",
 ]
 
+_NO_FLOOR = 0.5  # of the least loss: E ends on a bound at zero, or near the losses of runs that hardly differ
 _WIDE = math.log(3.0)  # a standard error of ln N* beyond which an allocation is no advice
 _COLLINEAR = 1e9  # the condition number of the scaled information
 _THIN_LINE = 0.1  # runs within 10 % of one line in (ln N, ln D)
@@ -149,7 +150,8 @@ def diagnose(
     if repeats is not None and repeats.rejected:
         warn("lack_of_fit", f"repeated runs reject this law: {repeats}")
     fitted_floor = solution.coordinates.floor is None and design.along is None
-    if fitted_floor and "E" in solution.bounds:
+    least = _NO_FLOOR * float(np.min(points.loss))
+    if fitted_floor and "E" in solution.bounds and solution.law.E < least:
         warn(
             "floor_zero",
             "the floor E ran to zero: the runs show no sign of levelling off, so extrapolated losses are too low",
@@ -227,7 +229,8 @@ def _unidentified(design: Design, solution: Solution, known: Information) -> dic
     elif not reasons and known.log_params_error > _WIDE:
         factor = f"{math.exp(min(known.log_params_error, 50.0)):.2g}"
         reasons["wide"] = (
-            f"the optimal size is uncertain by a factor of {factor} within the data: the split is not identified"
+            f"the law alone leaves the optimal size within the data uncertain by a factor of {factor}: its "
+            "coefficients do not tell the split"
         )
     return reasons
 

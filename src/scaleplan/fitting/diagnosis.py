@@ -150,8 +150,8 @@ def diagnose(
     if repeats is not None and repeats.rejected:
         warn("lack_of_fit", f"repeated runs reject this law: {repeats}")
     fitted_floor = solution.coordinates.floor is None and design.along is None
-    least = _NO_FLOOR * float(np.min(points.loss))
-    if fitted_floor and "E" in solution.bounds and solution.law.E < least:
+    floor, least = solution.law.E, _NO_FLOOR * float(np.min(points.loss))
+    if fitted_floor and "E" in solution.bounds and floor < least:
         warn(
             "floor_zero",
             "the floor E ran to zero: the runs show no sign of levelling off, so extrapolated losses are too low",

@@ -281,7 +281,16 @@ def test_too_few_runs_for_a_backtest_are_an_error(cli, runs):
     """Nothing can be held out of eight runs."""
     answer = cli("backtest", runs, "--where", "params < 6e7")
     assert answer.status == 2
-    assert "too few to hold any out" in answer.err
+    assert "none of these 8 runs can be held out" in answer.err
+
+
+def test_many_runs_of_one_budget_are_not_called_few(cli, tmp_path):
+    params = np.geomspace(1e7, 3e8, 30)
+    tokens = 1e18 * (1 + 1e-4 * np.arange(30) / 30) / 6 / params
+    answer = cli("backtest", write(tmp_path / "runs.csv", params, tokens, EPOCH.loss(params, tokens)))
+    assert answer.status == 2
+    assert "none of these 30 runs can be held out" in answer.err
+    assert "larger ones above" in answer.err
 
 
 def test_scipy_is_not_imported_to_fit(runs):

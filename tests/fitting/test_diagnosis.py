@@ -17,8 +17,10 @@ from scaleplan.fitting.diagnosis import (
     information,
     isoflop_budgets,
     leave_one_out,
+    repeats_test,
 )
 from scaleplan.fitting.objective import Objective, rounded
+from scaleplan.fitting.runs import Points
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 
@@ -50,6 +52,47 @@ def test_heavy_tails_are_no_outliers(ladder):
     assert find_outliers(points, fit_additive(points)).rows == ()
     scattered = cloud(LAWS["even"], noise=0.01, seed=1, tails=5)
     assert find_outliers(scattered, fit_additive(scattered)).without is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("count", [20, 40])
+def test_wrong_runs_at_two_corners_do_not_hide_each_other(count, seed):
+    """The fit to all of few runs follows both, and its scatter makes neither an outlier."""
+    points = cloud(LAWS["even"], noise=0.003, seed=seed, count=count)
+    ratios = points.tokens / points.params
+    wrong = np.array([np.argmin(ratios), np.argmax(ratios)])
+    loss = points.loss.copy()
+    loss[wrong] *= (1.3, 3.0)
+    bad = Points.of(points.params, points.tokens, loss)
+    found = find_outliers(bad, fit_additive(bad))
+    assert set(bad.rows[wrong].tolist()) <= set(found.rows)
+    assert find_outliers(points, fit_additive(points)).rows == ()
+
+
+def repeated(seeds, *, scatter, digits, seed=0):
+    """Return cells of a true law with repeats, with losses to some decimal places."""
+    generator = np.random.default_rng(seed)
+    cells = isoflop(LAWS["even"], budgets=(1e18, 1e20, 5), sizes=6)
+    params, tokens, loss = (np.repeat(values, seeds) for values in (cells.params, cells.tokens, cells.loss))
+    return Points.of(params, tokens, np.round(loss * np.exp(scatter * generator.normal(size=len(loss))), digits))
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.0003, 0.002])
+@pytest.mark.parametrize("digits", [1, 2, 3, 4])
+def test_rounded_losses_reject_no_true_law(scatter, digits):
+    """Repeats that agree to the digits of the file scatter by no less than its rounding."""
+    for seed in range(3):
+        points = repeated(3, scatter=scatter, digits=digits, seed=seed)
+        found = repeats_test(points, fit_additive(points))
+        assert found is None or found.probability > 1e-3
+
+
+@pytest.mark.parametrize("copies", [2, 10])
+def test_copies_of_a_run_are_no_repeats(copies):
+    """A file that lists runs twice under two names says nothing of their noise."""
+    points = isoflop(LAWS["even"], noise=0.003)
+    twice = Points.of(*(np.repeat(values, copies) for values in (points.params, points.tokens, points.loss)))
+    assert repeats_test(twice, fit_additive(twice)) is None
 
 
 @pytest.mark.parametrize("ladder", LADDERS)
@@ -191,3 +234,12 @@ def test_a_singular_information_has_no_condition_number():
     """It is infinite, which the JSON writes as null, and not a number that only the smallest float makes."""
     known = Information(eigenvalues=(0.0, 2.0, 3.0), covariance=np.zeros((3, 3)), log_params_error=1.0)
     assert known.condition == math.inf
+
+
+def test_losses_that_hardly_differ_are_no_floor_at_zero():
+    """E ends on its upper bound, at the losses."""
+    points = isoflop(LAWS["even"])
+    level = Points.of(points.params, points.tokens, np.full(len(points), 2.5))
+    found = fit_points(level, samples=0)
+    assert "E" in fit_additive(level).bounds
+    assert "floor_zero" not in [flag.code for flag in found.flags]

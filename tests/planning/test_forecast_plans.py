@@ -194,6 +194,66 @@ def test_a_size_that_is_given_has_no_interval_of_its_own(mine):
 
 
 @pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("share", [0.98, 0.9999, 1.0001, 1.02])
+@pytest.mark.parametrize("limited", ["params", "tokens", "tokens_per_param"])
+@pytest.mark.parametrize("end", ["<=", ">="])
+def test_a_limit_near_the_optimum_cuts_its_interval(presets, name, share, limited, end):
+    """Where the runs leave the optimum open on the side that is allowed, no limit makes it surely known."""
+    preset = presets[name]
+    flops = budget(preset.forecast, 10)
+    free = sp.optimal(preset=preset, flops=flops)
+    at = share * getattr(free, limited)
+    plan = sp.optimal(preset=preset, flops=flops, limit=[f"{limited} {end} {at!r}"])
+    low, high = getattr(free.interval, limited)
+    ends = max(low, at if end == ">=" else low), min(high, at if end == "<=" else high)
+    # fewer tokens than the limit leave another surface to the left of a kink, whose bend is its own
+    assert getattr(plan.interval, limited) == pytest.approx(ends, rel=0.02 if limited == "tokens" else 2e-3)
+    assert all(
+        low <= getattr(plan, key) <= high
+        for key, (low, high) in (
+            (key, getattr(plan.interval, key)) for key in ("params", "tokens", "tokens_per_param")
+        )
+    )
+
+
+def test_a_limit_far_from_the_optimum_holds_it_surely(mine):
+    flops = budget(mine.forecast, 10)
+    free = sp.optimal(preset=mine, flops=flops)
+    low, high = free.interval.params
+    for limit, size in ((f"params <= {0.7 * low!r}", 0.7 * low), (f"params >= {1.5 * high!r}", 1.5 * high)):
+        plan = sp.optimal(preset=mine, flops=flops, limit=[limit])
+        assert plan.interval.params == pytest.approx((size, size), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_bounds_an_optimum_that_nobody_vouches_for_is_not_known(presets, name):
+    preset = presets[name]
+    flops = budget(preset.forecast, 1000)
+    best = sp.optimal(preset=preset, flops=flops).params
+    plan = sp.optimal(preset=preset, flops=flops, limit=[f"params <= {0.5 * best!r}"])
+    assert plan.interval.params is None
+    assert "not_vouched" in [notice.code for notice in plan.warnings]
+    assert sp.optimal(preset=preset, flops=flops, params=0.5 * best).interval.params is not None
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS, share=st.floats(-1.0, 1.0), factor=st.floats(1.0, 90.0))
+def test_intervals_keep_the_limits(seed, share, factor):
+    surface = made(seed, size=0.01)
+    preset = preset_of(Table(tomllib.loads(preset_text(surface)), source="it"))
+    flops = budget(surface, factor)
+    try:
+        size = sp.optimal(preset=preset, flops=flops).params
+        limits = [f"params <= {size * math.exp(share)!r}", f"tokens_per_param >= {math.exp(2 * share)!r}"]
+        plan = sp.optimal(preset=preset, flops=flops, limit=limits)
+    except (UnreachableError, ImplausibleError):
+        assume(False)
+    if plan.interval.params is not None:
+        assert plan.interval.params[1] <= size * math.exp(share) * (1 + 1e-6) + 1
+        assert plan.interval.tokens_per_param[0] >= math.exp(2 * share) * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("factor", [1, 8, 60])
 def test_losses_have_the_intervals_of_the_mixture(presets, name, factor):
     """Within 0.01 % of the loss, and 4 % of the width."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Points
 
-__all__ = ["COORDINATES", "Bootstrap", "bootstrap", "coordinates_of", "draw_groups", "resample_weights"]
+__all__ = ["COORDINATES", "Bootstrap", "bootstrap", "coordinates_of", "draw_groups", "law_of", "resample_weights"]
 
 COORDINATES = ("ln A", "ln B", "E", "alpha", "beta", "gamma")
 """The coordinates of a draw; the last where gamma is free."""
@@ -122,11 +122,11 @@ class Bootstrap(Record, eq=False):
 
     def laws(self) -> SurfaceLaw:
         """Return one law whose coefficients are arrays, an entry for each resample."""
-        return _law(self.draws.T)
+        return law_of(self.draws.T)
 
     def log_losses(self, params: Array, tokens: Array) -> Array:
         """Return ln L (R, n) of every resample at n pairs of sizes."""
-        losses: Array = np.log(_law(self.draws.T[:, :, None]).loss(params, tokens))
+        losses: Array = np.log(law_of(self.draws.T[:, :, None]).loss(params, tokens))
         return losses
 
     def moved_to(self, law: SurfaceLaw) -> Self:
@@ -265,8 +265,8 @@ def coordinates_of(law: SurfaceLaw) -> Array:
     return np.array([np.log(law.A), np.log(law.B), law.E, law.alpha, law.beta, *outer])
 
 
-def _law(coordinates: Array) -> SurfaceLaw:
-    """Return the law of coordinates (p, ...), whose coefficients are arrays."""
+def law_of(coordinates: Array) -> SurfaceLaw:
+    """Return the law of the coordinates (p, ...) of a draw, or of many, whose coefficients are arrays."""
     log_size, log_data, floor, alpha, beta, *outer = coordinates
     terms = {"E": floor, "A": np.exp(log_size), "B": np.exp(log_data), "alpha": alpha, "beta": beta}
     return ThreeExponent(**terms, gamma=outer[0]) if outer else Additive(**terms)

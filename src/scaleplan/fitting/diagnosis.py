@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.fitting.bootstrap import COORDINATES, Bootstrap, coordinates_of
-from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit
+from scaleplan.fitting.bootstrap import COORDINATES, Bootstrap, coordinates_of, law_of
+from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit, last_digit
 from scaleplan.fitting.objective import central_interval, rms, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_surface
 from scaleplan.laws.additive import ThreeExponent
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.noise import LackOfFit
     from scaleplan.fitting.objective import Objective
     from scaleplan.fitting.runs import Points
-    from scaleplan.fitting.surface_fit import Coordinates, Solution
+    from scaleplan.fitting.surface_fit import Coordinates, Solution, SurfaceLaw
 
 __all__ = [
     "Design",
@@ -51,6 +51,7 @@ __all__ = [
     "repeats_test",
 ]
 
+_NO_FLOOR = 0.5  # of the least loss: E ends on a bound at zero, or near the losses of runs that hardly differ
 _WIDE = math.log(3.0)  # a standard error of ln N* beyond which an allocation is no advice
 _COLLINEAR = 1e9  # the condition number of the scaled information
 _THIN_LINE = 0.1  # runs within 10 % of one line in (ln N, ln D)
@@ -59,6 +60,9 @@ _NARROW = 4.0  # a ratio of the largest to the smallest D/N
 _OFTEN = 0.05  # a share of resamples
 _OUTLIER = 12.0  # robust standard deviations; log residuals of a careful sweep are heavy-tailed and reach 10
 _ROUNDS = 6
+_COPIED = 1e-5  # of the loss: seeds differ by 0.1 %, and hardly two of a file agree to it
+_LEAST_HIDDEN, _MOST_HIDDEN = 12, 60  # runs: with fewer any one halves the scatter, with more no few hide each other
+_HIDES, _LEAST_SCATTER = 0.5, 0.01  # of ln L: seeds scatter by less, so that no run is hidden
 _MOST_OUT = 0.2  # more than a fifth of the runs is another population, not outliers
 _BEYOND, _POINTS = 4, 17  # runs beyond the coefficients of a curve; points that write it
 _RAY = 1.3  # D/N within ±14 %: one ratio, up to rounding of step counts
@@ -146,7 +150,8 @@ def diagnose(
     if repeats is not None and repeats.rejected:
         warn("lack_of_fit", f"repeated runs reject this law: {repeats}")
     fitted_floor = solution.coordinates.floor is None and design.along is None
-    if fitted_floor and "E" in solution.bounds:
+    floor, least = solution.law.E, _NO_FLOOR * float(np.min(points.loss))
+    if fitted_floor and "E" in solution.bounds and floor < least:
         warn(
             "floor_zero",
             "the floor E ran to zero: the runs show no sign of levelling off, so extrapolated losses are too low",
@@ -224,7 +229,8 @@ def _unidentified(design: Design, solution: Solution, known: Information) -> dic
     elif not reasons and known.log_params_error > _WIDE:
         factor = f"{math.exp(min(known.log_params_error, 50.0)):.2g}"
         reasons["wide"] = (
-            f"the optimal size is uncertain by a factor of {factor} within the data: the split is not identified"
+            f"the law alone leaves the optimal size within the data uncertain by a factor of {factor}: its "
+            "coefficients do not tell the split"
         )
     return reasons
 
@@ -265,13 +271,17 @@ def _log_params_error(points: Points, solution: Solution, covariance: Array) -> 
 
 def repeats_test(points: Points, solution: Solution) -> LackOfFit | None:
     """Test the form of a solution against the scatter of runs of one size and token count, by least squares."""
+    step = last_digit(points.loss)
+    if step <= _COPIED * float(np.median(points.loss)):  # an equal loss to so many digits is the same run again
+        runs = np.stack([points.params, points.tokens, points.loss])
+        points = points.select(np.sort(np.unique(runs, axis=1, return_index=True)[1]))
     cells = cells_by_rounding(points.params, points.tokens)
     count = solution.coordinates.count
     if not count < int(cells.max()) + 1 < len(cells):
         return None
     fit = replace(solution, objective=replace(solution.objective, robust="none")).refit(points)
     weight = 1.0 if points.weight is None else np.sqrt(points.weight)
-    return lack_of_fit(cells, fit.residuals * weight, count)
+    return lack_of_fit(cells, fit.residuals * weight, count, rounding=float(np.mean(weight * step / points.loss)))
 
 
 class Outliers(Record, eq=False):
@@ -302,12 +312,13 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
     """Find runs far from the fit of the others; refit without those found until the set stays the same.
 
     Outliers with leverage pull the fit towards themselves and hide each other, which is why one look at the
-    residuals of the full fit is not enough. Least squares follows them all the way, and is refitted robustly first.
+    residuals of the full fit is not enough. Least squares follows them all the way, and is refitted robustly first;
+    of few runs even a robust fit follows one at a corner, so the search starts without those that hide the others.
     """
     if base.objective.robust == "none":
         base = replace(base, objective=replace(base.objective, robust="huber")).refit(points)
-    without: Solution | None = None
-    out: Mask = np.zeros(len(points), dtype=bool)
+    out = _hiding(points, base)
+    without = base.refit(points.select(~out)) if out.any() else None
 
     def deviations() -> Array:
         law = (base if without is None else without).law
@@ -325,6 +336,31 @@ def find_outliers(points: Points, base: Solution) -> Outliers:
         deviations=tuple(deviations()[out].tolist()),
         without=without,
     )
+
+
+def _hiding(points: Points, base: Solution) -> Mask:
+    """Return the runs without which, one after the other, the others scatter by less than half about their fit."""
+    out: Mask = np.zeros(len(points), dtype=bool)
+    if not _LEAST_HIDDEN <= len(points) <= _MOST_HIDDEN:
+        return out
+
+    def scatter_of(law: SurfaceLaw, runs: Points) -> float:
+        residuals = base.objective.residuals(law.loss(runs.params, runs.tokens), runs.loss)
+        return typical_deviation(residuals, coefficients=base.coordinates.count)
+
+    scatter = scatter_of(base.law, points)
+    while scatter > _LEAST_SCATTER and np.count_nonzero(out) + 1 <= _MOST_OUT * len(points):
+        stay = np.flatnonzero(~out)
+        single = 1.0 - np.eye(len(stay))
+        draws = refit_surface(points.select(stay), single, base=base).draws
+        left = [
+            scatter_of(law_of(draw), points.select(stay[keep > 0])) for draw, keep in zip(draws, single, strict=True)
+        ]
+        best = int(np.argmin(left))
+        if left[best] > _HIDES * scatter:
+            break
+        out[stay[best]], scatter = True, left[best]
+    return out
 
 
 def leave_one_out(points: Points, base: Solution) -> Influence:

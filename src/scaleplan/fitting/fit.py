@@ -125,7 +125,7 @@ def backtest(
     )
     if not ladder.cuts:
         raise UsageError(
-            f"{len(points)} runs are too few to hold any out",
+            f"none of these {len(points)} runs can be held out",
             hint="a backtest needs six different runs below a cut, not all on one line, and larger ones above",
         )
     return BacktestResult(runs=read, law=base.law, ladder=ladder, seed=start, samples=count)

@@ -24,7 +24,7 @@ from scaleplan.fitting.fit_tables import (
 )
 from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
-from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
 from scaleplan.planning.planner import ImplausibleError, Planner
 from scaleplan.planning.posterior import forecast_interval
@@ -341,10 +341,10 @@ class FitResult(Record, eq=False):
         """Return that rows are outliers, by their numbers, or of more than ``most`` by how many they are."""
         assert self.diagnosis is not None
         rows = self.diagnosis.outliers.rows
-        if len(rows) == 1:
-            return f"row {rows[0]} stands far from the fit of the others and was used"
-        named = f"rows {row_text(rows)}" if len(rows) <= most else f"{len(rows)} rows"
-        return f"{named} stand far from the fit of the others and were used"
+        place = "far from the fit of the others"
+        if len(rows) > most:
+            return f"{len(rows)} rows stand {place} and were used"
+        return rows_text(rows, f"stands {place} and was used", f"stand {place} and were used")
 
     def _preset_table(self) -> dict[str, object]:
         law, request, runs = self.law, self.request, self.runs

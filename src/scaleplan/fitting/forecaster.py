@@ -32,7 +32,7 @@ from scaleplan.fitting.noise import cells_by_rounding
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
-from scaleplan.laws.forecast import REACH, Forecast
+from scaleplan.laws.forecast import MARGIN, REACH, Forecast
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none, and a tenth of its noise
 
 _REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
-_MARGIN = 2.0  # of the stored surface beyond the runs, in ln D/N
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them
 _NODES = (24, 20)
@@ -200,7 +199,7 @@ class Forecaster(Record, eq=False):
         the largest: least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
         """
         low, high, narrow, wide = self.box
-        span = (round(low, 6), round(high + _REACH, 6), round(narrow - _MARGIN, 6), round(wide + _MARGIN, 6))
+        span = (round(low, 6), round(high + _REACH, 6), round(narrow - MARGIN, 6), round(wide + MARGIN, 6))
         nodes = [np.cos(np.pi * (np.arange(count) + 0.5) / count) for count in _NODES]
         ends = (span[:2], span[2:])
         axes = [0.5 * (a + b) + 0.5 * (b - a) * node for (a, b), node in zip(ends, nodes, strict=True)]

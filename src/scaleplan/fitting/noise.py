@@ -23,10 +23,11 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
 
-__all__ = ["LackOfFit", "cells_by_rounding", "lack_of_fit", "require_distinct", "rises"]
+__all__ = ["LackOfFit", "cells_by_rounding", "lack_of_fit", "last_digit", "require_distinct", "rises"]
 
 _LEFT_OVER = 2  # residuals beyond the coefficients, see above
 _ONE_VALUE = 0.12  # in the logarithm: budgets differ by more, runs of one budget by less
+_MOST_PLACES = 9  # decimals of a loss; more are those of a float
 _REJECTED = 0.01  # a right form is rejected once in a hundred fits
 
 
@@ -78,10 +79,20 @@ def require_distinct(*inputs: Array, coefficients: int) -> None:
     )
 
 
-def lack_of_fit(cells: Index, residuals: Array, coefficients: int) -> LackOfFit | None:
+def last_digit(values: Array) -> float:
+    """Return the step of the last decimal place that any of some values uses; 0 where there is no such place."""
+    for places in range(_MOST_PLACES):
+        scaled = values * 10.0**places
+        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(np.abs(scaled), 1.0)):
+            return 10.0**-places
+    return 0.0
+
+
+def lack_of_fit(cells: Index, residuals: Array, coefficients: int, *, rounding: float = 0.0) -> LackOfFit | None:
     """Test residuals of least squares by their cells; None where too little repeats, or nothing but rounding is left.
 
-    Residuals and not losses are compared, so that inputs of one cell may differ by rounding.
+    Residuals and not losses are compared, so that inputs of one cell may differ by rounding. Repeats that were
+    rounded to steps of ``rounding`` may agree by it and share its error, which counts as theirs.
     """
     counts = np.bincount(cells)
     between, within = len(counts) - coefficients, len(cells) - len(counts)
@@ -89,6 +100,7 @@ def lack_of_fit(cells: Index, residuals: Array, coefficients: int) -> LackOfFit 
         return None
     means = np.bincount(cells, weights=residuals) / counts
     scatter = float(np.sum((residuals - means[cells]) ** 2)) / within
+    scatter = max(scatter, float(np.mean(counts[cells])) * rounding**2 / 12)
     misfit = float(counts @ means**2) / between
     if misfit <= 1e-24:  # of residuals relative to one: runs without noise
         return None

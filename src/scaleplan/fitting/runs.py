@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.errors import Notice
 
-__all__ = ["REASONS", "Finding", "Points", "Runs", "row_text"]
+__all__ = ["REASONS", "Finding", "Points", "Runs", "row_text", "rows_text"]
 
 REASONS: dict[str, str] = {
     "filtered": "does not meet a condition",
@@ -195,6 +195,12 @@ def _column(values: Floats, name: str) -> Array:
     if len(wrong):
         raise UsageError(f"{name} {column[wrong[0]]:g} in run {wrong[0] + 1} is not a positive number")
     return column
+
+
+def rows_text(rows: Iterable[int], one: str, more: str) -> str:
+    """Return rows with their verb as text: ``row 9 stands``, ``rows 2-6, 9 stand``."""
+    numbers = sorted(rows)
+    return f"row {numbers[0]} {one}" if len(numbers) == 1 else f"rows {row_text(numbers)} {more}"
 
 
 def row_text(rows: Iterable[int]) -> str:

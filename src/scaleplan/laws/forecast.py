@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Mask
     from scaleplan.toml_table import Table
 
-__all__ = ["HALF", "REACH", "Forecast"]
+__all__ = ["HALF", "MARGIN", "REACH", "Forecast"]
 
 HALF = 0.7
 """Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried."""
 
 REACH = 100.0
 """How many times the compute of the largest run the span holds: beyond it no optimum has an interval."""
+
+MARGIN = 2.0
+"""How far the span reaches beyond the ratios of the runs in ln D/N."""
 
 _NODES = tuple(
     (sign * place, weight)
@@ -94,6 +97,8 @@ class Forecast(LossSurface):
             raise table.error("weights", f"expected {count} numbers, one for each term")
         if len(packed) != count * (count + 1) // 2:
             raise table.error("root", f"expected {count * (count + 1) // 2} numbers, the lower triangle row by row")
+        if not any(packed):
+            raise table.error("root", "expected some number other than 0: no loss is known exactly")
         # no polynomial leaves [-1, 1], so sums bound what they make of the loss and of its deviation
         for key, numbers in (("weights", weights), ("root", packed)):
             if sum(map(abs, numbers)) > _MOST_LOG:

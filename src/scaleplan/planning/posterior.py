@@ -8,9 +8,10 @@ is read, and that of an optimum follows by the delta method, in closed form and 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from scaleplan.arrays import Number, choose, log, maximum
+from scaleplan.arrays import Number, choose, exp, log, maximum, minimum, somewhere
 from scaleplan.errors import Notice
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
 from scaleplan.units import format_count
@@ -26,6 +27,8 @@ __all__ = ["forecast_doubts", "forecast_interval", "gain_interval", "loss_interv
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
 _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
+_LEAST_SIZE = 1e-3  # below any
+_MOST_REACH = 230.0  # a factor of 1e100 either way says that nothing is known, and is still a number
 _SCAN = 0.5  # of the ln N over which a surface is averaged either way: it does not bend twice within it
 
 
@@ -35,7 +38,8 @@ def forecast_interval(
     """Return the intervals of a plan by the posterior of a fit (:class:`scaleplan.laws.forecast.Forecast`).
 
     By the delta method: the vertex on the line of a budget moves by the error of the slope over the bend, where the
-    bend is never less than that of the law alone. Where a bound holds the plan it does not move.
+    bend is never less than that of the law alone. Where a bound holds the plan, it moves away from the bound by what
+    the error is more than the slope; it never moves beyond a bound.
 
     Parameters
     ----------
@@ -53,22 +57,30 @@ def forecast_interval(
     params, tokens, loss = outcome
     assert loss is not None  # a surface has one
     place = problem.counted(params, tokens)
-    sigmas = sigmas_of(level)
     one_run, expected = loss_intervals(surface, place, loss, level=level)
-    along, moves = (0.0 * params, 0.0 * params) if spent is None else _vertex_error(problem, outcome, spent)
-    known = surface.vouches(*place) | (moves == 0.0)  # beyond, the slope of an edge has no error, and means nothing
-    sizes, data, ratios = (
-        around(value, sigmas * choose(known, slope * moves, math.nan + moves))
-        for value, slope in ((params, 1.0 + 0.0 * along), (tokens, abs(along)), (tokens / params, abs(along - 1.0)))
+    found = Interval(
+        level=level, params=None, tokens=None, tokens_per_param=None, loss=one_run, expected_loss=expected
     )
-    return Interval(
-        level=level,
-        params=None if known is False else sizes,
-        tokens=None if known is False else data,
-        tokens_per_param=None if known is False else ratios,
-        loss=one_run,
-        expected_loss=expected,
-    )
+    given = replace(found, params=(params,) * 2, tokens=(tokens,) * 2, tokens_per_param=(tokens / params,) * 2)
+    if spent is None:
+        return given
+    smallest, largest = problem.min_params() + 0.0 * params, problem.max_params(spent)
+    fixed = largest <= smallest * (1.0 + _AT_BOUND)
+    if fixed is True:
+        return given
+    known = surface.vouches(*place) | fixed  # beyond, the slope of an edge has no error, and means nothing
+    if known is False:
+        return found
+    # slopes go on beyond the fewest tokens of a bound as if it were none
+    path = replace(problem, tokens=problem.tokens._replace(low=0.0))
+    kinks = [maximum(kink, _LEAST_SIZE) + 0.0 * params for kink in problem.breakpoints(spent)]  # some lie outside
+    around_plan, sigmas = _slope(path, params, spent, middle=0.0), sigmas_of(level)
+    low, high = (_end(path, params, spent, kinks, around_plan, side=side, sigmas=sigmas) for side in (-1, 1))
+    unknown = choose(known, 0.0 * params, math.nan + params)
+    sizes = maximum(low, minimum(smallest, params)) + unknown, minimum(high, maximum(largest, params)) + unknown
+    data = [tokens * (problem.most_tokens(size, spent) / problem.most_tokens(params, spent)) for size in sizes]
+    ratios = [amount / size for amount, size in zip(data, sizes, strict=True)]
+    return replace(found, params=sizes, tokens=_ordered(*data), tokens_per_param=_ordered(*ratios))
 
 
 def loss_intervals(
@@ -98,33 +110,70 @@ def gain_interval(
     return around(gain, sigmas_of(level) * error / gain)
 
 
-def _vertex_error(problem: Problem, outcome: Outcome[Number], spent: Number) -> tuple[Number, Number]:
-    """Return how ln D moves with ln N along the budget at a plan, and the standard error of its ln N."""
+class _Slope(NamedTuple, Generic[Number]):
+    """How the surface goes on along a budget: its slope, the error of it, and its bend."""
+
+    slope: Number
+    error: Number
+    bend: Number
+
+
+def _reach(known: _Slope[Number], side: int, sigmas: float) -> Number:
+    """Return how far in ln N an optimum may lie on a side: what the error exceeds the slope by, over the bend."""
+    return maximum(sigmas * known.error - maximum(side * known.slope, 0.0), 0.0) / known.bend
+
+
+def _slope(problem: Problem, params: Number, spent: Number, *, middle: float) -> _Slope[Number]:
+    """Return the slope at a size, as measured about a place ``middle`` from it in ln N."""
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
-    params = outcome[0]
-    ways = []
-    for shift in (-_ASIDE, 0.0, _ASIDE):
-        size = params * math.exp(shift)
-        ways.append((size, problem.most_tokens(size, spent)))
-    laws, corrections = zip(*(surface.averaged(*problem.counted(*way)) for way in ways), strict=True)
-    bends = [
-        (below - 2 * here + above) / _ASIDE**2
-        for below, here, above in (laws, [law + more for law, more in zip(laws, corrections, strict=True)])
-    ]
-    bend = maximum(maximum(bends[0], bends[1]), surface.least_bend)
-    first, last = (surface.averaged_basis(*problem.counted(*ways[i])) for i in (0, 2))
-    error = surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]) / bend
-    return log(ways[2][1] / ways[0][1]) / (2 * _ASIDE), error * (1.0 - _held(problem, params, spent))
+    shifts = [middle + shift for shift in (-_ASIDE, 0.0, _ASIDE)]
+    sizes = [params * math.exp(shift) for shift in shifts]
+    places = [problem.counted(size, problem.most_tokens(size, spent)) for size in sizes]
+    laws, corrections = zip(*(surface.averaged(*place) for place in places), strict=True)
+    means = [law + more for law, more in zip(laws, corrections, strict=True)]
+    bends = [(below - 2 * here + above) / _ASIDE**2 for below, here, above in (laws, means)]
+    first, last = (surface.averaged_basis(*places[i]) for i in (0, 2))
+    return _Slope(
+        slope=(means[2] - means[0]) / (2 * _ASIDE) - middle * bends[1],
+        error=surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]),
+        bend=maximum(maximum(bends[0], bends[1]), surface.least_bend),
+    )
 
 
-def _held(problem: Problem, params: Number, spent: Number) -> Number:
-    """Return 1 where a bound or a kink holds the size of a plan, which may be a whole count; 0 elsewhere."""
-    held = 0.0 * params
-    sizes: list[Number] = problem.breakpoints(spent)
-    sizes += [problem.min_params() + held, problem.max_params(spent)]
-    for size in sizes:
-        held = choose(abs(size - params) <= 1.0 + _AT_BOUND * params, 1.0 + 0.0 * held, held)
-    return held
+def _end(
+    problem: Problem,
+    params: Number,
+    spent: Number,
+    kinks: list[Number],
+    known: _Slope[Number],
+    *,
+    side: int,
+    sigmas: float,
+) -> Number:
+    """Return the size up to which an optimum may lie on one side of a plan.
+
+    A kink that holds the plan, or lies on this side, holds the optimum wherever the surface rises beyond it by more
+    than its error.
+    """
+    place, reach = params, _reach(known, side, sigmas)
+    for kink in kinks:
+        near = abs(log(kink / params)) <= 2 * _ASIDE
+        if somewhere(near):  # slopes are not measured across one
+            ahead = choose(side * log(kink / params) > 0, kink, params)
+            beyond = _slope(problem, ahead, spent, middle=side * _ASIDE)
+            place, reach = choose(near, ahead, place), choose(near, _reach(beyond, side, sigmas), reach)
+    end = place * exp(side * minimum(reach, _MOST_REACH))
+    for kink in kinks:
+        between = (side * log(kink / place) > 0) & (side * log(end / kink) > 0)
+        if somewhere(between):
+            beyond = _slope(problem, kink, spent, middle=side * _ASIDE)
+            end = choose(between & (_reach(beyond, side, sigmas) <= 0), kink, end)
+    return end
+
+
+def _ordered(one: Number, other: Number) -> tuple[Number, Number]:
+    """Return two ends of an interval, the lower first."""
+    return minimum(one, other), maximum(one, other)
 
 
 def other_optimum(problem: Problem, params: float, spent: float) -> float | None:

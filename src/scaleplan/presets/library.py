@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.laws.base import Law
+    from scaleplan.laws.forecast import Forecast
     from scaleplan.toml_table import Table
 
 __all__ = [
@@ -189,6 +190,8 @@ def preset_of(top: Table) -> Preset:
         law = forecast = Forecast.from_table(top.table("forecast"))
     notes, caveats = _notes(top)
     span = range_of(top.table("range"))
+    if forecast is not None:
+        _require_reach(forecast, span, cost, top)
     question = _as_logarithms(law, span)
     name = top.text("id")
     if not _NAME.fullmatch(name):
@@ -219,6 +222,29 @@ def preset_of(top: Table) -> Preset:
     _require_usable(preset, top)
     return preset
 
+
+def _require_reach(forecast: Forecast, known: FitRange, cost: Cost, top: Table) -> None:
+    """Refuse a forecast that vouches for more than the runs of the range allow; raises FileError."""
+    from scaleplan.laws.forecast import MARGIN, REACH  # only fits have one
+
+    _, farthest, narrow, wide = forecast.span
+    room = math.log(REACH) + _ROUNDED
+    beyond = False
+    if known.params is not None and known.tokens is not None:
+        beyond = farthest > room + math.log(known.params[1]) + math.log(known.tokens[1])
+    if known.flops is not None and cost.is_product:
+        beyond = beyond or farthest > room + math.log(known.flops[1]) - math.log(cost.per_param_token)
+    if known.tokens_per_param is not None:
+        low, high = map(math.log, known.tokens_per_param)
+        beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
+    if beyond:
+        hint = (
+            f"it ends at {REACH:g} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond their ratios"
+        )
+        raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
+
+
+_ROUNDED = 1e-3  # of a logarithm: ranges may be written with four digits
 
 _FORECASTS = 2
 """The schema from which preset files may hold a forecast."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from scaleplan.fitting.additive_fit import Coefficient
 from scaleplan.fitting.objective import rounded
-from scaleplan.fitting.runs import row_text
+from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import format_loss, plan_report
 from scaleplan.presets.preset import Line
@@ -201,13 +201,14 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
     yield f"the loss of one run scatters by {format_fraction(forecast['noise'], digits=2)}"
     down = forecast["down_weighted"]
     if down:
-        times = f"{format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+        rows = rows_text(
+            (item["row"] for item in down),
+            "disagrees with runs like it and counts for less in the forecast",
+            "disagree with runs like them and count for less in the forecast",
+        )
         yield (
-            f"row {down[0]['row']} disagrees with runs like it and counts for less in the forecast: its noise is "
-            f"taken to be {times}"
-            if len(down) == 1
-            else f"rows {row_text(item['row'] for item in down)} disagree with runs like them and count for less in "
-            f"the forecast: the noise of row {down[0]['row']} is taken to be {times}"
+            f"{rows}: the noise of row {down[0]['row']} is "
+            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
         )
 
 
@@ -332,14 +333,14 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
     out = data["outliers"]
     if out is not None and out["rows"]:
         worst = max(abs(deviation) for deviation in out["deviations"])
-        one = len(out["rows"]) == 1
-        stand, used = ("row {} stands", "is used") if one else ("rows {} stand up to", "are used")
-        rows = stand.format(row_text(out["rows"]))
-        yield f"{rows} {worst:.0f} robust deviations from the fit of the others (and {used})"
+        yield (
+            f"{rows_text(out['rows'], 'stands', 'stand up to')} {worst:.0f} robust deviations from the fit of the "
+            f"others (and {'is' if len(out['rows']) == 1 else 'are'} used)"
+        )
         if out["without"] is not None:
             law, other = data["coefficients"], out["without"]
             moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in _law_names([other]))
-            yield f"without them: {moved}"
+            yield f"without {'it' if len(out['rows']) == 1 else 'them'}: {moved}"
     for name, strongest in (data["influence"] or {}).items():
         if abs(strongest[0]["change"]) > _EXACT:
             pulls = ", ".join(f"row {item['row']} {item['change']:+.2g}" for item in strongest[:_MOST_PULLS])

@@ -182,7 +182,8 @@ def test_compute_that_is_not_six_times_both_sizes_leaves_a_law_that_plans(tmp_pa
     """A column of compute by another count: the forecast's reach is by N*D, and the file reads back."""
     points = LADDERS["grid"](LAWS["even"], noise=0.004, seed=2)
     rows = zip(points.params, points.tokens, factor * points.flops, points.loss, strict=True)
+    lines = [",".join(map(repr, map(float, row))) for row in rows]
     path = tmp_path / "runs.csv"
-    path.write_text("params,tokens,flops,loss\n" + "".join(f"{','.join(map(repr, map(float, row)))}\n" for row in rows))
+    path.write_text("\n".join(["params,tokens,flops,loss", *lines]) + "\n")
     preset = sp.fit(path).write(tmp_path / "law.toml")
     assert sp.optimal(preset=str(preset), flops=1e22).interval.loss is not None

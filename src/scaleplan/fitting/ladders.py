@@ -79,13 +79,16 @@ def _shapes(table: RawTable, positions: Index) -> tuple[Array | None, Array | No
     depth = width = None
     for j, name in enumerate(table.names):
         words = set(normalised(name).split()) | ({"dmodel"} if normalised(name).endswith("d model") else set())
+        shape = _SHAPE.fullmatch(to_text(table.records[int(positions[0])][j]).strip())
+        if shape is None and not words & (_DEPTH | _WIDTH):  # most columns, of files with many rows
+            continue
         cells = [table.records[i][j] for i in positions.tolist()]
-        pairs = [None if is_missing(cell) else _SHAPE.fullmatch(to_text(cell).strip()) for cell in cells]
-        if all(pairs) and pairs:
-            sides = np.array([sorted(map(int, pair.groups())) for pair in pairs if pair is not None], dtype=float)
-            depth, width = sides[:, 0], sides[:, 1]
-            break
-        if not words & (_DEPTH | _WIDTH):
+        if shape is not None:
+            pairs = [_SHAPE.fullmatch(to_text(cell).strip()) for cell in cells]
+            if all(pairs):
+                sides = np.array([sorted(map(int, pair.groups())) for pair in pairs if pair is not None], dtype=float)
+                depth, width = sides[:, 0], sides[:, 1]
+                break
             continue
         try:
             values = np.array([math.nan if is_missing(cell) else to_number(cell) for cell in cells])

@@ -21,6 +21,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import central_interval
+from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.surface_fit import (
     EXPONENT_BOUNDS,
     GAMMA_BOUNDS,
@@ -277,5 +278,4 @@ def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | No
         return None
     if len(labels) != count:
         raise UsageError(f"{len(labels)} labels of {what} for {count} runs")
-    order = {label: code for code, label in enumerate(dict.fromkeys(labels))}
-    return np.array([order[label] for label in labels], dtype=np.intp)
+    return group_codes(labels)

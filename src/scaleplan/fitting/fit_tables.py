@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.noise import BUDGET_GAP
 from scaleplan.fitting.objective import half_width, rms
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
@@ -53,7 +54,6 @@ _OFTEN = 0.05  # the share of resamples on a bound from which a covariance misle
 
 _PROBES = (1e12, 1e30)  # FLOP: a preset must serve the budgets between these
 
-_ONE_BUDGET = math.exp(-0.12)  # runs of one budget differ by less, as in the cuts of a backtest
 DOWN_WEIGHTED = 4.0
 """Times the noise variance of the others, from which a run stands out: twice their standard deviation."""
 
@@ -328,7 +328,7 @@ def forecast_data(
     expected, _ = forecaster.predict(used.params, used.tokens, noise=False)
     missed = expected - np.log(law.loss(used.params, used.tokens))
     far = int(np.argmax(np.abs(missed)))
-    largest = used.flops >= np.max(used.flops) * _ONE_BUDGET
+    largest = used.flops >= np.max(used.flops) * math.exp(-BUDGET_GAP)
     weights = forecaster.run_weights
     data: dict[str, object] = {
         "level": level,

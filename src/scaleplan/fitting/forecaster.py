@@ -30,6 +30,7 @@ from scaleplan.fitting.discrepancy import (
 )
 from scaleplan.fitting.noise import cells_by_rounding
 from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
 from scaleplan.laws.forecast import MARGIN, REACH, Forecast
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.discrepancy import Member, Posterior
     from scaleplan.fitting.runs import Points
 
-__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast"]
+__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_floors", "fit_forecast"]
 
 KERNELS = (
     Kernel(shape="matern32", length=8.0),
@@ -277,7 +278,7 @@ def fit_floors(
     return Forecaster(
         members=tuple(member for members in found for member in members),
         weights=np.concatenate(shares),
-        floors=tuple(ratio for _ in KERNELS for ratio, _ in floors),
+        floors=tuple(floor for _ in KERNELS for floor, _ in floors),
         centre=chosen.centre,
         box=(
             float(np.min(product)),
@@ -324,12 +325,12 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
     error. Groups that nobody named are looked for where three or more have several runs: fewer leave less than two
     degrees of freedom for the errors between groups, and one repeated cell may be no more than a quiet one.
     """
-    cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
-    sizes = _codes(cells_by_rounding(points.params).tolist())
+    cells = group_codes(cells_by_rounding(points.params, points.tokens).tolist())
+    sizes = group_codes(cells_by_rounding(points.params).tolist())
     unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, _TRUNKS_UNNAMED)]
     ways = [way for way in unnamed if np.sum(np.bincount(way[0]) > 1) >= _LEAST_GROUPS]
     if groups is not None:
-        ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))
+        ways.insert(0, (group_codes(groups), _COMMON_RATIOS, 0.0))
     found, seen = [NO_COMMON], set()
     for codes, ratios, log_prior in ways:
         key = tuple(codes.tolist())
@@ -337,12 +338,6 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
             found += [Common(codes, ratio, log_prior) for ratio in ratios]
         seen.add(key)
     return tuple(found)
-
-
-def _codes(groups: Sequence[object]) -> Index:
-    """Return a number for each group, in the order of appearance."""
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.intp)
 
 
 class _SoftResiduals(Record, eq=False):

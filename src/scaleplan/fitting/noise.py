@@ -23,10 +23,12 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
 
-__all__ = ["LackOfFit", "cells_by_rounding", "lack_of_fit", "last_digit", "require_distinct", "rises"]
+__all__ = ["BUDGET_GAP", "LackOfFit", "cells_by_rounding", "lack_of_fit", "last_digit", "require_distinct", "rises"]
+
+BUDGET_GAP = 0.12
+"""In ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one budget by a few per cent."""
 
 _LEFT_OVER = 2  # residuals beyond the coefficients, see above
-_ONE_VALUE = 0.12  # in the logarithm: budgets differ by more, runs of one budget by less
 _MOST_PLACES = 9  # decimals of a loss; more are those of a float
 _REJECTED = 0.01  # a right form is rejected once in a hundred fits
 
@@ -113,7 +115,7 @@ def lack_of_fit(cells: Index, residuals: Array, coefficients: int, *, rounding: 
 
 def rises(x: Array, y: Array) -> bool:
     """Whether y rises with x by ranks (Spearman), so surely that noise would do so once in a hundred."""
-    if np.ptp(np.log(x)) <= _ONE_VALUE:
+    if np.ptp(np.log(x)) <= BUDGET_GAP:
         return False
     ranks = [np.unique(values, return_inverse=True)[1] - 0.0 for values in (x, y)]
     first, second = (rank - rank.mean() for rank in ranks)

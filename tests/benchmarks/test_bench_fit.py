@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.diagnosis import describe, diagnose, information
 from scaleplan.fitting.runs import Points
 from scaleplan.fitting.surface_fit import fit_additive

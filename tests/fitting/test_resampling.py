@@ -8,8 +8,8 @@ from scipy.stats import norm, t
 from tests.fitting.errors import log_loss, log_params, standard_errors
 from tests.fitting.synthetic import LADDERS, LAWS
 
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.surface_fit import fit_additive, refit_surface
 
@@ -56,7 +56,7 @@ def test_the_covariance_is_that_of_the_draws(drawn):
 def test_standard_errors_are_those_of_the_draws(drawn):
     """Standard deviations with one degree of freedom less, of a = beta/(alpha + beta) too."""
     points, _, _ = drawn
-    found = fit_points(points, samples=300, seed=1, test_cuts=False)
+    found = fit_points(points, samples=300, seed=1)
     errors, draws = {item.name: item.error for item in found.coefficients()}, found.resamples.draws
     assert errors["E"] == pytest.approx(np.std(draws[:, 2], ddof=1), rel=1e-12)
     alpha, beta = draws[:, 3], draws[:, 4]

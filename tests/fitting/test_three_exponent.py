@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import scaleplan as sp
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.pilot import PilotInformation, Target, jacobian
 from scaleplan.fitting.runs import Points
@@ -236,11 +236,11 @@ def test_what_the_runs_do_not_determine_is_said():
     assert ridge([12.0, 20.0, 30.0], 0.002, 0).startswith("gamma is not determined (")
     assert ridge([5.0, 20.0, 80.0], 0.008, 2).startswith("E and gamma are not determined (")
     wide = diagnosed(runs(noise=0.001, sizes=(5e7, 5e9, 9), tokens=(1e9, 1e12, 9)))
-    assert (wide.status, wide.flags) == ("identified", ())
+    assert (wide.identified, wide.flags) == (True, ())
 
 
 def diagnosed(points):
-    return fit_points(points, outer=True, samples=0, test_cuts=False)
+    return fit_points(points, coordinates=OUTER, samples=0)
 
 
 def test_gamma_on_a_bound_is_said_and_leaves_the_split_alone():
@@ -258,8 +258,8 @@ def test_gamma_on_a_bound_is_said_and_leaves_the_split_alone():
 def test_two_sizes_do_not_identify_it():
     """With tied exponents the additive law needs two; gamma takes a third."""
     points = runs(sizes=(1e8, 1e9, 2), noise=0.002)
-    assert diagnosed(points).status == "not identified"
-    tied = fit_points(points, outer=True, tied=True, samples=0, test_cuts=False)
+    assert not diagnosed(points).identified
+    tied = fit_points(points, coordinates=Coordinates(outer=True, tied=True), samples=0)
     assert "few_levels" in {flag.code for flag in tied.flags}
 
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
@@ -161,7 +161,7 @@ def _points(label: str, x: Array, y: Array, *, tone: int = 0) -> Series:
     return Series(label=label, x=tuple(x[order].tolist()), y=tuple(y[order].tolist()), style="points", tone=tone)
 
 
-def residuals_chart(fit: AdditiveFit) -> Chart:
+def residuals_chart(fit: DiagnosedFit) -> Chart:
     """Return the relative residual of every run, fitted over observed loss minus 1, against its compute."""
     points = fit.points
     wrong = fit.law.loss(points.params, points.tokens) / points.loss - 1.0
@@ -234,7 +234,7 @@ class RunsRequest:
     stop: float | None = None
 
     @property
-    def surface(self) -> AdditiveFit:
+    def surface(self) -> DiagnosedFit:
         """The additive law fitted to the runs."""
         assert self.fit.diagnosis is not None  # by the form that is fitted
         return self.fit.diagnosis

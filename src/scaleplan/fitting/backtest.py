@@ -39,22 +39,18 @@ if TYPE_CHECKING:
     from scaleplan.fitting.surface_fit import Solution, SurfaceLaw
 
 __all__ = [
-    "LEAST_RUNS",
     "Backtest",
     "Bin",
     "Cut",
     "Holdout",
     "Scores",
     "backtest_points",
-    "below_largest_budget",
     "check_forecast",
     "comparable",
     "interval_score",
     "ladder",
 ]
 
-LEAST_RUNS = 12
-"""Runs from which a plain law, which has no prior, is tried on others."""
 _LEAST_DISTINCT = 6  # different (N, D) below a cut: as many as the law of a forecast has coefficients
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)  # of bins of the factor of extrapolation
 _FEW = 3  # predictions: a bin with fewer is joined to the next
@@ -437,11 +433,3 @@ def comparable(factor: Array) -> list[Mask]:
         few = bins.pop()
         bins[-1] = np.concatenate([bins[-1], few])
     return [np.isin(np.arange(len(factor)), members) for members in bins if len(members)]
-
-
-def below_largest_budget(points: Points) -> Mask:
-    """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
-    labels = distinct_budgets(points)
-    if labels is None or labels.max() == 0:
-        return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
-    return np.asarray(labels < labels.max())

@@ -38,6 +38,7 @@ __all__ = [
     "Information",
     "Outliers",
     "aicc",
+    "below_largest_budget",
     "describe",
     "deviance",
     "diagnose",
@@ -564,6 +565,14 @@ def distinct_budgets(points: Points) -> Index | None:
     count = int(labels.max()) + 1
     wide = any(np.ptp(logs[labels == k]) > _BUDGET_WIDTH for k in range(count))
     return None if wide or 2 * count > len(points) else labels
+
+
+def below_largest_budget(points: Points) -> Mask:
+    """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
+    labels = distinct_budgets(points)
+    if labels is None or labels.max() == 0:
+        return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
+    return np.asarray(labels < labels.max())
 
 
 def _span(values: Array) -> tuple[float, float]:

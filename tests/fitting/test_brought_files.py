@@ -142,7 +142,7 @@ def fitted_law(tmp_path, law, ratios=(5, 20, 80)):
 
 WIDE = np.geomspace(1e24, 1e26, 3)
 
-ABSURD = Additive(E=1.4, A=20.0, B=3e4, alpha=0.1, beta=0.6)
+ABSURD = Additive(E=1.4, A=20.0, B=6e5, alpha=0.1, beta=0.6)  # plausible at its runs, and nowhere far beyond
 
 
 @pytest.mark.parametrize(
@@ -204,3 +204,12 @@ def test_a_report_of_few_or_wild_runs_is_made(tmp_path, rows):
     except ScaleplanError:  # too few for a fit
         return
     assert fitted.to_dict(report=True)["checklist"]
+
+
+def test_an_optimum_that_no_run_is_near_is_not_known(tmp_path):
+    """Far off the ratios of the runs the stored surface ends, and its slope with it: that is no certainty."""
+    fitted = fitted_law(tmp_path, Additive(E=1.4, A=20.0, B=3e4, alpha=0.1, beta=0.6))
+    assert fitted.status == "not identified"
+    assert "the optimal size is not known" in fitted.refusal
+    with pytest.raises(UsageError, match="must not choose a model size"):
+        sp.optimal(preset=fitted.preset, flops="3e20")

@@ -175,3 +175,15 @@ def test_the_same_command_writes_the_same_bytes(tmp_path, ladder):
         assert answered("fit", path, "--id", "mine", "-o", tmp_path / name, "--samples", "60")[0] == 0
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.04, 2.0])
+def test_compute_that_is_not_six_times_both_sizes_leaves_a_law_that_plans(tmp_path, factor):
+    """A column of compute by another count: the forecast's reach is by N*D, and the file reads back."""
+    points = LADDERS["grid"](LAWS["even"], noise=0.004, seed=2)
+    rows = zip(points.params, points.tokens, factor * points.flops, points.loss, strict=True)
+    lines = [",".join(map(repr, map(float, row))) for row in rows]
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(["params,tokens,flops,loss", *lines]) + "\n")
+    preset = sp.fit(path).write(tmp_path / "law.toml")
+    assert sp.optimal(preset=str(preset), flops=1e22).interval.loss is not None

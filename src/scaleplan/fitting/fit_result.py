@@ -62,6 +62,9 @@ _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _KNOWN = 10.0
 """The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
 
+_OF_COEFFICIENTS = frozenset({"lack_of_fit", "steep", "ridge", "resamples_at_bound", "resamples_failed"})
+"""Flags about the plain law alone, whose misfit a forecast corrects and holds in its intervals."""
+
 _MOST_NAMED = 6  # rows in a warning, whose option names all of them
 
 _NOT_IN_FILE = "not in the file; state it with the law"
@@ -406,8 +409,8 @@ class FitResult(Record, eq=False):
         return notes
 
     def _concerns_plans(self, flag: Flag) -> bool:
-        """Return whether plans suffer from what a flag says: a forecast corrects its law, and only lacks runs."""
-        return self.forecast is None or flag.code in {"few_runs", "narrow_ratios"}
+        """Return whether plans suffer from what a flag says: a forecast does not use the coefficients."""
+        return self.forecast is None or flag.code not in _OF_COEFFICIENTS
 
     def _provenance(self) -> dict[str, object]:
         runs, request = self.runs, self.request

@@ -191,7 +191,7 @@ def preset_of(top: Table) -> Preset:
     notes, caveats = _notes(top)
     span = range_of(top.table("range"))
     if forecast is not None:
-        _require_reach(forecast, span, cost, top)
+        _require_reach(forecast, span, top)
     question = _as_logarithms(law, span)
     name = top.text("id")
     if not _NAME.fullmatch(name):
@@ -223,8 +223,11 @@ def preset_of(top: Table) -> Preset:
     return preset
 
 
-def _require_reach(forecast: Forecast, known: FitRange, cost: Cost, top: Table) -> None:
-    """Refuse a forecast that vouches for more than the runs of the range allow; raises FileError."""
+def _require_reach(forecast: Forecast, known: FitRange, top: Table) -> None:
+    """Refuse a forecast that vouches for more than the runs of the range allow; raises FileError.
+
+    The range of compute is that of the file of runs, which may count more or less than 6ND, and says nothing here.
+    """
     from scaleplan.laws.forecast import MARGIN, REACH  # only fits have one
 
     _, farthest, narrow, wide = forecast.span
@@ -232,8 +235,6 @@ def _require_reach(forecast: Forecast, known: FitRange, cost: Cost, top: Table) 
     beyond = False
     if known.params is not None and known.tokens is not None:
         beyond = farthest > room + math.log(known.params[1]) + math.log(known.tokens[1])
-    if known.flops is not None and cost.is_product:
-        beyond = beyond or farthest > room + math.log(known.flops[1]) - math.log(cost.per_param_token)
     if known.tokens_per_param is not None:
         low, high = map(math.log, known.tokens_per_param)
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED

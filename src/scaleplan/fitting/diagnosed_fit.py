@@ -23,7 +23,7 @@ from scaleplan.fitting.diagnosis import (
     leave_one_out,
     repeats_test,
 )
-from scaleplan.fitting.noise import cells_by_rounding, require_distinct
+from scaleplan.fitting.noise import count_distinct, require_distinct
 from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import Coordinates, fit_surface
@@ -237,7 +237,7 @@ def _sound(
     """Return the runs that measure errors, their own fit, and which they are."""
     kept: Mask = ~np.isin(points.rows, [*outliers.rows, *doubtful])
     sound = points.select(kept)
-    few = int(cells_by_rounding(sound.params, sound.tokens).max(initial=-1)) + 1 < solution.coordinates.count + 2
+    few = count_distinct(sound.params, sound.tokens) < solution.coordinates.count + 2
     if few or kept.all():
         return points, solution, np.ones(len(points), dtype=bool)
     return sound, solution.refit(sound), kept

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from scaleplan.fitting.objective import typical_deviation
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ def first_weights(runs: Observations, laws: Sequence[Array]) -> tuple[float, Arr
     """
     count = len(runs)
     off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in laws]
-    middle = [1.4826 * float(np.median(np.abs(residuals))) + _LEAST_DEVIATION for residuals in off]
+    middle = [typical_deviation(residuals) + _LEAST_DEVIATION for residuals in off]
     squared = float(np.exp(2.0 * np.mean(np.log(middle))))
     pooled = (count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS)
     deviation = math.sqrt(pooled)

@@ -23,7 +23,16 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
 
-__all__ = ["BUDGET_GAP", "LackOfFit", "cells_by_rounding", "lack_of_fit", "last_digit", "require_distinct", "rises"]
+__all__ = [
+    "BUDGET_GAP",
+    "LackOfFit",
+    "cells_by_rounding",
+    "count_distinct",
+    "lack_of_fit",
+    "last_digit",
+    "require_distinct",
+    "rises",
+]
 
 BUDGET_GAP = 0.12
 """In ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one budget by a few per cent."""
@@ -63,13 +72,18 @@ def cells_by_rounding(*inputs: Array) -> Index:
     return cells_of(np.zeros(len(inputs[0]), dtype=np.intp), *inputs)
 
 
+def count_distinct(*inputs: Array) -> int:
+    """Return how many rows differ in their inputs by more than rounding."""
+    return int(cells_by_rounding(*inputs).max(initial=-1)) + 1
+
+
 def require_distinct(*inputs: Array, coefficients: int) -> None:
     """Refuse fewer different inputs than the coefficients and two; raises UsageError."""
     least = coefficients + _LEFT_OVER
     boxes = np.unique(np.floor(np.log(np.stack(inputs)) / CELL_WIDTH), axis=1).shape[1]
     if boxes >= least * 2 ** len(inputs):  # a cell lies in at most two boxes a side, so many rows need no closer look
         return
-    distinct = int(cells_by_rounding(*inputs).max(initial=-1)) + 1
+    distinct = count_distinct(*inputs)
     if distinct >= least:
         return
     rows = len(inputs[0])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fitting.errors import interval
 
 import scaleplan as sp
 from scaleplan.errors import UsageError
@@ -197,7 +198,7 @@ def test_intervals_of_resamples_hold_the_truth():
         drawn = bootstrap(points, fit_surface(points, OUTER), samples=200, seed=seed)
         truths = (BUSBRIDGE.gamma, math.log(BUSBRIDGE.best_split(1e22 / 6)[0]))
         for k, quantity in enumerate((lambda law: law.gamma, lambda law: np.log(law.best_split(1e22 / 6)[0]))):
-            low, high = drawn.interval(quantity)
+            low, high = interval(drawn, quantity)
             held[k] += low <= truths[k] <= high
     assert held.min() >= 8  # below with a chance of 0.4 % at 90 %
 
@@ -213,7 +214,8 @@ def test_resamples_have_the_coefficients_of_their_law():
         math.log(single.loss(1e9, 1e11))
     )
     moved = drawn.moved_to(BUSBRIDGE)
-    assert moved.interval(lambda law: law.gamma)[0] < BUSBRIDGE.gamma < moved.interval(lambda law: law.gamma)[1]
+    low, high = interval(moved, lambda law: law.gamma)
+    assert low < BUSBRIDGE.gamma < high
 
 
 def test_many_runs_are_resampled_by_steps():

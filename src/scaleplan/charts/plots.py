@@ -236,7 +236,7 @@ class RunsRequest:
 
     @property
     def surface(self) -> DiagnosedFit:
-        """The additive law fitted to the runs."""
+        """The surface fitted to the runs, with its diagnosis."""
         assert self.fit.diagnosis is not None  # by the form that is fitted
         return self.fit.diagnosis
 

@@ -187,6 +187,10 @@ class Whitened(Record, eq=False):
     common: Common
     run_weights: Array
 
+    def precision(self, noise: float, misfit: float) -> Array:
+        """Return the inverse variances of the whitened runs, given s^2 and tau."""
+        return 1.0 / (misfit**2 * self.spectrum + noise)
+
     @classmethod
     def of(cls, kernel: Array, plain: Array, run_weights: Array, common: Common) -> Whitened:
         """Decompose the kernel matrix of runs with noise ``plain * run_weights`` and a common error."""
@@ -235,7 +239,7 @@ class _Estimate(NamedTuple):
     @property
     def precision(self) -> Array:
         """The inverse variances of the whitened runs."""
-        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+        return self.whitened.precision(self.noise, self.misfit)
 
 
 class Member(Record, eq=False):
@@ -280,7 +284,7 @@ class Member(Record, eq=False):
 
     @cached_property
     def _precision(self) -> Array:
-        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+        return self.whitened.precision(self.noise, self.misfit)
 
     def _to_runs(self, points: tuple[Array, Array]) -> Array:
         """Return the covariances of the discrepancy at points with the runs, in the whitened coordinates."""

@@ -60,12 +60,12 @@ smooth surface to less than what no run tells of it."""
 _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
 _TRUNK_RATIOS = _COMMON_RATIOS[1:]
 _TRUNKS_UNNAMED = -25.0  # log odds: 72 checkpoints of 12 runs are worth 60 to 100, a law that errs by size up to 20
-_LEAST_GROUPS = 3
+_LEAST_GROUPS = 3  # with several runs each: fewer leave less than two degrees of freedom between groups
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
 _STARTS = ((0.0, 0.0), (0.0, -0.6), (0.25, 0.4))  # of ln exponents and ln gamma off their priors, along the ridge
-_START_TIE = 1e-6
+_START_TIE = 1e-6  # relative: ends nearer than that are one optimum up to rounding
 _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none, and a tenth of its noise
@@ -73,12 +73,12 @@ _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none,
 _REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them
-_NODES = (24, 20)
+_NODES = (24, 20)  # of the grid: three times the degrees, so that least squares do not follow single nodes
 _BELOW = (2.0, 0.1)  # weight e^(-below/2) of nodes below the largest run in ln C, at least 0.1: plans are made above
-_DIGITS = 5
+_DIGITS = 5  # of a stored number: what rounding leaves is far below the noise of a run
 _BLOCK = 128  # sizes whose joint covariance is made to read its diagonal
 _JITTER = 1e-12  # of the trace, so that a covariance of fewer ranks than terms has a root
-_LEAST_FLOAT = 1e-300
+_LEAST_FLOAT = 1e-300  # for a floor of zero, which has no logarithm
 _LARGEST_LOG = 690.0  # of a coefficient of the stored law: what a float can hold
 
 

@@ -592,3 +592,28 @@ def test_a_forecast_that_rises_with_compute_is_warned_of(slope, codes):
     assert [notice.code for notice in plan.warnings if notice.code == "loss_rises"] == codes
     assert (plan.near_optimal is None) == bool(codes)
     assert all("\n" not in notice.message for notice in plan.warnings)
+
+
+# ---- the budget of a goal ---------------------------------------------------------------------------------------
+
+
+def test_the_budget_of_a_goal_has_the_interval_in_which_the_mean_loss_crosses_it(mine):
+    """Where errors are small: at its ends the expected loss is the goal, moved by its own error."""
+    sharp = replace(mine.forecast, root=tuple(tuple(0.05 * value for value in row) for row in mine.forecast.root))
+    preset = replace(mine, law=sharp, forecast=sharp)
+    goal = sp.optimal(preset=preset, flops=budget(sharp, 5)).loss
+    plan = sp.target(preset=preset, loss=goal)
+    low, high = plan.interval.flops
+    assert low < plan.flops < high
+    reach = sigmas_of(LEVEL) * sharp.deviation(float(plan.params), float(plan.tokens))
+    for end, sign in ((low, 1), (high, -1)):
+        moved = sp.optimal(preset=preset, flops=end).loss
+        assert math.log(moved / goal) == pytest.approx(sign * reach, rel=0.05)
+
+
+def test_only_the_budget_of_a_goal_has_an_interval(mine):
+    """One that is given is known, and a limit that allows one budget alone leaves none to be uncertain."""
+    assert sp.optimal(preset=mine, flops=budget(mine.forecast, 5)).interval.flops is None
+    goal = sp.optimal(preset=mine, flops=budget(mine.forecast, 2)).loss
+    assert sp.target(preset=mine, loss=goal).to_dict()["interval"]["flops"] is not None
+    assert sp.target(preset=mine, params="1B").interval.flops is None

@@ -92,7 +92,7 @@ def _delimited(rows: Iterable[Iterable[object]], delimiter: str) -> str:
     return out.getvalue()
 
 
-_ENDS = ("params", "tokens", "tokens_per_param", "expected_loss")
+_ENDS = ("params", "tokens", "tokens_per_param", "expected_loss", "flops")
 """What an interval may lack in one plan and have in the next: its columns stay the two of a pair."""
 
 

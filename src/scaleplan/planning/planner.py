@@ -463,7 +463,15 @@ class Planner:
         if self.choices:
             option, flops = self._least(lambda option: (option, option.flops_for_loss(loss)), lambda found: found[1])
             return option.optimal(flops)
-        return self.optimal(self.flops_for_loss(loss))
+        flops = self.flops_for_loss(loss)
+        plan, forecast = self.optimal(flops), self.preset.forecast
+        if forecast is None or plan.interval is None:
+            return plan
+        from scaleplan.planning.posterior import budget_interval  # only fits have one
+
+        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+        ends = budget_interval(problem, self.frontier.best, flops, level=self.level)
+        return replace(plan, interval=replace(plan.interval, flops=ends))
 
     def flops_for_loss(self, loss: float) -> float:
         """Return the least budget that reaches a loss; UnreachableError when none does, or no run is that large."""
@@ -505,8 +513,11 @@ class Planner:
             params, tokens = problem.counted(*self.best(flops)[:2])
             beyond = math.log(params) + math.log(tokens) > forecast.span[1] + _SAME
         if beyond:
+            least = forecast.loss(*forecast.best_split(math.exp(forecast.span[1])))
+            there = "" if self.limits or least <= loss else f": {least:.4g} is the least there"
             raise UnreachableError(
-                f"a loss of {loss:g} is not reached within 100 times the largest run of preset '{self.preset.id}'",
+                f"a loss of {loss:g} is not reached within 100 times the largest run of preset "
+                f"'{self.preset.id}'{there}",
                 hint="aim for a higher loss, or fit larger runs",
             )
 

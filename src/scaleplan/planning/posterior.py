@@ -12,19 +12,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from scaleplan.arrays import Number, choose, exp, log, maximum, minimum, somewhere
-from scaleplan.errors import Notice
+from scaleplan.errors import Notice, UnreachableError
 from scaleplan.laws.forecast import HALF
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scaleplan.laws.forecast import Forecast
     from scaleplan.planning.problem import Problem
     from scaleplan.planning.uncertainty import Outcome
 
-__all__ = ["LEAST_BEND", "forecast_doubts", "forecast_interval", "gain_interval", "loss_intervals"]
+__all__ = [
+    "LEAST_BEND",
+    "budget_interval",
+    "forecast_doubts",
+    "forecast_interval",
+    "gain_interval",
+    "loss_intervals",
+]
 
 LEAST_BEND = 1e-4
 """Of ln L, per square of ln N: a flatter budget line has no optimum to speak of."""
@@ -32,6 +39,8 @@ LEAST_BEND = 1e-4
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
 _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
 _LEAST_SIZE = 1e-3  # below any
+_NEARBY = 0.1  # in ln C, between which the fall of the loss along the best splits is measured
+_LEAST_SLOPE = 1e-3  # of ln L by ln C: a loss that falls more slowly tells no budget
 _MOST_REACH = 230.0  # a factor of 1e100 either way says that nothing is known, and is still a number
 _SCAN = 0.5  # of the ln N over which a surface is averaged either way: it does not bend twice within it
 
@@ -93,6 +102,26 @@ def loss_intervals(
     """Return the interval of the loss of one run of (params, tokens), and that of the mean of many alike."""
     sigmas, error = sigmas_of(level), surface.deviation(*place)
     return around(loss, sigmas * (error * error + surface.noise**2) ** 0.5), around(loss, sigmas * error)
+
+
+def budget_interval(
+    problem: Problem, best: Callable[[float], Outcome[float]], flops: float, *, level: float
+) -> tuple[float, float] | None:
+    """Return the interval of the least budget that reaches an expected loss, by the delta method.
+
+    The error of ln C is that of ln L over the slope of ln L along the best splits, ``best`` of a budget. None where
+    the loss hardly falls: then any budget would do.
+    """
+    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
+    try:
+        less, more = (best(flops * math.exp(shift))[2] or math.inf for shift in (-_NEARBY, _NEARBY))
+    except UnreachableError:  # where limits leave one budget alone
+        return None
+    slope = math.log(less / more) / (2 * _NEARBY)
+    if slope < _LEAST_SLOPE:
+        return None
+    error = surface.deviation(*problem.counted(*best(flops)[:2]))
+    return around(flops, sigmas_of(level) * error / slope)
 
 
 def gain_interval(

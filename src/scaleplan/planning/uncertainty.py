@@ -49,7 +49,8 @@ class Interval(Record, Generic[Number]):
     """Central intervals of a plan's quantities at one confidence level; each is (low, high).
 
     Of a forecast ``loss`` is that of one run and ``expected_loss`` that of many alike, without the noise of a run;
-    the others are None (of an array not a number) where the runs cannot vouch for an optimum.
+    the others are None (of an array not a number) where the runs cannot vouch for an optimum. ``flops`` is the
+    interval of the least budget of a goal that a forecast reaches, and None of every other plan.
     """
 
     level: float
@@ -58,6 +59,7 @@ class Interval(Record, Generic[Number]):
     loss: tuple[Number, Number] | None
     tokens_per_param: tuple[Number, Number] | None
     expected_loss: tuple[Number, Number] | None = None
+    flops: tuple[Number, Number] | None = None
 
 
 def require_level(level: float) -> float:

@@ -118,6 +118,9 @@ def _remarks(plan: Plan) -> Iterator[str]:
     if plan.interval is not None and plan.interval.expected_loss is not None:
         low, high = map(format_loss, plan.interval.expected_loss)
         yield f"the loss is that of one run; the mean of many alike: {low} – {high}"
+    if plan.interval is not None and plan.interval.flops is not None:
+        low, high = map(format_flops, plan.interval.flops)
+        yield f"to reach this loss on average takes {low} – {high}"
     if plan.near_optimal is not None:
         low, high = (format_count(size) for size in plan.near_optimal.params)
         line = (

@@ -18,6 +18,7 @@ from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.forecast import HALF
+from scaleplan.planning.posterior import LEAST_BEND
 
 Z90 = 1.6448536269514722
 NOISE = 0.005
@@ -128,7 +129,7 @@ def vertex(surface, product):
     sides = [(math.exp(x + shift), math.exp(math.log(tokens) - shift)) for shift in (-HALF, 0.0, HALF)]
     means = [surface.log_loss(*side) for side in sides]
     laws = [math.log(surface.base.loss(*side)) for side in sides]
-    bend = max(*(m[0] + m[2] - 2 * m[1] for m in (means, laws)), surface.least_bend * HALF**2) / HALF**2
+    bend = max(*(m[0] + m[2] - 2 * m[1] for m in (means, laws)), LEAST_BEND * HALF**2) / HALF**2
     slope = surface.spread([a - b for a, b in zip(surface.basis(*sides[2]), surface.basis(*sides[0]), strict=True)])
     return x, slope / (2 * HALF) / bend, params, tokens
 

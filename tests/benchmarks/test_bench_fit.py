@@ -19,9 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from tests.fitting.errors import interval
 
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.diagnosis import describe, diagnose, information
 from scaleplan.fitting.runs import Points
 from scaleplan.fitting.surface_fit import fit_additive
@@ -220,8 +221,8 @@ def test_intervals_cover_at_a_hundred_times_the_compute(tails):
         error = generator.standard_t(3, 42) * 0.004 if tails else generator.normal(size=42) * 0.005
         points = Points.of(params, tokens, EPOCH.loss(params, tokens) * np.exp(error))
         drawn = bootstrap(points, fit_additive(points), samples=300, seed=seed, strata=strata)
-        log_params = drawn.interval(lambda law: np.log(law.best_split(1e23 / 6)[0]))
-        log_loss = drawn.interval(lambda law: np.log(law.loss(*law.best_split(1e23 / 6))))
+        log_params = interval(drawn, lambda law: np.log(law.best_split(1e23 / 6)[0]))
+        log_loss = interval(drawn, lambda law: np.log(law.loss(*law.best_split(1e23 / 6))))
         for k, (low, high) in enumerate((log_params, log_loss)):
             hits[k] += low <= truth[k] <= high
     say("coverage", (hits / 300).tolist())

@@ -21,7 +21,7 @@ ROUNDS = 3
 WORK = """
 import sys
 import numpy, typer, csv, json, tomllib
-from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.runs import Points
 table = numpy.loadtxt(sys.argv[1], delimiter=",", skiprows=1)
 fit_points(Points.of(*table.T), samples=2000)

@@ -7,8 +7,8 @@ import pytest
 
 from scaleplan.charts import plots as fitted
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import Backtest, backtest_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 
@@ -23,7 +23,7 @@ def result():
     params = (flops / 120) ** 0.5 * np.tile([0.3, 1.0, 3.0], 16)
     tokens = flops / 6 / params
     loss = LAW.loss(params, tokens) * np.exp(rng.normal(0, 0.003, 48))
-    return fit_points(Points.of(params, tokens, loss), samples=0, test_cuts=False)
+    return fit_points(Points.of(params, tokens, loss), samples=0)
 
 
 def test_residuals_are_fitted_over_observed(result):

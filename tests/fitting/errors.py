@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from scaleplan.fitting.objective import central_interval
+
 
 def standard_errors(found):
     """Return the standard deviations over the resamples of each coefficient and of a = beta/(alpha + beta)."""
@@ -13,11 +15,21 @@ def standard_errors(found):
     return {name: np.std(column, ddof=1) for name, column in columns.items()}
 
 
+def interval(found, quantity, *, level=0.9):
+    """Return the interval of a quantity of a law, such as ln N* or ln L at a target, about the estimate.
+
+    The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
+    """
+    low, high = central_interval(np.asarray(quantity(found.laws())), level)
+    centre, half = float(quantity(found.law)), 0.5 * found.stretch(level) * (high - low)
+    return centre - half, centre + half
+
+
 def log_params(found, flops, *, level=0.9):
     """Return the interval of ln N* at a budget of 6ND."""
-    return found.interval(lambda law: np.log(law.best_split(flops / 6)[0]), level=level)
+    return interval(found, lambda law: np.log(law.best_split(flops / 6)[0]), level=level)
 
 
 def log_loss(found, flops, *, level=0.9):
     """Return the interval of ln L at the optimum of a budget of 6ND."""
-    return found.interval(lambda law: np.log(law.loss(*law.best_split(flops / 6))), level=level)
+    return interval(found, lambda law: np.log(law.loss(*law.best_split(flops / 6))), level=level)

@@ -7,7 +7,7 @@ from tests.fitting.errors import log_loss, log_params, standard_errors
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import bootstrap, resample_weights
 from scaleplan.fitting.objective import central_interval
-from scaleplan.fitting.surface_fit import fit_additive, refit_surface
+from scaleplan.fitting.surface_fit import Coordinates, fit_additive, fit_surface, refit_surface
 from scaleplan.laws.additive import Additive
 
 
@@ -115,7 +115,7 @@ def test_a_floor_near_zero_is_reported_and_not_put_into_a_logarithm(sweep):
     assert drawn.parameters[2] == "E"
     assert drawn.floor_at_zero > 0.05
     assert np.isfinite(drawn.covariance()).all()
-    fixed = bootstrap(points, fit_additive(points, floor=0.0), samples=20)
+    fixed = bootstrap(points, fit_surface(points, Coordinates(floor=0.0)), samples=20)
     assert fixed.parameters == ("ln A", "ln B", "alpha", "beta")
 
 

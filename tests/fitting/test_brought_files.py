@@ -10,7 +10,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.errors import FileError, ScaleplanError, UnreachableError, UsageError
-from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive
 
@@ -173,7 +173,7 @@ def test_a_law_through_every_run_has_residuals_without_a_shape():
     """Of residuals that are all zero kurtosis and skewness are zero, not a division by zero."""
     n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 1e11, 4)))
     law = Additive(E=1.8, A=420.0, B=1300.0, alpha=0.34, beta=0.345)
-    found = fit_points(Points.of(n, d, law.loss(n, d)), samples=0, test_cuts=False)
+    found = fit_points(Points.of(n, d, law.loss(n, d)), samples=0)
     from dataclasses import replace
 
     exact = replace(found, solution=replace(found.solution, residuals=np.zeros(16)))

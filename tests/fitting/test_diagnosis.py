@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm, t
 from tests.fitting.synthetic import LADDERS, LAWS, cloud, isoflop, ray, with_outliers
 
-from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.diagnosis import (
     Information,
     describe,
@@ -112,7 +112,7 @@ def test_a_form_as_simple_as_the_truth_is_not_rejected(exponent):
     """With equal exponents in the truth the AICc of the tied form is lower, by its penalty, or nearly so."""
     law = Additive(E=1.5, A=0.4 * 1e9**exponent, B=0.4 * 2e10**exponent, alpha=exponent, beta=exponent)
     points = cloud(law, noise=0.004, seed=6)
-    excess = {item.name: item.aicc_excess for item in fit_points(points, samples=0, test_cuts=False).alternatives}
+    excess = {item.name: item.aicc_excess for item in fit_points(points, samples=0).alternatives}
     assert excess["alpha = beta"] < 2
     assert excess["E = 0"] > 30
 
@@ -121,7 +121,7 @@ def test_a_form_as_simple_as_the_truth_is_not_rejected(exponent):
 def test_a_form_simpler_than_the_truth_is_rejected(ladder):
     """Slopes of 0.22 and 0.40, and a floor of 2.1, are in the runs to be seen."""
     points = LADDERS[ladder](LAWS["floor-heavy"], noise=0.002, seed=6)
-    found = fit_points(points, samples=0, test_cuts=False)
+    found = fit_points(points, samples=0)
     excess = {item.name: item.aicc_excess for item in found.alternatives}
     assert all(excess[name] > 5 for name in ("alpha = beta", "E = 0", "alpha = beta, E = 0"))
     assert all(item.score >= found.solution.score * (1 - 1e-9) for item in found.alternatives)
@@ -165,8 +165,8 @@ def test_coefficients_carry_errors_and_intervals_of_their_draws(whole):
 def test_the_intervals_of_a_good_ladder_hold_the_truth(name, ladder):
     """At 99 % each of alpha, beta and E, within a law that is identified."""
     law = LAWS[name]
-    found = fit_points(LADDERS[ladder](law, noise=0.003, seed=7), samples=150, test_cuts=False)
-    assert found.status == "identified"
+    found = fit_points(LADDERS[ladder](law, noise=0.003, seed=7), samples=150)
+    assert found.identified
     assert found.refusal is None
     by_name = {item.name: item for item in found.coefficients(level=0.99)}
     for coefficient in ("alpha", "beta", "E"):
@@ -197,7 +197,7 @@ def test_runs_at_one_ratio_are_one_ray(ratio):
     """The ratio is named, and the split is refused."""
     points = ray(LAWS["even"], ratio=ratio, noise=0.003)
     assert describe(points).ratio == pytest.approx(ratio)
-    found = fit_points(points, samples=50, test_cuts=False)
+    found = fit_points(points, samples=50)
     assert found.flags[0].code == "one_ray"
     assert not found.identified
     assert f"{ratio:g} tokens per parameter" in found.refusal

@@ -14,10 +14,10 @@ from tests.fitting.synthetic import LAWS, isoflop, measured
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UsageError
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points, ladder
 from scaleplan.fitting.curve_backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.fit import fit
 from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit, require_distinct, rises
 from scaleplan.fitting.objective import Objective
@@ -133,8 +133,7 @@ def test_rows_that_reading_flags_do_not_widen_the_coefficients():
     clean = isoflop(LAW, noise=0.002, seed=2)
     worse = Points.of(clean.params, clean.tokens, np.where(clean.rows == 20, 1.1, 1.0) * clean.loss)
     told, untold = (
-        fit_points(worse, objective=Objective(robust="none"), samples=100, doubtful=rows, test_cuts=False)
-        for rows in ([20], [])
+        fit_points(worse, objective=Objective(robust="none"), samples=100, doubtful=rows) for rows in ([20], [])
     )
     assert 20 in untold.outliers.rows  # which is as good as doubtful
     spread = [np.ptp(found.resamples.draws[:, 3]) for found in (told, untold)]
@@ -180,7 +179,7 @@ def test_repeated_runs_reject_a_wrong_form():
     noise = np.exp(0.002 * generator.normal(size=len(twice)))
     bent = np.exp(0.004 * np.log(twice.flops / twice.flops.min()) ** 1.5 * np.cos(np.log(twice.params)))
     right, wrong = (
-        fit_points(Points.of(twice.params, twice.tokens, twice.loss * noise * bend), samples=0, test_cuts=False)
+        fit_points(Points.of(twice.params, twice.tokens, twice.loss * noise * bend), samples=0)
         for bend in (1.0, bent)
     )
     assert not right.repeats.rejected
@@ -193,7 +192,7 @@ def test_repeated_runs_reject_a_wrong_form():
     by_hand = ((means**2).sum() / (42 - 5)) / (((residuals - means) ** 2).sum() / 42)
     assert found.ratio == pytest.approx(by_hand)
     assert found.probability == pytest.approx(stats.f.sf(by_hand, 37, 42), rel=1e-9)
-    assert fit_points(points, samples=0, test_cuts=False).repeats is None
+    assert fit_points(points, samples=0).repeats is None
 
 
 def test_what_rises_gets_no_form_that_falls(tmp_path):
@@ -259,7 +258,7 @@ def test_the_work_of_many_runs_grows_with_their_number(monkeypatch):
         params, tokens = 10 ** generator.uniform([[7.5], [9.0]], [[10.0], [11.5]], (2, count))
         points = measured(LAW, params, tokens, noise=0.003, generator=generator)
         evaluated.clear()
-        found = fit_points(points, samples=500, test_cuts=False)
+        found = fit_points(points, samples=500)
         work.append(sum(evaluated))
         assert found.law.alpha == pytest.approx(LAW.alpha, abs=0.01)
     assert work[1] < 16 * work[0]
@@ -271,8 +270,8 @@ def test_steps_of_many_runs_spread_as_their_refits_do():
     generator = np.random.default_rng(0)
     params, tokens = 10 ** generator.uniform([[7.5], [9.0]], [[10.0], [11.5]], (2, 4_000))
     points = measured(LAW, params, tokens, noise=0.01, generator=generator)
-    stepped = fit_points(points, samples=150, test_cuts=False).resamples.draws
-    few = fit_points(points.select(np.arange(0, 4_000, 4)), samples=150, test_cuts=False).resamples.draws
+    stepped = fit_points(points, samples=150).resamples.draws
+    few = fit_points(points.select(np.arange(0, 4_000, 4)), samples=150).resamples.draws
     assert stepped[:, 3:].std(axis=0) == pytest.approx(few[:, 3:].std(axis=0) / 2, rel=0.25)
 
 

@@ -10,9 +10,10 @@ from tests.fitting.test_fitted_presets import answered
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError
-from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.diagnosis import find_line
 from scaleplan.fitting.runs import Points
+from scaleplan.fitting.surface_fit import Coordinates
 from scaleplan.laws.base import Cost
 from scaleplan.presets.library import read_preset
 from scaleplan.presets.preset import Line
@@ -153,8 +154,8 @@ def test_two_levels_of_tokens_do_not_tell_the_floor():
     """E, B and beta are three unknowns of two token counts, so no split is advised; one given floor would do."""
     params, tokens = np.tile(SIZES, 2), np.append(np.full(10, 3e11), np.full(10, 1e11))
     points = Points.of(params, tokens, LAWS["even"].loss(params, tokens))
-    assert "few_levels" in {flag.code for flag in fit_points(points, samples=0, test_cuts=False).flags}
-    held = fit_points(points, samples=0, test_cuts=False, floor=LAWS["even"].E)
+    assert "few_levels" in {flag.code for flag in fit_points(points, samples=0).flags}
+    held = fit_points(points, samples=0, coordinates=Coordinates(floor=LAWS["even"].E))
     assert "few_levels" not in {flag.code for flag in held.flags}
 
 

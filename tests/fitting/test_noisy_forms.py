@@ -11,7 +11,7 @@ from scaleplan.fitting.curve_fit import fit_curve, fit_product
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repetition
 from scaleplan.fitting.runs import Points
-from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.fitting.surface_fit import Coordinates, fit_surface
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.curves import BNSL, Break, ChancePower, OffsetPower, Power, ShiftedPower
 from scaleplan.laws.kaplan import KaplanSurface
@@ -159,5 +159,5 @@ def test_kaplan_surfaces_are_recovered_with_noise(law):
 def test_a_kept_floor_leaves_the_rest_to_the_runs(floor):
     """Runs of a law with this floor give its other four coefficients back."""
     law = Additive(E=floor, A=300.0, B=800.0, alpha=0.33, beta=0.3)
-    found = fit_additive(isoflop(law), floor=floor)
+    found = fit_surface(isoflop(law), Coordinates(floor=floor))
     assert found.law.coefficients() == pytest.approx(law.coefficients(), rel=1e-7)

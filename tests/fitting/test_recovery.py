@@ -9,7 +9,7 @@ from tests.fitting.synthetic import LADDERS, LAWS, joined
 
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.runs import Points
-from scaleplan.fitting.surface_fit import fit_additive
+from scaleplan.fitting.surface_fit import Coordinates, fit_additive, fit_surface
 from scaleplan.laws.additive import Additive
 
 SQUARES = Objective(robust="none")
@@ -133,7 +133,7 @@ def test_wild_runs_hardly_move_a_robust_fit(ladder):
 def test_tied_exponents_of_a_tied_law_are_recovered(exponent):
     """With alpha = beta in the truth the smaller form has nothing to lose."""
     law = Additive(E=1.5, A=0.4 * 1e9**exponent, B=0.3 * 2e10**exponent, alpha=exponent, beta=exponent)
-    found = fit_additive(LADDERS["grid"](law), tied=True)
+    found = fit_surface(LADDERS["grid"](law), Coordinates(tied=True))
     assert found.law.coefficients() == pytest.approx(law.coefficients(), rel=1e-7)
 
 

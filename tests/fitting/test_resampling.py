@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 from tests.fitting.errors import log_loss, log_params, standard_errors
-from tests.fitting.synthetic import LADDERS, LAWS
+from tests.fitting.synthetic import LADDERS, LAWS, isoflop
 
-from scaleplan.fitting.additive_fit import fit_points
-from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.backtest import backtest_points
+from scaleplan.fitting.bootstrap import bootstrap, law_of
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.surface_fit import fit_additive, refit_surface
 
@@ -56,7 +57,7 @@ def test_the_covariance_is_that_of_the_draws(drawn):
 def test_standard_errors_are_those_of_the_draws(drawn):
     """Standard deviations with one degree of freedom less, of a = beta/(alpha + beta) too."""
     points, _, _ = drawn
-    found = fit_points(points, samples=300, seed=1, test_cuts=False)
+    found = fit_points(points, samples=300, seed=1)
     errors, draws = {item.name: item.error for item in found.coefficients()}, found.resamples.draws
     assert errors["E"] == pytest.approx(np.std(draws[:, 2], ddof=1), rel=1e-12)
     alpha, beta = draws[:, 3], draws[:, 4]
@@ -71,15 +72,22 @@ def test_intervals_grow_with_the_distance_from_the_runs(drawn):
         assert widths[0] < widths[1] < widths[2]
 
 
-def test_intervals_are_centred_on_the_estimate_with_the_width_of_the_percentiles(drawn):
-    """By NumPy's percentiles of the resamples' own optima, as much wider as Student's t is than the normal."""
-    _, base, found = drawn
-    sizes = np.log(found.laws().best_split(np.full(found.samples, 1e24 / 6))[0])
-    centre = np.log(base.law.best_split(1e24 / 6)[0])
-    for level in (0.5, 0.8, 0.9):
-        low, high = np.quantile(sizes, [0.5 - level / 2, 0.5 + level / 2])
-        half = (high - low) / 2 * t.ppf(0.5 + level / 2, found.freedom) / norm.ppf(0.5 + level / 2)
-        assert log_params(found, 1e24, level=level) == pytest.approx((centre - half, centre + half))
+def test_intervals_are_centred_on_the_prediction_with_the_width_of_the_percentiles():
+    """By NumPy's percentiles of the resamples' own losses, as much wider as Student's t is than the normal."""
+    points, level = isoflop(LAWS["even"], noise=0.005, seed=3), 0.5
+    base = fit_additive(points)
+    covered = []
+    for cut in backtest_points(points, base, samples=40, seed=1, level=level).cuts:
+        lower, upper = points.select(points.flops <= cut.flops), points.select(points.flops > cut.flops)
+        own = bootstrap(lower, base.refit(lower), samples=40, seed=1)
+        losses = np.log([law_of(draw).loss(upper.params, upper.tokens) for draw in own.draws])
+        low, high = np.quantile(losses, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        wider = t.ppf(0.5 + level / 2, own.freedom) / norm.ppf(0.5 + level / 2)
+        assert own.stretch(level) == pytest.approx(wider)
+        half = wider * (high - low) / 2
+        assert cut.covered.tolist() == (np.abs(np.log(cut.law_loss / cut.loss)) <= half).tolist()
+        covered += cut.covered.tolist()
+    assert 0.2 < np.mean(covered) < 0.8
 
 
 def test_a_resample_is_the_fit_to_its_runs(drawn):

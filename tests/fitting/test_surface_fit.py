@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.runs import Points
-from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, fit_additive, refit_surface
+from scaleplan.fitting.surface_fit import Coordinates, Surface, basins, fit_additive, fit_surface, refit_surface
 from scaleplan.laws.additive import Additive
 
 
@@ -144,7 +144,7 @@ def test_the_tied_five_point_fits_of_gadre(columns, public):
     for dataset, expected, targets in GADRE:
         mine = table["dataset"] == dataset
         small = mine & (((ratio == 20) & (points.params < 5e8)) | ((ratio == 320) & (points.params < 2e7)))
-        law = fit_additive(points.select(small), objective=objective, tied=True).law
+        law = fit_surface(points.select(small), Coordinates(tied=True), objective=objective).law
         assert (law.A, law.B, law.E, law.alpha) == pytest.approx(expected, rel=1e-4), dataset
         for (params, multiple), percent in targets.items():
             at = np.flatnonzero(mine & (points.params == params) & (ratio == multiple))[0]
@@ -220,8 +220,8 @@ def test_tied_exponents_are_equal_and_a_floor_is_kept(sweep):
     """The reduced forms have the coefficients they promise and never a lower objective."""
     points = sweep(noise=0.005)
     full = fit_additive(points)
-    tied = fit_additive(points, tied=True)
-    zero = fit_additive(points, floor=0.0)
+    tied = fit_surface(points, Coordinates(tied=True))
+    zero = fit_surface(points, Coordinates(floor=0.0))
     assert tied.law.alpha == tied.law.beta
     assert zero.law.E == 0.0
     assert zero.law.alpha < 0.2 or zero.law.beta < 0.2  # E absorbs curvature: without it exponents collapse
@@ -287,7 +287,7 @@ def test_too_few_runs_and_impossible_floors_are_refused(sweep):
     with pytest.raises(UsageError, match="4 runs cannot determine 5 coefficients"):
         fit_additive(points.select(np.arange(4)))
     with pytest.raises(UsageError, match="a floor of 99 is not between 0 and the smallest loss"):
-        fit_additive(points, floor=99.0)
+        fit_surface(points, Coordinates(floor=99.0))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fitting.errors import interval
 
 import scaleplan as sp
 from scaleplan.errors import UsageError
-from scaleplan.fitting.additive_fit import fit_points
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.bootstrap import bootstrap
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.objective import Objective
 from scaleplan.fitting.pilot import PilotInformation, Target, jacobian
 from scaleplan.fitting.runs import Points
@@ -197,7 +198,7 @@ def test_intervals_of_resamples_hold_the_truth():
         drawn = bootstrap(points, fit_surface(points, OUTER), samples=200, seed=seed)
         truths = (BUSBRIDGE.gamma, math.log(BUSBRIDGE.best_split(1e22 / 6)[0]))
         for k, quantity in enumerate((lambda law: law.gamma, lambda law: np.log(law.best_split(1e22 / 6)[0]))):
-            low, high = drawn.interval(quantity)
+            low, high = interval(drawn, quantity)
             held[k] += low <= truths[k] <= high
     assert held.min() >= 8  # below with a chance of 0.4 % at 90 %
 
@@ -213,7 +214,8 @@ def test_resamples_have_the_coefficients_of_their_law():
         math.log(single.loss(1e9, 1e11))
     )
     moved = drawn.moved_to(BUSBRIDGE)
-    assert moved.interval(lambda law: law.gamma)[0] < BUSBRIDGE.gamma < moved.interval(lambda law: law.gamma)[1]
+    low, high = interval(moved, lambda law: law.gamma)
+    assert low < BUSBRIDGE.gamma < high
 
 
 def test_many_runs_are_resampled_by_steps():
@@ -236,11 +238,11 @@ def test_what_the_runs_do_not_determine_is_said():
     assert ridge([12.0, 20.0, 30.0], 0.002, 0).startswith("gamma is not determined (")
     assert ridge([5.0, 20.0, 80.0], 0.008, 2).startswith("E and gamma are not determined (")
     wide = diagnosed(runs(noise=0.001, sizes=(5e7, 5e9, 9), tokens=(1e9, 1e12, 9)))
-    assert (wide.status, wide.flags) == ("identified", ())
+    assert (wide.identified, wide.flags) == (True, ())
 
 
 def diagnosed(points):
-    return fit_points(points, outer=True, samples=0, test_cuts=False)
+    return fit_points(points, coordinates=OUTER, samples=0)
 
 
 def test_gamma_on_a_bound_is_said_and_leaves_the_split_alone():
@@ -258,8 +260,8 @@ def test_gamma_on_a_bound_is_said_and_leaves_the_split_alone():
 def test_two_sizes_do_not_identify_it():
     """With tied exponents the additive law needs two; gamma takes a third."""
     points = runs(sizes=(1e8, 1e9, 2), noise=0.002)
-    assert diagnosed(points).status == "not identified"
-    tied = fit_points(points, outer=True, tied=True, samples=0, test_cuts=False)
+    assert not diagnosed(points).identified
+    tied = fit_points(points, coordinates=Coordinates(outer=True, tied=True), samples=0)
     assert "few_levels" in {flag.code for flag in tied.flags}
 
 

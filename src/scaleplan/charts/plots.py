@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
@@ -27,6 +28,7 @@ from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
 from scaleplan.fitting.fit_request import changed_reading
 from scaleplan.fitting.methods import named_groups
+from scaleplan.fitting.objective import rms
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
@@ -161,12 +163,11 @@ def _points(label: str, x: Array, y: Array, *, tone: int = 0) -> Series:
     return Series(label=label, x=tuple(x[order].tolist()), y=tuple(y[order].tolist()), style="points", tone=tone)
 
 
-def residuals_chart(fit: AdditiveFit) -> Chart:
+def residuals_chart(fit: DiagnosedFit) -> Chart:
     """Return the relative residual of every run, fitted over observed loss minus 1, against its compute."""
     points = fit.points
     wrong = fit.law.loss(points.params, points.tokens) / points.loss - 1.0
     far = int(np.argmax(np.abs(wrong)))
-    rms = float(np.sqrt(np.mean(wrong**2)))
     return Chart(
         kind="residuals",
         title="What the fitted law leaves unexplained",
@@ -176,8 +177,8 @@ def residuals_chart(fit: AdditiveFit) -> Chart:
         marks=(Mark(x=float(points.flops[far]), y=float(wrong[far]), label=f"row {int(points.rows[far])}", tone=1),),
         rules=(_ZERO,),
         caption=(
-            f"One point a run of {len(points)}; root mean square {format_fraction(rms)}. A trend along the compute "
-            "means that the form is wrong there; the run farthest from the law is marked."
+            f"One point a run of {len(points)}; root mean square {format_fraction(rms(wrong))}. A trend along the "
+            "compute means that the form is wrong there; the run farthest from the law is marked."
         ),
     )
 
@@ -234,8 +235,8 @@ class RunsRequest:
     stop: float | None = None
 
     @property
-    def surface(self) -> AdditiveFit:
-        """The additive law fitted to the runs."""
+    def surface(self) -> DiagnosedFit:
+        """The surface fitted to the runs, with its diagnosis."""
         assert self.fit.diagnosis is not None  # by the form that is fitted
         return self.fit.diagnosis
 
@@ -248,11 +249,13 @@ class RunsRequest:
 class Picture(NamedTuple):
     """A picture: its need of a budget, a range of budgets or a file of runs, and its function.
 
-    ``draw`` takes a :class:`RunsRequest` where the picture needs runs, and a :class:`ChartRequest` otherwise.
+    ``draw`` takes a :class:`RunsRequest` where the picture needs runs, and a :class:`ChartRequest` otherwise. Of the
+    options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range.
     """
 
     need: Literal["range", "budget", "runs"]
     draw: Callable[[Any], Chart]
+    takes: Mapping[str, str | None] = MappingProxyType({})
 
 
 PICTURES: Mapping[str, Picture] = {
@@ -274,12 +277,14 @@ PICTURES: Mapping[str, Picture] = {
     "forecast": Picture(
         "runs",
         lambda request: forecast_chart(request.fit, low=request.start, high=request.stop),
+        {"flops": "target", "level": "level", "from": None, "to": None},
     ),
-    "discrepancy": Picture("runs", lambda request: discrepancy_chart(request.fit)),
+    "discrepancy": Picture("runs", lambda request: discrepancy_chart(request.fit), {"level": "level"}),
     "residuals": Picture("runs", lambda request: residuals_chart(request.surface)),
     "backtest": Picture(
         "runs",
         lambda request: backtest_chart(request.backtest()),
+        {"level": "level"},
     ),
 }
 """Every picture, by the name that ``scaleplan plot`` takes."""
@@ -344,26 +349,18 @@ def plot(
     return PICTURES[kind].draw(request)
 
 
-_FORECAST_OPTIONS = {"flops": "target", "level": "level"}
-"""The options of a plan that the picture of a forecast takes, with the keyword of a fit that each is."""
-
-
 @np.errstate(all="ignore")  # a search tries laws beyond the floats
 def _of_runs(
     kind: str, fitted: Callable[..., FitResult], options: Mapping[str, Any], start: float | None, stop: float | None
 ) -> Chart:
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
-    taken = (
-        _FORECAST_OPTIONS if kind == "forecast" else {"level": "level"} if kind in ("discrepancy", "backtest") else {}
-    )
-    given = {name: value for name, value in options.items() if value not in (None, False, (), [])}
+    taken, every = PICTURES[kind].takes, {**options, "from": start, "to": stop}
+    given = {name: value for name, value in every.items() if value not in (None, False, (), [])}
     # settings are the same for every command, so that one without a use here is no mistake
     foreign = [name for name in given if name not in (*taken, *SETTINGS, "overhead")]
-    if start is not None or stop is not None:
-        foreign += [] if kind == "forecast" else ["from" if start is not None else "to"]
     if foreign:
         raise UsageError(f"{kind} has no use for --{foreign[0].replace('_', '-')}", hint="leave it out")
-    keywords: dict[str, Any] = {taken[name]: value for name, value in given.items() if name in taken}
+    keywords = {keyword: given[name] for name, keyword in taken.items() if keyword is not None and name in given}
     found = fitted(samples=0, **keywords)
     chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
     return replace(chart, warnings=found.warnings)

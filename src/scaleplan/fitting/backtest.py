@@ -25,7 +25,7 @@ import numpy as np
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import distinct_budgets, find_line
 from scaleplan.fitting.forecaster import fit_forecast
-from scaleplan.fitting.noise import cells_by_rounding
+from scaleplan.fitting.noise import count_distinct
 from scaleplan.fitting.objective import rms
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
@@ -35,26 +35,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from scaleplan.arrays import Array, Floats, Index, Mask
+    from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.runs import Points
     from scaleplan.fitting.surface_fit import Solution, SurfaceLaw
 
 __all__ = [
-    "LEAST_RUNS",
     "Backtest",
     "Bin",
     "Cut",
     "Holdout",
     "Scores",
     "backtest_points",
-    "below_largest_budget",
     "check_forecast",
     "comparable",
     "interval_score",
     "ladder",
 ]
 
-LEAST_RUNS = 12
-"""Runs from which a plain law, which has no prior, is tried on others."""
 _LEAST_DISTINCT = 6  # different (N, D) below a cut: as many as the law of a forecast has coefficients
 _EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, math.inf)  # of bins of the factor of extrapolation
 _FEW = 3  # predictions: a bin with fewer is joined to the next
@@ -248,14 +245,13 @@ def backtest_points(
     for each cut give the coverage of their interval, where points with equal labels in ``clusters`` are resampled
     together; 0 leaves it out. ``progress`` is called with the number of cuts done.
     """
+
+    def resampled(below: Mask, lower: Points, fit: Solution) -> Bootstrap:
+        return bootstrap(lower, fit, samples=samples, seed=seed, clusters=_labels_of(clusters, below))
+
     cuts = []
     for done, flops in enumerate(ladder(points), start=1):
-        covered = None
-        if samples:
-            below = points.flops <= flops
-            kept = _labels_of(clusters, below)
-            covered = _covered(points, below, base, samples=samples, seed=seed, level=level, clusters=kept)
-        cuts.append(_cut(points, flops, base, level=level, groups=groups, covered=covered))
+        cuts.append(_cut(points, flops, base, level=level, groups=groups, resampled=resampled if samples else None))
         if progress is not None:
             progress(done)
     return _backtest(points, base, cuts, level=level)
@@ -332,7 +328,7 @@ def _determined(points: Points, order: Index, places: Index) -> tuple[float, ...
     found = []
     for place in places.tolist():
         below = points.select(order[: place + 1])
-        distinct = int(cells_by_rounding(below.params, below.tokens).max()) + 1
+        distinct = count_distinct(below.params, below.tokens)
         if distinct >= _LEAST_DISTINCT and (on_line or find_line(below) is None):
             found.append(float(points.flops[order[place]]))
     return tuple(found)
@@ -345,12 +341,13 @@ def _cut(
     *,
     level: float,
     groups: Sequence[object] | None,
-    covered: Mask | None = None,
+    resampled: Callable[[Mask, Points, Solution], Bootstrap] | None = None,
     share: float | None = None,
 ) -> Cut:
+    """Return the forecast from the runs at or below a compute beside the others, and the ``resampled`` plain law."""
     below = points.flops <= flops
     lower, upper = points.select(below), points.select(_predicted(points, below))
-    forecast, law = fit_forecast(lower, _labels_of(groups, below)), base.refit(lower).law
+    forecast, fit = fit_forecast(lower, _labels_of(groups, below)), base.refit(lower)
     mean, deviation = forecast.predict(upper.params, upper.tokens)
     reach = sigmas_of(level) * deviation
     return Cut(
@@ -363,30 +360,18 @@ def _cut(
         forecast=np.exp(mean),
         low=np.exp(mean - reach),
         high=np.exp(mean + reach),
-        law=law,
-        law_loss=np.asarray(law.loss(upper.params, upper.tokens)),
-        covered=covered,
+        law=fit.law,
+        law_loss=np.asarray(fit.law.loss(upper.params, upper.tokens)),
+        covered=None if resampled is None else _covered(resampled(below, lower, fit), upper, level=level),
         share=share,
     )
 
 
-def _covered(
-    points: Points,
-    below: Mask,
-    base: Solution,
-    *,
-    samples: int,
-    seed: int,
-    level: float,
-    clusters: list[object] | None,
-) -> Mask:
+def _covered(resamples: Bootstrap, upper: Points, *, level: float) -> Mask:
     """Return which runs above a cut the interval of the plain law's resamples holds, about its prediction."""
-    lower, upper = points.select(below), points.select(_predicted(points, below))
-    fit = base.refit(lower)
-    resamples = bootstrap(lower, fit, samples=samples, seed=seed, clusters=clusters)
     resampled = resamples.log_losses(upper.params, upper.tokens)
     low, high = np.quantile(resampled, (0.5 - level / 2, 0.5 + level / 2), axis=0)
-    off = np.abs(np.log(fit.law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
+    off = np.abs(np.log(resamples.law.loss(upper.params, upper.tokens)) - np.log(upper.loss))
     return np.asarray(off <= 0.5 * resamples.stretch(level) * (high - low))
 
 
@@ -437,11 +422,3 @@ def comparable(factor: Array) -> list[Mask]:
         few = bins.pop()
         bins[-1] = np.concatenate([bins[-1], few])
     return [np.isin(np.arange(len(factor)), members) for members in bins if len(members)]
-
-
-def below_largest_budget(points: Points) -> Mask:
-    """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
-    labels = distinct_budgets(points)
-    if labels is None or labels.max() == 0:
-        return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
-    return np.asarray(labels < labels.max())

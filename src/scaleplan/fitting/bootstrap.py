@@ -5,11 +5,11 @@ set in one batch. Points of one training run are resampled together (clusters), 
 of runs per budget (strata). Resampling cannot see that a law is wrong beyond the data: see
 :mod:`scaleplan.fitting.forecaster`.
 
-Intervals of extrapolated quantities are centred on the estimate, with half the width between the percentiles of the
-resamples on each side. On synthetic sweeps of 25 to 64 runs (Gaussian and heavy-tailed noise, 300 repetitions
-each, 100 times beyond the largest compute) such 90 % intervals covered ln N* and ln L in 87 to 96 %, least squares
-included; plain percentile intervals covered up to 98 %, reflected ("basic") ones as little as 82 %, because an
-estimator close to absolute deviations has skewed, slightly too wide resampling distributions.
+Intervals of a prediction (:mod:`~scaleplan.fitting.backtest`) are centred on it, with half the width between the
+percentiles of the resamples on each side. On synthetic sweeps of 25 to 64 runs (Gaussian and heavy-tailed noise, 300
+repetitions each, 100 times beyond the largest compute) such 90 % intervals covered ln N* and ln L in 87 to 96 %,
+least squares included; plain percentile intervals covered up to 98 %, reflected ("basic") ones as little as 82 %,
+because an estimator close to absolute deviations has skewed, slightly too wide resampling distributions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UsageError
-from scaleplan.fitting.objective import central_interval
+from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.surface_fit import (
     EXPONENT_BOUNDS,
     GAMMA_BOUNDS,
@@ -135,15 +135,6 @@ class Bootstrap(Record, eq=False):
             return self
         shift = coordinates_of(law) - coordinates_of(self.law)
         return replace(self, law=law, draws=np.maximum(self.draws + shift, _LEAST[: self.draws.shape[1]]))
-
-    def interval(self, quantity: Callable[[SurfaceLaw], Array | float], *, level: float = 0.9) -> tuple[float, float]:
-        """Return the interval of a quantity that may take any real value, such as ln N* or ln L at a target.
-
-        The quantity is computed from a law whose coefficients are floats (the estimate) or arrays (the resamples).
-        """
-        low, high = central_interval(np.asarray(quantity(self.laws())), level)
-        centre, half = float(quantity(self.law)), 0.5 * self.stretch(level) * (high - low)
-        return centre - half, centre + half
 
     def stretch(self, level: float) -> float:
         """Return by how much Student's t for the runs left over is wider than the normal."""
@@ -277,5 +268,4 @@ def _codes(labels: Sequence[object] | None, count: int, what: str) -> Index | No
         return None
     if len(labels) != count:
         raise UsageError(f"{len(labels)} labels of {what} for {count} runs")
-    order = {label: code for code, label in enumerate(dict.fromkeys(labels))}
-    return np.array([order[label] for label in labels], dtype=np.intp)
+    return group_codes(labels)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.fitting.bootstrap import COORDINATES, Bootstrap, coordinates_of, law_of
-from scaleplan.fitting.noise import cells_by_rounding, lack_of_fit, last_digit
+from scaleplan.fitting.noise import BUDGET_GAP, cells_by_rounding, lack_of_fit, last_digit
 from scaleplan.fitting.objective import central_interval, rms, typical_deviation
 from scaleplan.fitting.surface_fit import Surface, law_at, refit_surface
 from scaleplan.laws.additive import ThreeExponent
@@ -38,6 +38,7 @@ __all__ = [
     "Information",
     "Outliers",
     "aicc",
+    "below_largest_budget",
     "describe",
     "deviance",
     "diagnose",
@@ -66,8 +67,7 @@ _HIDES, _LEAST_SCATTER = 0.5, 0.01  # of ln L: seeds scatter by less, so that no
 _MOST_OUT = 0.2  # more than a fifth of the runs is another population, not outliers
 _BEYOND, _POINTS = 4, 17  # runs beyond the coefficients of a curve; points that write it
 _RAY = 1.3  # D/N within ±14 %: one ratio, up to rounding of step counts
-_BUDGET_GAP = 0.12  # in ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one by a few per cent
-_BUDGET_WIDTH = 0.35
+_BUDGET_WIDTH = 0.35  # in ln C: of all runs of one budget; more is a spread of compute
 _SAME = 0.01  # in the logarithm: a size or token count up to rounding
 _RUNS_PER_BUDGET, _SHARE_IN_BUDGETS = 4, 0.8
 
@@ -539,7 +539,7 @@ def isoflop_budgets(points: Points) -> Index | None:
     """
     logs = np.log(points.flops)
     order = np.argsort(logs, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(logs[order]) > _BUDGET_GAP) + 1, len(order))
+    ends = np.append(np.flatnonzero(np.diff(logs[order]) > BUDGET_GAP) + 1, len(order))
     labels = np.full(len(points), -1, dtype=np.intp)
     begin, found = 0, 0
     for end in ends.tolist():
@@ -561,10 +561,18 @@ def distinct_budgets(points: Points) -> Index | None:
     logs = np.log(points.flops)
     order = np.argsort(logs, kind="stable")
     labels = np.empty(len(points), dtype=np.intp)
-    labels[order] = np.concatenate([[0], np.cumsum(np.diff(logs[order]) > _BUDGET_GAP)])
+    labels[order] = np.concatenate([[0], np.cumsum(np.diff(logs[order]) > BUDGET_GAP)])
     count = int(labels.max()) + 1
     wide = any(np.ptp(logs[labels == k]) > _BUDGET_WIDTH for k in range(count))
     return None if wide or 2 * count > len(points) else labels
+
+
+def below_largest_budget(points: Points) -> Mask:
+    """Return which runs lie below the largest budget, or below the largest fifth of runs without budgets."""
+    labels = distinct_budgets(points)
+    if labels is None or labels.max() == 0:
+        return np.asarray(points.flops <= np.quantile(points.flops, 0.8))
+    return np.asarray(labels < labels.max())
 
 
 def _span(values: Array) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from scaleplan.fitting.objective import typical_deviation
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -36,19 +37,21 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
 
 __all__ = [
+    "NO_COMMON",
+    "TEMPER",
     "Common",
     "Kernel",
     "Member",
     "Observations",
     "Posterior",
     "Prior",
+    "first_weights",
     "fit_members",
+    "gross",
     "log_law",
     "tempered",
 ]
 
-TYPICAL_MISFIT = (math.log(0.01), 1.0)
-"""Prior of ln tau: published laws err by about 1 %; 90 % of the prior lies from 0.2 % to 5 %."""
 TEMPER = 0.3
 """Power of the evidence by which members that differ in their prior are weighted: its full power chooses one floor by
 a difference that the misfit of the law decides, and the spread between floors is what the runs do not tell."""
@@ -60,6 +63,7 @@ _CONVERGED = 1e-3  # of the prior's sd
 _HOPELESS = 10.0  # of log evidence behind the best: a common error that later passes need not try again
 _GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
 _NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
+_MISFIT = (math.log(0.01), 1.0)  # of ln tau: published laws err by about 1 %; 90 % lies from 0.2 % to 5 %
 _MISFIT_SPAN = 3.0  # of ln tau, in sd of its prior
 _OUTLIER = 3.0  # sd beyond which a run is given more noise, so that its pull falls as 1/distance
 _GROSS = 8.0  # sd beyond which it falls faster still: no error of training, but a run that failed or was mistyped
@@ -183,6 +187,10 @@ class Whitened(Record, eq=False):
     common: Common
     run_weights: Array
 
+    def precision(self, noise: float, misfit: float) -> Array:
+        """Return the inverse variances of the whitened runs, given s^2 and tau."""
+        return 1.0 / (misfit**2 * self.spectrum + noise)
+
     @classmethod
     def of(cls, kernel: Array, plain: Array, run_weights: Array, common: Common) -> Whitened:
         """Decompose the kernel matrix of runs with noise ``plain * run_weights`` and a common error."""
@@ -231,7 +239,7 @@ class _Estimate(NamedTuple):
     @property
     def precision(self) -> Array:
         """The inverse variances of the whitened runs."""
-        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+        return self.whitened.precision(self.noise, self.misfit)
 
 
 class Member(Record, eq=False):
@@ -256,7 +264,7 @@ class Member(Record, eq=False):
 
     @property
     def theta(self) -> Array:
-        """The law's coefficients at the found."""
+        """The law's coefficients."""
         return self.linearised + self.step
 
     @property
@@ -276,7 +284,7 @@ class Member(Record, eq=False):
 
     @cached_property
     def _precision(self) -> Array:
-        return 1.0 / (self.misfit**2 * self.whitened.spectrum + self.noise)
+        return self.whitened.precision(self.noise, self.misfit)
 
     def _to_runs(self, points: tuple[Array, Array]) -> Array:
         """Return the covariances of the discrepancy at points with the runs, in the whitened coordinates."""
@@ -327,9 +335,10 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
             thetas[i] = thetas[i] + move
             longest = max(longest, float(np.max(np.abs(move / prior.spread))))
             estimates.append((found, linear))
-        if number == _PASSES or (number > 1 and longest < _CONVERGED):  # the first weights are those of the start
+        # the first weights are those of the start: neither an end nor a common error is judged by them
+        if number == _PASSES or (number > 1 and longest < _CONVERGED):
             break
-        if number > 1:  # the first weights are those of the start
+        if number > 1:
             kept = np.flatnonzero(behind < _HOPELESS).tolist()
             bases, commons = [bases[k] for k in kept], [commons[k] for k in kept]
         outlying = [_left_out(found, linear, runs.noise) for found, linear in estimates]
@@ -347,7 +356,7 @@ def first_weights(runs: Observations, laws: Sequence[Array]) -> tuple[float, Arr
     """
     count = len(runs)
     off = [(log_law(theta, runs.x, runs.y)[0] - runs.z) / np.sqrt(runs.noise) for theta in laws]
-    middle = [1.4826 * float(np.median(np.abs(residuals))) + _LEAST_DEVIATION for residuals in off]
+    middle = [typical_deviation(residuals) + _LEAST_DEVIATION for residuals in off]
     squared = float(np.exp(2.0 * np.mean(np.log(middle))))
     pooled = (count * squared + _NOISE_RUNS * _NOISE**2) / (max(count - _LAW_RUNS, 0) + _NOISE_RUNS)
     deviation = math.sqrt(pooled)
@@ -396,7 +405,7 @@ def _estimate(base: Whitened, linear: _Linear, deviation: float) -> _Estimate:
 
 def _variances(off: Array, far: Array, deviation: float) -> tuple[Array, Array]:
     """Return s^2 and tau^2 of deviations of ln s and ln tau from their priors, in sd."""
-    return np.square(deviation * np.exp(off)), np.exp(2.0 * (TYPICAL_MISFIT[0] + TYPICAL_MISFIT[1] * far))
+    return np.square(deviation * np.exp(off)), np.exp(2.0 * (_MISFIT[0] + _MISFIT[1] * far))
 
 
 def _evidence(

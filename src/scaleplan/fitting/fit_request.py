@@ -89,7 +89,7 @@ class FitKeywords(RunsKeywords, total=False):
 
 
 SURFACES = ("additive", "three_exponent")
-"""The surfaces that are fitted with a diagnosis, backtested, and designed for."""
+"""The surfaces that are fitted with a diagnosis and a forecast, backtested, and designed for."""
 
 FORMS = (*SURFACES, "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
 """The forms that can be fitted, by the name that ``--form`` takes."""
@@ -105,9 +105,6 @@ _MOST_JOBS = 256
 
 _MOST_SAMPLES = 100_000
 _USUAL_SAMPLES = 2000
-
-_FORECAST = ("additive", "three_exponent")
-"""The forms whose intervals are those of a forecast, so that resamples only give those of the coefficients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +151,8 @@ class FitRequest:
         objective = {name: given.pop(name) for name in ("delta", "residual", "robust") if name in given}
         given["objective"] = Objective(**objective)
         form = given.get("form", "additive")
-        # a surface is forecast without any, and a curve has no other interval
-        given.setdefault("samples", 0 if form in _FORECAST else _USUAL_SAMPLES)
+        # plans by a surface have the intervals of its forecast, and a curve has no others than those of resamples
+        given.setdefault("samples", 0 if form in SURFACES else _USUAL_SAMPLES)
         for name in ("x", "y"):
             if name in given and not _is_curve(form):
                 raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")

@@ -12,8 +12,10 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnreachableError, UsageError, escape_control, quote
 from scaleplan.files import write_atomic
-from scaleplan.fitting.additive_fit import variations
+from scaleplan.fitting.diagnosed_fit import variations
 from scaleplan.fitting.fit_tables import (
+    backtest_data,
+    by_factor,
     coefficients_table,
     diagnosis_data,
     findings_tables,
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.arrays import Array
-    from scaleplan.fitting.additive_fit import AdditiveFit, Coefficient, Variation
     from scaleplan.fitting.approaches import Approach
+    from scaleplan.fitting.backtest import Backtest
+    from scaleplan.fitting.diagnosed_fit import Coefficient, DiagnosedFit, Variation
     from scaleplan.fitting.diagnosis import Flag
     from scaleplan.fitting.fit_request import FitRequest
     from scaleplan.fitting.forecaster import Forecaster
@@ -99,8 +102,10 @@ class FitResult(Record, eq=False):
         The errors of the coefficients as a preset holds them; None where the method gives none.
     forecaster, forecast
         Of a surface the law with what it misses, and its compact form that plans are made by; else None.
+    backtest
+        Of a surface that is fitted by itself, how forecasts from the smaller runs met the larger ones.
     diagnosis, approaches
-        Of an additive surface, and for the method ``all`` the methods side by side.
+        Of a surface fitted by itself, and for the method ``all`` the methods side by side.
     line
         The line in (params, tokens) on which alone the runs determine the law, or None.
     members, group
@@ -118,9 +123,10 @@ class FitResult(Record, eq=False):
     bounds: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     uncertainty: Uncertainty | None = None
-    diagnosis: AdditiveFit | None = None
+    diagnosis: DiagnosedFit | None = None
     forecaster: Forecaster | None = None
     forecast: Forecast | None = None
+    backtest: Backtest | None = None
     approaches: tuple[Approach, ...] = ()
     line: Line | None = None
     members: tuple[FitResult, ...] = ()
@@ -434,6 +440,7 @@ class FitResult(Record, eq=False):
                 "on_bound": list(self.bounds) or None,
                 "rms_residual": None if self.residuals is None else rms(self.residuals),
                 **({} if self.diagnosis is None else scores(self.diagnosis)),
+                "backtest": None if self.backtest is None else by_factor(self.backtest),
             },
         }
 
@@ -498,6 +505,8 @@ class FitResult(Record, eq=False):
         }
         if self.diagnosis is not None:
             data |= diagnosis_data(self.diagnosis)
+        if self.backtest is not None:
+            data["backtest"] = backtest_data(self.backtest)
         if self.forecaster is not None:
             data["forecast"] = self._forecast_data(plan)
         if report:
@@ -573,8 +582,8 @@ class FitResult(Record, eq=False):
                 f"{len(self.forecaster.members)} forecasts averaged; of the coefficients: {intervals}"
             )
         held_out = "nothing: too few runs, or another form"
-        if found is not None and found.backtest is not None and found.backtest.cuts:
-            held_out = f"{len(found.backtest.cuts)} cuts in compute; {found.backtest}"
+        if self.backtest is not None and self.backtest.cuts:
+            held_out = f"{len(self.backtest.cuts)} cuts in compute; {self.backtest}"
         flops, extrapolation = self.target_flops, "not by compute"
         if flops is not None:
             factor = format_number(flops / float(np.max(runs.flops)))

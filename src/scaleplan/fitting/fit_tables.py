@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaleplan.fitting.noise import BUDGET_GAP
 from scaleplan.fitting.objective import half_width, rms
 from scaleplan.fitting.runs import REASONS, row_text
 from scaleplan.laws.curves import MultiplicativePower
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scaleplan.arrays import Array, Mask
-    from scaleplan.fitting.additive_fit import AdditiveFit
     from scaleplan.fitting.backtest import Backtest, Cut, Scores
     from scaleplan.fitting.bootstrap import Bootstrap
+    from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.forecaster import Forecaster
     from scaleplan.fitting.runs import Finding, Points
     from scaleplan.laws.base import Law, LossSurface
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DOWN_WEIGHTED",
     "backtest_data",
+    "by_factor",
     "coefficients_table",
     "curve_uncertainty",
     "diagnosis_data",
@@ -53,7 +55,6 @@ _OFTEN = 0.05  # the share of resamples on a bound from which a covariance misle
 
 _PROBES = (1e12, 1e30)  # FLOP: a preset must serve the budgets between these
 
-_ONE_BUDGET = math.exp(-0.12)  # runs of one budget differ by less, as in the cuts of a backtest
 DOWN_WEIGHTED = 4.0
 """Times the noise variance of the others, from which a run stands out: twice their standard deviation."""
 
@@ -95,7 +96,7 @@ def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
+def surface_uncertainty(fit: DiagnosedFit) -> Uncertainty | None:
     """Return the uncertainty of the fit of a surface or None without resamples."""
     resamples = fit.resamples
     if resamples is None:
@@ -122,7 +123,7 @@ def surface_uncertainty(fit: AdditiveFit) -> Uncertainty | None:
     )
 
 
-def _is_linear(fit: AdditiveFit, resamples: Bootstrap, covariance: Array) -> bool:
+def _is_linear(fit: DiagnosedFit, resamples: Bootstrap, covariance: Array) -> bool:
     """Return whether the covariance tells the errors of ln L at the largest runs as the resamples show them.
 
     Of few runs the coefficients scatter so widely, and cancel so nearly, that to first order they do not: the
@@ -186,7 +187,7 @@ def _lost(usable: Mask) -> str:
     return f" that give finite answers ({lost} do not)" if lost else ""
 
 
-def _method(fit: AdditiveFit, resamples: Bootstrap) -> str:
+def _method(fit: DiagnosedFit, resamples: Bootstrap) -> str:
     units = "groups of points (of one training run, or of equal sizes)" if resamples.unit == "cluster" else "runs"
     layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
     objective = fit.solution.objective
@@ -212,10 +213,10 @@ def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
+def diagnosis_data(found: DiagnosedFit) -> dict[str, object]:
     """Return the part of the JSON form that only the fit of a surface has."""
     known, out, influence = found.known, found.outliers, found.influence
-    backtest, resamples = found.backtest, found.resamples
+    resamples = found.resamples
     data: dict[str, object] = {
         "range": as_mapping(found.design),
         "flags": as_mapping(found.flags),
@@ -249,8 +250,6 @@ def diagnosis_data(found: AdditiveFit) -> dict[str, object]:
     if resamples is not None:
         names = ("samples", "seed", "unit", "strata", "failed", "floor_at_zero", "exponents_at_bound")
         data["resampling"] = {name: getattr(resamples, name) for name in names}
-    if backtest is not None:
-        data["backtest"] = backtest_data(backtest)
     if found.repeats is not None:
         data["lack_of_fit"] = {
             **{name: getattr(found.repeats, name) for name in ("ratio", "between", "within", "probability")},
@@ -266,7 +265,7 @@ def backtest_data(backtest: Backtest) -> dict[str, object]:
         "rms_inside": backtest.inside,
         "one_sided": backtest.one_sided,
         "largest_factor": backtest.largest_factor,
-        "by_factor": _by_factor(backtest),
+        "by_factor": by_factor(backtest),
         "overall": None if scored is None else {"runs": scored.runs, **_scores_data(scored)},
         "cuts": [_cut(cut) for cut in backtest.cuts],
     }
@@ -278,7 +277,7 @@ def holdout_data(backtest: Backtest) -> dict[str, object] | None:
     return None if held is None else {"rows": list(held.rows), "factor": held.factor, **_scores_data(held.scores)}
 
 
-def _by_factor(backtest: Backtest) -> list[dict[str, object]]:
+def by_factor(backtest: Backtest) -> list[dict[str, object]]:
     """Return the predictions by factor of extrapolation."""
     return [
         {
@@ -328,7 +327,7 @@ def forecast_data(
     expected, _ = forecaster.predict(used.params, used.tokens, noise=False)
     missed = expected - np.log(law.loss(used.params, used.tokens))
     far = int(np.argmax(np.abs(missed)))
-    largest = used.flops >= np.max(used.flops) * _ONE_BUDGET
+    largest = used.flops >= np.max(used.flops) * math.exp(-BUDGET_GAP)
     weights = forecaster.run_weights
     data: dict[str, object] = {
         "level": level,
@@ -373,7 +372,7 @@ def forecast_data(
     return data
 
 
-def residuals_data(found: AdditiveFit) -> dict[str, object]:
+def residuals_data(found: DiagnosedFit) -> dict[str, object]:
     """Return the summary of the residuals, beside their root mean square."""
     residuals = found.residuals
     return {
@@ -385,12 +384,11 @@ def residuals_data(found: AdditiveFit) -> dict[str, object]:
     }
 
 
-def scores(found: AdditiveFit) -> dict[str, object]:
+def scores(found: DiagnosedFit) -> dict[str, object]:
     """Return the scores of a surface that its preset repeats."""
     residuals = found.residuals
     return {
         "spread": residuals.spread,
         "share_inside_delta": residuals.inside,
         "aicc_excess": {item.name: item.aicc_excess for item in found.alternatives if np.isfinite(item.aicc_excess)},
-        "backtest": [] if found.backtest is None else _by_factor(found.backtest),
     }

@@ -30,6 +30,7 @@ from scaleplan.fitting.discrepancy import (
 )
 from scaleplan.fitting.noise import cells_by_rounding
 from scaleplan.fitting.objective import typical_deviation
+from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
 from scaleplan.laws.forecast import MARGIN, REACH, Forecast
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.discrepancy import Member, Posterior
     from scaleplan.fitting.runs import Points
 
-__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast"]
+__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_floors", "fit_forecast"]
 
 KERNELS = (
     Kernel(shape="matern32", length=8.0),
@@ -59,12 +60,12 @@ smooth surface to less than what no run tells of it."""
 _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error and a run's own: equal to nearly total
 _TRUNK_RATIOS = _COMMON_RATIOS[1:]
 _TRUNKS_UNNAMED = -25.0  # log odds: 72 checkpoints of 12 runs are worth 60 to 100, a law that errs by size up to 20
-_LEAST_GROUPS = 3
+_LEAST_GROUPS = 3  # with several runs each: fewer leave less than two degrees of freedom between groups
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
 _STARTS = ((0.0, 0.0), (0.0, -0.6), (0.25, 0.4))  # of ln exponents and ln gamma off their priors, along the ridge
-_START_TIE = 1e-6
+_START_TIE = 1e-6  # relative: ends nearer than that are one optimum up to rounding
 _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none, and a tenth of its noise
@@ -72,12 +73,12 @@ _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none,
 _REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them
-_NODES = (24, 20)
+_NODES = (24, 20)  # of the grid: three times the degrees, so that least squares do not follow single nodes
 _BELOW = (2.0, 0.1)  # weight e^(-below/2) of nodes below the largest run in ln C, at least 0.1: plans are made above
-_DIGITS = 5
+_DIGITS = 5  # of a stored number: what rounding leaves is far below the noise of a run
 _BLOCK = 128  # sizes whose joint covariance is made to read its diagonal
 _JITTER = 1e-12  # of the trace, so that a covariance of fewer ranks than terms has a root
-_LEAST_FLOAT = 1e-300
+_LEAST_FLOAT = 1e-300  # for a floor of zero, which has no logarithm
 _LARGEST_LOG = 690.0  # of a coefficient of the stored law: what a float can hold
 
 
@@ -277,7 +278,7 @@ def fit_floors(
     return Forecaster(
         members=tuple(member for members in found for member in members),
         weights=np.concatenate(shares),
-        floors=tuple(ratio for _ in KERNELS for ratio, _ in floors),
+        floors=tuple(floor for _ in KERNELS for floor, _ in floors),
         centre=chosen.centre,
         box=(
             float(np.min(product)),
@@ -324,12 +325,12 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
     error. Groups that nobody named are looked for where three or more have several runs: fewer leave less than two
     degrees of freedom for the errors between groups, and one repeated cell may be no more than a quiet one.
     """
-    cells = _codes(cells_by_rounding(points.params, points.tokens).tolist())
-    sizes = _codes(cells_by_rounding(points.params).tolist())
+    cells = group_codes(cells_by_rounding(points.params, points.tokens).tolist())
+    sizes = group_codes(cells_by_rounding(points.params).tolist())
     unnamed = [(cells, _COMMON_RATIOS, 0.0), (sizes, _TRUNK_RATIOS, _TRUNKS_UNNAMED)]
     ways = [way for way in unnamed if np.sum(np.bincount(way[0]) > 1) >= _LEAST_GROUPS]
     if groups is not None:
-        ways.insert(0, (_codes(groups), _COMMON_RATIOS, 0.0))
+        ways.insert(0, (group_codes(groups), _COMMON_RATIOS, 0.0))
     found, seen = [NO_COMMON], set()
     for codes, ratios, log_prior in ways:
         key = tuple(codes.tolist())
@@ -337,12 +338,6 @@ def _commons(points: Points, groups: Sequence[object] | None) -> tuple[Common, .
             found += [Common(codes, ratio, log_prior) for ratio in ratios]
         seen.add(key)
     return tuple(found)
-
-
-def _codes(groups: Sequence[object]) -> Index:
-    """Return a number for each group, in the order of appearance."""
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.intp)
 
 
 class _SoftResiduals(Record, eq=False):

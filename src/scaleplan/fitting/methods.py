@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.fitting.additive_fit import Coefficient, fit_points
 from scaleplan.fitting.approaches import compare_methods, fit_allocation, fit_envelope, fit_isoflop
+from scaleplan.fitting.backtest import check_forecast
 from scaleplan.fitting.curve_backtest import backtest_curve
 from scaleplan.fitting.curve_fit import fit_curve, fit_product
+from scaleplan.fitting.diagnosed_fit import Coefficient, fit_points
 from scaleplan.fitting.diagnosis import find_line, find_strip
 from scaleplan.fitting.fit_request import SURFACES, FitRequest
 from scaleplan.fitting.fit_result import FitResult
@@ -108,17 +109,13 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     points, named = runs.points(), named_groups(runs)
     found = fit_points(
         points,
+        coordinates=request.coordinates,
         objective=request.objective,
-        tied=request.tied,
-        floor=request.floor,
-        outer=request.coordinates.outer,
         samples=request.samples,
         seed=request.seed,
         clusters=runs.labels if request.cluster else resampled_together(runs),
         doubtful=[finding.row for finding in runs.flagged if finding.reason in _DOUBTFUL],
         jobs=request.jobs,
-        groups=named,
-        level=request.level,
         progress=progress,
     )
     forecaster = fit_forecast(points, named)
@@ -140,6 +137,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         diagnosis=found,
         forecaster=forecaster,
         forecast=forecaster.surface(),
+        backtest=check_forecast(points, found.solution, level=request.level, groups=named),
         line=found.design.along or find_strip(points, found.solution.coordinates),
     )
     if request.method == "surface" or result.line is not None:  # a line has no split for methods to compare

@@ -23,10 +23,21 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
 
-__all__ = ["LackOfFit", "cells_by_rounding", "lack_of_fit", "last_digit", "require_distinct", "rises"]
+__all__ = [
+    "BUDGET_GAP",
+    "LackOfFit",
+    "cells_by_rounding",
+    "count_distinct",
+    "lack_of_fit",
+    "last_digit",
+    "require_distinct",
+    "rises",
+]
+
+BUDGET_GAP = 0.12
+"""In ln C: budgets of a sweep differ by a factor of 1.5 or more, runs of one budget by a few per cent."""
 
 _LEFT_OVER = 2  # residuals beyond the coefficients, see above
-_ONE_VALUE = 0.12  # in the logarithm: budgets differ by more, runs of one budget by less
 _MOST_PLACES = 9  # decimals of a loss; more are those of a float
 _REJECTED = 0.01  # a right form is rejected once in a hundred fits
 
@@ -61,13 +72,18 @@ def cells_by_rounding(*inputs: Array) -> Index:
     return cells_of(np.zeros(len(inputs[0]), dtype=np.intp), *inputs)
 
 
+def count_distinct(*inputs: Array) -> int:
+    """Return how many rows differ in their inputs by more than rounding."""
+    return int(cells_by_rounding(*inputs).max(initial=-1)) + 1
+
+
 def require_distinct(*inputs: Array, coefficients: int) -> None:
     """Refuse fewer different inputs than the coefficients and two; raises UsageError."""
     least = coefficients + _LEFT_OVER
     boxes = np.unique(np.floor(np.log(np.stack(inputs)) / CELL_WIDTH), axis=1).shape[1]
     if boxes >= least * 2 ** len(inputs):  # a cell lies in at most two boxes a side, so many rows need no closer look
         return
-    distinct = int(cells_by_rounding(*inputs).max(initial=-1)) + 1
+    distinct = count_distinct(*inputs)
     if distinct >= least:
         return
     rows = len(inputs[0])
@@ -113,7 +129,7 @@ def lack_of_fit(cells: Index, residuals: Array, coefficients: int, *, rounding: 
 
 def rises(x: Array, y: Array) -> bool:
     """Whether y rises with x by ranks (Spearman), so surely that noise would do so once in a hundred."""
-    if np.ptp(np.log(x)) <= _ONE_VALUE:
+    if np.ptp(np.log(x)) <= BUDGET_GAP:
         return False
     ranks = [np.unique(values, return_inverse=True)[1] - 0.0 for values in (x, y)]
     first, second = (rank - rank.mean() for rank in ranks)

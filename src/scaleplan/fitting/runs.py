@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.errors import Notice
 
-__all__ = ["REASONS", "Finding", "Points", "Runs", "row_text", "rows_text"]
+__all__ = ["REASONS", "Finding", "Points", "Runs", "group_codes", "row_text", "rows_text"]
 
 REASONS: dict[str, str] = {
     "filtered": "does not meet a condition",
@@ -195,6 +195,12 @@ def _column(values: Floats, name: str) -> Array:
     if len(wrong):
         raise UsageError(f"{name} {column[wrong[0]]:g} in run {wrong[0] + 1} is not a positive number")
     return column
+
+
+def group_codes(labels: Sequence[object]) -> Index:
+    """Return the number of each label's group, from 0 in the order of appearance."""
+    codes: dict[object, int] = {}
+    return np.array([codes.setdefault(label, len(codes)) for label in labels], dtype=np.intp)
 
 
 def rows_text(rows: Iterable[int], one: str, more: str) -> str:

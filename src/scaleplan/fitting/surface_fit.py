@@ -91,7 +91,7 @@ _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in c
 
 
 class Coordinates(Record):
-    """The choice of (a, alpha, b, beta, E) to fit: all, with tied exponents, or with a fixed floor.
+    """The choice of (a, alpha, b, beta, E) to fit: all, with alpha = beta (``tied``), or with E at a fixed ``floor``.
 
     With ``outer`` the exponent gamma of the sum of both terms is a sixth coordinate; without it is 1.
     """
@@ -587,10 +587,8 @@ def additive_at(theta: Array, centre: tuple[float, float]) -> Additive:
     )
 
 
-def fit_additive(
-    points: Points, *, objective: Objective | None = None, tied: bool = False, floor: float | None = None
-) -> Solution:
-    """Fit the additive law to runs; ``tied`` fits with alpha = beta, and ``floor`` keeps E at a value (0 for none).
+def fit_additive(points: Points, *, objective: Objective | None = None) -> Solution:
+    """Fit the additive law to runs, with all of its coefficients.
 
     >>> import numpy as np
     >>> from scaleplan.fitting.runs import Points
@@ -600,7 +598,7 @@ def fit_additive(
     (0.34, 0.28)
 
     """
-    return fit_surface(points, Coordinates(tied=tied, floor=floor), objective=objective)
+    return fit_surface(points, Coordinates(), objective=objective)
 
 
 def fit_surface(points: Points, coordinates: Coordinates, *, objective: Objective | None = None) -> Solution:

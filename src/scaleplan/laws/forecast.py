@@ -54,7 +54,6 @@ _GRID = HALF  # in ln N, of the scan for optima: averaged over twice as much the
 _FARTHEST = 128.0  # in ln N, where an optimum beyond the span is searched for: more than all that can be trained
 _STEPS = 100  # of the search for a crossing, which takes ten
 _SETTLED = 1e-13  # a last step in a logarithm below it is rounding
-_HUNDREDFOLD = math.log(100)  # of which the span reaches beyond the largest run
 _STRIDE = 2.0  # in ln N*D, to bracket the least one that reaches a loss
 _MOST_PRODUCT = math.log(1e60)  # more than can ever be trained
 _MOST_LOG = math.log(1e100)  # of a number that a float, and its powers, can hold with room
@@ -71,11 +70,6 @@ class Forecast(LossSurface):
 
     form: ClassVar[str] = "forecast"
     formula: ClassVar[str] = "L = (E + (A/N^alpha + B/D^beta)^gamma) * exp(correction)"
-
-    half: ClassVar[float] = HALF
-
-    least_bend: ClassVar[float] = 1e-4
-    """Of ln L along a budget line, per square of ln N: a flatter line has no optimum to speak of."""
 
     base: ThreeExponent
     span: tuple[float, float, float, float]
@@ -140,7 +134,7 @@ class Forecast(LossSurface):
     def log_loss(self, params: Number, tokens: Number) -> Number:
         """Return the expected logarithm of the loss."""
         x, y = log(params), log(tokens)
-        return self._laws(x, y, ((1.0, 1.0),))[0] + self._correction(x + y, y - x)
+        return self._laws(x, y, ((1.0, 1.0),))[0] + self._along(self._columns_at(x + y), y - x)
 
     def loss(self, params: Number, tokens: Number) -> Number:
         """Return the loss of ``params`` on ``tokens``."""
@@ -225,10 +219,6 @@ class Forecast(LossSurface):
         """Return w . T at one ln D/N from the coefficients at one ln N*D."""
         _, _, middle, factor = self._scales
         return _value(columns, maximum(minimum((ratio - middle) * factor, 1.0), -1.0))
-
-    def _correction(self, u: Number, ratio: Number) -> Number:
-        """Return w . T at one ln N*D and ln D/N."""
-        return self._along(self._columns_at(u), ratio)
 
     # ---- how surely it is known -----------------------------------------------------------------------------
 
@@ -339,7 +329,7 @@ class Forecast(LossSurface):
 
     def expansion_path(self) -> tuple[float, float] | None:
         """Return the path through the vertices at the largest run and a hundredfold; where it turns, the law's."""
-        low = max(self.span[0], self.span[1] - _HUNDREDFOLD)
+        low = max(self.span[0], self.span[1] - math.log(REACH))
         (size, data), (larger, more) = (self.best_split(math.exp(k)) for k in (low, self.span[1]))
         if more <= data or larger <= size:
             return self.base.expansion_path()

@@ -469,7 +469,7 @@ class Planner:
             return plan
         from scaleplan.planning.posterior import budget_interval  # only fits have one
 
-        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+        problem = self._problem(forecast)
         ends = budget_interval(problem, self.frontier.best, flops, level=self.level)
         return replace(plan, interval=replace(plan.interval, flops=ends))
 
@@ -509,7 +509,7 @@ class Planner:
             return
         beyond = flops == math.inf
         if not beyond:
-            problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+            problem = self._problem(forecast)
             params, tokens = problem.counted(*self.best(flops)[:2])
             beyond = math.log(params) + math.log(tokens) > forecast.span[1] + _SAME
         if beyond:
@@ -635,6 +635,10 @@ class Planner:
             warnings=(*self.notices, *plan_notices(preset, values), *doubts, *warnings),
         )
 
+    def _problem(self, surface: LossSurface) -> Problem:
+        """Return the problem of a surface within the limits and constraints."""
+        return problem_of(surface, self.cost, self.bounds, self.constraints.effective)
+
     def _intervals(
         self, outcome: Outcome[float], solve: Callable[[Law], Outcome[float]], spent: float | None, beyond: float
     ) -> tuple[Interval[float] | None, tuple[Notice, ...]]:
@@ -644,7 +648,7 @@ class Planner:
             return interval(self.preset, solve, level=self.level, factor=beyond), ()
         from scaleplan.planning.posterior import forecast_doubts, forecast_interval  # only fits have one
 
-        problem = problem_of(forecast, self.cost, self.bounds, self.constraints.effective)
+        problem = self._problem(forecast)
         found = forecast_interval(problem, outcome, level=self.level, spent=spent)
         return found, tuple(forecast_doubts(problem, outcome, found, spent))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from scaleplan.arrays import Number, choose, exp, log, maximum, minimum, somewhere
 from scaleplan.errors import Notice, UnreachableError
+from scaleplan.laws.forecast import HALF
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
 from scaleplan.units import format_count
 
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from scaleplan.planning.uncertainty import Outcome
 
 __all__ = [
+    "LEAST_BEND",
     "budget_interval",
     "forecast_doubts",
     "forecast_interval",
     "gain_interval",
     "loss_intervals",
-    "other_optimum",
-    "rises",
 ]
+
+LEAST_BEND = 1e-4
+"""Of ln L, per square of ln N: a flatter budget line has no optimum to speak of."""
 
 _ASIDE = 1e-3  # in ln N, between which slopes are measured; the bend of a budget line changes over a unit of it
 _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
@@ -166,7 +169,7 @@ def _slope(problem: Problem, params: Number, spent: Number, *, middle: float) ->
     return _Slope(
         slope=(means[2] - means[0]) / (2 * _ASIDE) - middle * bends[1],
         error=surface.spread([(b - a) / (2 * _ASIDE) for a, b in zip(first, last, strict=True)]),
-        bend=maximum(maximum(bends[0], bends[1]), surface.least_bend),
+        bend=maximum(maximum(bends[0], bends[1]), LEAST_BEND),
     )
 
 
@@ -206,7 +209,7 @@ def _ordered(one: Number, other: Number) -> tuple[Number, Number]:
     return minimum(one, other), maximum(one, other)
 
 
-def other_optimum(problem: Problem, params: float, spent: float) -> float | None:
+def _other_optimum(problem: Problem, params: float, spent: float) -> float | None:
     """Return about which other size is an optimum of a forecast on the line of a budget; None where none is.
 
     Along the line the averaged surface falls and rises more than once then, within the sizes that the runs vouch for.
@@ -214,7 +217,7 @@ def other_optimum(problem: Problem, params: float, spent: float) -> float | None
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
     smallest, largest = problem.sizes(spent)
     start, stop = (problem.cost.params_at_ratio(ratio, spent) for ratio in reversed(surface.vouched_ratios))
-    step = _SCAN * surface.half
+    step = _SCAN * HALF
     count = math.ceil(log(stop / start) / step) + 2  # one place more at either end shows whether the first is a least
     sizes = [size for i in range(-1, count) if smallest < (size := start * math.exp(i * step)) < largest]
     aims = [surface.aim(size, problem.most_tokens(size, spent)) for size in sizes]
@@ -223,11 +226,11 @@ def other_optimum(problem: Problem, params: float, spent: float) -> float | None
         for size, (before, here, after) in zip(sizes[1:-1], zip(aims, aims[1:], aims[2:], strict=False), strict=False)
         if here < before and here <= after
     ]
-    others = [size for size in lows if abs(log(size / params)) > surface.half]
+    others = [size for size in lows if abs(log(size / params)) > HALF]
     return others[0] if len(lows) > 1 and others else None
 
 
-def rises(surface: Forecast, product: float) -> bool:
+def _rises(surface: Forecast, product: float) -> bool:
     """Whether half of the compute of a ``params * tokens`` reaches as low a loss by a forecast."""
     half, whole = (surface.loss(*surface.best_split(share * product)) for share in (0.5, 1.0))
     return whole >= half
@@ -244,12 +247,12 @@ def forecast_doubts(
         return
     surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
     params, tokens = problem.counted(*outcome[:2])
-    if rises(surface, math.exp(math.log(params) + math.log(tokens))):
+    if _rises(surface, math.exp(math.log(params) + math.log(tokens))):
         yield _RISING
     if intervals.params is None:
         yield _NOT_VOUCHED
     elif intervals.params[0] < intervals.params[1]:
-        other = other_optimum(problem, outcome[0], spent)
+        other = _other_optimum(problem, outcome[0], spent)
         if other is not None:
             message = (
                 "the runs allow two optima of this budget: this one, which the forecast's mean puts lower, and "

@@ -177,21 +177,17 @@ def preset_of(top: Table) -> Preset:
     except ArithmeticError:
         raise top.error("units", "with these the coefficients are out of range") from None
     uncertainty = _uncertainty(top.table("uncertainty"), published) if "uncertainty" in top else None
+    notes, caveats = _notes(top)
+    span = range_of(top.table("range"))
     forecast = None
     if "forecast" in top:
-        from scaleplan.laws.forecast import Forecast  # only fits have one
-
         if schema < _FORECASTS:
             raise top.error(
                 "forecast", f"expected none before schema {_FORECASTS}", hint=f"write schema = {_FORECASTS}"
             )
         if form not in _FORECAST_FORMS or units is not None:
             raise top.error("forecast", f"expected none but with form {' or '.join(_FORECAST_FORMS)}, in raw units")
-        law = forecast = Forecast.from_table(top.table("forecast"))
-    notes, caveats = _notes(top)
-    span = range_of(top.table("range"))
-    if forecast is not None:
-        _require_reach(forecast, span, top)
+        law = forecast = _forecast(top, span)
     question = _as_logarithms(law, span)
     name = top.text("id")
     if not _NAME.fullmatch(name):
@@ -223,13 +219,14 @@ def preset_of(top: Table) -> Preset:
     return preset
 
 
-def _require_reach(forecast: Forecast, known: FitRange, top: Table) -> None:
-    """Refuse a forecast that vouches for more than the runs of the range allow; raises FileError.
+def _forecast(top: Table, known: FitRange) -> Forecast:
+    """Read the forecast of a fit; raises FileError where it vouches for more than the runs of the range allow.
 
     The range of compute is that of the file of runs, which may count more or less than 6ND, and says nothing here.
     """
-    from scaleplan.laws.forecast import MARGIN, REACH  # only fits have one
+    from scaleplan.laws.forecast import MARGIN, REACH, Forecast  # only fits have one
 
+    forecast = Forecast.from_table(top.table("forecast"))
     _, farthest, narrow, wide = forecast.span
     room = math.log(REACH) + _ROUNDED
     beyond = False
@@ -243,6 +240,7 @@ def _require_reach(forecast: Forecast, known: FitRange, top: Table) -> None:
             f"it ends at {REACH:g} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
+    return forecast
 
 
 _ROUNDED = 1e-3  # of a logarithm: ranges may be written with four digits

@@ -267,10 +267,10 @@ class Preset(Record):
     """A published or fitted law, ready to plan with.
 
     ``law`` takes quantities in raw units; ``published`` holds the coefficients as the source states them, in
-    ``units`` (None for raw ones). A fit with a ``forecast`` plans by it: it is the ``law``, and ``published`` the
-    plain law. ``refusal`` is why the law must not choose D/N; None where it may.
-    ``line`` is where its runs lie, if they determine it there alone. ``caveats`` are the notes that every plan must
-    repeat. ``origin`` is the file.
+    ``units`` (None for raw ones). A fit with a ``forecast`` plans by it: it is the ``law``, ``published`` the plain
+    law, and ``uncertainty`` that of the plain law's coefficients alone. ``refusal`` is why the law must not choose
+    D/N; None where it may. ``line`` is where its runs lie, if they determine it there alone. ``caveats`` are the
+    notes that every plan must repeat. ``origin`` is the file.
     """
 
     id: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaleplan.fitting.additive_fit import Coefficient
+from scaleplan.fitting.diagnosed_fit import Coefficient
 from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.output import Fact, Report, ReportTable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.errors import UnreachableError
-from scaleplan.fitting.backtest import LEAST_RUNS, below_largest_budget, check_forecast
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosis import (
     aicc,
+    below_largest_budget,
     describe,
     diagnose,
     find_line,
@@ -23,7 +23,7 @@ from scaleplan.fitting.diagnosis import (
     leave_one_out,
     repeats_test,
 )
-from scaleplan.fitting.noise import cells_by_rounding, require_distinct
+from scaleplan.fitting.noise import count_distinct, require_distinct
 from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import Coordinates, fit_surface
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from scaleplan.arrays import Mask
-    from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.bootstrap import Bootstrap
     from scaleplan.fitting.diagnosis import Design, Flag, Influence, Information, Outliers
     from scaleplan.fitting.noise import LackOfFit
@@ -43,9 +42,10 @@ if TYPE_CHECKING:
     from scaleplan.fitting.surface_fit import Solution, SurfaceLaw
     from scaleplan.presets.preset import Preset
 
-__all__ = ["AdditiveFit", "Coefficient", "Variation", "fit_points", "variations"]
+__all__ = ["Coefficient", "DiagnosedFit", "Variation", "fit_points", "variations"]
 
 _AS_WELL = 2.0  # differences of AICc below are noise
+_LEAST_RUNS = 12  # from which a plain law, which has no prior, is tried on others
 _EVERY_RUN = 1000  # runs up to which each is left out in turn
 _COEFFICIENTS = {name: name for name in ("E", "alpha", "beta", "gamma")} | {
     "a": "params_exponent",
@@ -94,12 +94,11 @@ class Residuals(Record):
     largest: tuple[int, float]
 
 
-class AdditiveFit(Record, eq=False):
+class DiagnosedFit(Record, eq=False):
     """A surface fitted to runs, and its diagnosis.
 
     ``flags`` are reservations, gravest first. ``repeats`` is the test by repeated runs, None without such.
-    ``influence`` is None above 1,000 runs; ``resamples`` and ``backtest``, the bootstrap and the check of the
-    forecast, are None where they were left out.
+    ``influence`` is None above 1,000 runs, ``resamples`` where the bootstrap was left out.
     """
 
     points: Points
@@ -112,7 +111,6 @@ class AdditiveFit(Record, eq=False):
     alternatives: tuple[Alternative, ...]
     repeats: LackOfFit | None
     resamples: Bootstrap | None
-    backtest: Backtest | None
 
     @property
     def law(self) -> SurfaceLaw:
@@ -123,11 +121,6 @@ class AdditiveFit(Record, eq=False):
     def identified(self) -> bool:
         """Whether the runs determine the size term apart from the data term."""
         return not any(flag.unidentified for flag in self.flags)
-
-    @property
-    def status(self) -> str:
-        """``"identified"``, or ``"not identified"`` when the law must not choose D/N."""
-        return "identified" if self.identified else "not identified"
 
     @property
     def refusal(self) -> str | None:
@@ -183,33 +176,26 @@ class AdditiveFit(Record, eq=False):
 def fit_points(
     points: Points,
     *,
+    coordinates: Coordinates | None = None,
     objective: Objective | None = None,
-    tied: bool = False,
-    floor: float | None = None,
-    outer: bool = False,
     samples: int = 2000,
     seed: int = 0,
     clusters: Sequence[object] | None = None,
     doubtful: Collection[int] = (),
     jobs: int = 1,
-    groups: Sequence[object] | None = None,
-    level: float = 0.9,
-    test_cuts: bool = True,
     progress: Callable[[int], None] | None = None,
-) -> AdditiveFit:
-    """Fit L = E + A/N^alpha + B/D^beta, or with ``outer`` the three-exponent law, to runs, and diagnose the fit.
+) -> DiagnosedFit:
+    """Fit a surface to runs, the additive law unless ``coordinates`` say otherwise, and diagnose the fit.
 
-    The form and the objective are those of :func:`scaleplan.fitting.surface_fit.fit_surface`, the resamples (0 for
-    none) those of :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an
-    IsoFLOP sweep. ``test_cuts`` adds the check of the forecast, at a ``level`` and with runs of equal ``groups``,
-    which may share an error.
+    The objective is that of :func:`scaleplan.fitting.surface_fit.fit_surface`, the resamples (0 for none) those of
+    :func:`scaleplan.fitting.bootstrap.bootstrap`, which keep the number of runs per budget of an IsoFLOP sweep.
 
     The rows ``doubtful`` and the outliers of the fit take part in the fit and in nothing that measures its errors:
     neither the resamples nor the test by repeats, unless too few runs are left.
 
     Raises UsageError unless two more runs differ than the form has coefficients.
     """
-    form = Coordinates(tied=tied, floor=floor, outer=outer)
+    form = coordinates or Coordinates()
     require_distinct(points.params, points.tokens, coefficients=form.count)
     solution = fit_surface(points, form, objective=objective)
     design, known = describe(points), information(points, solution)
@@ -231,7 +217,7 @@ def fit_points(
             progress=progress,
         ).moved_to(solution.law)
     repeats = repeats_test(sound, clean)
-    return AdditiveFit(
+    return DiagnosedFit(
         points=points,
         solution=solution,
         design=design,
@@ -242,7 +228,6 @@ def fit_points(
         alternatives=() if design.along is not None else _alternatives(points, solution),
         repeats=repeats,
         resamples=resamples,
-        backtest=check_forecast(points, solution, level=level, groups=groups) if test_cuts else None,
     )
 
 
@@ -252,7 +237,7 @@ def _sound(
     """Return the runs that measure errors, their own fit, and which they are."""
     kept: Mask = ~np.isin(points.rows, [*outliers.rows, *doubtful])
     sound = points.select(kept)
-    few = int(cells_by_rounding(sound.params, sound.tokens).max(initial=-1)) + 1 < solution.coordinates.count + 2
+    few = count_distinct(sound.params, sound.tokens) < solution.coordinates.count + 2
     if few or kept.all():
         return points, solution, np.ones(len(points), dtype=bool)
     return sound, solution.refit(sound), kept
@@ -298,7 +283,7 @@ def _held_out(points: Points, solution: Solution) -> float | None:
     """Return the relative error (rms) of the largest runs as a form predicts them from the rest, or None."""
     below = below_largest_budget(points)
     rest, held = points.select(below), points.select(~below)
-    if len(rest) < LEAST_RUNS or not len(held) or find_line(rest) is not None:
+    if len(rest) < _LEAST_RUNS or not len(held) or find_line(rest) is not None:
         return None
     return rms(solution.refit(rest).law.loss(held.params, held.tokens) / held.loss - 1.0)
 
@@ -314,7 +299,7 @@ class Variation(Record):
     loss: float
 
 
-def variations(found: AdditiveFit, preset: Preset, *, flops: float) -> tuple[Variation, ...]:
+def variations(found: DiagnosedFit, preset: Preset, *, flops: float) -> tuple[Variation, ...]:
     """Fit by simpler forms, without outliers, to the other kind of residuals, and without the largest budget.
 
     ``flops`` is the budget of the optima, and ``preset`` the fit's own, whose cost they take.

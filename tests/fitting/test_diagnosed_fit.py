@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from scaleplan.fitting.additive_fit import fit_points
+from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.diagnosis import (
     aicc,
     describe,
@@ -68,7 +68,7 @@ def test_leaving_out_a_run_is_a_refit_without_it(chinchilla):
 def test_a_good_sweep_is_identified(isoflop):
     """Without reservations the status says so and there is no refusal."""
     result = fit_points(isoflop(noise=0.003), samples=200)
-    assert result.status == "identified"
+    assert result.identified
     assert result.refusal is None
     assert result.flags == ()
     assert result.design.budgets == 6
@@ -98,14 +98,14 @@ def test_one_budget_is_one_line():
     params = np.geomspace(3e8, 3e9, 14)
     law = Additive(E=1.8, A=400.0, B=2000.0, alpha=0.34, beta=0.37)
     tokens = 1e20 / 6 / params
-    result = fit_points(Points.of(params, tokens, law.loss(params, tokens)), samples=0, test_cuts=False)
+    result = fit_points(Points.of(params, tokens, law.loss(params, tokens)), samples=0)
     assert codes(result)[0] == "one_line"
     assert not result.identified
 
 
 def test_a_floor_that_runs_to_zero_is_said_with_its_interval(sweep):
     """At the bound the flag says so; near it the share of resamples and the interval are given."""
-    zero = fit_points(sweep(Additive(E=0.0, A=400.0, B=400.0, alpha=0.3, beta=0.3)), samples=0, test_cuts=False)
+    zero = fit_points(sweep(Additive(E=0.0, A=400.0, B=400.0, alpha=0.3, beta=0.3)), samples=0)
     assert codes(zero) == ["floor_zero"]
     near = fit_points(sweep(Additive(E=0.05, A=400.0, B=400.0, alpha=0.3, beta=0.3), noise=0.02, seed=1), samples=200)
     flag = next(flag for flag in near.flags if flag.code == "floor_zero")
@@ -116,7 +116,7 @@ def test_an_exponent_on_its_bound_is_not_identified():
     """A loss that does not depend on the size leaves A or alpha at a bound."""
     params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 6), np.geomspace(1e9, 1e11, 6)))
     loss = 2.0 + 500 * tokens**-0.3
-    result = fit_points(Points.of(params, tokens, loss), samples=0, test_cuts=False)
+    result = fit_points(Points.of(params, tokens, loss), samples=0)
     assert not result.identified
     assert {"bound", "wide", "collinear"} & set(codes(result))
 
@@ -124,14 +124,14 @@ def test_an_exponent_on_its_bound_is_not_identified():
 def test_few_runs_and_narrow_ratios_are_said(sweep):
     """Seven runs, two sizes: a fit, but hardly."""
     points = sweep(sizes=(1e8, 2e8, 2), tokens=(1e9, 1.5e9, 4), noise=0.001)
-    result = fit_points(points.select(np.arange(7)), samples=0, test_cuts=False)
+    result = fit_points(points.select(np.arange(7)), samples=0)
     assert "few_runs" in codes(result)
     assert "narrow_ratios" in codes(result)
 
 
 def test_simpler_forms_are_compared(public, whole):
     """On the IsoFLOP points equal exponents are as good (AICc falls); dropping E never is."""
-    result = fit_points(public("chinchilla_isoflop.csv"), samples=0, test_cuts=False)
+    result = fit_points(public("chinchilla_isoflop.csv"), samples=0)
     excess = {item.name: item.aicc_excess for item in result.alternatives}
     assert excess["alpha = beta"] < 0
     assert excess["E = 0"] > 100
@@ -228,7 +228,7 @@ def test_scipy_is_imported_for_absolute_deviations_alone(robust, modules):
     code = (
         "import sys\n"
         "import numpy as np\n"
-        "from scaleplan.fitting.additive_fit import fit_points\n"
+        "from scaleplan.fitting.diagnosed_fit import fit_points\n"
         "from scaleplan.fitting.objective import Objective\n"
         "from scaleplan.fitting.runs import Points\n"
         "n, d = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e8, 1e10, 5), np.geomspace(1e9, 1e11, 5)))\n"

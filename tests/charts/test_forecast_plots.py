@@ -84,7 +84,7 @@ def test_the_cone_reaches_from_the_smallest_run_to_a_hundred_times_the_largest(c
     assert ends == pytest.approx([SMALLEST, LARGEST, LARGEST, 100 * LARGEST])
     width = [math.log(high / low) for low, high in zip(one[1].low, one[1].high, strict=True)]
     assert width == sorted(width)
-    assert width[-1] > 3 * width[0]
+    assert width[-1] > 2 * width[0]
 
 
 def test_the_law_alone_is_the_formula_along_its_own_optimum(fit, cone):

@@ -60,7 +60,8 @@ _LAW_RUNS = 5  # runs that a law of five coefficients fits whatever their noise
 _LEAST_DEVIATION = 2e-4  # runs are rounded: no noise below that of a loss of 3 to 4 digits
 _PASSES = 10  # linearisations; most fits of public runs converge in three to eight
 _CONVERGED = 1e-3  # of the prior's sd
-_HOPELESS = 10.0  # of log evidence behind the best: a common error that later passes need not try again
+_HOPELESS = 1.0  # of log evidence behind the best, once outliers are known: passes that follow move it by less
+_SAME_WEIGHTS = 0.01  # of a logarithm: weights that differ by less need no decomposition of their own
 _GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
 _NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
 _MISFIT = (math.log(0.01), 1.0)  # of ln tau: published laws err by about 1 %; 90 % lies from 0.2 % to 5 %
@@ -321,9 +322,11 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     thetas = list(starts)
     deviation, weights = first_weights(runs, starts)
     bases: list[Whitened] = []
-    commons = list(runs.commons)
+    commons = list(runs.commons[:1])  # the first weights are those of the start, and no common error is judged by them
     for number in range(1, _PASSES + 1):
-        if not bases or np.any(bases[0].run_weights != weights):
+        if number == 2:
+            bases, commons = [], list(runs.commons)
+        if not bases or np.max(np.abs(np.log(weights / bases[0].run_weights))) > _SAME_WEIGHTS:
             bases = [Whitened.of(correlations, runs.noise, weights, common) for common in commons]
         estimates, longest, behind = [], 0.0, np.full(len(commons), np.inf)
         for i, prior in enumerate(priors):
@@ -335,7 +338,6 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
             thetas[i] = thetas[i] + move
             longest = max(longest, float(np.max(np.abs(move / prior.spread))))
             estimates.append((found, linear))
-        # the first weights are those of the start: neither an end nor a common error is judged by them
         if number == _PASSES or (number > 1 and longest < _CONVERGED):
             break
         if number > 1:

@@ -322,7 +322,7 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
     thetas = list(starts)
     deviation, weights = first_weights(runs, starts)
     bases: list[Whitened] = []
-    commons = list(runs.commons[:1])  # the first weights are those of the start, and no common error is judged by them
+    commons = list(runs.commons[:1])  # the first weights are those of the start, and judge no common error
     for number in range(1, _PASSES + 1):
         if number == 2:
             bases, commons = [], list(runs.commons)

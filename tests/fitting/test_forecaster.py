@@ -1,6 +1,7 @@
 """The forecast from runs: the mixture against a reference, and what every forecast must keep."""
 
 import importlib.util
+import math
 import time
 import warnings
 from pathlib import Path
@@ -301,3 +302,16 @@ def test_many_rows_take_seconds():
     start = time.perf_counter()
     fit_forecast(points, (points.rows % 20).tolist())
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("floor", [0.0, 1.2, 1.75])
+def test_a_known_floor_is_held_in_every_member(floor):
+    """To a hundredth of itself, and zero as next to nothing; far out the forecasts of different floors part."""
+    points = synthetic.isoflop(LAW, noise=0.004, seed=1)
+    forecaster = fit_forecast(points, floor=floor)
+    found = [math.exp(member.theta[2]) for member in forecaster.members]
+    assert len(found) == 3
+    assert found == pytest.approx([floor] * 3, rel=0.03, abs=0.01)
+    far = [np.array([1e12]), np.array([2e13])]
+    free, own = (each.predict(*far)[0][0] for each in (fit_forecast(points), forecaster))
+    assert (own < free) == (floor < 1.5)

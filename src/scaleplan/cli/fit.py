@@ -148,10 +148,15 @@ class ObjectiveOptions:
     delta: Annotated[
         str, typer.Option(metavar="F", help="Where Huber's function turns linear, in the unit of the residuals.")
     ] = "1e-3"
-    tied: Annotated[bool, typer.Option("--tied", help="Fit with alpha = beta.")] = False
+    tied: Annotated[
+        bool, typer.Option("--tied", help="Fit the law with alpha = beta; a forecast keeps them apart.")
+    ] = False
     floor: Annotated[
         str | None,
-        typer.Option(metavar="E", help="Keep the irreducible loss at this value: 0, 1.7; fitted if not given."),
+        typer.Option(
+            metavar="E",
+            help="Keep the irreducible loss at this value, in forecasts too: 0, 1.7; fitted if not given.",
+        ),
     ] = None
 
 

@@ -347,7 +347,8 @@ def _cut(
     """Return the forecast from the runs at or below a compute beside the others, and the ``resampled`` plain law."""
     below = points.flops <= flops
     lower, upper = points.select(below), points.select(_predicted(points, below))
-    forecast, fit = fit_forecast(lower, _labels_of(groups, below)), base.refit(lower)
+    fit = base.refit(lower)
+    forecast = fit_forecast(lower, _labels_of(groups, below), floor=base.coordinates.floor)
     mean, deviation = forecast.predict(upper.params, upper.tokens)
     reach = sigmas_of(level) * deviation
     return Cut(

@@ -61,6 +61,7 @@ _COMMON_RATIOS = (1.0, 5.0, 25.0)  # of the variances of a group's common error 
 _TRUNK_RATIOS = _COMMON_RATIOS[1:]
 _TRUNKS_UNNAMED = -25.0  # log odds: 72 checkpoints of 12 runs are worth 60 to 100, a law that errs by size up to 20
 _LEAST_GROUPS = 3  # with several runs each: fewer leave less than two degrees of freedom between groups
+_HELD, _NO_FLOOR = 0.01, 1e-3  # the spread of ln E where E is known, and its least share: ln E of zero is no number
 _EXPONENT = (math.log(0.35), 0.4)  # of ln alpha, ln beta: 30 published laws have 0.354 +- 0.184 and 0.344 +- 0.163
 _GAMMA = (math.log(0.65), 0.5)  # of ln gamma: fits of public runs have 0.2 to 1.0; the additive law (1) is one sd off
 _LEVEL, _LEVEL_SPREAD = 0.4, 2.0  # a, b: terms of 0.4 of the median loss; keeps designs on one line proper
@@ -246,15 +247,22 @@ class Forecaster(Record, eq=False):
         return [member.posterior(x, y) for member in self.members]
 
 
-def fit_forecast(points: Points, groups: Sequence[object] | None = None) -> Forecaster:
-    """Fit the forecast of a loss to runs; runs of equal ``groups`` (of one trunk, or cluster) may share an error."""
-    return fit_floors(points, groups, floors=FLOORS)
+def fit_forecast(points: Points, groups: Sequence[object] | None = None, *, floor: float | None = None) -> Forecaster:
+    """Fit the forecast of a loss to runs; runs of equal ``groups`` (of one trunk, or cluster) may share an error.
+
+    A ``floor`` is an irreducible loss that is known, and held to a hundredth.
+    """
+    return fit_floors(points, groups, floors=FLOORS if floor is None else None, held=floor or 0.0)
 
 
 def fit_floors(
-    points: Points, groups: Sequence[object] | None, *, floors: Sequence[tuple[float, float]]
+    points: Points,
+    groups: Sequence[object] | None,
+    *,
+    floors: Sequence[tuple[float, float]] | None,
+    held: float = 0.0,
 ) -> Forecaster:
-    """Fit the forecast with these priors of the floor."""
+    """Fit the forecast with these priors of the floor; without any, with one that is ``held``."""
     used = _used(points)
     chosen = points.select(used)
     x, y = chosen.logs
@@ -266,11 +274,13 @@ def fit_floors(
         noise=_relative_noise(chosen.weight, len(z)),
         commons=_commons(chosen, None if groups is None else [groups[i] for i in used.tolist()]),
     )
-    priors = _priors(z, floors)
+    likely = _held(z, held) if floors is None else floors
+    priors = _priors(z, likely)
     starts = _starts(runs, priors)
     sound = z[~gross(first_weights(runs, starts)[1])]
     if len(sound) and np.min(sound) > np.min(z):  # the least loss, below which a floor is expected, was none
-        priors = _priors(sound, floors)
+        likely = _held(sound, held) if floors is None else floors
+        priors = _priors(sound, likely)
         starts = _starts(runs, priors)
     found = [fit_members(kernel, runs, priors, starts) for kernel in KERNELS]
     shares = [tempered([member.evidence for member in members]) / len(KERNELS) for members in found]
@@ -278,7 +288,7 @@ def fit_floors(
     return Forecaster(
         members=tuple(member for members in found for member in members),
         weights=np.concatenate(shares),
-        floors=tuple(floor for _ in KERNELS for floor, _ in floors),
+        floors=tuple(floor for _ in KERNELS for floor, _ in likely),
         centre=chosen.centre,
         box=(
             float(np.min(product)),
@@ -288,6 +298,11 @@ def fit_floors(
         ),
         used=used,
     )
+
+
+def _held(z: Array, floor: float) -> tuple[tuple[float, float], ...]:
+    """Return the one prior of a floor that is known, over the least loss; of none, of next to none."""
+    return ((max(floor / math.exp(float(np.min(z))), _NO_FLOOR), _HELD),)
 
 
 def _priors(z: Array, floors: Sequence[tuple[float, float]]) -> list[Prior]:

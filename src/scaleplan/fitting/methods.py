@@ -118,7 +118,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         jobs=request.jobs,
         progress=progress,
     )
-    forecaster = fit_forecast(points, named)
+    forecaster = fit_forecast(points, named, floor=request.floor)
     result = FitResult(
         runs=runs,
         request=request,

@@ -1,10 +1,8 @@
 """The forecast from runs: the mixture against a reference, and what every forecast must keep."""
 
-import importlib.util
 import math
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.polynomial.chebyshev import chebvander
 from numpy.testing import assert_allclose
 from tests.fitting import synthetic
+from tests.laws.forecasts import reference_implementation
 
-from scaleplan.fitting.forecaster import MOST_RUNS, fit_floors, fit_forecast
+from scaleplan.fitting.forecaster import MOST_RUNS, fit_forecast
 from scaleplan.fitting.runs import Points
 
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "tools" / "forecast_reference.py"
 ONE_FLOOR = ((0.65, 0.5),)
 LAW = synthetic.LAWS["even"]
 
@@ -25,12 +23,7 @@ LAW = synthetic.LAWS["even"]
 @pytest.fixture(scope="module")
 def reference():
     """Return the reference implementation."""
-    if not REFERENCE.is_file():
-        pytest.skip("the folder with the reference implementation is not here")
-    spec = importlib.util.spec_from_file_location("forecast_reference", REFERENCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return reference_implementation()
 
 
 SETS = [
@@ -47,7 +40,7 @@ def test_one_floor_is_near_the_reference(name, where, public, reference):
     below = points.select(points.flops < np.quantile(points.flops, 0.6))
     far = points.select(points.flops > np.quantile(points.flops, 0.8))
     expected = reference.fit(below.params, below.tokens, below.loss)
-    found = fit_floors(below, None, floors=ONE_FLOOR)
+    found = fit_forecast(below, floors=ONE_FLOOR)
     mean, sd = expected.predict(far.params, far.tokens)
     ours = found.predict(far.params, far.tokens)
     assert np.all(np.abs(ours[0] - mean) < 0.3 * sd)

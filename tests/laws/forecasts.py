@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from functools import cache
+from pathlib import Path
 from random import Random
 
+import pytest
 from tests.fitting import synthetic
 
 from scaleplan.fitting.forecaster import fit_forecast
@@ -21,6 +24,17 @@ RUNS = {
 BASE = ThreeExponent(E=1.7, A=460.0, B=1500.0, alpha=0.34, beta=0.35, gamma=0.9)
 SPAN = (40.0, 52.0, -3.0, 9.0)
 TERMS = tuple((i, j) for i in range(9) for j in range(8) if i / 8 + j / 7 <= 1.3)
+
+
+def reference_implementation():
+    """Return the reference implementation of forecasts as a module, skipping where its folder is absent."""
+    file = Path(__file__).parents[2].parent / "shared" / "tools" / "forecast_reference.py"
+    if not file.is_file():
+        pytest.skip("the folder with the reference implementation is not here")
+    spec = importlib.util.spec_from_file_location("forecast_reference", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @cache

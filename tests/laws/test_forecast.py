@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tests.fitting import synthetic
-from tests.laws.forecasts import BASE, RUNS, SPAN, fitted, made, stored, with_two_optima
+from tests.laws.forecasts import BASE, RUNS, SPAN, fitted, made, reference_implementation, stored, with_two_optima
 
 from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.laws.forecast import HALF, Forecast
 from scaleplan.toml_table import Table
 
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "tools" / "forecast_reference.py"
 SEEDS = st.integers(0, 10**6)
 PLACES = st.tuples(st.floats(SPAN[0] - 3, SPAN[1] + 8), st.floats(SPAN[2] - 3, SPAN[3] + 3))
 
@@ -228,11 +225,7 @@ def test_a_table_gives_the_same_surface():
 @pytest.fixture(scope="module")
 def planner():
     """Return the planner of the reference implementation, which reads what a preset keeps."""
-    if not REFERENCE.is_file():
-        pytest.skip("the folder with the reference implementation is not here")
-    spec = importlib.util.spec_from_file_location("forecast_reference", REFERENCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = reference_implementation()
     return lambda surface: module.Planner(
         surface.to_table() | {"root": [list(row) for row in surface.root], "span": list(surface.span)}
     )

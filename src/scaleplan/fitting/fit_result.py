@@ -215,7 +215,7 @@ class FitResult(Record, eq=False):
             return "non_embedding"
         return "active" if "active" in column.split() else "total"
 
-    @property
+    @cached_property
     def preset(self) -> Preset:
         """The law as a preset, ready for every function of the planner and checked like one from a file.
 

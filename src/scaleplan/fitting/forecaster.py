@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.discrepancy import Member, Posterior
     from scaleplan.fitting.runs import Points
 
-__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_floors", "fit_forecast"]
+__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast"]
 
 KERNELS = (
     Kernel(shape="matern32", length=8.0),
@@ -247,22 +247,17 @@ class Forecaster(Record, eq=False):
         return [member.posterior(x, y) for member in self.members]
 
 
-def fit_forecast(points: Points, groups: Sequence[object] | None = None, *, floor: float | None = None) -> Forecaster:
+def fit_forecast(
+    points: Points,
+    groups: Sequence[object] | None = None,
+    *,
+    floor: float | None = None,
+    floors: Sequence[tuple[float, float]] = FLOORS,
+) -> Forecaster:
     """Fit the forecast of a loss to runs; runs of equal ``groups`` (of one trunk, or cluster) may share an error.
 
-    A ``floor`` is an irreducible loss that is known, and held to a hundredth.
+    A ``floor`` is an irreducible loss that is known, and held to a hundredth; without one ``floors`` are its priors.
     """
-    return fit_floors(points, groups, floors=FLOORS if floor is None else None, held=floor or 0.0)
-
-
-def fit_floors(
-    points: Points,
-    groups: Sequence[object] | None,
-    *,
-    floors: Sequence[tuple[float, float]] | None,
-    held: float = 0.0,
-) -> Forecaster:
-    """Fit the forecast with these priors of the floor; without any, with one that is ``held``."""
     used = _used(points)
     chosen = points.select(used)
     x, y = chosen.logs
@@ -274,14 +269,17 @@ def fit_floors(
         noise=_relative_noise(chosen.weight, len(z)),
         commons=_commons(chosen, None if groups is None else [groups[i] for i in used.tolist()]),
     )
-    likely = _held(z, held) if floors is None else floors
-    priors = _priors(z, likely)
-    starts = _starts(runs, priors)
+
+    def begun(logs: Array) -> tuple[Sequence[tuple[float, float]], list[Prior], list[Array]]:
+        """Return the priors of the floor over the least loss, those of the laws, and the laws to start from."""
+        likely = floors if floor is None else _held(logs, floor)
+        priors = _priors(logs, likely)
+        return likely, priors, _starts(runs, priors)
+
+    likely, priors, starts = begun(z)
     sound = z[~gross(first_weights(runs, starts)[1])]
     if len(sound) and np.min(sound) > np.min(z):  # the least loss, below which a floor is expected, was none
-        likely = _held(sound, held) if floors is None else floors
-        priors = _priors(sound, likely)
-        starts = _starts(runs, priors)
+        likely, priors, starts = begun(sound)
     found = [fit_members(kernel, runs, priors, starts) for kernel in KERNELS]
     shares = [tempered([member.evidence for member in members]) / len(KERNELS) for members in found]
     product, ratio = np.log(chosen.params) + np.log(chosen.tokens), np.log(chosen.tokens) - np.log(chosen.params)

@@ -188,9 +188,14 @@ class Forecast(LossSurface):
         return math.log(self.base.A), math.log(self.base.B)
 
     @cached_property
+    def _degrees(self) -> tuple[int, int]:
+        """The highest degrees of the terms in s and in t."""
+        return max(i for i, _ in self.terms), max(j for _, j in self.terms)
+
+    @cached_property
     def _rows(self) -> tuple[tuple[float, ...], ...]:
         """The weights as coefficients of powers s^i t^j, row by row from the highest i down."""
-        most = [max(term[k] for term in self.terms) for k in (0, 1)]
+        most = self._degrees
         powers = [_powers(degree) for degree in most]
         rows = [[0.0] * (most[1] + 1) for _ in range(most[0] + 1)]
         for (i, j), weight in zip(self.terms, self.weights, strict=True):
@@ -229,8 +234,8 @@ class Forecast(LossSurface):
         s = maximum(minimum((x + y - middle_u) * factor_u, 1.0), -1.0)
         t = maximum(minimum((y - x - middle_v) * factor_v, 1.0), -1.0)
         powers = [[1.0 + 0.0 * s, s], [1.0 + 0.0 * t, t]]
-        for values in powers:
-            for _ in range(max(max(term) for term in self.terms) - 1):
+        for values, degree in zip(powers, self._degrees, strict=True):
+            for _ in range(degree - 1):
                 values.append(2 * values[1] * values[-1] - values[-2])
         return [powers[0][i] * powers[1][j] for i, j in self.terms]
 

@@ -464,13 +464,12 @@ class Planner:
             option, flops = self._least(lambda option: (option, option.flops_for_loss(loss)), lambda found: found[1])
             return option.optimal(flops)
         flops = self.flops_for_loss(loss)
-        plan, forecast = self.optimal(flops), self.preset.forecast
-        if forecast is None or plan.interval is None:
+        plan = self.optimal(flops)
+        if plan.interval is None or plan.interval.expected_loss is None:
             return plan
         from scaleplan.planning.posterior import budget_interval  # only fits have one
 
-        problem = self._problem(forecast)
-        ends = budget_interval(problem, self.frontier.best, flops, level=self.level)
+        ends = budget_interval(self.frontier.best, flops, plan.interval.expected_loss)
         return replace(plan, interval=replace(plan.interval, flops=ends))
 
     def flops_for_loss(self, loss: float) -> float:

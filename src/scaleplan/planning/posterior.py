@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from scaleplan.arrays import Number, choose, exp, log, maximum, minimum, somewhere
+from scaleplan.arrays import Number, choose, log, maximum, minimum, somewhere
 from scaleplan.errors import Notice, UnreachableError
 from scaleplan.laws.forecast import HALF
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
@@ -41,7 +41,6 @@ _AT_BOUND = 1e-6  # relative: what solving for a split leaves, with room
 _LEAST_SIZE = 1e-3  # below any
 _NEARBY = 0.1  # in ln C, between which the fall of the loss along the best splits is measured
 _LEAST_SLOPE = 1e-3  # of ln L by ln C: a loss that falls more slowly tells no budget
-_MOST_REACH = 230.0  # a factor of 1e100 either way says that nothing is known, and is still a number
 _SCAN = 0.5  # of the ln N over which a surface is averaged either way: it does not bend twice within it
 
 
@@ -105,14 +104,14 @@ def loss_intervals(
 
 
 def budget_interval(
-    problem: Problem, best: Callable[[float], Outcome[float]], flops: float, *, level: float
+    best: Callable[[float], Outcome[float]], flops: float, expected_loss: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """Return the interval of the least budget that reaches an expected loss, by the delta method.
+    """Return the interval of the least budget that reaches a loss: the delta method on that of the expected loss.
 
     The error of ln C is that of ln L over the slope of ln L along the best splits, ``best`` of a budget. None where
     the loss hardly falls: then any budget would do.
     """
-    surface: Forecast = problem.surface  # type: ignore[assignment]  # as above
+    low, high = expected_loss
     try:
         less, more = (best(flops * math.exp(shift))[2] or math.inf for shift in (-_NEARBY, _NEARBY))
     except UnreachableError:  # where limits leave one budget alone
@@ -120,8 +119,7 @@ def budget_interval(
     slope = math.log(less / more) / (2 * _NEARBY)
     if slope < _LEAST_SLOPE:
         return None
-    error = surface.deviation(*problem.counted(*best(flops)[:2]))
-    return around(flops, sigmas_of(level) * error / slope)
+    return around(flops, 0.5 * math.log(high / low) / slope)
 
 
 def gain_interval(
@@ -195,7 +193,7 @@ def _end(
             ahead = choose(side * log(kink / params) > 0, kink, params)
             beyond = _slope(problem, ahead, spent, middle=side * _ASIDE)
             place, reach = choose(near, ahead, place), choose(near, _reach(beyond, side, sigmas), reach)
-    end = place * exp(side * minimum(reach, _MOST_REACH))
+    end = around(place, reach)[side > 0]
     for kink in kinks:
         between = (side * log(kink / place) > 0) & (side * log(end / kink) > 0)
         if somewhere(between):

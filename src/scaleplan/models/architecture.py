@@ -1,138 +1,213 @@
-"""Describe a transformer of any family by one record, from which everything is counted.
+"""Describe a model by its layers, each made of parts, and each part of matrices, vectors, convolutions and tables.
 
-A family's reader (``families/``) turns a ``config.json`` into an :class:`Architecture`; counts, FLOPs, caches,
+A family's description (``families/``) turns a ``config.json`` into an :class:`Architecture`; counts, FLOP, caches,
 memory and layouts read this record and know nothing of families.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Architecture", "Experts", "Latent"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Architecture", "Atom", "Experts", "Part", "Stack"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experts:
-    """The mixture-of-experts layers: a router that sends each token to some of many feed-forward blocks."""
+class Atom(NamedTuple):
+    """One tensor of weights."""
+
+    label: str
+    kind: str
+    """``matrix`` (it multiplies once per token), ``norm`` (of the residual stream), ``vector`` (scales, biases, other
+    norms), ``conv`` (depthwise), or ``table`` (rows that are looked up)."""
+    rows: int
+    """Inputs of a matrix, channels of a convolution, rows of a table, length of a vector."""
+    columns: int = 1
+    """Outputs of a matrix, taps of a convolution, width of a table."""
+    bias: int = 0
+    """Weights of its bias, or of a norm's shift."""
+
+    @property
+    def params(self) -> int:
+        """Weights, the bias among them."""
+        return self.rows * self.columns + self.bias
+
+    @property
+    def executed(self) -> int:
+        """Weights that multiply once per token."""
+        return self.rows * self.columns if self.kind in ("matrix", "conv") else 0
+
+
+class Experts(NamedTuple):
+    """Several sets of the same weights, of which a router picks some for each token."""
 
     count: int
-    """Routed experts in each such layer."""
     per_token: int
-    """Routed experts that a token uses."""
+    atoms: tuple[Atom, ...]
+    """The weights of one expert."""
     width: int
-    """Inner width of one routed expert."""
-    layers: int
-    """Layers that have experts; the others have a dense feed-forward block."""
-    shared_width: int = 0
-    """Inner width of all always-active (shared) experts together."""
-    shared_gate: bool = False
-    """Whether the shared expert is scaled by a learned gate (one weight a channel)."""
-    bias: bool = False
-    """Whether the matrices of the routed experts have biases."""
-    router_bias: bool = False
-    """Whether the router has a learned bias."""
+    """Inner width of one expert; 0 where it has none."""
+    layers: int = 1
+    """Layers that have such experts (in :attr:`Architecture.experts`)."""
+
+    @property
+    def params(self) -> int:
+        """Weights of one expert."""
+        return sum(atom.params for atom in self.atoms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latent:
-    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values from a low-rank latent."""
+class Part:
+    """One mixer or one feed-forward block of a layer, with the norms that belong to it."""
 
-    query_rank: int | None
-    """Rank of the query projection; None for a plain matrix."""
-    kv_rank: int
-    """Rank of the joint key and value latent, which is what the cache holds."""
-    nope: int
-    """Channels of a query or key head without rotary position."""
-    rope: int
-    """Channels of a query head with rotary position; one key of this size is shared by all heads."""
-    value: int
-    """Channels of a value head."""
-    bias: bool = False
-    """Whether the down-projections have biases."""
+    name: str
+    atoms: tuple[Atom, ...] = ()
+    experts: Experts | None = None
+    cache: int = 0
+    """Values that it stores for each token of a sequence."""
+    state: int = 0
+    """Values that it stores for each sequence whatever its length: recurrent and convolution states."""
+    pairs: int = 0
+    """Channels that a query and a key meet in: scores and mixed values, ``heads (score size + value size)``."""
+    keys: int = 0
+    """Channels of the keys and values that are computed for a token; the cache may store them compressed."""
+    window: int | None = None
+    """Tokens that its attention sees; None for all."""
+    shared: bool = False
+    """Whether it has one set of weights wherever it stands."""
+    heads: int = 0
+    """Query heads, or heads of a state-space mixer; 0 for a part without heads."""
+    kv_heads: int = 0
+    head_size: int = 0
+    """Channels of a query head."""
+    inner: int = 0
+    """Inner width of a feed-forward block."""
+    gated: bool = False
+    """Whether a feed-forward block multiplies two projections of its input."""
+
+    @property
+    def kind(self) -> str:
+        """What it does: ``attention``, ``recurrent`` (state-space, linear attention, convolution), or ``ffn``."""
+        return "attention" if self.pairs else "recurrent" if self.state else "ffn"
+
+    @property
+    def params(self) -> int:
+        """Weights, all experts among them."""
+        own = sum(atom.params for atom in self.atoms)
+        return own + (self.experts.count * self.experts.params if self.experts else 0)
+
+    @property
+    def executed(self) -> int:
+        """Weights that multiply for each token, those of the experts that it uses among them."""
+        own = sum(atom.executed for atom in self.atoms)
+        if self.experts:
+            own += self.experts.per_token * sum(atom.executed for atom in self.experts.atoms)
+        return own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack(NamedTuple):
+    """Equal layers that follow one another."""
+
+    repeat: int
+    parts: tuple[Part, ...]
+    encoder: bool = False
+    """Whether they belong to the encoder of an encoder-decoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The normalised description of a transformer."""
+    """A model: its word table and what stands outside of the layers, and its layers in order."""
 
     family: str
-    layers: int
+    vocab: int
+    """Rows of the word table, padding included."""
     width: int
     """Width of the residual stream, d."""
-    heads: int
-    """Query heads."""
-    kv_heads: int
-    """Key and value heads."""
-    head_size: int
-    """Channels of a query, key and value head; not always ``width / heads``."""
-    ffn_width: int
-    """Inner width of a dense feed-forward block; 0 when every layer has experts and no such width is stated."""
-    ffn_matrices: int
-    """2 for up and down, 3 for the gated kinds (SwiGLU, GeGLU)."""
-    vocab: int
-    """Rows of the token table, padding included."""
     tied: bool
-    """Whether the output head is the token table."""
+    """Whether the output head is the word table."""
+    stacks: tuple[Stack, ...]
+    atoms: tuple[Atom, ...] = ()
+    """What stands outside of the layers: norms, position tables, projections, poolers."""
+    table_width: int = 0
+    """Width of the word table; 0 stands for ``width``."""
+    head_bias: int = 0
+    """Weights of the head's bias."""
     context: int | None = None
-    """Longest context the configuration states, in tokens."""
+    """Longest context that the configuration states, in tokens."""
     causal: bool = True
     """False for encoders, which attend to both sides and keep no cache."""
-
-    positions: int = 0
-    """Rows of a learned position table; 0 for rotary and ALiBi positions."""
-    token_types: int = 0
-    """Rows of a learned segment table (BERT)."""
-    embedding_width: int | None = None
-    """Width of the token table where it differs from ``width``: two projections then join them (OPT-350M)."""
-
-    query_bias: bool = False
-    kv_bias: bool = False
-    output_bias: bool = False
-    ffn_bias: bool = False
-    head_bias: bool = False
-
-    norm_weights: int = 1
-    """Weights a channel of a norm: 0 non-parametric, 1 scale, 2 scale and shift."""
-    norms_per_layer: int = 2
-    qk_norm: int = 0
-    """Weights of the query and key norms of one layer."""
-    final_norm: bool = True
-    embedding_norm: bool = False
-    sinks: bool = False
-    """Whether each query head has a learned attention sink (gpt-oss)."""
-
-    experts: Experts | None = None
-    latent: Latent | None = None
-    window: int | None = None
-    """Tokens that the layers with local attention see."""
-    windowed_layers: int = 0
-    """Layers with local attention."""
-    extra_layers: int = 0
+    extra_params: int = 0
     """Multi-token-prediction blocks, which are not part of the counts."""
+    notes: tuple[str, ...] = ()
+    """What the description says about its counts."""
 
-    pooler: bool = False
-    """An encoder's pooler: a dense layer on the first token."""
-    prediction_head: bool = False
-    """An encoder's masked-token head: a dense layer and a norm before the token table."""
-    sentence_head: bool = False
-    """BERT's next-sentence classifier."""
+    def __post_init__(self) -> None:
+        if not self.table_width:
+            object.__setattr__(self, "table_width", self.width)
+
+    def parts(self) -> Iterable[tuple[int, Part]]:
+        """Yield each part of each stack, and how often it runs."""
+        for stack in self.stacks:
+            for part in stack.parts:
+                yield stack.repeat, part
+
+    @cached_property
+    def layers(self) -> int:
+        """All layers, those of an encoder among them."""
+        return sum(stack.repeat for stack in self.stacks)
+
+    @cached_property
+    def attention(self) -> Part | None:
+        """The attention that most layers have (the first of equals); None for models without one."""
+        return self._commonest([(many, part) for many, part in self.parts() if part.pairs])
+
+    @cached_property
+    def block(self) -> Part | None:
+        """The dense feed-forward block that most layers have; None where all have experts."""
+        return self._commonest([(many, part) for many, part in self.parts() if part.inner and not part.experts])
+
+    @cached_property
+    def experts(self) -> Experts | None:
+        """The routed experts, with the number of layers that have them; None for a dense model."""
+        found = [(many, part.experts) for many, part in self.parts() if part.experts]
+        return found[0][1]._replace(layers=sum(many for many, _ in found)) if found else None
 
     @property
-    def dense_layers(self) -> int:
-        """Layers with a dense feed-forward block."""
-        return self.layers - (self.experts.layers if self.experts else 0)
+    def heads(self) -> int:
+        """Query heads of the commonest attention; 0 without attention."""
+        return self.attention.heads if self.attention else 0
 
     @property
-    def table_width(self) -> int:
-        """Width of the token table."""
-        return self.embedding_width or self.width
+    def kv_heads(self) -> int:
+        """Key and value heads of the commonest attention."""
+        return self.attention.kv_heads if self.attention else 0
 
     @property
-    def score_size(self) -> int:
-        """Channels of a head in the attention scores (query times key)."""
-        return self.latent.nope + self.latent.rope if self.latent else self.head_size
+    def head_size(self) -> int:
+        """Channels of a query head; not always ``width / heads``."""
+        return self.attention.head_size if self.attention else 0
 
     @property
-    def value_size(self) -> int:
-        """Channels of a head in the mixed values."""
-        return self.latent.value if self.latent else self.head_size
+    def ffn_width(self) -> int:
+        """Inner width of a dense feed-forward block; 0 when every layer has experts."""
+        return self.block.inner if self.block else 0
+
+    @cached_property
+    def window(self) -> int | None:
+        """Tokens that the layers with local attention see."""
+        return next((part.window for _, part in self.parts() if part.pairs and part.window), None)
+
+    @cached_property
+    def windowed_layers(self) -> int:
+        """Layers with local attention."""
+        return sum(many for many, part in self.parts() if part.pairs and part.window)
+
+    @staticmethod
+    def _commonest(found: list[tuple[int, Part]]) -> Part | None:
+        totals: dict[str, int] = {}
+        for many, part in found:
+            totals[part.name] = totals.get(part.name, 0) + many
+        return max((part for _, part in found), key=lambda part: totals[part.name], default=None)

@@ -40,22 +40,23 @@ _DEEPEST = 8  # families that are like another, which is like another
 class FamilyLibrary:
     """The families of some folders of ``NAME.toml`` files; a later folder wins over an earlier one."""
 
-    def __init__(self, folders: Sequence[Path] | None = None) -> None:
-        self.folders = (
-            tuple(folder / "families" for folder in preset_folders()) if folders is None else tuple(folders)
-        )
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+        self._files: dict[str, Path] | None = None
         self._read: dict[str, Description] = {}
         self._heads: dict[str, dict[str, object]] | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the file of each family, by the name of the file."""
-        return {
-            name.removesuffix(".toml"): folder / name
-            for folder in self.folders
-            if is_folder(folder)
-            for name in sorted(names_in(folder))
-            if name.endswith(".toml")
-        }
+        if self._files is None:
+            self._files = {
+                name.removesuffix(".toml"): folder / name
+                for folder in self.folders
+                if is_folder(folder)
+                for name in sorted(names_in(folder))
+                if name.endswith(".toml")
+            }
+        return self._files
 
     def model_types(self) -> list[str]:
         """Return every ``model_type`` that is known."""
@@ -138,10 +139,14 @@ def _described(path: Path, files: Mapping[str, Path]) -> Description:
     raise FileError(f"{table.source}: like: families are like each other in a circle, or more than {_DEEPEST} deep")
 
 
-@cache
 def families() -> FamilyLibrary:
-    """Return the library of the bundled families and the user's own, read once a process."""
-    return FamilyLibrary()
+    """Return the library of the bundled families and the user's own, each file read once a process."""
+    return _library(preset_folders())
+
+
+@cache
+def _library(folders: tuple[Path, ...]) -> FamilyLibrary:
+    return FamilyLibrary([folder / "families" for folder in folders])
 
 
 def is_description(table: Mapping[str, object]) -> bool:

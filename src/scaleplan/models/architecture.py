@@ -115,6 +115,8 @@ class Stack(NamedTuple):
     parts: tuple[Part, ...]
     encoder: bool = False
     """Whether they belong to the encoder of an encoder-decoder."""
+    runs: int = 1
+    """How often all of them run for a token, one after the other, with one set of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,10 @@ class Architecture:
     """What stands outside of the layers: norms, position tables, projections, poolers."""
     table_width: int = 0
     """Width of the word table; 0 stands for ``width``."""
+    outputs: int = 0
+    """Rows of an untied head; 0 stands for ``vocab``."""
+    head_width: int = 0
+    """Width of an untied head; 0 stands for that of the word table."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -148,11 +154,18 @@ class Architecture:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
 
+    @property
+    def head(self) -> int:
+        """Weights of the output head without its bias, which multiply every token whether it is tied or not."""
+        if self.tied:
+            return self.vocab * self.table_width
+        return (self.outputs or self.vocab) * (self.head_width or self.table_width)
+
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""
         for stack in self.stacks:
             for part in stack.parts:
-                yield stack.repeat, part
+                yield stack.repeat * stack.runs, part
 
     @cached_property
     def layers(self) -> int:
@@ -172,7 +185,7 @@ class Architecture:
     @cached_property
     def experts(self) -> Experts | None:
         """The routed experts, with the number of layers that have them; None for a dense model."""
-        found = [(many, part.experts) for many, part in self.parts() if part.experts]
+        found = [(stack.repeat, part.experts) for stack in self.stacks for part in stack.parts if part.experts]
         return found[0][1]._replace(layers=sum(many for many, _ in found)) if found else None
 
     @property
@@ -203,7 +216,8 @@ class Architecture:
     @cached_property
     def windowed_layers(self) -> int:
         """Layers with local attention."""
-        return sum(many for many, part in self.parts() if part.pairs and part.window)
+        local = ((stack.repeat, part) for stack in self.stacks for part in stack.parts)
+        return sum(many for many, part in local if part.pairs and part.window)
 
     @staticmethod
     def _commonest(found: list[tuple[int, Part]]) -> Part | None:

@@ -90,7 +90,7 @@ def count(architecture: Architecture) -> Count:
             expert += many * part.experts.count * one
             unused += many * (part.experts.count - part.experts.per_token) * one
     table = a.vocab * a.table_width
-    output = 0 if a.tied else table
+    output = 0 if a.tied else a.head
     positions = sum(atom.params for atom in a.atoms if atom.kind == "table")
     outside = sum(atom.params for atom in a.atoms if atom.kind not in ("table", "norm"))
     norm += sum(atom.params for atom in a.atoms if atom.kind == "norm")
@@ -120,26 +120,25 @@ def count(architecture: Architecture) -> Count:
 def _held(a: Architecture) -> Iterator[tuple[int, Part]]:
     """Yield each part, and of how many of it the weights are held: once of a shared one."""
     seen: set[str] = set()
-    for many, part in a.parts():
-        if not part.shared:
-            yield many, part
-        elif part.name not in seen:
-            seen.add(part.name)
-            yield 1, part
+    for stack in a.stacks:
+        for part in stack.parts:
+            if not part.shared:
+                yield stack.repeat, part
+            elif part.name not in seen:
+                seen.add(part.name)
+                yield 1, part
 
 
 def executed_params(architecture: Architecture) -> int:
     """Return the weights that multiply each token: a shared part as often as it runs, and the head, tied or not."""
     a = architecture
     layers = sum(many * part.executed for many, part in a.parts())
-    return layers + sum(atom.executed for atom in a.atoms) + a.vocab * a.table_width
+    return layers + sum(atom.executed for atom in a.atoms) + a.head
 
 
 def _repeated(a: Architecture) -> int:
-    """Return the weights of shared parts that multiply a token once more than they are held."""
-    return sum(many * part.executed for many, part in a.parts() if part.shared) - sum(
-        many * part.executed for many, part in _held(a) if part.shared
-    )
+    """Return the weights that multiply a token once more than they are held: of shared parts, and of loops."""
+    return sum(many * part.executed for many, part in a.parts()) - sum(many * part.executed for many, part in _held(a))
 
 
 def layer_params(architecture: Architecture) -> int:
@@ -170,7 +169,7 @@ def training_flops(architecture: Architecture, *, context: int) -> TrainingFlops
     """Return the training FLOP per token at a context of ``context`` tokens."""
     counts = count(architecture)
     # the output head multiplies even when it is the token table
-    matrices = counts.active_non_embedding_params + architecture.vocab * architecture.table_width
+    matrices = counts.active_non_embedding_params + architecture.head
     multiplied = matrices + _repeated(architecture)
     full = attention_flops(architecture, context=context, causal=False)
     causal = attention_flops(architecture, context=context, causal=architecture.causal)

@@ -29,7 +29,7 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "refused", "sources", "notes", "text")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
+_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "outputs", "head_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
 _MOST_LAYERS = 100_000
@@ -43,7 +43,7 @@ _ATOM = re.compile(
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|integer|number|flag|text|list|pattern|each|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
+    r"^(?:(?P<type>size|count|integer|number|flag|text|list|pattern|each|value|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
     r"(?:\s*=\s*(?P<default>.+))?$"
 )
 
@@ -114,7 +114,7 @@ class Description:
     def known_fields(self) -> frozenset[str]:
         """Return the first parts of the names of all fields that the description reads or passes over."""
         named = {name.split(".")[0] for spec in self.fields.values() for name in spec.names}
-        return frozenset(named | {*self.ignored, *self.refused})
+        return frozenset(named | {*self.ignored, *self.refused, "per_layer_config"})
 
     def check(self) -> None:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
@@ -134,9 +134,10 @@ class Description:
         used: set[str] = set()
         for index, stack in enumerate(self.stacks):
             for key in stack:
-                if key not in ("repeat", "layers", "encoder"):
-                    raise self._unknown(f"stack {index + 1}", key, ("repeat", "layers", "encoder"))
-            self._check(f"stack {index + 1}.repeat", stack.get("repeat", 1), scope)
+                if key not in ("repeat", "first", "layers", "runs", "encoder"):
+                    raise self._unknown(f"stack {index + 1}", key, ("repeat", "first", "layers", "runs", "encoder"))
+            for key in ("repeat", "first", "runs"):
+                self._check(f"stack {index + 1}.{key}", stack.get(key, 1), scope)
             self._check_item(f"stack {index + 1}", stack.get("layers"), scope, used)
         for name, part in self.parts.items():
             self._check_part(name, part, scope, used)
@@ -389,6 +390,7 @@ class _Scope:
         self.uses_layer = False
         self.assumed: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
+        self._varied = _per_layer(description, fields)
         self._open: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a number, flag, text or list
@@ -396,6 +398,11 @@ class _Scope:
             if name == "i" or self.local.get("layered", False):
                 self.uses_layer = True
             return self.local[name]
+        if name in self._varied and "i" in self.local:
+            self.uses_layer = True
+            changed = self._varied[name].get(self.local["i"])
+            if changed is not None:
+                return self._field(self.description.fields[name], changed)
         if name in self._values:
             return self._values[name]
         if name in self._open:
@@ -427,11 +434,12 @@ class _Scope:
             hint=f"names: {', '.join(sorted((*description.fields, *description.let)))}",
         )
 
-    def _field(self, spec: _Spec) -> Any:  # noqa: ANN401
+    def _field(self, spec: _Spec, fields: Fields | None = None) -> Any:  # noqa: ANN401
+        fields = fields or self.fields
         if spec.kind == "present":
-            return any(_has(self.fields, name) for name in spec.names)
+            return any(_has(fields, name) for name in spec.names)
         for name in spec.names:
-            found, last = self.fields.inside(name)
+            found, last = fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
                 if spec.kind == "each" and not isinstance(value, list):
@@ -474,6 +482,30 @@ class _Scope:
         return compiled(value)(self) if isinstance(value, str) else value
 
 
+def _per_layer(description: Description, fields: Fields) -> dict[str, dict[int, Fields]]:
+    """Return, by the names of the description, the fields that ``per_layer_config`` changes in some layers."""
+    stated = fields.data.get("per_layer_config")
+    if not isinstance(stated, dict):
+        return {}
+    found: dict[str, dict[int, Fields]] = {}
+    spelled = {
+        one: key
+        for key, spec in description.fields.items()
+        for name in spec.names
+        for one in NAMES.get(name, (name,))
+    }
+    for layer, changed in stated.items():
+        if not str(layer).isdecimal() or not isinstance(changed, dict):
+            raise fields.error("per_layer_config", "expected tables of fields by the numbers of layers")
+        one = Fields(changed, source=f"{fields.source}: per_layer_config {layer}")
+        for name in changed:
+            if name in spelled:
+                found.setdefault(spelled[name], {})[int(layer)] = one
+            elif name not in description.ignored:
+                raise FileError(f"{one.source}: {name} is not a field that the family {description.name} can change")
+    return found
+
+
 def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
     if kind in ("size", "count"):
         return fields.size(name, at_least=1 if kind == "size" else 0)
@@ -482,6 +514,8 @@ def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
     if kind == "number":
         return fields.number(name)
     stated = next((fields.data[key] for key in NAMES.get(name, (name,)) if fields.data.get(key) is not None), None)
+    if kind == "value":
+        return stated
     if kind == "each":
         if not isinstance(stated, list):
             return fields.size(name, at_least=0)
@@ -519,6 +553,8 @@ class _Expansion:
             stacks=stacks,
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
+            outputs=scope.size("outputs", model.get("outputs", 0)),
+            head_width=scope.size("head_width", model.get("head_width", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=scope.value(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),
@@ -540,20 +576,22 @@ class _Expansion:
             repeat, kinds = self.scope.size(where, stack.get("repeat", 1)), stack.get("layers")
             if not isinstance(kinds, list) or not kinds:
                 raise FileError(f"{self.description.source}: {where}: expected a list of layers")
+            first, runs = self.scope.size(where, stack.get("first", 0)), self.scope.size(where, stack.get("runs", 1))
+            encoder = bool(stack.get("encoder", False))
             layers += repeat * len(kinds)
             if layers > _MOST_LAYERS:
                 raise FileError(f"{self.source}: {layers:,} layers, expected at most {_MOST_LAYERS:,}")
             held: tuple[Part, ...] | None = None
             many = 0
             for index in range(repeat * len(kinds)):
-                self.scope.local["i"] = index
+                self.scope.local["i"] = first + index
                 parts = tuple(self._named(kinds[index % len(kinds)], where))
                 if held is not None and parts != held:
-                    yield Stack(many, held, bool(stack.get("encoder", False)))
+                    yield Stack(many, held, encoder, runs)
                     many = 0
                 held, many = parts, many + 1
             if held is not None:
-                yield Stack(many, held, bool(stack.get("encoder", False)))
+                yield Stack(many, held, encoder, runs)
             self.scope.local.pop("i", None)
 
     def _named(self, item: object, where: str) -> Iterator[Part]:

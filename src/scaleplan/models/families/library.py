@@ -132,7 +132,7 @@ def _described(path: Path, files: Mapping[str, Path]) -> Description:
         if not isinstance(base, str) or base not in files:
             raise FileError(f"{table.source}: like: there is no family {quote(base)}")
         inherited = dict(read_table(files[base], what="family").data)
-        for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "name"):
+        for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "refused", "defaults", "name"):
             if key != "ignored" or key in data:
                 inherited.pop(key, None)
         data = merged(inherited, data)

@@ -41,7 +41,7 @@ _ATOM = re.compile(
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
+    r"^(?:(?P<type>size|count|number|flag|text|list|any|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
     r"(?:\s*=\s*(?P<default>.+))?$"
 )
 
@@ -436,7 +436,7 @@ def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
         return fields.flag(name, default=False)
     if kind == "text":
         return fields.text(name, "")
-    return fields.sequence(name)
+    return fields.data[name] if kind == "any" else fields.sequence(name)
 
 
 class _Expansion:

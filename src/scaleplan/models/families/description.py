@@ -214,7 +214,10 @@ class Description:
         missing = [
             fields.missing(spec.names[0])[0]
             for spec in self.fields.values()
-            if spec.default is None and not spec.needed and not any(_has(fields, name) for name in spec.names)
+            if spec.default is None
+            and not spec.needed
+            and spec.kind != "present"
+            and not any(_has(fields, name) for name in spec.names)
         ]
         fields.refuse_missing(missing)
 

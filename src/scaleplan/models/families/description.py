@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError, did_you_mean, quote
@@ -27,7 +28,7 @@ __all__ = ["SCHEMA", "Description", "merged"]
 SCHEMA = 1
 
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "text")
-_TABLES = ("fields", "let", "model", "stack", "part")
+_TABLES = ("fields", "let", "require", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 _MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
@@ -41,7 +42,7 @@ _ATOM = re.compile(
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
+    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)(?P<nullable>\?)?"
     r"(?:\s*=\s*(?P<default>.+))?$"
 )
 
@@ -57,6 +58,8 @@ class _Spec(NamedTuple):
     """Whether the field is missed only where its value is used."""
     length: str | None = None
     """The name of the number of entries that a list must have."""
+    nullable: bool = False
+    """Whether a null is a value of its own (none) and not the absence of one."""
 
 
 class Description:
@@ -84,6 +87,7 @@ class Description:
         self.notes = table.texts("notes", ())
         self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
         self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
+        self.conditions = {key: self._expression(f"require.{key}", text) for key, text in self._section("require").items()}
         self.model = self._section("model")
         self.parts = {name: self._inner(f"part.{name}", part) for name, part in self._section("part").items()}
         stacks = table.data.get("stack", [])
@@ -102,8 +106,70 @@ class Description:
 
     def known_fields(self) -> frozenset[str]:
         """Return the first parts of the names of all fields that the description reads or passes over."""
-        named = {name.split(".")[0] for spec in self.fields.values() for name in spec.names}
-        return frozenset(named | set(self.ignored))
+        used = (self.fields[key] for key in self._used if key in self.fields)
+        return frozenset({name.split(".")[0] for spec in used for name in spec.names} | set(self.ignored))
+
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        """The names that the layers use, directly or through others: a field that only an unused part has is not read."""
+        found: set[str] = set()
+        open_ = set().union(*(names_of(text) for text in self._texts()))
+        while open_:
+            found |= open_
+            specs = [self.fields[key] for key in open_ if key in self.fields]
+            open_ = set().union(
+                *(names_of(self.let[key]) for key in open_ if key in self.let),
+                *(names_of(spec.default) for spec in specs if spec.default is not None),
+                (spec.length for spec in specs if spec.length is not None),
+            )
+            open_ -= found
+        return frozenset(found)
+
+    def _texts(self) -> Iterator[str]:
+        """Yield the expressions of the model, of the stacks and of the parts that stand in them."""
+        yield from self.conditions.values()
+        yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
+        reached: dict[str, None] = {}
+        for key, value in self.model.items():
+            yield from self._texts_of(key, value)
+        for stack in self.stacks:
+            yield str(stack.get("repeat", 1))
+            yield from self._texts_of_item(stack.get("layers"), reached)
+        done: set[str] = set()
+        while len(done) < len(reached):
+            for name in [name for name in reached if name not in done]:
+                done.add(name)
+                for key, value in self.parts.get(name, {}).items():
+                    if key == "parts":
+                        for item in value:
+                            reached[item if isinstance(item, str) else str(item.get("part"))] = None
+                            yield str(item.get("times", 1)) if isinstance(item, dict) else "1"
+                    else:
+                        yield from self._texts_of(key, value)
+
+    def _texts_of(self, key: str, value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            for inner, entry in value.items():
+                yield from self._texts_of(inner, entry)
+        elif key == "atoms" and isinstance(value, list):
+            for text in value:
+                pieces = _atom_pieces(self.source, key, text)
+                yield from (piece for piece in pieces[2:] if piece is not None)
+        elif isinstance(value, str) and value:
+            yield value
+
+    def _texts_of_item(self, item: object, reached: dict[str, None]) -> Iterator[str]:
+        if isinstance(item, str):
+            reached[item.removeprefix("=")] = None
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._texts_of_item(one, reached)
+        elif isinstance(item, dict):
+            for key, one in item.items():
+                if key in ("by", "if"):
+                    yield str(one)
+                else:
+                    yield from self._texts_of_item(one, reached)
 
     def check(self) -> None:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
@@ -111,8 +177,8 @@ class Description:
         for key, spec in self.fields.items():
             if spec.default is not None:
                 self._check(f"fields.{key}", spec.default, scope)
-        for key, text in self.let.items():
-            self._check(f"let.{key}", text, scope)
+        for key, text in (*self.let.items(), *self.conditions.items()):
+            self._check(f"{'let' if key in self.let else 'require'}.{key}", text, scope)
         for key, value in self.model.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
@@ -213,8 +279,9 @@ class Description:
         """Refuse a config that leaves out fields that always count, naming all of them at once."""
         missing = [
             fields.missing(spec.names[0])[0]
-            for spec in self.fields.values()
-            if spec.default is None and not spec.needed and not any(_has(fields, name) for name in spec.names)
+            for key, spec in self.fields.items()
+            if spec.default is None and not spec.needed and key in self._used
+            if not any(_has(fields, name) or (spec.nullable and _null(fields, name)) for name in spec.names)
         ]
         fields.refuse_missing(missing)
 
@@ -245,7 +312,7 @@ class Description:
         names = tuple(name.strip() for name in match["names"].split("|"))
         default = match["default"]
         needed = default == "needed"
-        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
+        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"], match["nullable"] is not None)
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,6 +340,11 @@ def _kind(default: str | None) -> str:
 def _has(fields: Fields, name: str) -> bool:
     found, last = fields.inside(name)
     return found is not None and last in found
+
+
+def _null(fields: Fields, name: str) -> bool:
+    found, last = fields.inside(name)
+    return found is not None and last in found.data and found.data[last] is None
 
 
 def _part_of(description: Description, name: str) -> dict[str, Any]:
@@ -400,6 +472,8 @@ class _Scope:
         if spec.kind == "present":
             return any(_has(self.fields, name) for name in spec.names)
         for name in spec.names:
+            if spec.nullable and _null(self.fields, name):
+                return None
             found, last = self.fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
@@ -451,6 +525,12 @@ class _Expansion:
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
+        for condition, text in self.description.conditions.items():
+            if not scope.value(text):
+                raise FileError(
+                    f"{self.source}: the family {self.description.name} is counted only where {condition}",
+                    hint=f"its description requires {text}",
+                )
         width = scope.size("width", model.get("width", "d"))
         stacks = tuple(self._stacks())
         if "extra" in model:

@@ -28,7 +28,7 @@ __all__ = ["SCHEMA", "Description", "merged"]
 SCHEMA = 1
 
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "text")
-_TABLES = ("fields", "let", "require", "model", "stack", "part")
+_TABLES = ("fields", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 _MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
@@ -42,7 +42,7 @@ _ATOM = re.compile(
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)(?P<nullable>\?)?"
+    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
     r"(?:\s*=\s*(?P<default>.+))?$"
 )
 
@@ -58,8 +58,6 @@ class _Spec(NamedTuple):
     """Whether the field is missed only where its value is used."""
     length: str | None = None
     """The name of the number of entries that a list must have."""
-    nullable: bool = False
-    """Whether a null is a value of its own (none) and not the absence of one."""
 
 
 class Description:
@@ -87,7 +85,6 @@ class Description:
         self.notes = table.texts("notes", ())
         self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
         self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
-        self.conditions = {key: self._expression(f"require.{key}", text) for key, text in self._section("require").items()}
         self.model = self._section("model")
         self.parts = {name: self._inner(f"part.{name}", part) for name, part in self._section("part").items()}
         stacks = table.data.get("stack", [])
@@ -127,7 +124,6 @@ class Description:
 
     def _texts(self) -> Iterator[str]:
         """Yield the expressions of the model, of the stacks and of the parts that stand in them."""
-        yield from self.conditions.values()
         yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
         reached: dict[str, None] = {}
         for key, value in self.model.items():
@@ -177,8 +173,8 @@ class Description:
         for key, spec in self.fields.items():
             if spec.default is not None:
                 self._check(f"fields.{key}", spec.default, scope)
-        for key, text in (*self.let.items(), *self.conditions.items()):
-            self._check(f"{'let' if key in self.let else 'require'}.{key}", text, scope)
+        for key, text in self.let.items():
+            self._check(f"let.{key}", text, scope)
         for key, value in self.model.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
@@ -281,7 +277,7 @@ class Description:
             fields.missing(spec.names[0])[0]
             for key, spec in self.fields.items()
             if spec.default is None and not spec.needed and key in self._used
-            if not any(_has(fields, name) or (spec.nullable and _null(fields, name)) for name in spec.names)
+            if not any(_has(fields, name) for name in spec.names)
         ]
         fields.refuse_missing(missing)
 
@@ -312,7 +308,7 @@ class Description:
         names = tuple(name.strip() for name in match["names"].split("|"))
         default = match["default"]
         needed = default == "needed"
-        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"], match["nullable"] is not None)
+        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,11 +336,6 @@ def _kind(default: str | None) -> str:
 def _has(fields: Fields, name: str) -> bool:
     found, last = fields.inside(name)
     return found is not None and last in found
-
-
-def _null(fields: Fields, name: str) -> bool:
-    found, last = fields.inside(name)
-    return found is not None and last in found.data and found.data[last] is None
 
 
 def _part_of(description: Description, name: str) -> dict[str, Any]:
@@ -472,8 +463,6 @@ class _Scope:
         if spec.kind == "present":
             return any(_has(self.fields, name) for name in spec.names)
         for name in spec.names:
-            if spec.nullable and _null(self.fields, name):
-                return None
             found, last = self.fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
@@ -525,12 +514,6 @@ class _Expansion:
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
-        for condition, text in self.description.conditions.items():
-            if not scope.value(text):
-                raise FileError(
-                    f"{self.source}: the family {self.description.name} is counted only where {condition}",
-                    hint=f"its description requires {text}",
-                )
         width = scope.size("width", model.get("width", "d"))
         stacks = tuple(self._stacks())
         if "extra" in model:

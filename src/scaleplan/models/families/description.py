@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Stack
-from scaleplan.models.config import Fields
+from scaleplan.models.config import NAMES, Fields
 from scaleplan.models.families.expressions import ExpressionError, compiled, names_of
 from scaleplan.models.families.parts import SHORTHANDS
 
@@ -43,7 +43,7 @@ _ATOM = re.compile(
 )
 _FIELD = re.compile(
     r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
-    r"(?:\s*=\s*(?P<default>.+))?$"
+    r"(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
 )
 
 
@@ -58,6 +58,8 @@ class _Spec(NamedTuple):
     """Whether the field is missed only where its value is used."""
     length: str | None = None
     """The name of the number of entries that a list must have."""
+    null: str | None = None
+    """An expression for a field that is there and null, where that is not what its absence means."""
 
 
 class Description:
@@ -171,8 +173,9 @@ class Description:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
         for key, spec in self.fields.items():
-            if spec.default is not None:
-                self._check(f"fields.{key}", spec.default, scope)
+            for text in (spec.default, spec.null):
+                if text is not None:
+                    self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
             self._check(f"let.{key}", text, scope)
         for key, value in self.model.items():
@@ -277,7 +280,7 @@ class Description:
             fields.missing(spec.names[0])[0]
             for key, spec in self.fields.items()
             if spec.default is None and not spec.needed and key in self._used
-            if not any(_has(fields, name) for name in spec.names)
+            if not any(_has(fields, name) or (spec.null and _is_null(fields, name)) for name in spec.names)
         ]
         fields.refuse_missing(missing)
 
@@ -308,7 +311,8 @@ class Description:
         names = tuple(name.strip() for name in match["names"].split("|"))
         default = match["default"]
         needed = default == "needed"
-        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
+        given = None if needed else default
+        return _Spec(match["type"] or _kind(default), names, given, needed, match["length"], match["null"])
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,6 +340,11 @@ def _kind(default: str | None) -> str:
 def _has(fields: Fields, name: str) -> bool:
     found, last = fields.inside(name)
     return found is not None and last in found
+
+
+def _is_null(fields: Fields, name: str) -> bool:
+    found, last = fields.inside(name)
+    return found is not None and any(spelling in found.data for spelling in NAMES.get(last, (last,)))
 
 
 def _part_of(description: Description, name: str) -> dict[str, Any]:
@@ -469,6 +478,8 @@ class _Scope:
                 if spec.length is not None and value and len(value) != self[spec.length]:
                     raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
                 return value
+        if spec.null is not None and any(_is_null(self.fields, name) for name in spec.names):
+            return compiled(spec.null)(self)
         if spec.default is None:
             self.fields.refuse_missing(self.fields.missing(spec.names[0]))
         return compiled(spec.default or "none")(self)

@@ -27,11 +27,13 @@ __all__ = ["SCHEMA", "Description", "merged"]
 
 SCHEMA = 1
 
-_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "text")
+_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 _MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
+
+_NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, --arch ./mine.toml"
 
 _MOST_LAYERS = 100_000
 _LARGEST = 10**13
@@ -41,6 +43,8 @@ _ATOM = re.compile(
     r"^(?:(?P<label>[^:]*):)?\s*(?P<kind>matrix|norm|vector|conv|table)\s+(?P<body>.*?)"
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
+_IN_TEXT = re.compile(r"\{([^{}]+)\}")
+"""An expression in a note."""
 _FIELD = re.compile(
     r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
     r"(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
@@ -84,7 +88,8 @@ class Description:
         self.classes = table.texts("classes", ())
         self.ignored = table.texts("ignored", ())
         self.sources = table.texts("sources", ())
-        self.notes = table.texts("notes", ())
+        self.notes = self._remarks("notes")
+        self.refuse = self._remarks("refuse")
         self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
         self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
         self.model = self._section("model")
@@ -169,6 +174,16 @@ class Description:
                 else:
                     yield from self._texts_of_item(one, reached)
 
+    def _remarks(self, key: str) -> list[tuple[str, str]]:
+        """Return lines with the condition of each: ``"text"``, or ``{ if = "condition", text = "text" }``."""
+        value = self.table.data.get(key, [])
+        lines = [{"if": True, "text": line} if isinstance(line, str) else line for line in _list(value)]
+        if not isinstance(value, list) or any(
+            not isinstance(one, dict) or one.keys() != {"if", "text"} for one in lines
+        ):
+            raise self.table.error(key, 'expected a list of texts, or of { if = "condition", text = "text" }')
+        return [(self._expression(key, line["if"]), str(line["text"])) for line in lines]
+
     def check(self) -> None:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
@@ -178,6 +193,10 @@ class Description:
                     self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
             self._check(f"let.{key}", text, scope)
+        for key, lines in (("notes", self.notes), ("refuse", self.refuse)):
+            for condition, line in lines:
+                for text in (condition, *_IN_TEXT.findall(line)):
+                    self._check(key, text, scope)
         for key, value in self.model.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
@@ -335,6 +354,14 @@ def _kind(default: str | None) -> str:
     if default.startswith(("'", '"')):
         return "text"
     return "count" if default == "0" else "size"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _has(fields: Fields, name: str) -> bool:
@@ -525,6 +552,8 @@ class _Expansion:
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
+        for line in self._remarks(self.description.refuse):
+            raise FileError(f"{self.source}: {line}", hint=_NOT_COUNTED)
         width = scope.size("width", model.get("width", "d"))
         stacks = tuple(self._stacks())
         if "extra" in model:
@@ -541,10 +570,16 @@ class _Expansion:
             context=scope.value(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),
             extra_params=scope.size("extra", model.get("extra", 0)),
-            notes=self.description.notes,
+            notes=tuple(self._remarks(self.description.notes)),
         )
         scope.local.pop("largest_layer", None)
         return architecture
+
+    def _remarks(self, lines: list[tuple[str, str]]) -> Iterator[str]:
+        """Yield the lines whose condition holds, with the values of the expressions in them."""
+        for condition, line in lines:
+            if self.scope.value(condition):
+                yield _IN_TEXT.sub(lambda found: _shown(self.scope.value(found[1])), line)
 
     def _stacks(self) -> Iterator[Stack]:
         """Yield the runs of equal layers, in order."""

@@ -46,7 +46,7 @@ _ATOM = re.compile(
 _IN_TEXT = re.compile(r"\{([^{}]+)\}")
 """An expression in a note."""
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
+    r"^(?:(?P<type>size|count|number|flag|text|list|any|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
     r"(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
 )
 
@@ -123,7 +123,7 @@ class Description:
             specs = [self.fields[key] for key in open_ if key in self.fields]
             open_ = set().union(
                 *(names_of(self.let[key]) for key in open_ if key in self.let),
-                *(names_of(spec.default) for spec in specs if spec.default is not None),
+                *(names_of(text) for spec in specs for text in (spec.default, spec.null) if text is not None),
                 (spec.length for spec in specs if spec.length is not None),
             )
             open_ -= found
@@ -131,6 +131,8 @@ class Description:
 
     def _texts(self) -> Iterator[str]:
         """Yield the expressions of the model, of the stacks and of the parts that stand in them."""
+        for condition, line in (*self.notes, *self.refuse):
+            yield from (condition, *_IN_TEXT.findall(line))
         yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
         reached: dict[str, None] = {}
         for key, value in self.model.items():
@@ -298,7 +300,7 @@ class Description:
         missing = [
             fields.missing(spec.names[0])[0]
             for key, spec in self.fields.items()
-            if spec.default is None and not spec.needed and key in self._used
+            if spec.default is None and not spec.needed and spec.kind != "present" and key in self._used
             if not any(_has(fields, name) or (spec.null and _is_null(fields, name)) for name in spec.names)
         ]
         fields.refuse_missing(missing)
@@ -537,7 +539,7 @@ def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
         return fields.flag(name, default=False)
     if kind == "text":
         return fields.text(name, "")
-    return fields.sequence(name)
+    return fields.data[name] if kind == "any" else fields.sequence(name)
 
 
 class _Expansion:

@@ -38,6 +38,11 @@ def _round_up(value: int, multiple: int) -> int:
     return multiple * _ceildiv(value, multiple)
 
 
+def _at(value: Any, index: int) -> Any:  # noqa: ANN401  a number, flag or text
+    """Return the entry of a list, or the one value that stands in place of a list."""
+    return value[index] if isinstance(value, list) else value
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
     if width % heads:
@@ -71,6 +76,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "sum": sum,
     "count": _count,
+    "at": _at,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,

@@ -43,6 +43,14 @@ def _at(value: Any, index: int) -> Any:  # noqa: ANN401  a number, flag or text
     return value[index] if isinstance(value, list) else value
 
 
+def _own_of(layers: Any, index: int, name: str, usual: Any) -> Any:  # noqa: ANN401  whatever the field holds
+    """Return what one layer has of a field: its own, from a table by the numbers of layers, or the usual."""
+    for number, own in layers.items():
+        if int(number) == index and isinstance(own, dict):
+            return own.get(name, usual)
+    return usual
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
     if width % heads:
@@ -77,6 +85,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": sum,
     "count": _count,
     "at": _at,
+    "own_of": _own_of,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,
@@ -124,7 +133,7 @@ def compiled(text: str) -> Compiled:
     def evaluate(scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  a number, flag, text or list
         try:
             return run(scope)
-        except (TypeError, ValueError, ZeroDivisionError, IndexError, OverflowError, KeyError) as error:
+        except (TypeError, ValueError, ZeroDivisionError, IndexError, OverflowError, KeyError, AttributeError) as error:
             reason = {"ZeroDivisionError": "division by zero", "IndexError": "an index beyond the list"}
             shown = reason.get(type(error).__name__, "its values do not fit together")
             raise ExpressionError(f"{quote(text)}: {shown}") from None

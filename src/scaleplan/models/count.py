@@ -118,8 +118,8 @@ def count(architecture: Architecture) -> Count:
 
 
 def _held(a: Architecture) -> Iterator[tuple[int, Part]]:
-    """Yield each part, and of how many of it the weights are held: once of a shared one."""
-    seen: set[str] = set()
+    """Yield each part, and of how many of it the weights are held: once of a shared one, which a plain one may be."""
+    seen: set[str] = {part.name for _, part in a.parts() if not part.shared}
     for many, part in a.parts():
         if not part.shared:
             yield many, part

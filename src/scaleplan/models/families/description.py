@@ -28,7 +28,7 @@ __all__ = ["SCHEMA", "Description", "merged"]
 SCHEMA = 1
 
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
-_TABLES = ("fields", "let", "model", "stack", "part")
+_TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 _MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
@@ -44,6 +44,8 @@ _MOST_LAYERS = 100_000
 _MOST_ATOMS = 10_000  # of a part
 _LONGEST = 2_000  # characters of an atom or a field
 _LARGEST = 10**13
+_MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
+"""Sizes that every published config states: where one is left out, its default is named with the count."""
 _BUILT_IN = ("i", "model_type", "class_name")
 
 _ATOM = re.compile(
@@ -53,8 +55,8 @@ _ATOM = re.compile(
 _IN_TEXT = re.compile(r"\{([^{}]+)\}")
 """An expression in a note."""
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|any|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
-    r"(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
+    r"^(?:(?P<type>size|count|integer|number|flag|text|list|pattern|each|any|present)(?:\[(?P<length>\w+)\])?\s+)?"
+    r"(?P<names>[\w.| -]+?)(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
 )
 
 
@@ -98,6 +100,7 @@ class Description:
         self.notes = self._remarks("notes")
         self.refuse = self._remarks("refuse")
         self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
+        self.defaults = self._section("defaults")
         self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
         self.model = self._section("model")
         self.parts = {name: self._inner(f"part.{name}", part) for name, part in self._section("part").items()}
@@ -348,7 +351,8 @@ class Description:
             fields.missing(spec.names[0])[0]
             for key, spec in self.fields.items()
             if spec.default is None and not spec.needed and spec.kind != "present" and key in self._used
-            if not any(_has(fields, name) or (spec.null and _is_null(fields, name)) for name in spec.names)
+            if not any(_has(fields, name) or (spec.null and _says(fields, name)) for name in spec.names)
+            if _default_of(self.defaults, fields, spec) is None
         ]
         fields.refuse_missing(missing)
 
@@ -418,7 +422,18 @@ def _has(fields: Fields, name: str) -> bool:
     return found is not None and last in found
 
 
-def _is_null(fields: Fields, name: str) -> bool:
+def _default_of(defaults: Mapping[str, Any], fields: Fields, spec: _Spec) -> tuple[str, Any] | None:
+    """Return the spelling and value that stand for a field of which the config says nothing, not even null."""
+    if not defaults:
+        return None
+    spelled = [one for name in spec.names for one in NAMES.get(name, (name,))]
+    found = next((name for name in spelled if name in defaults), None)
+    if found is None or any(_says(fields, name) for name in spelled):
+        return None
+    return found, defaults[found]
+
+
+def _says(fields: Fields, name: str) -> bool:
     found, last = fields.inside(name)
     return found is not None and any(spelling in found.data for spelling in NAMES.get(last, (last,)))
 
@@ -525,6 +540,7 @@ class _Scope:
         self.fields = fields
         self.local: dict[str, Any] = {}
         self.uses_layer = False
+        self.assumed: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._of_layer: dict[str, Any] = {}
         self._open: set[str] = set()
@@ -578,14 +594,30 @@ class _Scope:
             found, last = self.fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
+                if spec.kind == "each" and not isinstance(value, list):
+                    return [value] * self[spec.length or "n"]
                 if spec.length is not None and value and len(value) != self[spec.length]:
                     raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
                 return value
-        if spec.null is not None and any(_is_null(self.fields, name) for name in spec.names):
+        if spec.null is not None and any(_says(self.fields, name) for name in spec.names):
             return compiled(spec.null)(self)
+        stated = self._by_default(spec)
+        if stated is not None:
+            return stated
         if spec.default is None:
             self.fields.refuse_missing(self.fields.missing(spec.names[0]))
-        return compiled(spec.default or "none")(self)
+        value = compiled(spec.default or "none")(self)
+        return [value] * self[spec.length or "n"] if spec.kind == "each" and value is not None else value
+
+    def _by_default(self, spec: _Spec) -> Any:  # noqa: ANN401
+        """Return what the class of the family states for a field that is left out, None for nothing."""
+        found = _default_of(self.description.defaults, self.fields, spec)
+        if found is None:
+            return None
+        name, value = found
+        if spec.names[0] in _MAIN:
+            self.assumed[name] = value
+        return [value] * self[spec.length or "n"] if spec.kind == "each" else value
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
@@ -611,8 +643,17 @@ def _whole(value: object) -> object:
 def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
     if kind in ("size", "count"):
         return fields.size(name, at_least=1 if kind == "size" else 0)
+    if kind == "integer":
+        return fields.size(name, at_least=-_LARGEST)
     if kind == "number":
         return fields.number(name)
+    stated = next((fields.data[key] for key in NAMES.get(name, (name,)) if fields.data.get(key) is not None), None)
+    if kind == "each":
+        if not isinstance(stated, list):
+            return fields.size(name, at_least=0)
+        return [Fields({name: one}, source=fields.source).size(name, at_least=0) for one in stated]
+    if kind == "pattern" and isinstance(stated, str):
+        return list(stated)
     if kind == "flag":
         return fields.flag(name, default=False)
     if kind == "text":
@@ -656,6 +697,10 @@ class _Expansion:
             extra_params=scope.size("extra", model.get("extra", 0)),
             notes=tuple(self._remarks(self.description.notes)),
         )
+        if scope.assumed:
+            taken = ", ".join(f"{name} {value}" for name, value in scope.assumed.items())
+            note = f"not stated, and taken as the family's class has it: {taken}"
+            architecture = replace(architecture, notes=(*architecture.notes, note))
         scope.local.pop("largest_layer", None)
         return architecture
 

@@ -52,7 +52,7 @@ _HARMLESS = re.compile(
     r"loss|coef|aux|jitter|noise|scor|renorm|norm_topk|topk_(group|method)|n_group$|expert_group|logit|dropout|drop"
     r"|capacity|overlap|implementation|dtype|fp32|softmax|scal|weight_on_input|selection|_eps|_min$|_max$|_floor|_limit"
     r"|init|cache_(dtype|mode|impl)|use_cache|kernels$|pscan|chunk|_act$|activation|clamp|_fn$|path$|period_offset|load_balanc|output_router|z_|alpha"
-    r"|beta|multiplier_(in|out)|per_tok|topk$|top_k|parallel_(size|degree)|sparsity|no_rope|^rope_|tokenizer|_token_id|hash"
+    r"|beta|multiplier_(in|out)|per_tok|topk$|top_k|parallel_(size|degree)|sparsity|no_rope|no_repeat|^rope_|tokenizer|_token_id|hash"
     r"|correction|update|balanc|combination|safe|allow|before_gate|sinkhorn|magnitude|linear_(scale|attn_[ab])"
 )
 

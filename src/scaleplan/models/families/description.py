@@ -111,12 +111,17 @@ class Description:
 
     def architecture(self, fields: Fields | None = None, *, family: str | None = None) -> Architecture:
         """Return the architecture of a config's fields; raises FileError for what is missing or malformed."""
-        fields = fields or Fields({}, source=self.source)
-        self._require(fields)
+        given = fields or Fields({}, source=self.source)
         try:
-            return _Expansion(self, fields).architecture(family or self.name)
+            self._require(given)
+        except FileError as error:
+            if fields is None:
+                error.hint = f"they are fields of a config.json: --arch {self.source} config.json, or sizes in [let]"
+            raise
+        try:
+            return _Expansion(self, given).architecture(family or self.name)
         except ExpressionError as error:
-            raise FileError(f"{fields.source}: {error.message}", hint=error.hint) from None
+            raise FileError(f"{given.source}: {error.message}", hint=error.hint) from None
         except RecursionError:
             raise FileError(f"{self.source}: names that depend on too many others, one after the other") from None
 

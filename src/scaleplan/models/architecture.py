@@ -135,10 +135,8 @@ class Architecture:
     """What stands outside of the layers: norms, position tables, projections, poolers."""
     table_width: int = 0
     """Width of the word table; 0 stands for ``width``."""
-    outputs: int = 0
-    """Rows of an untied head; 0 stands for ``vocab``."""
-    head_width: int = 0
-    """Width of an untied head; 0 stands for that of the word table."""
+    head_rows: int = 0
+    """Rows of a head of its own; 0 stands for ``vocab``."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -153,6 +151,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
+        if not self.head_rows or self.tied:
+            object.__setattr__(self, "head_rows", self.vocab)
 
     @property
     def head(self) -> int:

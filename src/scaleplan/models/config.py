@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_file, is_folder, read_text
+from scaleplan.files import is_folder, read_table, read_text
 from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "parse_config", "read_config"]
+__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "is_description", "parse_config", "read_config"]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
@@ -31,8 +31,9 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     """Return the configuration and the name to show for it.
 
     ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), a
-    mapping that was read already, or, where there is no such file, the name of a published model. Raises FileError
-    when it cannot be read, is not a JSON object, has a key twice, or is too large or too deeply nested.
+    mapping that was read already, the description of an architecture (a TOML file), or, where there is no such file,
+    the name of a published model. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
+    is too large or too deeply nested.
     """
     if not isinstance(source, str | Path):
         return dict(source), "config"
@@ -41,6 +42,11 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     path = Path(source)
     if is_folder(path):
         path /= "config.json"
+    if path.suffix == ".toml":
+        described = dict(read_table(path, what="description of a model").data)
+        if not is_description(described):
+            raise FileError(f"{path}: describes no architecture", hint=f"it needs {DESCRIBED}")
+        return described, str(path)
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
@@ -59,6 +65,15 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
             error.hint = f"{meant}'{LISTING}' lists the models that are known by name"
         raise
     return parse_config(text, source=str(path)), str(path)
+
+
+DESCRIBED = "schema, name, [[stack]] and [part.NAME]; 'scaleplan families show llama' is an example"
+"""What a description of an architecture has."""
+
+
+def is_description(data: Mapping[str, object]) -> bool:
+    """Return whether what was read describes the layers of an architecture, as the file of a family does."""
+    return "schema" in data and ("stack" in data or isinstance(data.get("like"), str))
 
 
 def parse_config(text: str, *, source: str) -> dict[str, object]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
-from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
+from scaleplan.models.count import (
+    Count,
+    TrainingFlops,
+    count,
+    executed_params,
+    kv_bytes_per_token,
+    state_bytes,
+    training_flops,
+)
 from scaleplan.models.families.library import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
@@ -119,7 +127,12 @@ class Model:
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""
         return ModelSummary(
-            source=self.source, **self.sizes(), notes=self.notes, windowed_layers=self.architecture.windowed_layers
+            source=self.source,
+            **self.sizes(),
+            notes=self.notes,
+            windowed_layers=self.architecture.windowed_layers,
+            executed_params=executed_params(self.architecture),
+            state_bytes_per_sequence=state_bytes(self.architecture),
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -178,6 +191,10 @@ class ModelSummary(Result, ModelSizes, _Source):
     notes: tuple[str, ...] = ()
     windowed_layers: int | None = None
     """None in a result that was saved before there was this key."""
+    executed_params: int | None = None
+    """Weights that multiply each token: a shared part as often as it runs, the head, tied or not, and no norms."""
+    state_bytes_per_sequence: float = 0.0
+    """Recurrent and convolution states at 16 bits, which a sequence of any length takes."""
 
 
 def read_model(
@@ -196,6 +213,20 @@ def read_model(
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 
+def _shared_note(a: Architecture) -> tuple[str, ...]:
+    """Return the line about parts that have one set of weights and run several times."""
+    runs: dict[str, int] = {}
+    for many, part in a.parts():
+        if part.shared:
+            runs[part.name] = runs.get(part.name, 0) + many
+    shared = [f"{name} {many} times" for name, many in runs.items() if many > 1]
+    if not shared:
+        return ()
+    return (
+        f"one set of weights runs several times: {', '.join(shared)}; a token multiplies with {executed_params(a):,}",
+    )
+
+
 def describe(
     architecture: Architecture,
     *,
@@ -210,6 +241,7 @@ def describe(
     a = architecture
     if a.extra_params:
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
+    notes += _shared_note(a)
     if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

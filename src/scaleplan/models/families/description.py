@@ -30,12 +30,19 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "outputs", "head_width", "head_bias", "context", "causal", "extra")
+_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
+_LAYERS = (
+    'layers = ["a"] or [["a", "b"]]; a choice is { if = "i < 3", then = "dense", else = "moe" } '
+    'or { by = "types[i]", full = "full" }'
+)
+_ATOMS = "'label: matrix A -> B + bias', 'vector N', 'norm N + shift', 'conv C x K', 'table R x W'"
 _NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, --arch ./mine.toml"
 
 _MOST_LAYERS = 100_000
+_MOST_ATOMS = 10_000  # of a part
+_LONGEST = 2_000  # characters of an atom or a field
 _LARGEST = 10**13
 _MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
 """Sizes that every published config states: where one is left out, its default is named with the count."""
@@ -104,12 +111,19 @@ class Description:
 
     def architecture(self, fields: Fields | None = None, *, family: str | None = None) -> Architecture:
         """Return the architecture of a config's fields; raises FileError for what is missing or malformed."""
-        fields = fields or Fields({}, source=self.source)
-        self._require(fields)
+        given = fields or Fields({}, source=self.source)
         try:
-            return _Expansion(self, fields).architecture(family or self.name)
+            self._require(given)
+        except FileError as error:
+            if fields is None:
+                error.hint = f"they are fields of a config.json: --arch {self.source} config.json, or sizes in [let]"
+            raise
+        try:
+            return _Expansion(self, given).architecture(family or self.name)
         except ExpressionError as error:
-            raise FileError(f"{fields.source}: {error.message}", hint=error.hint) from None
+            raise FileError(f"{given.source}: {error.message}", hint=error.hint) from None
+        except RecursionError:
+            raise FileError(f"{self.source}: names that depend on too many others, one after the other") from None
 
     def known_fields(self) -> frozenset[str]:
         """Return the first parts of the names of all fields that the description reads or passes over."""
@@ -190,10 +204,17 @@ class Description:
         return [(self._expression(key, line["if"]), str(line["text"])) for line in lines]
 
     def check(self) -> None:
-        """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
+        """Raise FileError for what no config could make an architecture of: it names the key and what is wrong there.
+
+        That is an expression that cannot be read, an unknown name or key, a part that is not there or holds itself.
+        """
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
+        for key in (*self.fields, *self.let):
+            if not key.isidentifier() or key in (*_BUILT_IN, "largest_layer", "true", "false", "none"):
+                table = "fields" if key in self.fields else "let"
+                raise FileError(f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word")
         for key, spec in self.fields.items():
-            for text in (spec.default, spec.null):
+            for text in (spec.default, spec.null, spec.length):
                 if text is not None:
                     self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
@@ -202,26 +223,42 @@ class Description:
             for condition, line in lines:
                 for text in (condition, *_IN_TEXT.findall(line)):
                     self._check(key, text, scope)
-        for key, value in self.model.items():
+        for key, value in {"width": "d", "vocab": "vocab", **self.model}.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
-            for text in value if key == "atoms" else [value]:
-                self._check_atom("model.atoms", text, scope) if key == "atoms" else self._check(
-                    f"model.{key}", text, scope
-                )
-        used: set[str] = set()
-        for index, stack in enumerate(self.stacks):
+            if key == "atoms":
+                self._check_atoms("model.atoms", value, scope)
+            else:
+                self._check(f"model.{key}", value, scope)
+        used: dict[str, None] = {}
+        for index, stack in enumerate(self.stacks, 1):
+            where = f"stack {index}"
             for key in stack:
-                if key not in ("repeat", "first", "layers", "runs", "encoder"):
-                    raise self._unknown(f"stack {index + 1}", key, ("repeat", "first", "layers", "runs", "encoder"))
-            for key in ("repeat", "first", "runs"):
-                self._check(f"stack {index + 1}.{key}", stack.get(key, 1), scope)
-            self._check_item(f"stack {index + 1}", stack.get("layers"), scope, used)
-        for name, part in self.parts.items():
-            self._check_part(name, part, scope, used)
-        unused = sorted(self.parts.keys() - used)
+                if key not in ("repeat", "layers", "encoder"):
+                    raise self._unknown(where, key, ("repeat", "layers", "encoder"))
+            if not isinstance(stack.get("encoder", False), bool):
+                raise FileError(f"{self.source}: {where}.encoder: expected true or false")
+            self._check(f"{where}.repeat", stack.get("repeat", 1), scope)
+            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope, used)
+        included = {name: self._check_part(name, part, scope) for name, part in self.parts.items()}
+        circle = _circle(included)
+        if circle:
+            raise FileError(f"{self.source}: part {quote(circle)} holds itself")
+        definitions = {key: names_of(text) for key, text in self.let.items()}
+        for key, spec in self.fields.items():
+            texts = (spec.default, spec.null, spec.length)
+            definitions.setdefault(key, frozenset().union(*(names_of(text) for text in texts if text is not None)))
+        circle = _circle(definitions)
+        if circle:
+            raise FileError(f"{self.source}: {quote(circle)} is defined by itself")
+        unused = sorted(self.parts.keys() - used.keys() - {name for names in included.values() for name in names})
         if unused and not self.inherits:
             raise FileError(f"{self.source}: part.{unused[0]} stands in no layer")
+
+    def _listed(self, where: str, value: object) -> list[Any]:
+        if not isinstance(value, list) or not value:
+            raise FileError(f"{self.source}: {where}: expected a list", hint=_LAYERS)
+        return value
 
     def _check(self, where: str, text: object, scope: set[str]) -> None:
         if isinstance(text, bool | int):
@@ -240,31 +277,45 @@ class Description:
                 hint=f"did you mean '{close}'?" if close else f"names: {', '.join(sorted(scope))}",
             )
 
-    def _check_atom(self, where: str, text: object, scope: set[str]) -> None:
-        found = _atom_pieces(self.source, where, text)
-        for piece in (found.rows, found.columns, found.bias, found.condition):
-            if piece is not None:
-                self._check(where, piece, scope)
+    def _check_atoms(self, where: str, texts: object, scope: set[str]) -> None:
+        if not isinstance(texts, list):
+            raise FileError(f"{self.source}: {where}: expected a list of atoms", hint=_ATOMS)
+        for text in texts:
+            for piece in _atom_pieces(self.source, where, text)[2:]:
+                if piece is not None:
+                    self._check(where, piece, scope)
 
-    def _check_part(self, name: str, part: dict[str, Any], scope: set[str], used: set[str]) -> None:
-        inner = scope | set(part.get("let", {}))
+    def _check_part(self, name: str, part: dict[str, Any], scope: set[str]) -> list[str]:
+        """Check one part, and return the parts that it includes."""
         where = f"part.{name}"
+        inner = scope | set(self._inner(f"{where}.let", part.get("let", {})))
         known = ("atoms", "parts", "experts", "let", *_SIZES, *SHORTHANDS)
+        included: list[str] = []
         for key, value in part.items():
             if key not in known:
                 raise self._unknown(where, key, known)
-            if key in ("atoms",):
-                for text in value:
-                    self._check_atom(f"{where}.atoms", text, inner)
+            if key == "atoms":
+                self._check_atoms(f"{where}.atoms", value, inner)
             elif key == "parts":
-                for item in value:
-                    used.add(item if isinstance(item, str) else str(item.get("part")))
-                    _part_of(self, item if isinstance(item, str) else str(item.get("part")))
+                for item in self._listed(f"{where}.parts", value):
+                    held = item.get("part") if isinstance(item, dict) and item.keys() <= {"part", "times"} else item
+                    if not isinstance(held, str):
+                        raise FileError(
+                            f"{self.source}: {where}.parts: expected names of parts, found {quote(item)}",
+                            hint='"name", or { part = "name", times = 2 }',
+                        )
+                    _part_of(self, held)
+                    included.append(held)
+                    if isinstance(item, dict):
+                        self._check(f"{where}.parts", item.get("times", 1), inner)
             elif key == "experts":
-                for text in value.get("atoms", ()):
-                    self._check_atom(f"{where}.experts", text, inner)
-                for size in ("count", "active", "width"):
-                    self._check(f"{where}.experts.{size}", value.get(size, 0), inner)
+                for size, text in self._inner(f"{where}.experts", value).items():
+                    if size not in ("count", "active", "width", "atoms"):
+                        raise self._unknown(f"{where}.experts", size, ("count", "active", "width", "atoms"))
+                    if size == "atoms":
+                        self._check_atoms(f"{where}.experts.atoms", text, inner)
+                    else:
+                        self._check(f"{where}.experts.{size}", text, inner)
             elif key == "let" or key in SHORTHANDS:
                 for size, text in self._inner(f"{where}.{key}", value).items():
                     self._check(f"{where}.{key}.{size}", text, inner)
@@ -272,25 +323,25 @@ class Description:
                     _arguments(self.source, where, key, value)
             else:
                 self._check(f"{where}.{key}", value, inner)
+        return included
 
-    def _check_item(self, where: str, item: object, scope: set[str], used: set[str]) -> None:
+    def _check_item(self, where: str, item: object, scope: set[str], used: dict[str, None]) -> None:
         if isinstance(item, str):
             if item:
-                used.add(item.removeprefix("="))
+                used[item.removeprefix("=")] = None
                 _part_of(self, item.removeprefix("="))
         elif isinstance(item, list):
             for one in item:
                 self._check_item(where, one, scope, used)
-        elif isinstance(item, dict) and ("by" in item or {"if", "then"} <= item.keys()):
+        elif isinstance(item, dict) and (
+            ("by" in item and len(item) > 1) or {"if", "then"} <= item.keys() <= {"if", "then", "else"}
+        ):
             self._check(where, item.get("by", item.get("if")), scope)
             for key, one in item.items():
                 if key not in ("by", "if"):
                     self._check_item(where, one, scope, used)
         else:
-            raise FileError(
-                f"{self.source}: {where}: expected layers of part names",
-                hint='a choice is { if = "i < 3", then = "dense", else = "moe" } or { by = "types[i]", full = "full" }',
-            )
+            raise FileError(f"{self.source}: {where}: expected names of parts, found {quote(item)}", hint=_LAYERS)
 
     def _unknown(self, where: str, key: str, known: Iterable[str]) -> FileError:
         close = did_you_mean(key, tuple(known))
@@ -328,7 +379,7 @@ class Description:
     def _spec(self, key: str, value: object) -> _Spec:
         if not key.isidentifier():
             raise FileError(f"{self.source}: fields.{key}: a name is letters, digits and underscores")
-        match = _FIELD.match(value) if isinstance(value, str) else None
+        match = _FIELD.match(value) if isinstance(value, str) and len(value) <= _LONGEST else None
         if match is None:
             raise FileError(
                 f"{self.source}: fields.{key}: expected the name of a field, found {quote(value)}",
@@ -392,6 +443,26 @@ def _says(fields: Fields, name: str) -> bool:
     return found is not None and any(spelling in found.data for spelling in NAMES.get(last, (last,)))
 
 
+def _circle(names: Mapping[str, Iterable[str]]) -> str | None:
+    """Return a name that leads back to itself, None where there is none."""
+    done: set[str] = set()
+    for start in names:
+        path: dict[str, None] = {}
+        open_ = [(start, False)]
+        while open_:
+            name, left = open_.pop()
+            if left:
+                path.popitem()
+                done.add(name)
+            elif name in path:
+                return name
+            elif name in names and name not in done:
+                path[name] = None
+                open_.append((name, True))
+                open_ += [(other, False) for other in names[name]]
+    return None
+
+
 def _part_of(description: Description, name: str) -> dict[str, Any]:
     part = description.parts.get(name)
     if part is None:
@@ -443,7 +514,7 @@ def _atom_pieces(source: str, where: str, text: object) -> _AtomPieces:
     if isinstance(text, str) and text in _read_atoms:
         return _read_atoms[text]
     found = None
-    if isinstance(text, str):
+    if isinstance(text, str) and len(text) <= _LONGEST:
         body, condition = text.strip(), None
         split = _split(body, " if ")
         if split is not None and _split(split[1], " else ") is None:
@@ -459,7 +530,7 @@ def _atom_pieces(source: str, where: str, text: object) -> _AtomPieces:
     if found is None or (found.kind in ("vector", "table") and found.bias is not None):
         raise FileError(
             f"{source}: {where}: cannot read {quote(text)}",
-            hint="'label: matrix A -> B + bias', 'vector N', 'norm N + shift', 'conv C x K', 'table R x W'",
+            hint=_ATOMS,
         )
     assert isinstance(text, str)
     _read_atoms[text] = found
@@ -476,13 +547,17 @@ class _Scope:
         self.uses_layer = False
         self.assumed: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
-        self._varied = _per_layer(description, fields)
+        self._of_layer: dict[str, Any] = {}
         self._open: set[str] = set()
+
+    def enter(self, index: int) -> None:
+        """Go on to another layer: what depends on its number is evaluated anew."""
+        self.local["i"] = index
+        self._of_layer.clear()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a number, flag, text or list
         if name in self.local:
-            if name == "i" or self.local.get("layered", False):
-                self.uses_layer = True
+            self.uses_layer = self.uses_layer or name == "i"
             return self.local[name]
         if name in self._varied and "i" in self.local:
             self.uses_layer = True
@@ -491,14 +566,16 @@ class _Scope:
                 return self._field(self.description.fields[name], changed)
         if name in self._values:
             return self._values[name]
+        if name in self._of_layer:
+            self.uses_layer = True
+            return self._of_layer[name]
         if name in self._open:
             raise FileError(f"{self.description.source}: {quote(name)} is defined by itself")
         before, self.uses_layer = self.uses_layer, False
         self._open.add(name)
         value = self._value(name)
         self._open.discard(name)
-        if not self.uses_layer:
-            self._values[name] = value
+        (self._of_layer if self.uses_layer else self._values)[name] = value
         self.uses_layer = self.uses_layer or before
         return value
 
@@ -555,13 +632,12 @@ class _Scope:
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
-        found = value if isinstance(value, int) else compiled(str(value))(self)
-        if isinstance(found, float) and found == int(found):
-            found = int(found)
+        found = _whole(compiled(value)(self) if isinstance(value, str) else value)
         if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _LARGEST:
+            shown = quote(value) if isinstance(value, int | float) else f"{quote(value)} is {quote(found)}"
             raise FileError(
                 f"{self.fields.source}: {where} of the family {self.description.name}: "
-                f"{quote(value)} is {quote(found)}, expected a whole number from 0 to {_LARGEST:,}"
+                f"{shown}, expected a whole number from 0 to {_LARGEST:,}"
             )
         return found
 
@@ -570,28 +646,9 @@ class _Scope:
         return compiled(value)(self) if isinstance(value, str) else value
 
 
-def _per_layer(description: Description, fields: Fields) -> dict[str, dict[int, Fields]]:
-    """Return, by the names of the description, the fields that ``per_layer_config`` changes in some layers."""
-    stated = fields.data.get("per_layer_config")
-    if not isinstance(stated, dict):
-        return {}
-    found: dict[str, dict[int, Fields]] = {}
-    spelled = {
-        one: key
-        for key, spec in description.fields.items()
-        for name in spec.names
-        for one in NAMES.get(name, (name,))
-    }
-    for layer, changed in stated.items():
-        if not str(layer).isdecimal() or not isinstance(changed, dict):
-            raise fields.error("per_layer_config", "expected tables of fields by the numbers of layers")
-        one = Fields(changed, source=f"{fields.source}: per_layer_config {layer}")
-        for name in changed:
-            if name in spelled:
-                found.setdefault(spelled[name], {})[int(layer)] = one
-            elif name not in description.ignored:
-                raise FileError(f"{one.source}: {name} is not a field that the family {description.name} can change")
-    return found
+def _whole(value: object) -> object:
+    """Return a whole number as one, whatever division it came from."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
@@ -625,28 +682,31 @@ class _Expansion:
         self.scope = _Scope(description, fields)
         self.source = fields.source
         self._parts: dict[str, Part] = {}
-        self._layered: set[str] = set()
+        self._of_layer: dict[str, Part] = {}
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
         for line in self._remarks(self.description.refuse):
             raise FileError(f"{self.source}: {line}", hint=_NOT_COUNTED)
-        width = scope.size("width", model.get("width", "d"))
+        width, vocab = (
+            self._at_least_one(key, model.get(key, name)) for key, name in (("width", "d"), ("vocab", "vocab"))
+        )
         stacks = tuple(self._stacks())
+        if not stacks:
+            raise FileError(f"{self.source}: the family {self.description.name} has no layer: every repeat is 0")
         if "extra" in model:
             scope.local["largest_layer"] = max(sum(part.params for part in stack.parts) for stack in stacks)
         architecture = Architecture(
             family=family,
-            vocab=scope.size("vocab", model.get("vocab", "vocab")),
+            vocab=vocab,
             width=width,
             tied=bool(scope.value(model.get("tied", False))),
             stacks=stacks,
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
-            outputs=scope.size("outputs", model.get("outputs", 0)),
-            head_width=scope.size("head_width", model.get("head_width", 0)),
+            head_rows=scope.size("head_rows", model.get("head_rows", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
-            context=scope.value(model.get("context", "none")),
+            context=self._context(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),
             extra_params=scope.size("extra", model.get("extra", 0)),
             notes=tuple(self._remarks(self.description.notes)),
@@ -657,6 +717,16 @@ class _Expansion:
             architecture = replace(architecture, notes=(*architecture.notes, note))
         scope.local.pop("largest_layer", None)
         return architecture
+
+    def _at_least_one(self, where: str, value: object) -> int:
+        found = self.scope.size(where, value)
+        if not found:
+            raise FileError(f"{self.source}: {where} of the family {self.description.name} is 0")
+        return found
+
+    def _context(self, value: object) -> int | None:
+        found = self.scope.value(value)
+        return None if found is None else self.scope.size("context", found) or None
 
     def _remarks(self, lines: list[tuple[str, str]]) -> Iterator[str]:
         """Yield the lines whose condition holds, with the values of the expressions in them."""
@@ -680,7 +750,8 @@ class _Expansion:
             held: tuple[Part, ...] | None = None
             many = 0
             for index in range(repeat * len(kinds)):
-                self.scope.local["i"] = first + index
+                self.scope.enter(index)
+                self._of_layer.clear()
                 parts = tuple(self._named(kinds[index % len(kinds)], where))
                 if held is not None and parts != held:
                     yield Stack(many, held, encoder, runs)
@@ -716,6 +787,9 @@ class _Expansion:
     def _part(self, named: str, path: tuple[str, ...] = ()) -> Part:
         if named in self._parts:
             return self._parts[named]
+        if named in self._of_layer:
+            self.scope.uses_layer = True
+            return self._of_layer[named]
         name = named.removeprefix("=")
         if name in path:
             raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
@@ -723,8 +797,7 @@ class _Expansion:
         part = self._made(name, (*path, name))
         if named.startswith("="):
             part = replace(part, shared=True)
-        if not self.scope.uses_layer:
-            self._parts[named] = part
+        (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part
 
@@ -737,8 +810,12 @@ class _Expansion:
         for item in table.get("parts", ()):
             times = 1 if isinstance(item, str) else scope.size(f"part.{name}", item.get("times", 1))
             inner = self._part(item if isinstance(item, str) else str(item.get("part")), path)
+            if times * max(len(inner.atoms), 1) > _MOST_ATOMS:
+                raise FileError(f"{self.description.source}: part.{name}: more than {_MOST_ATOMS:,} atoms")
             for _ in range(times):
                 _join(pieces, {key: getattr(inner, key) for key in Part.__slots__ if key not in ("name", "shared")})
+            if len(pieces["atoms"]) > _MOST_ATOMS:
+                raise FileError(f"{self.description.source}: part.{name}: more than {_MOST_ATOMS:,} atoms")
         for key, make in SHORTHANDS.items():
             if key in table:
                 _join(pieces, self._shorthand(name, key, make, table[key]))
@@ -756,7 +833,7 @@ class _Expansion:
     def _shorthand(self, part: str, key: str, make: Any, table: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
         _arguments(self.description.source, f"part.{part}", key, table)
         values = {"width": self.scope.size("width", self.description.model.get("width", "d"))}
-        values |= {name: self.scope.value(value) for name, value in table.items()}
+        values |= {name: self._argument(f"part.{part}.{key}.{name}", value) for name, value in table.items()}
         required = {*SHORTHANDS[key].__code__.co_varnames[: SHORTHANDS[key].__code__.co_kwonlyargcount]}
         missing = sorted(required - values.keys() - (SHORTHANDS[key].__kwdefaults__ or {}).keys())
         if missing:
@@ -765,8 +842,10 @@ class _Expansion:
             return dict(make(**values))
         except ValueError as error:
             raise FileError(f"{self.source}: {error}") from None
-        except TypeError:
-            raise FileError(f"{self.description.source}: part.{part}.{key}: its sizes are not numbers") from None
+
+    def _argument(self, where: str, value: object) -> Any:  # noqa: ANN401  a size, a flag, or None for none
+        found = self.scope.value(value)
+        return found if found is None or isinstance(found, bool) else self.scope.size(where, found)
 
     def _experts(self, part: str, table: Mapping[str, Any]) -> Experts:
         where = f"part.{part}.experts"

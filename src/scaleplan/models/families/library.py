@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
+from os.path import commonprefix
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_folder, names_in, preset_folders, read_table, read_text
-from scaleplan.models.config import Fields
+from scaleplan.models.config import DESCRIBED, Fields, is_description
 from scaleplan.models.count import count
 from scaleplan.models.families.description import Description, merged
 from scaleplan.models.families.multimodal import text_part
@@ -18,15 +20,15 @@ from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
     "FamilyLibrary",
     "architecture_of",
+    "described",
     "families",
-    "is_description",
+    "read_description",
 ]
 
 _TIED = "tie_word_embeddings"
@@ -42,6 +44,8 @@ class FamilyLibrary:
         self._files: dict[str, Path] | None = None
         self._read: dict[str, Description] = {}
         self._heads: dict[str, dict[str, object]] | None = None
+        self._texts: dict[str, str] = {}
+        self._files: dict[str, Path] | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the file of each family, by the name of the file."""
@@ -69,17 +73,21 @@ class FamilyLibrary:
         """Return the family of a file's name; raises FileError for an invalid file."""
         if name not in self._read:
             files = self.files()
-            self._read[name] = _described(files[name], files)
+            found = _described(read_table(files[name], what="family"), files)
+            if files[name].parent != self.folders[0]:  # the user's own; of the bundled ones the tests check each
+                found.check()
+            self._read[name] = found
         return self._read[name]
 
     def get(self, model_type: str) -> Description | None:
         """Return the family of a ``model_type``, None where no family has it."""
         if re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", model_type) is None:
             return None
-        if model_type in self.files() and model_type in self.load(model_type).model_types:
+        files = self.files()
+        if model_type in files and model_type in self.load(model_type).model_types:
             return self.load(model_type)
-        for name, head in self._headers().items():
-            if model_type in _texts(head, "model_types", head["name"]):
+        for name in sorted(files, key=lambda name: -len(commonprefix((name, model_type)))):
+            if f'"{model_type}"' in self._head(name) and model_type in self.load(name).model_types:
                 return self.load(name)
         return None
 
@@ -98,9 +106,14 @@ class FamilyLibrary:
         if self._heads is None:
             self._heads = {}
             for name, path in self.files().items():
-                head = read_text(path, what="family").split("\n[", 1)[0]
-                self._heads[name] = {"name": name, **_head(head, path)}
+                self._heads[name] = {"name": name, **_head(self._head(name), path)}
         return self._heads
+
+    def _head(self, name: str) -> str:
+        """Return what stands above the first table of a file."""
+        if name not in self._texts:
+            self._texts[name] = read_text(self.files()[name], what="family").split("\n[", 1)[0]
+        return self._texts[name]
 
 
 def _head(text: str, path: Path) -> dict[str, object]:
@@ -117,9 +130,8 @@ def _texts(head: Mapping[str, object], key: str, default: object = None) -> list
     return [str(text) for text in found] if isinstance(found, list) else []
 
 
-def _described(path: Path, files: Mapping[str, Path]) -> Description:
-    """Read a description, laid over those that it is like."""
-    table = read_table(path, what="family")
+def _described(table: Table, files: Mapping[str, Path]) -> Description:
+    """Return a description, laid over those that it is like."""
     data = dict(table.data)
     inherits = "like" in data
     for _ in range(_DEEPEST):
@@ -127,7 +139,11 @@ def _described(path: Path, files: Mapping[str, Path]) -> Description:
         if base is None:
             return Description(Table(data, source=table.source), inherits=inherits)
         if not isinstance(base, str) or base not in files:
-            raise FileError(f"{table.source}: like: there is no family {quote(base)}")
+            close = did_you_mean(base, files) if isinstance(base, str) else None
+            raise FileError(
+                f"{table.source}: like: there is no family {quote(base)}",
+                hint=f"did you mean '{close}'?" if close else "'scaleplan families list' has them",
+            )
         inherited = dict(read_table(files[base], what="family").data)
         for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "refused", "defaults", "name"):
             if key != "ignored" or key in data:
@@ -146,15 +162,19 @@ def _library(folders: tuple[Path, ...]) -> FamilyLibrary:
     return FamilyLibrary([folder / "families" for folder in folders])
 
 
-def is_description(table: Mapping[str, object]) -> bool:
-    """Whether a TOML file describes an architecture."""
-    return "stack" in table and "part" in table
+def described(data: Mapping[str, object], *, source: str) -> Description:
+    """Return what a user describes, checked whole."""
+    if not is_description(data):
+        raise FileError(f"{source}: describes no architecture", hint=f"it needs {DESCRIBED}")
+    found = _described(Table(data, source=source), families().files())
+    found.check()
+    return found
 
 
 def read_description(path: Path) -> Description:
     """Return the description in a file that a user names."""
-    library = families()
-    return _described(path, library.files())
+    table = read_table(path, what="description of a model")
+    return described(table.data, source=table.source)
 
 
 def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
@@ -164,6 +184,10 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     name in errors; ``arch`` is the family to read it as where the config states no ``model_type``, or the path of a
     description. Raises FileError for an unknown family, and for fields that are missing, malformed or contradictory.
     """
+    if is_description(data):
+        if arch is not None:
+            raise FileError(f"{source}: describes its own layers", hint="leave out --arch, or name a config.json")
+        return described(data, source=source).architecture()
     part = text_part(data, source)
     if not part.multimodal:
         return _read(part.data, source=part.source, arch=arch)
@@ -220,10 +244,9 @@ def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -
 def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -> Description:
     """Return the family that ``arch`` names; a config that states another one is not read as it."""
     if arch.endswith(".toml") or "/" in arch:
-        from pathlib import Path  # a file, and not a name
-
         return read_description(Path(arch))
-    found = families().get(arch)
+    library = families()
+    found = library.get(arch) or (library.load(arch) if arch in library.files() else None)
     if found is None:
         raise _unknown(arch, data, source="arch")
     if stated is not None and stated not in found.model_types:
@@ -231,7 +254,9 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
         raise FileError(
             f"{source}: model_type {quote(stated)} is {'a known' if known else 'another'} family: "
             f"it is not read as {quote(arch)}",
-            hint="leave out --arch" if known else "describe its layers: --arch ./mine.toml ('scaleplan families')",
+            hint="leave out --arch"
+            if known
+            else f"describe its layers: --arch ./mine.toml, where like = \"{arch}\" says that they are the same",
         )
     return found
 

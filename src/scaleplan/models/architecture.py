@@ -115,8 +115,6 @@ class Stack(NamedTuple):
     parts: tuple[Part, ...]
     encoder: bool = False
     """Whether they belong to the encoder of an encoder-decoder."""
-    runs: int = 1
-    """How often all of them run for a token, one after the other, with one set of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,18 +152,11 @@ class Architecture:
         if not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
 
-    @property
-    def head(self) -> int:
-        """Weights of the output head without its bias, which multiply every token whether it is tied or not."""
-        if self.tied:
-            return self.vocab * self.table_width
-        return (self.outputs or self.vocab) * (self.head_width or self.table_width)
-
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""
         for stack in self.stacks:
             for part in stack.parts:
-                yield stack.repeat * stack.runs, part
+                yield stack.repeat, part
 
     @cached_property
     def layers(self) -> int:
@@ -185,7 +176,7 @@ class Architecture:
     @cached_property
     def experts(self) -> Experts | None:
         """The routed experts, with the number of layers that have them; None for a dense model."""
-        found = [(stack.repeat, part.experts) for stack in self.stacks for part in stack.parts if part.experts]
+        found = [(many, part.experts) for many, part in self.parts() if part.experts]
         return found[0][1]._replace(layers=sum(many for many, _ in found)) if found else None
 
     @property
@@ -216,8 +207,7 @@ class Architecture:
     @cached_property
     def windowed_layers(self) -> int:
         """Layers with local attention."""
-        local = ((stack.repeat, part) for stack in self.stacks for part in stack.parts)
-        return sum(many for many, part in local if part.pairs and part.window)
+        return sum(many for many, part in self.parts() if part.pairs and part.window)
 
     @staticmethod
     def _commonest(found: list[tuple[int, Part]]) -> Part | None:

@@ -136,8 +136,10 @@ def executed_params(architecture: Architecture) -> int:
 
 
 def _repeated(a: Architecture) -> int:
-    """Return the weights that multiply a token once more than they are held: of shared parts, and of loops."""
-    return sum(many * part.executed for many, part in a.parts()) - sum(many * part.executed for many, part in _held(a))
+    """Return the weights of shared parts that multiply a token once more than they are held."""
+    return sum(many * part.executed for many, part in a.parts() if part.shared) - sum(
+        many * part.executed for many, part in _held(a) if part.shared
+    )
 
 
 def layer_params(architecture: Architecture) -> int:

@@ -559,11 +559,6 @@ class _Scope:
         if name in self.local:
             self.uses_layer = self.uses_layer or name == "i"
             return self.local[name]
-        if name in self._varied and "i" in self.local:
-            self.uses_layer = True
-            changed = self._varied[name].get(self.local["i"])
-            if changed is not None:
-                return self._field(self.description.fields[name], changed)
         if name in self._values:
             return self._values[name]
         if name in self._of_layer:
@@ -597,12 +592,11 @@ class _Scope:
             hint=f"names: {', '.join(sorted((*description.fields, *description.let)))}",
         )
 
-    def _field(self, spec: _Spec, fields: Fields | None = None) -> Any:  # noqa: ANN401
-        fields = fields or self.fields
+    def _field(self, spec: _Spec) -> Any:  # noqa: ANN401
         if spec.kind == "present":
-            return any(_has(fields, name) for name in spec.names)
+            return any(_has(self.fields, name) for name in spec.names)
         for name in spec.names:
-            found, last = fields.inside(name)
+            found, last = self.fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
                 if spec.kind == "each" and not isinstance(value, list):
@@ -659,8 +653,6 @@ def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
     if kind == "number":
         return fields.number(name)
     stated = next((fields.data[key] for key in NAMES.get(name, (name,)) if fields.data.get(key) is not None), None)
-    if kind == "value":
-        return stated
     if kind == "each":
         if not isinstance(stated, list):
             return fields.size(name, at_least=0)
@@ -742,8 +734,6 @@ class _Expansion:
             repeat, kinds = self.scope.size(where, stack.get("repeat", 1)), stack.get("layers")
             if not isinstance(kinds, list) or not kinds:
                 raise FileError(f"{self.description.source}: {where}: expected a list of layers")
-            first, runs = self.scope.size(where, stack.get("first", 0)), self.scope.size(where, stack.get("runs", 1))
-            encoder = bool(stack.get("encoder", False))
             layers += repeat * len(kinds)
             if layers > _MOST_LAYERS:
                 raise FileError(f"{self.source}: {layers:,} layers, expected at most {_MOST_LAYERS:,}")
@@ -754,11 +744,11 @@ class _Expansion:
                 self._of_layer.clear()
                 parts = tuple(self._named(kinds[index % len(kinds)], where))
                 if held is not None and parts != held:
-                    yield Stack(many, held, encoder, runs)
+                    yield Stack(many, held, bool(stack.get("encoder", False)))
                     many = 0
                 held, many = parts, many + 1
             if held is not None:
-                yield Stack(many, held, encoder, runs)
+                yield Stack(many, held, bool(stack.get("encoder", False)))
             self.scope.local.pop("i", None)
 
     def _named(self, item: object, where: str) -> Iterator[Part]:

@@ -411,7 +411,7 @@ class Footprint:
         if first and last:
             tables = counts.embedding_params
         elif last:
-            tables = a.vocab * a.table_width  # a tied table is held by the last stage too
+            tables = a.head_rows * a.head_width  # a tied table is held by the last stage too
         else:
             tables = counts.embedding_params - counts.output_embedding_params
         plain = (counts.non_embedding_params - counts.expert_params) * share + tables

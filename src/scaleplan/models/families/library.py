@@ -133,11 +133,11 @@ def _texts(head: Mapping[str, object], key: str, default: object = None) -> list
 def _described(table: Table, files: Mapping[str, Path]) -> Description:
     """Return a description, laid over those that it is like."""
     data = dict(table.data)
-    inherits = "like" in data
+    like = data.get("like")
     for _ in range(_DEEPEST):
         base = data.pop("like", None)
         if base is None:
-            return Description(Table(data, source=table.source), inherits=inherits)
+            return Description(Table(data, source=table.source), like=like if isinstance(like, str) else None)
         if not isinstance(base, str) or base not in files:
             close = did_you_mean(base, files) if isinstance(base, str) else None
             raise FileError(

@@ -197,7 +197,7 @@ def _found(name: str) -> Description:
     if name.endswith(".toml"):
         return read_description(Path(name))
     library = families()
-    found = library.get(name) or (library.load(name) if name in library.files() else None)
+    found = library.named(name)
     if found is None:
         known = {*library.files(), *library.model_types()}
         raise UnknownNameError("family", name, sorted(known), listing="scaleplan families list")

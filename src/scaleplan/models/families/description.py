@@ -78,9 +78,10 @@ class _Spec(NamedTuple):
 class Description:
     """One description, as it stands in a file."""
 
-    def __init__(self, table: Table, *, inherits: bool = False) -> None:
+    def __init__(self, table: Table, *, like: str | None = None) -> None:
         self.table = table
-        self.inherits = inherits  # then parts of the other family may stand in no layer
+        self.like = like
+        """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
         unknown = [key for key in table.data if key not in (*_KEYS, *_TABLES)]
         if unknown:
@@ -130,6 +131,14 @@ class Description:
         used = (self.fields[key] for key in self._used if key in self.fields)
         return frozenset({name.split(".")[0] for spec in used for name in spec.names} | set(self.ignored))
 
+    def uses(self, name: str) -> bool:
+        """Return whether the layers use a name, directly or through others."""
+        return name in self._used
+
+    def reached(self) -> list[str]:
+        """Return the parts that stand in layers, or are included by one that does."""
+        return [name for name in self.parts if name in self._reached]
+
     @cached_property
     def _used(self) -> frozenset[str]:
         """The names that the layers use, directly or through others: a field that only an unused part has is not read."""
@@ -151,23 +160,32 @@ class Description:
         for condition, line in (*self.notes, *self.refuse):
             yield from (condition, *_IN_TEXT.findall(line))
         yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
-        reached: dict[str, None] = {}
         for key, value in self.model.items():
             yield from self._texts_of(key, value)
         for stack in self.stacks:
             yield str(stack.get("repeat", 1))
-            yield from self._texts_of_item(stack.get("layers"), reached)
-        done: set[str] = set()
-        while len(done) < len(reached):
-            for name in [name for name in reached if name not in done]:
-                done.add(name)
-                for key, value in self.parts.get(name, {}).items():
-                    if key == "parts":
-                        for item in value:
-                            reached[item if isinstance(item, str) else str(item.get("part"))] = None
-                            yield str(item.get("times", 1)) if isinstance(item, dict) else "1"
-                    else:
-                        yield from self._texts_of(key, value)
+            yield from self._choices(stack.get("layers"))
+        for name in self._reached:
+            for key, value in self.parts.get(name, {}).items():
+                if key == "parts":
+                    yield from (str(item.get("times", 1)) for item in value if isinstance(item, dict))
+                else:
+                    yield from self._texts_of(key, value)
+
+    @cached_property
+    def _reached(self) -> dict[str, None]:
+        """The parts that stand in layers, and those that they include."""
+        open_ = [name for stack in self.stacks for name in self._named_in(stack.get("layers"))]
+        found: dict[str, None] = {}
+        while open_:
+            name = open_.pop()
+            if name not in found:
+                found[name] = None
+                open_ += [
+                    item if isinstance(item, str) else str(item.get("part"))
+                    for item in self.parts.get(name, {}).get("parts", ())
+                ]
+        return found
 
     def _texts_of(self, key: str, value: object) -> Iterator[str]:
         if isinstance(value, dict):
@@ -180,18 +198,29 @@ class Description:
         elif isinstance(value, str) and value:
             yield value
 
-    def _texts_of_item(self, item: object, reached: dict[str, None]) -> Iterator[str]:
-        if isinstance(item, str):
-            reached[item.removeprefix("=")] = None
-        elif isinstance(item, list):
+    def _choices(self, item: object) -> Iterator[str]:
+        """Yield the expressions of the choices in the layers."""
+        if isinstance(item, list):
             for one in item:
-                yield from self._texts_of_item(one, reached)
+                yield from self._choices(one)
         elif isinstance(item, dict):
             for key, one in item.items():
                 if key in ("by", "if"):
                     yield str(one)
                 else:
-                    yield from self._texts_of_item(one, reached)
+                    yield from self._choices(one)
+
+    def _named_in(self, item: object) -> Iterator[str]:
+        """Yield the parts that layers name."""
+        if isinstance(item, str):
+            yield item.removeprefix("=")
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._named_in(one)
+        elif isinstance(item, dict):
+            for key, one in item.items():
+                if key not in ("by", "if"):
+                    yield from self._named_in(one)
 
     def _remarks(self, key: str) -> list[tuple[str, str]]:
         """Return lines with the condition of each: ``"text"``, or ``{ if = "condition", text = "text" }``."""
@@ -230,7 +259,6 @@ class Description:
                 self._check_atoms("model.atoms", value, scope)
             else:
                 self._check(f"model.{key}", value, scope)
-        used: dict[str, None] = {}
         for index, stack in enumerate(self.stacks, 1):
             where = f"stack {index}"
             for key in stack:
@@ -239,7 +267,7 @@ class Description:
             if not isinstance(stack.get("encoder", False), bool):
                 raise FileError(f"{self.source}: {where}.encoder: expected true or false")
             self._check(f"{where}.repeat", stack.get("repeat", 1), scope)
-            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope, used)
+            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope)
         included = {name: self._check_part(name, part, scope) for name, part in self.parts.items()}
         circle = _circle(included)
         if circle:
@@ -251,8 +279,8 @@ class Description:
         circle = _circle(definitions)
         if circle:
             raise FileError(f"{self.source}: {quote(circle)} is defined by itself")
-        unused = sorted(self.parts.keys() - used.keys() - {name for names in included.values() for name in names})
-        if unused and not self.inherits:
+        unused = sorted(self.parts.keys() - self._reached.keys())
+        if unused and self.like is None:
             raise FileError(f"{self.source}: part.{unused[0]} stands in no layer")
 
     def _listed(self, where: str, value: object) -> list[Any]:
@@ -325,21 +353,20 @@ class Description:
                 self._check(f"{where}.{key}", value, inner)
         return included
 
-    def _check_item(self, where: str, item: object, scope: set[str], used: dict[str, None]) -> None:
+    def _check_item(self, where: str, item: object, scope: set[str]) -> None:
         if isinstance(item, str):
             if item:
-                used[item.removeprefix("=")] = None
                 _part_of(self, item.removeprefix("="))
         elif isinstance(item, list):
             for one in item:
-                self._check_item(where, one, scope, used)
+                self._check_item(where, one, scope)
         elif isinstance(item, dict) and (
             ("by" in item and len(item) > 1) or {"if", "then"} <= item.keys() <= {"if", "then", "else"}
         ):
             self._check(where, item.get("by", item.get("if")), scope)
             for key, one in item.items():
                 if key not in ("by", "if"):
-                    self._check_item(where, one, scope, used)
+                    self._check_item(where, one, scope)
         else:
             raise FileError(f"{self.source}: {where}: expected names of parts, found {quote(item)}", hint=_LAYERS)
 

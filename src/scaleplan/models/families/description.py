@@ -64,6 +64,8 @@ class _Spec(NamedTuple):
     """Whether the field is missed only where its value is used."""
     length: str | None = None
     """The name of the number of entries that a list must have."""
+    null: str | None = None
+    """An expression for a field that is there and null, where that is not what its absence means."""
 
 
 class Description:
@@ -191,8 +193,9 @@ class Description:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
         for key, spec in self.fields.items():
-            if spec.default is not None:
-                self._check(f"fields.{key}", spec.default, scope)
+            for text in (spec.default, spec.null):
+                if text is not None:
+                    self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
             self._check(f"let.{key}", text, scope)
         for key, lines in (("notes", self.notes), ("refuse", self.refuse)):
@@ -333,7 +336,8 @@ class Description:
         names = tuple(name.strip() for name in match["names"].split("|"))
         default = match["default"]
         needed = default == "needed"
-        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
+        given = None if needed else default
+        return _Spec(match["type"] or _kind(default), names, given, needed, match["length"], match["null"])
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

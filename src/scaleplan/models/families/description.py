@@ -275,8 +275,10 @@ class Description:
     def _check_item(self, where: str, item: object, scope: set[str], used: set[str]) -> None:
         if isinstance(item, str):
             if item:
-                used.add(item.removeprefix("="))
-                _part_of(self, item.removeprefix("="))
+                name, group = _shared(item)
+                used.add(name)
+                _part_of(self, name)
+                self._check(where, group or 1, scope)
         elif isinstance(item, list):
             for one in item:
                 self._check_item(where, one, scope, used)
@@ -422,6 +424,12 @@ class _AtomPieces(NamedTuple):
     columns: str | None
     bias: str | None
     condition: str | None
+
+
+def _shared(named: str) -> tuple[str, str | None]:
+    """Return the name of a part in ``name``, ``=name`` or ``=name[group]``, and the expression of the group."""
+    name, _, group = named.removeprefix("=").partition("[")
+    return name, group.removesuffix("]") or None
 
 
 def _split(text: str, mark: str) -> tuple[str, str] | None:
@@ -678,13 +686,13 @@ class _Expansion:
     def _part(self, named: str, path: tuple[str, ...] = ()) -> Part:
         if named in self._parts:
             return self._parts[named]
-        name = named.removeprefix("=")
+        name, group = _shared(named)
         if name in path:
             raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True)
+            part = replace(part, shared=True, name=f"{name} {self.scope.value(group)}" if group else name)
         if not self.scope.uses_layer:
             self._parts[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before

@@ -242,6 +242,11 @@ def describe(
     if a.extra_params:
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
     notes += _shared_note(a)
+    if a.causal and any(stack.encoder for stack in a.stacks):
+        notes += (
+            "encoder-decoder: FLOP per token depend on the lengths of input and output, 6N is no count of them; "
+            "the cache is that of one token of each",
+        )
     if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

@@ -356,7 +356,10 @@ class Description:
     def _check_item(self, where: str, item: object, scope: set[str]) -> None:
         if isinstance(item, str):
             if item:
-                _part_of(self, item.removeprefix("="))
+                name, group = _shared(item)
+                used.add(name)
+                _part_of(self, name)
+                self._check(where, group or 1, scope)
         elif isinstance(item, list):
             for one in item:
                 self._check_item(where, one, scope)
@@ -521,6 +524,12 @@ class _AtomPieces(NamedTuple):
     columns: str | None
     bias: str | None
     condition: str | None
+
+
+def _shared(named: str) -> tuple[str, str | None]:
+    """Return the name of a part in ``name``, ``=name`` or ``=name[group]``, and the expression of the group."""
+    name, _, group = named.removeprefix("=").partition("[")
+    return name, group.removesuffix("]") or None
 
 
 def _split(text: str, mark: str) -> tuple[str, str] | None:
@@ -807,13 +816,13 @@ class _Expansion:
         if named in self._of_layer:
             self.scope.uses_layer = True
             return self._of_layer[named]
-        name = named.removeprefix("=")
+        name, group = _shared(named)
         if name in path:
             raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True)
+            part = replace(part, shared=True, name=f"{name} {self.scope.value(group)}" if group else name)
         (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part

@@ -10,6 +10,7 @@ from scaleplan.cli.command import Answer, command, group, single
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.laws import LAWS
+from scaleplan.models.public_models import PublicModelList, PublicModels
 from scaleplan.planning import evaluation
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
@@ -20,7 +21,8 @@ __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
 _gpus = group("The accelerators: list, show.")
-APPS = {"presets": _presets, "gpus": _gpus, "evaluate": single()}
+_models = group("The published models that are known by name: list, show.")
+APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -84,6 +86,28 @@ def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id 
     context = Context()
     gpu = context.accelerators.get(name)
     return Answer(result=gpu.priced(context.prices.default(gpu.id)))
+
+
+@command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])
+def list_models(
+    *, family: Annotated[str | None, typer.Option(metavar="NAME", help="Only models of this model_type.")] = None
+) -> Answer:
+    """List the published models that commands know by name in place of a config.json."""
+    models = PublicModels().all()
+    if family is not None:
+        families = sorted({model.family for model in models})
+        models = tuple(model for model in models if model.family == family.casefold())
+        if not models:
+            raise UnknownNameError("family", family, families)
+    return Answer(result=PublicModelList.of(models))
+
+
+@command(
+    _models, "show", examples=["scaleplan models show llama-3.1-8b", "scaleplan models show Qwen/Qwen3-8B --json"]
+)
+def show_model(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
+    """Show one published model: its config, its published size, sources."""
+    return Answer(result=PublicModels().get(name))
 
 
 @command(

@@ -109,6 +109,8 @@ REPORTS: Mapping[str, View] = {
     "PresetPaths": View("views.lists:paths_report", rows="rows"),
     "PricedAccelerator": View("views.lists:gpu_report"),
     "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
+    "PublicModel": View("views.lists:public_model_report"),
+    "PublicModelList": View("views.lists:public_models_report", rows="models"),
 }
 """The view of every result, by the name of its class."""
 

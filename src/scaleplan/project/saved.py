@@ -103,6 +103,8 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/presets/1": "scaleplan.presets.preset:PresetList",
     "scaleplan/gpu/1": "scaleplan.hardware.accelerators:PricedAccelerator",
     "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
+    "scaleplan/public-model/1": "scaleplan.models.public_models:PublicModel",
+    "scaleplan/models/1": "scaleplan.models.public_models:PublicModelList",
     "scaleplan/validation/1": "scaleplan.presets.library:Validation",
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",

@@ -11,6 +11,7 @@ from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.laws import LAWS
 from scaleplan.models.families import listing
+from scaleplan.models.public_models import PublicModelList, PublicModels
 from scaleplan.planning import evaluation
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
@@ -22,7 +23,8 @@ __all__ = ["APPS"]
 _presets = group("The scaling laws: list, show, validate, path.")
 _gpus = group("The accelerators: list, show.")
 _families = group("The model families, as descriptions of layers: list, show, validate.")
-APPS = {"presets": _presets, "gpus": _gpus, "families": _families, "evaluate": single()}
+_models = group("The published models that are known by name: list, show.")
+APPS = {"presets": _presets, "gpus": _gpus, "families": _families, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -123,6 +125,28 @@ def validate_families(
     """Check descriptions of architectures; the exit status is 2 if any is invalid."""
     result = listing.validate_families(files, config=config)
     return Answer(result=result, exit_status=2 if result.invalid else 0)
+
+
+@command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])
+def list_models(
+    *, family: Annotated[str | None, typer.Option(metavar="NAME", help="Only models of this model_type.")] = None
+) -> Answer:
+    """List the published models that commands know by name in place of a config.json."""
+    models = PublicModels().all()
+    if family is not None:
+        families = sorted({model.family for model in models})
+        models = tuple(model for model in models if model.family == family.casefold())
+        if not models:
+            raise UnknownNameError("family", family, families)
+    return Answer(result=PublicModelList.of(models))
+
+
+@command(
+    _models, "show", examples=["scaleplan models show llama-3.1-8b", "scaleplan models show Qwen/Qwen3-8B --json"]
+)
+def show_model(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
+    """Show one published model: its config, its published size, sources."""
+    return Answer(result=PublicModels().get(name))
 
 
 @command(

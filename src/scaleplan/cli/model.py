@@ -40,13 +40,18 @@ def read_argument(source: str, *, arch: str | None, context: str | None) -> Mode
     examples=[
         "scaleplan model config.json",
         "scaleplan model ./Llama-3-8B --context 8192 --json",
+        "scaleplan model llama-3.1-8b",
         "cat config.json | scaleplan model - --get params",
     ],
 )
 def model(
     *,
     source: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A config.json, a folder that holds one, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A config.json, a folder that holds one, the name of a published model, or - for standard input.",
+        ),
     ],
     arch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
@@ -137,6 +142,7 @@ class MemoryOptions:
     APPS["memory"],
     examples=[
         "scaleplan memory 7B --gpu h100-sxm",
+        "scaleplan memory llama-3.1-8b --gpu rtx-4090 --serve --context 8k",
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
         "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
@@ -144,7 +150,11 @@ class MemoryOptions:
 )
 def memory(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A size such as 7B, a name such as llama-3.1-8b, a config.json, its folder, or - for input.",
+        ),
     ],
     options: MemoryOptions,
     margins: MarginOptions,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.models.architecture import Architecture
+    from scaleplan.models.public_models import PublicModel
 
 __all__ = ["DEFAULT_CONTEXT", "Model", "ModelSizes", "ModelSummary", "describe", "read_model"]
 
@@ -198,9 +199,11 @@ class ModelSummary(Result, ModelSizes, _Source):
 
 
 def read_model(
-    source: str | Path | Mapping[str, object], *, arch: str | None = None, context: int | None = None
+    source: str | Path | Mapping[str, object] | PublicModel, *, arch: str | None = None, context: int | None = None
 ) -> Model:
-    """Read a model config (a file, its folder, its text or a mapping) and derive everything that follows from it.
+    """Read a model config (a file, its folder, its text, a mapping, a published model or the name of one).
+
+    Everything that follows from it is derived.
 
     ``arch`` is the family to read it as, for configs whose ``model_type`` is unknown or absent. ``context`` is the
     tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT``, or the model's own if that is

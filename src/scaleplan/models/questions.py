@@ -54,7 +54,7 @@ def model(
     Parameters
     ----------
     source
-        A ``config.json``, a folder that holds one, its text, or the mapping itself.
+        A ``config.json``, a folder that holds one, its text, the mapping itself, or the name of a published model.
     arch
         The family to read it as, where the config's ``model_type`` is unknown or absent.
     context

@@ -106,6 +106,8 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/family/1": "scaleplan.models.families.listing:FamilySummary",
     "scaleplan/families/1": "scaleplan.models.families.listing:FamilyList",
     "scaleplan/family-validation/1": "scaleplan.models.families.listing:FamilyValidation",
+    "scaleplan/public-model/1": "scaleplan.models.public_models:PublicModel",
+    "scaleplan/models/1": "scaleplan.models.public_models:PublicModelList",
     "scaleplan/validation/1": "scaleplan.presets.library:Validation",
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",

@@ -30,7 +30,18 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_bias", "context", "causal", "extra")
+_MODEL_KEYS = (
+    "vocab",
+    "width",
+    "tied",
+    "atoms",
+    "table_width",
+    "head_rows",
+    "head_bias",
+    "context",
+    "causal",
+    "extra",
+)
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
 _LAYERS = (
@@ -241,7 +252,9 @@ class Description:
         for key in (*self.fields, *self.let):
             if not key.isidentifier() or key in (*_BUILT_IN, "largest_layer", "true", "false", "none"):
                 table = "fields" if key in self.fields else "let"
-                raise FileError(f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word")
+                raise FileError(
+                    f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word"
+                )
         for key, spec in self.fields.items():
             for text in (spec.default, spec.null, spec.length):
                 if text is not None:
@@ -357,7 +370,6 @@ class Description:
         if isinstance(item, str):
             if item:
                 name, group = _shared(item)
-                used.add(name)
                 _part_of(self, name)
                 self._check(where, group or 1, scope)
         elif isinstance(item, list):

@@ -279,9 +279,7 @@ def _counted(model: Model) -> Iterator[CountedPart]:
         atoms = [_atom(atom) for atom in part.atoms]
         if part.experts:
             atoms += [_atom(atom, count=part.experts.count) for atom in part.experts.atoms]
-        yield CountedPart(
-            name=part.name, layers=many, shared=part.shared, params=part.params, atoms=tuple(atoms)
-        )
+        yield CountedPart(name=part.name, layers=many, shared=part.shared, params=part.params, atoms=tuple(atoms))
 
 
 def _atom(atom: Atom, *, count: int = 1) -> CountedAtom:

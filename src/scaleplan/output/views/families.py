@@ -53,7 +53,12 @@ def family_report(family: FamilySummary) -> Report:
     facts += [Fact("", text, prose=True) for text in family.layers[1:]]
     columns = ("name", "field of the config", "kind", "if it is left out")
     rows = [
-        (each.name, " | ".join(each.spellings), each.kind, "refused" if each.required else each.default or "refused where it is used")
+        (
+            each.name,
+            " | ".join(each.spellings),
+            each.kind,
+            "refused" if each.required else each.default or "refused where it is used",
+        )
         for each in family.fields
     ]
     if family.counted:
@@ -87,7 +92,9 @@ def _numbers(part: CountedPart) -> Report:
         )
         for each in part.atoms
     ]
-    where = f"in {counted(part.layers, 'layer')}, one set of weights" if part.shared else counted(part.layers, "layer")
+    where = (
+        f"in {counted(part.layers, 'layer')}, one set of weights" if part.shared else counted(part.layers, "layer")
+    )
     title = f"{part.name}: {where}, {part.params:,} weights" if part.layers else "outside of the layers"
     columns = ("tensor", "kind", "size", "weights")
     return Report(title=title, grid=ReportTable(columns, rows=rows, text={"tensor", "kind"}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
 from scaleplan.files import is_file, is_folder, read_text
@@ -18,7 +18,7 @@ from scaleplan.toml_table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "Fields", "Windows", "parse_config", "read_config"]
+__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "parse_config", "read_config"]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
@@ -105,46 +105,43 @@ NAMES: dict[str, tuple[str, ...]] = {
 _LARGEST, _MOST_LAYERS = 10**9, 10**5  # no network comes near; beyond is a mistake or an attack
 
 
-class Windows(TypedDict):
-    """The fields of an architecture about local attention."""
-
-    window: int | None
-    windowed_layers: int
-
-
 class Fields:
     """A model config with typed getters; a null counts as absent.
 
-    ``source`` is its name in errors; ``defaults`` are what the reference implementation assumes for fields that
-    published configs leave out.
+    ``source`` is its name in errors.
     """
 
     __slots__ = ("_table", "data", "source")
 
-    def __init__(self, data: Mapping[str, object], *, source: str, defaults: Mapping[str, int] | None = None) -> None:
+    def __init__(self, data: Mapping[str, object], *, source: str) -> None:
         self.data = data
         self.source = source
-        present = {key: value for key, value in data.items() if value is not None}
-        for name, value in (defaults or {}).items():
-            keys = _spellings(name)
-            if not any(key in present for key in keys):
-                present[keys[0]] = value
-        self._table = Table(present, source=source)
+        self._table = Table({key: value for key, value in data.items() if value is not None}, source=source)
 
     def __contains__(self, name: str) -> bool:
         return any(key in self._table for key in _spellings(name))
-
-    def unread(self) -> list[str]:
-        """Return the fields of the config that no getter has read."""
-        return [key for key in self.data if key not in self._table.read]
 
     def missing(self, *names: str) -> list[str]:
         """Return the first spelling of each quantity that the config does not state."""
         return [_spellings(name)[0] for name in names if name not in self]
 
+    def inside(self, name: str) -> tuple[Fields | None, str]:
+        """Return the fields of the table that a dotted name points into, None without one, and the last name."""
+        *tables, last = name.split(".")
+        found = self
+        for key in tables:
+            value = found._table.raw(key)
+            if not isinstance(value, dict):
+                return None, last
+            found = Fields(value, source=f"{found.source}: {key}")
+        return found, last
+
     def require(self, *names: str) -> None:
         """Refuse a config that leaves out any of these quantities, naming all of them at once."""
-        missing = self.missing(*names)
+        self.refuse_missing(self.missing(*names))
+
+    def refuse_missing(self, missing: list[str]) -> None:
+        """Refuse a config that leaves out some fields, naming them."""
         if missing:
             noun = "field" if len(missing) == 1 else "fields"
             raise FileError(
@@ -176,6 +173,10 @@ class Fields:
         """Return true or false."""
         return self._table.boolean(name, default=default)
 
+    def number(self, name: str) -> float:
+        """Return a number of at least 0."""
+        return self._table.number(name, at_least=0)
+
     def text(self, name: str, default: str) -> str:
         """Return a text."""
         return self._table.text(name, default)
@@ -192,30 +193,6 @@ class Fields:
     def error(self, name: str, expected: str) -> FileError:
         """Return the error for one field."""
         return self._table.error(name, expected)
-
-    def windows(self, *, every: int | None = None, first_full: int = 0, default: int | None = None) -> Windows:
-        """Return the window, ``default`` unless stated, and the number of layers with local attention.
-
-        Each layer whose number is a multiple of ``every`` attends globally, unless ``layer_types`` lists the kinds;
-        so do the ``first_full`` leading ones (Qwen's ``max_window_layers``).
-        """
-        layers = self.size("layers")
-        kinds = self.sequence("layer_types")
-        if kinds and len(kinds) != layers:
-            raise FileError(f"{self.source}: layer_types has {len(kinds)} entries for {layers} layers")
-        for kind in kinds:
-            if kind not in {"full_attention", "sliding_attention"}:
-                raise FileError(f"{self.source}: layer_types: {quote(kind)} is not a kind of attention known here")
-        window = self.size("sliding_window", default or 0, at_least=0) or None
-        if window is None:
-            return {"window": None, "windowed_layers": 0}
-        if kinds:
-            local = sum(kind == "sliding_attention" for kind in kinds)
-        elif every is not None:
-            local = layers - layers // every
-        else:
-            local = max(0, layers - first_full)
-        return {"window": window if local else None, "windowed_layers": local}
 
     def _bounded(self, key: str, name: str, *, at_least: int) -> int:
         value = self._table.integer(key, at_least=at_least)

@@ -2,7 +2,8 @@
 
 Parameters follow the reference implementations to the last one: a tied table counts once, buffers do not count. For
 a plain layer with width d, a query heads, k key and value heads of size q and inner width f that is
-``d q (a + 2k) + a q d + m d f`` weights (m = 2 or 3 matrices), plus norms and biases.
+``d q (a + 2k) + a q d + m d f`` weights (m = 2 or 3 matrices), plus norms and biases. A shared part counts once as
+parameters, and multiplies as often as it runs.
 
 A multiply-add is two FLOP and a backward pass costs twice the forward one. The conventions in use differ by up to
 20 %; with L layers, context T, N parameters, and ``N_flop`` those that multiply each token (active parameters without
@@ -24,16 +25,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaleplan.models.architecture import Architecture, Latent
+    from collections.abc import Iterator
+
+    from scaleplan.models.architecture import Architecture, Part
 
 __all__ = [
     "Count",
     "TrainingFlops",
     "attention_flops",
     "count",
+    "executed_params",
     "kv_bytes",
     "kv_bytes_per_token",
     "layer_params",
+    "state_bytes",
     "training_flops",
 ]
 
@@ -63,28 +68,34 @@ class Count:
     norm_params: int
     extra_params: int
     """Multi-token-prediction blocks, which training may use and ``params`` leaves out."""
+    recurrent_params: int = 0
+    """State-space, linear attention and convolution mixers."""
 
 
 def count(architecture: Architecture) -> Count:
-    """Count the parameters of an architecture."""
+    """Count the parameters of an architecture; a part with one set of weights counts once, wherever it stands."""
     a = architecture
+    by_kind = {"attention": 0, "recurrent": 0, "ffn": 0}
+    norm = expert = unused = tables = 0
+    for many, part in _held(a):
+        for atom in part.atoms:
+            if atom.kind == "table":
+                tables += many * atom.params
+            elif atom.kind == "norm":
+                norm += many * atom.params
+            else:
+                by_kind[part.kind] += many * atom.params
+        if part.experts:
+            one = part.experts.params
+            expert += many * part.experts.count * one
+            unused += many * (part.experts.count - part.experts.per_token) * one
     table = a.vocab * a.table_width
     output = 0 if a.tied else table
-    head_bias = a.vocab if a.head_bias else 0
-    positions = a.positions * a.width
-    embedding = table + output + positions + a.token_types * a.width + head_bias
-
-    attention = a.layers * _attention(a)
-    ffn = a.dense_layers * _block(a, a.ffn_width, bias=a.ffn_bias)
-    expert = unused = 0
-    if a.experts:
-        e = a.experts
-        one = _block(a, e.width, bias=e.bias)
-        expert = e.layers * e.count * one
-        unused = e.layers * (e.count - e.per_token) * one
-        ffn += e.layers * _always(a)
-    norm = (a.layers * a.norms_per_layer + a.final_norm + a.embedding_norm) * a.norm_weights * a.width
-    non_embedding = attention + ffn + expert + norm + _joins(a)
+    positions = sum(atom.params for atom in a.atoms if atom.kind == "table")
+    outside = sum(atom.params for atom in a.atoms if atom.kind not in ("table", "norm"))
+    norm += sum(atom.params for atom in a.atoms if atom.kind == "norm")
+    embedding = table + output + positions + tables + a.head_bias
+    non_embedding = sum(by_kind.values()) + expert + norm + outside
     params = non_embedding + embedding
     return Count(
         params=params,
@@ -94,86 +105,46 @@ def count(architecture: Architecture) -> Count:
         embedding_params=embedding,
         input_embedding_params=table,
         output_embedding_params=output,
-        position_embedding_params=positions,
-        attention_params=attention,
-        ffn_params=ffn,
+        position_embedding_params=sum(
+            atom.params for atom in a.atoms if atom.kind == "table" and "position" in atom.label
+        ),
+        attention_params=by_kind["attention"],
+        ffn_params=by_kind["ffn"],
         expert_params=expert,
         norm_params=norm,
-        extra_params=_extra(a),
+        extra_params=a.extra_params,
+        recurrent_params=by_kind["recurrent"],
+    )
+
+
+def _held(a: Architecture) -> Iterator[tuple[int, Part]]:
+    """Yield each part, and of how many of it the weights are held: once of a shared one."""
+    seen: set[str] = set()
+    for many, part in a.parts():
+        if not part.shared:
+            yield many, part
+        elif part.name not in seen:
+            seen.add(part.name)
+            yield 1, part
+
+
+def executed_params(architecture: Architecture) -> int:
+    """Return the weights that multiply each token: a shared part as often as it runs, and the head, tied or not."""
+    a = architecture
+    layers = sum(many * part.executed for many, part in a.parts())
+    return layers + sum(atom.executed for atom in a.atoms) + a.vocab * a.table_width
+
+
+def _repeated(a: Architecture) -> int:
+    """Return the weights of shared parts that multiply a token once more than they are held."""
+    return sum(many * part.executed for many, part in a.parts() if part.shared) - sum(
+        many * part.executed for many, part in _held(a) if part.shared
     )
 
 
 def layer_params(architecture: Architecture) -> int:
     """Return the parameters of the largest layer: with experts where there are any."""
-    a = architecture
-    norms = a.norms_per_layer * a.norm_weights * a.width
-    if a.experts and a.experts.layers:
-        routed = a.experts.count * _block(a, a.experts.width, bias=a.experts.bias)
-        return _attention(a) + norms + routed + _always(a)
-    return _attention(a) + norms + _block(a, a.ffn_width, bias=a.ffn_bias)
-
-
-def _attention(a: Architecture) -> int:
-    """Count one attention block, without the norms before and after it."""
-    if a.latent:
-        return _latent(a, a.latent) + (a.width if a.output_bias else 0)
-    query, key_value = a.heads * a.head_size, 2 * a.kv_heads * a.head_size
-    return (
-        2 * a.width * query  # queries and output
-        + a.width * key_value
-        + (query if a.query_bias else 0)
-        + (key_value if a.kv_bias else 0)
-        + (a.width if a.output_bias else 0)
-        + (a.heads if a.sinks else 0)
-        + a.qk_norm
-    )
-
-
-def _latent(a: Architecture, latent: Latent) -> int:
-    """Count queries ``d r + r + r a (nope + rope)`` (or ``d a (nope + rope)``), keys and values, output."""
-    score = a.heads * (latent.nope + latent.rope)
-    if latent.query_rank is None:
-        query = a.width * score
-    else:
-        rank = latent.query_rank
-        query = a.width * rank + rank + rank * score + (rank if latent.bias else 0)
-    down = latent.kv_rank + latent.rope
-    up = latent.kv_rank * a.heads * (latent.nope + latent.value)
-    key_value = a.width * down + latent.kv_rank + up + (down if latent.bias else 0)
-    return query + key_value + a.heads * latent.value * a.width
-
-
-def _block(a: Architecture, width: int, *, bias: bool) -> int:
-    """Count one feed-forward block of inner width ``width``."""
-    biases = (a.ffn_matrices - 1) * width + a.width if bias else 0
-    return a.ffn_matrices * a.width * width + biases
-
-
-def _always(a: Architecture) -> int:
-    """Count what every token uses of an expert layer: router, shared expert and its gate."""
-    e = a.experts
-    if e is None:
-        return 0
-    router = a.width * e.count + (e.count if e.router_bias else 0)
-    shared = _block(a, e.shared_width, bias=a.ffn_bias) if e.shared_width else 0
-    return router + shared + (a.width if e.shared_gate else 0)
-
-
-def _joins(a: Architecture) -> int:
-    """Count what stands between tables and layers: projections to a narrower table, an encoder's heads."""
-    d = a.width
-    projections = 2 * d * a.embedding_width if a.embedding_width else 0
-    pooler = d * d + d if a.pooler else 0
-    prediction = d * d + d + a.norm_weights * d if a.prediction_head else 0
-    if a.prediction_head and not a.tied:
-        prediction += a.vocab  # the transformers classes keep a second bias on a head of its own
-    sentence = 2 * d + 2 if a.sentence_head else 0
-    return projections + pooler + prediction + sentence
-
-
-def _extra(a: Architecture) -> int:
-    """Count multi-token-prediction blocks: a layer, three norms and a join of two streams (arXiv:2412.19437, 2.2)."""
-    return a.extra_layers * (layer_params(a) + 2 * a.width * a.width + 3 * a.norm_weights * a.width)
+    return max((sum(part.params for part in stack.parts) for stack in architecture.stacks), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,32 +171,33 @@ def training_flops(architecture: Architecture, *, context: int) -> TrainingFlops
     counts = count(architecture)
     # the output head multiplies even when it is the token table
     matrices = counts.active_non_embedding_params + architecture.vocab * architecture.table_width
+    multiplied = matrices + _repeated(architecture)
     full = attention_flops(architecture, context=context, causal=False)
     causal = attention_flops(architecture, context=context, causal=architecture.causal)
     return TrainingFlops(
         context=context,
         flop_params=matrices,
         six_n=6.0 * counts.active_params,
-        full_attention=6.0 * matrices + full,
-        causal_attention=6.0 * matrices + causal,
-        selective_recompute=6.0 * matrices + full + full / 3,
-        full_recompute=(6.0 * matrices + full) * 4 / 3,
+        full_attention=6.0 * multiplied + full,
+        causal_attention=6.0 * multiplied + causal,
+        selective_recompute=6.0 * multiplied + full + full / 3,
+        full_recompute=(6.0 * multiplied + full) * 4 / 3,
     )
 
 
 def attention_flops(architecture: Architecture, *, context: int, causal: bool) -> float:
-    """Return the training FLOP per token of scores and value mixing: ``6 L a (q_score + q_value) keys``.
+    """Return the training FLOP per token of scores and value mixing: 6 times the channels that meet, times ``keys``.
 
     ``keys`` are the tokens that a query meets: the context, at most the window in layers with local attention;
     with ``causal``, the mean over the positions, ``w - w² / 2T`` for a window w, which is T/2 without one.
     """
-    a = architecture
-    per_key = 6.0 * a.heads * (a.score_size + a.value_size)
 
     def mean(reach: int) -> float:
         return reach - reach * reach / (2 * context) if causal else float(reach)
 
-    return per_key * ((a.layers - a.windowed_layers) * mean(context) + a.windowed_layers * mean(_reach(a, context)))
+    return sum(
+        6.0 * many * part.pairs * mean(min(context, part.window or context)) for many, part in architecture.parts()
+    )
 
 
 def kv_bytes_per_token(architecture: Architecture, *, bytes_per_value: float = 2.0) -> float:
@@ -234,24 +206,21 @@ def kv_bytes_per_token(architecture: Architecture, *, bytes_per_value: float = 2
     ``2 L k q`` values for grouped heads; ``L (r_kv + q_rope)`` for latent attention, which stores the latent and
     one rotary key (arXiv:2405.04434, section 2.1); 0 for encoders.
     """
-    return architecture.layers * _values_per_layer(architecture) * bytes_per_value
+    if not architecture.causal:
+        return 0.0
+    return sum(many * part.cache for many, part in architecture.parts()) * bytes_per_value
+
+
+def state_bytes(architecture: Architecture, *, bytes_per_value: float = 2.0) -> float:
+    """Return the bytes that one sequence takes whatever its length: recurrent and convolution states."""
+    return sum(many * part.state for many, part in architecture.parts()) * bytes_per_value
 
 
 def kv_bytes(architecture: Architecture, *, context: int, bytes_per_value: float = 2.0) -> float:
     """Return the bytes of one sequence of ``context`` tokens; local layers keep no more than their window."""
-    a = architecture
-    kept = (a.layers - a.windowed_layers) * context + a.windowed_layers * _reach(a, context)
-    return kept * _values_per_layer(a) * bytes_per_value
-
-
-def _reach(a: Architecture, context: int) -> int:
-    """Return the tokens that a layer with local attention sees."""
-    return min(context, a.window) if a.window else context
-
-
-def _values_per_layer(a: Architecture) -> int:
-    if not a.causal:
-        return 0
-    if a.latent:
-        return a.latent.kv_rank + a.latent.rope
-    return 2 * a.kv_heads * a.head_size
+    if not architecture.causal:
+        return 0.0
+    kept = sum(
+        many * (part.cache * min(context, part.window or context) + part.state) for many, part in architecture.parts()
+    )
+    return kept * bytes_per_value

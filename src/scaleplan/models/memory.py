@@ -28,7 +28,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.architecture import Architecture
+from scaleplan.models.families.parts import plain
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.styles import aspect_for, usual_width
@@ -36,6 +36,8 @@ from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from scaleplan.models.architecture import Architecture, Part
 
 __all__ = [
     "DEFAULT_STATES",
@@ -135,35 +137,35 @@ def layer_activations(
     """
     if recompute not in RECOMPUTE:
         raise UnknownNameError("recomputation", recompute, RECOMPUTE)
-    a = architecture
-    whole = (10.0 if dropout else 8.0) * a.width
-    split = _attention(a, tensor) + _block(a, lean=recompute == "selective")
+    whole = (10.0 if dropout else 8.0) * architecture.width
+    split = max(
+        sum(_kept(architecture, part, tensor, lean=recompute == "selective") for part in stack.parts)
+        for stack in architecture.stacks
+    )
     if not flash and recompute != "selective":
-        split += 5.0 * a.heads * sequence
+        split += 5.0 * architecture.heads * sequence
     kept = whole / (tensor if sequence_parallel else 1) + split / tensor
     if recompute != "full":
         return Activations(kept=kept, working=0.0)
-    return Activations(kept=2.0 * a.width / (tensor if sequence_parallel else 1), working=kept)
+    return Activations(kept=2.0 * architecture.width / (tensor if sequence_parallel else 1), working=kept)
 
 
-def _attention(a: Architecture, tensor: int) -> float:
-    """Return 4 a q + 4 k q, or the same with the ranks of latent attention.
+def _kept(a: Architecture, part: Part, tensor: int, *, lean: bool) -> float:
+    """Return the bytes that a part keeps of a token: its mixer's channels, and what its block reads and writes.
 
     More devices than key-value heads hold copies of them.
     """
-    keys = a.heads if a.latent else max(a.kv_heads, tensor)
-    ranks = (a.latent.query_rank or 0) + a.latent.kv_rank + a.latent.rope if a.latent else 0
-    return 2.0 * (a.heads + keys) * (a.score_size + a.value_size) + 2.0 * ranks
-
-
-def _block(a: Architecture, *, lean: bool) -> float:
-    """Return the bytes of the largest feed-forward block: all experts that a token uses, or the dense one."""
-    each = 4.0 if a.ffn_matrices == 2 else 6.0 if lean else 8.0
-    if a.experts:
+    kept = 0.0
+    if part.pairs:
+        ranks = sum(atom.columns for atom in part.atoms if atom.label.endswith(" down"))
+        copies = max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
+        kept += 2.0 * (part.pairs + part.keys * copies + ranks)
+    each = (6.0 if lean else 8.0) if part.gated else 4.0
+    kept += each * part.inner
+    if part.experts:
         # each expert has its own copy of the token, there and back
-        copies = 4.0 * a.experts.per_token * a.width
-        return each * (a.experts.per_token * a.experts.width + a.experts.shared_width) + copies
-    return each * a.ffn_width
+        kept += part.experts.per_token * (each * part.experts.width + 4.0 * a.width)
+    return kept
 
 
 def logits_bytes(architecture: Architecture, *, fused: bool = False) -> float:
@@ -434,8 +436,8 @@ class Footprint:
 
     def _gathered(self, weight_bytes: float, division: Division, held: int) -> float:
         """Return the bytes of the two layers that full sharding has gathered at a time, in 16 bits at most."""
-        a, e = self.architecture, self.architecture.experts
-        routed = e.count * a.ffn_matrices * a.width * e.width if e else 0
+        experts = self.architecture.experts
+        routed = experts.count * experts.params if experts else 0
         largest = self._layer - routed + routed / division.expert
         return min(held, 2) * min(weight_bytes, 2.0) * largest / division.tensor
 
@@ -452,10 +454,12 @@ def divides(a: Architecture, tensor: int) -> bool:
 
     Key-value heads are shared evenly, or each is held by the same number of devices.
     """
-    keys = a.heads if a.latent else a.kv_heads
-    widths = [a.ffn_width, *((a.experts.width, a.experts.shared_width) if a.experts else ())]
-    grouped = keys % tensor == 0 or tensor % keys == 0
-    return a.heads % tensor == 0 and grouped and all(width % tensor == 0 for width in widths)
+    for _, part in a.parts():
+        keys = part.kv_heads or part.heads or 1
+        widths = (part.heads, part.inner, part.experts.width if part.experts else 0)
+        if any(width % tensor for width in widths) or (part.heads and keys % tensor and tensor % keys):
+            return False
+    return True
 
 
 def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
@@ -465,7 +469,7 @@ def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
             hint=f"at most {a.layers} stages have a layer each",
         )
     if not divides(a, parallel.tensor):
-        keys = "" if a.latent or a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
+        keys = "" if a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
         raise UsageError(
             f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel devices"
             if a.heads % parallel.tensor or keys
@@ -531,7 +535,7 @@ def serving_memory(
             f"{devices:,} devices cannot share {heads}: each takes whole ones",
             hint=f"serve on {' or '.join(map(str, near))}",
         )
-    ways = 1 if a.latent else min(devices, a.kv_heads)
+    ways = min(devices, _cache_heads(a))
     return Memory.of(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
@@ -542,7 +546,18 @@ def serving_memory(
 
 def served_by(a: Architecture, devices: int) -> bool:
     """Return whether each device gets the same whole heads; keys and values may be kept more than once."""
-    return a.heads % devices == 0 and (a.latent is not None or a.kv_heads % devices == 0 or devices % a.kv_heads == 0)
+    for _, part in a.parts():
+        if part.heads % devices:
+            return False
+        if part.kv_heads and part.cache >= part.keys and part.kv_heads % devices and devices % part.kv_heads:
+            return False
+    return True
+
+
+def _cache_heads(a: Architecture) -> int:
+    """Return the devices that can share a cache: as many as key-value heads, one where it is compressed."""
+    shared = [part.kv_heads if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
+    return min(shared, default=1)
 
 
 _VOCAB = 32_000
@@ -562,7 +577,7 @@ def typical(params: float) -> Architecture:
     width = (math.sqrt((2 * _VOCAB) ** 2 + 48 * layers * params) - 2 * _VOCAB) / (24 * layers)
     whole = max(1, round(width))
     heads = 8 * max(1, round(whole / (8 * _HEAD)))  # so that two, four and eight devices can share a layer
-    return Architecture(
+    return plain(
         family="typical",
         layers=layers,
         width=whole,
@@ -570,7 +585,5 @@ def typical(params: float) -> Architecture:
         kv_heads=heads,
         head_size=max(1, round(whole / heads)),
         ffn_width=8 * max(1, round(whole / 3)),
-        ffn_matrices=3,
         vocab=_VOCAB,
-        tied=False,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
 from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
-from scaleplan.models.families import FAMILIES, architecture_of, text_part, tie_conflict
+from scaleplan.models.families.library import architecture_of, text_part, tie_conflict
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
 
@@ -192,16 +192,11 @@ def read_model(
     data, name = read_config(source)
     text, _ = text_part(data, name)
     architecture = architecture_of(data, source=name, arch=arch)
-    notes: tuple[str, ...] = ()
+    notes = architecture.notes
     if text is not data:
         notes += ("only the language model of this multimodal config is counted",)
     if tie_conflict(data):
         notes += (_tie_note(architecture),)
-    stated = text.get("model_type")
-    if arch is not None and stated is not None and stated not in FAMILIES:
-        notes += (
-            f"the family {quote(stated)} is not known: counted as {arch}, right only if its layers are like that",
-        )
     stored = quantization_of(text, source=name)
     return describe(architecture, source=name, context=context, notes=notes, quantization=stored)
 
@@ -228,9 +223,9 @@ def describe(
     if context is not None and (isinstance(context, bool) or context < 1):
         raise UsageError(f"context {quote(context)} is not a whole number of at least 1")
     a = architecture
-    if a.extra_layers:
+    if a.extra_params:
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
-    if not a.causal and not a.prediction_head:
+    if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(
         source=source,

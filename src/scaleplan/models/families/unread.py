@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
+from scaleplan.models.config import NAMES
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
@@ -56,7 +57,6 @@ _HARMLESS = re.compile(
 )
 
 _ROTARY = {"rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_dim", "partial_rotary_factor"}
-_UNGATED = 2
 _UNGATED_ACTIVATIONS = {"relu2", "relu_squared", "squared_relu", "xielu"}  # never used with a gate
 _WAY_OUT = "the model is of another family, or these fields are not its own: nothing is counted as what it is not"
 _EQUAL_TO_WIDTH = re.compile(r"embedding_size$|^word_embed_proj_dim$|^emb_dim$|^attention_hidden_size$")
@@ -64,9 +64,13 @@ _EVERY_LAYER = re.compile(r"(step|freq|frequency|interval|period)$")  # 1 stands
 _ORDINARY_KINDS = {"full_attention", "sliding_attention", "attention", "full", "global", "local", "dense"}
 
 
-def refuse_unread(fields: Fields, architecture: Architecture) -> None:
-    """Raise FileError where the config states what changes the count and the family did not read it."""
-    if architecture.ffn_matrices > _UNGATED and fields.data.get("hidden_act") in _UNGATED_ACTIVATIONS:
+def refuse_unread(fields: Fields, architecture: Architecture, known: frozenset[str]) -> None:
+    """Raise FileError where the config states what changes the count and is none of the fields that its family has."""
+    gated = any(part.gated for _, part in architecture.parts())
+    learned = any(atom.kind == "table" and "position" in atom.label for atom in architecture.atoms)
+    spelled = {spelling for name in known for spelling in NAMES.get(name, (name,))}
+    unread = [name for name in fields.data if name not in spelled]
+    if gated and "hidden_act" in unread and fields.data["hidden_act"] in _UNGATED_ACTIVATIONS:
         raise FileError(
             f"{fields.source}: hidden_act {fields.data['hidden_act']} belongs to blocks of two matrices, "
             f"and those of the family {architecture.family} have three",
@@ -74,12 +78,12 @@ def refuse_unread(fields: Fields, architecture: Architecture) -> None:
         )
     found = [
         ("rotary positions instead of a learned table", name)
-        for name in fields.unread()
-        if name in _ROTARY and architecture.positions and fields.data[name]
+        for name in unread
+        if name in _ROTARY and learned and fields.data[name]
     ]
     found += [
         (kind, name)
-        for name in fields.unread()
+        for name in unread
         for kind, pattern in _KINDS.items()
         if pattern.search(name.lower()) and _counts(name, fields.data[name], architecture)
     ]
@@ -106,7 +110,7 @@ def _counts(name: str, value: object, architecture: Architecture) -> bool:
     if _EQUAL_TO_WIDTH.search(name):
         return value != architecture.width
     if value is True and name.lower().endswith(("bias", "biases")):
-        return not (architecture.query_bias or architecture.ffn_bias)
+        return not any(atom.bias for _, part in architecture.parts() for atom in part.atoms if atom.kind == "matrix")
     return not (
         isinstance(value, int) and name in _STATED_ALIKE and value == getattr(architecture, _STATED_ALIKE[name])
     )

@@ -1,0 +1,607 @@
+"""Read the description of a family or of one architecture, and make an architecture of it and a config's fields.
+
+A description is a TOML table: ``[fields]`` are fields of a ``config.json``, ``[let]`` sizes that follow, ``[model]``
+what stands outside of the layers, ``[[stack]]`` the order of layers, ``[part.NAME]`` what a layer is made of. The
+language is explained in ``docs/architectures.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.errors import FileError, did_you_mean, quote
+from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Stack
+from scaleplan.models.config import Fields
+from scaleplan.models.families.expressions import ExpressionError, compiled, names_of
+from scaleplan.models.families.parts import SHORTHANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from scaleplan.toml_table import Table
+
+__all__ = ["SCHEMA", "Description", "merged"]
+
+SCHEMA = 1
+
+_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "text")
+_TABLES = ("fields", "let", "model", "stack", "part")
+_SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
+_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
+_ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
+
+_MOST_LAYERS = 100_000
+_LARGEST = 10**13
+_BUILT_IN = ("i", "model_type", "class_name")
+
+_ATOM = re.compile(
+    r"^(?:(?P<label>[^:]*):)?\s*(?P<kind>matrix|norm|vector|conv|table)\s+(?P<body>.*?)"
+    r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
+)
+_FIELD = re.compile(
+    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
+    r"(?:\s*=\s*(?P<default>.+))?$"
+)
+
+
+class _Spec(NamedTuple):
+    """One entry of ``[fields]``: the kind of value, the names under which it may stand, and its default."""
+
+    kind: str
+    names: tuple[str, ...]
+    default: str | None
+    """An expression; None for a field that must be there."""
+    needed: bool
+    """Whether the field is missed only where its value is used."""
+    length: str | None = None
+    """The name of the number of entries that a list must have."""
+
+
+class Description:
+    """One description, as it stands in a file."""
+
+    def __init__(self, table: Table, *, inherits: bool = False) -> None:
+        self.table = table
+        self.inherits = inherits  # then parts of the other family may stand in no layer
+        self.source = table.source
+        unknown = [key for key in table.data if key not in (*_KEYS, *_TABLES)]
+        if unknown:
+            close = did_you_mean(unknown[0], (*_KEYS, *_TABLES))
+            raise FileError(
+                f"{self.source}: {quote(unknown[0])} is no key of a description",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*_KEYS, *_TABLES))}",
+            )
+        if table.integer("schema") != SCHEMA:
+            raise table.error("schema", f"expected {SCHEMA}")
+        self.name = table.text("name")
+        self.title = table.text("title", "")
+        self.model_types = table.texts("model_types", (self.name,))
+        self.classes = table.texts("classes", ())
+        self.ignored = table.texts("ignored", ())
+        self.sources = table.texts("sources", ())
+        self.notes = table.texts("notes", ())
+        self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
+        self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
+        self.model = self._section("model")
+        self.parts = {name: self._inner(f"part.{name}", part) for name, part in self._section("part").items()}
+        stacks = table.data.get("stack", [])
+        if not isinstance(stacks, list) or not stacks or not all(isinstance(stack, dict) for stack in stacks):
+            raise FileError(f"{self.source}: expected at least one [[stack]] with layers")
+        self.stacks: list[dict[str, Any]] = stacks
+
+    def architecture(self, fields: Fields | None = None, *, family: str | None = None) -> Architecture:
+        """Return the architecture of a config's fields; raises FileError for what is missing or malformed."""
+        fields = fields or Fields({}, source=self.source)
+        self._require(fields)
+        try:
+            return _Expansion(self, fields).architecture(family or self.name)
+        except ExpressionError as error:
+            raise FileError(f"{fields.source}: {error.message}", hint=error.hint) from None
+
+    def known_fields(self) -> frozenset[str]:
+        """Return the first parts of the names of all fields that the description reads or passes over."""
+        named = {name.split(".")[0] for spec in self.fields.values() for name in spec.names}
+        return frozenset(named | set(self.ignored))
+
+    def check(self) -> None:
+        """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
+        scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
+        for key, spec in self.fields.items():
+            if spec.default is not None:
+                self._check(f"fields.{key}", spec.default, scope)
+        for key, text in self.let.items():
+            self._check(f"let.{key}", text, scope)
+        for key, value in self.model.items():
+            if key not in _MODEL_KEYS:
+                raise self._unknown("model", key, _MODEL_KEYS)
+            for text in value if key == "atoms" else [value]:
+                self._check_atom("model.atoms", text, scope) if key == "atoms" else self._check(
+                    f"model.{key}", text, scope
+                )
+        used: set[str] = set()
+        for index, stack in enumerate(self.stacks):
+            for key in stack:
+                if key not in ("repeat", "layers", "encoder"):
+                    raise self._unknown(f"stack {index + 1}", key, ("repeat", "layers", "encoder"))
+            self._check(f"stack {index + 1}.repeat", stack.get("repeat", 1), scope)
+            self._check_item(f"stack {index + 1}", stack.get("layers"), scope, used)
+        for name, part in self.parts.items():
+            self._check_part(name, part, scope, used)
+        unused = sorted(self.parts.keys() - used)
+        if unused and not self.inherits:
+            raise FileError(f"{self.source}: part.{unused[0]} stands in no layer")
+
+    def _check(self, where: str, text: object, scope: set[str]) -> None:
+        if isinstance(text, bool | int):
+            return
+        expression = self._expression(where, text)
+        try:
+            compiled(expression)
+            missing = names_of(expression) - scope
+        except ExpressionError as error:
+            raise FileError(f"{self.source}: {where}: {error.message}", hint=error.hint) from None
+        if missing:
+            name = sorted(missing)[0]
+            close = did_you_mean(name, scope)
+            raise FileError(
+                f"{self.source}: {where}: unknown name {quote(name)} in {quote(expression)}",
+                hint=f"did you mean '{close}'?" if close else f"names: {', '.join(sorted(scope))}",
+            )
+
+    def _check_atom(self, where: str, text: object, scope: set[str]) -> None:
+        found = _atom_pieces(self.source, where, text)
+        for piece in (found.rows, found.columns, found.bias, found.condition):
+            if piece is not None:
+                self._check(where, piece, scope)
+
+    def _check_part(self, name: str, part: dict[str, Any], scope: set[str], used: set[str]) -> None:
+        inner = scope | set(part.get("let", {}))
+        where = f"part.{name}"
+        known = ("atoms", "parts", "experts", "let", *_SIZES, *SHORTHANDS)
+        for key, value in part.items():
+            if key not in known:
+                raise self._unknown(where, key, known)
+            if key in ("atoms",):
+                for text in value:
+                    self._check_atom(f"{where}.atoms", text, inner)
+            elif key == "parts":
+                for item in value:
+                    used.add(item if isinstance(item, str) else str(item.get("part")))
+                    _part_of(self, item if isinstance(item, str) else str(item.get("part")))
+            elif key == "experts":
+                for text in value.get("atoms", ()):
+                    self._check_atom(f"{where}.experts", text, inner)
+                for size in ("count", "active", "width"):
+                    self._check(f"{where}.experts.{size}", value.get(size, 0), inner)
+            elif key == "let" or key in SHORTHANDS:
+                for size, text in self._inner(f"{where}.{key}", value).items():
+                    self._check(f"{where}.{key}.{size}", text, inner)
+                if key in SHORTHANDS:
+                    _arguments(self.source, where, key, value)
+            else:
+                self._check(f"{where}.{key}", value, inner)
+
+    def _check_item(self, where: str, item: object, scope: set[str], used: set[str]) -> None:
+        if isinstance(item, str):
+            if item:
+                used.add(item.removeprefix("="))
+                _part_of(self, item.removeprefix("="))
+        elif isinstance(item, list):
+            for one in item:
+                self._check_item(where, one, scope, used)
+        elif isinstance(item, dict) and ("by" in item or {"if", "then"} <= item.keys()):
+            self._check(where, item.get("by", item.get("if")), scope)
+            for key, one in item.items():
+                if key not in ("by", "if"):
+                    self._check_item(where, one, scope, used)
+        else:
+            raise FileError(
+                f"{self.source}: {where}: expected layers of part names",
+                hint='a choice is { if = "i < 3", then = "dense", else = "moe" } or { by = "types[i]", full = "full" }',
+            )
+
+    def _unknown(self, where: str, key: str, known: Iterable[str]) -> FileError:
+        close = did_you_mean(key, tuple(known))
+        return FileError(
+            f"{self.source}: {where}: unknown key {quote(key)}",
+            hint=f"did you mean '{close}'?" if close else f"known: {', '.join(known)}",
+        )
+
+    def _require(self, fields: Fields) -> None:
+        """Refuse a config that leaves out fields that always count, naming all of them at once."""
+        missing = [
+            fields.missing(spec.names[0])[0]
+            for spec in self.fields.values()
+            if spec.default is None and not spec.needed and not any(_has(fields, name) for name in spec.names)
+        ]
+        fields.refuse_missing(missing)
+
+    def _section(self, key: str) -> dict[str, Any]:
+        return self._inner(key, self.table.data.get(key, {}))
+
+    def _inner(self, where: str, value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise FileError(f"{self.source}: {where}: expected a table")
+        return value
+
+    def _expression(self, where: str, value: object) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | str):
+            return str(value)
+        raise FileError(f"{self.source}: {where}: expected a size or an expression, found {quote(value)}")
+
+    def _spec(self, key: str, value: object) -> _Spec:
+        if not key.isidentifier():
+            raise FileError(f"{self.source}: fields.{key}: a name is letters, digits and underscores")
+        match = _FIELD.match(value) if isinstance(value, str) else None
+        if match is None:
+            raise FileError(
+                f"{self.source}: fields.{key}: expected the name of a field, found {quote(value)}",
+                hint="'num_key_value_heads | n_kv_heads = h', or 'flag attention_bias = false'",
+            )
+        names = tuple(name.strip() for name in match["names"].split("|"))
+        default = match["default"]
+        needed = default == "needed"
+        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with another laid over it: tables are merged, everything else is replaced."""
+    found = dict(base)
+    for key, value in own.items():
+        inner = found.get(key)
+        found[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _kind(default: str | None) -> str:
+    """Return the kind of value that a default stands for."""
+    if default is None or default in ("needed", "none"):
+        return "size"
+    if default in ("true", "false"):
+        return "flag"
+    if default.startswith("["):
+        return "list"
+    if default.startswith(("'", '"')):
+        return "text"
+    return "count" if default == "0" else "size"
+
+
+def _has(fields: Fields, name: str) -> bool:
+    found, last = fields.inside(name)
+    return found is not None and last in found
+
+
+def _part_of(description: Description, name: str) -> dict[str, Any]:
+    part = description.parts.get(name)
+    if part is None:
+        close = did_you_mean(name, description.parts)
+        raise FileError(
+            f"{description.source}: there is no part {quote(name)}",
+            hint=f"did you mean '{close}'?" if close else f"parts: {', '.join(description.parts)}",
+        )
+    return part
+
+
+def _arguments(source: str, where: str, name: str, values: Mapping[str, object]) -> None:
+    """Refuse an argument that a shorthand does not have."""
+    code = SHORTHANDS[name].__code__
+    known = code.co_varnames[: code.co_kwonlyargcount]
+    for key in values:
+        if key not in known:
+            close = did_you_mean(key, known)
+            raise FileError(
+                f"{source}: {where}.{name}: unknown size {quote(key)}",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join(known)}",
+            )
+
+
+class _AtomPieces(NamedTuple):
+    label: str
+    kind: str
+    rows: str
+    columns: str | None
+    bias: str | None
+    condition: str | None
+
+
+def _split(text: str, mark: str) -> tuple[str, str] | None:
+    """Split at the last mark that stands outside of parentheses."""
+    depth = 0
+    for at in range(len(text) - 1, -1, -1):
+        depth += (text[at] in ")]") - (text[at] in "([")
+        if depth == 0 and text.startswith(mark, at):
+            return text[:at], text[at + len(mark) :]
+    return None
+
+
+_read_atoms: dict[str, _AtomPieces] = {}
+
+
+def _atom_pieces(source: str, where: str, text: object) -> _AtomPieces:
+    """Return the pieces of ``label: kind sizes [+ bias[(EXPR)]] [if EXPR]``."""
+    if isinstance(text, str) and text in _read_atoms:
+        return _read_atoms[text]
+    found = None
+    if isinstance(text, str):
+        body, condition = text.strip(), None
+        split = _split(body, " if ")
+        if split is not None and _split(split[1], " else ") is None:
+            body, condition = split
+        match = _ATOM.match(body)
+        if match is not None:
+            kind, sizes = match["kind"], match["body"]
+            bias = "true" if match["always"] is not None else match["bias"]
+            mark = {"matrix": "->", "conv": " x ", "table": " x "}.get(kind)
+            pair = _split(sizes, mark) if mark else (sizes, None)
+            if pair is not None and pair[0].strip():
+                found = _AtomPieces((match["label"] or kind).strip(), kind, pair[0], pair[1], bias, condition)
+    if found is None or (found.kind in ("vector", "table") and found.bias is not None):
+        raise FileError(
+            f"{source}: {where}: cannot read {quote(text)}",
+            hint="'label: matrix A -> B + bias', 'vector N', 'norm N + shift', 'conv C x K', 'table R x W'",
+        )
+    assert isinstance(text, str)
+    _read_atoms[text] = found
+    return found
+
+
+class _Scope:
+    """The names of a description with one config's values, each evaluated when it is first used."""
+
+    def __init__(self, description: Description, fields: Fields) -> None:
+        self.description = description
+        self.fields = fields
+        self.local: dict[str, Any] = {}
+        self.uses_layer = False
+        self._values: dict[str, Any] = {}
+        self._open: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a number, flag, text or list
+        if name in self.local:
+            if name == "i" or self.local.get("layered", False):
+                self.uses_layer = True
+            return self.local[name]
+        if name in self._values:
+            return self._values[name]
+        if name in self._open:
+            raise FileError(f"{self.description.source}: {quote(name)} is defined by itself")
+        before, self.uses_layer = self.uses_layer, False
+        self._open.add(name)
+        value = self._value(name)
+        self._open.discard(name)
+        if not self.uses_layer:
+            self._values[name] = value
+        self.uses_layer = self.uses_layer or before
+        return value
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401
+        description = self.description
+        if name in description.let:
+            return compiled(description.let[name])(self)
+        if name in description.fields:
+            return self._field(description.fields[name])
+        if name == "model_type":
+            return self.fields.text("model_type", "")
+        if name == "class_name":
+            classes = self.fields.sequence("architectures")
+            return str(classes[0]) if classes else ""
+        if name == "i":
+            raise FileError(f"{description.source}: i, the number of a layer, stands outside of a layer")
+        raise FileError(
+            f"{description.source}: unknown name {quote(name)}",
+            hint=f"names: {', '.join(sorted((*description.fields, *description.let)))}",
+        )
+
+    def _field(self, spec: _Spec) -> Any:  # noqa: ANN401
+        if spec.kind == "present":
+            return any(_has(self.fields, name) for name in spec.names)
+        for name in spec.names:
+            found, last = self.fields.inside(name)
+            if found is not None and last in found:
+                value = _typed(found, last, spec.kind)
+                if spec.length is not None and value and len(value) != self[spec.length]:
+                    raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
+                return value
+        if spec.default is None:
+            self.fields.refuse_missing(self.fields.missing(spec.names[0]))
+        return compiled(spec.default or "none")(self)
+
+    def size(self, where: str, value: object) -> int:
+        """Evaluate a whole number of at least 0."""
+        found = value if isinstance(value, int) else compiled(str(value))(self)
+        if isinstance(found, float) and found == int(found):
+            found = int(found)
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _LARGEST:
+            raise FileError(
+                f"{self.fields.source}: {where} of the family {self.description.name}: "
+                f"{quote(value)} is {quote(found)}, expected a whole number from 0 to {_LARGEST:,}"
+            )
+        return found
+
+    def value(self, value: object) -> Any:  # noqa: ANN401
+        """Evaluate anything."""
+        return compiled(value)(self) if isinstance(value, str) else value
+
+
+def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
+    if kind in ("size", "count"):
+        return fields.size(name, at_least=1 if kind == "size" else 0)
+    if kind == "number":
+        return fields.number(name)
+    if kind == "flag":
+        return fields.flag(name, default=False)
+    if kind == "text":
+        return fields.text(name, "")
+    return fields.sequence(name)
+
+
+class _Expansion:
+    """The making of one architecture."""
+
+    def __init__(self, description: Description, fields: Fields) -> None:
+        self.description = description
+        self.scope = _Scope(description, fields)
+        self.source = fields.source
+        self._parts: dict[str, Part] = {}
+        self._layered: set[str] = set()
+
+    def architecture(self, family: str) -> Architecture:
+        model, scope = self.description.model, self.scope
+        width = scope.size("width", model.get("width", "d"))
+        stacks = tuple(self._stacks())
+        if "extra" in model:
+            scope.local["largest_layer"] = max(sum(part.params for part in stack.parts) for stack in stacks)
+        architecture = Architecture(
+            family=family,
+            vocab=scope.size("vocab", model.get("vocab", "vocab")),
+            width=width,
+            tied=bool(scope.value(model.get("tied", False))),
+            stacks=stacks,
+            atoms=tuple(self._atoms("model", model.get("atoms", ()))),
+            table_width=scope.size("table_width", model.get("table_width", 0)),
+            head_bias=scope.size("head_bias", model.get("head_bias", 0)),
+            context=scope.value(model.get("context", "none")),
+            causal=bool(scope.value(model.get("causal", True))),
+            extra_params=scope.size("extra", model.get("extra", 0)),
+            notes=self.description.notes,
+        )
+        scope.local.pop("largest_layer", None)
+        return architecture
+
+    def _stacks(self) -> Iterator[Stack]:
+        """Yield the runs of equal layers, in order."""
+        layers = 0
+        for number, stack in enumerate(self.description.stacks, 1):
+            where = f"stack {number}"
+            repeat, kinds = self.scope.size(where, stack.get("repeat", 1)), stack.get("layers")
+            if not isinstance(kinds, list) or not kinds:
+                raise FileError(f"{self.description.source}: {where}: expected a list of layers")
+            layers += repeat * len(kinds)
+            if layers > _MOST_LAYERS:
+                raise FileError(f"{self.source}: {layers:,} layers, expected at most {_MOST_LAYERS:,}")
+            held: tuple[Part, ...] | None = None
+            many = 0
+            for index in range(repeat * len(kinds)):
+                self.scope.local["i"] = index
+                parts = tuple(self._named(kinds[index % len(kinds)], where))
+                if held is not None and parts != held:
+                    yield Stack(many, held, bool(stack.get("encoder", False)))
+                    many = 0
+                held, many = parts, many + 1
+            if held is not None:
+                yield Stack(many, held, bool(stack.get("encoder", False)))
+            self.scope.local.pop("i", None)
+
+    def _named(self, item: object, where: str) -> Iterator[Part]:
+        """Yield the parts that an item of a layer names; a choice is made for this layer."""
+        if isinstance(item, str):
+            if item:
+                yield self._part(item)
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._named(one, where)
+        elif isinstance(item, dict) and "by" in item:
+            kind = self.scope.value(item["by"])
+            key = str(kind) if not isinstance(kind, bool) else str(kind).lower()
+            if key not in item or key == "by":
+                known = ", ".join(name for name in item if name != "by")
+                raise FileError(
+                    f"{self.source}: {quote(key)} is no kind of layer that the family {self.description.name} has",
+                    hint=f"its kinds: {known}",
+                )
+            yield from self._named(item[key], where)
+        elif isinstance(item, dict) and "if" in item:
+            yield from self._named(item["then"] if self.scope.value(item["if"]) else item.get("else", ""), where)
+        else:
+            raise FileError(f"{self.description.source}: {where}: expected a part, found {quote(item)}")
+
+    def _part(self, named: str, path: tuple[str, ...] = ()) -> Part:
+        if named in self._parts:
+            return self._parts[named]
+        name = named.removeprefix("=")
+        if name in path:
+            raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
+        before, self.scope.uses_layer = self.scope.uses_layer, False
+        part = self._made(name, (*path, name))
+        if named.startswith("="):
+            part = replace(part, shared=True)
+        if not self.scope.uses_layer:
+            self._parts[named] = part
+        self.scope.uses_layer = self.scope.uses_layer or before
+        return part
+
+    def _made(self, name: str, path: tuple[str, ...]) -> Part:
+        table, scope = _part_of(self.description, name), self.scope
+        outer = dict(scope.local)
+        for key, value in table.get("let", {}).items():
+            scope.local[key] = scope.value(value)
+        pieces: dict[str, Any] = {"atoms": list(self._atoms(f"part.{name}", table.get("atoms", ())))}
+        for item in table.get("parts", ()):
+            times = 1 if isinstance(item, str) else scope.size(f"part.{name}", item.get("times", 1))
+            inner = self._part(item if isinstance(item, str) else str(item.get("part")), path)
+            for _ in range(times):
+                _join(pieces, {key: getattr(inner, key) for key in Part.__slots__ if key not in ("name", "shared")})
+        for key, make in SHORTHANDS.items():
+            if key in table:
+                _join(pieces, self._shorthand(name, key, make, table[key]))
+        if "experts" in table:
+            pieces["experts"] = self._experts(name, table["experts"])
+        for key in _SIZES:
+            if key in table:
+                found = scope.value(table[key])
+                pieces[key] = scope.size(f"part.{name}.{key}", found) if found else (None if key == "window" else 0)
+        scope.local = outer
+        pieces.setdefault("keys", 0)
+        pieces["keys"] = pieces["keys"] or pieces.get("cache", 0)
+        return Part(name=name, **{**pieces, "atoms": tuple(pieces["atoms"])})
+
+    def _shorthand(self, part: str, key: str, make: Any, table: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
+        _arguments(self.description.source, f"part.{part}", key, table)
+        values = {"width": self.scope.size("width", self.description.model.get("width", "d"))}
+        values |= {name: self.scope.value(value) for name, value in table.items()}
+        required = {*SHORTHANDS[key].__code__.co_varnames[: SHORTHANDS[key].__code__.co_kwonlyargcount]}
+        missing = sorted(required - values.keys() - (SHORTHANDS[key].__kwdefaults__ or {}).keys())
+        if missing:
+            raise FileError(f"{self.description.source}: part.{part}.{key}: {missing[0]} is missing")
+        try:
+            return dict(make(**values))
+        except ValueError as error:
+            raise FileError(f"{self.source}: {error}") from None
+        except TypeError:
+            raise FileError(f"{self.description.source}: part.{part}.{key}: its sizes are not numbers") from None
+
+    def _experts(self, part: str, table: Mapping[str, Any]) -> Experts:
+        where = f"part.{part}.experts"
+        count, active = (self.scope.size(where, table.get(key, 0)) for key in ("count", "active"))
+        if active > count:
+            raise FileError(f"{self.source}: a token cannot use {active} of {count} experts")
+        atoms = tuple(self._atoms(where, table.get("atoms", ())))
+        width = self.scope.size(where, table["width"]) if "width" in table else atoms[-1].rows if atoms else 0
+        return Experts(count, active, atoms, width)
+
+    def _atoms(self, where: str, texts: Iterable[object]) -> Iterator[Atom]:
+        for text in texts:
+            found = _atom_pieces(self.description.source, where, text)
+            if found.condition is not None and not self.scope.value(found.condition):
+                continue
+            rows = self.scope.size(where, found.rows.strip())
+            columns = 1 if found.columns is None else self.scope.size(where, found.columns.strip())
+            biased = found.bias is not None and bool(self.scope.value(found.bias))
+            if rows and columns:
+                bias = 0 if not biased else columns if found.kind == "matrix" else rows
+                yield Atom(found.label, found.kind, rows, columns, bias)
+
+
+def _join(pieces: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add the fields of one more mixer or block to those of a part."""
+    for key, value in more.items():
+        if key == "atoms":
+            pieces["atoms"] += value
+        elif key in _ADDED:
+            pieces[key] = pieces.get(key, 0) + value
+        elif value:
+            pieces[key] = value

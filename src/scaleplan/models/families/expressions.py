@@ -1,0 +1,217 @@
+"""Evaluate the small expressions of a description: whole numbers, flags, texts and lists; nothing is executed.
+
+An expression is parsed by Python's own grammar, and only the forms below are let through: numbers, texts, true and
+false, names, ``+ - * // / % **``, comparisons, ``and or not``, ``in``, ``A if C else B``, indexing and slices, lists,
+and the functions of :data:`FUNCTIONS`. It is compiled once to closures over a scope of names.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from scaleplan.errors import FileError, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
+
+__all__ = ["ExpressionError", "FUNCTIONS", "compiled", "names_of"]
+
+_LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
+
+
+class ExpressionError(FileError):
+    """An expression that cannot be parsed or evaluated."""
+
+
+def _ceildiv(value: int, divisor: int) -> int:
+    """Divide and round up."""
+    return -(-value // divisor)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    """Round up to a multiple."""
+    return multiple * _ceildiv(value, multiple)
+
+
+def _share(width: int, heads: int) -> int:
+    """Return the size of a head that has its share of the width."""
+    if width % heads:
+        raise ExpressionError(
+            f"width {width} is not a multiple of {heads} attention heads",
+            hint="state head_dim if the heads do not share the width",
+        )
+    return width // heads
+
+
+def _starts(text: str, *beginnings: str) -> bool:
+    """Whether a text starts with one of some beginnings."""
+    return text.startswith(beginnings)
+
+
+def _ends(text: str, *ends: str) -> bool:
+    """Whether a text ends with one of some endings."""
+    return text.endswith(ends)
+
+
+def _count(values: list[object] | str, value: object) -> int:
+    """Count how often a value stands in a list or text."""
+    return values.count(value)  # type: ignore[arg-type]
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "int": int,
+    "len": len,
+    "sum": sum,
+    "count": _count,
+    "ceildiv": _ceildiv,
+    "round_up": _round_up,
+    "share": _share,
+    "starts": _starts,
+    "ends": _ends,
+}
+"""The functions of an expression, by name."""
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: lambda first, second: _multiply(first, second),
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda value, values: value in values,
+    ast.NotIn: lambda value, values: value not in values,
+}
+
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+
+_CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+@lru_cache(maxsize=4096)
+def compiled(text: str) -> Compiled:
+    """Return the function of a scope that evaluates an expression; raises ExpressionError for what is not allowed."""
+    node = _parsed(text)
+    run = _compile(node, text)
+
+    def evaluate(scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  a number, flag, text or list
+        try:
+            return run(scope)
+        except (TypeError, ValueError, ZeroDivisionError, IndexError, OverflowError, KeyError) as error:
+            reason = {"ZeroDivisionError": "division by zero", "IndexError": "an index beyond the list"}
+            shown = reason.get(type(error).__name__, "its values do not fit together")
+            raise ExpressionError(f"{quote(text)}: {shown}") from None
+
+    return evaluate
+
+
+@lru_cache(maxsize=4096)
+def names_of(text: str) -> frozenset[str]:
+    """Return the names that an expression uses."""
+    found = {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
+    return frozenset(found - FUNCTIONS.keys() - _CONSTANTS.keys())
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise ExpressionError(f"{quote(text[:40])}: longer than {_LONGEST} characters")
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ExpressionError(f"{quote(text)} is not an expression") from None
+
+
+def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR0912  one case a form
+    def inner(child: ast.expr) -> Compiled:
+        return _compile(child, text)
+
+    match node:
+        case ast.Constant(value=value) if isinstance(value, bool | int | float | str):
+            return lambda _: value
+        case ast.Name(id=name) if name in _CONSTANTS:
+            constant = _CONSTANTS[name]
+            return lambda _: constant
+        case ast.Name(id=name):
+            return lambda scope: scope[name]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            first, second, apply = inner(left), inner(right), _BINARY[type(op)]
+            if isinstance(op, ast.Pow):
+                return lambda scope: _power(first(scope), second(scope))
+            return lambda scope: _bounded(apply(first(scope), second(scope)))
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            value_of, change = inner(operand), _UNARY[type(op)]
+            return lambda scope: change(value_of(scope))
+        case ast.BoolOp(op=ast.And(), values=values):
+            every = [inner(value) for value in values]
+            return lambda scope: all(part(scope) for part in every)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            some = [inner(value) for value in values]
+            return lambda scope: any(part(scope) for part in some)
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
+            first, second, compare = inner(left), inner(right), _COMPARE[type(op)]
+            return lambda scope: compare(first(scope), second(scope))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            asks, then, other = inner(test), inner(body), inner(orelse)
+            return lambda scope: then(scope) if asks(scope) else other(scope)
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            items = [inner(element) for element in elements]
+            return lambda scope: [item(scope) for item in items]
+        case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper, step=None)):
+            whole = inner(value)
+            start, stop = (inner(end) if end is not None else (lambda _: None) for end in (lower, upper))
+            return lambda scope: whole(scope)[start(scope) : stop(scope)]
+        case ast.Subscript(value=value, slice=index):
+            whole, at = inner(value), inner(index)
+            return lambda scope: whole(scope)[at(scope)]
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+            function, arguments = FUNCTIONS[name], [inner(argument) for argument in args]
+            return lambda scope: function(*(argument(scope) for argument in arguments))
+    raise ExpressionError(
+        f"{quote(text)}: {quote(ast.unparse(node))} is not allowed in an expression",
+        hint=f"numbers, names, + - * // % **, comparisons, if … else, lists, {', '.join(sorted(FUNCTIONS))}",
+    )
+
+
+def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever an operator gives
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise OverflowError
+    if isinstance(value, list | str) and len(value) > _LONGEST * 100:
+        raise OverflowError
+    return value
+
+
+def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _LONGEST * 100):
+            raise OverflowError
+    return first * second
+
+
+def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
+    if not isinstance(base, int | float) or not isinstance(exponent, int | float) or abs(exponent) > _MOST_POWER:
+        raise OverflowError
+    if abs(base) > 1 and isinstance(base, int) and base.bit_length() * abs(exponent) > 128:
+        raise OverflowError
+    return base**exponent

@@ -63,8 +63,8 @@ class Call(NamedTuple):
     place: _Place
 
     def find(self, key: Key) -> Found | None:
-        """Return the value at a key path among the arguments, None when there is none."""
-        return _found(_follow(self.place, key))
+        """Return the value at a key path among the arguments, None when there is none; ``0`` is the first without name."""
+        return _found(_follow(self.place, tuple(_position_of(part) for part in key)))
 
     def called(self, key: Key) -> str:
         """Return what is called at a key path, an empty text for another value."""
@@ -138,6 +138,10 @@ def _follow(place: _Place | None, key: Key) -> _Place | None:
 
 def _found(place: _Place | None) -> Found | None:
     return None if place is None else Found(value={} if place.inside is not None else place.value, line=place.line)
+
+
+def _position_of(part: str | int) -> str | int:
+    return int(part) if isinstance(part, str) and part.isdecimal() else part
 
 
 def _keys(place: _Place | None) -> list[str]:
@@ -503,6 +507,16 @@ def _unquoted(match: re.Match[str]) -> str:
     return match["single"] if match["single"] is not None else match["one"].strip("\n")
 
 
+_DIRECTIVE = re.compile(r"^#SBATCH[ \t]+(?P<words>[^\n#]*)", re.MULTILINE)
+
+
+def _directives(text: str) -> Iterator[tuple[object, int]]:
+    """Yield the words for Slurm in the comments of a script, each with its line."""
+    for match in _DIRECTIVE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield from ((word, line) for word in match["words"].split()[:20])
+
+
 class Command:
     """One command of a shell script with its words in order, arrays and texts of flags put in.
 
@@ -547,7 +561,8 @@ class Command:
 class ShellDocument:
     """A shell script; ``name`` is its file as shown to the user. Raises FileError when its quotes do not close.
 
-    A key is the name of a variable, or of a flag with its dashes or without; ``commands`` are the commands apart.
+    A key is the name of a variable, or of a flag with its dashes or without; ``commands`` are the commands apart, and
+    ``directives`` the flags for the scheduler in its comments.
     """
 
     def __init__(self, text: str, *, name: str) -> None:
@@ -559,6 +574,7 @@ class ShellDocument:
         words = list(self._words(_SUM.sub(lambda m: "${=" + m["sum"].translate(_HIDDEN) + "}", text)))
         self._read(words)
         self.commands = tuple(self._commands(words))
+        self.directives = Command(list(_directives(text)), name=name)
 
     def _words(self, text: str) -> Iterator[tuple[str, int]]:
         """Yield the words and marks of a script, each with its line; not those of a command that is put in."""

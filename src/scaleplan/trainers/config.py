@@ -9,9 +9,9 @@ from scaleplan.errors import FileError
 from scaleplan.trainers.settings import Open, Setting, combined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from scaleplan.documents.key_path import Document, Location
+    from scaleplan.documents.key_path import Location
 
 __all__ = ["NOT_GIVEN", "OPTIONS", "Reading", "RunGiven", "TrainingConfig"]
 
@@ -199,9 +199,7 @@ class Reading:
         if batch is None and tokens is not None and sequence is not None and tokens.value % sequence.value == 0:
             batch = self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
         if batch is None and tokens is None and micro is not None and steps is not None and data is not None:
-            batch = self.values["batch"] = combined(
-                int(micro.value * data.value) * steps.value, micro, steps, data
-            )
+            batch = self.values["batch"] = combined(int(micro.value * data.value) * steps.value, micro, steps, data)
         elif None not in (batch, micro, data) and steps is None and batch.value % (micro.value * data.value) == 0:  # type: ignore[union-attr]
             whole = int(batch.value // (micro.value * data.value))  # type: ignore[union-attr]
             self.values["accumulation"] = combined(whole, batch, micro, data)

@@ -53,8 +53,11 @@ def arguments_sizes(s: Settings, _: Reading, document: Document) -> Setting:
                 break
     if isinstance(found, Setting) and isinstance(found.value, str):
         return found
-    raise s.error("the size of the model is not determined by the file, which names no model", *_MARKS,
-                  hint="give model (its config.json, or the name of a public model) or params")
+    raise s.error(
+        "the size of the model is not determined by the file, which names no model",
+        *_MARKS,
+        hint="give model (its config.json, or the name of a public model) or params",
+    )
 
 
 def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
@@ -119,7 +122,9 @@ def _epochs(s: Settings, reading: Reading, epochs: str) -> None:
 def _recompute(s: Settings, reading: Reading) -> None:
     found = s.raw("gradient_checkpointing")
     if isinstance(found, Setting):
-        reading.put("recompute", Setting("full" if s.switch("gradient_checkpointing").value else "none", found.places))
+        reading.put(
+            "recompute", Setting("full" if s.switch("gradient_checkpointing").value else "none", found.places)
+        )
 
 
 def axolotl(document: Document) -> Settings | None:
@@ -167,8 +172,10 @@ def deepspeed(document: Document) -> Settings | None:
 def deepspeed_sizes(s: Settings, _: Reading, __: Document) -> Setting:
     """Refuse: the model is elsewhere."""
     raise s.error(
-        "the size of the model is not determined by the file, which names no model", "train_batch_size",
-        "train_micro_batch_size_per_gpu", "zero_optimization",
+        "the size of the model is not determined by the file, which names no model",
+        "train_batch_size",
+        "train_micro_batch_size_per_gpu",
+        "zero_optimization",
         hint="give model (its config.json, or the name of a public model) or params",
     )
 

@@ -221,4 +221,3 @@ def _slices(own: Settings, reading: Reading) -> None:
     many = own.whole("slice_count") or Setting(1)
     if chips and isinstance(name, Setting) and isinstance(many, Setting):
         reading.put("gpus", combined(chips * int(many.value), name, many))
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary
 from scaleplan.trainers.named import named_sizes
-from scaleplan.trainers.settings import Open, Setting, Settings
+from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document

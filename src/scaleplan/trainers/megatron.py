@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
     from scaleplan.trainers.config import Reading
 
-__all__ = ["megatron", "megatron_run", "megatron_sizes", "nemo", "nemo_run", "nemo_sizes", "neox", "neox_run", "neox_sizes"]
+__all__ = [
+    "megatron",
+    "megatron_run",
+    "megatron_sizes",
+    "nemo",
+    "nemo_run",
+    "nemo_sizes",
+    "neox",
+    "neox_run",
+    "neox_sizes",
+]
 
 _ENOUGH = ("num_layers", "hidden_size", "num_attention_heads")
 
@@ -56,7 +66,9 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     The inner width is four times the width, two thirds of that in multiples of 64 with SwiGLU; the table is padded to
     a multiple of 128, or of what is stated, times the tensor-parallel group.
     """
-    s.refuse("mtp_num_layers", "hybrid_override_pattern", "is_hybrid_model", "encoder_num_layers", "linear_attention_freq")
+    s.refuse(
+        "mtp_num_layers", "hybrid_override_pattern", "is_hybrid_model", "encoder_num_layers", "linear_attention_freq"
+    )
     width, heads = s.size("hidden_size"), s.size("num_attention_heads")
     swiglu = bool(s.switch("swiglu").value)
     inner = s.size("ffn_hidden_size", default=int(4 * width * 2 / 3 / 64) * 64 if swiglu else 4 * width)
@@ -67,7 +79,9 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     tensor = _parallel(s, "tensor_model_parallel_size")
     multiple = s.size("make_vocab_size_divisible_by", default=128) * tensor
     tied = not s.switch("untie_embeddings_and_output_weights").value
-    context = s.size("max_position_embeddings", "seq_length") if s.any("max_position_embeddings", "seq_length") else None
+    context = (
+        s.size("max_position_embeddings", "seq_length") if s.any("max_position_embeddings", "seq_length") else None
+    )
     fields: dict[str, object] = {
         "model_type": "megatron",
         "hidden_size": width,
@@ -175,8 +189,14 @@ def _latent(s: Settings, reading: Reading, fields: dict[str, object]) -> dict[st
         "max_position_embeddings": fields["max_position_embeddings"],
     }
     if not s.any("num_experts"):
-        return {**found, "first_k_dense_replace": fields["num_hidden_layers"], "n_routed_experts": 1,
-                "num_experts_per_tok": 1, "moe_intermediate_size": 1, "n_shared_experts": 0}
+        return {
+            **found,
+            "first_k_dense_replace": fields["num_hidden_layers"],
+            "n_routed_experts": 1,
+            "num_experts_per_tok": 1,
+            "moe_intermediate_size": 1,
+            "n_shared_experts": 0,
+        }
     experts = _experts(s, biased=False)
     layers = int(str(fields["num_hidden_layers"]))
     sparse = experts.get("sparse", [1] * layers)
@@ -395,7 +415,7 @@ class _Dashed:
     def __init__(self, document: Document) -> None:
         self.document = document
 
-    def find(self, key: tuple[str | int, ...]):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def find(self, key: tuple[str | int, ...]):  # type: ignore[no-untyped-def]
         """Return the value at a key path in either spelling."""
         found = self.document.find(key)
         if found is not None:
@@ -457,7 +477,9 @@ def neox_run(s: Settings, reading: Reading, _: Document) -> None:
     reading.put("sequence", s.whole("seq_length"))
     for name, key in (("pipeline", "pipe_parallel_size"), ("tensor", "model_parallel_size")):
         found = s.whole(key, at_least=0)
-        reading.put(name, combined(max(1, int(found.value)), found) if isinstance(found, Setting) else None, default=1)
+        reading.put(
+            name, combined(max(1, int(found.value)), found) if isinstance(found, Setting) else None, default=1
+        )
     deepspeed_batch(s, reading)
     reading.put("steps", s.whole("train_iters"))
     reading.leave("tokens", "the file has no train_iters")
@@ -482,12 +504,16 @@ def deepspeed_batch(s: Settings, reading: Reading) -> None:
 
 def deepspeed_states(s: Settings, reading: Reading) -> None:
     """Take the stage of sharing, and what is offloaded."""
-    zero = s.section(*(f"{section}.zero_optimization" if section else "zero_optimization" for section in _sections(s)))
+    zero = s.section(
+        *(f"{section}.zero_optimization" if section else "zero_optimization" for section in _sections(s))
+    )
     reading.put("zero", zero.whole("stage", at_least=0))
     if s.any("zero_optimization"):
         reading.put("zero", None, default=0)
     devices = {name: zero.raw(f"offload_{name}.device") for name in ("optimizer", "param")}
-    on = {name: each for name, each in devices.items() if isinstance(each, Setting) and each.value not in ("none", None)}
+    on = {
+        name: each for name, each in devices.items() if isinstance(each, Setting) and each.value not in ("none", None)
+    }
     if "param" in on:
         reading.put("offload", combined("states and weights", *on.values()))
     elif on:

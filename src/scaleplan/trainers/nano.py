@@ -30,7 +30,12 @@ def nanogpt(document: Document) -> Settings | None:
     return s if s.has("n_layer", "n_head", "n_embd", "block_size") and not s.any("model_type") else None
 
 
-_GPT2 = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280), "gpt2-xl": (48, 25, 1600)}
+_GPT2 = {
+    "gpt2": (12, 12, 768),
+    "gpt2-medium": (24, 16, 1024),
+    "gpt2-large": (36, 20, 1280),
+    "gpt2-xl": (48, 25, 1600),
+}
 """Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py)."""
 
 
@@ -104,7 +109,13 @@ def nanogpt_run(s: Settings, reading: Reading, document: Document) -> None:
 
 def nanochat(document: Document) -> Settings | None:
     """Recognise the flags of scripts/base_train.py."""
-    for mark in ("target_param_data_ratio", "aspect_ratio", "total_batch_size", "num_iterations", "device_batch_size"):
+    for mark in (
+        "target_param_data_ratio",
+        "aspect_ratio",
+        "total_batch_size",
+        "num_iterations",
+        "device_batch_size",
+    ):
         found = command_with(document, "depth", mark)
         if found is not None:
             return found
@@ -164,8 +175,12 @@ def _by_ratio(s: Settings, reading: Reading) -> None:
         return
     place = ratio.places[0] if ratio.places else s.place("depth")
     if reading.given.vocab is None:
-        reading.leave("tokens", "they are a multiple of the parameters, and the tokenizer has the vocabulary", place,
-                      option="--vocab")
+        reading.leave(
+            "tokens",
+            "they are a multiple of the parameters, and the tokenizer has the vocabulary",
+            place,
+            option="--vocab",
+        )
         return
     fields = _nanochat_fields(s, reading)
     width, layers, vocab = (int(str(fields[key])) for key in ("hidden_size", "num_hidden_layers", "vocab_size"))
@@ -183,7 +198,11 @@ def _by_ratio(s: Settings, reading: Reading) -> None:
 def nanotron(document: Document) -> Settings | None:
     """Recognise ``tokens`` with its steps, or a model config of Nanotron."""
     s = Settings(document, file=document.name)
-    return s if s.has("model.model_config") and s.any("tokens", "parallelism", "model.model_config.is_llama_config") else None
+    return (
+        s
+        if s.has("model.model_config") and s.any("tokens", "parallelism", "model.model_config.is_llama_config")
+        else None
+    )
 
 
 def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
@@ -220,8 +239,13 @@ def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
 def nanotron_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and layout: the batch is that of a data-parallel group."""
     layout, tokens = s.section("parallelism"), s.section("tokens")
-    for name, key in (("data", "dp"), ("tensor", "tp"), ("pipeline", "pp"), ("context_parallel", "context_parallel_size"),
-                      ("expert", "expert_parallel_size")):
+    for name, key in (
+        ("data", "dp"),
+        ("tensor", "tp"),
+        ("pipeline", "pp"),
+        ("context_parallel", "context_parallel_size"),
+        ("expert", "expert_parallel_size"),
+    ):
         found = layout.whole(key)
         reading.put(name, found, default=None if name == "data" else 1)
     reading.leave("gpus", "the file lacks parallelism.dp")

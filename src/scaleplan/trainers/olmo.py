@@ -33,7 +33,8 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     """
     if not s.any("activation_type", "mlp_ratio", "weight_tying"):
         raise s.error(
-            "the size of the model is not determined by the file, which lacks activation_type", "d_model",
+            "the size of the model is not determined by the file, which lacks activation_type",
+            "d_model",
             hint="give params in the project's file, or model with the config.json of the model",
         )
     s.refuse("embedding_layer_norm")

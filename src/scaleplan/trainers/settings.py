@@ -181,7 +181,9 @@ class Settings:
         number = _number(found.value)
         if number is None:
             raise self.error("expected a number", *names)
-        return Setting(number, found.places) if number > 0 else Open("the number leaves it to the run", found.places[0])
+        return (
+            Setting(number, found.places) if number > 0 else Open("the number leaves it to the run", found.places[0])
+        )
 
     def flag(self, name: str, *others: str, default: bool | None = None) -> Setting:
         """Return true or false; a switch of a command is true.

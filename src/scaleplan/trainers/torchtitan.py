@@ -93,7 +93,7 @@ def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
     reading.put("zero", Setting(0 if isinstance(shard, Setting) and shard.value == 1 else 3))
     reading.put("precision", None, default="bf16")
     if "Float8" in "".join(s.names()) or s.any("float8.enable_fp8_linear", "quantize.linear.float8"):
-        reading.note("linear layers in fp8 are planned as bf16: give precision = \"fp8\"")
+        reading.note('linear layers in fp8 are planned as bf16: give precision = "fp8"')
     optimizer(s, reading, "optimizer.name")
     reading.put("optimizer", None, default="adamw")
     mode = s.raw("activation_checkpoint.mode", "compile.activation_checkpoint")

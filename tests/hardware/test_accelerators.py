@@ -200,9 +200,7 @@ def test_every_figure_is_the_reference_figure(bundled):
         assert accelerator.link_bandwidth == (float(row["link_gbs_bidir"]) * 1e9 if row["link_gbs_bidir"] else None)
         assert accelerator.unified_memory == (row["link"] == "unified memory" or accelerator.id == "mi300a")
         gigabytes = 32 if accelerator.id == "tpu-v4" else float(row["memory_gb"])  # the table has it in bytes
-        assert 0.91 < accelerator.memory_bytes / (gigabytes * GIB) <= 1, (
-            "GB of a memory are GiB, less ECC and reserves"
-        )
+        assert 0.91 < accelerator.memory_bytes / (gigabytes * GIB) <= 1, "GB of a memory are GiB, less ECC and reserves"
 
 
 @pytest.mark.skipif(not VISIBLE.exists(), reason="the reference table is not part of the project")

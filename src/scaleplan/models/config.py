@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_folder, read_text
+from scaleplan.files import is_file, is_folder, read_text
 from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.toml_table import Table
 

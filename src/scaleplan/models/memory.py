@@ -28,8 +28,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
+from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.styles import aspect_for, usual_width
 from scaleplan.record import Record

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
-__all__ = ["FUNCTIONS", "ExpressionError", "compiled", "names_of"]
+__all__ = ["ExpressionError", "FUNCTIONS", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
 

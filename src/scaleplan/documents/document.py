@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document, Key
 
 __all__ = [
+    "ENDINGS",
     "DataDocument",
     "format_key",
     "json_lines",
@@ -146,6 +147,9 @@ _READERS: Mapping[str, Callable[..., Document]] = {
     ".sbatch": ShellDocument,
 }
 """The reader of every format, by the ending of a file's name."""
+
+ENDINGS = tuple(_READERS)
+"""The endings of files that can be read."""
 
 _PARTS = r"(?<![A-Za-z0-9_.-])(?:(?:[A-Za-z0-9_-]++|\"[^\"]*+\"|'[^']*+')[ \t]*+\.[ \t]*+){100}"
 

@@ -110,6 +110,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/fit/1": "scaleplan.project.saved_fit:SavedFit",
     "scaleplan/backtest/1": "scaleplan.project.saved_fit:SavedBacktest",
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
+    "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""

@@ -40,9 +40,18 @@ def vocabulary(settings: Settings, reading: Reading, *names: str, multiple: int 
     found = settings.whole(*names, at_most=10**9) if names else None
     if isinstance(found, Setting):
         return {"vocab_size": round_up(int(found.value), multiple)}
-    place = found.place if found is not None else None
+    place = settings.place(*names, *_TOKENIZERS, *_WIDTHS) if found is None else found.place
     reading.leave("vocab", "the tokenizer has it", place)
     return {}
+
+
+_TOKENIZERS = (
+    *("tokenizer", "tokenizer_type", "tokenizer_name", "tokenizer_name_or_path", "tokenizer_model", "vocab_file"),
+    *("tokenizer_path", "tokenizer.tokenizer_name_or_path"),
+)
+
+_WIDTHS = ("hidden_size", "hidden_dim", "d_model", "n_embd", "dim", "depth")
+"""Where a vocabulary is missing that the file says nothing about."""
 
 
 def product(*found: Setting | Open | None) -> Setting | Open | None:

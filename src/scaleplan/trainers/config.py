@@ -114,8 +114,9 @@ VALUES: Mapping[str, str] = {
 class Reading:
     """The values of a run while a config is read; whatever is put in open is not a value."""
 
-    def __init__(self, given: RunGiven) -> None:
+    def __init__(self, given: RunGiven, beside: Callable[[str], Document | None]) -> None:
         self.given = given
+        self.beside = beside
         self.values: dict[str, Setting] = {}
         self.open: dict[str, Open] = {}
         self.notes: list[str] = []

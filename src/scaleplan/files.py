@@ -269,7 +269,10 @@ class _Uninterrupted:
 
 
 DATA_FILES = frozenset(
-    {"accelerators.toml", "grid_carbon.toml", "models.toml", "prices.toml", "shapes.toml", "utilisation.toml"}
+    {
+        *("accelerators.toml", "grid_carbon.toml", "models.toml", "prices.toml", "shapes.toml"),
+        *("trainer_models.toml", "utilisation.toml"),
+    }
 )
 """The files of a preset folder that are not laws."""
 

@@ -96,6 +96,7 @@ REPORTS: Mapping[str, View] = {
     "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.lists:chart_report", rows="points"),
+    "ModelBody": View("views.model:body_report"),
     "ModelSummary": View("views.model:model_report"),
     "ShapeSummary": View("views.model:shape_report"),
     "MemorySummary": View("views.model:memory_report"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.models.model import read_model
@@ -20,7 +21,6 @@ from scaleplan.planning.request import SWEPT, Request
 from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
 from scaleplan.project.configs import Configs, is_readable, where
-from scaleplan.project.document import DataDocument, leaves, located
 from scaleplan.project.sizes import model_of
 from scaleplan.toml_table import Table
 from scaleplan.units.limits import QUANTITIES
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from scaleplan.documents.key_path import Document, Location
     from scaleplan.models.model import Model
     from scaleplan.models.public_models import PublicModel
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
     from scaleplan.project.configs import Given
-    from scaleplan.project.key_path import Document, Location
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
     from scaleplan.units.limits import Limit

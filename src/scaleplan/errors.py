@@ -251,14 +251,22 @@ class QuantityError(UsageError):
 class UnknownNameError(UsageError):
     """A name that is not among the ``choices`` of its ``kind`` (``"preset"``, ``"field"``).
 
-    ``listing`` is the command that lists them.
+    ``listing`` is the command that lists them, and ``reason`` why a name that is known is not among them.
     """
 
     code = "unknown_name"
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str], *, listing: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        choices: Iterable[str],
+        *,
+        listing: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         known = list(choices)
-        close = did_you_mean(name, known)
+        close = did_you_mean(name, known) if reason is None else None
         hints = []
         if close is not None:
             hints.append(f"did you mean '{escape_control(close)}'?")
@@ -268,7 +276,8 @@ class UnknownNameError(UsageError):
             few = len(known) <= 40
             some = ", ".join(map(escape_control, known if few else known[:12]))
             hints.append(f"known: {some}" if few else f"{len(known)} are known, among them {some}")
-        super().__init__(f"unknown {kind} {quote(name)}", hint=" ".join(hints) or None)
+        why = "" if reason is None else f": {escape_control(reason)}"
+        super().__init__(f"unknown {kind} {quote(name)}{why}", hint=" ".join(hints) or None)
 
 
 class FileError(ScaleplanError):

@@ -268,7 +268,9 @@ class _Uninterrupted:
             self._signals.pthread_sigmask(self._signals.SIG_SETMASK, self._before)
 
 
-DATA_FILES = frozenset({"accelerators.toml", "grid_carbon.toml", "prices.toml", "shapes.toml", "utilisation.toml"})
+DATA_FILES = frozenset(
+    {"accelerators.toml", "grid_carbon.toml", "models.toml", "prices.toml", "shapes.toml", "utilisation.toml"}
+)
 """The files of a preset folder that are not laws."""
 
 _SCHEMA = 1

@@ -17,7 +17,7 @@ from scaleplan.hardware.convert import QUANTITIES as CONVERTED
 from scaleplan.laws import LAWS
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.laws.kaplan import Kaplan
-from scaleplan.models.families.base import FAMILIES
+from scaleplan.models.families.library import families
 from scaleplan.models.memory import RECOMPUTE, STATES
 from scaleplan.models.styles import STYLES
 from scaleplan.output import FORMATS, JUDGING
@@ -116,7 +116,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "states": lambda: [*STATES],
     "recompute": lambda: RECOMPUTE,
     "style": lambda: [*STYLES],
-    "arch": lambda: [*FAMILIES],
+    "arch": lambda: families().model_types(),
     "kind": lambda: [*PICTURES],
     "quantity": lambda: [*QUANTITIES, "batch_tokens", "accuracy", "error"],
     "params_convention": lambda: [*PARAMS_CONVENTIONS],

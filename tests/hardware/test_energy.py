@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.files import data_folder
 from scaleplan.hardware.accelerators import Accelerators
+from scaleplan.hardware.budget import BudgetRequest, Catalogue
+from scaleplan.hardware.convert import convert
+from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.hardware.energy import HOST, LOAD, PUE, PowerDraw, PowerGrid, PowerGrids
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "grid_carbon.csv"
@@ -139,3 +142,17 @@ def test_the_users_grids_win(tmp_path):
     (tmp_path / "grid_carbon.toml").write_text(text.replace("33", "-1"))
     with pytest.raises(FileError, match=r"grid\[0\].g_co2_per_kwh"):
         PowerGrids([tmp_path])
+
+
+def test_a_device_of_unknown_power_has_no_energy():
+    """H20 141GB is sold without a stated power: its hours are told, its energy is not, with one warning."""
+    catalogue = Catalogue()
+    assert PowerDraw().of(catalogue.accelerators.get("h20e")) is None
+    assert PowerDraw(load=0.5).of(catalogue.accelerators.get("h20e")) is None
+    found = resolve_budget(catalogue, BudgetRequest(gpu_hours=100, gpu="h20e", mfu=0.4))
+    assert (found.budget.energy_kwh, found.budget.chip_w, found.budget.pue) == (None, None, None)
+    assert found.budget.gpu_hours == 100
+    assert [notice.code for notice in found.notices if "power" in notice.code] == ["power_unknown"]
+    for name, grid in (("energy_kwh", None), ("gpu_hours", "FRA")):
+        with pytest.raises(UsageError, match="the power of h20e is not known"):
+            convert(catalogue, {name: 1e4}, BudgetRequest(gpu="h20e", mfu=0.4), grid=grid)

@@ -302,3 +302,15 @@ def test_a_small_model_is_not_promised_the_speed_of_a_large_one(params, low, hig
         for name in ("project", "tuned-benchmark")
     ]
     assert all(low <= value <= high for value in both)
+
+
+def test_a_level_needs_the_peak_that_it_is_a_share_of(tmp_path):
+    """A device of one's own with a class and an 8-bit peak alone gets the question, not a crash."""
+    own = (
+        'schema = 1\n[[accelerator]]\nid = "mine"\nname = "Mine"\nvendor = "me"\nyear = 2026\nclass = "hopper"\n'
+        'memory_gb = 80\nbandwidth_gbs = 100\ntflops = { fp8 = 100 }\nsources = ["measured"]\n'
+    )
+    (tmp_path / "accelerators.toml").write_text(own)
+    device = Accelerators([tmp_path]).get("mine")
+    with pytest.raises(UsageError, match="no default utilisation for mine in fp8"):
+        UtilisationTable([data_folder()]).default(device, precision="fp8")

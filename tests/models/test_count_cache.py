@@ -1,11 +1,8 @@
 """Keys and values of past tokens, in bytes."""
 
-from dataclasses import replace
-
 import pytest
-from tests.models.examples import LLAMA_3_8B
+from tests.models.examples import LLAMA_3_8B, LLAMA_3_8B_SIZES, decoder
 
-from scaleplan.models import Latent
 from scaleplan.models.count import kv_bytes, kv_bytes_per_token
 
 
@@ -18,13 +15,13 @@ def test_grouped_heads_share_keys_and_values():
 
 def test_latent_attention_keeps_the_latent():
     """DeepSeek-V3 keeps 512 + 64 values a layer: 70,272 bytes a token in 61 layers."""
-    latent = Latent(query_rank=1536, kv_rank=512, nope=128, rope=64, value=128)
-    assert kv_bytes_per_token(replace(LLAMA_3_8B, layers=61, latent=latent)) == 70_272
+    ranks = {"query_rank": 1536, "kv_rank": 512, "nope": 128, "rope": 64, "value_size": 128}
+    assert kv_bytes_per_token(decoder(**LLAMA_3_8B_SIZES | {"layers": 61}, ranks=ranks)) == 70_272
 
 
 def test_windows_stop_the_growth():
     """Local layers keep their window, global layers the whole context."""
-    mixed = replace(LLAMA_3_8B, window=1024, windowed_layers=16)
+    mixed = decoder(**LLAMA_3_8B_SIZES, window=1024, windowed_layers=16)
     per_layer = 131_072 / 32
     assert kv_bytes(mixed, context=512) == kv_bytes(LLAMA_3_8B, context=512)
     assert kv_bytes(mixed, context=8192) == pytest.approx(16 * per_layer * (8192 + 1024))
@@ -32,4 +29,4 @@ def test_windows_stop_the_growth():
 
 def test_encoders_keep_nothing():
     """An encoder reads its text at once."""
-    assert kv_bytes_per_token(replace(LLAMA_3_8B, causal=False)) == 0
+    assert kv_bytes_per_token(decoder(**LLAMA_3_8B_SIZES, causal=False)) == 0

@@ -1,33 +1,18 @@
 """FLOP per token by every convention, against published tables and closed forms."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.models.examples import LLAMA_2_7B, LLAMA_2_7B_SIZES, decoder
 
-from scaleplan.models import Architecture
 from scaleplan.models.count import attention_flops, count, training_flops
-from scaleplan.models.families import architecture_of
+from scaleplan.models.families.library import architecture_of
 from scaleplan.models.model import describe
 
 CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"
 MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}
 COUNTED = [name for name, row in MODELS.items() if "flops_per_token" in row]
-
-LLAMA_2_7B = Architecture(
-    family="llama",
-    layers=32,
-    width=4096,
-    heads=32,
-    kv_heads=32,
-    head_size=128,
-    ffn_width=11008,
-    ffn_matrices=3,
-    vocab=32000,
-    tied=False,
-)
-
 
 @pytest.mark.parametrize("name", COUNTED or [pytest.param("", marks=pytest.mark.skip("no reference configs here"))])
 def test_real_models_cost_what_the_reference_says(name):
@@ -59,7 +44,7 @@ def test_recomputation_adds_a_forward_pass_or_the_attention_core():
 
 def test_windows_bound_the_keys_that_a_query_meets():
     """A layer with a window w costs as one with a context of w; its causal mean is that of the exact sum."""
-    local = replace(LLAMA_2_7B, window=100, windowed_layers=32)
+    local = decoder(**LLAMA_2_7B_SIZES, window=100, windowed_layers=32)
     context = 1000
     assert attention_flops(local, context=context, causal=False) == attention_flops(
         LLAMA_2_7B, context=100, causal=False
@@ -68,7 +53,7 @@ def test_windows_bound_the_keys_that_a_query_meets():
     per_key = 12 * 32 * 32 * 128
     # the closed form integrates over the position: exact up to one key in the window's corner
     assert attention_flops(local, context=context, causal=True) == pytest.approx(per_key * keys, rel=1e-3)
-    wide = replace(LLAMA_2_7B, window=4096, windowed_layers=32)
+    wide = decoder(**LLAMA_2_7B_SIZES, window=4096, windowed_layers=32)
     assert attention_flops(wide, context=context, causal=True) == attention_flops(
         LLAMA_2_7B, context=context, causal=True
     )
@@ -76,14 +61,14 @@ def test_windows_bound_the_keys_that_a_query_meets():
 
 def test_encoders_attend_to_both_sides():
     """Without a causal mask the causal count is the full one."""
-    encoder = replace(LLAMA_2_7B, causal=False)
+    encoder = decoder(**LLAMA_2_7B_SIZES, causal=False)
     flops = training_flops(encoder, context=512)
     assert flops.causal_attention == flops.full_attention
 
 
 def test_deepseek_convention_is_six_per_matrix_weight_and_attention():
     """M = 72 L d² + 12 L d T is 6 per weight of two-matrix blocks of 4d, and full attention."""
-    model = replace(LLAMA_2_7B, ffn_width=4 * 4096, ffn_matrices=2, norm_weights=0)
+    model = decoder(**LLAMA_2_7B_SIZES | {"ffn_width": 4 * 4096}, gated=False, norms=False)
     weights = count(model).non_embedding_params
     attention = attention_flops(model, context=4096, causal=False)
     found = describe(model, source="model", context=4096).params_as("flops_per_token")

@@ -8,11 +8,10 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B, decoder, fewest_devices
+from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_8B_SIZES, LLAMA_3_405B, decoder, fewest_devices
 
 from scaleplan.errors import UsageError
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.models import Experts, Latent
 from scaleplan.models.feasibility import Feasibility, FixedLayout, divisors
 from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import MARGINS, Margins, read_margins
@@ -35,7 +34,7 @@ MIXTURE = decoder(
     head_size=128,
     ffn_width=14336,
     vocab=32000,
-    experts=Experts(count=8, per_token=2, width=14336, layers=32),
+    experts={"count": 8, "per_token": 2, "inner": 14336, "layers": 32},
 )
 FINE_MIXTURE = decoder(
     layers=48,
@@ -45,7 +44,7 @@ FINE_MIXTURE = decoder(
     head_size=128,
     ffn_width=6144,
     vocab=151936,
-    experts=Experts(count=128, per_token=8, width=768, layers=48),
+    experts={"count": 128, "per_token": 8, "inner": 768, "layers": 48},
 )
 LATENT_MIXTURE = decoder(
     layers=61,
@@ -55,8 +54,8 @@ LATENT_MIXTURE = decoder(
     head_size=128,
     ffn_width=18432,
     vocab=129280,
-    experts=Experts(count=256, per_token=8, width=2048, layers=58, shared_width=2048),
-    latent=Latent(query_rank=1536, kv_rank=512, nope=128, rope=64, value=128),
+    experts={"count": 256, "per_token": 8, "inner": 2048, "layers": 58, "shared": 2048},
+    ranks={"query_rank": 1536, "kv_rank": 512, "nope": 128, "rope": 64, "value_size": 128},
 )
 MODELS = {
     "7B": LLAMA_2_7B,
@@ -108,7 +107,7 @@ def small_models(draw):
         head_size=64,
         ffn_width=draw(st.sampled_from([2, 3])) * width,
         vocab=draw(st.sampled_from([64, 1000, 20_000])),
-        experts=None if experts is None else Experts(count=experts, per_token=2, width=width, layers=1),
+        experts=None if experts is None else {"count": experts, "per_token": 2, "inner": width, "layers": 1},
     )
 
 
@@ -256,7 +255,7 @@ def test_a_long_sequence_is_divided_and_not_refused():
 
 def test_some_models_fit_no_number_of_devices():
     """A table of a trillion words, of which each device of a server holds an eighth at the least."""
-    found = Feasibility(replace(LLAMA_3_8B, vocab=10**12), memory_bytes=24e9, sequence=2048)
+    found = Feasibility(decoder(**LLAMA_3_8B_SIZES | {"vocab": 10**12}), memory_bytes=24e9, sequence=2048)
     assert found.fewest is None
     assert not found.fits(10**6)
     assert found.least(10**6).demand > 1
@@ -288,9 +287,11 @@ def test_parts_that_need_more_devices_are_refused():
 
 def test_key_value_heads_are_shared_evenly_or_copied():
     """Of 12 heads with 8 of keys and values, three ways would split a pair; of 8 with 2, eight ways hold copies."""
-    odd = replace(LLAMA_3_8B, heads=12, kv_heads=8, ffn_width=3 * 4096)
+    even = decoder(**LLAMA_3_8B_SIZES | {"heads": 12, "kv_heads": 4, "ffn_width": 3 * 4096})
+    (layers,) = even.stacks
+    odd = replace(even, stacks=(layers._replace(parts=(replace(layers.parts[0], kv_heads=8), layers.parts[1])),))
     assert [ways for ways in range(1, 9) if divides(odd, ways)] == [1, 2, 4]
-    assert divides(replace(LLAMA_3_8B, heads=8, kv_heads=2), 8)
+    assert divides(decoder(**LLAMA_3_8B_SIZES | {"heads": 8, "kv_heads": 2}), 8)
 
 
 def test_tensor_parallelism_reaches_as_far_as_the_link():

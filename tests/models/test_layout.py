@@ -4,7 +4,6 @@ import pytest
 from tests.models.examples import LLAMA_2_7B, LLAMA_3_8B, LLAMA_3_405B, decoder, find_layout
 
 from scaleplan.hardware.accelerators import Accelerators
-from scaleplan.models import Experts
 from scaleplan.models.layout import FixedLayout, LayoutSearch, linked_devices
 from scaleplan.models.memory import Footprint, Parallel, Training, training_memory
 from scaleplan.models.sequences import Batch
@@ -111,7 +110,7 @@ def test_experts_are_spread_over_data_parallel_devices():
         head_size=128,
         ffn_width=14336,
         vocab=32000,
-        experts=Experts(count=8, per_token=2, width=14336, layers=32),
+        experts={"count": 8, "per_token": 2, "inner": 14336, "layers": 32},
     )
     fixed = FixedLayout(expert=8, zero=1, tensor=1, pipeline=1)
     found = find_layout(mixture, gpus=64, sequence=4096, batch_tokens=2**22, fixed=fixed, **SERVER)

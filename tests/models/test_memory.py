@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_405B
+from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_8B_SIZES, LLAMA_3_405B, decoder
 
 from scaleplan.errors import UsageError
 from scaleplan.models.count import count
@@ -56,7 +56,7 @@ def test_the_first_stage_of_a_pipeline_holds_all_layers_activations():
 
 def test_the_last_stage_counts_where_the_logits_are():
     """A small model with a large vocabulary is fullest at the end."""
-    small = replace(LLAMA_3_8B, layers=2)
+    small = decoder(**LLAMA_3_8B_SIZES | {"layers": 2})
     found = training_memory(small, Training(sequence=8192, recompute="full", micro_batch=4), Parallel(pipeline=2))
     assert found.logits == pytest.approx(4 * 8192 * 10 * 128_256)
 

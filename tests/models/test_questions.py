@@ -72,8 +72,8 @@ def test_every_way_out_of_a_no_is_a_yes(size, gpus):
 
 @pytest.mark.parametrize("gpus", [40, 48, 64, 96, 100, 112, 128])
 def test_more_devices_never_turn_a_yes_into_a_no(gpus):
-    """30B on cards of 24 GB fits 28 and so any more; 66B fits 56."""
-    for size, least in (("30B", 28), ("66B", 56)):
+    """30B on cards of 24 GiB fits 24 and so any more; 66B fits 56."""
+    for size, least in (("30B", 24), ("66B", 56)):
         found = sp.memory(size, gpu="rtx-4090", gpus=gpus)
         assert (found.fewest_devices, found.fits) == (least, gpus >= least)
         assert found.states == "mixed"

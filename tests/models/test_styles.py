@@ -1,8 +1,8 @@
 """The data file of published shapes."""
 
 import pytest
+from tests.models.examples import decoder
 
-from scaleplan.models import Architecture
 from scaleplan.models.styles import nearest, published_shapes
 
 
@@ -29,16 +29,6 @@ def test_published_shapes_are_consistent():
 )
 def test_a_published_model_is_nearest_to_itself(name, params, layers, width, heads):
     """The distance is zero to the same sizes."""
-    architecture = Architecture(
-        family="llama",
-        layers=layers,
-        width=width,
-        heads=heads,
-        kv_heads=heads,
-        head_size=width // heads,
-        ffn_width=4 * width,
-        ffn_matrices=2,
-        vocab=50304,
-        tied=True,
-    )
+    sizes = {"layers": layers, "width": width, "heads": heads, "kv_heads": heads, "head_size": width // heads}
+    architecture = decoder(**sizes, ffn_width=4 * width, gated=False, vocab=50304, tied=True)
     assert nearest(architecture, params=params, active_params=params).name == name

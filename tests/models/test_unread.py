@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.models.families import FAMILIES
+from scaleplan.models.families.library import families
 from scaleplan.models.model import read_model
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
@@ -95,8 +95,11 @@ def test_what_changes_no_count_is_read_past(field, value):
 
 def test_a_multimodal_mixture_is_not_a_dense_llama():
     """Llama 4 read with ``--arch llama`` names its experts instead of counting a tenth of it."""
-    text = LLAMA | {"model_type": "llama4_text", "num_local_experts": 16, "interleave_moe_layer_step": 2}
+    text = LLAMA | {"num_local_experts": 16, "interleave_moe_layer_step": 2}
+    del text["model_type"]
     with pytest.raises(FileError, match="num_local_experts, interleave_moe_layer_step"):
+        read_model({"text_config": text}, arch="llama")
+    with pytest.raises(FileError, match="model_type 'llama4_text' is .* family: it is not read as 'llama'"):
         read_model({"model_type": "llama4", "text_config": text}, arch="llama")
 
 
@@ -107,16 +110,16 @@ def test_a_known_family_is_not_read_as_another():
     assert read_model(LLAMA, arch="code_llama").params == read_model(LLAMA).params
 
 
-def test_a_guessed_family_is_noted():
-    """What is read as a known family on request says so in one line."""
-    (note,) = read_model(LLAMA | {"model_type": "new-thing"}, arch="llama").notes
-    assert note == "the family 'new-thing' is not known: counted as llama, right only if its layers are like that"
+def test_no_config_is_read_as_a_family_that_it_does_not_state():
+    """A family that is not known is refused by name, and one that states none is read without a remark."""
+    with pytest.raises(FileError, match="model_type 'new-thing' is another family: it is not read as 'llama'"):
+        read_model(LLAMA | {"model_type": "new-thing"}, arch="llama")
     assert read_model({k: v for k, v in LLAMA.items() if k != "model_type"}, arch="llama").notes == ()
 
 
 def test_rotary_positions_are_no_learned_table():
     """A GPT-2 that turns its queries has no position table of GPT-2."""
-    sizes = {"model_type": "x", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}
+    sizes = {"n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}
     with pytest.raises(FileError, match="rope_theta would change the count"):
         read_model(sizes | {"rope_theta": 10000.0}, arch="gpt2")
 
@@ -196,7 +199,7 @@ def test_agreeing_tie_flags_need_no_word(top, nested):
 
 def test_every_family_keeps_its_own_fields():
     """No family is refused for a field that it reads: each reads its defaults without an error about them."""
-    for name in FAMILIES:
+    for name in families().model_types():
         try:
             read_model(LLAMA | {"model_type": name})
         except FileError as error:

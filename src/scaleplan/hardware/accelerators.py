@@ -21,9 +21,14 @@ __all__ = ["Accelerator", "AcceleratorList", "Accelerators", "PricedAccelerator"
 
 _PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
-_MAKERS = ("nvidia", "geforce", "tesla", "amd", "instinct", "intel", "google", "aws", "apple")
+_MAKERS = (
+    *("nvidia", "geforce", "tesla", "amd", "instinct", "radeon", "intel"),
+    *("google", "aws", "apple", "huawei", "cerebras"),
+)
 
 _BASES = ("design", "estimated", "measured maximum")
+
+_STATUSES = ("verified", "partly verified")
 
 _TERA = 1e12
 
@@ -50,14 +55,15 @@ class Accelerator:
     memory_bytes: float
     bandwidth: float
     """Bytes per second of the memory."""
-    tdp_w: float
-    """Thermal design power in watts, without the host; ``tdp_basis`` says where it is something else."""
+    tdp_w: float | None
+    """Thermal design power in watts, without the host; ``tdp_basis`` says where it is something else. None where it is
+    not published."""
     tdp_estimated: bool
     link: str
     link_bandwidth: float | None
     """Bytes per second of the scale-up link, in both directions together."""
     peaks: Mapping[str, float]
-    """Peak rate in FLOP/s by precision (OP/s for int8)."""
+    """Peak rate in FLOP/s by precision (OP/s for int8); empty where none is published."""
     sparse_headline: bool
     """Whether the advertised figure is a sparse one, twice the dense."""
     utilisation_class: str | None
@@ -77,15 +83,25 @@ class Accelerator:
     power_source: str = ""
     link_devices: int = 8
     """Devices that the scale-up link joins, or those of a server: tensor parallelism stays within them."""
+    status: str = "verified"
+    """``verified`` or ``partly verified``: whether the 16-bit peak, memory and bandwidth have two sources."""
+    unified_memory: bool = False
+    """Whether the processor and the system take their part of the same memory."""
 
     def precision(self, name: str | None = None) -> str:
         """Return the precision whose peak counts, by default bf16, or fp16 where there is no bf16.
 
         Training in "fp32" runs its matrix products in tf32 where the device has it, so fp32 means tf32 there. Raises
-        UsageError for a precision that the device does not support.
+        UsageError for a precision that the device does not support, and where no peak is published.
         """
+        if not self.peaks:
+            raise UsageError(
+                f"no peak rate of {self.id} is published, so no time or cost can be told on it",
+                hint="'scaleplan memory' can be asked; a peak that you know goes into an accelerators.toml of your own",
+            )
         for usual in ("bf16", "fp16", "fp32") if name is None else ():
-            if usual in self.peaks:
+            # where lower precisions have a peak, the 16-bit one exists and is not published: fp32 would pass for it
+            if usual in self.peaks and (usual != "fp32" or not self.peaks.keys() & {"fp8", "fp4"}):
                 return usual
         wanted = (name or "bf16").strip().casefold()
         if wanted == "fp32" and "tf32" in self.peaks:
@@ -139,6 +155,7 @@ class Accelerators:
         self._tables: dict[str, tuple[Table, Table]] = {}
         self._names: dict[str, str] = {}
         self._shown: list[str] = []
+        self._without: dict[str, str] = {}
         for table in read_data("accelerators.toml", folders):
             self._add(table)
 
@@ -152,9 +169,11 @@ class Accelerators:
 
     def get(self, name: str) -> Accelerator:
         """Return the accelerator of an id or alias, whatever its case, spaces and dashes; else UnknownNameError."""
-        found = self._names.get(_squeeze(name))
+        wanted = _squeeze(name)
+        found = self._names.get(wanted)
         if found is None:
-            raise UnknownNameError("accelerator", name, self._shown, listing="scaleplan gpus list")
+            reason = self._without.get(wanted)
+            raise UnknownNameError("accelerator", name, self._shown, listing="scaleplan gpus list", reason=reason)
         return _accelerator(*self._tables[found])
 
     def _add(self, top: Table) -> None:
@@ -173,6 +192,9 @@ class Accelerators:
                 self._shown.append(name)
             self._tables[ident] = (top, table)
         self._names |= names
+        for table in top.tables("without_figures"):
+            self._without |= dict.fromkeys(map(_squeeze, table.texts("names")), table.text("reason"))
+            table.done()
         top.done()
 
 
@@ -186,7 +208,7 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
     rates = table.table("tflops")
     peaks = {name: rates.number(name, above=0) * _TERA for name in _PRECISIONS if name in rates}
     rates.done()
-    if not peaks:
+    if not peaks and "tflops" in table:
         raise table.error("tflops", f"expected at least one of {', '.join(_PRECISIONS)}")
     link = table.optional_number("link_gbs", above=0)
     estimated = table.boolean("tdp_estimated", default=False)
@@ -201,7 +223,7 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         form=table.text("form", ""),
         memory_bytes=_memory(table),
         bandwidth=table.number("bandwidth_gbs", above=0) * GIGA,
-        tdp_w=table.number("tdp_w", above=0),
+        tdp_w=table.optional_number("tdp_w", above=0),
         tdp_estimated=basis == "estimated",
         link=table.text("link", ""),
         link_bandwidth=None if link is None else link * GIGA,
@@ -218,6 +240,8 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         host_power_w=table.optional_number("host_power_w", at_least=0),
         power_source=table.text("power_source", ""),
         link_devices=table.integer("link_devices", 8, at_least=1),
+        status=table.choice("status", _STATUSES, "verified"),
+        unified_memory=table.boolean("unified_memory", default=False),
     )
     table.done()
     return accelerator

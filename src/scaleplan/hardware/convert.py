@@ -28,6 +28,8 @@ __all__ = ["QUANTITIES", "Conversion", "convert"]
 QUANTITIES = ("flops", "pf_days", "gpu_hours", "days", "cost", "energy_kwh", "carbon_kg")
 """What can be converted, by the names of the arguments and the fields of the result."""
 
+_NO_POWER = "leave it out, or give tdp_w in an accelerators.toml of your own"
+
 _UNCERTAIN = ("gpu_hours_interval", "days_interval", "cost_interval", "energy_kwh_interval", "carbon_kg_interval")
 
 _NEEDS = {
@@ -114,6 +116,8 @@ def convert(
     resolved = resolve_budget(catalogue, request, params=params)
     budget = resolved.budget
     if where is not None and budget.energy_kwh is None:
+        if budget.gpu is not None:
+            raise UsageError(f"the power of {budget.gpu} is not known, so its carbon is not", hint=_NO_POWER)
         raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
     derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
     derivation |= carbon_of(budget, where)
@@ -170,4 +174,6 @@ def _request(
             )
         amount *= 1000 / grid.g_co2_per_kwh
     power = hardware.draw().of(catalogue.accelerators.get(hardware.gpu))
+    if power is None:
+        raise UsageError(f"the power of {hardware.gpu} is not known, so energy is no budget on it", hint=_NO_POWER)
     return replace(hardware, gpu_hours=power.gpu_hours(amount))

@@ -87,6 +87,9 @@ class DeviceBudget:
         self.peak = self.accelerator.peak(self.precision)
         self.price, self.notices = _price(request, self.accelerator, catalogue)
         self.power = request.draw().of(self.accelerator)
+        if self.power is None:
+            message = f"the power of {self.accelerator.id} is not known: neither energy nor carbon is told"
+            self.notices = (*self.notices, Notice(code="power_unknown", message=message))
 
     def utilisation(self, params: float | None, *, moe: bool, flops_per_token: float | None = None) -> Utilisation:
         """Return the utilisation of the request, or the default one for a model of ``params``."""
@@ -156,7 +159,7 @@ class DeviceBudget:
 
     def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
         """Return the FLOP with their whole derivation."""
-        request, hours, price = self.request, self.hours(utilisation.value), self.price
+        request, hours, price, power = self.request, self.hours(utilisation.value), self.price, self.power
         cost = None if price is None else hours * price.usd_per_hour if request.cost is None else float(request.cost)
         budget = Budget(
             source=self.form,
@@ -173,14 +176,14 @@ class DeviceBudget:
             goodput=utilisation.goodput,
             profile=utilisation.profile,
             price_per_hour=None if price is None else price.usd_per_hour,
-            energy_kwh=self.power.kwh(hours),
+            energy_kwh=None if power is None else power.kwh(hours),
             utilisation_source=utilisation.source,
             band=utilisation.band,
             price_source=None if price is None else price.origin,
             price_date=None if price is None else price.date or None,
-            chip_w=self.power.chip_w,
-            host_w=self.power.host_w,
-            pue=self.power.pue,
+            chip_w=None if power is None else power.chip_w,
+            host_w=None if power is None else power.host_w,
+            pue=None if power is None else power.pue,
         )
         return ResolvedBudget(
             flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)

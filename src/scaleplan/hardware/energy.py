@@ -79,10 +79,12 @@ class PowerDraw:
             if value is not None and not 1 <= value <= 5:
                 raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
 
-    def of(self, device: Accelerator) -> MeanPower:
-        """Return the mean power of one device while it trains."""
+    def of(self, device: Accelerator) -> MeanPower | None:
+        """Return the mean power of one device while it trains; None where its power is not published."""
         chip, host = device.power_w, device.host_power_w
         if self.load is not None or chip is None:
+            if device.tdp_w is None:
+                return None
             chip = device.tdp_w * (LOAD["tuned"] if self.load is None else self.load)
         if self.host is not None or host is None:
             host = chip * ((HOST["server"] if self.host is None else self.host) - 1)

@@ -195,7 +195,8 @@ class UtilisationTable:
     def _find(self, accelerator: Accelerator, precision: str) -> _DeviceClass:
         ident = accelerator.utilisation_class
         found = None if ident is None else self._classes.get(ident)
-        if found is None or precision not in found.precisions:
+        lacking = precision not in _SIXTEEN_BITS and not accelerator.peaks.keys() & {*_SIXTEEN_BITS}
+        if found is None or precision not in found.precisions or lacking:  # a level is a share of the 16-bit peak
             known = (
                 "" if found is None else next((name for name in found.precisions if name in accelerator.peaks), "")
             )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
 from scaleplan.files import is_file, is_folder, read_text
+from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
 def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, object], str]:
     """Return the configuration and the name to show for it.
 
-    ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), or a
-    mapping that was read already. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
-    is too large or too deeply nested.
+    ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), a
+    mapping that was read already, or, where there is no such file, the name of a published model. Raises FileError
+    when it cannot be read, is not a JSON object, has a key twice, or is too large or too deeply nested.
     """
     if not isinstance(source, str | Path):
         return dict(source), "config"
@@ -43,8 +44,19 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
-        if _SIZE.fullmatch(str(source)) and not is_file(path):
+        if is_folder(Path(source)) or path.exists():
+            raise
+        if _SIZE.fullmatch(str(source)):
             error.hint = f"a size is given by --params {source}; 'scaleplan shape {source}' makes a config of it"
+            raise
+        published = PublicModels()
+        found = published.find(str(source))
+        if found is not None:
+            return dict(found.config), found.source
+        if path.suffix != ".json":
+            close = published.close_to(str(source))
+            meant = f"did you mean {quote(close)}? " if close else ""
+            error.hint = f"{meant}'{LISTING}' lists the models that are known by name"
         raise
     return parse_config(text, source=str(path)), str(path)
 

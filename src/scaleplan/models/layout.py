@@ -530,3 +530,5 @@ class MemorySummary(Record, Result):
     margins: Margins | None = None
     excess: Excess | None = None
     ways_out: tuple[str, ...] = ()
+    unified_memory: bool | None = None
+    """Whether the processor and the system take their part of the memory of the device."""

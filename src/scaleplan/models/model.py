@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scaleplan.errors import UsageError, quote
 from scaleplan.models.config import read_config
 from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
-from scaleplan.models.families.library import architecture_of, text_part, tie_conflict
+from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
 
@@ -190,25 +191,9 @@ def read_model(
     contradictory, and UsageError for a context that is not at least 1.
     """
     data, name = read_config(source)
-    text, _ = text_part(data, name)
     architecture = architecture_of(data, source=name, arch=arch)
-    notes = architecture.notes
-    if text is not data:
-        notes += ("only the language model of this multimodal config is counted",)
-    if tie_conflict(data):
-        notes += (_tie_note(architecture),)
-    stored = quantization_of(text, source=name)
-    return describe(architecture, source=name, context=context, notes=notes, quantization=stored)
-
-
-def _tie_note(architecture: Architecture) -> str:
-    """Return the line about a config whose two tie flags differ, with the total by the other flag."""
-    table = architecture.vocab * architecture.table_width
-    total = count(architecture).params
-    tied, other = ("tied", total + table) if architecture.tied else ("not tied", total - table)
-    return (
-        f"the config ties the head in one place and not in the other: the top level counts ({tied}); else {other:,}"
-    )
+    stored = quantization_of(text_part(data, name).data, source=name)
+    return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 
 def describe(

@@ -399,8 +399,11 @@ _SHORT = 512
 
 def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:
     """Return the fields of a summary that describe the model and the device."""
-    gpu, memory = (device.id, device.memory_bytes) if device else (None, None)
-    return {"model": model.source, "params": model.params, "gpu": gpu, "memory_bytes": memory}
+    known = {"model": model.source, "params": model.params}
+    if device is None:
+        return {**known, "gpu": None, "memory_bytes": None}
+    unified = device.unified_memory
+    return {**known, "gpu": device.id, "memory_bytes": device.memory_bytes, "unified_memory": unified}
 
 
 def _stage(zero: Amount | None) -> int | None:

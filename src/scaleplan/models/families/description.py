@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Stack
-from scaleplan.models.config import Fields
+from scaleplan.models.config import NAMES, Fields
 from scaleplan.models.families.expressions import ExpressionError, compiled, names_of
 from scaleplan.models.families.parts import SHORTHANDS
 
@@ -26,23 +27,29 @@ __all__ = ["SCHEMA", "Description", "merged"]
 
 SCHEMA = 1
 
-_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "text")
-_TABLES = ("fields", "let", "model", "stack", "part")
+_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
+_TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 _MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
+_NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, --arch ./mine.toml"
+
 _MOST_LAYERS = 100_000
 _LARGEST = 10**13
+_MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
+"""Sizes that every published config states: where one is left out, its default is named with the count."""
 _BUILT_IN = ("i", "model_type", "class_name")
 
 _ATOM = re.compile(
     r"^(?:(?P<label>[^:]*):)?\s*(?P<kind>matrix|norm|vector|conv|table)\s+(?P<body>.*?)"
     r"(?:\s*\+\s*(?:bias|shift)(?:\s*\((?P<bias>.*)\)|(?P<always>)))?$"
 )
+_IN_TEXT = re.compile(r"\{([^{}]+)\}")
+"""An expression in a note."""
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|number|flag|text|list|present)(?:\[(?P<length>\w+)\])?\s+)?(?P<names>[\w.| -]+?)"
-    r"(?:\s*=\s*(?P<default>.+))?$"
+    r"^(?:(?P<type>size|count|integer|number|flag|text|list|pattern|each|any|present)(?:\[(?P<length>\w+)\])?\s+)?"
+    r"(?P<names>[\w.| -]+?)(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
 )
 
 
@@ -57,6 +64,8 @@ class _Spec(NamedTuple):
     """Whether the field is missed only where its value is used."""
     length: str | None = None
     """The name of the number of entries that a list must have."""
+    null: str | None = None
+    """An expression for a field that is there and null, where that is not what its absence means."""
 
 
 class Description:
@@ -81,8 +90,10 @@ class Description:
         self.classes = table.texts("classes", ())
         self.ignored = table.texts("ignored", ())
         self.sources = table.texts("sources", ())
-        self.notes = table.texts("notes", ())
+        self.notes = self._remarks("notes")
+        self.refuse = self._remarks("refuse")
         self.fields = {key: self._spec(key, value) for key, value in self._section("fields").items()}
+        self.defaults = self._section("defaults")
         self.let = {key: self._expression(f"let.{key}", value) for key, value in self._section("let").items()}
         self.model = self._section("model")
         self.parts = {name: self._inner(f"part.{name}", part) for name, part in self._section("part").items()}
@@ -102,17 +113,95 @@ class Description:
 
     def known_fields(self) -> frozenset[str]:
         """Return the first parts of the names of all fields that the description reads or passes over."""
-        named = {name.split(".")[0] for spec in self.fields.values() for name in spec.names}
-        return frozenset(named | set(self.ignored))
+        used = (self.fields[key] for key in self._used if key in self.fields)
+        return frozenset({name.split(".")[0] for spec in used for name in spec.names} | set(self.ignored))
+
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        """The names that the layers use, directly or through others: a field that only an unused part has is not read."""
+        found: set[str] = set()
+        open_ = set().union(*(names_of(text) for text in self._texts()))
+        while open_:
+            found |= open_
+            specs = [self.fields[key] for key in open_ if key in self.fields]
+            open_ = set().union(
+                *(names_of(self.let[key]) for key in open_ if key in self.let),
+                *(names_of(text) for spec in specs for text in (spec.default, spec.null) if text is not None),
+                (spec.length for spec in specs if spec.length is not None),
+            )
+            open_ -= found
+        return frozenset(found)
+
+    def _texts(self) -> Iterator[str]:
+        """Yield the expressions of the model, of the stacks and of the parts that stand in them."""
+        for condition, line in (*self.notes, *self.refuse):
+            yield from (condition, *_IN_TEXT.findall(line))
+        yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
+        reached: dict[str, None] = {}
+        for key, value in self.model.items():
+            yield from self._texts_of(key, value)
+        for stack in self.stacks:
+            yield str(stack.get("repeat", 1))
+            yield from self._texts_of_item(stack.get("layers"), reached)
+        done: set[str] = set()
+        while len(done) < len(reached):
+            for name in [name for name in reached if name not in done]:
+                done.add(name)
+                for key, value in self.parts.get(name, {}).items():
+                    if key == "parts":
+                        for item in value:
+                            reached[item if isinstance(item, str) else str(item.get("part"))] = None
+                            yield str(item.get("times", 1)) if isinstance(item, dict) else "1"
+                    else:
+                        yield from self._texts_of(key, value)
+
+    def _texts_of(self, key: str, value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            for inner, entry in value.items():
+                yield from self._texts_of(inner, entry)
+        elif key == "atoms" and isinstance(value, list):
+            for text in value:
+                pieces = _atom_pieces(self.source, key, text)
+                yield from (piece for piece in pieces[2:] if piece is not None)
+        elif isinstance(value, str) and value:
+            yield value
+
+    def _texts_of_item(self, item: object, reached: dict[str, None]) -> Iterator[str]:
+        if isinstance(item, str):
+            reached[item.removeprefix("=")] = None
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._texts_of_item(one, reached)
+        elif isinstance(item, dict):
+            for key, one in item.items():
+                if key in ("by", "if"):
+                    yield str(one)
+                else:
+                    yield from self._texts_of_item(one, reached)
+
+    def _remarks(self, key: str) -> list[tuple[str, str]]:
+        """Return lines with the condition of each: ``"text"``, or ``{ if = "condition", text = "text" }``."""
+        value = self.table.data.get(key, [])
+        lines = [{"if": True, "text": line} if isinstance(line, str) else line for line in _list(value)]
+        if not isinstance(value, list) or any(
+            not isinstance(one, dict) or one.keys() != {"if", "text"} for one in lines
+        ):
+            raise self.table.error(key, 'expected a list of texts, or of { if = "condition", text = "text" }')
+        return [(self._expression(key, line["if"]), str(line["text"])) for line in lines]
 
     def check(self) -> None:
         """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
         for key, spec in self.fields.items():
-            if spec.default is not None:
-                self._check(f"fields.{key}", spec.default, scope)
+            for text in (spec.default, spec.null):
+                if text is not None:
+                    self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
             self._check(f"let.{key}", text, scope)
+        for key, lines in (("notes", self.notes), ("refuse", self.refuse)):
+            for condition, line in lines:
+                for text in (condition, *_IN_TEXT.findall(line)):
+                    self._check(key, text, scope)
         for key, value in self.model.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
@@ -213,8 +302,10 @@ class Description:
         """Refuse a config that leaves out fields that always count, naming all of them at once."""
         missing = [
             fields.missing(spec.names[0])[0]
-            for spec in self.fields.values()
-            if spec.default is None and not spec.needed and not any(_has(fields, name) for name in spec.names)
+            for key, spec in self.fields.items()
+            if spec.default is None and not spec.needed and spec.kind != "present" and key in self._used
+            if not any(_has(fields, name) or (spec.null and _says(fields, name)) for name in spec.names)
+            if _default_of(self.defaults, fields, spec) is None
         ]
         fields.refuse_missing(missing)
 
@@ -245,7 +336,8 @@ class Description:
         names = tuple(name.strip() for name in match["names"].split("|"))
         default = match["default"]
         needed = default == "needed"
-        return _Spec(match["type"] or _kind(default), names, None if needed else default, needed, match["length"])
+        given = None if needed else default
+        return _Spec(match["type"] or _kind(default), names, given, needed, match["length"], match["null"])
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,9 +362,33 @@ def _kind(default: str | None) -> str:
     return "count" if default == "0" else "size"
 
 
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _has(fields: Fields, name: str) -> bool:
     found, last = fields.inside(name)
     return found is not None and last in found
+
+
+def _default_of(defaults: Mapping[str, Any], fields: Fields, spec: _Spec) -> tuple[str, Any] | None:
+    """Return the spelling and value that stand for a field of which the config says nothing, not even null."""
+    if not defaults:
+        return None
+    spelled = [one for name in spec.names for one in NAMES.get(name, (name,))]
+    found = next((name for name in spelled if name in defaults), None)
+    if found is None or any(_says(fields, name) for name in spelled):
+        return None
+    return found, defaults[found]
+
+
+def _says(fields: Fields, name: str) -> bool:
+    found, last = fields.inside(name)
+    return found is not None and any(spelling in found.data for spelling in NAMES.get(last, (last,)))
 
 
 def _part_of(description: Description, name: str) -> dict[str, Any]:
@@ -357,6 +473,7 @@ class _Scope:
         self.fields = fields
         self.local: dict[str, Any] = {}
         self.uses_layer = False
+        self.assumed: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._open: set[str] = set()
 
@@ -403,12 +520,30 @@ class _Scope:
             found, last = self.fields.inside(name)
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
+                if spec.kind == "each" and not isinstance(value, list):
+                    return [value] * self[spec.length or "n"]
                 if spec.length is not None and value and len(value) != self[spec.length]:
                     raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
                 return value
+        if spec.null is not None and any(_says(self.fields, name) for name in spec.names):
+            return compiled(spec.null)(self)
+        stated = self._by_default(spec)
+        if stated is not None:
+            return stated
         if spec.default is None:
             self.fields.refuse_missing(self.fields.missing(spec.names[0]))
-        return compiled(spec.default or "none")(self)
+        value = compiled(spec.default or "none")(self)
+        return [value] * self[spec.length or "n"] if spec.kind == "each" and value is not None else value
+
+    def _by_default(self, spec: _Spec) -> Any:  # noqa: ANN401
+        """Return what the class of the family states for a field that is left out, None for nothing."""
+        found = _default_of(self.description.defaults, self.fields, spec)
+        if found is None:
+            return None
+        name, value = found
+        if spec.names[0] in _MAIN:
+            self.assumed[name] = value
+        return [value] * self[spec.length or "n"] if spec.kind == "each" else value
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
@@ -430,13 +565,22 @@ class _Scope:
 def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
     if kind in ("size", "count"):
         return fields.size(name, at_least=1 if kind == "size" else 0)
+    if kind == "integer":
+        return fields.size(name, at_least=-_LARGEST)
     if kind == "number":
         return fields.number(name)
+    stated = next((fields.data[key] for key in NAMES.get(name, (name,)) if fields.data.get(key) is not None), None)
+    if kind == "each":
+        if not isinstance(stated, list):
+            return fields.size(name, at_least=0)
+        return [Fields({name: one}, source=fields.source).size(name, at_least=0) for one in stated]
+    if kind == "pattern" and isinstance(stated, str):
+        return list(stated)
     if kind == "flag":
         return fields.flag(name, default=False)
     if kind == "text":
         return fields.text(name, "")
-    return fields.sequence(name)
+    return fields.data[name] if kind == "any" else fields.sequence(name)
 
 
 class _Expansion:
@@ -451,6 +595,8 @@ class _Expansion:
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
+        for line in self._remarks(self.description.refuse):
+            raise FileError(f"{self.source}: {line}", hint=_NOT_COUNTED)
         width = scope.size("width", model.get("width", "d"))
         stacks = tuple(self._stacks())
         if "extra" in model:
@@ -467,10 +613,20 @@ class _Expansion:
             context=scope.value(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),
             extra_params=scope.size("extra", model.get("extra", 0)),
-            notes=self.description.notes,
+            notes=tuple(self._remarks(self.description.notes)),
         )
+        if scope.assumed:
+            taken = ", ".join(f"{name} {value}" for name, value in scope.assumed.items())
+            note = f"not stated, and taken as the family's class has it: {taken}"
+            architecture = replace(architecture, notes=(*architecture.notes, note))
         scope.local.pop("largest_layer", None)
         return architecture
+
+    def _remarks(self, lines: list[tuple[str, str]]) -> Iterator[str]:
+        """Yield the lines whose condition holds, with the values of the expressions in them."""
+        for condition, line in lines:
+            if self.scope.value(condition):
+                yield _IN_TEXT.sub(lambda found: _shown(self.scope.value(found[1])), line)
 
     def _stacks(self) -> Iterator[Stack]:
         """Yield the runs of equal layers, in order."""

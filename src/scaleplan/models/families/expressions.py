@@ -38,6 +38,11 @@ def _round_up(value: int, multiple: int) -> int:
     return multiple * _ceildiv(value, multiple)
 
 
+def _at(value: Any, index: int) -> Any:  # noqa: ANN401  a number, flag or text
+    """Return the entry of a list, or the one value that stands in place of a list."""
+    return value[index] if isinstance(value, list) else value
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
     if width % heads:
@@ -71,6 +76,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "sum": sum,
     "count": _count,
+    "at": _at,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,
@@ -129,8 +135,10 @@ def compiled(text: str) -> Compiled:
 @lru_cache(maxsize=4096)
 def names_of(text: str) -> frozenset[str]:
     """Return the names that an expression uses."""
-    found = {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
-    return frozenset(found - FUNCTIONS.keys() - _CONSTANTS.keys())
+    nodes = list(ast.walk(_parsed(text)))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}  # a field may be called as a function is
+    found = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called}
+    return frozenset(found - _CONSTANTS.keys())
 
 
 @lru_cache(maxsize=4096)
@@ -165,10 +173,10 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
             return lambda scope: change(value_of(scope))
         case ast.BoolOp(op=ast.And(), values=values):
             every = [inner(value) for value in values]
-            return lambda scope: all(part(scope) for part in every)
+            return lambda scope: _last(every, scope, stop=False)
         case ast.BoolOp(op=ast.Or(), values=values):
             some = [inner(value) for value in values]
-            return lambda scope: any(part(scope) for part in some)
+            return lambda scope: _last(some, scope, stop=True)
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
             first, second, compare = inner(left), inner(right), _COMPARE[type(op)]
             return lambda scope: compare(first(scope), second(scope))
@@ -192,6 +200,16 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
         f"{quote(text)}: {quote(ast.unparse(node))} is not allowed in an expression",
         hint=f"numbers, names, + - * // % **, comparisons, if … else, lists, {', '.join(sorted(FUNCTIONS))}",
     )
+
+
+def _last(parts: list[Compiled], scope: Mapping[str, Any], *, stop: bool) -> Any:  # noqa: ANN401
+    """Return the first value that decides, as Python does: `k or h` is k where it is stated."""
+    value = None
+    for part in parts:
+        value = part(scope)
+        if bool(value) is stop:
+            break
+    return value
 
 
 def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever an operator gives

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_folder, names_in, preset_folders, read_table, read_text
 from scaleplan.models.config import Fields
+from scaleplan.models.count import count
 from scaleplan.models.families.description import Description, merged
+from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.families.unread import refuse_unread
 from scaleplan.toml_table import Table
 
@@ -20,17 +23,11 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
-    "TEXT_CONFIGS",
     "FamilyLibrary",
     "architecture_of",
     "families",
     "is_description",
-    "text_part",
-    "tie_conflict",
 ]
-
-TEXT_CONFIGS = ("text_config", "language_config", "llm_config")
-"""The keys of a multimodal config under which its language model stands."""
 
 _TIED = "tie_word_embeddings"
 
@@ -163,42 +160,38 @@ def read_description(path: Path) -> Description:
 def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
     """Return the architecture that a config describes.
 
-    The text part of a multimodal config is read, the rest of it is left out. ``source`` is its name in errors;
-    ``arch`` is the family to read it as where the config states no ``model_type``, or the path of a description.
-    Raises FileError for an unknown family, and for fields that are missing, malformed or contradictory.
+    The text part of a multimodal config is read, the rest of it is left out, which a note says. ``source`` is its
+    name in errors; ``arch`` is the family to read it as where the config states no ``model_type``, or the path of a
+    description. Raises FileError for an unknown family, and for fields that are missing, malformed or contradictory.
     """
-    text, where = text_part(data, source)
-    found = _find(text, source=where, arch=arch)
-    stated = text.get("model_type")
+    part = text_part(data, source)
+    if not part.multimodal:
+        return _read(part.data, source=part.source, arch=arch)
+    decided = {} if part.tied is None else {_TIED: part.tied}
+    architecture = _read({**part.data, **decided}, source=part.source, arch=arch)
+    notes = (*architecture.notes, "only the language model of this multimodal config is counted")
+    reason = part.doubt(lambda: _read(part.data, source=part.source, arch=arch).tied)
+    if reason:
+        notes += (_tie_note(architecture, reason),)
+    return replace(architecture, notes=notes)
+
+
+def _read(data: Mapping[str, object], *, source: str, arch: str | None) -> Architecture:
+    found = _find(data, source=source, arch=arch)
+    stated = data.get("model_type")
     name = stated if isinstance(stated, str) and stated in found.model_types else found.model_types[0]
-    fields = Fields({**text, "model_type": name}, source=where)
+    fields = Fields({**data, "model_type": name}, source=source)
     architecture = found.architecture(fields, family=name)
     refuse_unread(fields, architecture, found.known_fields())
     return architecture
 
 
-def text_part(data: Mapping[str, object], source: str) -> tuple[Mapping[str, object], str]:
-    """Return the nested config of the language model, if there is one, and its name in errors.
-
-    Where both state whether the head is tied, the top level decides, as it does in transformers 5.
-    """
-    for key in TEXT_CONFIGS:
-        nested = data.get(key)
-        if isinstance(nested, dict):
-            inherited = {k: data[k] for k in ("model_type", "architectures", "quantization_config") if k in data}
-            decided = {} if data.get(_TIED) is None else {_TIED: data[_TIED]}
-            return {**inherited, **nested, **decided}, f"{source}: {key}"
-    return data, source
-
-
-def tie_conflict(data: Mapping[str, object]) -> bool:
-    """Return whether the top level and the nested config contradict each other on tying the head."""
-    for key in TEXT_CONFIGS:
-        nested = data.get(key)
-        if isinstance(nested, dict):
-            flags = (data.get(_TIED), nested.get(_TIED))
-            return None not in flags and flags[0] != flags[1]
-    return False
+def _tie_note(architecture: Architecture, reason: str) -> str:
+    """Return the line with the total that a config has if the other of two places decides on tying the head."""
+    table = architecture.vocab * architecture.table_width
+    total = count(architecture).params
+    ties, other = ("tied", total + table) if architecture.tied else ("not tied", total - table)
+    return f"{reason} ({ties}); else {other:,}"
 
 
 def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Description:

@@ -32,7 +32,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         r"|^index_(head|n_heads)|^o_groups$|^(qk|v)_dim_factor$|^compress_rat|^(k|v|q)_rank$",
         "layers of several kinds": r"^attn_layer|^(attention|attn)_layers?$|^full_attn_idxs$|^block_types?$"
         r"|^layers?_block_type|^layer_types$|hybrid_(layer|override|block)|^loop_layer_index_(start|end)$|^(block|layer)_pattern$|^layer_group",
-        "an encoder or cross-attention": r"^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
+        "an encoder or cross-attention": r"^is_encoder_decoder$|^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
         r"|^num_(encoder|decoder)_(layers|attention_heads)$|cross_attention|^encoder$|^decoder$",
         "further tables": r"type_vocab_size|(^|_)embedding_size$|per_layer_input$|^word_embed_proj_dim$|ngram"
         r"|^(hc_mult|hc_count|hc_lowrank)$|^altup_num_inputs$|^laurel_rank$|^ple_|^num_mem_blocks$|^emb_dim$"
@@ -52,7 +52,7 @@ _HARMLESS = re.compile(
     r"loss|coef|aux|jitter|noise|scor|renorm|norm_topk|topk_(group|method)|n_group$|expert_group|logit|dropout|drop"
     r"|capacity|overlap|implementation|dtype|fp32|softmax|scal|weight_on_input|selection|_eps|_min$|_max$|_floor|_limit"
     r"|init|cache_(dtype|mode|impl)|use_cache|kernels$|pscan|chunk|_act$|activation|clamp|_fn$|path$|period_offset|load_balanc|output_router|z_|alpha"
-    r"|beta|multiplier_(in|out)|per_tok|topk$|top_k|parallel_(size|degree)|sparsity|no_rope|^rope_|tokenizer|_token_id|hash"
+    r"|beta|multiplier_(in|out)|per_tok|topk$|top_k|parallel_(size|degree)|sparsity|no_rope|no_repeat|^rope_|tokenizer|_token_id|hash"
     r"|correction|update|balanc|combination|safe|allow|before_gate|sinkhorn|magnitude|linear_(scale|attn_[ab])"
 )
 
@@ -101,6 +101,8 @@ def refuse_unread(fields: Fields, architecture: Architecture, known: frozenset[s
 
 def _counts(name: str, value: object, architecture: Architecture) -> bool:
     """Return whether a field of one of the kinds, with this value, stands for weights."""
+    if name == "is_encoder_decoder":
+        return value is True and not any(stack.encoder for stack in architecture.stacks)
     if not value or name.startswith("no_") or (_HARMLESS.search(name.lower()) and not isinstance(value, list)):
         return False
     if isinstance(value, list):

@@ -124,12 +124,13 @@ def gpus_report(result: AcceleratorList) -> Report:
             format_gigabytes(gpu.memory_bytes / 1e9),
             *(_tera(gpu.peaks.get(name)) for name in _SHOWN),
             "" if gpu.default_usd_per_hour is None else format_usd_per_hour(gpu.default_usd_per_hour),
+            "" if gpu.status == "verified" else gpu.status,
         )
         for gpu in result.gpus
     ]
     return Report(
         title=f"{counted(len(rows), 'accelerator')}, dense TFLOP/s with fp32 accumulation",
-        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price"), rows=rows, text={"id"}),
+        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price", ""), rows=rows, text={"id", ""}),
         remarks=(
             *dict.fromkeys(
                 f"prices of {gpu.price_date}: {gpu.price_source}" for gpu in result.gpus if gpu.price_date
@@ -143,14 +144,16 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     """Return the figures of one accelerator, and the prices that are listed for it."""
     catalogue = Prices()
     prices = catalogue.listed(gpu.id)
+    shared = "shared with the processor and the system" if gpu.unified_memory else ""
     facts = [
-        Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9)),
+        Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9), unit=shared),
         Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
         Fact(
             "design power" if gpu.tdp_basis != "measured maximum" else "maximum power",
-            format_number(gpu.tdp_w),
-            unit="W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.partition(' ')[0]}",
+            "not published" if gpu.tdp_w is None else format_number(gpu.tdp_w),
+            unit="" if gpu.tdp_w is None else "W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.split()[0]}",
         ),
+        *(() if gpu.peaks else (Fact("peak", "not published"),)),
         *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
     ]
     if gpu.link_bandwidth is not None:
@@ -163,6 +166,10 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
         if watts is not None:
             facts.append(Fact(label, format_number(watts), unit="W, measured"))
     remarks = [gpu.note] if gpu.note else []
+    if gpu.status != "verified":
+        remarks.append(f"{gpu.status}: one source or arithmetic stands behind some of these figures")
+    if not gpu.peaks:
+        remarks.append("without a peak only questions about memory are answered: 'scaleplan memory'")
     if gpu.power_source:
         remarks.append(f"power: {gpu.power_source}")
     remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")

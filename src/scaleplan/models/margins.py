@@ -44,7 +44,7 @@ def read_margins(text: str | None) -> Margins:
         if not mark or name not in _MARGIN_NAMES or name in values:
             raise UsageError(
                 f"{quote(part.strip())} is no margin, or is given twice",
-                hint="write some of 'states=80%, activations=1.3, reserve=2GB, usable=92%'",
+                hint="write some of 'states=80%, activations=1, reserve=2GB, usable=92%'",
             )
         values[name] = _margin(name, written)
     return replace(MARGINS, **values)

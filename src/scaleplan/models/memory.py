@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
+    "BAND",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
+    "SERVED_BAND",
     "STATES",
     "Division",
     "Footprint",
@@ -51,6 +53,7 @@ __all__ = [
     "States",
     "Training",
     "divides",
+    "driver_context",
     "served_by",
     "serving_memory",
     "states_of",
@@ -246,6 +249,21 @@ devices also those that a stream of communication has not yet given back; and wh
 again, for blocks of shorter ones. Medians of published peaks: one device, full sharding, unpacked fine-tuning."""
 
 
+BAND, SERVED_BAND = 0.15, 0.15
+"""Shares of an estimate within which four of five published peaks are, to train and to serve: ``docs/memory.md``."""
+
+_GIBI = 2.0**30
+
+_CONTEXTS = ((2018, 1.3), (2021, 0.5), (2023, 0.6), (math.inf, 0.8))
+"""GiB that a driver's context and libraries take, by the last year of a generation of devices: before kernels were
+loaded when first called (CUDA 11.7) 1.3 on a V100, since then less, but more on larger devices."""
+
+
+def driver_context(year: float | None) -> float:
+    """Return the bytes of a driver's context on a device of a year; of today's where it is not known."""
+    return next(size for last, size in _CONTEXTS if (year or 2022) <= last) * _GIBI
+
+
 class StageLoad(NamedTuple):
     """What a device of a stage holds, whatever the number of devices that share its states.
 
@@ -412,7 +430,7 @@ class Footprint:
             frozen=(w.frozen_layers * share + frozen_tables) / tensor,
             frozen_routed=w.frozen_routed * share / (tensor * division.expert),
             copies=(w.still + w.copied * share) / tensor,
-            apart=w.states is not None and training.accumulation == 1,
+            apart=w.states is not None and not method.accumulates,
             varied=not method.packed,
         )
 

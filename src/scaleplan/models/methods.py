@@ -6,7 +6,8 @@ choices (:data:`TRAINERS`), not one of constants.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.record import Record
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Atom, Part
 
 __all__ = [
+    "ALSO",
     "ATTENTION",
     "FROZEN",
     "KERNELS",
@@ -32,6 +34,8 @@ __all__ = [
     "Method",
     "Optimizer",
     "Precision",
+    "method_of",
+    "target_labels",
 ]
 
 
@@ -201,6 +205,8 @@ class Method(Record):
     """Whether full sharding gathers all weights at once: FSDP 1 where they are frozen, and for whole checkpoints."""
     quantizes_head: bool = False
     """Whether the head is quantised too, and what is quantised is computed in fp32 before it is cast."""
+    accumulates: bool = False
+    """Whether gradients of several micro-batches are summed, so that they stay until a step is over."""
     packed: bool = True
     """Whether all sequences are equally long; else the allocator keeps blocks of many sizes."""
 
@@ -230,6 +236,21 @@ class Method(Record):
         """Whether parts of a kind (``attention``, ``ffn``, ``norms``, ``embeddings``) are trained themselves."""
         return not self.adapts and ("attention" if kind == "recurrent" else kind) not in self.frozen
 
+    @property
+    def text(self) -> str:
+        """What is trained and by what, as a clause."""
+        what = f"{self.tune} of rank {self.rank}" if self.adapts else "all weights"
+        if self.layers is not None:
+            what += f" of the last {self.layers} layers"
+        if self.frozen:
+            what += f" but {', '.join(self.frozen)}"
+        if self.quantize:
+            what += f" on {self.quantize}" if self.adapts else f" in {self.quantize}"
+        parts = [what, self.precision, self.optimizer or "adamw"]
+        parts += [f"{', '.join(self.offload)} in host memory"] if self.offload else []
+        parts += [f"{self.loss} loss", f"{self.kernels} kernels"]
+        return ", ".join(part for part in parts if part)
+
     def checked(self) -> Method:
         """Return this, or raise UsageError for a choice that is not known or choices that contradict each other."""
         known = (
@@ -251,6 +272,105 @@ class Method(Record):
 
 METHOD = Method()
 """All of a model is trained, by fused kernels."""
+
+
+QUANTIZED = {"qlora": "lora", "qdora": "dora"}
+"""Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
+
+ALSO = {
+    "in-backward": "in_backward",
+    "dropout": "dropout",
+    "unpacked": "packed",
+    "upcast": "upcast",
+    "merged": "merged",
+    "untied": "untied",
+    "gathers-all": "gathers_all",
+    "quantizes-head": "quantizes_head",
+}
+"""Habits that a word switches on, with the field that it changes."""
+
+
+def method_of(
+    *,
+    trainer: str | None = None,
+    tune: str | None = None,
+    rank: int | None = None,
+    targets: str | None = None,
+    trained_layers: int | None = None,
+    freeze: str | None = None,
+    quantize: str | None = None,
+    adapter_bits: int | None = None,
+    optimizer: str | None = None,
+    galore_rank: int | None = None,
+    precision: str | None = None,
+    loss: str | None = None,
+    attention: str | None = None,
+    kernels: str | None = None,
+    offload: str | None = None,
+    also: str | None = None,
+) -> tuple[Method, str | None]:
+    """Return a way to train from its choices, and the recomputation of the trainer; raises UsageError for conflicts.
+
+    A trainer's choices hold where none is made.
+    """
+    if trainer is not None and trainer not in TRAINERS:
+        raise UnknownNameError("trainer", trainer, TRAINERS)
+    habits: dict[str, Any] = dict(TRAINERS[trainer]) if trainer else {}
+    recompute = habits.pop("recompute", None)
+    adapters = tune is not None and tune != "full"
+    if not adapters:
+        for name, value in {"--rank": rank, "--targets": targets, "--adapter-bits": adapter_bits}.items():
+            if value is not None:
+                raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
+        for name in ("targets", "adapter_bits"):
+            habits.pop(name, None)
+    elif freeze is not None:
+        raise UsageError("adapters freeze everything else already", hint="leave out --freeze, or --tune")
+    if tune in QUANTIZED:
+        tune, quantize = QUANTIZED[tune], quantize or "nf4"
+    elif quantize is not None and not adapters and optimizer != "q-galore":
+        raise UsageError(
+            "weights that are trained are not quantised", hint="--tune qlora, --optimizer q-galore, or --serve"
+        )
+    if galore_rank is not None and not (optimizer and OPTIMIZERS.get(optimizer, OPTIMIZERS["sgd"]).projected):
+        raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
+    words = _words(also)
+    for word in words:
+        if word not in ALSO:
+            raise UnknownNameError("habit of a training", word, ALSO)
+        habits[ALSO[word]] = word != "unpacked"
+    given = {
+        "tune": tune,
+        "rank": rank,
+        "targets": None if targets is None else target_labels(targets),
+        "layers": trained_layers,
+        "frozen": _words(freeze) or None,
+        "quantize": quantize,
+        "adapter_bits": adapter_bits,
+        "optimizer": optimizer,
+        "galore_rank": galore_rank,
+        "precision": precision,
+        "loss": loss,
+        "attention": attention,
+        "kernels": kernels,
+        "offload": _words(offload) or None,
+    }
+    chosen = {**habits, **{name: value for name, value in given.items() if value is not None}}
+    method = Method(**chosen)
+    if method.precision is None:
+        if method.adapts or trainer is not None:
+            method = replace(method, precision="bf16")
+        elif method.optimizer or method.frozen or method.layers is not None or "optimizer" in method.offload:
+            method = replace(method, precision="mixed")
+        elif method.in_backward:
+            raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
+    if method.optimizer == "q-galore" and method.quantize is None:
+        method = replace(method, quantize="int8")
+    return method.checked(), recompute
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",")) if text is not None else ()
 
 
 def target_labels(text: str) -> tuple[str, ...]:

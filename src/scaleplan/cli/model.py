@@ -143,6 +143,52 @@ class MemoryOptions:
     expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
+    trainer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its defaults: huggingface, torchtune, litgpt, torchtitan, …")
+    ] = None
+    tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
+        None
+    )
+    rank: Annotated[str | None, typer.Option(metavar="R", help="Adapters: rank (8).")] = None
+    targets: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Adapters: q,k,v,o,gate,up,down, some of them, or all.")
+    ] = None
+    adapter_bits: Annotated[str | None, typer.Option(metavar="N", help="Adapters: bits of a weight (32).")] = None
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Storage of frozen or served matrices: nf4, nf4-dq, int8, fp8, gptq-int4, …"
+        ),
+    ] = None
+    trained_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="Train or adapt the last N layers only.")
+    ] = None
+    freeze: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Not trained: embeddings, norms, attention, ffn.")
+    ] = None
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="adamw, adamw-8bit, paged-adamw-8bit, adafactor, muon, sgd, galore, …"),
+    ] = None
+    galore_rank: Annotated[str | None, typer.Option(metavar="R", help="GaLore: rank of a gradient (1024).")] = None
+    precision: Annotated[
+        str | None, typer.Option(metavar="KIND", help="fp32, autocast, bf16, mixed, fsdp, fp8, nvfp4.")
+    ] = None
+    loss: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Logits: full, compiled, shifted, chunked or fused (none).")
+    ] = None
+    attention: Annotated[
+        str | None, typer.Option(metavar="KIND", help="flash, sdpa (keys for each head), eager (scores stored).")
+    ] = None
+    kernels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="compiled (fused), or eager: fp32 copies in norms.")
+    ] = None
+    offload: Annotated[str | None, typer.Option(metavar="LIST", help="In host memory: activations, optimizer.")] = (
+        None
+    )
+    also: Annotated[
+        str | None, typer.Option(metavar="LIST", help="in-backward, dropout, unpacked, upcast, merged, untied, …")
+    ] = None
     weight_bits: Annotated[
         str | None, typer.Option(metavar="N", help="Serving: bits of a weight (the config's, else 16).")
     ] = None
@@ -160,6 +206,7 @@ class MemoryOptions:
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
         "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
+        "scaleplan memory 8B --gpu rtx-4090 --gpus 1 --tune qlora --rank 16 --recompute full --loss fused",
     ],
 )
 def memory(

@@ -111,7 +111,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a device: 'states=80%, activations=1.3, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a device: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 

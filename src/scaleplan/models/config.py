@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_folder, read_table, read_text
-from scaleplan.models.public_models import LISTING, PublicModels
+from scaleplan.files import is_absent, is_folder, read_table, read_text
+from scaleplan.models.public_models import LISTING, PublicModel, PublicModels
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
 
 
-def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, object], str]:
+def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tuple[dict[str, object], str]:
     """Return the configuration and the name to show for it.
 
     ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), a
@@ -35,6 +35,8 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     the name of a published model. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
     is too large or too deeply nested.
     """
+    if isinstance(source, PublicModel):
+        return dict(source.config), source.source
     if not isinstance(source, str | Path):
         return dict(source), "config"
     if isinstance(source, str) and source.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
@@ -50,20 +52,12 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
-        if is_folder(Path(source)) or path.exists():
+        if is_folder(Path(source)) or not is_absent(path):
             raise
         if _SIZE.fullmatch(str(source)):
             error.hint = f"a size is given by --params {source}; 'scaleplan shape {source}' makes a config of it"
             raise
-        published = PublicModels()
-        found = published.find(str(source))
-        if found is not None:
-            return dict(found.config), found.source
-        if path.suffix != ".json":
-            close = published.close_to(str(source))
-            meant = f"did you mean {quote(close)}? " if close else ""
-            error.hint = f"{meant}'{LISTING}' lists the models that are known by name"
-        raise
+        return read_config(_published(str(source), error))
     return parse_config(text, source=str(path)), str(path)
 
 
@@ -74,6 +68,19 @@ DESCRIBED = "schema, name, [[stack]] and [part.NAME]; 'scaleplan families show l
 def is_description(data: Mapping[str, object]) -> bool:
     """Return whether what was read describes the layers of an architecture, as the file of a family does."""
     return "schema" in data and ("stack" in data or isinstance(data.get("like"), str))
+
+
+def _published(name: str, missing: FileError) -> PublicModel:
+    """Return the published model of a name that is no file; raises the error about the file if there is none."""
+    known = PublicModels()
+    found = known.find(name)
+    if found is not None:
+        return found
+    close = known.close_to(name)
+    if close is not None or not (name.endswith(".json") or len(Path(name).parts) > 1):
+        meant = f"did you mean {quote(close)}? " if close is not None else ""
+        missing.hint = f"{meant}'{LISTING}' lists the models that are known by name"
+    raise missing
 
 
 def parse_config(text: str, *, source: str) -> dict[str, object]:

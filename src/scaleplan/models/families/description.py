@@ -30,7 +30,18 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_bias", "context", "causal", "extra")
+_MODEL_KEYS = (
+    "vocab",
+    "width",
+    "tied",
+    "atoms",
+    "table_width",
+    "head_rows",
+    "head_bias",
+    "context",
+    "causal",
+    "extra",
+)
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
 _LAYERS = (
@@ -78,9 +89,10 @@ class _Spec(NamedTuple):
 class Description:
     """One description, as it stands in a file."""
 
-    def __init__(self, table: Table, *, inherits: bool = False) -> None:
+    def __init__(self, table: Table, *, like: str | None = None) -> None:
         self.table = table
-        self.inherits = inherits  # then parts of the other family may stand in no layer
+        self.like = like
+        """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
         unknown = [key for key in table.data if key not in (*_KEYS, *_TABLES)]
         if unknown:
@@ -130,6 +142,14 @@ class Description:
         used = (self.fields[key] for key in self._used if key in self.fields)
         return frozenset({name.split(".")[0] for spec in used for name in spec.names} | set(self.ignored))
 
+    def uses(self, name: str) -> bool:
+        """Return whether the layers use a name, directly or through others."""
+        return name in self._used
+
+    def reached(self) -> list[str]:
+        """Return the parts that stand in layers, or are included by one that does."""
+        return [name for name in self.parts if name in self._reached]
+
     @cached_property
     def _used(self) -> frozenset[str]:
         """The names that the layers use, directly or through others: a field that only an unused part has is not read."""
@@ -151,23 +171,32 @@ class Description:
         for condition, line in (*self.notes, *self.refuse):
             yield from (condition, *_IN_TEXT.findall(line))
         yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
-        reached: dict[str, None] = {}
         for key, value in self.model.items():
             yield from self._texts_of(key, value)
         for stack in self.stacks:
             yield str(stack.get("repeat", 1))
-            yield from self._texts_of_item(stack.get("layers"), reached)
-        done: set[str] = set()
-        while len(done) < len(reached):
-            for name in [name for name in reached if name not in done]:
-                done.add(name)
-                for key, value in self.parts.get(name, {}).items():
-                    if key == "parts":
-                        for item in value:
-                            reached[item if isinstance(item, str) else str(item.get("part"))] = None
-                            yield str(item.get("times", 1)) if isinstance(item, dict) else "1"
-                    else:
-                        yield from self._texts_of(key, value)
+            yield from self._choices(stack.get("layers"))
+        for name in self._reached:
+            for key, value in self.parts.get(name, {}).items():
+                if key == "parts":
+                    yield from (str(item.get("times", 1)) for item in value if isinstance(item, dict))
+                else:
+                    yield from self._texts_of(key, value)
+
+    @cached_property
+    def _reached(self) -> dict[str, None]:
+        """The parts that stand in layers, and those that they include."""
+        open_ = [name for stack in self.stacks for name in self._named_in(stack.get("layers"))]
+        found: dict[str, None] = {}
+        while open_:
+            name = open_.pop()
+            if name not in found:
+                found[name] = None
+                open_ += [
+                    item if isinstance(item, str) else str(item.get("part"))
+                    for item in self.parts.get(name, {}).get("parts", ())
+                ]
+        return found
 
     def _texts_of(self, key: str, value: object) -> Iterator[str]:
         if isinstance(value, dict):
@@ -180,18 +209,29 @@ class Description:
         elif isinstance(value, str) and value:
             yield value
 
-    def _texts_of_item(self, item: object, reached: dict[str, None]) -> Iterator[str]:
-        if isinstance(item, str):
-            reached[item.removeprefix("=")] = None
-        elif isinstance(item, list):
+    def _choices(self, item: object) -> Iterator[str]:
+        """Yield the expressions of the choices in the layers."""
+        if isinstance(item, list):
             for one in item:
-                yield from self._texts_of_item(one, reached)
+                yield from self._choices(one)
         elif isinstance(item, dict):
             for key, one in item.items():
                 if key in ("by", "if"):
                     yield str(one)
                 else:
-                    yield from self._texts_of_item(one, reached)
+                    yield from self._choices(one)
+
+    def _named_in(self, item: object) -> Iterator[str]:
+        """Yield the parts that layers name."""
+        if isinstance(item, str):
+            yield item.removeprefix("=")
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._named_in(one)
+        elif isinstance(item, dict):
+            for key, one in item.items():
+                if key not in ("by", "if"):
+                    yield from self._named_in(one)
 
     def _remarks(self, key: str) -> list[tuple[str, str]]:
         """Return lines with the condition of each: ``"text"``, or ``{ if = "condition", text = "text" }``."""
@@ -212,7 +252,9 @@ class Description:
         for key in (*self.fields, *self.let):
             if not key.isidentifier() or key in (*_BUILT_IN, "largest_layer", "true", "false", "none"):
                 table = "fields" if key in self.fields else "let"
-                raise FileError(f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word")
+                raise FileError(
+                    f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word"
+                )
         for key, spec in self.fields.items():
             for text in (spec.default, spec.null, spec.length):
                 if text is not None:
@@ -230,7 +272,6 @@ class Description:
                 self._check_atoms("model.atoms", value, scope)
             else:
                 self._check(f"model.{key}", value, scope)
-        used: dict[str, None] = {}
         for index, stack in enumerate(self.stacks, 1):
             where = f"stack {index}"
             for key in stack:
@@ -239,7 +280,7 @@ class Description:
             if not isinstance(stack.get("encoder", False), bool):
                 raise FileError(f"{self.source}: {where}.encoder: expected true or false")
             self._check(f"{where}.repeat", stack.get("repeat", 1), scope)
-            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope, used)
+            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope)
         included = {name: self._check_part(name, part, scope) for name, part in self.parts.items()}
         circle = _circle(included)
         if circle:
@@ -251,8 +292,8 @@ class Description:
         circle = _circle(definitions)
         if circle:
             raise FileError(f"{self.source}: {quote(circle)} is defined by itself")
-        unused = sorted(self.parts.keys() - used.keys() - {name for names in included.values() for name in names})
-        if unused and not self.inherits:
+        unused = sorted(self.parts.keys() - self._reached.keys())
+        if unused and self.like is None:
             raise FileError(f"{self.source}: part.{unused[0]} stands in no layer")
 
     def _listed(self, where: str, value: object) -> list[Any]:
@@ -325,21 +366,22 @@ class Description:
                 self._check(f"{where}.{key}", value, inner)
         return included
 
-    def _check_item(self, where: str, item: object, scope: set[str], used: dict[str, None]) -> None:
+    def _check_item(self, where: str, item: object, scope: set[str]) -> None:
         if isinstance(item, str):
             if item:
-                used[item.removeprefix("=")] = None
-                _part_of(self, item.removeprefix("="))
+                name, group = _shared(item)
+                _part_of(self, name)
+                self._check(where, group or 1, scope)
         elif isinstance(item, list):
             for one in item:
-                self._check_item(where, one, scope, used)
+                self._check_item(where, one, scope)
         elif isinstance(item, dict) and (
             ("by" in item and len(item) > 1) or {"if", "then"} <= item.keys() <= {"if", "then", "else"}
         ):
             self._check(where, item.get("by", item.get("if")), scope)
             for key, one in item.items():
                 if key not in ("by", "if"):
-                    self._check_item(where, one, scope, used)
+                    self._check_item(where, one, scope)
         else:
             raise FileError(f"{self.source}: {where}: expected names of parts, found {quote(item)}", hint=_LAYERS)
 
@@ -494,6 +536,12 @@ class _AtomPieces(NamedTuple):
     columns: str | None
     bias: str | None
     condition: str | None
+
+
+def _shared(named: str) -> tuple[str, str | None]:
+    """Return the name of a part in ``name``, ``=name`` or ``=name[group]``, and the expression of the group."""
+    name, _, group = named.removeprefix("=").partition("[")
+    return name, group.removesuffix("]") or None
 
 
 def _split(text: str, mark: str) -> tuple[str, str] | None:
@@ -780,13 +828,13 @@ class _Expansion:
         if named in self._of_layer:
             self.scope.uses_layer = True
             return self._of_layer[named]
-        name = named.removeprefix("=")
+        name, group = _shared(named)
         if name in path:
             raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True)
+            part = replace(part, shared=True, name=f"{name} {self.scope.value(group)}" if group else name)
         (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part

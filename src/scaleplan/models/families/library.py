@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import replace
 from functools import cache
-from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, did_you_mean, quote
-from scaleplan.files import is_folder, names_in, preset_folders, read_table, read_text
+from scaleplan.files import is_file, is_folder, names_in, preset_folders, read_table, read_text
 from scaleplan.models.config import DESCRIBED, Fields, is_description
 from scaleplan.models.count import count
 from scaleplan.models.families.description import Description, merged
@@ -19,7 +18,7 @@ from scaleplan.models.families.unread import refuse_unread
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from scaleplan.models.architecture import Architecture
 
@@ -33,6 +32,9 @@ __all__ = [
 
 _TIED = "tie_word_embeddings"
 
+INDEX = "index.json"
+"""The file of a folder that has what :func:`index_of` finds in it; ``docs/write`` writes the bundled one."""
+
 _DEEPEST = 8  # families that are like another, which is like another
 
 
@@ -43,27 +45,18 @@ class FamilyLibrary:
         self.folders = tuple(folders)
         self._files: dict[str, Path] | None = None
         self._read: dict[str, Description] = {}
-        self._heads: dict[str, dict[str, object]] | None = None
-        self._texts: dict[str, str] = {}
         self._files: dict[str, Path] | None = None
+        self._found: dict[str, dict[str, str]] | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the file of each family, by the name of the file."""
         if self._files is None:
-            self._files = {
-                name.removesuffix(".toml"): folder / name
-                for folder in self.folders
-                if is_folder(folder)
-                for name in sorted(names_in(folder))
-                if name.endswith(".toml")
-            }
+            self._files = {name: folder / f"{name}.toml" for folder in self.folders for name in _names(folder)}
         return self._files
 
     def model_types(self) -> list[str]:
         """Return every ``model_type`` that is known."""
-        return sorted(
-            {name for head in self._headers().values() for name in _texts(head, "model_types", head["name"])}
-        )
+        return sorted(self._index()["model_types"])
 
     def all(self) -> list[Description]:
         """Return every family, in the order of names."""
@@ -81,63 +74,85 @@ class FamilyLibrary:
 
     def get(self, model_type: str) -> Description | None:
         """Return the family of a ``model_type``, None where no family has it."""
-        if re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", model_type) is None:
-            return None
-        files = self.files()
-        if model_type in files and model_type in self.load(model_type).model_types:
+        if model_type in self.files() and model_type in self.load(model_type).model_types:
             return self.load(model_type)
-        for name in sorted(files, key=lambda name: -len(commonprefix((name, model_type)))):
-            if f'"{model_type}"' in self._head(name) and model_type in self.load(name).model_types:
-                return self.load(name)
-        return None
+        name = self._index()["model_types"].get(model_type)
+        return None if name is None else self.load(name)
+
+    def named(self, name: str) -> Description | None:
+        """Return the family of a ``model_type`` or of a file's name, None where there is none."""
+        return self.get(name) or (self.load(name) if name in self.files() else None)
 
     def of_class(self, class_name: str) -> Description | None:
         """Return the family of a class such as ``LlamaForCausalLM``: of all beginnings that match, the longest."""
         found = [
             (len(beginning), name)
-            for name, head in self._headers().items()
-            for beginning in _texts(head, "classes")
+            for beginning, name in self._index()["classes"].items()
             if class_name.startswith(beginning)
         ]
         return self.load(max(found)[1]) if found else None
 
-    def _headers(self) -> dict[str, dict[str, object]]:
-        """Return the keys above the first table of each file, so that not every file is read whole."""
-        if self._heads is None:
-            self._heads = {}
-            for name, path in self.files().items():
-                self._heads[name] = {"name": name, **_head(self._head(name), path)}
-        return self._heads
+    def _index(self) -> dict[str, dict[str, str]]:
+        """Return the file of each model type and of each beginning of a class.
 
-    def _head(self, name: str) -> str:
-        """Return what stands above the first table of a file."""
-        if name not in self._texts:
-            self._texts[name] = read_text(self.files()[name], what="family").split("\n[", 1)[0]
-        return self._texts[name]
+        The bundled folder has it as a file, so that not every family is read to find one.
+        """
+        if self._found is None:
+            found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
+            for folder in self.folders:
+                stored = _stored_index(folder)
+                missing = set(_names(folder)) - {*stored["model_types"].values()}
+                for index in (stored, index_of(folder, missing)):
+                    for key, values in index.items():
+                        found[key] |= values
+            self._found = found
+        return self._found
 
 
-def _head(text: str, path: Path) -> dict[str, object]:
+def index_of(folder: Path, names: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+    """Return the file of each model type and class beginning that the families of a folder state above their tables."""
+    found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
+    for name in sorted(_names(folder) if names is None else names):
+        head = _head(folder / f"{name}.toml")
+        for key, default in (("model_types", [head.get("name", name)]), ("classes", [])):
+            values = head.get(key, default)
+            found[key] |= {str(text): name for text in values} if isinstance(values, list) else {}
+    return found
+
+
+def _stored_index(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / INDEX
+    if not is_file(path):
+        return {"model_types": {}, "classes": {}}
+    found: dict[str, dict[str, str]] = json.loads(read_text(path, what="index of families"))
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the families in a folder."""
+    if not is_folder(folder):
+        return []
+    return sorted(name.removesuffix(".toml") for name in names_in(folder) if name.endswith(".toml"))
+
+
+def _head(path: Path) -> dict[str, object]:
+    """Return what stands above the first table of a file."""
     import tomllib  # only where a family is looked for
 
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(read_text(path, what="family").split("\n[", 1)[0])
     except ValueError as error:
         raise FileError(f"family {quote(path)} is not valid TOML: {error}") from None
-
-
-def _texts(head: Mapping[str, object], key: str, default: object = None) -> list[str]:
-    found = head.get(key, [] if default is None else [default])
-    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def _described(table: Table, files: Mapping[str, Path]) -> Description:
     """Return a description, laid over those that it is like."""
     data = dict(table.data)
-    inherits = "like" in data
+    like = data.get("like")
     for _ in range(_DEEPEST):
         base = data.pop("like", None)
         if base is None:
-            return Description(Table(data, source=table.source), inherits=inherits)
+            return Description(Table(data, source=table.source), like=like if isinstance(like, str) else None)
         if not isinstance(base, str) or base not in files:
             close = did_you_mean(base, files) if isinstance(base, str) else None
             raise FileError(
@@ -245,8 +260,7 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
     """Return the family that ``arch`` names; a config that states another one is not read as it."""
     if arch.endswith(".toml") or "/" in arch:
         return read_description(Path(arch))
-    library = families()
-    found = library.get(arch) or (library.load(arch) if arch in library.files() else None)
+    found = families().named(arch)
     if found is None:
         raise _unknown(arch, data, source="arch")
     if stated is not None and stated not in found.model_types:
@@ -256,7 +270,7 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
             f"it is not read as {quote(arch)}",
             hint="leave out --arch"
             if known
-            else f"describe its layers: --arch ./mine.toml, where like = \"{arch}\" says that they are the same",
+            else f'describe its layers: --arch ./mine.toml, where like = "{arch}" says that they are the same',
         )
     return found
 

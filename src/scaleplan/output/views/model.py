@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from scaleplan.models.layout import MemorySummary
     from scaleplan.models.margins import Margins
     from scaleplan.models.memory import Memory, Parallel
-    from scaleplan.models.model import ModelSummary
+    from scaleplan.models.model import ModelBody, ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
     from scaleplan.planning.training_run import TrainingRun
 
-__all__ = ["memory_report", "model_report", "run_sections", "shape_report"]
+__all__ = ["body_report", "memory_report", "model_report", "run_sections", "shape_report"]
 
 _LABELS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "framework"}
 
@@ -65,7 +65,21 @@ def model_report(model: ModelSummary) -> Report:
     )
 
 
-def _dimensions(model: ModelSummary) -> str:
+def body_report(model: ModelBody) -> Report:
+    """Return the counts of a model without its vocabulary."""
+    facts = [
+        Fact("non-embedding", f"{model.non_embedding_params:,}", unit=format_count(model.non_embedding_params)),
+        Fact("active non-embedding", f"{model.active_non_embedding_params:,}"),
+        Fact("each row of the vocabulary adds", f"{model.table_params_per_row:,}"),
+    ]
+    if model.active_non_embedding_params == model.non_embedding_params:
+        del facts[1]
+    head = "tied to" if model.tied_embeddings else "apart from"
+    remarks = [f"the vocabulary is not known; its table is {head} the output head", *model.notes]
+    return Report(title=f"{model.source}: {model.family}, {_dimensions(model)}", facts=facts, remarks=remarks)
+
+
+def _dimensions(model: ModelSummary | ModelBody) -> str:
     parts = [
         f"{counted(model.layers, 'layer')} of {model.width}",
         f"{counted(model.heads, 'head')} of {model.head_size}",

@@ -413,7 +413,7 @@ class Footprint:
         tables, frozen_tables = (w.first, w.frozen_first) if first else (0.0, 0.0)
         if last:
             tied = a.tied and not method.untied and not first  # a tied table is held by the last stage too
-            tables += (a.vocab * a.table_width if w.first else 0.0) if tied else w.last
+            tables += (a.head_rows * a.head_width if w.first else 0.0) if tied else w.last
             frozen_tables += w.frozen_first if tied else w.frozen_last
         tokens = training.micro_batch * training.sequence / division.context
         layer = self._activations(training, tensor)

@@ -30,18 +30,8 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = (
-    "vocab",
-    "width",
-    "tied",
-    "atoms",
-    "table_width",
-    "head_rows",
-    "head_bias",
-    "context",
-    "causal",
-    "extra",
-)
+_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_width", "head_bias")
+_MODEL_KEYS += ("context", "causal", "extra")
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
 _LAYERS = (
@@ -745,6 +735,7 @@ class _Expansion:
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
             head_rows=scope.size("head_rows", model.get("head_rows", 0)),
+            head_width=scope.size("head_width", model.get("head_width", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=self._context(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),

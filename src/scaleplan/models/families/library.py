@@ -160,7 +160,7 @@ def _described(table: Table, files: Mapping[str, Path]) -> Description:
                 hint=f"did you mean '{close}'?" if close else "'scaleplan families list' has them",
             )
         inherited = dict(read_table(files[base], what="family").data)
-        for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "name"):
+        for key in ("model_types", "classes", "title", "sources", "notes", "defaults", "ignored", "name"):
             if key != "ignored" or key in data:
                 inherited.pop(key, None)
         data = merged(inherited, data)

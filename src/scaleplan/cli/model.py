@@ -130,9 +130,9 @@ class MemoryOptions:
     trainer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Its defaults: huggingface, torchtune, litgpt, torchtitan, …")
     ] = None
-    tune: Annotated[
-        str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")
-    ] = None
+    tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
+        None
+    )
     rank: Annotated[str | None, typer.Option(metavar="R", help="Adapters: rank (8).")] = None
     targets: Annotated[
         str | None, typer.Option(metavar="LIST", help="Adapters: q,k,v,o,gate,up,down, some of them, or all.")
@@ -140,7 +140,9 @@ class MemoryOptions:
     adapter_bits: Annotated[str | None, typer.Option(metavar="N", help="Adapters: bits of a weight (32).")] = None
     quantize: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="Storage of frozen or served matrices: nf4, nf4-dq, int8, fp8, gptq-int4, …"),
+        typer.Option(
+            metavar="KIND", help="Storage of frozen or served matrices: nf4, nf4-dq, int8, fp8, gptq-int4, …"
+        ),
     ] = None
     trained_layers: Annotated[
         str | None, typer.Option(metavar="N", help="Train or adapt the last N layers only.")
@@ -165,9 +167,9 @@ class MemoryOptions:
     kernels: Annotated[
         str | None, typer.Option(metavar="KIND", help="compiled (fused), or eager: fp32 copies in norms.")
     ] = None
-    offload: Annotated[
-        str | None, typer.Option(metavar="LIST", help="In host memory: activations, optimizer.")
-    ] = None
+    offload: Annotated[str | None, typer.Option(metavar="LIST", help="In host memory: activations, optimizer.")] = (
+        None
+    )
     also: Annotated[
         str | None, typer.Option(metavar="LIST", help="in-backward, dropout, unpacked, upcast, merged, untied, …")
     ] = None

@@ -236,7 +236,10 @@ class Feasibility:
     def has_room_to_work(self, division: Division) -> bool:
         """Whether devices could hold the activations and logits of a division, if they held nothing else."""
         return any(
-            all(load.activations + load.logits + load.copies + self.room.reserve <= FULL * self.room.total for load in loads)
+            all(
+                load.activations + load.logits + load.copies + self.room.reserve <= FULL * self.room.total
+                for load in loads
+            )
             for loads in self.loads(division).values()
         )
 

@@ -210,6 +210,12 @@ class Method(Record):
     packed: bool = True
     """Whether all sequences are equally long; else the allocator keeps blocks of many sizes."""
 
+    def __hash__(self) -> int:
+        found = self.__dict__.get("_hash")  # a key of every search
+        if found is None:
+            found = self.__dict__["_hash"] = super().__hash__()
+        return int(found)
+
     @property
     def adapts(self) -> bool:
         """Whether adapters are trained, and the rest is frozen."""
@@ -224,7 +230,7 @@ class Method(Record):
     @property
     def plain(self) -> bool:
         """Whether states given by name say everything about the weights."""
-        return not self.adapts and self.precision is None and self.optimizer is None
+        return not (self.adapts or self.precision or self.optimizer)
 
     def target(self, atom: Atom, part: Part) -> bool:
         """Whether a matrix of a layer has an adapter."""

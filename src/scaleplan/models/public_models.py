@@ -139,8 +139,7 @@ def _squeeze(name: str) -> str:
     own = name.rstrip("/").rpartition("/")[2]
     words = [word for word in _WORDS.findall(own.casefold()) if word not in _VERSIONS]
     return "".join(
-        f".{word}" if before[-1:].isdigit() and word[0].isdigit() else word
-        for before, word in pairwise(["", *words])
+        f".{word}" if before[-1:].isdigit() and word[0].isdigit() else word for before, word in pairwise(["", *words])
     )
 
 

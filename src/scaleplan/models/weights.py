@@ -90,7 +90,11 @@ def trained_layers(a: Architecture, method: Method) -> list[int]:
 
 
 def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
-    shares = {id(part): own / stack.repeat for stack, own in zip(a.stacks, trained_layers(a, method), strict=True) for part in stack.parts}
+    shares = {
+        id(part): own / stack.repeat
+        for stack, own in zip(a.stacks, trained_layers(a, method), strict=True)
+        for part in stack.parts
+    }
     for many, part in held_parts(a):
         trained = many * shares[id(part)]
         for atom in part.atoms:
@@ -117,7 +121,9 @@ def weights_of(a: Architecture, method: Method) -> Weights:
     if method.plain and method.layers is None and not method.frozen:
         c = count(a)
         layers = c.non_embedding_params - c.expert_params
-        return Weights(layers, c.expert_params, c.embedding_params - c.output_embedding_params, c.output_embedding_params)
+        return Weights(
+            layers, c.expert_params, c.embedding_params - c.output_embedding_params, c.output_embedding_params
+        )
     numbers = method.numbers
     matrix = STORED[method.quantize] / 8 if method.quantize else None
     rest = 4.0 if method.upcast else (numbers.weights if not method.adapts else 2.0)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scaleplan.documents.document import parse_document
+from scaleplan.documents.key_path import Undetermined, parse_key
 from scaleplan.errors import FileError
-from scaleplan.project.document import parse_document
-from scaleplan.project.key_path import Undetermined, parse_key
 
 CASES = Path(__file__).parents[2].parent / "shared" / "cases"
 

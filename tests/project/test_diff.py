@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from scaleplan.documents.key_path import paired_values
 from scaleplan.errors import ScaleplanError
 from scaleplan.output.views.check import diff_report
 from scaleplan.project.diff import Snapshot, State, compare, parse_threshold
-from scaleplan.project.key_path import paired_values
 
 
 def side(label, **runs):

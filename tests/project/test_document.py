@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaleplan.documents.document import json_lines, parse_document, toml_lines
+from scaleplan.documents.key_path import format_key, parse_key
 from scaleplan.errors import FileError, UsageError
-from scaleplan.project.document import json_lines, parse_document, toml_lines
-from scaleplan.project.key_path import format_key, parse_key
 
 TOML = '''# a comment with key = 1
 top = 1

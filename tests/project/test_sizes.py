@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
-from scaleplan.project.document import parse_document
 from scaleplan.project.sizes import model_of
 
 CASES = Path(__file__).parents[2].parent / "shared" / "cases"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,11 @@ from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import decoded, read_input, require_writable, write_atomic
 from scaleplan.models import questions
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
+from scaleplan.models.model import VocabularyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from scaleplan.models.layout import MemorySummary
     from scaleplan.models.model import Model
 
@@ -26,13 +29,14 @@ __all__ = ["APPS", "read_argument"]
 APPS = {name: single() for name in ("model", "shape", "memory")}
 
 
-def read_argument(source: str, *, arch: str | None, context: str | None) -> Model:
+def read_argument(source: str, *, arch: str | None, context: str | None, vocab: str | None = None) -> Model:
     """Read the model of a file, a folder, or standard input for ``-``."""
     if source != "-":
-        return questions.model(Path(source), arch=arch, context=context)
+        return questions.model(Path(source), arch=arch, context=context, vocab=vocab)
     name = "standard input"
     text = decoded(read_input(4 * MAX_CONFIG_BYTES, hint="name a config.json"), name)
-    return replace(questions.model(parse_config(text, source=name), arch=arch, context=context), source=name)
+    config = parse_config(text, source=name)
+    return replace(questions.model(config, arch=arch, context=context, vocab=vocab), source=name)
 
 
 @command(
@@ -40,13 +44,18 @@ def read_argument(source: str, *, arch: str | None, context: str | None) -> Mode
     examples=[
         "scaleplan model config.json",
         "scaleplan model ./Llama-3-8B --context 8192 --json",
+        "scaleplan model llama-3.1-8b",
         "cat config.json | scaleplan model - --get params",
     ],
 )
 def model(
     *,
     source: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A config.json, a folder that holds one, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A config.json, a folder that holds one, the name of a published model, or - for standard input.",
+        ),
     ],
     arch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
@@ -55,9 +64,16 @@ def model(
         str | None,
         typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k."),
     ] = None,
+    vocab: Annotated[
+        str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
+    ] = None,
 ) -> Answer:
     """Count a model exactly: parameters by kind, training FLOP per token, key and value cache."""
-    return Answer(result=read_argument(source, arch=arch, context=context).summary())
+    try:
+        return Answer(result=read_argument(source, arch=arch, context=context, vocab=vocab).summary())
+    except VocabularyError as error:
+        message = f"{error.message}: {error.hint} for the parameters of tables and head"
+        return Answer(result=error.body, notices=(Notice(code="no_vocabulary", message=message),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +193,16 @@ class MemoryOptions:
         str | None, typer.Option(metavar="N", help="Serving: bits of a weight (the config's, else 16).")
     ] = None
     cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None
+    vocab: Annotated[
+        str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
+    ] = None
 
 
 @command(
     APPS["memory"],
     examples=[
         "scaleplan memory 7B --gpu h100-sxm",
+        "scaleplan memory llama-3.1-8b --gpu rtx-4090 --serve --context 8k",
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
         "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
@@ -191,16 +211,34 @@ class MemoryOptions:
 )
 def memory(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A size such as 7B, a name such as llama-3.1-8b, a config.json, its folder, or - for input.",
+        ),
     ],
     options: MemoryOptions,
     margins: MarginOptions,
 ) -> Answer:
     """Tell the memory of each device by what it holds, and a layout that fits; status 1 where none does."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
-    found = questions.memory(model_or_size, **keywords(options, margins))
-    notices = () if found.excess is None else (Notice(code="does_not_fit", message=_no(found)),)
+    given = keywords(options, margins)
+    found = questions.memory(model_or_size, **given)
+    notices = tuple(_taken(source, given))
+    if found.excess is not None:
+        notices += (Notice(code="does_not_fit", message=_no(found)),)
     return Answer(result=found, notices=notices, exit_status=1 if found.fits is False else 0)
+
+
+def _taken(source: str, given: Mapping[str, Any]) -> Iterator[Notice]:
+    """Yield which options were taken from a training config."""
+    if source == "-" or given.get("serve"):
+        return
+    asked = {name: given.get(name) for name in ("gpus", "context", "vocab")}
+    stated = {name: value for name, value in questions.stated(source, **asked).items() if given.get(name) is None}
+    if stated:
+        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in stated.items())
+        yield Notice(code="taken", message=f"taken from {source}: {options}")
 
 
 def _no(found: MemorySummary) -> str:

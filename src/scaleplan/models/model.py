@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.models.config import read_config
-from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
+from scaleplan.models.count import (
+    Count,
+    TrainingFlops,
+    count,
+    executed_params,
+    kv_bytes_per_token,
+    state_bytes,
+    training_flops,
+)
 from scaleplan.models.families.library import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
@@ -15,11 +24,21 @@ from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
     from scaleplan.models.architecture import Architecture
+    from scaleplan.models.public_models import PublicModel
+    from scaleplan.trainers.config import TrainingConfig
 
-__all__ = ["DEFAULT_CONTEXT", "Model", "ModelSizes", "ModelSummary", "describe", "read_model"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "Model",
+    "ModelBody",
+    "ModelSizes",
+    "ModelSummary",
+    "VocabularyError",
+    "describe",
+    "model_of_config",
+    "read_model",
+]
 
 DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
@@ -119,7 +138,12 @@ class Model:
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""
         return ModelSummary(
-            source=self.source, **self.sizes(), notes=self.notes, windowed_layers=self.architecture.windowed_layers
+            source=self.source,
+            **self.sizes(),
+            notes=self.notes,
+            windowed_layers=self.architecture.windowed_layers,
+            executed_params=executed_params(self.architecture),
+            state_bytes_per_sequence=state_bytes(self.architecture),
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -178,22 +202,127 @@ class ModelSummary(Result, ModelSizes, _Source):
     notes: tuple[str, ...] = ()
     windowed_layers: int | None = None
     """None in a result that was saved before there was this key."""
+    executed_params: int | None = None
+    """Weights that multiply each token: a shared part as often as it runs, the head, tied or not, and no norms."""
+    state_bytes_per_sequence: float = 0.0
+    """Recurrent and convolution states at 16 bits, which a sequence of any length takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelBody(Result):
+    """A model whose vocabulary is not known: what does not depend on it."""
+
+    schema: ClassVar[str] = "scaleplan/model-body/1"
+
+    source: str
+    family: str
+    non_embedding_params: int
+    active_non_embedding_params: int
+    table_params_per_row: int
+    """Parameters that each row of the vocabulary adds: one width where the head is tied, two where it is not."""
+    tied_embeddings: bool
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    ffn_width: int
+    kv_bytes_per_token: float
+    experts: int | None
+    experts_per_token: int | None
+    expert_width: int | None
+    max_context: int | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: Model, larger: Model) -> ModelBody:
+        """Return what two models that differ by one row of the vocabulary have in common."""
+        sizes = model.sizes()
+        taken = {name: sizes[name] for name in cls.__dataclass_fields__ if name in sizes}
+        per_row = larger.params - model.params
+        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes)
+
+
+class VocabularyError(FileError):
+    """The vocabulary of a model is not in the file that describes it; ``body`` is the rest."""
+
+    def __init__(self, error: FileError, body: ModelBody) -> None:
+        super().__init__(error.message, hint=error.hint, file=error.file, line=error.line)
+        self.body = body
+
+
+def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, context: int | None = None) -> Model:
+    """Return the model of a training config from its fields; raises VocabularyError where only the vocabulary lacks."""
+    sequence = config.values.get("sequence")
+    length = context if context is not None else None if sequence is None else int(sequence.value)
+
+    def counted(**more: int) -> Model:
+        try:
+            model = read_model({**fields, **more}, context=length)
+        except FileError as error:
+            message = error.message.removeprefix("config")
+            raise FileError(f"{config.file}{message}", hint=error.hint, file=config.file) from None
+        return replace(model, source=config.file, notes=(*model.notes, *config.notes))
+
+    if "vocab_size" in fields or config.fields is None:
+        return counted()
+    body = ModelBody.of(counted(vocab_size=1), counted(vocab_size=2))
+    raise VocabularyError(config.missing("vocab"), body)
 
 
 def read_model(
-    source: str | Path | Mapping[str, object], *, arch: str | None = None, context: int | None = None
+    source: str | Path | Mapping[str, object] | PublicModel,
+    *,
+    arch: str | None = None,
+    context: int | None = None,
+    vocab: int | None = None,
 ) -> Model:
-    """Read a model config (a file, its folder, its text or a mapping) and derive everything that follows from it.
+    """Read a model config (a file, its folder, its text, a mapping, a published model or the name of one).
+
+    Everything that follows from it is derived.
 
     ``arch`` is the family to read it as, for configs whose ``model_type`` is unknown or absent. ``context`` is the
     tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT``, or the model's own if that is
     shorter, when None. Raises FileError when the config cannot be read, or fields are missing, malformed or
     contradictory, and UsageError for a context that is not at least 1.
+
+    A file may also be the training config of a trainer, with whose sequence FLOP are counted; ``vocab`` is its
+    vocabulary where the tokenizer has it, without which VocabularyError is raised.
     """
+    if arch is None and isinstance(source, str | Path):
+        from scaleplan.models import trained  # only for files: parsers of other formats
+
+        config = trained.config_of_path(source, trained.NOT_GIVEN._replace(vocab=vocab))
+        if config is not None:
+            fields = trained.model_fields(config, lambda name: trained.beside(Path(source), name))
+            return model_of_config(config, fields, context=context)
     data, name = read_config(source)
+    if vocab is not None:
+        data = _with_vocabulary(data, vocab, name)
     architecture = architecture_of(data, source=name, arch=arch)
     stored = quantization_of(text_part(data, name).data, source=name)
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
+
+
+def _shared_note(a: Architecture) -> tuple[str, ...]:
+    """Return the line about parts that have one set of weights and run several times."""
+    runs: dict[str, int] = {}
+    for many, part in a.parts():
+        if part.shared:
+            runs[part.name] = runs.get(part.name, 0) + many
+    shared = [f"{name} {many} times" for name, many in runs.items() if many > 1]
+    if not shared:
+        return ()
+    return (
+        f"one set of weights runs several times: {', '.join(shared)}; a token multiplies with {executed_params(a):,}",
+    )
+
+
+def _with_vocabulary(data: dict[str, object], vocab: int, name: str) -> dict[str, object]:
+    """Return the fields of a config that states no vocabulary with one."""
+    if text_part(data, name).data.get("vocab_size") is not None:
+        raise UsageError(f"{name} states its vocabulary: vocab cannot be another", hint="leave out the vocabulary")
+    return {**data, "vocab_size": vocab}
 
 
 def describe(
@@ -210,6 +339,12 @@ def describe(
     a = architecture
     if a.extra_params:
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
+    notes += _shared_note(a)
+    if a.causal and any(stack.encoder for stack in a.stacks):
+        notes += (
+            "encoder-decoder: FLOP per token depend on the lengths of input and output, 6N is no count of them; "
+            "the cache is that of one token of each",
+        )
     if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

@@ -31,6 +31,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
+from scaleplan.trainers.config import RunGiven
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from scaleplan.models.shape import Shape
     from scaleplan.units import Amount
 
-__all__ = ["memory", "model", "parse_whole", "shape"]
+__all__ = ["memory", "model", "parse_whole", "shape", "stated"]
 
 
 _LONGEST_CONTEXT = 1e9  # a hundred times that of any model
@@ -60,18 +61,25 @@ def parse_whole(amount: Amount | None, *, what: str) -> int | None:
 
 
 def model(
-    source: str | Path | Mapping[str, object], *, arch: str | None = None, context: Amount | None = None
+    source: str | Path | Mapping[str, object],
+    *,
+    arch: str | None = None,
+    context: Amount | None = None,
+    vocab: Amount | None = None,
 ) -> Model:
     """Read a model config: exact parameters, training FLOP per token, cache.
 
     Parameters
     ----------
     source
-        A ``config.json``, a folder that holds one, its text, or the mapping itself.
+        A ``config.json``, a folder that holds one, its text, the mapping itself, the training config of a trainer
+        that is known, or the name of a published model.
     arch
         The family to read it as, where the config's ``model_type`` is unknown or absent.
     context
         Tokens in a training sequence, for the FLOP of attention.
+    vocab
+        The vocabulary of a training config that leaves it to the tokenizer.
 
     Raises
     ------
@@ -86,7 +94,25 @@ def model(
     124439808
 
     """
-    return read_model(source, arch=arch, context=parse_whole(context, what="context"))
+    length, rows = parse_whole(context, what="context"), parse_whole(vocab, what="vocab")
+    return read_model(source, arch=arch, context=length, vocab=rows)
+
+
+def stated(
+    source: object, *, gpus: Amount | None = None, context: Amount | None = None, vocab: Amount | None = None
+) -> dict[str, Any]:
+    """Return the options of :func:`memory` that a training config states; none of what is no such file."""
+    if not isinstance(source, str | Path):
+        return {}
+    from scaleplan.models import trained  # only for files: parsers of other formats
+
+    given = RunGiven(
+        vocab=parse_whole(vocab, what="vocab"),
+        gpus=parse_whole(gpus, what="gpus"),
+        sequence=parse_whole(context, what="context"),
+    )
+    config = trained.config_of_path(source, given)
+    return {} if config is None else trained.memory_options(config)
 
 
 def shape(
@@ -164,6 +190,7 @@ def memory(
     offload: str | None = None,
     also: str | None = None,
     margins: str | None = None,
+    vocab: Amount | None = None,
 ) -> MemorySummary:
     """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
 
@@ -173,7 +200,8 @@ def memory(
     Parameters
     ----------
     source
-        A size (``"7B"``: the llama shape of it), a model, or what :func:`model` reads.
+        A size (``"7B"``: the llama shape of it), a model, or what :func:`model` reads. A training config also states
+        devices, batch and layout, as far as these are not given here.
     gpu, gpus
         The devices. With both, the preferred layout that fits is found, which may leave some idle; without a number,
         for the fewest devices.
@@ -197,6 +225,8 @@ def memory(
         What keeps logits, attention scores and intermediate results; what is in host memory; other habits.
     margins
         What is left free of each device: ``"states=80%, activations=1, reserve=2GB, usable=92%"``, or some of it.
+    vocab
+        The vocabulary of a training config that leaves it to the tokenizer.
 
     Raises
     ------
@@ -210,7 +240,13 @@ def memory(
     2
 
     """
-    found = source if isinstance(source, Model) else _sized(source)
+    found = source if isinstance(source, Model) else _sized(source, vocab)
+    run = {} if serve else stated(source, gpus=gpus, context=context, vocab=vocab)
+    gpus, context, batch = _or(gpus, run, "gpus"), _or(context, run, "context"), _or(batch, run, "batch")
+    micro_batch, recompute = _or(micro_batch, run, "micro_batch"), _or(recompute, run, "recompute")
+    states, zero, tensor = _or(states, run, "states"), _or(zero, run, "zero"), _or(tensor, run, "tensor")
+    pipeline, expert = _or(pipeline, run, "pipeline"), _or(expert, run, "expert")
+    context_parallel = _or(context_parallel, run, "context_parallel")
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)
@@ -284,6 +320,11 @@ def memory(
         ),
         margins=free,
     )
+
+
+def _or(given: Any, run: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  a value of an option
+    """Return what is given, else what a training config states."""
+    return run.get(name) if given is None else given
 
 
 def _quantization(name: str) -> Quantization:
@@ -561,21 +602,26 @@ def _stage(zero: Amount | None) -> int | None:
     raise UsageError(f"there is no ZeRO stage {quote(zero)}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
 
 
-def _sized(source: Amount | Path | Mapping[str, object]) -> Model:
+def _sized(source: Amount | Path | Mapping[str, object], vocab: Amount | None = None) -> Model:
     """Return the model of a config, or of a size: a text that reads as a count is one."""
     if not isinstance(source, str | int | float):
-        return read_model(source)
+        return model(source, vocab=vocab)
     try:
         params = parse_count(source, what="params")
     except QuantityError:
         if not isinstance(source, str) or _is_amount(source):
             raise  # a number with a fault in it, and no name of a file
-        return read_model(source)
+        return model(source, vocab=vocab)
     return replace(find_shape(params).model, source=f"{source} in the llama style")
 
 
 def _is_amount(text: str) -> bool:
     """Return whether a text is meant as a number: it starts with a digit, and neither is nor looks like a file."""
     path = Path(text)
-    named = path.suffix == ".json" or len(path.parts) > 1 or is_file(path) or is_folder(path)
+    named = (
+        path.suffix in (".json", ".yaml", ".yml", ".sh", ".py", ".toml")
+        or len(path.parts) > 1
+        or is_file(path)
+        or is_folder(path)
+    )
     return text.strip()[:1].isdigit() and not named

@@ -96,6 +96,7 @@ REPORTS: Mapping[str, View] = {
     "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),
     "Chart": View("views.lists:chart_report", rows="points"),
+    "ModelBody": View("views.model:body_report"),
     "ModelSummary": View("views.model:model_report"),
     "ShapeSummary": View("views.model:shape_report"),
     "MemorySummary": View("views.memory:memory_report"),
@@ -109,6 +110,11 @@ REPORTS: Mapping[str, View] = {
     "PresetPaths": View("views.lists:paths_report", rows="rows"),
     "PricedAccelerator": View("views.lists:gpu_report"),
     "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
+    "FamilySummary": View("views.families:family_report"),
+    "FamilyList": View("views.families:families_report", rows="families"),
+    "FamilyValidation": View("views.families:validation_report", rows="files"),
+    "PublicModel": View("views.lists:public_model_report"),
+    "PublicModelList": View("views.lists:public_models_report", rows="models"),
 }
 """The view of every result, by the name of its class."""
 

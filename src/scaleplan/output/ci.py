@@ -19,7 +19,7 @@ from scaleplan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scaleplan.project.key_path import Location
+    from scaleplan.documents.key_path import Location
 
 __all__ = ["Judgement", "render_github", "render_junit", "render_sarif"]
 

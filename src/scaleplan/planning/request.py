@@ -90,7 +90,7 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json or its folder, counted as the law does.",
+        help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
     )
     shape: bool = option(
         "run",

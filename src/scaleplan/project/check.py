@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.documents.key_path import Location
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
 from scaleplan.project.estimate import (
     Estimate,
@@ -20,7 +21,6 @@ from scaleplan.project.estimate import (
     measures,
     sources,
 )
-from scaleplan.project.key_path import Location
 from scaleplan.project.project import PolicyRule, Project, UnreadProject, run_names
 from scaleplan.project.source import WorkTree
 from scaleplan.record import Result

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from scaleplan.documents.document import parse_document
+from scaleplan.documents.key_path import Location, Undetermined, format_key
 from scaleplan.errors import FileError, QuantityError, did_you_mean, escape_control, quote
-from scaleplan.project.document import parse_document
-from scaleplan.project.key_path import Location, Undetermined, format_key
 from scaleplan.project.source import display_name, inside
 from scaleplan.units import parse_count
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from scaleplan.project.key_path import Document, Key
+    from scaleplan.documents.key_path import Document, Key
     from scaleplan.project.source import Tree
 
 __all__ = ["Configs", "Given", "Lookup", "Source", "is_readable", "where"]

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
+from scaleplan.documents.document import located
+from scaleplan.documents.key_path import Location, format_key, paired_values
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.files import read_text
 from scaleplan.planning.plan import Plan, Plans
 from scaleplan.project.check import EXIT_STATUSES, Check, amount, check, outcome
-from scaleplan.project.document import located
 from scaleplan.project.estimate import ADDITIVE, Estimator, measures, measures_of, sources
-from scaleplan.project.key_path import Location, format_key, paired_values
 from scaleplan.project.project import Project, UnreadProject, read_project, read_projects, run_names
 from scaleplan.project.saved import MAX_SAVED_BYTES, lines_of, read_saved
 from scaleplan.project.source import Revision, WorkTree, display_name
@@ -31,8 +31,8 @@ from scaleplan.units.limits import QUANTITIES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scaleplan.documents.key_path import Value
     from scaleplan.project.check import Verdict
-    from scaleplan.project.key_path import Value
     from scaleplan.project.saved import ResultRecord
     from scaleplan.project.source import Tree
 

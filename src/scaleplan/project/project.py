@@ -24,12 +24,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.documents.document import DataDocument, located, parse_document
+from scaleplan.documents.key_path import Location, format_key, parse_key
 from scaleplan.errors import FileError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import RIVALS, SETTINGS, option_names
 from scaleplan.project.configs import Lookup, Source
-from scaleplan.project.document import DataDocument, located, parse_document
-from scaleplan.project.key_path import Location, format_key, parse_key
 from scaleplan.project.source import WorkTree, display_name
 from scaleplan.record import Record, Result
 from scaleplan.toml_table import Table
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from scaleplan.documents.key_path import Key
     from scaleplan.project.configs import Configs, Given
-    from scaleplan.project.key_path import Key
     from scaleplan.project.source import Tree
 
 __all__ = [

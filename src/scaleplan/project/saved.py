@@ -27,12 +27,12 @@ from typing import (
     is_typeddict,
 )
 
+from scaleplan.documents.document import json_lines, located
 from scaleplan.errors import FileError, ScaleplanError, escape_control, quote
 from scaleplan.files import read_text
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
-from scaleplan.project.document import json_lines, located
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
 from scaleplan.units.limits import QUANTITIES, parse_limit
@@ -40,7 +40,7 @@ from scaleplan.units.limits import QUANTITIES, parse_limit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scaleplan.project.key_path import Key
+    from scaleplan.documents.key_path import Key
 
 __all__ = [
     "MAX_SAVED_BYTES",
@@ -103,6 +103,11 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/presets/1": "scaleplan.presets.preset:PresetList",
     "scaleplan/gpu/1": "scaleplan.hardware.accelerators:PricedAccelerator",
     "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
+    "scaleplan/family/1": "scaleplan.models.families.listing:FamilySummary",
+    "scaleplan/families/1": "scaleplan.models.families.listing:FamilyList",
+    "scaleplan/family-validation/1": "scaleplan.models.families.listing:FamilyValidation",
+    "scaleplan/public-model/1": "scaleplan.models.public_models:PublicModel",
+    "scaleplan/models/1": "scaleplan.models.public_models:PublicModelList",
     "scaleplan/validation/1": "scaleplan.presets.library:Validation",
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
@@ -110,6 +115,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/fit/1": "scaleplan.project.saved_fit:SavedFit",
     "scaleplan/backtest/1": "scaleplan.project.saved_fit:SavedBacktest",
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
+    "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
@@ -181,7 +187,7 @@ _PARTS = (
     "scaleplan.planning.conflicts",
     "scaleplan.planning.training_run",
     "scaleplan.planning.uncertainty",
-    "scaleplan.project.key_path",
+    "scaleplan.documents.key_path",
     "scaleplan.project.project",
 )
 """Modules of further records that results hold, whose names annotations use without importing them."""

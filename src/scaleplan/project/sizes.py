@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.documents.document import DataDocument
+from scaleplan.documents.key_path import Undetermined, format_key, parse_key
 from scaleplan.errors import FileError, escape_control
 from scaleplan.models.architecture import Architecture
 from scaleplan.models.model import Model, describe, read_model
-from scaleplan.project.document import DataDocument
-from scaleplan.project.key_path import Undetermined, format_key, parse_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.project.key_path import Document, Found
+    from scaleplan.documents.key_path import Document, Found
 
 __all__ = ["LAYOUTS", "model_of"]
 

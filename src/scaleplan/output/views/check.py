@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.documents.key_path import Location
 from scaleplan.errors import quote
 from scaleplan.hardware.budget import band_text
 from scaleplan.output import Report, ReportTable
@@ -11,16 +12,15 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.project.key_path import Location
 from scaleplan.units import counted, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scaleplan.documents.key_path import Value
     from scaleplan.project.check import Check, CheckedRun, Verdict
     from scaleplan.project.diff import Breach, Change, Difference, Unreadable
-    from scaleplan.project.key_path import Value
     from scaleplan.project.project import NewProject
 
 __all__ = ["check_cases", "check_report", "diff_cases", "diff_report", "new_project_report"]

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scaleplan.hardware.budget import Budget
-    from scaleplan.models.model import ModelSummary
+    from scaleplan.models.model import ModelBody, ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
     from scaleplan.planning.training_run import TrainingRun
 
-__all__ = ["model_report", "run_sections", "shape_report"]
+__all__ = ["body_report", "model_report", "run_sections", "shape_report"]
 
 
 def model_report(model: ModelSummary) -> Report:
@@ -50,7 +50,7 @@ def model_report(model: ModelSummary) -> Report:
     return Report(
         title=f"{model.source}: {model.family}, {_dimensions(model)}",
         facts=facts,
-        remarks=(*_remarks(model), *model.notes),
+        remarks=(*_remarks(model), *_state(model), *model.notes),
         sections=(
             Report(
                 title=f"training FLOP per token, at a context of {model.context:,}",
@@ -60,7 +60,21 @@ def model_report(model: ModelSummary) -> Report:
     )
 
 
-def _dimensions(model: ModelSummary) -> str:
+def body_report(model: ModelBody) -> Report:
+    """Return the counts of a model without its vocabulary."""
+    facts = [
+        Fact("non-embedding", f"{model.non_embedding_params:,}", unit=format_count(model.non_embedding_params)),
+        Fact("active non-embedding", f"{model.active_non_embedding_params:,}"),
+        Fact("each row of the vocabulary adds", f"{model.table_params_per_row:,}"),
+    ]
+    if model.active_non_embedding_params == model.non_embedding_params:
+        del facts[1]
+    head = "tied to" if model.tied_embeddings else "apart from"
+    remarks = [f"the vocabulary is not known; its table is {head} the output head", *model.notes]
+    return Report(title=f"{model.source}: {model.family}, {_dimensions(model)}", facts=facts, remarks=remarks)
+
+
+def _dimensions(model: ModelSummary | ModelBody) -> str:
     parts = [
         f"{counted(model.layers, 'layer')} of {model.width}",
         f"{counted(model.heads, 'head')} of {model.head_size}",
@@ -81,6 +95,12 @@ def _remarks(model: ModelSummary | ShapeSummary) -> Iterator[str]:
         layers = "layers with local attention" if model.windowed_layers is None else f"{model.windowed_layers} layers"
         window = f"; {layers} keep no more than {model.window:,} tokens" if model.window else ""
         yield f"keys and values: {model.kv_bytes_per_token:,.0f} bytes per token of context at 16 bits{window}"
+
+
+def _state(model: ModelSummary) -> Iterator[str]:
+    """Yield the states that do not grow with the sequence, if there are any."""
+    if model.state_bytes_per_sequence:
+        yield f"states: {model.state_bytes_per_sequence:,.0f} bytes per sequence of any length at 16 bits"
 
 
 def shape_report(shape: ShapeSummary) -> Report:

@@ -14,17 +14,18 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from scaleplan.documents.key_path import Found, Location, format_key, parse_key
+from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError, UsageError, escape_control, quote
-from scaleplan.project.key_path import Found, Location, format_key, parse_key
-from scaleplan.project.script import PythonDocument, ShellDocument
-from scaleplan.project.yaml_document import YamlDocument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scaleplan.project.key_path import Document, Key
+    from scaleplan.documents.key_path import Document, Key
 
 __all__ = [
+    "ENDINGS",
     "DataDocument",
     "format_key",
     "json_lines",
@@ -146,6 +147,9 @@ _READERS: Mapping[str, Callable[..., Document]] = {
     ".sbatch": ShellDocument,
 }
 """The reader of every format, by the ending of a file's name."""
+
+ENDINGS = tuple(_READERS)
+"""The endings of files that can be read."""
 
 _PARTS = r"(?<![A-Za-z0-9_.-])(?:(?:[A-Za-z0-9_-]++|\"[^\"]*+\"|'[^']*+')[ \t]*+\.[ \t]*+){100}"
 

@@ -3,21 +3,24 @@
 Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up. A tag
 other than YAML's own is never acted on, and what it stands on is refused; so is a mapping with a key twice, of which
 readers of YAML take the last, the first, or none. ``${a.b}`` refers to another key of the text, as OmegaConf
-(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots.
+(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots. Of the functions that configs register,
+``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are computed.
 """
 
 from __future__ import annotations
 
+import operator
 import re
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.documents.key_path import Found, Undetermined, parse_key
 from scaleplan.errors import FileError, UsageError, escape_control, quote
-from scaleplan.project.key_path import Found, Undetermined, parse_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from scaleplan.project.key_path import Key
+    from scaleplan.documents.key_path import Key
 
 __all__ = ["YamlDocument"]
 
@@ -131,28 +134,31 @@ class YamlDocument:
 
     def _referred(self, text: str, key: Key, line: int | None, references: int) -> Found:
         """Return a value in which other keys are referred to; alone, the value of that key as it is."""
-        parts: list[str] = []
         origin: tuple[Key, int | None] | None = None
-        end = 0
-        for match in _REFERENCE.finditer(text):
-            found = self._reference(match[1].strip(), key, references)
-            if isinstance(found, Undetermined):
-                return Found(value=found, line=line)
-            target, value = found
-            origin = value.origin or (target, value.line)
-            if match.span() == (0, len(text)) or isinstance(value.value, Undetermined):
-                return Found(value=value.value, line=line, origin=origin)
-            parts += text[end : match.start()], str(value.value)
-            end = match.end()
-        joined = "".join((*parts, text[end:]))
-        if len(joined) > _LONGEST_NUMBER or "${" in joined:
+        for _ in range(_MOST_REFERENCES):
+            match = _REFERENCE.search(text)  # one that holds no other
+            if match is None:
+                break
+            value: object
+            if ":" in match[1]:
+                value = _resolved(match[1])
+            else:
+                found = self._reference(match[1].strip(), key, references)
+                if isinstance(found, Undetermined):
+                    return Found(value=found, line=line)
+                origin = found[1].origin or (found[0], found[1].line)
+                value = found[1].value
+            if match.span() == (0, len(text)) or isinstance(value, Undetermined):
+                return Found(value=value, line=line, origin=origin)
+            text = text[: match.start()] + str(value) + text[match.end() :]
+            if len(text) > _LONGEST_NUMBER:
+                break
+        if len(text) > _LONGEST_NUMBER or "${" in text:
             return Found(value=Undetermined("a reference that is not to one key of this file"), line=line)
-        return Found(value=joined, line=line, origin=origin)
+        return Found(value=text, line=line, origin=origin)
 
     def _reference(self, text: str, key: Key, references: int) -> tuple[Key, Found] | Undetermined:
         """Return the key that a reference leads to and what is there."""
-        if ":" in text:
-            return Undetermined("it is computed when the run starts")
         dots = len(text) - len(text.lstrip("."))
         try:
             target = (*key[: max(0, len(key) - dots)], *parse_key(text[dots:])) if dots else parse_key(text)
@@ -219,6 +225,41 @@ class YamlDocument:
                     own[name.value] = (value, name.start_mark.line + 1)
             index = self._indices[id(node)] = (own, merged)
         return index
+
+
+_RESOLVERS: Mapping[str, Callable[[float, float], float]] = {
+    "multiply": operator.mul,
+    "mult": operator.mul,
+    "add": operator.add,
+    "sum": operator.add,
+    "subtract": operator.sub,
+    "divide": operator.truediv,
+    "div": operator.truediv,
+    "divide_floor": operator.floordiv,
+    "floor_divide": operator.floordiv,
+    "divide_ceil": lambda left, right: -(-left // right),
+}
+"""The functions of two numbers that configs of NeMo and its launcher call (``launcher_scripts/main.py``)."""
+
+
+def _resolved(text: str) -> object:
+    """Return the result of a function on numbers; what is not one of them is for the run to compute."""
+    name, _, rest = text.partition(":")
+    function = _RESOLVERS.get(name.strip())
+    try:
+        numbers = [float(part) for part in rest.replace("_", "").split(",")]
+        if function is not None and len(numbers) >= 2 and (len(numbers) == 2 or function in _CHAINED):
+            result = reduce(function, numbers)
+            if abs(result) < _LARGEST_RESULT:
+                return int(result) if result == result // 1 else result
+    except (ValueError, ArithmeticError):
+        pass
+    return Undetermined("it is computed when the run starts")
+
+
+_CHAINED = (operator.mul, operator.add)
+
+_LARGEST_RESULT = 2.0**53  # beyond, a float is not the whole number that was meant
 
 
 def _nothing(_: str) -> None:

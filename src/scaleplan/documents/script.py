@@ -1,9 +1,11 @@
 """Read single values, and the lines on which they stand, from Python configs and shell scripts, without running them.
 
 Of Python, what is assigned at the top: literals, ``+ - * / // **`` on numbers, names assigned before, and keywords of
-a call as if they were keys (``config = Train(steps=1000)`` has ``config.steps``). Of a shell script, assignments
-and flags, ``NAME=value``, ``--name value`` and ``--name=value``, with ``$NAME`` and ``${NAME:-default}`` of the same
-file. Whatever a run would have to compute is :class:`~scaleplan.project.key_path.Undetermined`.
+a call as if they were keys (``config = Train(steps=1000)`` has ``config.steps``); and every call wherever it stands,
+for who knows what it calls. Of a shell script, assignments and flags, ``NAME=value``, ``--name value`` and
+``--name=value``, with ``$NAME``, ``${NAME:-default}`` and ``$((2 * NAME))`` of the same file, and the words of each
+command with its arrays put in. Whatever a run would have to compute is
+:class:`~scaleplan.documents.key_path.Undetermined`.
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ import operator
 import re
 import warnings
 from collections import ChainMap
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
+from scaleplan.documents.key_path import Found, Undetermined
 from scaleplan.errors import FileError
-from scaleplan.project.key_path import Found, Undetermined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from scaleplan.project.key_path import Key
+    from scaleplan.documents.key_path import Key
 
-__all__ = ["PythonDocument", "ShellDocument"]
+__all__ = ["Call", "Command", "PythonDocument", "ShellDocument"]
 
 _MOST_CHARACTERS = 200_000  # of a config; a tenth of a second to parse
+
+_LONGEST_WHOLE = 19  # digits of a shell's whole number, which has 64 bits
+
+_DEEPEST = 8  # arrays inside of arrays
 
 _LONGEST = 10_000  # characters of a variable, which may hold all flags of a launch
 
@@ -34,14 +40,40 @@ _LARGEST = 1e300  # of a number that arithmetic may give: no amount comes near
 
 
 class _Place:
-    """A value, or the values by key of a mapping, a list or a call, and the line."""
+    """A value, or the values by key of a mapping, a list or a call, and the line; ``call`` is what was called."""
 
-    __slots__ = ("inside", "line", "value")
+    __slots__ = ("call", "inside", "line", "value")
 
-    def __init__(self, value: object, line: int, inside: _Inside | None = None) -> None:
+    def __init__(self, value: object, line: int, inside: _Inside | None = None, call: str = "") -> None:
         self.value = value
         self.line = line
         self.inside = inside
+        self.call = call
+
+
+class Call(NamedTuple):
+    """A call in a Python text: the dotted name of what is called, its line, and the function that it stands in.
+
+    ``place`` leads to its arguments: keywords by name, the others by position.
+    """
+
+    name: str
+    line: int
+    function: str
+    place: _Place
+
+    def find(self, key: Key) -> Found | None:
+        """Return the value at a key path among the arguments, None when there is none; ``0`` is the first without name."""
+        return _found(_follow(self.place, tuple(_position_of(part) for part in key)))
+
+    def called(self, key: Key) -> str:
+        """Return what is called at a key path, an empty text for another value."""
+        place = _follow(self.place, key)
+        return "" if place is None else place.call
+
+    def names(self, key: Key) -> list[str]:
+        """Return the keywords of the call, or the keys at a key path."""
+        return _keys(_follow(self.place, key))
 
 
 class _Inside(dict[str | int, _Place]):
@@ -72,7 +104,11 @@ class PythonDocument:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the text's own syntax, such as escapes
                 tree = ast.parse(text)
-            self._top = _scope(tree.body)
+            calls = _Calls()
+            self._top = _scope(tree.body, calls=calls)
+            calls.functions()
+            self.calls = tuple(calls.found)
+            self.imports = tuple(_imports(tree))
         except SyntaxError as error:
             line = error.lineno
             where = f" at line {line}" if line else ""
@@ -83,34 +119,134 @@ class PythonDocument:
 
     def find(self, key: Key) -> Found | None:
         """Return the value at a key path and its line, None when there is no such key."""
-        place = self._place(key)
-        if place is None:
-            return None
-        return Found(value={} if place.inside is not None else place.value, line=place.line)
+        return _found(_follow(_Place(None, 1, self._top), key))
 
     def names(self, key: Key) -> list[str]:
         """Return the names that are assigned at the top, or the keys at a key path, for hints."""
-        place = self._place(key)
-        return [str(name) for name in place.inside] if place is not None and place.inside is not None else []
-
-    def _place(self, key: Key) -> _Place | None:
-        place: _Place | None = _Place(None, 1, self._top)
-        for part in key:
-            if place is None:
-                break
-            inside = place.inside
-            place = None if inside is None else inside.lost or inside.get(part)
-        return place
+        return _keys(_follow(_Place(None, 1, self._top), key))
 
 
-def _scope(body: list[ast.stmt], outer: ChainMap[str | int, _Place] | None = None) -> _Inside:
-    """Return what the statements of a module or class assign, the last assignment of each name."""
+def _follow(place: _Place | None, key: Key) -> _Place | None:
+    """Return what is at a key path inside of a place."""
+    for part in key:
+        if place is None:
+            break
+        inside = place.inside
+        place = None if inside is None else inside.lost or inside.get(part)
+    return place
+
+
+def _found(place: _Place | None) -> Found | None:
+    return None if place is None else Found(value={} if place.inside is not None else place.value, line=place.line)
+
+
+def _position_of(part: str | int) -> str | int:
+    return int(part) if isinstance(part, str) and part.isdecimal() else part
+
+
+def _keys(place: _Place | None) -> list[str]:
+    return [str(name) for name in place.inside] if place is not None and place.inside is not None else []
+
+
+_MOST_CALLS = 5000  # of a config: large ones have a hundred
+
+
+class _Calls:
+    """Collects the calls of a text with what their arguments are where they stand."""
+
+    def __init__(self) -> None:
+        self.found: list[Call] = []
+        self._later: list[tuple[list[ast.stmt], ChainMap[str | int, _Place], str]] = []
+
+    def statement(self, statement: ast.stmt, known: ChainMap[str | int, _Place], function: str) -> None:
+        """Take the calls of one statement, those inside of another call first."""
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = statement.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            named += [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
+            lost = _undetermined("the caller of a function gives it", statement.lineno)
+            self._later.append((statement.body, known.new_child({each.arg: lost for each in named}), statement.name))
+            return
+        if isinstance(statement, ast.ClassDef):
+            return  # its body is a scope of its own
+        value = getattr(statement, "value", None) if isinstance(statement, _SIMPLE) else statement
+        if not isinstance(value, ast.AST):
+            return
+        nodes = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+        if nodes:
+            lost = _undetermined("it is assigned where a run decides", statement.lineno)
+            own = {node.arg if isinstance(node, ast.arg) else node.id for node in ast.walk(value) if _binds(node)}
+            inner = known.new_child(dict.fromkeys(own, lost)) if own else known
+            for node in sorted(nodes, key=_position)[: _MOST_CALLS - len(self.found)]:
+                if name := _dotted(node.func):
+                    self.found.append(Call(name, node.lineno, function, _evaluate(node, inner)))
+
+    def functions(self) -> None:
+        """Take the calls in the bodies of functions, which run when the whole module has run."""
+        while self._later:
+            body, known, name = self._later.pop(0)
+            _scope(body, known, self, name)
+
+
+_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
+
+
+def _binds(node: ast.AST) -> TypeGuard[ast.arg | ast.Name]:
+    return isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+
+
+def _position(node: ast.Call) -> tuple[int, int]:
+    return (node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+
+def _dotted(node: ast.expr) -> str:
+    """Return the dotted name of what is called, an empty text for what has none."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join((node.id, *reversed(parts)))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield the modules that a text imports, or imports from."""
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            yield statement.module or ""
+        elif isinstance(statement, ast.Import):
+            yield from (each.name for each in statement.names)
+
+
+def _flattened(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run one after the other: those below ``with``, and of a script's main part, too."""
+    for statement in body:
+        match statement:
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__")), orelse=[]):
+                yield from _flattened(statement.body)
+            case ast.With(items=items):
+                yield ast.copy_location(ast.With(items=items, body=[]), statement)
+                yield from _flattened(statement.body)
+            case _:
+                yield statement
+
+
+def _scope(
+    body: list[ast.stmt],
+    outer: ChainMap[str | int, _Place] | None = None,
+    calls: _Calls | None = None,
+    function: str = "",
+) -> _Inside:
+    """Return what the statements of a module, class or function assign, the last assignment of each name."""
     found, replaced = _Inside(), _Inside()
     known = ChainMap(found, replaced, *(outer.maps if outer is not None else ()))
-    for statement in body:
+    for statement in _flattened(body):
         assigned = _assigned(statement)
+        if calls is not None:
+            calls.statement(statement, known, function)
         if isinstance(statement, ast.ClassDef):
-            found[statement.name] = _Place(None, statement.lineno, _scope(statement.body, known))
+            found[statement.name] = _Place(None, statement.lineno, _scope(statement.body, known, calls, function))
         elif _replaces_all(statement):
             lost = _undetermined("what is imported or executed here may replace it", statement.lineno)
             replaced.update(dict.fromkeys(found, lost))
@@ -174,7 +310,7 @@ def _assigned(statement: ast.stmt) -> tuple[list[ast.expr], ast.expr] | None:
 
 def _assign(found: _Inside, target: ast.expr, place: _Place) -> None:
     if isinstance(target, ast.Name):
-        found[target.id] = _Place(place.value, target.lineno, place.inside)
+        found[target.id] = _Place(place.value, target.lineno, place.inside, place.call)
         return
     for name in _bound(target):  # unpacked, or a part of what was assigned before
         _lose(found, name, "it is assigned together with others, or in part", target.lineno)
@@ -246,6 +382,10 @@ def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
         case ast.Name(id=name):
             place = known.get(name)
             return place or _undetermined("it is made of a name that this file does not assign before", line)
+        case ast.Attribute(value=owner, attr=name) if _dotted(owner):
+            found = _follow(_evaluate(owner, known), (name,))
+            if found is not None:
+                return found
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _combined(_evaluate(left, known).value, op, _evaluate(right, known).value, line)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -255,7 +395,11 @@ def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
             if _is_number(number):
                 return _Place(int(number) if kind == "int" else float(number), line)
     inside = _inside(node, known)
-    return _Place(None, line, inside) if inside else _undetermined("it is computed when the run starts", line)
+    called = _dotted(node.func) if isinstance(node, ast.Call) else ""
+    if inside or called:
+        reason = "it is computed when the run starts"
+        return _Place(None if inside else Undetermined(reason), line, inside or None, called)
+    return _undetermined("it is computed when the run starts", line)
 
 
 def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> _Inside:
@@ -270,8 +414,19 @@ def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> _Inside:
             after = max((place for place, key in enumerate(keys) if not isinstance(key, ast.Constant)), default=-1)
             known_keys = list(zip(keys, values, strict=True))[after + 1 :]
             named = [(key.value, value) for key, value in known_keys if isinstance(key, ast.Constant)]
-        case ast.Call(keywords=keywords):
+        case ast.Call(args=arguments, keywords=keywords):
+            found = _Inside()
+            for position, each in enumerate(arguments):
+                if isinstance(each, ast.Starred):
+                    break
+                found[position] = _at(_evaluate(each, known), each.lineno)
+            if any(each.arg is None for each in keywords):  # unpacked: it may hold any keyword that is not named
+                pass
             named = [(each.arg, each.value) for each in keywords]
+            found.update(
+                (name, _at(_evaluate(value, known), value.lineno)) for name, value in named if isinstance(name, str)
+            )
+            return found
         case _:
             return _Inside()
     return _Inside(
@@ -280,7 +435,7 @@ def _inside(node: ast.expr, known: Mapping[str | int, _Place]) -> _Inside:
 
 
 def _at(place: _Place, line: int) -> _Place:
-    return _Place(place.value, line, place.inside)
+    return _Place(place.value, line, place.inside, place.call)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -304,7 +459,23 @@ def _combined(left: object, op: ast.operator, right: object, line: int) -> _Plac
     return _undetermined("it is computed when the run starts", line)
 
 
-_VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<default>[^{}$`]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*|\d)(?::?[-=](?P<default>[^{}$`]*))?\}|\{=(?P<sum>[^{}]*)\})"
+)
+"""A variable, one with a default, and what stands for ``$((…))`` (see :data:`_SUM`)."""
+
+_WHOLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:\[[@*]\])?\})")
+"""A word that is one variable or array, all of whose words take its place."""
+
+_SUM = re.compile(r"\$\(\((?P<sum>[\w\s+*/%${}()-]{1,200}?)\)\)")
+"""Arithmetic that is put in; it becomes a word of one piece before the marks of the shell are looked for."""
+
+_HIDDEN = str.maketrans("()", "\ue000\ue001", " \t\n${}")
+"""The brackets inside of such a piece, which are no marks of the shell there."""
+
+_SHOWN = str.maketrans("\ue000\ue001", "()")
+
+_MOST_WORDS = 5_000  # of one command, with its arrays put in
 
 _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<item>\[[^\]]*\])?\+?=(?P<value>.*)", re.DOTALL)
 
@@ -336,25 +507,84 @@ def _unquoted(match: re.Match[str]) -> str:
     return match["single"] if match["single"] is not None else match["one"].strip("\n")
 
 
+_DIRECTIVE = re.compile(r"^#SBATCH[ \t]+(?P<words>[^\n#]*)", re.MULTILINE)
+
+
+def _directives(text: str) -> Iterator[tuple[object, int]]:
+    """Yield the words for Slurm in the comments of a script, each with its line."""
+    for match in _DIRECTIVE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield from ((word, line) for word in match["words"].split()[:20])
+
+
+class Command:
+    """One command of a shell script with its words in order, arrays and texts of flags put in.
+
+    A key is the name of a flag, without dashes at its front and with underscores for others, or of a word
+    ``NAME=value``; its further values have an index. ``name`` is the file of the script.
+    """
+
+    def __init__(self, words: list[tuple[object, int]], *, name: str) -> None:
+        self.name = name
+        self.line = words[0][1] if words else None
+        self.words = [word for word, _ in words if isinstance(word, str)]
+        self._places: dict[str, list[_Place]] = {}
+        values: list[_Place] | None = None  # of the flag that further words belong to
+        for word, line in words:
+            flag = _FLAG.fullmatch(word) if isinstance(word, str) else None
+            given = _ASSIGNMENT.fullmatch(word) if isinstance(word, str) else None
+            if flag is not None:
+                stated = flag["value"] is not None
+                places = [_Place(flag["value"] if stated else True, line)]
+                self._places[flag["name"].replace("-", "_")] = places
+                values = None if stated else places
+            elif given is not None:
+                self._places[given["name"]] = [_Place(given["value"], line)]
+                values = None
+            elif values is not None:
+                if values[0].value is True:
+                    values.clear()
+                values.append(_Place(word, line))
+
+    def find(self, key: Key) -> Found | None:
+        """Return the value of a flag, or its value at an index, and the line; True for a flag without one."""
+        index = key[-1] if key and isinstance(key[-1], int) else 0
+        name = ".".join(str(part) for part in key if not isinstance(part, int))
+        places = self._places.get(name) or self._places.get(name.lstrip("-").replace("-", "_")) or []
+        return Found(value=places[index].value, line=places[index].line) if index < len(places) else None
+
+    def names(self, key: Key) -> list[str]:
+        """Return the names of the flags and words, for hints."""
+        return [] if key else list(self._places)
+
+
 class ShellDocument:
     """A shell script; ``name`` is its file as shown to the user. Raises FileError when its quotes do not close.
 
-    A key is the name of a variable, or of a flag with its dashes or without.
+    A key is the name of a variable, or of a flag with its dashes or without; ``commands`` are the commands apart, and
+    ``directives`` the flags for the scheduler in its comments.
     """
 
     def __init__(self, text: str, *, name: str) -> None:
         self.name = name
         _limit(text, name)
         self._found: dict[str, _Place] = {}
-        self._read(list(self._words(text)))
+        self._arrays: dict[str, list[tuple[str, int]]] = {}
+        self._starts: set[int] = set()  # the words that begin a line
+        words = list(self._words(_SUM.sub(lambda m: "${=" + m["sum"].translate(_HIDDEN) + "}", text)))
+        self._read(words)
+        self.commands = tuple(self._commands(words))
+        self.directives = Command(list(_directives(text)), name=name)
 
     def _words(self, text: str) -> Iterator[tuple[str, int]]:
         """Yield the words and marks of a script, each with its line; not those of a command that is put in."""
-        place, line, depth, before = 0, 1, 0, ""
+        place, line, depth, before, count = 0, 1, 0, "", 0
         while place < len(text):
             gap = _GAP.match(text, place)
             if gap is not None:
                 place, line, before = gap.end(), line + gap[0].count("\n"), ""
+                if "\n" in gap[0].replace("\\\n", ""):
+                    self._starts.add(count)
                 continue
             match = _WORD.match(text, place)
             if match is None and text[place] not in _MARKS:
@@ -365,6 +595,7 @@ class ShellDocument:
                 depth += {"(": 1, ")": -1}.get(word, 0)
             else:
                 yield _QUOTED.sub(_unquoted, word), line
+                count += 1
             place, line, before = place + len(word), line + word.count("\n"), word
 
     def _read(self, words: list[tuple[str, int]]) -> None:
@@ -385,6 +616,59 @@ class ShellDocument:
                         self._flag(part, after, line)
             else:
                 self._flag(word, following, line)
+
+    def _commands(self, words: list[tuple[str, int]]) -> Iterator[Command]:
+        """Yield the commands of the script; the words of an array belong to what it is put into."""
+        inside = self._read_arrays(words)
+        command: list[tuple[object, int]] = []
+        for position, (word, line) in enumerate(words):
+            if position in inside:
+                continue
+            if command and (position in self._starts or word in _MARKS):
+                yield Command(command, name=self.name)
+                command = []
+            if word not in _MARKS and (command or _ASSIGNMENT.fullmatch(word) is None):
+                command += self._put_in(word, line, _DEEPEST)
+                del command[_MOST_WORDS:]
+        if command:
+            yield Command(command, name=self.name)
+
+    def _read_arrays(self, words: list[tuple[str, int]]) -> set[int]:
+        """Take the words of each array, ``NAME=( … )``; return where they stand."""
+        inside: set[int] = set()
+        array: list[tuple[str, int]] | None = None
+        for position, (word, line) in enumerate(words):
+            if array is None:
+                opened = _ASSIGNMENT.fullmatch(words[position - 1][0]) if word == "(" and position else None
+                if opened is not None and not opened["value"] and opened["item"] is None:
+                    if not words[position - 1][0].endswith("+="):
+                        self._arrays.pop(opened["name"], None)
+                    array = self._arrays.setdefault(opened["name"], [])
+                    inside |= {position - 1, position}
+            else:
+                inside.add(position)
+                if word == ")":
+                    array = None
+                else:
+                    array.append((word, line))
+        return inside
+
+    def _put_in(self, word: str, line: int, depth: int) -> list[tuple[object, int]]:
+        """Return the words that take the place of one: of an array, or of a variable that holds several."""
+        whole = _WHOLE.fullmatch(word)
+        name = (whole["plain"] or whole["name"]) if whole is not None else None
+        if name is not None and depth and name in self._arrays:
+            found: list[tuple[object, int]] = []
+            for inner, at in self._arrays[name]:
+                found += self._put_in(inner, at, depth - 1)
+                if len(found) > _MOST_WORDS:
+                    break
+            return found
+        value = self._expanded(word)
+        if name is not None and isinstance(value, str) and " " in value.strip():
+            at = self._found[name].line if name in self._found else line
+            return [(part, at) for part in value.split()]
+        return [(value, line)]
 
     def _changed(self, words: list[tuple[str, int]]) -> None:
         """Find the variables that a command sets while the script runs: ``read N``, ``for N in``, ``((N *= 2))``."""
@@ -422,6 +706,8 @@ class ShellDocument:
         """Return a word with the variables of this file put in."""
 
         def value_of(match: re.Match[str]) -> str:
+            if match["sum"] is not None:
+                return self._sum(match["sum"].translate(_SHOWN))
             place = self._found.get(match["plain"] or match["name"])
             value = match["default"] if place is None else place.value
             return value if isinstance(value, str) else "$"
@@ -430,6 +716,23 @@ class ShellDocument:
         if "$" in expanded or "`" in expanded or len(expanded) > _LONGEST:
             return Undetermined("it is computed when the script runs, or comes from the environment")
         return expanded
+
+    def _sum(self, text: str) -> str:
+        """Return the result of shell arithmetic on whole numbers, ``$`` where it is not known."""
+        try:
+            node = ast.parse(text, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return "$"
+        known: dict[str | int, _Place] = {}
+        for each in ast.walk(node):
+            if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Div):
+                each.op = ast.FloorDiv()
+            if isinstance(each, ast.Name) and each.id in self._found:
+                value = self._found[each.id].value
+                if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST_WHOLE:
+                    known[each.id] = _Place(int(value), 0)
+        found = _evaluate(node, known).value
+        return str(found) if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else "$"
 
     def _set(self, name: str, value: object, line: int) -> None:
         before = self._found.get(name)

@@ -1,0 +1,145 @@
+"""Find the model of a training config: its fields as those of a config.json, or the public model that it names."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
+from scaleplan.errors import FileError, did_you_mean, quote
+from scaleplan.files import is_file, read_text
+from scaleplan.models.public_models import PublicModels
+from scaleplan.models.families.library import is_description
+from scaleplan.trainers.config import NOT_GIVEN
+from scaleplan.trainers.registry import TRAINERS, read_training_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scaleplan.documents.key_path import Document
+    from scaleplan.trainers.config import RunGiven, TrainingConfig
+
+__all__ = [
+    "DESCRIBES_A_MODEL",
+    "beside",
+    "config_of_path",
+    "memory_options",
+    "model_fields",
+    "read_trained",
+    "require_trained",
+]
+
+DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
+"""Fields of which one stands in every config.json, and none in the sizes of a trainer."""
+
+
+def config_of_path(source: str | Path, given: RunGiven = NOT_GIVEN) -> TrainingConfig | None:
+    """Return the training config at a path; None for a config.json, a folder, a text, and what is no file.
+
+    Raises FileError for a file of another kind that is no config.json either.
+    """
+    path = Path(source)
+    ending = path.suffix.casefold()
+    if str(source).lstrip().startswith(("{", "[")) or ending not in ENDINGS or not is_file(path):
+        return None
+    if ending not in (".json", ".toml"):
+        return require_trained(read_trained(path, given), str(path))
+    document = parse_document(read_text(path, what="model config"), name=str(path))
+    data = document.data if isinstance(document, DataDocument) else None
+    if not isinstance(data, dict) or DESCRIBES_A_MODEL & data.keys() or (ending == ".toml" and is_description(data)):
+        return None
+    found = read_training_config(document, given, beside=lambda name: beside(path, name))
+    return found if ending == ".json" else require_trained(found, str(path))
+
+
+def read_trained(path: Path, given: RunGiven) -> TrainingConfig | None:
+    """Return the training config in a file, None for one of no trainer that is known.
+
+    Raises FileError when the file cannot be read or parsed.
+    """
+    document = parse_document(read_text(path, what="training config"), name=str(path))
+    return read_training_config(document, given, beside=lambda name: beside(path, name))
+
+
+def beside(path: Path, name: str) -> Document | None:
+    """Return the document of another file that a config names, if it lies beside or below it."""
+    normal = posixpath.normpath(name.replace("\\", "/"))
+    if normal.startswith(("/", "..")) or not is_file(path.parent / normal):
+        return None
+    other = path.parent / normal
+    return parse_document(read_text(other, what="config"), name=str(other))
+
+
+_OPTIONS = {
+    "gpus": "gpus",
+    "sequence": "context",
+    "batch_tokens": "batch",
+    "micro_batch": "micro_batch",
+    "recompute": "recompute",
+    "zero": "zero",
+    "tensor": "tensor",
+    "pipeline": "pipeline",
+    "context_parallel": "context_parallel",
+    "expert": "expert",
+}
+"""The options of ``memory`` that values of a run become, by name of the value."""
+
+_STATES = {"adamw_8bit": "8bit-adam", "paged_adamw_8bit": "8bit-adam"}
+"""The states of an optimizer that are not those of Adam in full."""
+
+
+def memory_options(config: TrainingConfig) -> dict[str, object]:
+    """Return the options of ``memory`` that a training config states."""
+    found = {option: config.values[name].value for name, option in _OPTIONS.items() if name in config.values}
+    optimizer = config.values.get("optimizer")
+    if optimizer is not None and optimizer.value in _STATES:
+        found["states"] = _STATES[optimizer.value]
+    return found
+
+
+def require_trained(found: TrainingConfig | None, name: str) -> TrainingConfig:
+    """Return a config that is of a trainer; raises FileError for none."""
+    if found is None:
+        known = ", ".join(trainer.name for trainer in TRAINERS)
+        raise FileError(
+            f"{name}: not a training config that is known by its content, and no config.json",
+            hint=f"known are those of {known}",
+            file=name,
+        )
+    return found
+
+
+def model_fields(config: TrainingConfig, find: Callable[[str], Document | None]) -> Mapping[str, object]:
+    """Return the fields of a config.json for the model that a training config describes or names.
+
+    Raises FileError where the file does not determine it.
+    """
+    if config.fields is not None:
+        return config.fields
+    if config.reference is None:
+        if config.unsized is not None:
+            raise config.unsized
+        raise config.missing("model")
+    name = str(config.reference.value)
+    for path in (f"{name.rstrip('/')}/config.json", name if name.endswith(".json") else ""):
+        document = find(path) if path else None
+        if isinstance(document, DataDocument) and isinstance(document.data, dict):
+            return document.data
+    known = PublicModels()
+    found = known.find(name)
+    if found is None and isinstance(document := find("config.json"), DataDocument):
+        if isinstance(document.data, dict) and DESCRIBES_A_MODEL & document.data.keys():
+            return document.data
+    if found is None:
+        place = config.reference.places[0]
+        at = f"{config.file}:{place.line}" if place.line else config.file
+        close = did_you_mean(name, known.ids())
+        meant = f"did you mean {quote(close)}? " if close is not None else ""
+        raise FileError(
+            f"{at}: {place.key}: no public model that is known by this name",
+            hint=f"{meant}give model, the path of its config.json",
+            file=config.file,
+            line=place.line,
+        )
+    return found.config

@@ -1,0 +1,260 @@
+"""What a training config says: the fields of its model, the values of its run, and what it leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.errors import FileError
+from scaleplan.trainers.settings import Open, Setting, combined
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.documents.key_path import Location
+
+__all__ = ["NOT_GIVEN", "OPTIONS", "Reading", "RunGiven", "TrainingConfig"]
+
+OPTIONS: Mapping[str, str] = {
+    "vocab": "--vocab",
+    "gpus": "--gpus",
+    "sequence": "--context",
+    "batch_tokens": "--batch",
+    "tokens": "tokens",
+    "model": "model",
+}
+"""The option, or the key of a run, that gives what a config leaves open, by name."""
+
+
+class RunGiven(NamedTuple):
+    """What the user gives beside a config; it wins over what stands there."""
+
+    vocab: int | None = None
+    gpus: int | None = None
+    sequence: int | None = None
+
+
+NOT_GIVEN = RunGiven()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A training config of a known trainer.
+
+    ``fields`` are those of a config.json; they lack ``vocab_size`` where the vocabulary is open, and are None where
+    ``unsized`` says why, or the model is a ``reference``: the name of a public model, or the path of a config.
+    ``values`` are those of the run by name (:data:`VALUES`), ``open`` what it leaves open, ``read`` all that was read.
+    """
+
+    trainer: str
+    file: str
+    fields: Mapping[str, object] | None = None
+    reference: Setting | None = None
+    unsized: FileError | None = None
+    values: Mapping[str, Setting] = field(default_factory=dict)
+    open: Mapping[str, Open] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    read: Mapping[Location, str | float | None] = field(default_factory=dict)
+
+    def places(self) -> tuple[Location, ...]:
+        """Return every place that was read."""
+        return tuple(self.read)
+
+    def missing(self, name: str) -> FileError:
+        """Return the error of a value that is asked for and open, with its place and the option that gives it."""
+        found = self.open.get(name, Open("it is not in the file"))
+        at = self.file if found.place is None or found.place.line is None else f"{self.file}:{found.place.line}"
+        key = f" {found.place.key}:" if found.place is not None else ""
+        shown = LABELS.get(name, name)
+        way = found.option or OPTIONS.get(name, name)
+        return FileError(
+            f"{at}:{key} {shown} not determined by the file: {found.reason}",
+            hint=f"give {way}",
+            file=self.file,
+            line=found.place.line if found.place is not None else None,
+        )
+
+
+LABELS: Mapping[str, str] = {
+    "vocab": "the vocabulary is",
+    "gpus": "the devices are",
+    "sequence": "the length of a sequence is",
+    "batch_tokens": "the tokens of a step are",
+    "tokens": "the tokens of the run are",
+    "model": "the model is",
+}
+
+VALUES: Mapping[str, str] = {
+    "sequence": "tokens of a sequence",
+    "batch": "sequences of a step",
+    "batch_tokens": "tokens of a step",
+    "micro_batch": "sequences that a device takes at once",
+    "accumulation": "micro-batches of a step on each device",
+    "steps": "steps of the optimizer",
+    "samples": "sequences of the run",
+    "tokens": "tokens of the run",
+    "gpus": "devices",
+    "data": "data-parallel groups",
+    "tensor": "tensor-parallel devices",
+    "pipeline": "pipeline stages",
+    "context_parallel": "devices that split sequences",
+    "expert": "devices that split experts",
+    "zero": "stage of sharing, 3 for full sharding",
+    "precision": "precision of the matrices",
+    "optimizer": "optimizer",
+    "recompute": "activations that are recomputed",
+    "offload": "what is offloaded to the host: states, or states and weights",
+    "adapter": "kind of adapter",
+    "lora_rank": "rank of the adapter",
+    "weight_bits": "bits of a frozen weight",
+}
+"""The values that a run may have, by name."""
+
+
+class Reading:
+    """The values of a run while a config is read; whatever is put in open is not a value."""
+
+    def __init__(self, given: RunGiven, beside: Callable[[str], Document | None]) -> None:
+        self.given = given
+        self.beside = beside
+        self.values: dict[str, Setting] = {}
+        self.open: dict[str, Open] = {}
+        self.notes: list[str] = []
+        for name in ("gpus", "sequence"):
+            value = getattr(given, name)
+            if value is not None:
+                self.values[name] = Setting(value)
+
+    def put(self, name: str, found: Setting | Open | None, *, default: Any = None) -> None:  # noqa: ANN401
+        """Keep a value of the run, unless the user gives it; with a default of the trainer where it is missing."""
+        if name in self.values:
+            return
+        if isinstance(found, Setting):
+            self.values[name] = found
+            self.open.pop(name, None)
+        elif default is not None and found is None:
+            self.values[name] = Setting(default)
+        elif found is not None:
+            self.open.setdefault(name, found)
+
+    def leave(self, name: str, reason: str, place: Location | None = None, *, option: str | None = None) -> None:
+        """Note what the config leaves open."""
+        if name not in self.values:
+            self.open.setdefault(name, Open(reason, place, option))
+
+    def note(self, text: str) -> None:
+        """Keep a line that is printed with every answer from the config."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def get(self, name: str) -> Setting | None:
+        """Return a value that is known."""
+        return self.values.get(name)
+
+    def number(self, name: str, default: int) -> int:
+        """Return the number of a value that is known, else a default."""
+        found = self.values.get(name)
+        return default if found is None else int(found.value)
+
+    def derive(self, file: str) -> None:
+        """Find what follows: ``dp = gpus / (tp pp cp)``, ``B = micro accumulation dp``, ``tokens = steps B T``.
+
+        Experts do not divide the data-parallel groups. Raises FileError where values contradict each other.
+        """
+        for step in (self._devices, self._groups, self._batch, self._length):
+            step(file)
+
+    def _group(self) -> tuple[int, tuple[Setting | None, ...]]:
+        """Return the devices of one copy of the model."""
+        parts = tuple(self.values.get(name) for name in ("tensor", "pipeline", "context_parallel"))
+        size = 1
+        for part in parts:
+            size *= 1 if part is None else int(part.value)
+        return size, parts
+
+    def _devices(self, _: str) -> None:
+        data, (group, parts) = self.values.get("data"), self._group()
+        if data is not None:
+            self.put("gpus", combined(int(data.value) * group, data, *parts))
+
+    def _groups(self, file: str) -> None:
+        gpus, (group, parts) = self.values.get("gpus"), self._group()
+        if gpus is None:
+            return
+        if gpus.value % group:
+            raise _at(
+                file,
+                combined(None, *parts, gpus),
+                f"{gpus.value:,} devices are no multiple of the {group:,} that one copy of the model takes",
+            )
+        data = self.values.get("data")
+        if data is not None and int(data.value) * group != gpus.value and self.given.gpus is None:
+            raise _at(file, data, f"{data.value:,} data-parallel groups of {group:,} are not {gpus.value:,} devices")
+        self.values["data"] = combined(int(gpus.value) // group, gpus, *parts)
+        self.open.pop("data", None)
+
+    def _batch(self, file: str) -> None:
+        sequence, data = self.values.get("sequence"), self.values.get("data")
+        micro, steps = self.values.get("micro_batch"), self.values.get("accumulation")
+        batch, tokens = self.values.get("batch"), self.values.get("batch_tokens")
+        if batch is None and tokens is not None and sequence is not None and tokens.value % sequence.value == 0:
+            batch = self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
+        if batch is None and tokens is None and micro is not None and steps is not None and data is not None:
+            batch = self.values["batch"] = combined(int(micro.value * data.value) * steps.value, micro, steps, data)
+        elif None not in (batch, micro, data) and steps is None and batch.value % (micro.value * data.value) == 0:  # type: ignore[union-attr]
+            whole = int(batch.value // (micro.value * data.value))  # type: ignore[union-attr]
+            self.values["accumulation"] = combined(whole, batch, micro, data)
+        elif None not in (batch, steps, data) and micro is None and batch.value % (steps.value * data.value) == 0:  # type: ignore[union-attr]
+            self.values["micro_batch"] = combined(batch.value // (steps.value * data.value), batch, steps, data)  # type: ignore[union-attr]
+        elif None not in (batch, micro, steps, data) and "batch" not in self._loose:
+            stated = int(micro.value * data.value) * steps.value  # type: ignore[union-attr]
+            if batch.value != stated:  # type: ignore[union-attr]
+                raise _at(
+                    file,
+                    batch,  # type: ignore[arg-type]
+                    f"a batch of {batch.value:,} is not {micro.value:,} x {steps.value:,} x {data.value:,} "  # type: ignore[union-attr]
+                    "(micro-batch, accumulation, data-parallel groups)",
+                )
+        if tokens is None and batch is not None and sequence is not None:
+            self.values["batch_tokens"] = combined(batch.value * sequence.value, batch, sequence)
+        for name in ("batch", "batch_tokens"):
+            if name in self.values:
+                self.open.pop(name, None)
+        if "batch_tokens" not in self.values:
+            self._explain("batch_tokens", ("sequence",) if batch is not None else ("gpus", "sequence", "batch"))
+
+    _loose: frozenset[str] = frozenset()
+
+    def _length(self, _: str) -> None:
+        steps, tokens, samples = (self.values.get(name) for name in ("steps", "tokens", "samples"))
+        per_step, sequence = self.values.get("batch_tokens"), self.values.get("sequence")
+        if tokens is None and samples is not None and sequence is not None:
+            tokens = self.values["tokens"] = combined(samples.value * sequence.value, samples, sequence)
+        if tokens is None and steps is not None and per_step is not None:
+            tokens = self.values["tokens"] = combined(steps.value * per_step.value, steps, per_step)
+        elif steps is None and tokens is not None and per_step is not None:
+            self.values["steps"] = combined(int(tokens.value // per_step.value), tokens, per_step)
+        if tokens is not None:
+            self.open.pop("tokens", None)
+        else:
+            self._explain("tokens", ("sequence",) if samples is not None else ("steps", "batch_tokens"))
+        if "steps" in self.values:
+            self.open.pop("steps", None)
+
+    def _explain(self, name: str, causes: tuple[str, ...]) -> None:
+        """Say of what follows from other values which of them is open."""
+        for cause in causes:
+            if cause not in self.values and cause in self.open:
+                found = self.open[cause]
+                option = found.option or OPTIONS.get(cause)
+                self.open.setdefault(name, Open(found.reason, found.place, option))
+                return
+
+
+def _at(file: str, setting: Setting, message: str) -> FileError:
+    """Return an error at the first place of a setting."""
+    place = setting.places[0] if setting.places else None
+    if place is None:
+        return FileError(f"{file}: {message}", file=file)
+    at = f"{place.file}:{place.line}" if place.line else place.file
+    return FileError(f"{at}: {place.key}: {message}", file=place.file, line=place.line)

@@ -1,0 +1,164 @@
+"""Read configs of Lightning's litgpt, for pre-training and fine-tuning."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary
+from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.settings import Setting, Settings
+
+if TYPE_CHECKING:
+    from scaleplan.documents.key_path import Document
+    from scaleplan.trainers.config import Reading
+
+__all__ = ["litgpt", "litgpt_run", "litgpt_sizes"]
+
+
+def litgpt(document: Document) -> Settings | None:
+    """Recognise ``train`` with its batch beside a model's name, config or checkpoint."""
+    s = Settings(document, file=document.name)
+    train = s.any("train.max_tokens", "train.micro_batch_size", "train.global_batch_size")
+    return s if train and s.any("model_name", "model_config", "checkpoint_dir", "train.max_tokens") else None
+
+
+_DEFAULTS: dict[str, object] = {
+    "n_layer": 16, "n_embd": 4096, "n_head": 32, "vocab_size": 50254, "padding_multiple": 512, "block_size": 4096,
+    "norm_class_name": "LayerNorm", "norm_qk": False, "norm_qk_type": "default", "post_attention_norm": False,
+    "post_mlp_norm": False, "parallel_residual": True, "shared_attention_norm": False, "attn_bias": False, "bias": True,
+    "mlp_class_name": "GptNeoxMLP", "n_expert": 0, "n_expert_per_token": 0, "lm_head_bias": False, "norm_1": True,
+    "norm_2": True,
+}  # fmt: skip
+"""The defaults of ``litgpt.config.Config`` (Lightning-AI/litgpt litgpt/config.py, 0.5.13)."""
+
+
+def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
+    """Return the fields of litgpt's GPT, by its name in litgpt.config or the sizes in ``model_config``."""
+    named: dict[str, object] = dict(_DEFAULTS)
+    own = s.section("model_config")
+    name = _name(s)
+    if name is not None and not s.any("model_config.n_layer", "model_config.n_embd"):
+        named |= named_sizes("litgpt", name, s, "model_name", "model_config.name", "checkpoint_dir")
+    elif not s.any("model_config"):
+        raise s.error("the file names no model", "model_name", "checkpoint_dir", hint="give model or params")
+
+    def size(key: str, default: object = None) -> int:
+        stated = named.get(key, default)
+        return own.size(key, default=stated if isinstance(stated, int) and not isinstance(stated, bool) else None)
+
+    def flag(key: str) -> bool:
+        return bool(own.flag(key, default=bool(named.get(key, False))).value)
+
+    def text(key: str) -> str:
+        return str(own.text(key, default=str(named.get(key, ""))).value)
+
+    own.refuse("latent_attention", "n_expert_groups")
+    width, heads, layers = size("n_embd"), size("n_head"), size("n_layer")
+    block = text("mlp_class_name")
+    if block not in ("GptNeoxMLP", "LLaMAMLP", "GemmaMLP", "LLaMAMoE"):
+        raise s.error("blocks of this kind are not counted here", "model_config.mlp_class_name")
+    inner = size("intermediate_size", 4 * width if block == "GptNeoxMLP" else None)
+    norm = text("norm_class_name")
+    bias = flag("bias")
+    tied = bool(s.flag("train.tie_embeddings", default=False).value)
+    after = flag("post_attention_norm") + flag("post_mlp_norm")
+    before = int(flag("norm_1")) + int(flag("norm_2"))
+    norms = 1 if flag("parallel_residual") and flag("shared_attention_norm") else before
+    if after not in (0, 2) or (before == 0 and after == 0) or (after and norms == 1):
+        raise s.error("norms in this order are not counted here", "model_config.post_attention_norm", "model_name")
+    if before == 0:
+        norms, after = 2, 0  # norms that only follow, as OLMo 2 has them
+    fields: dict[str, object] = {
+        "model_type": "litgpt",
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": size("n_query_groups", heads),
+        "intermediate_size": inner,
+        "mlp_gated": block != "GptNeoxMLP",
+        "norm": "rms" if "RMS" in norm else "layer",
+        "norms_per_layer": norms + after,
+        "qkv_bias": bias or flag("attn_bias"),
+        "output_bias": bias,
+        "mlp_bias": bias,
+        "head_bias": flag("lm_head_bias"),
+        "qk_norm": ("full" if text("norm_qk_type") == "olmo2" else "head") if flag("norm_qk") else "none",
+        "qk_norm_shift": "RMS" not in norm,
+        "tie_word_embeddings": tied,
+        "max_position_embeddings": size("block_size"),
+        **_table(own, reading, named),
+    }
+    if own.any("head_size") or "head_size" in named:
+        fields["head_dim"] = size("head_size")
+    if own.any("sliding_window_size") or "sliding_window_size" in named:
+        fields["sliding_window"] = size("sliding_window_size")
+        indices = [int(each.value) for each in own.items("sliding_window_indices") if isinstance(each, Setting)]
+        known = named.get("sliding_window_indices")
+        fields["windowed"] = (indices or (known if isinstance(known, list) else []))[:layers]
+    if block == "LLaMAMoE":
+        dense = size("first_k_dense_replace", 0) if own.any("first_k_dense_replace") else 0
+        fields |= {
+            "num_experts": size("n_expert"),
+            "num_experts_per_tok": size("n_expert_per_token"),
+            "moe_intermediate_size": size("moe_intermediate_size", inner),
+            "sparse": [0] * dense + [1] * (layers - dense),
+        }
+        if own.any("n_shared_expert"):
+            fields["shared_expert_width"] = size("n_shared_expert") * size("moe_intermediate_size", inner)
+    return fields
+
+
+def _table(own: Settings, reading: Reading, named: dict[str, object]) -> dict[str, int]:
+    """Return the rows of the table: stated as padded, or the vocabulary rounded up to a multiple."""
+    stated = own.whole("padded_vocab_size")
+    padded = stated.value if isinstance(stated, Setting) else named.get("padded_vocab_size")
+    multiple = own.size("padding_multiple", default=int(str(named["padding_multiple"])))
+    if reading.given.vocab is not None:
+        return vocabulary(own, reading, multiple=multiple)
+    if isinstance(padded, int):
+        return {"vocab_size": padded}
+    return {"vocab_size": round_up(own.size("vocab_size", default=int(str(named["vocab_size"]))), multiple)}
+
+
+def _name(s: Settings) -> str | None:
+    """Return the name of the model: the last part of the path of a checkpoint is one, too."""
+    found = s.raw("model_name", "model_config.name", "checkpoint_dir")
+    if not isinstance(found, Setting) or not isinstance(found.value, str):
+        return None
+    return re.split(r"[/\\]", found.value.rstrip("/"))[-1]
+
+
+def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
+    """Read batch, length, devices, and what a fine-tuning trains; the batch is that of all ranks."""
+    train = s.section("train")
+    devices, nodes = s.raw("devices"), s.whole("num_nodes") or Setting(1)
+    counted = s.whole("devices") if isinstance(devices, Setting) else devices
+    reading.put("gpus", product(counted, nodes))
+    reading.leave("gpus", "the file has no devices")
+    reading.put("sequence", train.whole("max_seq_length"))
+    if "sequence" not in reading.values:
+        model = s.whole("model_config.block_size")
+        reading.put("sequence", model if isinstance(model, Setting) else None)
+    reading.leave("sequence", "the longest sample decides, or the context of the model", s.place("train"))
+    reading.put("batch", train.whole("global_batch_size"))
+    reading.leave("batch", "the trainer's default decides", s.place("train"))
+    reading.put("micro_batch", train.whole("micro_batch_size"))
+    tokens, steps = train.whole("max_tokens"), train.whole("max_steps")
+    reading.put("steps", steps)
+    if not isinstance(steps, Setting):
+        reading.put("tokens", tokens)
+    if not isinstance(steps, Setting) and not isinstance(tokens, Setting):
+        place = train.place("epochs") or s.place("train")
+        reading.open.pop("tokens", None)
+        reading.leave("tokens", "passes over the data, whose size is not in this file", place)
+    precision(s, reading, "precision")
+    optimizer(s, reading, "optimizer.class_path", "optimizer")
+    if s.any("quantize"):
+        bits = re.search(r"(nf4|fp4|int8)", str(s.text("quantize").value))
+        if bits is not None:
+            reading.put("weight_bits", Setting(8 if bits[1] == "int8" else 4, s.text("quantize").places))
+    rank = s.whole("lora_r")
+    if isinstance(rank, Setting):
+        reading.put("lora_rank", rank)
+        reading.put("adapter", Setting("qlora" if "weight_bits" in reading.values else "lora", rank.places))

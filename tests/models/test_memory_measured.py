@@ -104,7 +104,7 @@ def options(row):
     if kind(row) == "inference":
         del asked["micro_batch"]
         return {**asked, "serve": True, "quantize": next((q for q in ("nf4-dq", "nf4") if q in text), None)}
-    asked["zero"] = 3 if "fsdp" in text else None
+    asked |= {"zero": 3 if "fsdp" in text else None, "tensor": 1, "pipeline": 1, "context_parallel": 1}
     asked["trainer"] = by if by not in (None, "galore") else "huggingface"
     asked["recompute"] = "full" if "recompute" in text or by in ("axolotl", "unsloth", "ms-swift") else "none"
     if "lora" in text:
@@ -121,7 +121,7 @@ def options(row):
         quantised = "q-galore" in text
         asked |= {"optimizer": "q-galore" if quantised else "galore-8bit", "also": "in-backward"}
     elif by == "unsloth" and "hf" in text:
-        asked |= {"trainer": "huggingface", "also": "upcast"}
+        asked["trainer"] = "huggingface"
     elif row["model"].startswith("bert"):
         asked |= {"precision": "fp32" if "fp32, a" in text else "autocast", "attention": "eager", "also": "dropout"}
         asked |= {
@@ -133,7 +133,7 @@ def options(row):
     elif row["model"].startswith("gpt2"):
         asked |= {"precision": "autocast", "kernels": "compiled", "loss": "compiled"}
     elif by is None:
-        asked |= {"recompute": "full", "also": "upcast" if "qlora" in text else None}
+        asked["recompute"] = "full"
     return {name: value for name, value in asked.items() if value is not None}
 
 

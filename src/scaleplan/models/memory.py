@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
-    "BAND",
+    "BANDS",
+    "Bands",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
-    "SERVED_BAND",
     "STATES",
     "Division",
     "Footprint",
@@ -249,8 +249,17 @@ devices also those that a stream of communication has not yet given back; and wh
 again, for blocks of shorter ones. Medians of published peaks: one device, full sharding, unpacked fine-tuning."""
 
 
-BAND, SERVED_BAND = 0.15, 0.15
-"""Shares of an estimate within which four of five published peaks are, to train and to serve: ``docs/memory.md``."""
+class Bands(Record):
+    """Shares of an estimate within which four of five published peaks are, by what programs tell of them."""
+
+    allocated: float
+    reserved: float
+    device_used: float
+
+
+BANDS = Bands(allocated=0.10, reserved=0.20, device_used=0.15)
+"""How far the peaks in ``docs/memory.md`` scatter: tensors alone; with an allocator; with a driver, mostly of
+one device and sequences of one length."""
 
 _GIBI = 2.0**30
 

@@ -16,9 +16,8 @@ from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
 from scaleplan.models.margins import Margins, read_margins
 from scaleplan.models.memory import (
-    BAND,
+    BANDS,
     DEFAULT_STATES,
-    SERVED_BAND,
     Footprint,
     Memory,
     Training,
@@ -392,7 +391,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **_shown(held, device, trained=False),
+        **_shown(held, device),
     )
 
 
@@ -491,7 +490,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
     )
 
 
-_FULL = {"tune": "full", "quantize": None, "optimizer": "adamw", "precision": "bf16"}
+_FULL = {"tune": "full", "quantize": None, "upcast": False, "optimizer": "adamw", "precision": "bf16"}
 _ADAPTERS = {"tune": "lora", "rank": 16, "frozen": (), "optimizer": None, "precision": "bf16", "in_backward": False}
 
 _ALTERNATIVES: dict[str, dict[str, Any]] = {
@@ -501,7 +500,7 @@ _ALTERNATIVES: dict[str, dict[str, Any]] = {
         "optimizer": "paged-adamw-8bit",
         "in_backward": True,
     },
-    "--tune lora --rank 16": {**_ADAPTERS, "quantize": None},
+    "--tune lora --rank 16": {**_ADAPTERS, "quantize": None, "upcast": False},
     "--tune qlora --rank 16": {**_ADAPTERS, "quantize": "nf4"},
     "--optimizer adamw-8bit": {"optimizer": "adamw-8bit"},
     "--loss fused": {"loss": "fused"},
@@ -528,7 +527,7 @@ def _worth(
             yield Worth(options=options, total=held.total, fits=fits)
 
 
-def _shown(held: Memory, device: Accelerator | None, *, trained: bool = True) -> dict[str, Any]:
+def _shown(held: Memory, device: Accelerator | None) -> dict[str, Any]:
     """Return what programs and drivers show of a memory."""
     context = driver_context(device.year if device else None)
     reserved = (
@@ -538,7 +537,7 @@ def _shown(held: Memory, device: Accelerator | None, *, trained: bool = True) ->
         "allocated": held.allocated,
         "reserved": reserved,
         "device_used": reserved + context,
-        "band": BAND if trained else SERVED_BAND,
+        "bands": BANDS,
     }
 
 

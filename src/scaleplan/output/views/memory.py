@@ -27,6 +27,10 @@ _LABELS = {"gathered": "gathered layers", "cache": "keys and values", "copies": 
 """What the parts of a memory are called where the name of the field does not say it; they are shown last."""
 
 
+_TOLD = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a driver shows it"}
+"""What programs and drivers tell, by the fields of an answer."""
+
+
 def memory_facts(memory: Memory) -> Iterator[Fact]:
     """Yield the memory of a device, part by part."""
     names = [item.name for item in fields(memory) if item.name not in {"total", "reserved", *_LABELS}]
@@ -112,11 +116,13 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         )
     if needs.method is not None and needs.states is None:
         yield f"trained: {needs.method.text}"
-    if needs.allocated is not None and needs.reserved is not None and needs.device_used is not None:
-        told = (format_gigabytes(value / GIGA) for value in (needs.allocated, needs.reserved, needs.device_used))
-        allocated, reserved, used = told
-        band = f"; peaks are within ±{needs.band:.0%}" if needs.band else ""
-        yield f"{allocated} allocated, {reserved} reserved, {used} as a driver shows it{band}".replace("%", " %")
+    if needs.bands is not None:
+        told = (
+            f"{format_gigabytes(getattr(needs, name) / GIGA)} {words} "
+            f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
+            for name, words in _TOLD.items()
+        )
+        yield ", ".join(told)
     if needs.gpu is not None and needs.tokens_per_step is not None and needs.fits:
         sequences = needs.tokens_per_step // needs.sequence
         yield f"a step: {counted(sequences, 'sequence')}, {format_count(needs.tokens_per_step)} tokens"

@@ -1,17 +1,18 @@
 """Writes the generated parts of the documentation: what commands print, and the help of every command.
 
-Used by cog in ``README.md`` and ``docs/cli.md``: ``bash docs/write`` rewrites them, and ``.ci/run`` fails when
-they no longer match the program.
+Used by cog in ``README.md``, ``docs/cli.md`` and ``docs/architectures.md``: ``bash docs/write`` rewrites them, and
+``.ci/run`` fails when they no longer match the program.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shlex
 
-__all__ = ["console", "reference"]
+__all__ = ["console", "families", "index", "reference"]
 
 
 def _run(arguments: list[str]) -> str:
@@ -44,3 +45,24 @@ def reference() -> str:
             title = " ".join(["scaleplan", *path])
             parts.append(f"## {title}\n\n```text\n{_run([*path, '--help']).rstrip()}\n```")
     return "\n\n".join(parts)
+
+
+def families() -> str:
+    """Return the table of model families, as Markdown."""
+    from scaleplan.models.families.listing import family_list
+
+    lines = ["| family | `model_type` | models |", "| --- | --- | --- |"]
+    for each in family_list().families:
+        types = ", ".join(f"`{name}`" for name in each.model_types)
+        lines.append(f"| [{each.id}](../presets/families/{each.id}.toml) | {types} | {each.title.replace('|', '/')} |")
+    return "\n".join(lines)
+
+
+def index() -> None:
+    """Write which file has which model types and classes beside the families, so that one is found without all."""
+    from scaleplan.files import data_folder
+    from scaleplan.models.families.library import INDEX, index_of
+
+    folder = data_folder() / "families"
+    text = json.dumps(index_of(folder), indent=1, sort_keys=True)
+    (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")

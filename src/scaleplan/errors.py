@@ -115,7 +115,7 @@ _SAME_MEANING: Mapping[str, str] = {
     "output": "out file save",
     "optimal": "plan optimise optimize best allocate",
     "loss": "predict",
-    "presets": "laws list models",
+    "presets": "laws list",
     "hyperparameters": "lr batch hparams hyperparams",
     "check": "validate lint ci verify",
     "plot": "chart graph draw",

@@ -381,7 +381,7 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     tables = []
     for folder in preset_folders() if folders is None else folders:
         path = folder / name
-        if not _absent(path):
+        if not is_absent(path):
             table = read_table(path, what="data file")
             if table.integer("schema") != _SCHEMA:
                 raise table.error("schema", f"expected {_SCHEMA}")
@@ -389,7 +389,7 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
     return tables
 
 
-def _absent(path: Path) -> bool:
+def is_absent(path: Path) -> bool:
     """Return whether there is no such file; one that cannot be looked at is not absent, and is reported."""
     entry = _packed(path)
     if entry is not None and entry.exists():

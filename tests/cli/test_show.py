@@ -75,6 +75,9 @@ presets path kaplan
 presets validate scaleplan.toml
 gpus show h100
 gpus list
+gpus show m4
+models show gpt2
+models list
 evaluate besiroglu-2024 params=7B tokens=2T
 model config.json
 shape 47B --style mixtral --experts 8

@@ -429,6 +429,8 @@ SAVED = (
     ("presets", "path"),
     ("gpus", "list", "--vendor", "amd"),
     ("gpus", "show", "h100"),
+    ("models", "list", "--family", "qwen3"),
+    ("models", "show", "gpt2"),
     ("design", "--flops", "1e21", "--target", "5.76e23"),
 )
 

@@ -95,7 +95,7 @@ def _option(parameter: Any) -> Option:
 
 _WEIGHTS = {
     "optimal": 8, "loss": 6, "target": 6, "check": 8, "model": 6, "show": 6, "fit": 6, "plot": 3, "report": 2,
-    "break-even": 2, "presets": 2, "gpus": 1, "init": 1, "vocab": 2,
+    "break-even": 2, "presets": 2, "gpus": 1, "models": 1, "init": 1, "vocab": 2,
 }  # fmt: skip
 _WEIGHT = 4
 """How often a command is tried: the more that stands behind it, and the less time that a call takes."""
@@ -342,6 +342,9 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("presets", "files"): lambda builder: builder.file("law.toml", files.preset(builder.rng)),
     ("presets", "name"): lambda builder: _law(builder) or values.amount(builder.rng, "preset"),
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
+    ("models", "name"): lambda builder: builder.rng.choice(
+        ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]
+    ),
     ("init", "path"): _output("scaleplan.toml", "new.toml"),
     ("plot", "file"): _output("picture.svg", "picture.png", "picture.pdf", "picture"),
     ("report", "file"): _output("page.html"),

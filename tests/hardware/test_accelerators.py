@@ -37,7 +37,7 @@ BYTES = {  # as drivers show them in published logs, beside the table that is co
     "tpu-v4": 32 * GIB,
 }
 POWER = {"tpu-v3": 262, "mi250x": 500, "mi300a": 550}
-"""The vendor's measured maximum, of which 220 W is the mean; and the design power, of which 560 and 760 W are the peak."""
+"""A vendor's measured maximum, of which 220 W is the mean; and design powers, whose peaks are 560 and 760 W."""
 LEFT_OUT = {("h20e", "tdp_w"), ("rx-7900-xtx", "tdp_w"), ("ascend-910c", "int8_tops")}
 """Figures that the notes of the table call remembered, or not sure."""
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
@@ -200,7 +200,9 @@ def test_every_figure_is_the_reference_figure(bundled):
         assert accelerator.link_bandwidth == (float(row["link_gbs_bidir"]) * 1e9 if row["link_gbs_bidir"] else None)
         assert accelerator.unified_memory == (row["link"] == "unified memory" or accelerator.id == "mi300a")
         gigabytes = 32 if accelerator.id == "tpu-v4" else float(row["memory_gb"])  # the table has it in bytes
-        assert 0.91 < accelerator.memory_bytes / (gigabytes * GIB) <= 1, "GB of a memory are GiB, less ECC and reserves"
+        assert 0.91 < accelerator.memory_bytes / (gigabytes * GIB) <= 1, (
+            "GB of a memory are GiB, less ECC and reserves"
+        )
 
 
 @pytest.mark.skipif(not VISIBLE.exists(), reason="the reference table is not part of the project")

@@ -323,3 +323,22 @@ def test_memory_is_the_least_that_each_device_can_hold(cli):
     for gpus, status in ((1, 1), (64, 0)):
         project(f"{run}gpus = {gpus}\n", policy=["memory_gb <= 80"])
         assert cli("check", "-q").status == status
+
+
+def test_a_run_may_name_a_published_model(cli, git):
+    """A file or folder of that name wins; a misspelt name gets the right one, and another model another bill."""
+    run = RUN.replace('params = "7B"', 'model = "meta-llama/Llama-3.1-8B"') + 'gpu = "h100-sxm"\ngpus = 64\n'
+    project(run, policy=["params >= 8.03B", "params <= 8.031B"])
+    assert cli("check", "-q").status == 0
+    git("init", "-q", ".")
+    git("add", ".")
+    git("commit", "-q", "-m", "a run")
+    project(run.replace("3.1-8B", "3.2-3B"))
+    assert "-4.82B" in cli("diff", "--base", "HEAD").out
+    project(run.replace("Llama-3.1-8B", "Lama-3.1-8B"))
+    wrong = cli("check")
+    assert wrong.status == 2
+    assert "did you mean 'meta-llama/Llama-3.1-8B'? 'scaleplan models list'" in " ".join(wrong.out.split())
+    project(run)
+    Path("meta-llama/Llama-3.1-8B").mkdir(parents=True)
+    assert cli("check").status == 2

@@ -44,13 +44,18 @@ def read_argument(source: str, *, arch: str | None, context: str | None, vocab: 
     examples=[
         "scaleplan model config.json",
         "scaleplan model ./Llama-3-8B --context 8192 --json",
+        "scaleplan model llama-3.1-8b",
         "cat config.json | scaleplan model - --get params",
     ],
 )
 def model(
     *,
     source: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A config.json, a folder that holds one, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A config.json, a folder that holds one, the name of a published model, or - for standard input.",
+        ),
     ],
     arch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
@@ -138,6 +143,52 @@ class MemoryOptions:
     expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
+    trainer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its defaults: huggingface, torchtune, litgpt, torchtitan, …")
+    ] = None
+    tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
+        None
+    )
+    rank: Annotated[str | None, typer.Option(metavar="R", help="Adapters: rank (8).")] = None
+    targets: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Adapters: q,k,v,o,gate,up,down, some of them, or all.")
+    ] = None
+    adapter_bits: Annotated[str | None, typer.Option(metavar="N", help="Adapters: bits of a weight (32).")] = None
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Storage of frozen or served matrices: nf4, nf4-dq, int8, fp8, gptq-int4, …"
+        ),
+    ] = None
+    trained_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="Train or adapt the last N layers only.")
+    ] = None
+    freeze: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Not trained: embeddings, norms, attention, ffn.")
+    ] = None
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="adamw, adamw-8bit, paged-adamw-8bit, adafactor, muon, sgd, galore, …"),
+    ] = None
+    galore_rank: Annotated[str | None, typer.Option(metavar="R", help="GaLore: rank of a gradient (1024).")] = None
+    precision: Annotated[
+        str | None, typer.Option(metavar="KIND", help="fp32, autocast, bf16, mixed, fsdp, fp8, nvfp4.")
+    ] = None
+    loss: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Logits: full, compiled, shifted, chunked or fused (none).")
+    ] = None
+    attention: Annotated[
+        str | None, typer.Option(metavar="KIND", help="flash, sdpa (keys for each head), eager (scores stored).")
+    ] = None
+    kernels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="compiled (fused), or eager: fp32 copies in norms.")
+    ] = None
+    offload: Annotated[str | None, typer.Option(metavar="LIST", help="In host memory: activations, optimizer.")] = (
+        None
+    )
+    also: Annotated[
+        str | None, typer.Option(metavar="LIST", help="in-backward, dropout, unpacked, upcast, merged, untied, …")
+    ] = None
     weight_bits: Annotated[
         str | None, typer.Option(metavar="N", help="Serving: bits of a weight (the config's, else 16).")
     ] = None
@@ -151,14 +202,20 @@ class MemoryOptions:
     APPS["memory"],
     examples=[
         "scaleplan memory 7B --gpu h100-sxm",
+        "scaleplan memory llama-3.1-8b --gpu rtx-4090 --serve --context 8k",
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
         "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
+        "scaleplan memory 8B --gpu rtx-4090 --gpus 1 --tune qlora --rank 16 --recompute full --loss fused",
     ],
 )
 def memory(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A size such as 7B, a config.json, its folder, or - for input.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A size such as 7B, a name such as llama-3.1-8b, a config.json, its folder, or - for input.",
+        ),
     ],
     options: MemoryOptions,
     margins: MarginOptions,

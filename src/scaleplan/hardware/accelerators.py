@@ -56,8 +56,10 @@ class Accelerator:
     bandwidth: float
     """Bytes per second of the memory."""
     tdp_w: float | None
-    """Thermal design power in watts, without the host; ``tdp_basis`` says where it is something else. None where it is
-    not published."""
+    """Thermal design power in watts, without the host; ``tdp_basis`` says where it is something else.
+
+    None where it is not published.
+    """
     tdp_estimated: bool
     link: str
     link_bandwidth: float | None
@@ -97,10 +99,10 @@ class Accelerator:
         if not self.peaks:
             raise UsageError(
                 f"no peak rate of {self.id} is published, so no time or cost can be told on it",
-                hint="'scaleplan memory' can be asked; a peak that you know goes into an accelerators.toml of your own",
+                hint="'scaleplan memory' answers; a peak that you know goes into an accelerators.toml of your own",
             )
         for usual in ("bf16", "fp16", "fp32") if name is None else ():
-            # where lower precisions have a peak, the 16-bit one exists and is not published: fp32 would pass for it
+            # where lower precisions have a peak, a 16-bit one exists and is not published: fp32 would pass for it
             if usual in self.peaks and (usual != "fp32" or not self.peaks.keys() & {"fp8", "fp4"}):
                 return usual
         wanted = (name or "bf16").strip().casefold()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
-    from scaleplan.hardware.energy import PowerGrid
+    from scaleplan.hardware.energy import MeanPower, PowerGrid
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
@@ -173,7 +173,12 @@ def _request(
                 "carbon needs --grid to become energy", hint="name a country or region, such as --grid FRA"
             )
         amount *= 1000 / grid.g_co2_per_kwh
-    power = hardware.draw().of(catalogue.accelerators.get(hardware.gpu))
+    return replace(hardware, gpu_hours=_power(catalogue, hardware, hardware.gpu).gpu_hours(amount))
+
+
+def _power(catalogue: Catalogue, hardware: BudgetRequest, gpu: str) -> MeanPower:
+    """Return the mean power of a device; raises UsageError where it is not known."""
+    power = hardware.draw().of(catalogue.accelerators.get(gpu))
     if power is None:
-        raise UsageError(f"the power of {hardware.gpu} is not known, so energy is no budget on it", hint=_NO_POWER)
-    return replace(hardware, gpu_hours=power.gpu_hours(amount))
+        raise UsageError(f"the power of {gpu} is not known, so energy is no budget on it", hint=_NO_POWER)
+    return power

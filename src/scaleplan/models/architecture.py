@@ -133,6 +133,8 @@ class Architecture:
     """What stands outside of the layers: norms, position tables, projections, poolers."""
     table_width: int = 0
     """Width of the word table; 0 stands for ``width``."""
+    head_rows: int = 0
+    """Rows of a head of its own; 0 stands for ``vocab``."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -147,6 +149,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
+        if not self.head_rows or self.tied:
+            object.__setattr__(self, "head_rows", self.vocab)
 
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""

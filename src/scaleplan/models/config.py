@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_file, is_folder, read_text
-from scaleplan.models.public_models import LISTING, PublicModels
+from scaleplan.files import is_absent, is_folder, read_table, read_text
+from scaleplan.models.public_models import LISTING, PublicModel, PublicModels
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "parse_config", "read_config"]
+__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "is_description", "parse_config", "read_config"]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
@@ -27,13 +27,16 @@ _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
 
 
-def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, object], str]:
+def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tuple[dict[str, object], str]:
     """Return the configuration and the name to show for it.
 
     ``source`` is a JSON file, a folder that holds ``config.json``, the JSON text itself (it starts with ``{``), a
-    mapping that was read already, or, where there is no such file, the name of a published model. Raises FileError
-    when it cannot be read, is not a JSON object, has a key twice, or is too large or too deeply nested.
+    mapping that was read already, the description of an architecture (a TOML file), or, where there is no such file,
+    the name of a published model. Raises FileError when it cannot be read, is not a JSON object, has a key twice, or
+    is too large or too deeply nested.
     """
+    if isinstance(source, PublicModel):
+        return dict(source.config), source.source
     if not isinstance(source, str | Path):
         return dict(source), "config"
     if isinstance(source, str) and source.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
@@ -41,24 +44,43 @@ def read_config(source: str | Path | Mapping[str, object]) -> tuple[dict[str, ob
     path = Path(source)
     if is_folder(path):
         path /= "config.json"
+    if path.suffix == ".toml":
+        described = dict(read_table(path, what="description of a model").data)
+        if not is_description(described):
+            raise FileError(f"{path}: describes no architecture", hint=f"it needs {DESCRIBED}")
+        return described, str(path)
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
-        if is_folder(Path(source)) or path.exists():
+        if is_folder(Path(source)) or not is_absent(path):
             raise
         if _SIZE.fullmatch(str(source)):
             error.hint = f"a size is given by --params {source}; 'scaleplan shape {source}' makes a config of it"
             raise
-        published = PublicModels()
-        found = published.find(str(source))
-        if found is not None:
-            return dict(found.config), found.source
-        if path.suffix != ".json":
-            close = published.close_to(str(source))
-            meant = f"did you mean {quote(close)}? " if close else ""
-            error.hint = f"{meant}'{LISTING}' lists the models that are known by name"
-        raise
+        return read_config(_published(str(source), error))
     return parse_config(text, source=str(path)), str(path)
+
+
+DESCRIBED = "schema, name, [[stack]] and [part.NAME]; 'scaleplan families show llama' is an example"
+"""What a description of an architecture has."""
+
+
+def is_description(data: Mapping[str, object]) -> bool:
+    """Return whether what was read describes the layers of an architecture, as the file of a family does."""
+    return "schema" in data and ("stack" in data or isinstance(data.get("like"), str))
+
+
+def _published(name: str, missing: FileError) -> PublicModel:
+    """Return the published model of a name that is no file; raises the error about the file if there is none."""
+    known = PublicModels()
+    found = known.find(name)
+    if found is not None:
+        return found
+    close = known.close_to(name)
+    if close is not None or not (name.endswith(".json") or len(Path(name).parts) > 1):
+        meant = f"did you mean {quote(close)}? " if close is not None else ""
+        missing.hint = f"{meant}'{LISTING}' lists the models that are known by name"
+    raise missing
 
 
 def parse_config(text: str, *, source: str) -> dict[str, object]:

@@ -35,6 +35,7 @@ __all__ = [
     "attention_flops",
     "count",
     "executed_params",
+    "held_parts",
     "kv_bytes",
     "kv_bytes_per_token",
     "layer_params",
@@ -77,7 +78,7 @@ def count(architecture: Architecture) -> Count:
     a = architecture
     by_kind = {"attention": 0, "recurrent": 0, "ffn": 0}
     norm = expert = unused = tables = 0
-    for many, part in _held(a):
+    for many, part in held_parts(a):
         for atom in part.atoms:
             if atom.kind == "table":
                 tables += many * atom.params
@@ -90,7 +91,7 @@ def count(architecture: Architecture) -> Count:
             expert += many * part.experts.count * one
             unused += many * (part.experts.count - part.experts.per_token) * one
     table = a.vocab * a.table_width
-    output = 0 if a.tied else table
+    output = 0 if a.tied else a.head_rows * a.table_width
     positions = sum(atom.params for atom in a.atoms if atom.kind == "table")
     outside = sum(atom.params for atom in a.atoms if atom.kind not in ("table", "norm"))
     norm += sum(atom.params for atom in a.atoms if atom.kind == "norm")
@@ -117,9 +118,9 @@ def count(architecture: Architecture) -> Count:
     )
 
 
-def _held(a: Architecture) -> Iterator[tuple[int, Part]]:
-    """Yield each part, and of how many of it the weights are held: once of a shared one."""
-    seen: set[str] = set()
+def held_parts(a: Architecture) -> Iterator[tuple[int, Part]]:
+    """Yield each part, and of how many of it the weights are held: once of a shared one, which a plain one may be."""
+    seen: set[str] = {part.name for _, part in a.parts() if not part.shared}
     for many, part in a.parts():
         if not part.shared:
             yield many, part
@@ -132,13 +133,13 @@ def executed_params(architecture: Architecture) -> int:
     """Return the weights that multiply each token: a shared part as often as it runs, and the head, tied or not."""
     a = architecture
     layers = sum(many * part.executed for many, part in a.parts())
-    return layers + sum(atom.executed for atom in a.atoms) + a.vocab * a.table_width
+    return layers + sum(atom.executed for atom in a.atoms) + a.head_rows * a.table_width
 
 
 def _repeated(a: Architecture) -> int:
     """Return the weights of shared parts that multiply a token once more than they are held."""
     return sum(many * part.executed for many, part in a.parts() if part.shared) - sum(
-        many * part.executed for many, part in _held(a) if part.shared
+        many * part.executed for many, part in held_parts(a) if part.shared
     )
 
 
@@ -170,7 +171,7 @@ def training_flops(architecture: Architecture, *, context: int) -> TrainingFlops
     """Return the training FLOP per token at a context of ``context`` tokens."""
     counts = count(architecture)
     # the output head multiplies even when it is the token table
-    matrices = counts.active_non_embedding_params + architecture.vocab * architecture.table_width
+    matrices = counts.active_non_embedding_params + architecture.head_rows * architecture.table_width
     multiplied = matrices + _repeated(architecture)
     full = attention_flops(architecture, context=context, causal=False)
     causal = attention_flops(architecture, context=context, causal=architecture.causal)

@@ -30,6 +30,7 @@ from scaleplan.models.memory import (
     states_of,
     typical,
 )
+from scaleplan.models.methods import METHOD, Method
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class FixedLayout(Record):
     expert: int | None = None
     zero: int | None = None
     micro_batch: int | None = None
+    method: Method = METHOD
+    """What is trained, and how; ``states`` name the bytes of a parameter where it does not."""
 
     def parallel(self, gpus: int | None) -> Parallel:
         """Return the division that these parts describe, the rest data-parallel."""
@@ -164,7 +167,7 @@ class Feasibility:
         self.sequence = sequence
         self.states = self.fixed.states or DEFAULT_STATES
         self.footprint = Footprint(architecture, margins)
-        self.bytes_per_param = states_of(self.states)
+        self.bytes_per_param = self.footprint.states(self.training("none"))
         self.room = Room.of(memory_bytes, margins)
         self._loads: dict[Division, dict[str, tuple[StageLoad, ...]]] = {}
         self._check()
@@ -188,6 +191,7 @@ class Feasibility:
             micro_batch=self.fixed.micro_batch or 1,
             states=self.states,
             recompute=recompute,
+            method=self.fixed.method,
             in_flight=1,
         )
 
@@ -232,7 +236,10 @@ class Feasibility:
     def has_room_to_work(self, division: Division) -> bool:
         """Whether devices could hold the activations and logits of a division, if they held nothing else."""
         return any(
-            all(load.activations + load.logits + self.room.reserve <= FULL * self.room.total for load in loads)
+            all(
+                load.activations + load.logits + load.copies + self.room.reserve <= FULL * self.room.total
+                for load in loads
+            )
             for loads in self.loads(division).values()
         )
 
@@ -402,7 +409,12 @@ class Feasibility:
         kept = sum(held.shared(cell.zero, math.inf))
         apart = kept * (load.plain + load.routed)
         shared = (held.total - kept) * (load.plain + load.routed * cell.division.expert)
-        work = load.activations + load.logits + (load.gathered if cell.zero >= 3 else 0.0) + self.room.reserve
+        if cell.zero >= 3:
+            shared += load.frozen + load.frozen_routed * cell.division.expert
+        else:
+            apart += load.frozen + load.frozen_routed
+        work = load.activations + load.logits + load.copies + self.room.reserve
+        work += load.gathered if cell.zero >= 3 else 0.0
         room = min(self.room.states - apart, self.room.total - apart - work)
         if not shared:
             return 1.0 if room >= 0 else math.inf

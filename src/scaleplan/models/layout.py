@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.architecture import Architecture
+    from scaleplan.models.methods import Method
     from scaleplan.models.sequences import Batch
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Layout",
     "LayoutSearch",
     "MemorySummary",
+    "Worth",
     "linked_devices",
 ]
 
@@ -411,7 +413,7 @@ class LayoutSearch:
         feasible, division = self.feasible, candidate.division
         division = Division(division.tensor, division.pipeline, division.context, division.expert)
         loads = next(iter(feasible.loads(division).values()))  # states are the same in all
-        still = [StageLoad(load.plain, load.routed, 0.0, 0.0, load.gathered) for load in loads]
+        still = [load._replace(activations=0.0, logits=0.0) for load in loads]
         return feasible.demand(still, zero=candidate.zero, share=candidate.share, expert=division.expert) <= FULL
 
     # ---- a candidate in full --------------------------------------------------------------------------------
@@ -428,6 +430,7 @@ class LayoutSearch:
             accumulation=each,
             states=self.feasible.states,
             recompute=candidate.recompute,
+            method=self.fixed.method,
             in_flight=1 if candidate.drained else None,
         )
         loads = footprint.stages(training, division._replace(virtual=1))
@@ -494,6 +497,14 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
     return needed if pipeline * needed <= layers else None
 
 
+class Worth(Record):
+    """Another way to train, by the options that ask for it, and what a device needs then."""
+
+    options: str
+    total: float
+    fits: bool | None
+
+
 class MemorySummary(Record, Result):
     """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
 
@@ -532,3 +543,15 @@ class MemorySummary(Record, Result):
     ways_out: tuple[str, ...] = ()
     unified_memory: bool | None = None
     """Whether the processor and the system take their part of the memory of the device."""
+    method: Method | None = None
+    """What is trained, and how; None to serve."""
+    allocated: float | None = None
+    """Bytes of tensors at the peak, as ``max_memory_allocated`` tells them."""
+    reserved: float | None = None
+    """Bytes that the allocator takes of the device for them, as ``max_memory_reserved`` tells them."""
+    device_used: float | None = None
+    """Bytes that the driver shows: what is reserved, and its own context."""
+    band: float | None = None
+    """By what share measured peaks scatter around such estimates: four of five are within."""
+    worth: tuple[Worth, ...] = ()
+    """What other ways to train the model would need on the same devices."""

@@ -17,9 +17,8 @@ class Margins(Record):
     states: float = 0.8
     """Share that states may take, so that a step has room to work: N parameters in mixed precision need at least
     16 N / (0.8 memory) devices, 18 of 80 GB for 70B and 102 for 405B."""
-    activations: float = 1.3
-    """Factor on the listed activations: real frameworks keep more, 28 copies of the hidden state for Llama-3.1-8B,
-    where the list has 17 to 20. Between formula and measurement."""
+    activations: float = 1.0
+    """Factor on the listed activations: they are all that is kept, and were held against what frameworks keep."""
     reserve: float = 2e9
     """Context of the driver and buffers of communication: 1 to 2 GB."""
     usable: float = 0.92
@@ -45,7 +44,7 @@ def read_margins(text: str | None) -> Margins:
         if not mark or name not in _MARGIN_NAMES or name in values:
             raise UsageError(
                 f"{quote(part.strip())} is no margin, or is given twice",
-                hint="write some of 'states=80%, activations=1.3, reserve=2GB, usable=92%'",
+                hint="write some of 'states=80%, activations=1, reserve=2GB, usable=92%'",
             )
         values[name] = _margin(name, written)
     return replace(MARGINS, **values)

@@ -8,17 +8,12 @@ ZeRO (Rajbhandari et al. 2019, arXiv:1910.02054) shares the states over n data-p
 optimizer states, 2 also the gradients, 3 (what FSDP does) also the weights. With bytes (w, g, o) a parameter takes
 w + g + o, w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
 
-Korthikanti et al. 2022 (arXiv:2205.05198, section 4) list the tensors that a layer saves for the backward pass in
-16 bits: 34 d bytes a token and 5 a s for standard attention. The same list for any heads and blocks, with sequence s,
-width d, a query and k key-value heads of size q and inner width f, reads::
+What a layer keeps for the backward pass is listed by :mod:`scaleplan.models.activations`, from its tensors and the
+way to train; for full heads, a block of 4 d, two matrices and fused kernels it is the 34 d bytes of Korthikanti et al.
+2022 (arXiv:2205.05198, section 4) without dropout masks and the copies that fused norms and functions do not make.
 
-    norms and inputs   8 d            kept whole by every tensor-parallel rank, unless the sequence is split too
-    dropout masks      2 d            (only with dropout)
-    attention          4 a q + 4 k q  queries, keys, values, input of the output matrix
-    block              4 f or 8 f     two or three matrices; a recomputed product saves 2 f of the 8
-    scores             5 a s          (only standard attention; fused kernels do not store them)
-
-which is 34 d for full heads, f = 4d, two matrices and dropout.
+All parts count at once, save on one device whose gradients are freed after each step: there either all activations
+are alive, at the start of the backward pass, or all gradients, at its end.
 """
 
 from __future__ import annotations
@@ -28,21 +23,26 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.families.parts import plain
+from scaleplan.models.activations import RECOMPUTE, check_recompute, layer_kept, loss_bytes
 from scaleplan.models.count import count, kv_bytes, layer_params
+from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins
+from scaleplan.models.methods import METHOD, Method
 from scaleplan.models.styles import aspect_for, usual_width
+from scaleplan.models.weights import States, Weights, trained_layers, weights_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scaleplan.models.architecture import Architecture, Part
+    from scaleplan.models.architecture import Architecture
 
 __all__ = [
+    "BAND",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
+    "SERVED_BAND",
     "STATES",
     "Division",
     "Footprint",
@@ -53,8 +53,7 @@ __all__ = [
     "States",
     "Training",
     "divides",
-    "layer_activations",
-    "logits_bytes",
+    "driver_context",
     "served_by",
     "serving_memory",
     "states_of",
@@ -63,33 +62,6 @@ __all__ = [
 ]
 
 DEFAULT_STATES = "mixed"
-
-RECOMPUTE = ("none", "selective", "full")
-"""Nothing; the attention core and the product inside gated blocks; everything but the input of each layer."""
-
-
-class States(NamedTuple):
-    """Bytes per parameter of one way to train."""
-
-    weights: float
-    gradients: float
-    optimizer: float
-
-    @property
-    def total(self) -> float:
-        """Bytes per parameter on one device that shares nothing."""
-        return self.weights + self.gradients + self.optimizer
-
-    def shared(self, stage: int, devices: float) -> tuple[float, float, float]:
-        """Return the bytes of weights, gradients and optimizer states a parameter on each device at a ZeRO stage."""
-        if stage not in {0, 1, 2, 3}:
-            raise UsageError(f"there is no ZeRO stage {stage}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
-        return (
-            self.weights / (devices if stage >= 3 else 1),
-            self.gradients / (devices if stage >= 2 else 1),
-            self.optimizer / (devices if stage >= 1 else 1),
-        )
-
 
 STATES = {
     "mixed": States(2, 2, 12),  # 16-bit weights and gradients, fp32 master and Adam; ZeRO, arXiv:1910.02054, 3.1
@@ -110,67 +82,6 @@ def states_of(name: str) -> States:
     if name not in STATES:
         raise UnknownNameError("way to keep the training states", name, STATES)
     return STATES[name]
-
-
-class Activations(NamedTuple):
-    """Bytes of one layer and one token: what stays until the backward pass, and what one layer works with."""
-
-    kept: float
-    working: float
-
-
-def layer_activations(
-    architecture: Architecture,
-    *,
-    sequence: int,
-    recompute: str = "none",
-    tensor: int = 1,
-    sequence_parallel: bool = True,
-    flash: bool = True,
-    dropout: bool = False,
-) -> Activations:
-    """Return the bytes of activations per token in one layer, on one of ``tensor`` devices that share it.
-
-    With ``sequence_parallel`` they split the norms and the residual stream too, along the sequence. Without ``flash``
-    (fused attention) the scores with all tokens of the ``sequence`` are stored; with ``dropout`` its masks are.
-    Raises UnknownNameError for an unknown kind of recomputation.
-    """
-    if recompute not in RECOMPUTE:
-        raise UnknownNameError("recomputation", recompute, RECOMPUTE)
-    whole = (10.0 if dropout else 8.0) * architecture.width
-    split = max(
-        sum(_kept(architecture, part, tensor, lean=recompute == "selective") for part in stack.parts)
-        for stack in architecture.stacks
-    )
-    if not flash and recompute != "selective":
-        split += 5.0 * architecture.heads * sequence
-    kept = whole / (tensor if sequence_parallel else 1) + split / tensor
-    if recompute != "full":
-        return Activations(kept=kept, working=0.0)
-    return Activations(kept=2.0 * architecture.width / (tensor if sequence_parallel else 1), working=kept)
-
-
-def _kept(a: Architecture, part: Part, tensor: int, *, lean: bool) -> float:
-    """Return the bytes that a part keeps of a token: its mixer's channels, and what its block reads and writes.
-
-    More devices than key-value heads hold copies of them.
-    """
-    kept = 0.0
-    if part.pairs:
-        ranks = sum(atom.columns for atom in part.atoms if atom.label.endswith(" down"))
-        copies = max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
-        kept += 2.0 * (part.pairs + part.keys * copies + ranks)
-    each = (6.0 if lean else 8.0) if part.gated else 4.0
-    kept += each * part.inner
-    if part.experts:
-        # each expert has its own copy of the token, there and back
-        kept += part.experts.per_token * (each * part.experts.width + 4.0 * a.width)
-    return kept
-
-
-def logits_bytes(architecture: Architecture, *, fused: bool = False) -> float:
-    """Return the bytes of one token's logits: 16 bits, an fp32 copy, and its gradient unless the loss is fused."""
-    return (6.0 if fused else 10.0) * architecture.vocab
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +145,8 @@ class Training(Record):
     """A way to train, of :data:`STATES`."""
     recompute: str = "none"
     """One of :data:`RECOMPUTE`."""
+    method: Method = METHOD
+    """What is trained, and how; ``states`` say the bytes of a parameter where it names no precision or optimizer."""
     in_flight: int | None = None
     """Micro-batches that a pipeline works on before it drains; None for as many as it has stages."""
 
@@ -247,7 +160,11 @@ FULL = 1 + 1e-9
 
 
 class Memory(Record):
-    """Bytes on the fullest device, by what they hold; ``cache`` is for serving."""
+    """Bytes on the fullest device, by what they hold; ``cache`` is for serving.
+
+    ``copies`` are matrices in other bits that live for a while: of autocast, of quantised weights, of gradients that
+    are used at once.
+    """
 
     weights: float
     gradients: float
@@ -258,18 +175,28 @@ class Memory(Record):
     cache: float
     overhead: float
     total: float
+    copies: float = 0.0
+    reserved: float = 0.0
+    """What the allocator takes of the device for all of it, the framework apart: blocks are not filled to the brim."""
 
     @classmethod
     def of(cls, **parts: float) -> Memory:
         """Return the memory of these parts and the framework; a part that is not named is 0."""
-        names = [item.name for item in fields(cls) if item.name != "total"]
+        names = [item.name for item in fields(cls) if item.name not in {"total", "reserved"}]
         held = {**dict.fromkeys(names, 0.0), "overhead": MARGINS.reserve, **parts}
-        return cls(**held, total=math.fsum(held.values()))
+        reserved = held.pop("reserved", 0.0)
+        total = math.fsum(held.values())
+        return cls(**held, total=total, reserved=max(reserved, total - held["overhead"]))
 
     @property
     def states(self) -> float:
         """Weights, gradients and optimizer states."""
         return self.weights + self.gradients + self.optimizer
+
+    @property
+    def allocated(self) -> float:
+        """What tensors take: all but the framework."""
+        return self.total - self.overhead
 
     def demand(self, memory_bytes: float, margins: Margins = MARGINS) -> float:
         """Return how much it needs of what margins leave of a device's nominal bytes: more than 1 does not fit."""
@@ -316,11 +243,34 @@ class Room(NamedTuple):
         return cls(margins.states * memory_bytes, margins.usable * memory_bytes, margins.reserve)
 
 
+_BLOCKS, _STREAMS, _VARIED = 1.05, 1.15, 2.0
+"""What the allocator holds of what a step works with: blocks of rounded sizes that do not all fit again; on several
+devices also those that a stream of communication has not yet given back; and where sequences differ in length as much
+again, for blocks of shorter ones. Medians of published peaks: one device, full sharding, unpacked fine-tuning."""
+
+
+BAND, SERVED_BAND = 0.15, 0.15
+"""Shares of an estimate within which four of five published peaks are, to train and to serve: ``docs/memory.md``."""
+
+_GIBI = 2.0**30
+
+_CONTEXTS = ((2018, 1.3), (2021, 0.5), (2023, 0.6), (math.inf, 0.8))
+"""GiB that a driver's context and libraries take, by the last year of a generation of devices: before kernels were
+loaded when first called (CUDA 11.7) 1.3 on a V100, since then less, but more on larger devices."""
+
+
+def driver_context(year: float | None) -> float:
+    """Return the bytes of a driver's context on a device of a year; of today's where it is not known."""
+    return next(size for last, size in _CONTEXTS if (year or 2022) <= last) * _GIBI
+
+
 class StageLoad(NamedTuple):
     """What a device of a stage holds, whatever the number of devices that share its states.
 
-    ``plain`` and ``routed`` are its parameters before sharing, those of routed experts apart; the others are bytes,
-    ``gathered`` those of the layers that sharded weights are gathered in.
+    ``plain`` and ``routed`` are its trained parameters before sharing, those of routed experts apart; the others are
+    bytes: ``frozen`` and ``frozen_routed`` of weights that are not trained, ``gathered`` those of the layers that
+    sharded weights are gathered in, ``copies`` on each device. With ``apart`` a device that shares with none has
+    either all gradients or all activations.
     """
 
     plain: float
@@ -328,28 +278,66 @@ class StageLoad(NamedTuple):
     activations: float
     logits: float
     gathered: float
+    frozen: float = 0.0
+    frozen_routed: float = 0.0
+    copies: float = 0.0
+    apart: bool = False
+    varied: bool = False
+    """Whether sequences differ in length."""
 
     def demand(self, states: States, *, zero: int, share: float, expert: int, room: Room) -> float:
         """Return :meth:`Memory.demand` of :meth:`memory` at once, for searches."""
-        held = self.plain * sum(states.shared(zero, share)) + self.routed * sum(states.shared(zero, share / expert))
-        work = self.activations + self.logits + (self.gathered if zero >= 3 and share > 1 else 0.0) + room.reserve
+        dense, routed = states.shared(zero, share), states.shared(zero, share / expert)
+        held = self.plain * sum(dense) + self.routed * sum(routed)
+        work = self.activations + self.logits + self.copies + room.reserve
+        if zero >= 3 and share > 1:
+            work += self.gathered
+            held += self.frozen / share + self.frozen_routed * expert / share
+        else:
+            held += self.frozen + self.frozen_routed
+            if self.apart and share == 1:
+                gradients = self.plain * dense[1] + self.routed * routed[1]
+                if self.activations + self.logits > gradients:
+                    held -= gradients
+                else:
+                    work -= self.activations + self.logits
         return max((held + work) / room.total, held / room.states)
 
     def memory(self, states: States, *, zero: int, share: int, expert: int, margins: Margins) -> Memory:
         """Return the memory with states shared by so many devices at a ZeRO stage."""
-        held = [
+        weights, gradients, optimizer = (
             self.plain * dense + self.routed * routed
             for dense, routed in zip(states.shared(zero, share), states.shared(zero, share / expert), strict=True)
-        ]
-        return Memory.of(
-            weights=held[0],
-            gradients=held[1],
-            optimizer=held[2],
-            activations=self.activations,
-            logits=self.logits,
-            gathered=self.gathered if zero >= 3 and share > 1 else 0.0,
-            overhead=margins.reserve,
         )
+        sharded = zero >= 3 and share > 1
+        activations, logits = self.activations, self.logits
+        gathered = self.gathered if sharded else 0.0
+        weights += (
+            self.frozen / share + self.frozen_routed * expert / share if sharded else self.frozen + self.frozen_routed
+        )
+        work = activations + logits + gathered + self.copies
+        blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
+        reserved = weights + gradients + optimizer + blocks * work
+        if self.apart and share == 1:
+            if activations + logits > gradients:
+                gradients = 0.0
+            else:
+                activations = logits = 0.0
+        return Memory.of(
+            weights=weights,
+            gradients=gradients,
+            optimizer=optimizer,
+            activations=activations,
+            logits=logits,
+            gathered=gathered,
+            copies=self.copies,
+            overhead=margins.reserve,
+            reserved=reserved,
+        )
+
+    def gradients(self, states: States) -> float:
+        """Return the bytes of gradients on a device that shares with none."""
+        return (self.plain + self.routed) * states.gradients
 
 
 class Footprint:
@@ -360,17 +348,28 @@ class Footprint:
         self.margins = margins
         self._counts = count(architecture)
         self._layer = layer_params(architecture)
-        self._layers: dict[tuple[int, str, int], Activations] = {}
+        self._weights: dict[Method, Weights] = {}
+        self._layers: dict[tuple[int, str, int, Method], _Layers] = {}
 
     @property
     def params(self) -> int:
         """All parameters."""
         return self._counts.params
 
+    def states(self, training: Training) -> States:
+        """Return the bytes of a trained parameter."""
+        return self.weights(training.method).states or states_of(training.states)
+
+    def weights(self, method: Method) -> Weights:
+        """Return the trained and the frozen weights."""
+        if method not in self._weights:
+            self._weights[method] = weights_of(self.architecture, method)
+        return self._weights[method]
+
     def memory(self, training: Training, parallel: Parallel) -> Memory:
         """Return the memory of the fullest device; raises UsageError for unsuitable parallelism."""
         _check(self.architecture, training.sequence, parallel)
-        states = states_of(training.states)
+        states = self.states(training)
         found = [
             stage.memory(
                 states, zero=parallel.zero, share=parallel.share, expert=parallel.expert, margins=self.margins
@@ -384,17 +383,20 @@ class Footprint:
 
         The micro-batches in flight are those of ``training``.
         """
-        room, states = Room.of(memory_bytes, self.margins), states_of(training.states)
+        room, states = Room.of(memory_bytes, self.margins), self.states(training)
         found = _MOST_SEQUENCES
         for load in self.stages(replace(training, micro_batch=1), Division.of(parallel)):
             still = load._replace(activations=0.0, logits=0.0)
             held = still.memory(
                 states, zero=parallel.zero, share=parallel.share, expert=parallel.expert, margins=self.margins
             )
-            if held.states > FULL * room.states:
+            if held.states > FULL * room.states or held.total > FULL * room.total:
                 return 0
             each = load.activations + load.logits
-            found = min(found, math.floor((FULL * room.total - held.total) / each) if each else found)
+            free = room.total * FULL - held.total
+            if load.apart and parallel.share == 1:  # gradients come when activations have gone
+                free += load.gradients(states)
+            found = min(found, math.floor(free / each) if each else found)
         return max(0, found)
 
     def stages(self, training: Training, division: Division) -> tuple[StageLoad, ...]:
@@ -404,42 +406,88 @@ class Footprint:
         return tuple(self._stage(training, division, first=first, last=not first) for first in (True, False))
 
     def _stage(self, training: Training, division: Division, *, first: bool, last: bool) -> StageLoad:
-        a, counts = self.architecture, self._counts
+        a, w, method = self.architecture, self.weights(training.method), training.method
         tensor, pipeline = division.tensor, division.pipeline
         held = math.ceil(a.layers / pipeline)
         share = held / a.layers
-        if first and last:
-            tables = counts.embedding_params
-        elif last:
-            tables = a.vocab * a.table_width  # a tied table is held by the last stage too
-        else:
-            tables = counts.embedding_params - counts.output_embedding_params
-        plain = (counts.non_embedding_params - counts.expert_params) * share + tables
+        tables, frozen_tables = (w.first, w.frozen_first) if first else (0.0, 0.0)
+        if last:
+            tied = a.tied and not method.untied and not first  # a tied table is held by the last stage too
+            tables += (a.vocab * a.table_width if w.first else 0.0) if tied else w.last
+            frozen_tables += w.frozen_first if tied else w.frozen_last
         tokens = training.micro_batch * training.sequence / division.context
         layer = self._activations(training, tensor)
         layers = float(held) if last else _layers_in_flight(held, training, division)
+        logits = loss_bytes(a, method) / tensor if last else 0.0
+        # a layer is recomputed when the logits have gone
+        kept = layer.kept * layers + max(0.0, layer.working - logits)
         return StageLoad(
-            plain=plain / tensor,
-            routed=counts.expert_params * share / (tensor * division.expert),
-            activations=self.margins.activations * tokens * (layer.kept * layers + layer.working),
-            logits=tokens * logits_bytes(a) / tensor if last else 0.0,
-            gathered=self._gathered(states_of(training.states).weights, division, held),
+            plain=(w.layers * share + tables) / tensor,
+            routed=w.routed * share / (tensor * division.expert),
+            activations=self.margins.activations * tokens * kept,
+            logits=tokens * logits,
+            gathered=self._gathered(training, division, held, first=first, last=last),
+            frozen=(w.frozen_layers * share + frozen_tables) / tensor,
+            frozen_routed=w.frozen_routed * share / (tensor * division.expert),
+            copies=(w.still + w.copied * share) / tensor,
+            apart=w.states is not None and not method.accumulates,
+            varied=not method.packed,
         )
 
-    def _activations(self, training: Training, tensor: int) -> Activations:
-        key = (training.sequence, training.recompute, tensor)
+    def _activations(self, training: Training, tensor: int) -> _Layers:
+        key = (training.sequence, training.recompute, tensor, training.method)
         if key not in self._layers:
-            self._layers[key] = layer_activations(
-                self.architecture, sequence=training.sequence, recompute=training.recompute, tensor=tensor
-            )
+            self._layers[key] = _layers(self.architecture, training, tensor)
         return self._layers[key]
 
-    def _gathered(self, weight_bytes: float, division: Division, held: int) -> float:
-        """Return the bytes of the two layers that full sharding has gathered at a time, in 16 bits at most."""
-        experts = self.architecture.experts
-        routed = experts.count * experts.params if experts else 0
-        largest = self._layer - routed + routed / division.expert
-        return min(held, 2) * min(weight_bytes, 2.0) * largest / division.tensor
+    def _gathered(self, training: Training, division: Division, held: int, *, first: bool, last: bool) -> float:
+        """Return the bytes that full sharding has gathered at a time: two layers, in 16 bits at most, and the tables.
+
+        The gradients of a layer are whole until they are shared out.
+        """
+        a, e = self.architecture, self.architecture.experts
+        states, w = self.states(training), self.weights(training.method)
+        routed = max((part.experts.count * part.experts.params for _, part in a.parts() if part.experts), default=0)
+        largest = self._layer - (routed if e else 0) * (1 - 1 / division.expert)
+        stored = w.matrix_bits / 8 if training.method.adapts else min(states.weights, 2.0)
+        reduced = (
+            0.0 if training.method.adapts else min(states.weights, 2.0) + (states.gradients > 2) * states.gradients
+        )
+        if training.method.gathers_all:
+            return 2.0 * self._counts.params * held / a.layers / division.tensor
+        tables = a.vocab * a.table_width * (first + last - (first and last and a.tied))
+        return ((min(held, 2) * stored + reduced) * largest + min(states.weights, 2.0) * tables) / division.tensor
+
+
+class _Layers(NamedTuple):
+    """Bytes of a token: what a layer keeps in the mean of those that keep something, their share, what one works with."""
+
+    kept: float
+    share: float
+    working: float
+
+
+def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
+    """Return what the layers of a model keep of a token."""
+    check_recompute(training.recompute)
+    kind, method = RECOMPUTE.index(training.recompute), training.method
+    kept = working = 0.0
+    most = 0
+    for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
+        if not own:
+            continue
+        whole, *less = (
+            found.on(tensor) for found in layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
+        )
+        each = (whole, *less)[kind]
+        kept += own * each
+        most += own
+        if kind:  # one layer is recomputed at a time
+            working = max(working, whole - (each if kind == 1 else 0.0))
+    if "activations" in method.offload:  # two layers are on their way to the host or back
+        working += 2 * kept / max(most, 1)
+        kept = 0.0
+    return _Layers(kept / a.layers, 1.0, working)
 
 
 def training_memory(
@@ -539,7 +587,7 @@ def serving_memory(
     return Memory.of(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
-        logits=sequences * logits_bytes(a, fused=True) / devices,  # one new token of each sequence at a time
+        logits=sequences * 6.0 * a.vocab / devices,  # one new token of each sequence at a time
         overhead=margins.reserve,
     )
 

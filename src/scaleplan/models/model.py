@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.models.config import read_config
-from scaleplan.models.count import Count, TrainingFlops, count, kv_bytes_per_token, training_flops
+from scaleplan.models.count import (
+    Count,
+    TrainingFlops,
+    count,
+    executed_params,
+    kv_bytes_per_token,
+    state_bytes,
+    training_flops,
+)
 from scaleplan.models.families.library import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
@@ -17,6 +25,7 @@ from scaleplan.record import Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from scaleplan.models.architecture import Architecture
+    from scaleplan.models.public_models import PublicModel
     from scaleplan.trainers.config import TrainingConfig
 
 __all__ = [
@@ -129,7 +138,12 @@ class Model:
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""
         return ModelSummary(
-            source=self.source, **self.sizes(), notes=self.notes, windowed_layers=self.architecture.windowed_layers
+            source=self.source,
+            **self.sizes(),
+            notes=self.notes,
+            windowed_layers=self.architecture.windowed_layers,
+            executed_params=executed_params(self.architecture),
+            state_bytes_per_sequence=state_bytes(self.architecture),
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -188,6 +202,10 @@ class ModelSummary(Result, ModelSizes, _Source):
     notes: tuple[str, ...] = ()
     windowed_layers: int | None = None
     """None in a result that was saved before there was this key."""
+    executed_params: int | None = None
+    """Weights that multiply each token: a shared part as often as it runs, the head, tied or not, and no norms."""
+    state_bytes_per_sequence: float = 0.0
+    """Recurrent and convolution states at 16 bits, which a sequence of any length takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,13 +271,15 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
 
 
 def read_model(
-    source: str | Path | Mapping[str, object],
+    source: str | Path | Mapping[str, object] | PublicModel,
     *,
     arch: str | None = None,
     context: int | None = None,
     vocab: int | None = None,
 ) -> Model:
-    """Read a model config (a file, its folder, its text or a mapping) and derive everything that follows from it.
+    """Read a model config (a file, its folder, its text, a mapping, a published model or the name of one).
+
+    Everything that follows from it is derived.
 
     ``arch`` is the family to read it as, for configs whose ``model_type`` is unknown or absent. ``context`` is the
     tokens in a training sequence, for the FLOP of attention; ``DEFAULT_CONTEXT``, or the model's own if that is
@@ -284,6 +304,20 @@ def read_model(
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 
+def _shared_note(a: Architecture) -> tuple[str, ...]:
+    """Return the line about parts that have one set of weights and run several times."""
+    runs: dict[str, int] = {}
+    for many, part in a.parts():
+        if part.shared:
+            runs[part.name] = runs.get(part.name, 0) + many
+    shared = [f"{name} {many} times" for name, many in runs.items() if many > 1]
+    if not shared:
+        return ()
+    return (
+        f"one set of weights runs several times: {', '.join(shared)}; a token multiplies with {executed_params(a):,}",
+    )
+
+
 def _with_vocabulary(data: dict[str, object], vocab: int, name: str) -> dict[str, object]:
     """Return the fields of a config that states no vocabulary with one."""
     if text_part(data, name).data.get("vocab_size") is not None:
@@ -305,6 +339,12 @@ def describe(
     a = architecture
     if a.extra_params:
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
+    notes += _shared_note(a)
+    if a.causal and any(stack.encoder for stack in a.stacks):
+        notes += (
+            "encoder-decoder: FLOP per token depend on the lengths of input and output, 6N is no count of them; "
+            "the cache is that of one token of each",
+        )
     if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

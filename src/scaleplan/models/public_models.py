@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["LISTING", "PublicModel", "PublicModelList", "PublicModels"]
+__all__ = ["LISTING", "PublicModel", "PublicModelEntry", "PublicModelList", "PublicModels"]
 
 LISTING = "scaleplan models list"
 """The command that lists the names."""
@@ -32,14 +32,14 @@ _LONGEST = 200  # characters of a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublicModel(Result):
-    """A published model: what decides its counts, and where that is from."""
-
-    schema: ClassVar[str] = "scaleplan/public-model/1"
+class PublicModelEntry:
+    """A published model in a list: what it is, and where that is from."""
 
     id: str
     name: str
     aliases: tuple[str, ...]
+    family: str
+    """The ``model_type`` of its config."""
     params: float | None
     """The total as published; None where no source at hand states it."""
     params_exact: bool
@@ -49,8 +49,15 @@ class PublicModel(Result):
     note: str
     origin: str
     """The file that has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicModel(Result, PublicModelEntry):
+    """A published model with the fields of its config.json that decide the counts."""
+
+    schema: ClassVar[str] = "scaleplan/public-model/1"
+
     config: Mapping[str, object]
-    """The fields of its config.json that decide the counts."""
 
     @property
     def source(self) -> str:
@@ -64,7 +71,13 @@ class PublicModelList(Result):
 
     schema: ClassVar[str] = "scaleplan/models/1"
 
-    models: tuple[PublicModel, ...]
+    models: tuple[PublicModelEntry, ...]
+
+    @classmethod
+    def of(cls, models: Iterable[PublicModel]) -> PublicModelList:
+        """List models, without their configs."""
+        names = [item.name for item in fields(PublicModelEntry)]
+        return cls(models=tuple(PublicModelEntry(**{name: getattr(each, name) for name in names}) for each in models))
 
 
 class PublicModels:
@@ -88,8 +101,8 @@ class PublicModels:
 
     def find(self, name: str) -> PublicModel | None:
         """Return the model of an id or alias, whatever its case, separators and organisation; None if unknown."""
-        if len(name) > _LONGEST:
-            return None
+        if len(name) > _LONGEST or name.startswith((".", "/", "~")) or name.count("/") > 1:
+            return None  # a path
         key = _squeeze(name)
         found = self._names.get(key)
         if found is None:  # 3.1 may be written 31, as long as no other model is meant by that
@@ -139,25 +152,27 @@ def _squeeze(name: str) -> str:
     own = name.rstrip("/").rpartition("/")[2]
     words = [word for word in _WORDS.findall(own.casefold()) if word not in _VERSIONS]
     return "".join(
-        f".{word}" if before[-1:].isdigit() and word[0].isdigit() else word
-        for before, word in pairwise(["", *words])
+        f".{word}" if before[-1:].isdigit() and word[0].isdigit() else word for before, word in pairwise(["", *words])
     )
 
 
 def _model(top: Table, table: Table) -> PublicModel:
     known = top.table("sources")
+    config = _config(table)
+    exact = isinstance(table.raw("params"), int)
     params = table.optional_number("params", above=0)
     found = PublicModel(
         id=table.text("id"),
         name=table.text("name"),
         aliases=table.texts("aliases", ()),
-        params=params,
-        params_exact=isinstance(table.raw("params"), int),
+        family=str(config.get("model_type", "")),
+        params=int(params) if params is not None and exact else params,
+        params_exact=exact,
         year=table.integer("year", at_least=1990) if "year" in table else None,
         sources=tuple(known.text(key, key) for key in table.texts("sources")),
         note=table.text("note", ""),
         origin=table.source,
-        config=_config(table),
+        config=config,
     )
     table.done()
     return found

@@ -10,13 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.errors import QuantityError, UsageError, quote
+from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, linked_devices
+from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
 from scaleplan.models.margins import Margins, read_margins
-from scaleplan.models.memory import DEFAULT_STATES, Memory, Training, served_by, serving_memory, training_memory
+from scaleplan.models.memory import (
+    BAND,
+    DEFAULT_STATES,
+    SERVED_BAND,
+    Footprint,
+    Memory,
+    Training,
+    driver_context,
+    served_by,
+    serving_memory,
+)
+from scaleplan.models.methods import STORED, method_of
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.units import parse_count, parse_integer, parse_positive
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.hardware.accelerators import Accelerator
+    from scaleplan.models.memory import Parallel
     from scaleplan.models.shape import Shape
     from scaleplan.units import Amount
 
@@ -58,8 +71,8 @@ def model(
     Parameters
     ----------
     source
-        A ``config.json``, a folder that holds one, its text, or the mapping itself; or the training config of a
-        trainer that is known.
+        A ``config.json``, a folder that holds one, its text, the mapping itself, the training config of a trainer
+        that is known, or the name of a published model.
     arch
         The family to read it as, where the config's ``model_type`` is unknown or absent.
     context
@@ -159,6 +172,22 @@ def memory(
     sequences: Amount | None = None,
     weight_bits: Amount | None = None,
     cache_bits: Amount | None = None,
+    trainer: str | None = None,
+    tune: str | None = None,
+    rank: Amount | None = None,
+    targets: str | None = None,
+    trained_layers: Amount | None = None,
+    freeze: str | None = None,
+    quantize: str | None = None,
+    adapter_bits: Amount | None = None,
+    optimizer: str | None = None,
+    galore_rank: Amount | None = None,
+    precision: str | None = None,
+    loss: str | None = None,
+    attention: str | None = None,
+    kernels: str | None = None,
+    offload: str | None = None,
+    also: str | None = None,
     margins: str | None = None,
     vocab: Amount | None = None,
 ) -> MemorySummary:
@@ -182,15 +211,26 @@ def memory(
     serve, sequences, weight_bits, cache_bits
         For serving: sequences at once, bits of a weight (by the config's ``quantization_config``, else 16) and of a
         cached value (16).
+    trainer
+        A trainer whose defaults hold where nothing is said: ``torchtune``, ``litgpt``, ``huggingface``, …
+    tune, rank, targets, adapter_bits, quantize
+        ``full``, ``lora``, ``qlora``, ``dora`` or ``qdora``; the adapters' rank, the matrices that have one
+        (``"q,v"``, ``"all"``), the bits of their weights, and how frozen matrices are stored (``nf4``, ``int8``, …).
+    trained_layers, freeze
+        The last layers that are trained, and the parts that are not (``"embeddings"``, ``"norms"``, …).
+    optimizer, galore_rank, precision
+        Instead of ``states``: the optimizer (``adamw-8bit``, ``muon``, …) and the numbers (``bf16``, ``autocast``, …).
+    loss, attention, kernels, offload, also
+        What keeps logits, attention scores and intermediate results; what is in host memory; other habits.
     margins
-        What is left free of each device: ``"states=80%, activations=1.3, reserve=2GB, usable=92%"``, or some of it.
+        What is left free of each device: ``"states=80%, activations=1, reserve=2GB, usable=92%"``, or some of it.
     vocab
         The vocabulary of a training config that leaves it to the tokenizer.
 
     Raises
     ------
     UsageError
-        For parts of a layout that cannot divide the model, or need more devices.
+        For ways to train that contradict each other, or parts of a layout that cannot divide the model, or need more devices.
 
     Examples
     --------
@@ -209,10 +249,31 @@ def memory(
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)
+    way = {
+        "trainer": trainer,
+        "tune": tune,
+        "rank": parse_whole(rank, what="rank"),
+        "targets": targets,
+        "trained_layers": parse_whole(trained_layers, what="trained_layers"),
+        "freeze": freeze,
+        "adapter_bits": parse_whole(adapter_bits, what="adapter_bits"),
+        "optimizer": optimizer,
+        "galore_rank": parse_whole(galore_rank, what="galore_rank"),
+        "precision": precision,
+        "loss": loss,
+        "attention": attention,
+        "kernels": kernels,
+        "offload": offload,
+        "also": also,
+    }
     if serve:
         layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
-        if any(value is not None for value in layout):
-            raise UsageError("serving has no training layout", hint="give --gpus, --sequences and bits only")
+        if any(value is not None for value in (*layout, *way.values())):
+            raise UsageError(
+                "serving has no training layout", hint="give --gpus, --sequences, bits and --quantize only"
+            )
+        if quantize is not None and weight_bits is not None:
+            raise UsageError("--quantize and --weight-bits both say how weights are stored", hint="give one of them")
         return _serving(
             found,
             device,
@@ -221,10 +282,24 @@ def memory(
             sequences=parse_whole(sequences, what="sequences") or 1,
             weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
+            stored=found.quantization if quantize is None else _quantization(quantize),
             margins=free,
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
+    method, recomputed = method_of(**way, quantize=quantize)
+    if states is not None and not method.plain:
+        raise UsageError(
+            "--states say the bytes of a parameter, and so do a way to tune, an optimizer and a precision",
+            hint="leave out --states",
+        )
+    if method.layers is not None and method.layers > found.architecture.layers:
+        raise UsageError(f"{method.layers} layers cannot be trained: the model has {found.architecture.layers}")
+    sequences_at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
+    each = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    if batch is not None and parse_count(batch, what="tokens") > sequences_at_once * each:
+        method = replace(method, accumulates=True)
+    recompute = recompute or recomputed
     return _training(
         found,
         device,
@@ -240,6 +315,7 @@ def memory(
             expert=parse_whole(expert, what="expert"),
             zero=_stage(zero),
             micro_batch=parse_whole(micro_batch, what="micro_batch"),
+            method=method,
         ),
         margins=free,
     )
@@ -248,6 +324,13 @@ def memory(
 def _or(given: Any, run: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  a value of an option
     """Return what is given, else what a training config states."""
     return run.get(name) if given is None else given
+
+
+def _quantization(name: str) -> Quantization:
+    """Return the way to store the weights of a served model; raises UnknownNameError for none of this name."""
+    if name not in STORED:
+        raise UnknownNameError("way to store weights", name, STORED)
+    return Quantization(name, STORED[name])
 
 
 def _serving(
@@ -259,10 +342,11 @@ def _serving(
     sequences: int,
     weight_bits: float | None,
     cache_bits: float,
+    stored: Quantization | None,
     margins: Margins,
 ) -> MemorySummary:
-    """Serve by ``weight_bits`` for every weight; as the config stores them when None."""
-    stored = model.quantization if weight_bits is None else None
+    """Serve by ``weight_bits`` for every weight; as they are stored when None."""
+    stored = stored if weight_bits is None else None
     bits = stored.bits if stored else weight_bits or 16.0
 
     def needs(devices: int, weight_bytes: float) -> Memory:
@@ -307,6 +391,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
+        **_shown(held, device, trained=False),
     )
 
 
@@ -360,6 +445,9 @@ def _training(
         margins=margins,
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
+        method=fixed.method,
+        worth=tuple(_worth(search.feasible.footprint, layout.training, layout.parallel, device, margins)),
+        **_shown(layout.memory, device),
     )
 
 
@@ -376,13 +464,16 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         accumulation=parallel.pipeline,
         states=fixed.states or DEFAULT_STATES,
         recompute=fixed.recompute or "none",
+        method=fixed.method,
     )
+    footprint = Footprint(model.architecture, margins)
+    found = footprint.memory(training, parallel)
     return MemorySummary(
         **_subject(model, None),
         purpose="training",
         gpus=parallel.devices,
         fits=None,
-        memory=training_memory(model.architecture, training, parallel, margins),
+        memory=found,
         sequence=sequence,
         parallel=parallel,
         states=training.states,
@@ -393,7 +484,59 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         idle_devices=0,
         tokens_per_step=parallel.data * training.micro_batch * training.accumulation * sequence,
         margins=margins,
+        method=fixed.method,
+        worth=tuple(_worth(footprint, training, parallel, None, margins)),
+        **_shown(found, None),
     )
+
+
+_ALTERNATIVES: tuple[tuple[str, dict[str, Any], str | None], ...] = (
+    ("--recompute full", {}, "full"),
+    ("--loss fused", {"loss": "fused"}, None),
+    ("--optimizer adamw-8bit", {"optimizer": "adamw-8bit"}, None),
+    ("--tune lora --rank 16", {"tune": "lora", "rank": 16}, None),
+    ("--tune qlora --rank 16", {"tune": "lora", "rank": 16, "quantize": "nf4"}, None),
+    (
+        "--tune qlora --rank 16 --recompute full --loss fused",
+        {"tune": "lora", "rank": 16, "quantize": "nf4", "loss": "fused"},
+        "full",
+    ),
+)
+"""What is shown beside an answer: options, the choices of a method that they stand for, and recomputation."""
+
+
+def _worth(
+    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, margins: Margins
+) -> Iterator[Worth]:
+    """Yield what other choices need of the same devices, those that change something."""
+    now = footprint.memory(training, parallel).total
+    for options, choices, recompute in _ALTERNATIVES:
+        method = replace(training.method, **choices)
+        if method.adapts:
+            method = replace(
+                method, frozen=(), optimizer=None, precision=method.precision or "bf16", in_backward=False
+            )
+        elif "optimizer" in choices:
+            method = replace(method, precision=method.precision or "mixed")
+        changed = replace(training, method=method, recompute=recompute or training.recompute)
+        held = footprint.memory(changed, parallel)
+        if changed != training and held.total != now:
+            fits = None if device is None else held.fits(device.memory_bytes, margins)
+            yield Worth(options=options, total=held.total, fits=fits)
+
+
+def _shown(held: Memory, device: Accelerator | None, *, trained: bool = True) -> dict[str, Any]:
+    """Return what programs and drivers show of a memory."""
+    context = driver_context(device.year if device else None)
+    reserved = (
+        held.reserved if device is None else min(held.reserved, max(held.allocated, device.memory_bytes - context))
+    )
+    return {
+        "allocated": held.allocated,
+        "reserved": reserved,
+        "device_used": reserved + context,
+        "band": BAND if trained else SERVED_BAND,
+    }
 
 
 def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
@@ -472,5 +615,10 @@ def _sized(source: Amount | Path | Mapping[str, object], vocab: Amount | None = 
 def _is_amount(text: str) -> bool:
     """Return whether a text is meant as a number: it starts with a digit, and neither is nor looks like a file."""
     path = Path(text)
-    named = path.suffix in (".json", ".yaml", ".yml", ".sh", ".py", ".toml") or len(path.parts) > 1 or is_file(path) or is_folder(path)
+    named = (
+        path.suffix in (".json", ".yaml", ".yml", ".sh", ".py", ".toml")
+        or len(path.parts) > 1
+        or is_file(path)
+        or is_folder(path)
+    )
     return text.strip()[:1].isdigit() and not named

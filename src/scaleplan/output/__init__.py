@@ -110,6 +110,11 @@ REPORTS: Mapping[str, View] = {
     "PresetPaths": View("views.lists:paths_report", rows="rows"),
     "PricedAccelerator": View("views.lists:gpu_report"),
     "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
+    "FamilySummary": View("views.families:family_report"),
+    "FamilyList": View("views.families:families_report", rows="families"),
+    "FamilyValidation": View("views.families:validation_report", rows="files"),
+    "PublicModel": View("views.lists:public_model_report"),
+    "PublicModelList": View("views.lists:public_models_report", rows="models"),
 }
 """The view of every result, by the name of its class."""
 

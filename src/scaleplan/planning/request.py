@@ -90,7 +90,7 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json or its folder, counted as the law does.",
+        help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
     )
     shape: bool = option(
         "run",
@@ -111,7 +111,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a device: 'states=80%, activations=1.3, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a device: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 

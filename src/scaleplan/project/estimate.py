@@ -6,11 +6,14 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
+from scaleplan.models.model import read_model
+from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget, plan_run
 from scaleplan.planning.planner import Planner
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Document, Location
     from scaleplan.models.model import Model
+    from scaleplan.models.public_models import PublicModel
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.presets.preset import Preset
@@ -160,7 +164,7 @@ class Estimator:
         for name in ("model", "preset"):
             text = str(given[name].value) if name in given else ""
             path = self._model_path(text, run) if name == "model" else run.folder / text
-            if text and (name == "model" or _is_path(text)):
+            if text and (_is_path(text) if name == "preset" else self._published(text, run) is None):
                 document = self._configs.document(path, folder=run.folder, what=name)
                 found.update(leaves(document))
         return found
@@ -199,13 +203,31 @@ class Estimator:
         return self._presets[path]
 
     def _model(self, name: str, run: Run) -> Model:
-        """Return the model of a config relative to the project's folder, as the tree has it."""
+        """Return the model of a config beside the project's file, as the tree has it, or of a published one."""
         path = self._model_path(name, run)
+        published = self._published(name, run)
+        if path not in self._models and published is not None:
+            self._models[path] = read_model(published)
         if path not in self._models:
-            document = self._configs.document(path, folder=run.folder, what="model config")
+            try:
+                document = self._configs.document(path, folder=run.folder, what="model config")
+            except FileError as error:
+                close = None if self.tree.has(run.folder / name) else self._public_models.close_to(name)
+                if close is not None:
+                    error.hint = f"did you mean {quote(close)}? '{LISTING}' lists the models that are known by name"
+                raise
             with _unquoted(document):
                 self._models[path] = model_of(document)
         return self._models[path]
+
+    def _published(self, name: str, run: Run) -> PublicModel | None:
+        """Return the published model that a run names, where the tree has no file or folder of that name."""
+        found = self._public_models.find(name)
+        return None if found is None or self.tree.has(run.folder / name) else found
+
+    @cached_property
+    def _public_models(self) -> PublicModels:
+        return PublicModels()
 
     def _model_path(self, name: str, run: Run) -> Path:
         path = run.folder / name

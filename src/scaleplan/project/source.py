@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
-from scaleplan.files import MAX_TEXT_BYTES, read_text
+from scaleplan.files import MAX_TEXT_BYTES, is_absent, read_text
 
 __all__ = ["Revision", "Tree", "WorkTree", "display_name", "inside"]
 
@@ -46,9 +46,16 @@ class Tree(Protocol):
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file; raises FileError when it cannot be read."""
 
+    def has(self, path: Path) -> bool:
+        """Return whether there is a file, or may be one that cannot be looked at."""
+
 
 class WorkTree:
     """The files as they are now."""
+
+    def has(self, path: Path) -> bool:
+        """Return whether there is a file, or may be one that cannot be looked at."""
+        return not is_absent(path)
 
     def text(self, path: Path, *, what: str) -> str:
         """Return the text of a file; raises FileError when it cannot be read."""

@@ -30,12 +30,30 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_bias", "context", "causal", "extra")
+_MODEL_KEYS = (
+    "vocab",
+    "width",
+    "tied",
+    "atoms",
+    "table_width",
+    "head_rows",
+    "head_bias",
+    "context",
+    "causal",
+    "extra",
+)
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
+_LAYERS = (
+    'layers = ["a"] or [["a", "b"]]; a choice is { if = "i < 3", then = "dense", else = "moe" } '
+    'or { by = "types[i]", full = "full" }'
+)
+_ATOMS = "'label: matrix A -> B + bias', 'vector N', 'norm N + shift', 'conv C x K', 'table R x W'"
 _NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, --arch ./mine.toml"
 
 _MOST_LAYERS = 100_000
+_MOST_ATOMS = 10_000  # of a part
+_LONGEST = 2_000  # characters of an atom or a field
 _LARGEST = 10**13
 _MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
 """Sizes that every published config states: where one is left out, its default is named with the count."""
@@ -71,9 +89,10 @@ class _Spec(NamedTuple):
 class Description:
     """One description, as it stands in a file."""
 
-    def __init__(self, table: Table, *, inherits: bool = False) -> None:
+    def __init__(self, table: Table, *, like: str | None = None) -> None:
         self.table = table
-        self.inherits = inherits  # then parts of the other family may stand in no layer
+        self.like = like
+        """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
         unknown = [key for key in table.data if key not in (*_KEYS, *_TABLES)]
         if unknown:
@@ -104,17 +123,32 @@ class Description:
 
     def architecture(self, fields: Fields | None = None, *, family: str | None = None) -> Architecture:
         """Return the architecture of a config's fields; raises FileError for what is missing or malformed."""
-        fields = fields or Fields({}, source=self.source)
-        self._require(fields)
+        given = fields or Fields({}, source=self.source)
         try:
-            return _Expansion(self, fields).architecture(family or self.name)
+            self._require(given)
+        except FileError as error:
+            if fields is None:
+                error.hint = f"they are fields of a config.json: --arch {self.source} config.json, or sizes in [let]"
+            raise
+        try:
+            return _Expansion(self, given).architecture(family or self.name)
         except ExpressionError as error:
-            raise FileError(f"{fields.source}: {error.message}", hint=error.hint) from None
+            raise FileError(f"{given.source}: {error.message}", hint=error.hint) from None
+        except RecursionError:
+            raise FileError(f"{self.source}: names that depend on too many others, one after the other") from None
 
     def known_fields(self) -> frozenset[str]:
         """Return the first parts of the names of all fields that the description reads or passes over."""
         used = (self.fields[key] for key in self._used if key in self.fields)
         return frozenset({name.split(".")[0] for spec in used for name in spec.names} | set(self.ignored))
+
+    def uses(self, name: str) -> bool:
+        """Return whether the layers use a name, directly or through others."""
+        return name in self._used
+
+    def reached(self) -> list[str]:
+        """Return the parts that stand in layers, or are included by one that does."""
+        return [name for name in self.parts if name in self._reached]
 
     @cached_property
     def _used(self) -> frozenset[str]:
@@ -137,23 +171,32 @@ class Description:
         for condition, line in (*self.notes, *self.refuse):
             yield from (condition, *_IN_TEXT.findall(line))
         yield from (str(self.model.get(key, default)) for key, default in (("width", "d"), ("vocab", "vocab")))
-        reached: dict[str, None] = {}
         for key, value in self.model.items():
             yield from self._texts_of(key, value)
         for stack in self.stacks:
             yield str(stack.get("repeat", 1))
-            yield from self._texts_of_item(stack.get("layers"), reached)
-        done: set[str] = set()
-        while len(done) < len(reached):
-            for name in [name for name in reached if name not in done]:
-                done.add(name)
-                for key, value in self.parts.get(name, {}).items():
-                    if key == "parts":
-                        for item in value:
-                            reached[item if isinstance(item, str) else str(item.get("part"))] = None
-                            yield str(item.get("times", 1)) if isinstance(item, dict) else "1"
-                    else:
-                        yield from self._texts_of(key, value)
+            yield from self._choices(stack.get("layers"))
+        for name in self._reached:
+            for key, value in self.parts.get(name, {}).items():
+                if key == "parts":
+                    yield from (str(item.get("times", 1)) for item in value if isinstance(item, dict))
+                else:
+                    yield from self._texts_of(key, value)
+
+    @cached_property
+    def _reached(self) -> dict[str, None]:
+        """The parts that stand in layers, and those that they include."""
+        open_ = [name for stack in self.stacks for name in self._named_in(stack.get("layers"))]
+        found: dict[str, None] = {}
+        while open_:
+            name = open_.pop()
+            if name not in found:
+                found[name] = None
+                open_ += [
+                    item if isinstance(item, str) else str(item.get("part"))
+                    for item in self.parts.get(name, {}).get("parts", ())
+                ]
+        return found
 
     def _texts_of(self, key: str, value: object) -> Iterator[str]:
         if isinstance(value, dict):
@@ -166,18 +209,29 @@ class Description:
         elif isinstance(value, str) and value:
             yield value
 
-    def _texts_of_item(self, item: object, reached: dict[str, None]) -> Iterator[str]:
-        if isinstance(item, str):
-            reached[item.removeprefix("=")] = None
-        elif isinstance(item, list):
+    def _choices(self, item: object) -> Iterator[str]:
+        """Yield the expressions of the choices in the layers."""
+        if isinstance(item, list):
             for one in item:
-                yield from self._texts_of_item(one, reached)
+                yield from self._choices(one)
         elif isinstance(item, dict):
             for key, one in item.items():
                 if key in ("by", "if"):
                     yield str(one)
                 else:
-                    yield from self._texts_of_item(one, reached)
+                    yield from self._choices(one)
+
+    def _named_in(self, item: object) -> Iterator[str]:
+        """Yield the parts that layers name."""
+        if isinstance(item, str):
+            yield item.removeprefix("=")
+        elif isinstance(item, list):
+            for one in item:
+                yield from self._named_in(one)
+        elif isinstance(item, dict):
+            for key, one in item.items():
+                if key not in ("by", "if"):
+                    yield from self._named_in(one)
 
     def _remarks(self, key: str) -> list[tuple[str, str]]:
         """Return lines with the condition of each: ``"text"``, or ``{ if = "condition", text = "text" }``."""
@@ -190,10 +244,19 @@ class Description:
         return [(self._expression(key, line["if"]), str(line["text"])) for line in lines]
 
     def check(self) -> None:
-        """Raise FileError for an expression that cannot be read, an unknown name, or a part that is not there."""
+        """Raise FileError for what no config could make an architecture of: it names the key and what is wrong there.
+
+        That is an expression that cannot be read, an unknown name or key, a part that is not there or holds itself.
+        """
         scope = {*self.fields, *self.let, *_BUILT_IN, "largest_layer"}
+        for key in (*self.fields, *self.let):
+            if not key.isidentifier() or key in (*_BUILT_IN, "largest_layer", "true", "false", "none"):
+                table = "fields" if key in self.fields else "let"
+                raise FileError(
+                    f"{self.source}: {table}.{key}: a name is letters, digits and underscores, not a word"
+                )
         for key, spec in self.fields.items():
-            for text in (spec.default, spec.null):
+            for text in (spec.default, spec.null, spec.length):
                 if text is not None:
                     self._check(f"fields.{key}", text, scope)
         for key, text in self.let.items():
@@ -202,25 +265,41 @@ class Description:
             for condition, line in lines:
                 for text in (condition, *_IN_TEXT.findall(line)):
                     self._check(key, text, scope)
-        for key, value in self.model.items():
+        for key, value in {"width": "d", "vocab": "vocab", **self.model}.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
-            for text in value if key == "atoms" else [value]:
-                self._check_atom("model.atoms", text, scope) if key == "atoms" else self._check(
-                    f"model.{key}", text, scope
-                )
-        used: set[str] = set()
-        for index, stack in enumerate(self.stacks):
+            if key == "atoms":
+                self._check_atoms("model.atoms", value, scope)
+            else:
+                self._check(f"model.{key}", value, scope)
+        for index, stack in enumerate(self.stacks, 1):
+            where = f"stack {index}"
             for key in stack:
                 if key not in ("repeat", "layers", "encoder"):
-                    raise self._unknown(f"stack {index + 1}", key, ("repeat", "layers", "encoder"))
-            self._check(f"stack {index + 1}.repeat", stack.get("repeat", 1), scope)
-            self._check_item(f"stack {index + 1}", stack.get("layers"), scope, used)
-        for name, part in self.parts.items():
-            self._check_part(name, part, scope, used)
-        unused = sorted(self.parts.keys() - used)
-        if unused and not self.inherits:
+                    raise self._unknown(where, key, ("repeat", "layers", "encoder"))
+            if not isinstance(stack.get("encoder", False), bool):
+                raise FileError(f"{self.source}: {where}.encoder: expected true or false")
+            self._check(f"{where}.repeat", stack.get("repeat", 1), scope)
+            self._check_item(f"{where}.layers", self._listed(f"{where}.layers", stack.get("layers")), scope)
+        included = {name: self._check_part(name, part, scope) for name, part in self.parts.items()}
+        circle = _circle(included)
+        if circle:
+            raise FileError(f"{self.source}: part {quote(circle)} holds itself")
+        definitions = {key: names_of(text) for key, text in self.let.items()}
+        for key, spec in self.fields.items():
+            texts = (spec.default, spec.null, spec.length)
+            definitions.setdefault(key, frozenset().union(*(names_of(text) for text in texts if text is not None)))
+        circle = _circle(definitions)
+        if circle:
+            raise FileError(f"{self.source}: {quote(circle)} is defined by itself")
+        unused = sorted(self.parts.keys() - self._reached.keys())
+        if unused and self.like is None:
             raise FileError(f"{self.source}: part.{unused[0]} stands in no layer")
+
+    def _listed(self, where: str, value: object) -> list[Any]:
+        if not isinstance(value, list) or not value:
+            raise FileError(f"{self.source}: {where}: expected a list", hint=_LAYERS)
+        return value
 
     def _check(self, where: str, text: object, scope: set[str]) -> None:
         if isinstance(text, bool | int):
@@ -239,31 +318,45 @@ class Description:
                 hint=f"did you mean '{close}'?" if close else f"names: {', '.join(sorted(scope))}",
             )
 
-    def _check_atom(self, where: str, text: object, scope: set[str]) -> None:
-        found = _atom_pieces(self.source, where, text)
-        for piece in (found.rows, found.columns, found.bias, found.condition):
-            if piece is not None:
-                self._check(where, piece, scope)
+    def _check_atoms(self, where: str, texts: object, scope: set[str]) -> None:
+        if not isinstance(texts, list):
+            raise FileError(f"{self.source}: {where}: expected a list of atoms", hint=_ATOMS)
+        for text in texts:
+            for piece in _atom_pieces(self.source, where, text)[2:]:
+                if piece is not None:
+                    self._check(where, piece, scope)
 
-    def _check_part(self, name: str, part: dict[str, Any], scope: set[str], used: set[str]) -> None:
-        inner = scope | set(part.get("let", {}))
+    def _check_part(self, name: str, part: dict[str, Any], scope: set[str]) -> list[str]:
+        """Check one part, and return the parts that it includes."""
         where = f"part.{name}"
+        inner = scope | set(self._inner(f"{where}.let", part.get("let", {})))
         known = ("atoms", "parts", "experts", "let", *_SIZES, *SHORTHANDS)
+        included: list[str] = []
         for key, value in part.items():
             if key not in known:
                 raise self._unknown(where, key, known)
-            if key in ("atoms",):
-                for text in value:
-                    self._check_atom(f"{where}.atoms", text, inner)
+            if key == "atoms":
+                self._check_atoms(f"{where}.atoms", value, inner)
             elif key == "parts":
-                for item in value:
-                    used.add(item if isinstance(item, str) else str(item.get("part")))
-                    _part_of(self, item if isinstance(item, str) else str(item.get("part")))
+                for item in self._listed(f"{where}.parts", value):
+                    held = item.get("part") if isinstance(item, dict) and item.keys() <= {"part", "times"} else item
+                    if not isinstance(held, str):
+                        raise FileError(
+                            f"{self.source}: {where}.parts: expected names of parts, found {quote(item)}",
+                            hint='"name", or { part = "name", times = 2 }',
+                        )
+                    _part_of(self, held)
+                    included.append(held)
+                    if isinstance(item, dict):
+                        self._check(f"{where}.parts", item.get("times", 1), inner)
             elif key == "experts":
-                for text in value.get("atoms", ()):
-                    self._check_atom(f"{where}.experts", text, inner)
-                for size in ("count", "active", "width"):
-                    self._check(f"{where}.experts.{size}", value.get(size, 0), inner)
+                for size, text in self._inner(f"{where}.experts", value).items():
+                    if size not in ("count", "active", "width", "atoms"):
+                        raise self._unknown(f"{where}.experts", size, ("count", "active", "width", "atoms"))
+                    if size == "atoms":
+                        self._check_atoms(f"{where}.experts.atoms", text, inner)
+                    else:
+                        self._check(f"{where}.experts.{size}", text, inner)
             elif key == "let" or key in SHORTHANDS:
                 for size, text in self._inner(f"{where}.{key}", value).items():
                     self._check(f"{where}.{key}.{size}", text, inner)
@@ -271,25 +364,26 @@ class Description:
                     _arguments(self.source, where, key, value)
             else:
                 self._check(f"{where}.{key}", value, inner)
+        return included
 
-    def _check_item(self, where: str, item: object, scope: set[str], used: set[str]) -> None:
+    def _check_item(self, where: str, item: object, scope: set[str]) -> None:
         if isinstance(item, str):
             if item:
-                used.add(item.removeprefix("="))
-                _part_of(self, item.removeprefix("="))
+                name, group = _shared(item)
+                _part_of(self, name)
+                self._check(where, group or 1, scope)
         elif isinstance(item, list):
             for one in item:
-                self._check_item(where, one, scope, used)
-        elif isinstance(item, dict) and ("by" in item or {"if", "then"} <= item.keys()):
+                self._check_item(where, one, scope)
+        elif isinstance(item, dict) and (
+            ("by" in item and len(item) > 1) or {"if", "then"} <= item.keys() <= {"if", "then", "else"}
+        ):
             self._check(where, item.get("by", item.get("if")), scope)
             for key, one in item.items():
                 if key not in ("by", "if"):
-                    self._check_item(where, one, scope, used)
+                    self._check_item(where, one, scope)
         else:
-            raise FileError(
-                f"{self.source}: {where}: expected layers of part names",
-                hint='a choice is { if = "i < 3", then = "dense", else = "moe" } or { by = "types[i]", full = "full" }',
-            )
+            raise FileError(f"{self.source}: {where}: expected names of parts, found {quote(item)}", hint=_LAYERS)
 
     def _unknown(self, where: str, key: str, known: Iterable[str]) -> FileError:
         close = did_you_mean(key, tuple(known))
@@ -327,7 +421,7 @@ class Description:
     def _spec(self, key: str, value: object) -> _Spec:
         if not key.isidentifier():
             raise FileError(f"{self.source}: fields.{key}: a name is letters, digits and underscores")
-        match = _FIELD.match(value) if isinstance(value, str) else None
+        match = _FIELD.match(value) if isinstance(value, str) and len(value) <= _LONGEST else None
         if match is None:
             raise FileError(
                 f"{self.source}: fields.{key}: expected the name of a field, found {quote(value)}",
@@ -391,6 +485,26 @@ def _says(fields: Fields, name: str) -> bool:
     return found is not None and any(spelling in found.data for spelling in NAMES.get(last, (last,)))
 
 
+def _circle(names: Mapping[str, Iterable[str]]) -> str | None:
+    """Return a name that leads back to itself, None where there is none."""
+    done: set[str] = set()
+    for start in names:
+        path: dict[str, None] = {}
+        open_ = [(start, False)]
+        while open_:
+            name, left = open_.pop()
+            if left:
+                path.popitem()
+                done.add(name)
+            elif name in path:
+                return name
+            elif name in names and name not in done:
+                path[name] = None
+                open_.append((name, True))
+                open_ += [(other, False) for other in names[name]]
+    return None
+
+
 def _part_of(description: Description, name: str) -> dict[str, Any]:
     part = description.parts.get(name)
     if part is None:
@@ -424,6 +538,12 @@ class _AtomPieces(NamedTuple):
     condition: str | None
 
 
+def _shared(named: str) -> tuple[str, str | None]:
+    """Return the name of a part in ``name``, ``=name`` or ``=name[group]``, and the expression of the group."""
+    name, _, group = named.removeprefix("=").partition("[")
+    return name, group.removesuffix("]") or None
+
+
 def _split(text: str, mark: str) -> tuple[str, str] | None:
     """Split at the last mark that stands outside of parentheses."""
     depth = 0
@@ -442,7 +562,7 @@ def _atom_pieces(source: str, where: str, text: object) -> _AtomPieces:
     if isinstance(text, str) and text in _read_atoms:
         return _read_atoms[text]
     found = None
-    if isinstance(text, str):
+    if isinstance(text, str) and len(text) <= _LONGEST:
         body, condition = text.strip(), None
         split = _split(body, " if ")
         if split is not None and _split(split[1], " else ") is None:
@@ -458,7 +578,7 @@ def _atom_pieces(source: str, where: str, text: object) -> _AtomPieces:
     if found is None or (found.kind in ("vector", "table") and found.bias is not None):
         raise FileError(
             f"{source}: {where}: cannot read {quote(text)}",
-            hint="'label: matrix A -> B + bias', 'vector N', 'norm N + shift', 'conv C x K', 'table R x W'",
+            hint=_ATOMS,
         )
     assert isinstance(text, str)
     _read_atoms[text] = found
@@ -475,23 +595,30 @@ class _Scope:
         self.uses_layer = False
         self.assumed: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
+        self._of_layer: dict[str, Any] = {}
         self._open: set[str] = set()
+
+    def enter(self, index: int) -> None:
+        """Go on to another layer: what depends on its number is evaluated anew."""
+        self.local["i"] = index
+        self._of_layer.clear()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a number, flag, text or list
         if name in self.local:
-            if name == "i" or self.local.get("layered", False):
-                self.uses_layer = True
+            self.uses_layer = self.uses_layer or name == "i"
             return self.local[name]
         if name in self._values:
             return self._values[name]
+        if name in self._of_layer:
+            self.uses_layer = True
+            return self._of_layer[name]
         if name in self._open:
             raise FileError(f"{self.description.source}: {quote(name)} is defined by itself")
         before, self.uses_layer = self.uses_layer, False
         self._open.add(name)
         value = self._value(name)
         self._open.discard(name)
-        if not self.uses_layer:
-            self._values[name] = value
+        (self._of_layer if self.uses_layer else self._values)[name] = value
         self.uses_layer = self.uses_layer or before
         return value
 
@@ -547,19 +674,23 @@ class _Scope:
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
-        found = value if isinstance(value, int) else compiled(str(value))(self)
-        if isinstance(found, float) and found == int(found):
-            found = int(found)
+        found = _whole(compiled(value)(self) if isinstance(value, str) else value)
         if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _LARGEST:
+            shown = quote(value) if isinstance(value, int | float) else f"{quote(value)} is {quote(found)}"
             raise FileError(
                 f"{self.fields.source}: {where} of the family {self.description.name}: "
-                f"{quote(value)} is {quote(found)}, expected a whole number from 0 to {_LARGEST:,}"
+                f"{shown}, expected a whole number from 0 to {_LARGEST:,}"
             )
         return found
 
     def value(self, value: object) -> Any:  # noqa: ANN401
         """Evaluate anything."""
         return compiled(value)(self) if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    """Return a whole number as one, whatever division it came from."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
@@ -591,26 +722,31 @@ class _Expansion:
         self.scope = _Scope(description, fields)
         self.source = fields.source
         self._parts: dict[str, Part] = {}
-        self._layered: set[str] = set()
+        self._of_layer: dict[str, Part] = {}
 
     def architecture(self, family: str) -> Architecture:
         model, scope = self.description.model, self.scope
         for line in self._remarks(self.description.refuse):
             raise FileError(f"{self.source}: {line}", hint=_NOT_COUNTED)
-        width = scope.size("width", model.get("width", "d"))
+        width, vocab = (
+            self._at_least_one(key, model.get(key, name)) for key, name in (("width", "d"), ("vocab", "vocab"))
+        )
         stacks = tuple(self._stacks())
+        if not stacks:
+            raise FileError(f"{self.source}: the family {self.description.name} has no layer: every repeat is 0")
         if "extra" in model:
             scope.local["largest_layer"] = max(sum(part.params for part in stack.parts) for stack in stacks)
         architecture = Architecture(
             family=family,
-            vocab=scope.size("vocab", model.get("vocab", "vocab")),
+            vocab=vocab,
             width=width,
             tied=bool(scope.value(model.get("tied", False))),
             stacks=stacks,
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
+            head_rows=scope.size("head_rows", model.get("head_rows", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
-            context=scope.value(model.get("context", "none")),
+            context=self._context(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),
             extra_params=scope.size("extra", model.get("extra", 0)),
             notes=tuple(self._remarks(self.description.notes)),
@@ -621,6 +757,16 @@ class _Expansion:
             architecture = replace(architecture, notes=(*architecture.notes, note))
         scope.local.pop("largest_layer", None)
         return architecture
+
+    def _at_least_one(self, where: str, value: object) -> int:
+        found = self.scope.size(where, value)
+        if not found:
+            raise FileError(f"{self.source}: {where} of the family {self.description.name} is 0")
+        return found
+
+    def _context(self, value: object) -> int | None:
+        found = self.scope.value(value)
+        return None if found is None else self.scope.size("context", found) or None
 
     def _remarks(self, lines: list[tuple[str, str]]) -> Iterator[str]:
         """Yield the lines whose condition holds, with the values of the expressions in them."""
@@ -642,7 +788,8 @@ class _Expansion:
             held: tuple[Part, ...] | None = None
             many = 0
             for index in range(repeat * len(kinds)):
-                self.scope.local["i"] = index
+                self.scope.enter(index)
+                self._of_layer.clear()
                 parts = tuple(self._named(kinds[index % len(kinds)], where))
                 if held is not None and parts != held:
                     yield Stack(many, held, bool(stack.get("encoder", False)))
@@ -678,15 +825,17 @@ class _Expansion:
     def _part(self, named: str, path: tuple[str, ...] = ()) -> Part:
         if named in self._parts:
             return self._parts[named]
-        name = named.removeprefix("=")
+        if named in self._of_layer:
+            self.scope.uses_layer = True
+            return self._of_layer[named]
+        name, group = _shared(named)
         if name in path:
             raise FileError(f"{self.description.source}: part {quote(name)} holds itself")
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True)
-        if not self.scope.uses_layer:
-            self._parts[named] = part
+            part = replace(part, shared=True, name=f"{name} {self.scope.value(group)}" if group else name)
+        (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part
 
@@ -699,8 +848,12 @@ class _Expansion:
         for item in table.get("parts", ()):
             times = 1 if isinstance(item, str) else scope.size(f"part.{name}", item.get("times", 1))
             inner = self._part(item if isinstance(item, str) else str(item.get("part")), path)
+            if times * max(len(inner.atoms), 1) > _MOST_ATOMS:
+                raise FileError(f"{self.description.source}: part.{name}: more than {_MOST_ATOMS:,} atoms")
             for _ in range(times):
                 _join(pieces, {key: getattr(inner, key) for key in Part.__slots__ if key not in ("name", "shared")})
+            if len(pieces["atoms"]) > _MOST_ATOMS:
+                raise FileError(f"{self.description.source}: part.{name}: more than {_MOST_ATOMS:,} atoms")
         for key, make in SHORTHANDS.items():
             if key in table:
                 _join(pieces, self._shorthand(name, key, make, table[key]))
@@ -718,7 +871,7 @@ class _Expansion:
     def _shorthand(self, part: str, key: str, make: Any, table: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
         _arguments(self.description.source, f"part.{part}", key, table)
         values = {"width": self.scope.size("width", self.description.model.get("width", "d"))}
-        values |= {name: self.scope.value(value) for name, value in table.items()}
+        values |= {name: self._argument(f"part.{part}.{key}.{name}", value) for name, value in table.items()}
         required = {*SHORTHANDS[key].__code__.co_varnames[: SHORTHANDS[key].__code__.co_kwonlyargcount]}
         missing = sorted(required - values.keys() - (SHORTHANDS[key].__kwdefaults__ or {}).keys())
         if missing:
@@ -727,8 +880,10 @@ class _Expansion:
             return dict(make(**values))
         except ValueError as error:
             raise FileError(f"{self.source}: {error}") from None
-        except TypeError:
-            raise FileError(f"{self.description.source}: part.{part}.{key}: its sizes are not numbers") from None
+
+    def _argument(self, where: str, value: object) -> Any:  # noqa: ANN401  a size, a flag, or None for none
+        found = self.scope.value(value)
+        return found if found is None or isinstance(found, bool) else self.scope.size(where, found)
 
     def _experts(self, part: str, table: Mapping[str, Any]) -> Experts:
         where = f"part.{part}.experts"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ExpressionError", "FUNCTIONS", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
+_MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
 
 
 class ExpressionError(FileError):
@@ -43,9 +44,17 @@ def _at(value: Any, index: int) -> Any:  # noqa: ANN401  a number, flag or text
     return value[index] if isinstance(value, list) else value
 
 
+def _own_of(layers: Any, index: int, name: str, usual: Any) -> Any:  # noqa: ANN401  whatever the field holds
+    """Return what one layer has of a field: its own, from a table by the numbers of layers, or the usual."""
+    for number, own in layers.items():
+        if int(number) == index and isinstance(own, dict):
+            return own.get(name, usual)
+    return usual
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
-    if width % heads:
+    if _remainder(width, heads):
         raise ExpressionError(
             f"width {width} is not a multiple of {heads} attention heads",
             hint="state head_dim if the heads do not share the width",
@@ -77,6 +86,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": sum,
     "count": _count,
     "at": _at,
+    "own_of": _own_of,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,
@@ -91,7 +101,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: lambda first, second: _multiply(first, second),
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+    ast.Mod: lambda first, second: _remainder(first, second),
     ast.Pow: operator.pow,
 }
 
@@ -115,18 +125,27 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
+_REASONS = {
+    "ZeroDivisionError": "division by zero",
+    "IndexError": "an index beyond the list",
+    "OverflowError": "a value that is too large",
+    "RecursionError": "nested too deeply",
+}
+
+
 @lru_cache(maxsize=4096)
 def compiled(text: str) -> Compiled:
     """Return the function of a scope that evaluates an expression; raises ExpressionError for what is not allowed."""
-    node = _parsed(text)
-    run = _compile(node, text)
+    try:
+        run = _compile(_parsed(text), text)
+    except RecursionError:
+        raise ExpressionError(f"{quote(text)}: nested too deeply") from None
 
     def evaluate(scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  a number, flag, text or list
         try:
             return run(scope)
-        except (TypeError, ValueError, ZeroDivisionError, IndexError, OverflowError, KeyError) as error:
-            reason = {"ZeroDivisionError": "division by zero", "IndexError": "an index beyond the list"}
-            shown = reason.get(type(error).__name__, "its values do not fit together")
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            shown = _REASONS.get(type(error).__name__, "its values do not fit together")
             raise ExpressionError(f"{quote(text)}: {shown}") from None
 
     return evaluate
@@ -156,7 +175,9 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
         return _compile(child, text)
 
     match node:
-        case ast.Constant(value=value) if isinstance(value, bool | int | float | str):
+        case ast.Constant(value=value) if isinstance(value, bool | str) or (
+            isinstance(value, int | float) and abs(value) <= _LARGEST
+        ):
             return lambda _: value
         case ast.Name(id=name) if name in _CONSTANTS:
             constant = _CONSTANTS[name]
@@ -185,7 +206,7 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
             return lambda scope: then(scope) if asks(scope) else other(scope)
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             items = [inner(element) for element in elements]
-            return lambda scope: [item(scope) for item in items]
+            return lambda scope: _bounded([item(scope) for item in items])
         case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper, step=None)):
             whole = inner(value)
             start, stop = (inner(end) if end is not None else (lambda _: None) for end in (lower, upper))
@@ -195,7 +216,7 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
             return lambda scope: whole(scope)[at(scope)]
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
             function, arguments = FUNCTIONS[name], [inner(argument) for argument in args]
-            return lambda scope: function(*(argument(scope) for argument in arguments))
+            return lambda scope: _bounded(function(*(argument(scope) for argument in arguments)))
     raise ExpressionError(
         f"{quote(text)}: {quote(ast.unparse(node))} is not allowed in an expression",
         hint=f"numbers, names, + - * // % **, comparisons, if … else, lists, {', '.join(sorted(FUNCTIONS))}",
@@ -213,16 +234,39 @@ def _last(parts: list[Compiled], scope: Mapping[str, Any], *, stop: bool) -> Any
 
 
 def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever an operator gives
-    if isinstance(value, int | float) and abs(value) > _LARGEST:
-        raise OverflowError
-    if isinstance(value, list | str) and len(value) > _LONGEST * 100:
-        raise OverflowError
+    if isinstance(value, int | float):
+        if not abs(value) <= _LARGEST:
+            raise OverflowError
+    elif isinstance(value, str):
+        if len(value) > _MOST_ENTRIES:
+            raise OverflowError
+    elif isinstance(value, list):
+        _entries(value, _MOST_ENTRIES)
     return value
+
+
+def _entries(values: list[Any], most: int) -> int:
+    """Return how many entries a list has with those of the lists in it; raises OverflowError for more than ``most``."""
+    found = len(values)
+    for value in values:
+        if found > most:
+            break
+        if isinstance(value, list):
+            found += _entries(value, most - found)
+    if found > most:
+        raise OverflowError
+    return found
+
+
+def _remainder(first: Any, second: Any) -> Any:  # noqa: ANN401
+    if isinstance(first, str):  # of a text it would be a format
+        raise TypeError
+    return first % second
 
 
 def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
     for one, other in ((first, second), (second, first)):
-        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _LONGEST * 100):
+        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _MOST_ENTRIES):
             raise OverflowError
     return first * second
 
@@ -232,4 +276,7 @@ def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401
         raise OverflowError
     if abs(base) > 1 and isinstance(base, int) and base.bit_length() * abs(exponent) > 128:
         raise OverflowError
-    return base**exponent
+    value = base**exponent
+    if isinstance(value, complex):
+        raise TypeError
+    return _bounded(value)

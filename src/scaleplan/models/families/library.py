@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, did_you_mean, quote
-from scaleplan.files import is_folder, names_in, preset_folders, read_table, read_text
-from scaleplan.models.config import Fields
+from scaleplan.files import is_file, is_folder, names_in, preset_folders, read_table, read_text
+from scaleplan.models.config import DESCRIBED, Fields, is_description
 from scaleplan.models.count import count
 from scaleplan.models.families.description import Description, merged
 from scaleplan.models.families.multimodal import text_part
@@ -17,19 +18,22 @@ from scaleplan.models.families.unread import refuse_unread
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Mapping, Sequence
 
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
     "FamilyLibrary",
     "architecture_of",
+    "described",
     "families",
-    "is_description",
+    "read_description",
 ]
 
 _TIED = "tie_word_embeddings"
+
+INDEX = "index.json"
+"""The file of a folder that has what :func:`index_of` finds in it; ``docs/write`` writes the bundled one."""
 
 _DEEPEST = 8  # families that are like another, which is like another
 
@@ -41,25 +45,18 @@ class FamilyLibrary:
         self.folders = tuple(folders)
         self._files: dict[str, Path] | None = None
         self._read: dict[str, Description] = {}
-        self._heads: dict[str, dict[str, object]] | None = None
+        self._files: dict[str, Path] | None = None
+        self._found: dict[str, dict[str, str]] | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the file of each family, by the name of the file."""
         if self._files is None:
-            self._files = {
-                name.removesuffix(".toml"): folder / name
-                for folder in self.folders
-                if is_folder(folder)
-                for name in sorted(names_in(folder))
-                if name.endswith(".toml")
-            }
+            self._files = {name: folder / f"{name}.toml" for folder in self.folders for name in _names(folder)}
         return self._files
 
     def model_types(self) -> list[str]:
         """Return every ``model_type`` that is known."""
-        return sorted(
-            {name for head in self._headers().values() for name in _texts(head, "model_types", head["name"])}
-        )
+        return sorted(self._index()["model_types"])
 
     def all(self) -> list[Description]:
         """Return every family, in the order of names."""
@@ -69,65 +66,99 @@ class FamilyLibrary:
         """Return the family of a file's name; raises FileError for an invalid file."""
         if name not in self._read:
             files = self.files()
-            self._read[name] = _described(files[name], files)
+            found = _described(read_table(files[name], what="family"), files)
+            if files[name].parent != self.folders[0]:  # the user's own; of the bundled ones the tests check each
+                found.check()
+            self._read[name] = found
         return self._read[name]
 
     def get(self, model_type: str) -> Description | None:
         """Return the family of a ``model_type``, None where no family has it."""
-        if re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", model_type) is None:
-            return None
         if model_type in self.files() and model_type in self.load(model_type).model_types:
             return self.load(model_type)
-        for name, head in self._headers().items():
-            if model_type in _texts(head, "model_types", head["name"]):
-                return self.load(name)
-        return None
+        name = self._index()["model_types"].get(model_type)
+        return None if name is None else self.load(name)
+
+    def named(self, name: str) -> Description | None:
+        """Return the family of a ``model_type`` or of a file's name, None where there is none."""
+        return self.get(name) or (self.load(name) if name in self.files() else None)
 
     def of_class(self, class_name: str) -> Description | None:
         """Return the family of a class such as ``LlamaForCausalLM``: of all beginnings that match, the longest."""
         found = [
             (len(beginning), name)
-            for name, head in self._headers().items()
-            for beginning in _texts(head, "classes")
+            for beginning, name in self._index()["classes"].items()
             if class_name.startswith(beginning)
         ]
         return self.load(max(found)[1]) if found else None
 
-    def _headers(self) -> dict[str, dict[str, object]]:
-        """Return the keys above the first table of each file, so that not every file is read whole."""
-        if self._heads is None:
-            self._heads = {}
-            for name, path in self.files().items():
-                head = read_text(path, what="family").split("\n[", 1)[0]
-                self._heads[name] = {"name": name, **_head(head, path)}
-        return self._heads
+    def _index(self) -> dict[str, dict[str, str]]:
+        """Return the file of each model type and of each beginning of a class.
+
+        The bundled folder has it as a file, so that not every family is read to find one.
+        """
+        if self._found is None:
+            found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
+            for folder in self.folders:
+                stored = _stored_index(folder)
+                missing = set(_names(folder)) - {*stored["model_types"].values()}
+                for index in (stored, index_of(folder, missing)):
+                    for key, values in index.items():
+                        found[key] |= values
+            self._found = found
+        return self._found
 
 
-def _head(text: str, path: Path) -> dict[str, object]:
+def index_of(folder: Path, names: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+    """Return the file of each model type and class beginning that the families of a folder state above their tables."""
+    found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
+    for name in sorted(_names(folder) if names is None else names):
+        head = _head(folder / f"{name}.toml")
+        for key, default in (("model_types", [head.get("name", name)]), ("classes", [])):
+            values = head.get(key, default)
+            found[key] |= {str(text): name for text in values} if isinstance(values, list) else {}
+    return found
+
+
+def _stored_index(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / INDEX
+    if not is_file(path):
+        return {"model_types": {}, "classes": {}}
+    found: dict[str, dict[str, str]] = json.loads(read_text(path, what="index of families"))
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the families in a folder."""
+    if not is_folder(folder):
+        return []
+    return sorted(name.removesuffix(".toml") for name in names_in(folder) if name.endswith(".toml"))
+
+
+def _head(path: Path) -> dict[str, object]:
+    """Return what stands above the first table of a file."""
     import tomllib  # only where a family is looked for
 
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(read_text(path, what="family").split("\n[", 1)[0])
     except ValueError as error:
         raise FileError(f"family {quote(path)} is not valid TOML: {error}") from None
 
 
-def _texts(head: Mapping[str, object], key: str, default: object = None) -> list[str]:
-    found = head.get(key, [] if default is None else [default])
-    return [str(text) for text in found] if isinstance(found, list) else []
-
-
-def _described(path: Path, files: Mapping[str, Path]) -> Description:
-    """Read a description, laid over those that it is like."""
-    table = read_table(path, what="family")
+def _described(table: Table, files: Mapping[str, Path]) -> Description:
+    """Return a description, laid over those that it is like."""
     data = dict(table.data)
-    inherits = "like" in data
+    like = data.get("like")
     for _ in range(_DEEPEST):
         base = data.pop("like", None)
         if base is None:
-            return Description(Table(data, source=table.source), inherits=inherits)
+            return Description(Table(data, source=table.source), like=like if isinstance(like, str) else None)
         if not isinstance(base, str) or base not in files:
-            raise FileError(f"{table.source}: like: there is no family {quote(base)}")
+            close = did_you_mean(base, files) if isinstance(base, str) else None
+            raise FileError(
+                f"{table.source}: like: there is no family {quote(base)}",
+                hint=f"did you mean '{close}'?" if close else "'scaleplan families list' has them",
+            )
         inherited = dict(read_table(files[base], what="family").data)
         for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "name"):
             if key != "ignored" or key in data:
@@ -146,15 +177,19 @@ def _library(folders: tuple[Path, ...]) -> FamilyLibrary:
     return FamilyLibrary([folder / "families" for folder in folders])
 
 
-def is_description(table: Mapping[str, object]) -> bool:
-    """Whether a TOML file describes an architecture."""
-    return "stack" in table and "part" in table
+def described(data: Mapping[str, object], *, source: str) -> Description:
+    """Return what a user describes, checked whole."""
+    if not is_description(data):
+        raise FileError(f"{source}: describes no architecture", hint=f"it needs {DESCRIBED}")
+    found = _described(Table(data, source=source), families().files())
+    found.check()
+    return found
 
 
 def read_description(path: Path) -> Description:
     """Return the description in a file that a user names."""
-    library = families()
-    return _described(path, library.files())
+    table = read_table(path, what="description of a model")
+    return described(table.data, source=table.source)
 
 
 def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
@@ -164,6 +199,10 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     name in errors; ``arch`` is the family to read it as where the config states no ``model_type``, or the path of a
     description. Raises FileError for an unknown family, and for fields that are missing, malformed or contradictory.
     """
+    if is_description(data):
+        if arch is not None:
+            raise FileError(f"{source}: describes its own layers", hint="leave out --arch, or name a config.json")
+        return described(data, source=source).architecture()
     part = text_part(data, source)
     if not part.multimodal:
         return _read(part.data, source=part.source, arch=arch)
@@ -220,10 +259,8 @@ def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -
 def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -> Description:
     """Return the family that ``arch`` names; a config that states another one is not read as it."""
     if arch.endswith(".toml") or "/" in arch:
-        from pathlib import Path  # a file, and not a name
-
         return read_description(Path(arch))
-    found = families().get(arch)
+    found = families().named(arch)
     if found is None:
         raise _unknown(arch, data, source="arch")
     if stated is not None and stated not in found.model_types:
@@ -231,7 +268,9 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
         raise FileError(
             f"{source}: model_type {quote(stated)} is {'a known' if known else 'another'} family: "
             f"it is not read as {quote(arch)}",
-            hint="leave out --arch" if known else "describe its layers: --arch ./mine.toml ('scaleplan families')",
+            hint="leave out --arch"
+            if known
+            else f'describe its layers: --arch ./mine.toml, where like = "{arch}" says that they are the same',
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.terminal import chart_lines
@@ -19,8 +20,11 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
+    from scaleplan.models.public_models import PublicModel, PublicModelList
     from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
@@ -33,6 +37,8 @@ __all__ = [
     "paths_report",
     "preset_report",
     "presets_report",
+    "public_model_report",
+    "public_models_report",
     "validation_report",
 ]
 
@@ -124,13 +130,13 @@ def gpus_report(result: AcceleratorList) -> Report:
             format_gigabytes(gpu.memory_bytes / 1e9),
             *(_tera(gpu.peaks.get(name)) for name in _SHOWN),
             "" if gpu.default_usd_per_hour is None else format_usd_per_hour(gpu.default_usd_per_hour),
-            "" if gpu.status == "verified" else gpu.status,
+            "yes" if gpu.status == "verified" else gpu.status.partition(" ")[0],
         )
         for gpu in result.gpus
     ]
     return Report(
         title=f"{counted(len(rows), 'accelerator')}, dense TFLOP/s with fp32 accumulation",
-        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price", ""), rows=rows, text={"id", ""}),
+        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price", "verified"), rows=rows, text={"id", "verified"}),
         remarks=(
             *dict.fromkeys(
                 f"prices of {gpu.price_date}: {gpu.price_source}" for gpu in result.gpus if gpu.price_date
@@ -144,18 +150,7 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     """Return the figures of one accelerator, and the prices that are listed for it."""
     catalogue = Prices()
     prices = catalogue.listed(gpu.id)
-    shared = "shared with the processor and the system" if gpu.unified_memory else ""
-    facts = [
-        Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9), unit=shared),
-        Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s"),
-        Fact(
-            "design power" if gpu.tdp_basis != "measured maximum" else "maximum power",
-            "not published" if gpu.tdp_w is None else format_number(gpu.tdp_w),
-            unit="" if gpu.tdp_w is None else "W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.split()[0]}",
-        ),
-        *(() if gpu.peaks else (Fact("peak", "not published"),)),
-        *(Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense") for name, rate in gpu.peaks.items()),
-    ]
+    facts = [*_device_facts(gpu)]
     if gpu.link_bandwidth is not None:
         facts.append(Fact(gpu.link, format_number(gpu.link_bandwidth / 1e9), unit="GB/s both ways"))
     if gpu.default_usd_per_hour is not None:
@@ -165,16 +160,6 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
     for label, watts in (("chip while training", gpu.power_w), ("host for each chip", gpu.host_power_w)):
         if watts is not None:
             facts.append(Fact(label, format_number(watts), unit="W, measured"))
-    remarks = [gpu.note] if gpu.note else []
-    if gpu.status != "verified":
-        remarks.append(f"{gpu.status}: one source or arithmetic stands behind some of these figures")
-    if not gpu.peaks:
-        remarks.append("without a peak only questions about memory are answered: 'scaleplan memory'")
-    if gpu.power_source:
-        remarks.append(f"power: {gpu.power_source}")
-    remarks.append(f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})")
-    if gpu.aliases:
-        remarks.append(f"also known as {', '.join(gpu.aliases)}")
     grid = None
     if prices:
         columns = ("commitment", "from", "date", "price", "source")
@@ -190,11 +175,81 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
         ]
         grid = ReportTable(columns, rows=rows, text={*columns} - {"price"})
     title = f"{gpu.id}: {gpu.name}, {gpu.vendor} {gpu.year}"
-    return Report(title=title, facts=facts, grid=grid, remarks=remarks)
+    return Report(title=title, facts=facts, grid=grid, remarks=[*_device_remarks(gpu)])
+
+
+def _device_facts(gpu: PricedAccelerator) -> Iterator[Fact]:
+    """Yield memory, power and peaks, or that they are not published."""
+    shared = "shared with the processor and the system" if gpu.unified_memory else ""
+    yield Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9), unit=shared)
+    yield Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s")
+    if gpu.tdp_w is None:
+        yield Fact("design power", "not published")
+    else:
+        label = "maximum power" if gpu.tdp_basis == "measured maximum" else "design power"
+        unit = "W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.partition(' ')[0]}"
+        yield Fact(label, format_number(gpu.tdp_w), unit=unit)
+    if not gpu.peaks:
+        yield Fact("peak", "not published")
+    for name, rate in gpu.peaks.items():
+        yield Fact(f"peak {name}", _tera(rate), unit="TFLOP/s dense")
+
+
+def _device_remarks(gpu: PricedAccelerator) -> Iterator[str]:
+    """Yield what the figures stand on, and its other names."""
+    if gpu.note:
+        yield gpu.note
+    if gpu.status != "verified":
+        yield f"{gpu.status}: one source or arithmetic stands behind some of these figures"
+    if not gpu.peaks:
+        yield "without a peak only questions about memory are answered: 'scaleplan memory'"
+    if gpu.power_source:
+        yield f"power: {gpu.power_source}"
+    yield f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})"
+    if gpu.aliases:
+        yield f"also known as {', '.join(gpu.aliases)}"
 
 
 def _tera(rate: float | None) -> str:
     return "" if rate is None else format_number(rate / 1e12, digits=4)
+
+
+def public_models_report(result: PublicModelList) -> Report:
+    """Return the table of the models that are known by name."""
+    rows = [
+        (
+            model.id,
+            model.family,
+            "" if model.year is None else str(model.year),
+            "" if model.params is None else format_count(model.params),
+        )
+        for model in result.models
+    ]
+    columns = ("id", "family", "year", "published")
+    return Report(
+        title=counted(len(rows), "published model"),
+        grid=ReportTable(columns, rows=rows, text={"id", "family"}),
+        remarks=("'scaleplan model ID' counts one; organisation, case and -Instruct, -Chat or -it do not matter",),
+    )
+
+
+def public_model_report(model: PublicModel) -> Report:
+    """Return one published model: its size as published, and the fields of its config."""
+    size = "not stated by the sources"
+    if model.params is not None:
+        size = f"{model.params:,.0f}" if model.params_exact else f"{format_count(model.params)}, rounded"
+    entries = {
+        "parameters": size,
+        **({} if model.year is None else {"year": str(model.year)}),
+        **{f"  {name}": json.dumps(value, ensure_ascii=False) for name, value in model.config.items()},
+    }
+    remarks = [model.note] if model.note else []
+    remarks.append(f"sources: {'; '.join(model.sources)}")
+    if model.aliases:
+        remarks.append(f"also known as {', '.join(model.aliases)}")
+    remarks.append(model.origin)
+    facts = [Fact(label, value, prose=True) for label, value in entries.items()]
+    return Report(title=f"{model.id}: {model.name}", facts=facts, remarks=remarks)
 
 
 _WHOLE = 1e4  # counts such as experts are written without decimals

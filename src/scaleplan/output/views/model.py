@@ -55,7 +55,7 @@ def model_report(model: ModelSummary) -> Report:
     return Report(
         title=f"{model.source}: {model.family}, {_dimensions(model)}",
         facts=facts,
-        remarks=(*_remarks(model), *model.notes),
+        remarks=(*_remarks(model), *_state(model), *model.notes),
         sections=(
             Report(
                 title=f"training FLOP per token, at a context of {model.context:,}",
@@ -100,6 +100,12 @@ def _remarks(model: ModelSummary | ShapeSummary) -> Iterator[str]:
         layers = "layers with local attention" if model.windowed_layers is None else f"{model.windowed_layers} layers"
         window = f"; {layers} keep no more than {model.window:,} tokens" if model.window else ""
         yield f"keys and values: {model.kv_bytes_per_token:,.0f} bytes per token of context at 16 bits{window}"
+
+
+def _state(model: ModelSummary) -> Iterator[str]:
+    """Yield the states that do not grow with the sequence, if there are any."""
+    if model.state_bytes_per_sequence:
+        yield f"states: {model.state_bytes_per_sequence:,.0f} bytes per sequence of any length at 16 bits"
 
 
 def shape_report(shape: ShapeSummary) -> Report:

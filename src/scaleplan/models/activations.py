@@ -1,0 +1,237 @@
+"""List the tensors that each layer saves for the backward pass, matrix by matrix.
+
+What an operation saves follows from the gradients that it must compute: a matrix that is trained its input, one that
+only passes a gradient on nothing; a norm its input; attention queries, keys, values and its output; an activation
+function its input; a product both factors. ``docs/memory.md`` has the list and how it was held against measurements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from scaleplan.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from scaleplan.models.architecture import Architecture, Atom, Part, Stack
+    from scaleplan.models.methods import Method
+
+__all__ = ["RECOMPUTE", "Kept", "layer_kept", "loss_bytes"]
+
+RECOMPUTE = ("none", "selective", "full")
+"""Nothing; every second product of matrices and all between them; everything but the input of each layer."""
+
+
+class Kept(NamedTuple):
+    """Bytes of one token: of the width of the stream, and of heads and inner channels, which devices divide."""
+
+    stream: float
+    split: float
+
+    def on(self, tensor: int, *, sequence_parallel: bool = True) -> float:
+        """Return the bytes on one of the devices that share a layer."""
+        return self.stream / (tensor if sequence_parallel else 1) + self.split / tensor
+
+    def __add__(self, other: tuple[float, ...]) -> Kept:  # type: ignore[override]
+        return Kept(self.stream + other[0], self.split + other[1])
+
+
+def layer_kept(
+    a: Architecture, stack: Stack, method: Method, *, sequence: int, tensor: int = 1, trained: bool = True
+) -> tuple[Kept, Kept, Kept]:
+    """Return what a layer of a stack keeps of a token: with nothing recomputed, selectively, and its input alone.
+
+    ``trained`` is false for a layer whose own weights are frozen, which only passes the gradient on.
+    """
+    numbers = method.numbers
+    first = Kept(numbers.stream * a.width, 0.0)
+    whole, products = Kept(0.0, 0.0), Kept(0.0, 0.0)
+    turn = 0
+    for part in stack.parts:
+        whole += _part(a, part, method, sequence, tensor, trained)
+        found, turn = _every_second(part, method, tensor, turn)
+        products += found
+    return whole, first + products, first
+
+
+def _part(a: Architecture, part: Part, method: Method, sequence: int, tensor: int, trained: bool) -> Kept:
+    """Return what a part keeps when nothing is recomputed."""
+    numbers = method.numbers
+    h = numbers.activations
+    learns = trained and method.trains(part.kind)
+    stream = split = 0.0
+    for atom in part.atoms:
+        if atom.kind == "norm":
+            stream += _norm(atom, method, trained=trained and method.trains("norms"))
+    matrices = [atom for atom in part.atoms if atom.kind == "matrix"]
+    outer = [atom for atom in matrices if not _inner(atom)]
+    adapted = [atom for atom in matrices if trained and method.adapts and method.target(atom, part)]
+    if outer or part.experts:
+        reads = max((atom.rows for atom in outer), default=a.width)
+        stream += _inputs(reads, method, learns=learns, adapted=[atom for atom in outer if atom in adapted])
+    latents = [atom for atom in matrices if atom.label.endswith(" up") and part.pairs]
+    for atom in latents:  # normed, and read by the matrix that widens it
+        split += atom.rows * (h + (4.0 if method.kernels == "eager" else h))
+    for atom in matrices:
+        if _inner(atom) and atom not in latents:
+            split += _inner_input(atom, part, method, learns=learns, adapted=atom in adapted)
+    for atom in part.atoms:
+        if "query and key norms" in atom.label:
+            per_channel = (4.0 + (h if learns else 0.0)) if method.kernels == "eager" else h
+            split += per_channel * part.head_size * (part.heads + part.kv_heads)
+    if part.pairs:
+        split += _attention(part, method, sequence, tensor)
+        if method.merged:
+            queries = part.head_size * part.heads
+            split += h * (queries + part.keys / 2)  # values are a part of what the one matrix has made
+            split += sum(h * atom.columns for atom in adapted if atom.label in ("query", "key", "value"))
+    elif part.kind == "recurrent":
+        split += h * sum(atom.columns if atom.kind == "matrix" else atom.rows for atom in _mixing(part))
+    if part.inner:
+        split += _block(part.inner, method, gated=part.gated)
+    if part.experts:
+        e = part.experts
+        experts = [atom for atom in e.atoms if atom.kind == "matrix"]
+        inner = _block(e.width, method, gated=part.gated)
+        for atom in experts:
+            if atom.label == "down":
+                inner += _inner_input(atom, part, method, learns=learns, adapted=False)
+        # each expert has its own copy of the token, there and back
+        split += e.per_token * (inner + 2 * h * a.width)
+    if method.tune == "dora":  # magnitudes need the products that they scale
+        split += sum((h + method.adapter_bits / 8) * atom.columns for atom in adapted)
+    return Kept(stream, split)
+
+
+def _mixing(part: Part) -> list[Atom]:
+    return [atom for atom in part.atoms if atom.kind == "conv" or (atom.kind == "matrix" and atom.label != "output")]
+
+
+def _inner(atom: Atom) -> bool:
+    """Whether a matrix reads something else than the input of its part."""
+    return atom.label == "output" or atom.label.endswith(("down", " up")) or atom.label in ("selection", "time step")
+
+
+def _norm(atom: Atom, method: Method, *, trained: bool) -> float:
+    """Return what a norm keeps: its input, by an RMS norm of several operations in fp32, and the normed one."""
+    numbers = method.numbers
+    if method.kernels == "compiled" or atom.bias:  # one operation
+        return numbers.stream * atom.rows
+    return (4.0 + (numbers.stream if trained else 0.0)) * atom.rows
+
+
+def _inputs(channels: int, method: Method, *, learns: bool, adapted: list[Atom]) -> float:
+    """Return what is kept of an input that some matrices share: once for all, and a copy for each adapter of its own.
+
+    Adapters in other bits cast it, and dropout makes another, with a mask.
+    """
+    h = method.numbers.activations
+    anyway = h * channels if _keeps_input(method) else 0.0
+    if learns:
+        return h * channels
+    if not adapted:
+        return anyway
+    copies = 1 if method.merged else len(adapted)
+    if method.dropout:
+        return anyway + copies * channels * (method.adapter_bits / 8 + 1)
+    own = method.adapter_bits / 8 != h and method.kernels == "eager"
+    return anyway + copies * channels * method.adapter_bits / 8 if own else h * channels
+
+
+def _keeps_input(method: Method) -> bool:
+    """Whether the product with a quantised matrix keeps its input, as that of bitsandbytes does."""
+    return method.quantize in ("nf4", "nf4-dq", "int8") and method.kernels == "eager"
+
+
+def _inner_input(atom: Atom, part: Part, method: Method, *, learns: bool, adapted: bool) -> float:
+    """Return what is kept of the input of the last matrix of a part; fused attention keeps its output anyway."""
+    h = method.numbers.activations
+    kept_anyway = bool(part.pairs) and method.attention != "eager" and atom.label == "output"
+    if learns or (_keeps_input(method) and not adapted):
+        return 0.0 if kept_anyway else h * atom.rows
+    if not adapted:
+        return 0.0
+    own = method.dropout or (method.adapter_bits / 8 != h and method.kernels == "eager")
+    if own:
+        anyway = h * _keeps_input(method) * (not kept_anyway)
+        return atom.rows * (anyway + method.adapter_bits / 8 + method.dropout)
+    return 0.0 if kept_anyway else h * atom.rows
+
+
+def _attention(part: Part, method: Method, sequence: int, tensor: int) -> float:
+    """Return what the core of attention keeps: what fused kernels read and write, or also all scores.
+
+    More devices than key-value heads hold copies of them.
+    """
+    h = min(method.numbers.activations, 4.0)
+    outputs = part.pairs - part.heads * part.head_size
+    copies = max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
+    repeated = float(part.pairs) if method.attention != "flash" else part.keys * copies
+    if method.attention != "eager":
+        return h * (part.pairs + repeated)
+    # the softmax is in fp32, and its result cast
+    scores = part.heads * sequence * (4.0 + (h if h != 4.0 else 0.0) + (h + 1.0 if method.dropout else 0.0))
+    return h * (part.pairs - outputs + repeated) + scores
+
+
+def _block(inner: int, method: Method, *, gated: bool) -> float:
+    """Return what a block keeps between its matrices: what the activation reads, and the factors of a product."""
+    h = method.numbers.activations
+    if not gated:
+        return h * inner
+    return h * inner * (3 if method.kernels == "eager" else 2)
+
+
+_NVFP4 = (4 + 8 / 16) / 8
+
+
+def _every_second(part: Part, method: Method, tensor: int, turn: int) -> tuple[Kept, int]:
+    """Return what is kept by an operation-selective choice: the core of attention, and every second product."""
+    h = method.numbers.activations
+    stream = split = 0.0
+    if part.pairs:
+        split += h * (part.pairs - part.heads * part.head_size)
+    for atom in part.atoms:
+        if atom.kind != "matrix" or "router" in atom.label:
+            continue
+        unread = method.kernels == "compiled" and atom.label == "down"  # no gradient needs it, and it is not kept
+        if method.precision == "nvfp4":  # inputs are kept in 4 bits, with scales, instead of products
+            if atom.label not in ("key", "value", "up"):  # whose input is another's too
+                split += _NVFP4 * atom.rows
+        elif turn % 2 == 0 and not unread:
+            if atom.label == "output" or atom.label.endswith("down"):
+                stream += h * atom.columns
+            else:
+                split += (
+                    h * atom.columns * (max(1.0, tensor / part.kv_heads) if atom.label in ("key", "value") else 1)
+                )
+        turn += 1
+    if part.experts:
+        e = part.experts
+        split += e.per_token * h * e.width + 2 * h * e.per_token * max(atom.columns for atom in e.atoms)
+    return Kept(stream, split), turn
+
+
+def loss_bytes(a: Architecture, method: Method) -> float:
+    """Return the bytes of a token's logits and their gradients when they take the most, at the start of backward.
+
+    ``full``: log-probabilities and two gradients in fp32; ``compiled``: logits and their gradient in 16 bits and an
+    fp32 copy; ``shifted``: as full, and the logits in 16 and 32 bits stay; ``chunked``: the same of one chunk of
+    eight, and where operations are not fused logits in 16 bits and log-probabilities of all; ``fused``: no logits but
+    those of a chunk of as many tokens as make it as large as the hidden states.
+    """
+    h = method.numbers.activations
+    if method.loss == "fused":
+        return (6.0 + h) * a.width
+    per_row = {
+        "full": 16.0 if h == 4.0 else 12.0,  # logits in fp32 are no copy and stay
+        "compiled": 8.0,
+        "shifted": 18.0,
+        "chunked": 6.5 if method.kernels == "eager" else 1.5,
+    }
+    return per_row[method.loss] * a.vocab
+
+
+def check_recompute(kind: str) -> None:
+    """Refuse an unknown kind of recomputation; raises UnknownNameError."""
+    if kind not in RECOMPUTE:
+        raise UnknownNameError("recomputation", kind, RECOMPUTE)

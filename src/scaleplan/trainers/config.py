@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["NOT_GIVEN", "OPTIONS", "Reading", "RunGiven", "TrainingConfig"]
 
 OPTIONS: Mapping[str, str] = {
-    "vocab": "--vocab",
-    "gpus": "--gpus",
-    "sequence": "--context",
-    "batch_tokens": "--batch",
-    "tokens": "tokens",
-    "model": "model",
+    "vocab": "--vocab, or vocab in the run of a project",
+    "gpus": "--gpus, or gpus in the run of a project",
+    "sequence": "--context, or context in the run of a project",
+    "batch_tokens": "--batch, or tokens in the run of a project",
+    "batch": "--batch, or tokens in the run of a project",
+    "tokens": "tokens in the run of a project",
+    "model": "the model: its config.json, or the name of a public one",
 }
-"""The option, or the key of a run, that gives what a config leaves open, by name."""
+"""What gives that which a config leaves open, by name."""
 
 
 class RunGiven(NamedTuple):
@@ -55,6 +56,8 @@ class TrainingConfig:
     values: Mapping[str, Setting] = field(default_factory=dict)
     open: Mapping[str, Open] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sizes: tuple[Location, ...] = ()
+    """The places that the model follows from."""
     read: Mapping[Location, str | float | None] = field(default_factory=dict)
 
     def places(self) -> tuple[Location, ...]:
@@ -70,7 +73,7 @@ class TrainingConfig:
         way = found.option or OPTIONS.get(name, name)
         return FileError(
             f"{at}:{key} {shown} not determined by the file: {found.reason}",
-            hint=f"give {way}",
+            hint=f"give {OPTIONS.get(way.removeprefix('--'), way)}",
             file=self.file,
             line=found.place.line if found.place is not None else None,
         )

@@ -21,15 +21,15 @@ def read(text, **changes):
 
 
 LLAMA4 = """model_type="llama4_text" hidden_size=5120 num_hidden_layers=48 num_attention_heads=40
-    num_key_value_heads=8 head_dim=128 intermediate_size=8192 intermediate_size_mlp=16384 num_local_experts=128 num_experts_per_tok=1
-    vocab_size=202048 interleave_moe_layer_step=2 attention_bias=false use_qk_norm=false"""
+    num_key_value_heads=8 head_dim=128 intermediate_size=8192 intermediate_size_mlp=16384 num_local_experts=128
+    num_experts_per_tok=1 vocab_size=202048 interleave_moe_layer_step=2 attention_bias=false use_qk_norm=false"""
 ERNIE = """model_type="ernie4_5_moe" hidden_size=8192 intermediate_size=28672 num_hidden_layers=54
-    num_attention_heads=64 num_key_value_heads=8 moe_num_experts=64 moe_num_shared_experts=0 moe_layer_start_index=3 moe_layer_end_index=53
-    moe_layer_interval=1 moe_intermediate_size=3584 moe_k=8 moe_gate="topk" moe_capacity=[64,64,64] use_bias=false
-    tie_word_embeddings=false vocab_size=103424"""
-HUNYUAN = """model_type="hunyuan_v1_moe" hidden_size=4096 intermediate_size=3072 num_hidden_layers=32 num_experts=64
-    num_attention_heads=32 attention_head_dim=128 num_key_value_heads=8 tie_word_embeddings=true vocab_size=128167
-    use_cla=false use_qk_norm=true use_mixed_mlp_moe=true moe_layer_num_skipped=0"""
+    num_attention_heads=64 num_key_value_heads=8 moe_num_experts=64 moe_num_shared_experts=0
+    moe_layer_start_index=3 moe_layer_end_index=53 moe_layer_interval=1 moe_intermediate_size=3584 moe_k=8
+    moe_gate="topk" moe_capacity=[64,64,64] use_bias=false tie_word_embeddings=false vocab_size=103424"""
+HUNYUAN = """model_type="hunyuan_v1_moe" hidden_size=4096 intermediate_size=3072 num_hidden_layers=32
+    num_experts=64 num_attention_heads=32 attention_head_dim=128 num_key_value_heads=8 tie_word_embeddings=true
+    vocab_size=128167 use_cla=false use_qk_norm=true use_mixed_mlp_moe=true moe_layer_num_skipped=0"""
 MIMO = """model_type="mimo_v2_flash" hidden_size=4096 intermediate_size=16384 num_hidden_layers=48 head_dim=192
     num_attention_heads=64 num_key_value_heads=4 v_head_dim=128 swa_head_dim=192 swa_v_head_dim=128
     swa_num_attention_heads=64 swa_num_key_value_heads=8 sliding_window=128 n_routed_experts=256
@@ -38,9 +38,10 @@ MIMO_LISTS = {
     "hybrid_layer_pattern": [0, 1, 1, 1, 1, 0] + [1, 1, 1, 1, 1, 0] * 7,
     "moe_layer_freq": [0] + [1] * 47,
 }
-EXAONE_MOE = """model_type="exaone_moe" hidden_size=6144 intermediate_size=18432 num_hidden_layers=48 head_dim=128
-    num_attention_heads=64 num_key_value_heads=8 moe_intermediate_size=2048 num_experts=128 num_experts_per_tok=8
-    num_shared_experts=1 sliding_window=128 sliding_window_pattern="LLLG" vocab_size=153600"""
+EXAONE_MOE = """model_type="exaone_moe" hidden_size=6144 intermediate_size=18432 num_hidden_layers=48
+    head_dim=128 num_attention_heads=64 num_key_value_heads=8 moe_intermediate_size=2048 num_experts=128
+    num_experts_per_tok=8 num_shared_experts=1 sliding_window=128 sliding_window_pattern="LLLG"
+    vocab_size=153600"""
 EXAONE_LISTS = {
     "layer_types": (["sliding_attention"] * 3 + ["full_attention"]) * 12,
     "is_moe_layer": [False] + [True] * 47,
@@ -49,17 +50,20 @@ DBRX = """model_type="dbrx" d_model=6144 n_heads=48 n_layers=40 max_seq_len=3276
     attn_config={"kv_n_heads":8,"clip_qkv":8}
     ffn_config={"ffn_hidden_size":10752,"moe_num_experts":16,"moe_top_k":4}"""
 GLM5 = """model_type="glm_moe_dsa" hidden_size=6144 intermediate_size=12288 num_hidden_layers=78
-    num_attention_heads=64 first_k_dense_replace=3 index_head_dim=128 index_n_heads=32 kv_lora_rank=512 moe_intermediate_size=2048
-    moe_layer_freq=1 n_routed_experts=256 n_shared_experts=1 num_experts_per_tok=8 q_lora_rank=2048 qk_head_dim=256
-    qk_nope_head_dim=192 qk_rope_head_dim=64 v_head_dim=256 vocab_size=154880"""
-BITNET = """model_type="bitnet" hidden_act="relu2" hidden_size=2560 intermediate_size=6912 num_attention_heads=20
-    num_hidden_layers=30 num_key_value_heads=5 tie_word_embeddings=true vocab_size=128256"""
-JETMOE = """model_type="jetmoe" hidden_size=2048 ffn_hidden_size=5632 kv_channels=128 moe_num_experts=8 moe_top_k=2
-    bias=true num_attention_heads=32 num_hidden_layers=24 num_layers=24 num_key_value_heads=16 vocab_size=32000"""
-MINICPM = """model_type="minicpm3" hidden_size=2560 intermediate_size=6400 kv_lora_rank=256 num_attention_heads=40
-    num_hidden_layers=62 q_lora_rank=768 qk_nope_head_dim=64 qk_rope_head_dim=32 vocab_size=73448"""
-INTERNLM = """model_type="internlm3" hidden_size=4096 intermediate_size=10240 head_dim=128 num_attention_heads=32
-    num_hidden_layers=48 num_key_value_heads=2 vocab_size=128512 bias=false qkv_bias=false"""
+    num_attention_heads=64 first_k_dense_replace=3 index_head_dim=128 index_n_heads=32 kv_lora_rank=512
+    moe_intermediate_size=2048 moe_layer_freq=1 n_routed_experts=256 n_shared_experts=1 num_experts_per_tok=8
+    q_lora_rank=2048 qk_head_dim=256 qk_nope_head_dim=192 qk_rope_head_dim=64 v_head_dim=256 vocab_size=154880"""
+BITNET = """model_type="bitnet" hidden_act="relu2" hidden_size=2560 intermediate_size=6912
+    num_attention_heads=20 num_hidden_layers=30 num_key_value_heads=5 tie_word_embeddings=true vocab_size=128256"""
+JETMOE = """model_type="jetmoe" hidden_size=2048 ffn_hidden_size=5632 kv_channels=128 moe_num_experts=8
+    moe_top_k=2 bias=true num_attention_heads=32 num_hidden_layers=24 num_layers=24 num_key_value_heads=16
+    vocab_size=32000"""
+MINICPM = """model_type="minicpm3" hidden_size=2560 intermediate_size=6400 kv_lora_rank=256
+    num_attention_heads=40 num_hidden_layers=62 q_lora_rank=768 qk_nope_head_dim=64 qk_rope_head_dim=32
+    vocab_size=73448"""
+INTERNLM = """model_type="internlm3" hidden_size=4096 intermediate_size=10240 head_dim=128
+    num_attention_heads=32 num_hidden_layers=48 num_key_value_heads=2 vocab_size=128512 bias=false
+    qkv_bias=false"""
 
 
 @pytest.mark.parametrize(

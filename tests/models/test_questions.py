@@ -100,8 +100,8 @@ def test_a_size_with_a_fault_is_no_missing_file(source, message):
         sp.memory(f"{source}.json")
 
 
-def test_a_device_without_a_peak_is_asked_for_memory():
-    """A Mac answers what fits, with the memory that its processor shares; what a plan takes there is refused."""
+def test_memory_needs_no_peak():
+    """What fits a Mac is computed, with the memory that its processor shares; a plan on it is refused."""
     found = sp.memory("llama-3.2-1b", gpu="m4", serve=True)
     assert (found.fits, found.memory_bytes, found.unified_memory) == (True, 32 * 2**30, True)
     assert sp.memory("1B", gpu="m5-max", gpus=1).unified_memory

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Stack
 from scaleplan.models.config import NAMES, Fields
-from scaleplan.models.families.expressions import ExpressionError, compiled, names_of
+from scaleplan.models.families.expressions import ExpressionError, SizesError, compiled, names_of
 from scaleplan.models.families.parts import SHORTHANDS
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, -
 
 _MOST_LAYERS = 100_000
 _MOST_ATOMS = 10_000  # of a part
+_LONGEST_NAME, _LONGEST_NOTE = 80, 500
 _LONGEST = 2_000  # characters of an atom or a field
 _LARGEST = 10**13
 _MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
@@ -122,7 +123,7 @@ class Description:
             raise
         try:
             return _Expansion(self, given).architecture(family or self.name)
-        except ExpressionError as error:
+        except SizesError as error:
             raise FileError(f"{given.source}: {error.message}", hint=error.hint) from None
         except RecursionError:
             raise FileError(f"{self.source}: names that depend on too many others, one after the other") from None
@@ -200,8 +201,12 @@ class Description:
             yield value
 
     def _choices(self, item: object) -> Iterator[str]:
-        """Yield the expressions of the choices in the layers."""
-        if isinstance(item, list):
+        """Yield the expressions of the choices in the layers, and of the groups of shared parts."""
+        if isinstance(item, str):
+            group = _shared(item)[1]
+            if group:
+                yield group
+        elif isinstance(item, list):
             for one in item:
                 yield from self._choices(one)
         elif isinstance(item, dict):
@@ -214,7 +219,7 @@ class Description:
     def _named_in(self, item: object) -> Iterator[str]:
         """Yield the parts that layers name."""
         if isinstance(item, str):
-            yield item.removeprefix("=")
+            yield _shared(item)[0]
         elif isinstance(item, list):
             for one in item:
                 yield from self._named_in(one)
@@ -231,6 +236,8 @@ class Description:
             not isinstance(one, dict) or one.keys() != {"if", "text"} for one in lines
         ):
             raise self.table.error(key, 'expected a list of texts, or of { if = "condition", text = "text" }')
+        if any(len(str(line["text"])) > _LONGEST_NOTE for line in lines):
+            raise FileError(f"{self.source}: {key}: a text longer than {_LONGEST_NOTE} characters")
         return [(self._expression(key, line["if"]), str(line["text"])) for line in lines]
 
     def check(self) -> None:
@@ -255,7 +262,8 @@ class Description:
             for condition, line in lines:
                 for text in (condition, *_IN_TEXT.findall(line)):
                     self._check(key, text, scope)
-        for key, value in {"width": "d", "vocab": "vocab", **self.model}.items():
+        usual = {"width": "d", "vocab": "vocab"}
+        for key, value in {**self.model, **{key: usual[key] for key in usual.keys() - self.model.keys()}}.items():
             if key not in _MODEL_KEYS:
                 raise self._unknown("model", key, _MODEL_KEYS)
             if key == "atoms":
@@ -418,6 +426,8 @@ class Description:
                 hint="'num_key_value_heads | n_kv_heads = h', or 'flag attention_bias = false'",
             )
         names = tuple(name.strip() for name in match["names"].split("|"))
+        if not all(0 < len(name) <= _LONGEST_NAME for name in names):
+            raise FileError(f"{self.source}: fields.{key}: expected names of fields, found {quote(value)}")
         default = match["default"]
         needed = default == "needed"
         given = None if needed else default
@@ -615,7 +625,7 @@ class _Scope:
     def _value(self, name: str) -> Any:  # noqa: ANN401
         description = self.description
         if name in description.let:
-            return compiled(description.let[name])(self)
+            return self._evaluated(f"let.{name}", description.let[name])
         if name in description.fields:
             return self._field(description.fields[name])
         if name == "model_type":
@@ -643,13 +653,13 @@ class _Scope:
                     raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
                 return value
         if spec.null is not None and any(_says(self.fields, name) for name in spec.names):
-            return compiled(spec.null)(self)
+            return self._evaluated(spec.names[0], spec.null)
         stated = self._by_default(spec)
         if stated is not None:
             return stated
         if spec.default is None:
             self.fields.refuse_missing(self.fields.missing(spec.names[0]))
-        value = compiled(spec.default or "none")(self)
+        value = self._evaluated(spec.names[0], spec.default or "none")
         return self._each(spec, value) if spec.kind == "each" and value is not None else value
 
     def _each(self, spec: _Spec, value: object) -> list[object]:
@@ -671,18 +681,29 @@ class _Scope:
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
-        found = _whole(compiled(value)(self) if isinstance(value, str) else value)
+        return self.checked(where, value, self.value(where, value))
+
+    def checked(self, where: str, text: object, value: object) -> int:
+        """Return a value as a whole number of at least 0."""
+        found = _whole(value)
         if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _LARGEST:
-            shown = quote(value) if isinstance(value, int | float) else f"{quote(value)} is {quote(found)}"
+            shown = quote(found) if text == found else f"{quote(text)} is {quote(found)}"
             raise FileError(
                 f"{self.fields.source}: {where} of the family {self.description.name}: "
                 f"{shown}, expected a whole number from 0 to {_LARGEST:,}"
             )
         return found
 
-    def value(self, value: object) -> Any:  # noqa: ANN401
+    def value(self, where: str, value: object) -> Any:  # noqa: ANN401
         """Evaluate anything."""
-        return compiled(value)(self) if isinstance(value, str) else value
+        return self._evaluated(where, value) if isinstance(value, str) else value
+
+    def _evaluated(self, where: str, text: str) -> Any:  # noqa: ANN401
+        try:
+            return compiled(text)(self)
+        except ExpressionError as error:
+            message = f"{self.fields.source}: {where} of the family {self.description.name}: {error.message}"
+            raise FileError(message, hint=error.hint) from None
 
 
 def _whole(value: object) -> object:
@@ -737,7 +758,7 @@ class _Expansion:
             family=family,
             vocab=vocab,
             width=width,
-            tied=bool(scope.value(model.get("tied", False))),
+            tied=bool(scope.value("model.tied", model.get("tied", False))),
             stacks=stacks,
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
@@ -745,7 +766,7 @@ class _Expansion:
             head_width=scope.size("head_width", model.get("head_width", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=self._context(model.get("context", "none")),
-            causal=bool(scope.value(model.get("causal", True))),
+            causal=bool(scope.value("model.causal", model.get("causal", True))),
             extra_params=scope.size("extra", model.get("extra", 0)),
             notes=tuple(self._remarks(self.description.notes)),
         )
@@ -763,14 +784,14 @@ class _Expansion:
         return found
 
     def _context(self, value: object) -> int | None:
-        found = self.scope.value(value)
-        return None if found is None else self.scope.size("context", found) or None
+        found = self.scope.value("model.context", value)
+        return None if found is None else self.scope.checked("model.context", value, found) or None
 
     def _remarks(self, lines: list[tuple[str, str]]) -> Iterator[str]:
         """Yield the lines whose condition holds, with the values of the expressions in them."""
         for condition, line in lines:
-            if self.scope.value(condition):
-                yield _IN_TEXT.sub(lambda found: _shown(self.scope.value(found[1])), line)
+            if self.scope.value("a note", condition):
+                yield _IN_TEXT.sub(lambda found: _shown(self.scope.value("a note", found[1])), line)
 
     def _stacks(self) -> Iterator[Stack]:
         """Yield the runs of equal layers, in order."""
@@ -806,7 +827,7 @@ class _Expansion:
             for one in item:
                 yield from self._named(one, where)
         elif isinstance(item, dict) and "by" in item:
-            kind = self.scope.value(item["by"])
+            kind = self.scope.value(where, item["by"])
             key = str(kind) if not isinstance(kind, bool) else str(kind).lower()
             if key not in item or key == "by":
                 known = ", ".join(name for name in item if name != "by")
@@ -816,7 +837,7 @@ class _Expansion:
                 )
             yield from self._named(item[key], where)
         elif isinstance(item, dict) and "if" in item:
-            yield from self._named(item["then"] if self.scope.value(item["if"]) else item.get("else", ""), where)
+            yield from self._named(item["then"] if self.scope.value(where, item["if"]) else item.get("else", ""), where)
         else:
             raise FileError(f"{self.description.source}: {where}: expected a part, found {quote(item)}")
 
@@ -832,7 +853,7 @@ class _Expansion:
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True, name=f"{name} {self.scope.value(group)}" if group else name)
+            part = replace(part, shared=True, name=f"{name} {self.scope.value(named, group)}" if group else name)
         (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part
@@ -841,7 +862,7 @@ class _Expansion:
         table, scope = _part_of(self.description, name), self.scope
         outer = dict(scope.local)
         for key, value in table.get("let", {}).items():
-            scope.local[key] = scope.value(value)
+            scope.local[key] = scope.value(f"part.{name}.let.{key}", value)
         pieces: dict[str, Any] = {"atoms": list(self._atoms(f"part.{name}", table.get("atoms", ())))}
         for item in table.get("parts", ()):
             times = 1 if isinstance(item, str) else scope.size(f"part.{name}", item.get("times", 1))
@@ -859,8 +880,9 @@ class _Expansion:
             pieces["experts"] = self._experts(name, table["experts"])
         for key in _SIZES:
             if key in table:
-                found = scope.value(table[key])
-                pieces[key] = scope.size(f"part.{name}.{key}", found) if found else (None if key == "window" else 0)
+                where = f"part.{name}.{key}"
+                found = scope.value(where, table[key])
+                pieces[key] = scope.checked(where, table[key], found) if found else (None if key == "window" else 0)
         scope.local = outer
         pieces.setdefault("keys", 0)
         pieces["keys"] = pieces["keys"] or pieces.get("cache", 0)
@@ -878,10 +900,12 @@ class _Expansion:
             return dict(make(**values))
         except ValueError as error:
             raise FileError(f"{self.source}: {error}") from None
+        except TypeError:
+            raise FileError(f"{self.description.source}: part.{part}.{key}: its sizes are not numbers") from None
 
     def _argument(self, where: str, value: object) -> Any:  # noqa: ANN401  a size, a flag, or None for none
-        found = self.scope.value(value)
-        return found if found is None or isinstance(found, bool) else self.scope.size(where, found)
+        found = self.scope.value(where, value)
+        return found if found is None or isinstance(found, bool) else self.scope.checked(where, value, found)
 
     def _experts(self, part: str, table: Mapping[str, Any]) -> Experts:
         where = f"part.{part}.experts"
@@ -895,11 +919,11 @@ class _Expansion:
     def _atoms(self, where: str, texts: Iterable[object]) -> Iterator[Atom]:
         for text in texts:
             found = _atom_pieces(self.description.source, where, text)
-            if found.condition is not None and not self.scope.value(found.condition):
+            if found.condition is not None and not self.scope.value(where, found.condition):
                 continue
             rows = self.scope.size(where, found.rows.strip())
             columns = 1 if found.columns is None else self.scope.size(where, found.columns.strip())
-            biased = found.bias is not None and bool(self.scope.value(found.bias))
+            biased = found.bias is not None and bool(self.scope.value(where, found.bias))
             if rows and columns:
                 bias = 0 if not biased else columns if found.kind == "matrix" else rows
                 yield Atom(found.label, found.kind, rows, columns, bias)

@@ -30,8 +30,19 @@ SCHEMA = 1
 _KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
-_MODEL_KEYS = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_width", "head_bias")
-_MODEL_KEYS += ("context", "causal", "extra")
+_MODEL_KEYS = (
+    "vocab",
+    "width",
+    "tied",
+    "atoms",
+    "table_width",
+    "head_rows",
+    "head_width",
+    "head_bias",
+    "context",
+    "causal",
+    "extra",
+)
 _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part they add up
 
 _LAYERS = (

@@ -77,6 +77,9 @@ def text_part(data: Mapping[str, object], source: str) -> TextPart:
     known = wrappers().get(stated) if isinstance(stated, str) else None
     text = known.text("text") if known else None
     flag = data.get(_TIED)
+    if nested is not None and known and known.boolean("whole", default=False):
+        inner = {key: value for key, value in nested.items() if key != _TIED}
+        return TextPart({_TIED: known.boolean("tied", default=False), **data, **inner, "model_type": stated}, where)
     if nested is None:
         found = {**data, "model_type": text}
     else:

@@ -848,7 +848,9 @@ class _Expansion:
                 )
             yield from self._named(item[key], where)
         elif isinstance(item, dict) and "if" in item:
-            yield from self._named(item["then"] if self.scope.value(where, item["if"]) else item.get("else", ""), where)
+            yield from self._named(
+                item["then"] if self.scope.value(where, item["if"]) else item.get("else", ""), where
+            )
         else:
             raise FileError(f"{self.description.source}: {where}: expected a part, found {quote(item)}")
 

@@ -1,4 +1,4 @@
-"""Families with state spaces, linear attention, convolutions, shared or repeated layers, under their published names."""
+"""Families with state spaces, linear attention, convolutions, shared or repeated layers, by their published names."""
 
 import json
 
@@ -297,9 +297,7 @@ def test_layers_that_run_again_are_held_once():
     config = {"model_type": "dory", "num_hidden_layers": 12, "n_input_layers": 2, "n_output_layers": 2}
     once, twice = (read(**config, n_recurrent_loops=loops) for loops in (1, 2))
     assert count(once) == count(twice)
-    middle = (
-        sum(part.executed for stack in once.stacks for part in stack.parts for _ in range(stack.repeat)) * 8 // 12
-    )
+    middle = sum(many * part.executed for many, part in once.parts()) * 8 // 12
     assert executed_params(twice) - executed_params(once) == middle
     assert kv_bytes_per_token(twice) * 12 == kv_bytes_per_token(once) * 20
 

@@ -83,9 +83,9 @@ def text_part(data: Mapping[str, object], source: str) -> TextPart:
     if nested is None:
         found = {**data, "model_type": text}
     else:
-        inherited = {key: data[key] for key in _INHERITED if key in data}
+        inherited = {key: data[key] for key in _INHERITED if key in data and nested.get(key) is None}
         family = {"model_type": text} if text and nested.get("model_type") is None else {}
-        found = {**inherited, **nested, **family}
+        found = {**nested, **inherited, **family}
     ties = known.text("ties", "top") if known else "top"
     if ties == "text":
         return TextPart(found, where, True, overruled=flag)

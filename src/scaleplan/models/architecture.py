@@ -136,6 +136,8 @@ class Architecture:
     """Width of the word table; 0 stands for ``width``."""
     head_rows: int = 0
     """Rows of a head of its own; 0 stands for ``vocab``."""
+    head_width: int = 0
+    """Width that a head of its own reads; 0 stands for ``table_width``."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -150,6 +152,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
+        if not self.head_width or self.tied:
+            object.__setattr__(self, "head_width", self.table_width)
         if not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
 

@@ -137,7 +137,7 @@ class Architecture:
     head_rows: int = 0
     """Rows of a head of its own; 0 stands for ``vocab``."""
     head_width: int = 0
-    """Width that a head of its own reads; 0 stands for ``table_width``."""
+    """Width of a head of its own; 0 stands for that of the word table."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -152,10 +152,10 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
-        if not self.head_width or self.tied:
-            object.__setattr__(self, "head_width", self.table_width)
         if not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
+        if not self.head_width or self.tied:
+            object.__setattr__(self, "head_width", self.table_width)
 
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""

@@ -267,7 +267,7 @@ def _counted(model: Model) -> Iterator[CountedPart]:
         found[part] = found.get(part, 0) + many
     outside = [Atom("word table", "table", a.vocab, a.table_width), *a.atoms]
     if not a.tied:
-        outside.append(Atom("output head", "matrix", a.table_width, a.vocab, a.head_bias))
+        outside.append(Atom("output head", "matrix", a.head_width, a.head_rows, a.head_bias))
     elif a.head_bias:
         outside.append(Atom("bias of the output head", "vector", a.head_bias))
     yield CountedPart(

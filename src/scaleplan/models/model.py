@@ -24,6 +24,7 @@ from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.public_models import PublicModel
     from scaleplan.trainers.config import TrainingConfig

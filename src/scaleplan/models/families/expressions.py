@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
-__all__ = ["ExpressionError", "SizesError", "FUNCTIONS", "compiled", "names_of"]
+__all__ = ["FUNCTIONS", "ExpressionError", "SizesError", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
 _MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
@@ -100,13 +100,27 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 """The functions of an expression, by name."""
 
+
+def _remainder(first: Any, second: Any) -> Any:  # noqa: ANN401
+    if isinstance(first, str):  # of a text it would be a format
+        raise TypeError
+    return first % second
+
+
+def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _MOST_ENTRIES):
+            raise OverflowError
+    return first * second
+
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
-    ast.Mult: lambda first, second: _multiply(first, second),
+    ast.Mult: _multiply,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
-    ast.Mod: lambda first, second: _remainder(first, second),
+    ast.Mod: _remainder,
     ast.Pow: operator.pow,
 }
 
@@ -253,7 +267,7 @@ def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever an operator gives
 
 
 def _entries(values: list[Any], most: int) -> int:
-    """Return how many entries a list has with those of the lists in it; raises OverflowError for more than ``most``."""
+    """Return the entries of a list and of the lists in it; raises OverflowError for more than ``most``."""
     found = len(values)
     for value in values:
         if found > most:
@@ -263,19 +277,6 @@ def _entries(values: list[Any], most: int) -> int:
     if found > most:
         raise OverflowError
     return found
-
-
-def _remainder(first: Any, second: Any) -> Any:  # noqa: ANN401
-    if isinstance(first, str):  # of a text it would be a format
-        raise TypeError
-    return first % second
-
-
-def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
-    for one, other in ((first, second), (second, first)):
-        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _MOST_ENTRIES):
-            raise OverflowError
-    return first * second
 
 
 def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401

@@ -34,7 +34,8 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "layers of several kinds": r"^attn_layer|^(attention|attn)_layers?$|^full_attn_idxs$|^block_types?$"
         r"|^layers?_block_type|^layer_types$|hybrid_(layer|override|block)|^loop_layer_index_(start|end)$|^(block|layer)_pattern$"
         r"|^layer_group|^per_layer_config$",
-        "an encoder or cross-attention": r"^is_encoder_decoder$|^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
+        "an encoder or cross-attention": r"^is_encoder_decoder$"
+        r"|^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
         r"|^num_(encoder|decoder)_(layers|attention_heads)$|cross_attention|^encoder$|^decoder$",
         "further tables": r"type_vocab_size|(^|_)embedding_size$|per_layer_input$|^word_embed_proj_dim$|ngram"
         r"|^(hc_mult|hc_count|hc_lowrank)$|^altup_num_inputs$|^laurel_rank$|^ple_|^num_mem_blocks$|^emb_dim$"
@@ -74,7 +75,8 @@ _BETRAYING: dict[str, re.Pattern[str]] = {
         "latent attention": r"^index_|compress_r|lora",
         "prediction blocks": r"mtp|nextn",
         "further tables": r"altup|laurel|^hc_|hash",
-        "layers of several kinds": r"_cycles$|layers_per_stack$|(post|pre)_norm$|_sparse_step$|_layer_interval$|sparsity_pattern|_kernels$",
+        "layers of several kinds": r"_cycles$|layers_per_stack$|(post|pre)_norm$|_sparse_step$|_layer_interval$"
+        r"|sparsity_pattern|_kernels$",
         "local attention": r"sliding_window|max_window_layers|^window_size$|attention_chunk",
         "an encoder or cross-attention": r"^encoder_|^decoder_",
     }.items()

@@ -111,7 +111,7 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
     table = Atom("word table", "table", a.vocab, a.table_width)
     yield _Tensor(1, table, "first", "embeddings", trained=1.0 if a.tied else whole)
     if not a.tied:
-        yield _Tensor(1, table._replace(label="head", bias=a.head_bias), "last", "head", trained=1.0)
+        yield _Tensor(1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "head", trained=1.0)
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:

@@ -22,7 +22,6 @@ from scaleplan.models.memory import (
     Division,
     Memory,
     Parallel,
-    StageLoad,
     Training,
 )
 from scaleplan.record import Record, Result

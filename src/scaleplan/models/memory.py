@@ -9,8 +9,8 @@ optimizer states, 2 also the gradients, 3 (what FSDP does) also the weights. Wit
 w + g + o, w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
 
 What a layer keeps for the backward pass is listed by :mod:`scaleplan.models.activations`, from its tensors and the
-way to train; for full heads, a block of 4 d, two matrices and fused kernels it is the 34 d bytes of Korthikanti et al.
-2022 (arXiv:2205.05198, section 4) without dropout masks and the copies that fused norms and functions do not make.
+way to train; for full heads, a block of 4 d, two matrices, fused kernels and dropout it is the 34 d bytes of
+Korthikanti et al. 2022 (arXiv:2205.05198, section 4).
 
 All parts count at once, save on one device whose gradients are freed after each step: there either all activations
 are alive, at the start of the backward pass, or all gradients, at its end.
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BANDS",
-    "Bands",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
     "STATES",
+    "Bands",
     "Division",
     "Footprint",
     "Memory",
@@ -177,7 +177,7 @@ class Memory(Record):
     total: float
     copies: float = 0.0
     reserved: float = 0.0
-    """What the allocator takes of the device for all of it, the framework apart: blocks are not filled to the brim."""
+    """What the allocator takes for all of it but the framework: its blocks are not filled to the brim."""
 
     @classmethod
     def of(cls, **parts: float) -> Memory:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.memory import Parallel
+    from scaleplan.models.methods import Method
     from scaleplan.models.shape import Shape
     from scaleplan.units import Amount
 
@@ -219,7 +220,7 @@ def memory(
     trained_layers, freeze
         The last layers that are trained, and the parts that are not (``"embeddings"``, ``"norms"``, …).
     optimizer, galore_rank, precision
-        Instead of ``states``: the optimizer (``adamw-8bit``, ``muon``, …) and the numbers (``bf16``, ``autocast``, …).
+        Instead of ``states``: the optimizer (``adamw-8bit``, ``muon``, …), the numbers (``bf16``, ``autocast``, …).
     loss, attention, kernels, offload, also
         What keeps logits, attention scores and intermediate results; what is in host memory; other habits.
     margins
@@ -230,7 +231,8 @@ def memory(
     Raises
     ------
     UsageError
-        For ways to train that contradict each other, or parts of a layout that cannot divide the model, or need more devices.
+        For ways to train that contradict each other, or parts of a layout that cannot divide the model, or need more
+        devices.
 
     Examples
     --------
@@ -249,7 +251,7 @@ def memory(
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)
-    way = {
+    way: dict[str, Any] = {
         "trainer": trainer,
         "tune": tune,
         "rank": parse_whole(rank, what="rank"),
@@ -287,24 +289,17 @@ def memory(
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
-    method, recomputed = method_of(**way, quantize=quantize)
-    if states is not None and not method.plain:
-        raise UsageError(
-            "--states say the bytes of a parameter, and so do a way to tune, an optimizer and a precision",
-            hint="leave out --states",
-        )
-    if method.layers is not None and method.layers > found.architecture.layers:
-        raise UsageError(f"{method.layers} layers cannot be trained: the model has {found.architecture.layers}")
-    sequences_at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
-    each = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    if batch is not None and parse_count(batch, what="tokens") > sequences_at_once * each:
+    sequence = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    method, recomputed = _method(found, {**way, "quantize": quantize}, states=states)
+    at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
+    if batch is not None and parse_count(batch, what="tokens") > at_once * sequence:
         method = replace(method, accumulates=True)
     recompute = recompute or recomputed
     return _training(
         found,
         device,
         gpus=devices,
-        sequence=length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
+        sequence=sequence,
         batch_tokens=None if batch is None else parse_count(batch, what="tokens"),
         fixed=FixedLayout(
             states=states,
@@ -324,6 +319,22 @@ def memory(
 def _or(given: Any, run: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  a value of an option
     """Return what is given, else what a training config states."""
     return run.get(name) if given is None else given
+
+
+def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[Method, str | None]:
+    """Return the way to train a model, and the recomputation of its trainer; raises UsageError where it cannot be."""
+    method, recompute = method_of(**way)
+    a = model.architecture
+    if states is not None and not method.plain:
+        raise UsageError(
+            "--states say the bytes of a parameter, and so do a way to tune, an optimizer and a precision",
+            hint="leave out --states",
+        )
+    if method.layers is not None and method.layers > a.layers:
+        raise UsageError(f"{method.layers} layers cannot be trained: the model has {a.layers}")
+    if method.adapts and method.rank > a.width:
+        raise UsageError(f"adapters of rank {method.rank} are larger than the model's width, {a.width}")
+    return method, recompute
 
 
 def _quantization(name: str) -> Quantization:

@@ -340,9 +340,7 @@ def method_of(
     if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
         raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
     by = trainer or (_USUAL if tune is not None else None)
-    habits = _habits(
-        trainer or (_USUAL if tune is not None else None), adapters=adapters, quantized=quantize is not None
-    )
+    habits = _habits(by, adapters=adapters, quantized=quantize is not None)
     recompute = habits.pop("recompute", None)
     given = {
         "tune": tune,

@@ -136,6 +136,8 @@ class Architecture:
     """Width of the word table; 0 stands for ``width``."""
     head_rows: int = 0
     """Rows of a head of its own; 0 stands for ``vocab``."""
+    head_width: int = 0
+    """Width of a head of its own; 0 stands for that of the word table."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -152,6 +154,8 @@ class Architecture:
             object.__setattr__(self, "table_width", self.width)
         if not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
+        if not self.head_width or self.tied:
+            object.__setattr__(self, "head_width", self.table_width)
 
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""

@@ -292,7 +292,7 @@ def read_model(
     if arch is None and isinstance(source, str | Path):
         from scaleplan.models import trained  # only for files: parsers of other formats
 
-        config = trained.config_of_path(source, trained.NOT_GIVEN._replace(vocab=vocab))
+        config = trained.config_of_path(source, vocab=vocab)
         if config is not None:
             fields = trained.model_fields(config, lambda name: trained.beside(Path(source), name))
             return model_of_config(config, fields, context=context)

@@ -30,7 +30,6 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.trainers.config import RunGiven
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -106,12 +105,12 @@ def stated(
         return {}
     from scaleplan.models import trained  # only for files: parsers of other formats
 
-    given = RunGiven(
+    config = trained.config_of_path(
+        source,
         vocab=parse_whole(vocab, what="vocab"),
         gpus=parse_whole(gpus, what="gpus"),
         sequence=parse_whole(context, what="context"),
     )
-    config = trained.config_of_path(source, given)
     return {} if config is None else trained.memory_options(config)
 
 

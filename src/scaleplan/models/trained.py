@@ -11,14 +11,14 @@ from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.models.public_models import PublicModels
 from scaleplan.models.families.library import is_description
-from scaleplan.trainers.config import NOT_GIVEN
+from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import RunGiven, TrainingConfig
+    from scaleplan.trainers.config import TrainingConfig
 
 __all__ = [
     "DESCRIBES_A_MODEL",
@@ -34,12 +34,14 @@ DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
 """Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
-def config_of_path(source: str | Path, given: RunGiven = NOT_GIVEN) -> TrainingConfig | None:
-    """Return the training config at a path; None for a config.json, a folder, a text, and what is no file.
+def config_of_path(
+    source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
+) -> TrainingConfig | None:
+    """Return the training config at a path with what the user gives beside it; None for a config.json, a folder, a text, and what is no file.
 
     Raises FileError for a file of another kind that is no config.json either.
     """
-    path = Path(source)
+    path, given = Path(source), RunGiven(vocab, gpus, sequence)
     ending = path.suffix.casefold()
     if str(source).lstrip().startswith(("{", "[")) or ending not in ENDINGS or not is_file(path):
         return None

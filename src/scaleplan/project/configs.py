@@ -27,13 +27,15 @@ __all__ = ["Configs", "Given", "Lookup", "Source", "is_readable", "where"]
 class Given:
     """A value of a run, every place that it came from, and the text or number that stands at each.
 
-    ``foreign`` is whether another file than the project's own holds it.
+    ``foreign`` is whether another file than the project's own holds it, ``taken`` whether that is the training config
+    of the run.
     """
 
     value: str | float
     places: tuple[Location, ...]
     texts: tuple[str | float, ...] = ()
     foreign: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,14 @@ from scaleplan.planning.request import SWEPT, Request
 from scaleplan.planning.size_memory import memory_per_device
 from scaleplan.presets.library import preset_of
 from scaleplan.project.configs import Configs, is_readable, where
-from scaleplan.project.sizes import model_of
+from scaleplan.project.run_config import model_of, training_config, values_of
 from scaleplan.toml_table import Table
+from scaleplan.trainers.config import NOT_GIVEN, RunGiven
+from scaleplan.units import parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from scaleplan.documents.key_path import Document, Location
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.project.configs import Given
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
+    from scaleplan.trainers.config import TrainingConfig
     from scaleplan.units.limits import Limit
 
 __all__ = [
@@ -84,7 +87,7 @@ class Estimator:
         self._configs = Configs(tree)
         self._context = Context()
         self._presets: dict[Path, Preset] = {}
-        self._models: dict[Path, Model] = {}
+        self._models: dict[tuple[Path, RunGiven], Model] = {}
 
     def estimate(self, run: Run) -> Estimate:
         """Return the plan of a run, with what else its values give.
@@ -94,22 +97,47 @@ class Estimator:
         """
         given = run.read(self._configs)
         try:
+            given = {**self._configured(run, given), **given}
             return self._estimate(run, given)
         except ScaleplanError as error:
             raise self._at_its_place(error, given) from None
 
+    def _configured(self, run: Run, given: Mapping[str, Given]) -> dict[str, Given]:
+        """Return what the run takes from the training config that it names."""
+        if "config" not in given:
+            return {}
+        text = str(given["config"].value)
+        config = self._training_config(text, run, given)
+        return values_of(config, text, given=given.keys())
+
+    def _training_config(self, text: str, run: Run, given: Mapping[str, Given]) -> TrainingConfig:
+        document = self._configs.document(run.folder / text, folder=run.folder, what="training config")
+        with _unquoted(document):
+            return training_config(document, _beside_config(given), self._find(run.folder / text, run))
+
+    def _find(self, path: Path, run: Run) -> Callable[[str], Document | None]:
+        """Return the way from a file to another that it names, as far as the project has it."""
+
+        def find(name: str) -> Document | None:
+            try:
+                return self._configs.document(path.parent / name, folder=run.folder, what="config")
+            except FileError:
+                return None
+
+        return find
+
     def plan(self, run: Run, given: Mapping[str, Given], *, level: float) -> Plan:
         """Return the plan of a run and its values, with intervals at ``level``."""
-        options: dict[str, Any] = {name: item.value for name, item in given.items() if name != "grid"}
+        options: dict[str, Any] = {name: item.value for name, item in given.items() if name not in OWN_KEYS}
         if "preset" in options:
             options["preset"] = self._preset(str(options["preset"]), run)
         if "model" in options:
-            options["model"] = self._model(str(options["model"]), run)
+            options["model"] = self._model(str(options["model"]), run, given)
         return self._plan(Request.of({**options, "level": level, "limit": run.limits}, self._context))
 
     def _estimate(self, run: Run, given: Mapping[str, Given]) -> Estimate:
         plan = self.plan(run, given, level=_LEVEL)
-        model = self._model(str(given["model"].value), run) if "model" in given else None
+        model = self._model(str(given["model"].value), run, given) if "model" in given else None
         region: Any = given["grid"].value if "grid" in given else None
         kwh = plan.budget.energy_kwh
         grid = None if region is None else self._context.grids.get(region)
@@ -148,7 +176,7 @@ class Estimator:
         if isinstance(item.value, str) and quote(item.value) in error.message:
             return True
         try:
-            if name not in ("grid", "model", "preset"):
+            if name not in ("model", "preset", *OWN_KEYS):
                 Request.of({name: item.value}, self._context)
         except QuantityError:
             return True
@@ -167,6 +195,8 @@ class Estimator:
             if text and (_is_path(text) if name == "preset" else self._published(text, run) is None):
                 document = self._configs.document(path, folder=run.folder, what=name)
                 found.update(leaves(document))
+        if "config" in given:
+            found.update(self._training_config(str(given["config"].value), run, given).read)
         return found
 
     def _plan(self, request: Request) -> Plan:
@@ -202,13 +232,15 @@ class Estimator:
                 self._presets[path] = preset_of(Table(document.data, source=document.name))
         return self._presets[path]
 
-    def _model(self, name: str, run: Run) -> Model:
+    def _model(self, name: str, run: Run, given: Mapping[str, Given]) -> Model:
         """Return the model of a config beside the project's file, as the tree has it, or of a published one."""
         path = self._model_path(name, run)
+        beside = _beside_config(given)
+        key = path, beside
         published = self._published(name, run)
-        if path not in self._models and published is not None:
-            self._models[path] = read_model(published)
-        if path not in self._models:
+        if key not in self._models and published is not None:
+            self._models[key] = read_model(published)
+        if key not in self._models:
             try:
                 document = self._configs.document(path, folder=run.folder, what="model config")
             except FileError as error:
@@ -217,8 +249,8 @@ class Estimator:
                     error.hint = f"did you mean {quote(close)}? '{LISTING}' lists the models that are known by name"
                 raise
             with _unquoted(document):
-                self._models[path] = model_of(document)
-        return self._models[path]
+                self._models[key] = model_of(document, beside, self._find(path, run))
+        return self._models[key]
 
     def _published(self, name: str, run: Run) -> PublicModel | None:
         """Return the published model that a run names, where the tree has no file or folder of that name."""
@@ -234,6 +266,16 @@ class Estimator:
         return path if path.suffix else path / "config.json"
 
 
+def _beside_config(given: Mapping[str, Given]) -> RunGiven:
+    """Return what a run gives beside the training config that it names."""
+    kinds = {"vocab": "params", "gpus": "integer", "context": "tokens"}
+    found: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        if name in given and not given[name].taken:
+            found[{"context": "sequence"}.get(name, name)] = int(parse(kind, given[name].value))
+    return NOT_GIVEN._replace(**found)
+
+
 def _quotes(error: ScaleplanError, value: str | float) -> bool:
     """Return whether an error repeats a text of another file that is no amount, or a part of it."""
     if not isinstance(value, str) or is_readable(value):
@@ -242,6 +284,9 @@ def _quotes(error: ScaleplanError, value: str | float) -> bool:
     parts = (part.strip("…") for part in _QUOTED.findall(f"{error.message} {error.hint}".casefold()))
     return any(part and part in shown for part in parts)  # messages shorten what they quote, at either end
 
+
+OWN_KEYS = ("grid", "config", "vocab", "context")
+"""The keys of a run that are no options of its plan."""
 
 _QUOTED = re.compile(r"'([^']+)'")
 

@@ -13,6 +13,9 @@
     error = ["cost <= 250k USD"]
     warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
 
+A run that says ``config = "configs/train.yaml"`` takes model, tokens and devices from there, as far as it does not give
+them: the config of a trainer that is known by its content. ``vocab``, ``gpus`` and ``context`` complete it.
+
 Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
 number is itself; each factor may be a list, which is multiplied. What a config leaves open is an error with its
 place.
@@ -58,10 +61,14 @@ __all__ = [
 _HARDWARE = option_names("hardware")
 _NAMES = ("gpu", "precision", "profile", "measured")  # what of the hardware is a name
 
-AMOUNTS = (*option_names("budget", "sides"), *(name for name in _HARDWARE if name not in _NAMES))
+AMOUNTS = (
+    *option_names("budget", "sides"),
+    *(name for name in _HARDWARE if name not in _NAMES),
+    *("vocab", "context"),
+)
 """The keys of a run that are amounts, beside the options of constraints."""
 
-TEXTS = ("model", "preset", *_NAMES, "grid", "batch_regime")
+TEXTS = ("config", "model", "preset", *_NAMES, "grid", "batch_regime")
 """The keys of a run that are names."""
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
@@ -153,7 +160,7 @@ class _RunReader:
         names = set(data) - {"from"}
         if names not in ({"key"}, *(_SHAPES if option == "tokens" else ())):
             raise self.table.error(option, _TOKENS if option == "tokens" else "expected an amount or { key = … }")
-        file = data.get("from", self.table.raw("from"))
+        file = data.get("from") or self.table.raw("from") or self.table.raw("config")
         factors: list[str | float | Lookup] = []
         roles: list[str] = []
         for name in ("key", "batch", "batch_tokens", "sequence", "steps"):

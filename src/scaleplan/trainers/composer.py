@@ -75,7 +75,7 @@ def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
             "num_local_experts": s.size("ffn_config.moe_num_experts"),
             "num_experts_per_tok": s.size("ffn_config.moe_top_k", default=1),
         }
-    elif block not in ("mptmlp", "mptglu", "mptgeglu", "te_ln_mlp"):
+    elif block not in ("mptmlp", "mptglu", "te_ln_mlp"):
         raise s.error("blocks of this kind are not counted here", "ffn_config.ffn_type")
     return fields
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError
 from scaleplan.trainers.settings import Open, Setting, combined
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from scaleplan.documents.key_path import Location
+    from scaleplan.documents.key_path import Document, Location
 
 __all__ = ["NOT_GIVEN", "OPTIONS", "Reading", "RunGiven", "TrainingConfig"]
 
 OPTIONS: Mapping[str, str] = {
-    "vocab": "--vocab",
-    "gpus": "--gpus",
-    "sequence": "--context",
-    "batch_tokens": "--batch",
-    "tokens": "tokens",
-    "model": "model",
+    "vocab": "--vocab, or vocab in the run of a project",
+    "gpus": "--gpus, or gpus in the run of a project",
+    "sequence": "--context, or context in the run of a project",
+    "batch_tokens": "--batch, or tokens in the run of a project",
+    "batch": "--batch, or tokens in the run of a project",
+    "tokens": "tokens in the run of a project",
+    "model": "the model: its config.json, or the name of a public one",
 }
-"""The option, or the key of a run, that gives what a config leaves open, by name."""
+"""What gives that which a config leaves open, by name."""
 
 
 class RunGiven(NamedTuple):
@@ -54,6 +56,8 @@ class TrainingConfig:
     values: Mapping[str, Setting] = field(default_factory=dict)
     open: Mapping[str, Open] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sizes: tuple[Location, ...] = ()
+    """The places that the model follows from."""
     read: Mapping[Location, str | float | None] = field(default_factory=dict)
 
     def places(self) -> tuple[Location, ...]:
@@ -69,7 +73,7 @@ class TrainingConfig:
         way = found.option or OPTIONS.get(name, name)
         return FileError(
             f"{at}:{key} {shown} not determined by the file: {found.reason}",
-            hint=f"give {way}",
+            hint=f"give {OPTIONS.get(way.removeprefix('--'), way)}",
             file=self.file,
             line=found.place.line if found.place is not None else None,
         )
@@ -109,6 +113,10 @@ VALUES: Mapping[str, str] = {
     "weight_bits": "bits of a frozen weight",
 }
 """The values that a run may have, by name."""
+
+
+_FACTORS = ("batch", "micro_batch", "accumulation", "data")
+"""A batch, and what it is the product of."""
 
 
 class Reading:
@@ -194,36 +202,35 @@ class Reading:
         self.open.pop("data", None)
 
     def _batch(self, file: str) -> None:
-        sequence, data = self.values.get("sequence"), self.values.get("data")
-        micro, steps = self.values.get("micro_batch"), self.values.get("accumulation")
-        batch, tokens = self.values.get("batch"), self.values.get("batch_tokens")
-        if batch is None and tokens is not None and sequence is not None and tokens.value % sequence.value == 0:
-            batch = self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
-        if batch is None and tokens is None and micro is not None and steps is not None and data is not None:
-            batch = self.values["batch"] = combined(int(micro.value * data.value) * steps.value, micro, steps, data)
-        elif None not in (batch, micro, data) and steps is None and batch.value % (micro.value * data.value) == 0:  # type: ignore[union-attr]
-            whole = int(batch.value // (micro.value * data.value))  # type: ignore[union-attr]
-            self.values["accumulation"] = combined(whole, batch, micro, data)
-        elif None not in (batch, steps, data) and micro is None and batch.value % (steps.value * data.value) == 0:  # type: ignore[union-attr]
-            self.values["micro_batch"] = combined(batch.value // (steps.value * data.value), batch, steps, data)  # type: ignore[union-attr]
-        elif None not in (batch, micro, steps, data) and "batch" not in self._loose:
-            stated = int(micro.value * data.value) * steps.value  # type: ignore[union-attr]
-            if batch.value != stated:  # type: ignore[union-attr]
-                raise _at(
-                    file,
-                    batch,  # type: ignore[arg-type]
-                    f"a batch of {batch.value:,} is not {micro.value:,} x {steps.value:,} x {data.value:,} "  # type: ignore[union-attr]
-                    "(micro-batch, accumulation, data-parallel groups)",
-                )
-        if tokens is None and batch is not None and sequence is not None:
-            self.values["batch_tokens"] = combined(batch.value * sequence.value, batch, sequence)
+        """Find the batch, or of micro-batch and accumulation the one that is missing; the devices are never guessed."""
+        sequence, tokens = self.values.get("sequence"), self.values.get("batch_tokens")
+        if "batch" not in self.values and tokens is not None and sequence is not None:
+            if tokens.value % sequence.value == 0:
+                self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
+        missing = [name for name in _FACTORS if name not in self.values]
+        factors = [self.values[name] for name in _FACTORS if name in self.values]
+        if missing == ["batch"] and tokens is None:
+            self.values["batch"] = combined(prod(each.value for each in factors), *factors)
+        elif missing in (["micro_batch"], ["accumulation"]):
+            batch, others = factors[0], prod(each.value for each in factors[1:])
+            if batch.value % others == 0:
+                self.values[missing[0]] = combined(batch.value // others, *factors)
+        elif not missing and factors[0].value != prod(each.value for each in factors[1:]):
+            batch, micro, steps, data = factors
+            raise _at(
+                file,
+                batch,
+                f"a batch of {batch.value:,} is not {micro.value:,} x {steps.value:,} x {data.value:,} "
+                "(micro-batch, accumulation, data-parallel groups)",
+            )
+        batch_of = self.values.get("batch")
+        if tokens is None and batch_of is not None and sequence is not None:
+            self.values["batch_tokens"] = combined(batch_of.value * sequence.value, batch_of, sequence)
         for name in ("batch", "batch_tokens"):
             if name in self.values:
                 self.open.pop(name, None)
         if "batch_tokens" not in self.values:
-            self._explain("batch_tokens", ("sequence",) if batch is not None else ("gpus", "sequence", "batch"))
-
-    _loose: frozenset[str] = frozenset()
+            self._explain("batch_tokens", ("sequence",) if batch_of is not None else ("batch", "gpus", "sequence"))
 
     def _length(self, _: str) -> None:
         steps, tokens, samples = (self.values.get(name) for name in ("steps", "tokens", "samples"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument, ShellDocument
@@ -72,7 +71,8 @@ def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     optimizer(s, reading, "optim")
     reading.put("optimizer", None, default="adamw")
     _recompute(s, reading)
-    zero_of_fsdp(s, reading, "fsdp", "deepspeed")
+    zero_of_fsdp(s, reading, "fsdp")
+    _deepspeed_file(s, reading)
     if s.any("lora_rank", "lora_r"):
         reading.put("lora_rank", s.whole("lora_rank", "lora_r"))
     _adapter(s, reading, document)
@@ -150,11 +150,11 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
     switched_precision(s, reading)
     optimizer(s, reading, "optimizer")
     _recompute(s, reading)
-    found = s.raw("deepspeed")
-    if isinstance(found, Setting):
-        zero_of_fsdp(s, reading, "deepspeed")
+    if s.any("deepspeed"):
+        _deepspeed_file(s, reading)
     elif s.any("fsdp", "fsdp_config", "fsdp_version"):
-        reading.put("zero", Setting(3, (s.place("fsdp", "fsdp_config", "fsdp_version"),)))  # type: ignore[arg-type]
+        place = s.place("fsdp", "fsdp_config", "fsdp_version")
+        reading.put("zero", Setting(3, () if place is None else (place,)))
     kind = s.raw("adapter")
     if isinstance(kind, Setting) and str(kind.value) in ("lora", "qlora", "dora"):
         reading.put("adapter", kind)
@@ -193,7 +193,16 @@ def deepspeed_run(s: Settings, reading: Reading, _: Document) -> None:
     optimizer(s, reading, "optimizer.type")
 
 
-def stage_of(name: str) -> int | None:
-    """Return the stage that the name of a DeepSpeed config tells, ``zero3.json``."""
-    found = re.search(r"zero[_-]?([0-3])", name.casefold())
-    return int(found[1]) if found is not None else None
+def _deepspeed_file(s: Settings, reading: Reading) -> None:
+    """Take the states from the DeepSpeed config that is named, where it lies beside the file, or from its name."""
+    if s.any("deepspeed.zero_optimization"):
+        deepspeed_states(s.section("deepspeed"), reading)
+        return
+    found = s.raw("deepspeed")
+    if not isinstance(found, Setting) or not isinstance(found.value, str):
+        return
+    document = reading.beside(found.value)
+    if document is not None:
+        deepspeed_states(Settings(document, file=document.name, read=s.read), reading)
+    else:
+        zero_of_fsdp(s, reading, "deepspeed")

@@ -56,7 +56,7 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
         }
     if kind not in ("llama", "mistral", "mixtral", "qwen", "qwen3"):
         raise s.error("models of this type are not counted here", *keys, hint="give params or model")
-    s.refuse("hybrid_norm", "use_layer_norm_weight_false")
+    s.refuse("hybrid_norm")
     width, heads = s.size("hidden_dim", default=4096), s.size("num_heads", default=32)
     grouped = kind in ("mistral", "mixtral")
     biased = bool(s.flag("use_bias", default=False).value)
@@ -65,9 +65,9 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
         "hidden_size": width,
         "num_hidden_layers": s.size("num_layers", default=32),
         "num_attention_heads": heads,
-        "num_key_value_heads": s.size("num_kv_heads", default=8 if grouped else heads if s.any("num_heads") else 32),
+        "num_key_value_heads": s.size("num_kv_heads", default=8 if grouped else 32),
         "intermediate_size": s.size("intermediate_dim", default=14336 if grouped else 11008),
-        "norm": "rms" if s.flag("use_layer_norm_weight", default=True).value else "none",
+        "norm": _norm(bool(s.flag("use_layer_norm_weight", default=True).value), biased),
         "qkv_bias": biased or kind == "qwen",
         "output_bias": biased,
         "mlp_bias": biased,
@@ -84,6 +84,11 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     if kind in ("mistral", "mixtral") and s.any("sliding_window"):
         fields["sliding_window"] = s.size("sliding_window")
     return fields
+
+
+def _norm(weights: bool, shift: bool) -> str:
+    """Return the kind of norm; one with a shift alone has as many parameters as one with weights alone."""
+    return "layer" if weights and shift else "rms" if weights or shift else "none"
 
 
 def levanter_run(s: Settings, reading: Reading, _: Document) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import ShellDocument
@@ -134,8 +135,9 @@ def maxtext_run(s: Settings, reading: Reading, _: Document) -> None:
     each = Setting(12.0) if each is None else each
     gpus = reading.get("gpus")
     if isinstance(each, Setting) and isinstance(many, Setting):
-        if each.value >= 1 and each.value == int(each.value):
-            reading.put("micro_batch", Setting(int(each.value), each.places))
+        group = prod(reading.number(name, 1) for name in ("tensor", "pipeline", "context_parallel"))
+        if each.value * group >= 1 and each.value * group == int(each.value * group):
+            reading.put("micro_batch", Setting(int(each.value * group), each.places))
         if gpus is not None:
             reading.put("batch", combined(int(each.value * gpus.value) * int(many.value), each, gpus, many))
         else:
@@ -176,8 +178,8 @@ def _devices(s: Settings, reading: Reading) -> None:
     if shares and filling is None and ("ici_fsdp_parallelism" in stated or sizes > 1):
         reading.put("gpus", combined(sizes, *shares))
     for name, key in (("tensor", "tensor"), ("pipeline", "pipeline"), ("context_parallel", "context")):
-        found = [s.whole(f"{network}_{key}_parallelism") for network in ("ici", "dcn")]
-        known = [each for each in found if isinstance(each, Setting)]
+        both = [s.whole(f"{network}_{key}_parallelism") for network in ("ici", "dcn")]
+        known = [each for each in both if isinstance(each, Setting)]
         if known:
             value = 1
             for each in known:

@@ -18,10 +18,10 @@ from scaleplan.trainers.common import (
     switched_precision,
     vocabulary,
 )
-from scaleplan.trainers.settings import Open, Setting, Settings, combined
+from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
-    from scaleplan.documents.key_path import Document
+    from scaleplan.documents.key_path import Document, Found, Key
     from scaleplan.trainers.config import Reading
 
 __all__ = [
@@ -95,7 +95,7 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
         **_table(s, reading, multiple),
     }
     if s.switch("multi_latent_attention").value:
-        return _latent(s, reading, fields)
+        return _latent(s, fields)
     fields |= {
         "num_key_value_heads": s.size("num_query_groups", default=1)
         if s.switch("group_query_attention").value
@@ -108,9 +108,10 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     }
     if s.has("kv_channels"):
         fields["head_dim"] = s.size("kv_channels")
-    if str(s.text("position_embedding_type", default="learned_absolute").value) == "learned_absolute":
-        if not s.switch("no_position_embedding").value and not s.switch("use_rotary_position_embeddings").value:
-            fields["position_table"] = s.size("max_position_embeddings")
+    learned = str(s.text("position_embedding_type", default="learned_absolute").value) == "learned_absolute"
+    other = s.switch("no_position_embedding").value or s.switch("use_rotary_position_embeddings").value
+    if learned and not other:
+        fields["position_table"] = s.size("max_position_embeddings")
     if s.any("num_experts"):
         fields |= _experts(s, biased=biased)
     return fields
@@ -171,7 +172,7 @@ def _pattern(s: Settings, name: str, layers: int) -> list[int]:
     return values
 
 
-def _latent(s: Settings, reading: Reading, fields: dict[str, object]) -> dict[str, object]:
+def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
     """Return the fields of DeepSeek's architecture, for latent attention with RMS norms and gated blocks."""
     if fields["norm"] != "rms" or not fields["mlp_gated"] or not s.switch("disable_bias_linear").value:
         raise s.error("latent attention with biases or layer norms is not counted here", "multi_latent_attention")
@@ -415,14 +416,14 @@ class _Dashed:
     def __init__(self, document: Document) -> None:
         self.document = document
 
-    def find(self, key: tuple[str | int, ...]):  # type: ignore[no-untyped-def]
+    def find(self, key: Key) -> Found | None:
         """Return the value at a key path in either spelling."""
         found = self.document.find(key)
         if found is not None:
             return found
         return self.document.find(tuple(part.replace("_", "-") if isinstance(part, str) else part for part in key))
 
-    def names(self, key: tuple[str | int, ...]) -> list[str]:
+    def names(self, key: Key) -> list[str]:
         """Return the keys at a key path."""
         return self.document.names(key)
 
@@ -443,7 +444,10 @@ def neox_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
         raise s.error("norms of this kind are not counted here", "norm")
     shift = bool(s.flag("use_bias_in_norms", default=True).value)
     model = max(1, _zero_is_one(s, "model_parallel_size"))
-    learned = str(s.text("pos_emb", default="learned").value) == "learned"
+    positions = str(s.text("pos_emb", default="learned").value)
+    if positions == "rpe":
+        raise s.error("positions of this kind are not counted here", "pos_emb", hint=SIZES_HINT)
+    learned = positions == "learned"
     return {
         "model_type": "neox",
         "hidden_size": width,

@@ -9,7 +9,7 @@ from scaleplan.documents.script import PythonDocument
 from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
 from scaleplan.trainers.named import named_sizes
-from scaleplan.trainers.settings import Open, Setting, Settings
+from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
@@ -31,27 +31,20 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
 
     With SwiGLU ``mlp_hidden_size`` is gate and up together; ``embedding_size`` is the table, not ``vocab_size``.
     """
-    if not s.any("activation_type", "mlp_ratio", "weight_tying"):
-        raise s.error(
-            "the size of the model is not determined by the file, which lacks activation_type",
-            "d_model",
-            hint="give params in the project's file, or model with the config.json of the model",
-        )
+    if not s.any("activation_type", "mlp_ratio", "mlp_hidden_size", "weight_tying", "include_bias"):
+        raise s.error("the size of the model is not determined by the file alone", "d_model", hint=SIZES_HINT)
     s.refuse("embedding_layer_norm")
-    width, heads = s.size("d_model"), s.size("n_heads")
+    width, heads = s.size("d_model", default=768), s.size("n_heads", default=12)
     glu = str(s.text("activation_type", default="swiglu").value).casefold() == "swiglu"
-    stated = s.size("mlp_hidden_size") if s.any("mlp_hidden_size") else s.size("mlp_ratio", default=4) * width
+    inner = s.size("mlp_hidden_size") if s.any("mlp_hidden_size") else s.size("mlp_ratio", default=4) * width
     biased = bool(s.flag("include_bias", default=True).value)
     shift = bool(s.flag("bias_for_layer_norm", default=biased).value)
     affine = bool(s.flag("layer_norm_with_affine", default=True).value)
-    rms = "rms" in str(s.text("layer_norm_type", default="default").value)
-    if shift and affine and rms:
-        raise s.error("RMS norms with a shift are not counted here", "layer_norm_type")
     rotary = s.flag("rope", default=False).value or s.flag("alibi", default=False).value
     context = s.size("max_sequence_length", default=1024)
-    normed = bool(s.flag("attention_layer_norm", default=False).value)
+    normed = s.flag("attention_layer_norm", default=False).value
+    normed = bool(normed and s.flag("attention_layer_norm_with_affine", default=True).value)
     many = 1 if s.flag("multi_query_attention", default=False).value else heads
-    table = {} if reading.given.vocab is not None else {"vocab_size": s.size("embedding_size", "vocab_size")}
     tied = bool(s.flag("weight_tying", default=True).value)
     return {
         "model_type": "olmo_trainer",
@@ -59,20 +52,30 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
         "num_hidden_layers": s.size("n_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=many),
-        "intermediate_size": stated // 2 if glu else stated,
+        "intermediate_size": inner // 2 if glu else inner,
         "mlp_gated": glu,
-        "norm": "none" if not affine else "rms" if rms else "layer" if shift else "scale",
+        "norm": "none" if not affine else "layer" if shift else "scale",
         "qkv_bias": biased,
         "output_bias": biased,
         "mlp_bias": biased,
         "head_bias": biased and not tied,
-        "qk_norm": "full" if normed and affine else "none",
+        "qk_norm": "full" if normed else "none",
         "qk_norm_shift": shift,
         "tie_word_embeddings": tied,
         "position_table": 0 if rotary else context,
         "max_position_embeddings": context,
-        **(table or vocabulary(s, reading)),
+        **(_table(s) if reading.given.vocab is None else vocabulary(s, reading)),
     }
+
+
+def _table(s: Settings) -> dict[str, int]:
+    """Return the rows of the table: ``embedding_size``, 50304 unless stated; those of the vocabulary where it is null."""
+    vocab = s.size("vocab_size", default=50257)
+    rows = vocab if s.is_null("embedding_size") else s.size("embedding_size", default=50304)
+    if rows < vocab:
+        reason = "the table is not determined by the file: it would have 50304 rows, fewer than the vocabulary"
+        raise s.error(f"{reason}: embedding_size is missing", "vocab_size", hint="give embedding_size, or --vocab")
+    return {"vocab_size": rows}
 
 
 _DURATION = re.compile(r"(?P<numeral>[0-9][0-9_,.]*(?:[eE][+-]?[0-9]+)?) ?(?P<unit>T|tok|ep|ba|sp)?")

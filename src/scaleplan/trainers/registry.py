@@ -214,6 +214,7 @@ def read_training_config(
             reference = sizes
         else:
             fields = {name: value for name, value in sizes.items() if value is not None}
+    sized = tuple(settings.read)
     trainer.run(settings, reading, document)
     reading.derive(document.name)
     return TrainingConfig(
@@ -225,5 +226,6 @@ def read_training_config(
         values=reading.values,
         open=reading.open,
         notes=tuple(reading.notes),
+        sizes=sized,
         read=settings.read,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Found, Key
 
-__all__ = ["Open", "Setting", "Settings", "Source", "combined"]
+__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "Source", "combined"]
 
 LARGEST = 10**16
 """Of a whole number in a config: no run has as many tokens."""
@@ -110,6 +110,12 @@ class Settings:
     def any(self, *names: str) -> bool:
         """Return whether one of these is there, and not null."""
         return self._find(names) is not None
+
+    def is_null(self, name: str) -> bool:
+        """Return whether a setting is there, and null."""
+        parts = parse_key(name)
+        found = (self.source.find((*section, *parts)) for section in self.sections)
+        return any(each is not None and each.value is None for each in found)
 
     def names(self) -> list[str]:
         """Return the keys of the first section."""

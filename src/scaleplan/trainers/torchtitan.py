@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument
+from scaleplan.documents.script import Call, PythonDocument
 from scaleplan.trainers.common import optimizer, product, vocabulary
 from scaleplan.trainers.named import named_models, named_sizes
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.documents.script import Call
     from scaleplan.trainers.config import Reading
 
 __all__ = ["torchtitan", "torchtitan_run", "torchtitan_sizes"]
@@ -35,11 +34,9 @@ def _trainer(document: PythonDocument) -> Call | None:
         if call.name.rpartition(".")[2] == "Config" and call.find(("training",)) is not None
     ]
     named = [call for call in found if call.called(("model_spec",)).endswith("model_registry")]
-    return (named or found or [None])[0] if named or _registry(document) else None
-
-
-def _registry(document: PythonDocument) -> bool:
-    return any(call.name.rpartition(".")[2] == "model_registry" for call in document.calls)
+    if not named and not any(call.name.rpartition(".")[2] == "model_registry" for call in document.calls):
+        return None
+    return next(iter(named or found), None)
 
 
 def torchtitan_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
@@ -99,18 +96,12 @@ def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
     mode = s.raw("activation_checkpoint.mode", "compile.activation_checkpoint")
     if isinstance(mode, Setting) and mode.value in ("full", "selective", "none"):
         reading.put("recompute", mode)
-    elif isinstance(document, PythonDocument) and isinstance(s.source, _calls()):
+    elif isinstance(s.source, Call):
         kind = s.source.called(("activation_checkpoint",))
         if kind:
             reading.put("recompute", Setting("full" if "Full" in kind else "selective"))
     if s.switch("training.enable_cpu_offload").value:
         reading.put("offload", combined("states and weights", s.switch("training.enable_cpu_offload")))
-
-
-def _calls() -> type:
-    from scaleplan.documents.script import Call
-
-    return Call
 
 
 def _alike(document: PythonDocument) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
-from scaleplan.project.sizes import model_of
+from scaleplan.project.run_config import model_of
 
 CASES = Path(__file__).parents[2].parent / "shared" / "cases"
 SAMPLES = CASES / "training_configs"

@@ -8,7 +8,7 @@ import pytest
 import scaleplan as sp
 from scaleplan.models import read_model
 from scaleplan.models.activations import layer_kept
-from scaleplan.models.methods import method_of
+from scaleplan.models.tuning import method_of
 
 MEASURED = json.loads(Path(__file__).with_name("saved_bytes.json").read_text(encoding="utf-8"))
 

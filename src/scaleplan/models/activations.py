@@ -13,7 +13,7 @@ from scaleplan.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
-    from scaleplan.models.methods import Method
+    from scaleplan.models.tuning import Method
 
 __all__ = ["RECOMPUTE", "Kept", "layer_kept", "loss_bytes"]
 

@@ -25,11 +25,11 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.methods import STORED, method_of
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
+from scaleplan.models.tuning import STORED, method_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.memory import Parallel
-    from scaleplan.models.methods import Method
     from scaleplan.models.shape import Shape
+    from scaleplan.models.tuning import Method
     from scaleplan.units import Amount
 
 __all__ = ["memory", "model", "parse_whole", "shape", "stated"]
@@ -401,7 +401,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **_shown(held, device),
+        **_shown(held, held.allocated, device),
     )
 
 
@@ -435,6 +435,7 @@ def _training(
     layout = search.best(devices, Batch(wanted, given=batch_tokens is not None))
     ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
     layout = layout or search.closest(devices)
+    footprint = search.feasible.footprint
     return MemorySummary(
         **_subject(model, device),
         purpose="training",
@@ -456,8 +457,8 @@ def _training(
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
         method=fixed.method,
-        worth=tuple(_worth(search.feasible.footprint, layout.training, layout.parallel, device, margins)),
-        **_shown(layout.memory, device),
+        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
+        **_shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
 
@@ -496,7 +497,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
-        **_shown(found, None),
+        **_shown(found, footprint.reserved(training, parallel), None),
     )
 
 
@@ -537,12 +538,12 @@ def _worth(
             yield Worth(options=options, total=held.total, fits=fits)
 
 
-def _shown(held: Memory, device: Accelerator | None) -> dict[str, Any]:
-    """Return what programs and drivers show of a memory."""
+def _shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str, Any]:
+    """Return what programs and drivers show of a memory; an allocator gives blocks back before a device is full."""
     context = driver_context(device.year if device else None)
-    reserved = (
-        held.reserved if device is None else min(held.reserved, max(held.allocated, device.memory_bytes - context))
-    )
+    if device is not None:
+        reserved = min(reserved, device.memory_bytes - context)
+    reserved = max(reserved, held.allocated)
     return {
         "allocated": held.allocated,
         "reserved": reserved,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.errors import UsageError
 from scaleplan.models.architecture import Atom
 from scaleplan.models.count import count
-from scaleplan.models.methods import OPTIMIZERS, STORED, Method
+from scaleplan.models.tuning import OPTIMIZERS, STORED, Method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -278,7 +278,7 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
             f"it is not read as {quote(arch)}",
             hint="leave out --arch"
             if known
-            else f"describe its layers: --arch ./mine.toml, where like = \"{arch}\" says that they are the same",
+            else f'describe its layers: --arch ./mine.toml, where like = "{arch}" says that they are the same',
         )
     return found
 

@@ -33,7 +33,7 @@ _TOLD = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a 
 
 def memory_facts(memory: Memory) -> Iterator[Fact]:
     """Yield the memory of a device, part by part."""
-    names = [item.name for item in fields(memory) if item.name not in {"total", "reserved", *_LABELS}]
+    names = [item.name for item in fields(memory) if item.name not in {"total", *_LABELS}]
     for name in (*names, *_LABELS):
         value = getattr(memory, name)
         if value:

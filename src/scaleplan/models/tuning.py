@@ -1,7 +1,7 @@
 """Ways to train, as data: what is trained, how weights are stored, and what optimizer, loss and kernels keep.
 
 Each way is a few plain choices; the bytes of a parameter and of a token follow from them. A trainer is a named set of
-choices (:data:`TRAINERS`), not one of constants.
+choices (:data:`HABITS`), not one of constants.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "ALSO",
     "ATTENTION",
     "FROZEN",
+    "HABITS",
     "KERNELS",
     "LOSSES",
     "METHOD",
@@ -29,7 +30,6 @@ __all__ = [
     "PRECISIONS",
     "STORED",
     "TARGETS",
-    "TRAINERS",
     "TUNED",
     "Method",
     "Optimizer",
@@ -135,7 +135,7 @@ KERNELS = ("eager", "compiled")
 OFFLOADED = ("activations", "optimizer")
 
 
-TRAINERS: Mapping[str, Mapping[str, object]] = {
+HABITS: Mapping[str, Mapping[str, object]] = {
     "huggingface": {"kernels": "eager", "upcast": True},
     "axolotl": {"kernels": "eager", "upcast": True, "recompute": "full", "packed": False},
     "ms-swift": {"kernels": "eager", "upcast": True, "recompute": "full", "loss": "shifted", "packed": False},
@@ -386,10 +386,10 @@ def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str
     """Return the choices of a trainer that concern a training with or without adapters."""
     if trainer is None:
         return {}
-    if trainer not in TRAINERS:
-        raise UnknownNameError("trainer", trainer, TRAINERS)
+    if trainer not in HABITS:
+        raise UnknownNameError("trainer", trainer, HABITS)
     idle = {*(() if adapters else ("targets", "adapter_bits", "upcast")), *(() if quantized else ("upcast",))}
-    return {name: value for name, value in TRAINERS[trainer].items() if name not in idle}
+    return {name: value for name, value in HABITS[trainer].items() if name not in idle}
 
 
 def _switched(also: str | None) -> dict[str, bool]:

@@ -45,7 +45,9 @@ def decoder(
     def part(name: str, found: dict[str, Any], **more: Any) -> Part:
         return Part(name=name, **{**found, "atoms": (*begins, *found["atoms"]), **more})
 
-    kinds = [(window if index < windowed_layers else None, "mlp" if index < dense else "moe") for index in range(layers)]
+    kinds = [
+        (window if index < windowed_layers else None, "mlp" if index < dense else "moe") for index in range(layers)
+    ]
     stacks = []
     for local, block in dict.fromkeys(kinds):
         mixer = part("local" if local else "attention", attends, window=local)

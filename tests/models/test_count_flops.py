@@ -14,6 +14,7 @@ CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.j
 MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}
 COUNTED = [name for name, row in MODELS.items() if "flops_per_token" in row]
 
+
 @pytest.mark.parametrize("name", COUNTED or [pytest.param("", marks=pytest.mark.skip("no reference configs here"))])
 def test_real_models_cost_what_the_reference_says(name):
     """6N, full and causal attention agree with the reference to rounding (1e-12 of 64-bit floats)."""

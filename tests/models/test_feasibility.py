@@ -8,7 +8,15 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.examples import LLAMA_2_7B, LLAMA_2_70B, LLAMA_3_8B, LLAMA_3_8B_SIZES, LLAMA_3_405B, decoder, fewest_devices
+from tests.models.examples import (
+    LLAMA_2_7B,
+    LLAMA_2_70B,
+    LLAMA_3_8B,
+    LLAMA_3_8B_SIZES,
+    LLAMA_3_405B,
+    decoder,
+    fewest_devices,
+)
 
 from scaleplan.errors import UsageError
 from scaleplan.hardware.budget import Catalogue

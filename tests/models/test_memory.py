@@ -58,7 +58,7 @@ def test_the_last_stage_counts_where_the_logits_are():
     """A small model with a large vocabulary is fullest at the end."""
     small = decoder(**LLAMA_3_8B_SIZES | {"layers": 2})
     found = training_memory(small, Training(sequence=8192, recompute="full", micro_batch=4), Parallel(pipeline=2))
-    assert found.logits == pytest.approx(4 * 8192 * 10 * 128_256)
+    assert found.logits == pytest.approx(4 * 8192 * 12 * 128_256)
 
 
 @given(st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4, 8]), st.integers(0, 3), st.integers(1, 64))

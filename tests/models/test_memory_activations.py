@@ -4,26 +4,37 @@ import pytest
 from tests.models.examples import LLAMA_3_8B, classic
 
 from scaleplan.errors import UnknownNameError
-from scaleplan.models.memory import layer_activations, logits_bytes
+from scaleplan.models.activations import layer_kept, loss_bytes
+from scaleplan.models.memory import Parallel, Training, training_memory
+from scaleplan.models.methods import Method
 
-KORTHIKANTI = {"flash": False, "dropout": True}
+KORTHIKANTI = Method(attention="eager", dropout=True)
+
+
+def kept(model, method, *, sequence=2048, recompute="none", tensor=1, **ways):
+    """Return the bytes of a token in a layer."""
+    kinds = dict(
+        zip(
+            ("none", "selective", "full"),
+            layer_kept(model, model.stacks[0], method, sequence=sequence, tensor=tensor),
+            strict=True,
+        )
+    )
+    return kinds[recompute].on(tensor, **ways)
 
 
 @pytest.mark.parametrize(
     ("model", "batch", "gib"),
     [
-        (classic(48, 6144, 64), 4, (316, 76.5, 4.5)),
-        (classic(96, 12288, 96), 1, (256, 76.5, 4.5)),
-        (classic(105, 20480, 128), 1, (402, 140, 8.2)),
+        (classic(48, 6144, 64), 4, (316, 4.5)),
+        (classic(96, 12288, 96), 1, (256, 4.5)),
+        (classic(105, 20480, 128), 1, (402, 8.2)),
     ],
     ids=["22B", "175B", "530B"],
 )
 def test_published_totals_are_reproduced(model, batch, gib):
-    """GiB of activations without, with selective and with full recomputation (arXiv:2205.05198), s = 2048."""
-    found = [
-        layer_activations(model, sequence=2048, recompute=kind, **KORTHIKANTI).kept * model.layers * 2048 * batch
-        for kind in ("none", "selective", "full")
-    ]
+    """GiB of activations without and with full recomputation (arXiv:2205.05198), s = 2048."""
+    found = [kept(model, KORTHIKANTI, recompute=kind) * model.layers * 2048 * batch for kind in ("none", "full")]
     assert [x / 2**30 for x in found] == pytest.approx(gib, rel=5e-3)  # printed to two or three digits
 
 
@@ -32,33 +43,55 @@ def test_closed_forms_of_tensor_and_sequence_parallelism(ways):
     """10 + 24/t + 5as/(dt) without and (34 + 5as/d)/t with sequence parallelism, times d (arXiv:2205.05198)."""
     model, seq = classic(96, 12288, 96), 2048
     scores = 5 * 96 * seq / 12288
-    apart = layer_activations(model, sequence=seq, tensor=ways, sequence_parallel=False, **KORTHIKANTI)
-    both = layer_activations(model, sequence=seq, tensor=ways, **KORTHIKANTI)
-    assert apart.kept == pytest.approx(12288 * (10 + 24 / ways + scores / ways))
-    assert both.kept == pytest.approx(12288 * (34 + scores) / ways)
+    apart = kept(model, KORTHIKANTI, tensor=ways, sequence_parallel=False)
+    both = kept(model, KORTHIKANTI, tensor=ways)
+    assert apart == pytest.approx(12288 * (10 + 24 / ways + scores / ways))
+    assert both == pytest.approx(12288 * (34 + scores) / ways)
 
 
-def test_a_modern_decoder_keeps_34_to_41_widths():
-    """Llama-3-8B: 8d + 4aq + 4kq + 8f bytes, or 6f with the product recomputed, is 41 d, or 34 d."""
-    whole = layer_activations(LLAMA_3_8B, sequence=8192).kept / 4096
-    lean = layer_activations(LLAMA_3_8B, sequence=8192, recompute="selective").kept / 4096
-    assert (round(lean), round(whole)) == (34, 41)
+def test_fused_attention_and_no_dropout_leave_32_widths():
+    """Without scores and the masks of what is added 32 of the 34 d bytes stay."""
+    assert kept(classic(96, 12288, 96), Method()) == 32 * 12288
+
+
+def test_a_modern_decoder_keeps_34_widths_with_fused_kernels_and_49_without():
+    """Llama-3-8B: 8d + 4aq + 4kq + 6f bytes; without fused kernels norms keep 8 d more, and blocks 2 f."""
+    assert kept(LLAMA_3_8B, Method()) == 34 * 4096
+    assert kept(LLAMA_3_8B, Method(kernels="eager")) == 49 * 4096
+    assert kept(LLAMA_3_8B, Method(kernels="eager", attention="sdpa")) == 52 * 4096  # keys and values for each head
+
+
+def test_operation_selective_recomputation_keeps_every_second_product():
+    """The input, the core's output, and of q, k, v, o, gate, up, down the odd ones; fused, no down."""
+    d, k, f = 4096, 1024, 14336
+    assert kept(LLAMA_3_8B, Method(kernels="eager"), recompute="selective") == 2 * (d + d + d + k + f + d)
+    assert kept(LLAMA_3_8B, Method(), recompute="selective") == 2 * (d + d + d + k + f)
 
 
 def test_full_recomputation_keeps_inputs_and_works_on_one_layer():
-    """2 d bytes stay; one layer's worth of everything is needed while it is computed again."""
-    full = layer_activations(LLAMA_3_8B, sequence=8192, recompute="full")
-    assert full.kept == 2 * 4096
-    assert full.working == layer_activations(LLAMA_3_8B, sequence=8192).kept
+    """2 d bytes stay; one layer's worth is needed when the logits have gone, and counts where it is more."""
+    assert kept(LLAMA_3_8B, Method(), recompute="full") == 2 * 4096
+    tokens, layers = 8192, 32
+    plain, lean = (
+        training_memory(LLAMA_3_8B, Training(sequence=tokens, recompute="full", method=method), Parallel())
+        for method in (Method(), Method(loss="fused"))
+    )
+    assert plain.activations == tokens * layers * 2 * 4096
+    assert lean.activations + lean.logits == tokens * (layers * 2 * 4096 + 34 * 4096)
 
 
-def test_logits_take_six_to_ten_bytes_an_entry():
-    """A vocabulary of 128,256 at 8192 tokens: 6.3 GB, 10.5 GB with the gradient."""
-    assert 8192 * logits_bytes(LLAMA_3_8B, fused=True) / 1e9 == pytest.approx(6.3, abs=0.05)
-    assert 8192 * logits_bytes(LLAMA_3_8B) / 1e9 == pytest.approx(10.5, abs=0.05)
+@pytest.mark.parametrize(("loss", "each"), [("full", 12), ("compiled", 8), ("shifted", 18), ("chunked", 1.5)])
+def test_logits_take_bytes_by_what_the_loss_copies(loss, each):
+    """A vocabulary of 128,256: log-probabilities and two gradients in fp32, or less."""
+    assert loss_bytes(LLAMA_3_8B, Method(loss=loss)) == each * 128_256
+
+
+def test_a_fused_loss_keeps_no_logits():
+    """It takes as many tokens at a time as make their logits as large as the hidden states."""
+    assert loss_bytes(LLAMA_3_8B, Method(loss="fused")) == 8 * 4096
 
 
 def test_unknown_recomputation_is_refused():
     """The error says what there is."""
     with pytest.raises(UnknownNameError, match="'some'"):
-        layer_activations(LLAMA_3_8B, sequence=1, recompute="some")
+        training_memory(LLAMA_3_8B, Training(sequence=1, recompute="some"), Parallel())

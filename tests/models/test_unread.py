@@ -204,3 +204,93 @@ def test_every_family_keeps_its_own_fields():
             read_model(LLAMA | {"model_type": name})
         except FileError as error:
             assert "would change the count" not in str(error), name  # noqa: PT017 other refusals are fine
+
+
+def _without_family(config, *, classes=False):
+    """Return a config that states no model_type, and no class where ``classes`` is false."""
+    dropped = {"model_type"} if classes else {"model_type", "architectures"}
+    return {
+        key: _without_family(value, classes=classes) if key.endswith("_config") and isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in dropped
+    }
+
+
+@needs_reference
+@pytest.mark.parametrize("arch", ["llama", "mistral", "gpt2", "mixtral", "gemma"])
+def test_no_config_of_another_family_is_silently_counted_as_this_one(arch):
+    """With or without its model_type, each is counted exactly or refused by what it has."""
+    models = json.loads((REFERENCE / "families_expected.json").read_text())["models"]
+    exact = 0
+    for name, entry in models.items():
+        for config in (entry["config"], _without_family(entry["config"], classes=True)):
+            try:
+                found = read_model(config, arch=arch)
+            except FileError as error:
+                stated = {*config, *config.get("text_config", {})}
+                assert any(key in error.message for key in stated | {"missing"}), (name, error.message)
+            else:
+                assert found.params == entry["expected"]["total"], name
+                exact += 1
+    assert exact < len(models) / 2
+
+
+# What trains or runs such layers without weights of its own, in names that say nothing by themselves.
+_SILENT = {"full_attn_alpha_factor", "full_attn_beta_factor", "no_rope_layers", "no_rope_layer_interval"}
+_SILENT |= {"audio_chunk_size", "recurrent_kv_cache_mode", "centroid_intermediate_top_k", "audio_encoder_config"}
+_SILENT |= {"share_encoder_decoder_embeddings"}
+
+
+@needs_reference
+def test_fields_of_other_families_betray_a_config_that_states_none():
+    """Each field that the library's families have beyond Llama's is refused by its name under ``--arch llama``."""
+    fields = json.loads((REFERENCE / "arch_fields.json").read_text())["fields"]
+    models = json.loads((REFERENCE / "families_expected.json").read_text())["models"]
+    values = {}
+    for name, entry in models.items():
+        config = {**entry["config"], **entry["config"].get("text_config", {})}
+        values.setdefault(name.split("/")[0], {}).update({key: value for key, value in config.items() if value})
+    tried = set()
+    sizes = {key: value for key, value in LLAMA.items() if key != "model_type"}
+    for family, groups in fields.items():
+        for field in {name for names in groups.values() for name in names} - _SILENT - {"layer_types", "v_head_dim"}:
+            value = values.get(family, {}).get(field)
+            if value is None or field in LLAMA:
+                continue
+            with pytest.raises(FileError, match=field):
+                read_model(sizes | {field: value}, arch="llama")
+            tried.add(field)
+    assert len(tried) > 100
+
+
+@pytest.mark.parametrize(
+    ("arch", "change", "says"),
+    [
+        ("llama", {"architectures": ["ApertusForCausalLM"]}, "architectures 'ApertusForCausalLM' is a known family"),
+        ("llama", {"architectures": ["NewThingForCausalLM"]}, "'NewThingForCausalLM' is another family"),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act gelu belongs to blocks of two matrices"),
+        ("gpt_neox", {"hidden_act": "silu"}, "hidden_act silu belongs to blocks of three matrices"),
+        ("llama", {"layer_norm_eps": 1e-5}, "layer_norm_eps would change the count"),
+        ("gpt_neox", {"rms_norm_eps": 1e-5}, "rms_norm_eps would change the count"),
+        ("llama", {"max_window_layers": 28}, "max_window_layers would change the count"),
+        ("llama", {"num_experts_per_tok": 2}, "num_experts_per_tok would change the count"),
+        ("llama", {"time_step_min": 0.001}, "time_step_min would change the count"),
+    ],
+)
+def test_a_family_that_the_config_does_not_state_is_doubted(arch, change, says):
+    """What steers training, norms and activations say of which family a config is."""
+    sizes = {key: value for key, value in LLAMA.items() if key != "model_type"}
+    with pytest.raises(FileError) as caught:
+        read_model(sizes | change, arch=arch)
+    assert says in caught.value.message
+
+
+def test_a_family_that_the_config_does_not_state_is_read():
+    """Its own fields, and those of every model, betray nothing."""
+    sizes = {key: value for key, value in LLAMA.items() if key != "model_type"}
+    own = {"rms_norm_eps": 1e-5, "hidden_act": "silu", "rope_theta": 1e4, "rope_scaling": None, "mlp_bias": False}
+    every = {"top_k": 50, "use_cache": True, "torch_dtype": "bfloat16", "num_experts": 0, "encoder_layers": None}
+    assert read_model(sizes | own | every, arch="llama").params == read_model(LLAMA).params
+    gelu = {"hidden_activation": "gelu_pytorch_tanh", "sliding_window": 4096}
+    assert read_model(sizes | gelu, arch="gemma2").family == "gemma2"
+    assert read_model(LLAMA | {"architectures": ["LlamaForCausalLM"]}, arch="llama").family == "llama"

@@ -62,6 +62,8 @@ def _part(a: Architecture, part: Part, method: Method, sequence: int, tensor: in
     for atom in part.atoms:
         if atom.kind == "norm":
             stream += _norm(atom, method, trained=trained and method.trains("norms"))
+    if method.dropout and not method.adapts:
+        stream += a.width  # the mask of what a part adds
     matrices = [atom for atom in part.atoms if atom.kind == "matrix"]
     outer = [atom for atom in matrices if not _inner(atom)]
     adapted = [atom for atom in matrices if trained and method.adapts and method.target(atom, part)]
@@ -168,9 +170,10 @@ def _attention(part: Part, method: Method, sequence: int, tensor: int) -> float:
     repeated = float(part.pairs) if method.attention != "flash" else part.keys * copies
     if method.attention != "eager":
         return h * (part.pairs + repeated)
-    # the softmax is in fp32, and its result cast
-    scores = part.heads * sequence * (4.0 + (h if h != 4.0 else 0.0) + (h + 1.0 if method.dropout else 0.0))
-    return h * (part.pairs - outputs + repeated) + scores
+    # a softmax of several operations is in fp32, and its result cast; dropout keeps a mask and what it leaves
+    each = 4.0 + (h if h != 4.0 else 0.0) if method.kernels == "eager" else h
+    each += h + 1.0 if method.dropout and not method.adapts else 0.0
+    return h * (part.pairs - outputs + repeated) + each * part.heads * sequence
 
 
 def _block(inner: int, method: Method, *, gated: bool) -> float:

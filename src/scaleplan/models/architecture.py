@@ -6,7 +6,7 @@ memory and layouts read this record and know nothing of families.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,7 +41,8 @@ class Atom(NamedTuple):
         return self.rows * self.columns if self.kind in ("matrix", "conv") else 0
 
 
-class Experts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Experts:
     """Several sets of the same weights, of which a router picks some for each token."""
 
     count: int
@@ -135,6 +136,8 @@ class Architecture:
     """Width of the word table; 0 stands for ``width``."""
     head_rows: int = 0
     """Rows of a head of its own; 0 stands for ``vocab``."""
+    head_width: int = 0
+    """Width of a head of its own; 0 stands for that of the word table."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -151,6 +154,8 @@ class Architecture:
             object.__setattr__(self, "table_width", self.width)
         if not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
+        if not self.head_width or self.tied:
+            object.__setattr__(self, "head_width", self.table_width)
 
     def parts(self) -> Iterable[tuple[int, Part]]:
         """Yield each part of each stack, and how often it runs."""
@@ -177,7 +182,7 @@ class Architecture:
     def experts(self) -> Experts | None:
         """The routed experts, with the number of layers that have them; None for a dense model."""
         found = [(many, part.experts) for many, part in self.parts() if part.experts]
-        return found[0][1]._replace(layers=sum(many for many, _ in found)) if found else None
+        return replace(found[0][1], layers=sum(many for many, _ in found)) if found else None
 
     @property
     def heads(self) -> int:

@@ -91,7 +91,7 @@ def count(architecture: Architecture) -> Count:
             expert += many * part.experts.count * one
             unused += many * (part.experts.count - part.experts.per_token) * one
     table = a.vocab * a.table_width
-    output = 0 if a.tied else a.head_rows * a.table_width
+    output = 0 if a.tied else a.head_rows * a.head_width
     positions = sum(atom.params for atom in a.atoms if atom.kind == "table")
     outside = sum(atom.params for atom in a.atoms if atom.kind not in ("table", "norm"))
     norm += sum(atom.params for atom in a.atoms if atom.kind == "norm")
@@ -133,7 +133,7 @@ def executed_params(architecture: Architecture) -> int:
     """Return the weights that multiply each token: a shared part as often as it runs, and the head, tied or not."""
     a = architecture
     layers = sum(many * part.executed for many, part in a.parts())
-    return layers + sum(atom.executed for atom in a.atoms) + a.head_rows * a.table_width
+    return layers + sum(atom.executed for atom in a.atoms) + a.head_rows * a.head_width
 
 
 def _repeated(a: Architecture) -> int:
@@ -171,7 +171,7 @@ def training_flops(architecture: Architecture, *, context: int) -> TrainingFlops
     """Return the training FLOP per token at a context of ``context`` tokens."""
     counts = count(architecture)
     # the output head multiplies even when it is the token table
-    matrices = counts.active_non_embedding_params + architecture.head_rows * architecture.table_width
+    matrices = counts.active_non_embedding_params + architecture.head_rows * architecture.head_width
     multiplied = matrices + _repeated(architecture)
     full = attention_flops(architecture, context=context, causal=False)
     causal = attention_flops(architecture, context=context, causal=architecture.causal)

@@ -18,6 +18,7 @@ from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     FULL,
     RECOMPUTE,
+    Bands,
     Division,
     Memory,
     Parallel,
@@ -551,7 +552,7 @@ class MemorySummary(Record, Result):
     """Bytes that the allocator takes of the device for them, as ``max_memory_reserved`` tells them."""
     device_used: float | None = None
     """Bytes that the driver shows: what is reserved, and its own context."""
-    band: float | None = None
-    """By what share measured peaks scatter around such estimates: four of five are within."""
+    bands: Bands | None = None
+    """By what share measured peaks scatter around each of these three: four of five are within."""
     worth: tuple[Worth, ...] = ()
     """What other ways to train the model would need on the same devices."""

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
 
 __all__ = [
-    "BAND",
+    "BANDS",
+    "Bands",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
-    "SERVED_BAND",
     "STATES",
     "Division",
     "Footprint",
@@ -249,8 +249,17 @@ devices also those that a stream of communication has not yet given back; and wh
 again, for blocks of shorter ones. Medians of published peaks: one device, full sharding, unpacked fine-tuning."""
 
 
-BAND, SERVED_BAND = 0.15, 0.15
-"""Shares of an estimate within which four of five published peaks are, to train and to serve: ``docs/memory.md``."""
+class Bands(Record):
+    """Shares of an estimate within which four of five published peaks are, by what programs tell of them."""
+
+    allocated: float
+    reserved: float
+    device_used: float
+
+
+BANDS = Bands(allocated=0.10, reserved=0.20, device_used=0.15)
+"""How far the peaks in ``docs/memory.md`` scatter: tensors alone; with an allocator; with a driver, mostly of
+one device and sequences of one length."""
 
 _GIBI = 2.0**30
 
@@ -348,8 +357,11 @@ class Footprint:
         self.margins = margins
         self._counts = count(architecture)
         self._layer = layer_params(architecture)
-        self._weights: dict[Method, Weights] = {}
-        self._layers: dict[tuple[int, str, int, Method], _Layers] = {}
+        self._routed = max(
+            (part.experts.count * part.experts.params for _, part in architecture.parts() if part.experts), default=0
+        )
+        self._ways: dict[tuple[Method, str], _Way] = {}
+        self._layers: dict[tuple[int, str, int, int], _Layers] = {}
 
     @property
     def params(self) -> int:
@@ -358,13 +370,14 @@ class Footprint:
 
     def states(self, training: Training) -> States:
         """Return the bytes of a trained parameter."""
-        return self.weights(training.method).states or states_of(training.states)
+        return self._way(training).states
 
-    def weights(self, method: Method) -> Weights:
-        """Return the trained and the frozen weights."""
-        if method not in self._weights:
-            self._weights[method] = weights_of(self.architecture, method)
-        return self._weights[method]
+    def _way(self, training: Training) -> _Way:
+        key = (training.method, training.states)
+        found = self._ways.get(key)
+        if found is None:
+            found = self._ways[key] = _Way.of(self.architecture, training, self._counts.params)
+        return found
 
     def memory(self, training: Training, parallel: Parallel) -> Memory:
         """Return the memory of the fullest device; raises UsageError for unsuitable parallelism."""
@@ -406,64 +419,95 @@ class Footprint:
         return tuple(self._stage(training, division, first=first, last=not first) for first in (True, False))
 
     def _stage(self, training: Training, division: Division, *, first: bool, last: bool) -> StageLoad:
-        a, w, method = self.architecture, self.weights(training.method), training.method
-        tensor, pipeline = division.tensor, division.pipeline
+        a, way = self.architecture, self._way(training)
+        w, tensor, pipeline = way.weights, division.tensor, division.pipeline
         held = math.ceil(a.layers / pipeline)
         share = held / a.layers
         tables, frozen_tables = (w.first, w.frozen_first) if first else (0.0, 0.0)
         if last:
-            tied = a.tied and not method.untied and not first  # a tied table is held by the last stage too
-            tables += (a.vocab * a.table_width if w.first else 0.0) if tied else w.last
-            frozen_tables += w.frozen_first if tied else w.frozen_last
+            again = way.tied and not first  # a tied table is held by the last stage too
+            tables += (way.table if w.first else 0.0) if again else w.last
+            frozen_tables += w.frozen_first if again else w.frozen_last
         tokens = training.micro_batch * training.sequence / division.context
-        layer = self._activations(training, tensor)
+        layer = self._activations(training, tensor, way)
         layers = float(held) if last else _layers_in_flight(held, training, division)
-        logits = loss_bytes(a, method) / tensor if last else 0.0
+        logits = way.logits / tensor if last else 0.0
         # a layer is recomputed when the logits have gone
         kept = layer.kept * layers + max(0.0, layer.working - logits)
+        largest = self._layer - self._routed * (1 - 1 / division.expert)
+        if way.whole:
+            gathered = way.whole * share
+        else:
+            gathered = (min(held, 2) * way.stored + way.reduced) * largest
+            gathered += way.wide * way.table * (1 if way.tied else first + last)
         return StageLoad(
             plain=(w.layers * share + tables) / tensor,
             routed=w.routed * share / (tensor * division.expert),
             activations=self.margins.activations * tokens * kept,
             logits=tokens * logits,
-            gathered=self._gathered(training, division, held, first=first, last=last),
+            gathered=gathered / tensor,
             frozen=(w.frozen_layers * share + frozen_tables) / tensor,
             frozen_routed=w.frozen_routed * share / (tensor * division.expert),
             copies=(w.still + w.copied * share) / tensor,
-            apart=w.states is not None and not method.accumulates,
+            apart=way.apart,
+            varied=way.varied,
+        )
+
+    def _activations(self, training: Training, tensor: int, way: _Way) -> _Layers:
+        key = (training.sequence, training.recompute, tensor, id(way))  # ways are kept, and so are their ids
+        found = self._layers.get(key)
+        if found is None:
+            found = self._layers[key] = _layers(self.architecture, training, tensor)
+        return found
+
+
+class _Way(NamedTuple):
+    """What follows from a way to train a model, however it is divided."""
+
+    weights: Weights
+    states: States
+    logits: float
+    """Bytes of a token's logits."""
+    table: float
+    """Weights of the word table."""
+    tied: bool
+    wide: float
+    """Bytes in which tables are gathered."""
+    stored: float
+    """Bytes in which layers are."""
+    reduced: float
+    """Bytes of a parameter of a layer whose gradients are whole until they are shared out."""
+    whole: float
+    """Bytes of all weights where they are gathered at once, else 0."""
+    apart: bool
+    varied: bool
+
+    @classmethod
+    def of(cls, a: Architecture, training: Training, params: int) -> _Way:
+        """Return what follows from the way of a training."""
+        method = training.method
+        weights = weights_of(a, method)
+        states = weights.states or states_of(training.states)
+        wide = min(states.weights, 2.0)
+        return cls(
+            weights=weights,
+            states=states,
+            logits=loss_bytes(a, method),
+            table=float(a.vocab * a.table_width),
+            tied=a.tied and not method.untied,
+            wide=wide,
+            stored=weights.matrix_bits / 8 if method.adapts else wide,
+            reduced=0.0 if method.adapts else wide + (states.gradients if states.gradients > wide else 0.0),
+            whole=2.0 * params if method.gathers_all else 0.0,
+            apart=weights.states is not None and not method.accumulates,
             varied=not method.packed,
         )
 
-    def _activations(self, training: Training, tensor: int) -> _Layers:
-        key = (training.sequence, training.recompute, tensor, training.method)
-        if key not in self._layers:
-            self._layers[key] = _layers(self.architecture, training, tensor)
-        return self._layers[key]
-
-    def _gathered(self, training: Training, division: Division, held: int, *, first: bool, last: bool) -> float:
-        """Return the bytes that full sharding has gathered at a time: two layers, in 16 bits at most, and the tables.
-
-        The gradients of a layer are whole until they are shared out.
-        """
-        a, e = self.architecture, self.architecture.experts
-        states, w = self.states(training), self.weights(training.method)
-        routed = max((part.experts.count * part.experts.params for _, part in a.parts() if part.experts), default=0)
-        largest = self._layer - (routed if e else 0) * (1 - 1 / division.expert)
-        stored = w.matrix_bits / 8 if training.method.adapts else min(states.weights, 2.0)
-        reduced = (
-            0.0 if training.method.adapts else min(states.weights, 2.0) + (states.gradients > 2) * states.gradients
-        )
-        if training.method.gathers_all:
-            return 2.0 * self._counts.params * held / a.layers / division.tensor
-        tables = a.vocab * a.table_width * (first + last - (first and last and a.tied))
-        return ((min(held, 2) * stored + reduced) * largest + min(states.weights, 2.0) * tables) / division.tensor
-
 
 class _Layers(NamedTuple):
-    """Bytes of a token: what a layer keeps in the mean of those that keep something, their share, what one works with."""
+    """Bytes of a token: what a layer keeps in the mean of all, and what one works with besides."""
 
     kept: float
-    share: float
     working: float
 
 
@@ -487,7 +531,7 @@ def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
     if "activations" in method.offload:  # two layers are on their way to the host or back
         working += 2 * kept / max(most, 1)
         kept = 0.0
-    return _Layers(kept / a.layers, 1.0, working)
+    return _Layers(kept / a.layers, working)
 
 
 def training_memory(

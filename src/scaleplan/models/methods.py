@@ -136,9 +136,9 @@ OFFLOADED = ("activations", "optimizer")
 
 
 TRAINERS: Mapping[str, Mapping[str, object]] = {
-    "huggingface": {"kernels": "eager"},
-    "axolotl": {"kernels": "eager", "recompute": "full", "packed": False},
-    "ms-swift": {"kernels": "eager", "recompute": "full", "loss": "shifted", "packed": False},
+    "huggingface": {"kernels": "eager", "upcast": True},
+    "axolotl": {"kernels": "eager", "upcast": True, "recompute": "full", "packed": False},
+    "ms-swift": {"kernels": "eager", "upcast": True, "recompute": "full", "loss": "shifted", "packed": False},
     "unsloth": {
         "kernels": "compiled",
         "adapter_bits": 32,
@@ -210,6 +210,12 @@ class Method(Record):
     packed: bool = True
     """Whether all sequences are equally long; else the allocator keeps blocks of many sizes."""
 
+    def __hash__(self) -> int:
+        found = self.__dict__.get("_hash")  # a key of every search
+        if found is None:
+            found = self.__dict__["_hash"] = super().__hash__()
+        return int(found)
+
     @property
     def adapts(self) -> bool:
         """Whether adapters are trained, and the rest is frozen."""
@@ -224,7 +230,7 @@ class Method(Record):
     @property
     def plain(self) -> bool:
         """Whether states given by name say everything about the weights."""
-        return not self.adapts and self.precision is None and self.optimizer is None
+        return not (self.adapts or self.precision or self.optimizer)
 
     def target(self, atom: Atom, part: Part) -> bool:
         """Whether a matrix of a layer has an adapter."""
@@ -277,6 +283,9 @@ METHOD = Method()
 QUANTIZED = {"qlora": "lora", "qdora": "dora"}
 """Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
 
+_USUAL = "huggingface"
+"""The trainer whose choices hold where a way to tune is given and no trainer."""
+
 ALSO = {
     "in-backward": "in_backward",
     "dropout": "dropout",
@@ -287,7 +296,7 @@ ALSO = {
     "gathers-all": "gathers_all",
     "quantizes-head": "quantizes_head",
 }
-"""Habits that a word switches on, with the field that it changes."""
+"""Habits that a word switches on, and with ``no-`` before it off, with the field that it changes."""
 
 
 def method_of(
@@ -315,14 +324,15 @@ def method_of(
     """
     if trainer is not None and trainer not in TRAINERS:
         raise UnknownNameError("trainer", trainer, TRAINERS)
-    habits: dict[str, Any] = dict(TRAINERS[trainer]) if trainer else {}
+    by = trainer or (_USUAL if tune is not None else None)
+    habits: dict[str, Any] = dict(TRAINERS[by]) if by else {}
     recompute = habits.pop("recompute", None)
     adapters = tune is not None and tune != "full"
     if not adapters:
         for name, value in {"--rank": rank, "--targets": targets, "--adapter-bits": adapter_bits}.items():
             if value is not None:
                 raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
-        for name in ("targets", "adapter_bits"):
+        for name in ("targets", "adapter_bits", "upcast"):
             habits.pop(name, None)
     elif freeze is not None:
         raise UsageError("adapters freeze everything else already", hint="leave out --freeze, or --tune")
@@ -335,10 +345,13 @@ def method_of(
     if galore_rank is not None and not (optimizer and OPTIMIZERS.get(optimizer, OPTIMIZERS["sgd"]).projected):
         raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
     words = _words(also)
+    if quantize is None:
+        habits.pop("upcast", None)
     for word in words:
-        if word not in ALSO:
+        name = word.removeprefix("no-")
+        if name not in ALSO:
             raise UnknownNameError("habit of a training", word, ALSO)
-        habits[ALSO[word]] = word != "unpacked"
+        habits[ALSO[name]] = (word == name) != (name == "unpacked")
     given = {
         "tune": tune,
         "rank": rank,

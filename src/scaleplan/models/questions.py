@@ -16,9 +16,8 @@ from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
 from scaleplan.models.margins import Margins, read_margins
 from scaleplan.models.memory import (
-    BAND,
+    BANDS,
     DEFAULT_STATES,
-    SERVED_BAND,
     Footprint,
     Memory,
     Training,
@@ -391,7 +390,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **_shown(held, device, trained=False),
+        **_shown(held, device),
     )
 
 
@@ -433,7 +432,7 @@ def _training(
         memory=layout.memory,
         sequence=sequence,
         parallel=layout.parallel,
-        states=layout.training.states,
+        states=layout.training.states if fixed.method.plain else None,
         recompute=layout.training.recompute,
         micro_batch=layout.training.micro_batch,
         largest_micro_batch=layout.largest_micro_batch or None,
@@ -476,7 +475,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         memory=found,
         sequence=sequence,
         parallel=parallel,
-        states=training.states,
+        states=training.states if fixed.method.plain else None,
         recompute=training.recompute,
         micro_batch=training.micro_batch,
         accumulation=training.accumulation,
@@ -490,19 +489,24 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
     )
 
 
-_ALTERNATIVES: tuple[tuple[str, dict[str, Any], str | None], ...] = (
-    ("--recompute full", {}, "full"),
-    ("--loss fused", {"loss": "fused"}, None),
-    ("--optimizer adamw-8bit", {"optimizer": "adamw-8bit"}, None),
-    ("--tune lora --rank 16", {"tune": "lora", "rank": 16}, None),
-    ("--tune qlora --rank 16", {"tune": "lora", "rank": 16, "quantize": "nf4"}, None),
-    (
-        "--tune qlora --rank 16 --recompute full --loss fused",
-        {"tune": "lora", "rank": 16, "quantize": "nf4", "loss": "fused"},
-        "full",
-    ),
-)
-"""What is shown beside an answer: options, the choices of a method that they stand for, and recomputation."""
+_FULL = {"tune": "full", "quantize": None, "upcast": False, "optimizer": "adamw", "precision": "bf16"}
+_ADAPTERS = {"tune": "lora", "rank": 16, "frozen": (), "optimizer": None, "precision": "bf16", "in_backward": False}
+
+_ALTERNATIVES: dict[str, dict[str, Any]] = {
+    "--tune full --precision bf16": _FULL,
+    "--tune full --precision bf16 --optimizer paged-adamw-8bit --also in-backward": {
+        **_FULL,
+        "optimizer": "paged-adamw-8bit",
+        "in_backward": True,
+    },
+    "--tune lora --rank 16": {**_ADAPTERS, "quantize": None, "upcast": False},
+    "--tune qlora --rank 16": {**_ADAPTERS, "quantize": "nf4"},
+    "--optimizer adamw-8bit": {"optimizer": "adamw-8bit"},
+    "--loss fused": {"loss": "fused"},
+    "--recompute full": {"recompute": "full"},
+    "--offload activations": {"offload": ("activations",)},
+}
+"""What is shown beside an answer: options, and the choices that they stand for."""
 
 
 def _worth(
@@ -510,22 +514,19 @@ def _worth(
 ) -> Iterator[Worth]:
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
-    for options, choices, recompute in _ALTERNATIVES:
-        method = replace(training.method, **choices)
-        if method.adapts:
-            method = replace(
-                method, frozen=(), optimizer=None, precision=method.precision or "bf16", in_backward=False
-            )
-        elif "optimizer" in choices:
-            method = replace(method, precision=method.precision or "mixed")
-        changed = replace(training, method=method, recompute=recompute or training.recompute)
-        held = footprint.memory(changed, parallel)
-        if changed != training and held.total != now:
+    for options, choices in _ALTERNATIVES.items():
+        values = dict(choices)
+        recompute = values.pop("recompute", training.recompute)
+        method = replace(training.method, **values)
+        if method.optimizer and method.precision is None:
+            method = replace(method, precision="mixed")
+        held = footprint.memory(replace(training, method=method, recompute=recompute), parallel)
+        if held.total != now:
             fits = None if device is None else held.fits(device.memory_bytes, margins)
             yield Worth(options=options, total=held.total, fits=fits)
 
 
-def _shown(held: Memory, device: Accelerator | None, *, trained: bool = True) -> dict[str, Any]:
+def _shown(held: Memory, device: Accelerator | None) -> dict[str, Any]:
     """Return what programs and drivers show of a memory."""
     context = driver_context(device.year if device else None)
     reserved = (
@@ -535,7 +536,7 @@ def _shown(held: Memory, device: Accelerator | None, *, trained: bool = True) ->
         "allocated": held.allocated,
         "reserved": reserved,
         "device_used": reserved + context,
-        "band": BAND if trained else SERVED_BAND,
+        "bands": BANDS,
     }
 
 

@@ -99,7 +99,7 @@ REPORTS: Mapping[str, View] = {
     "ModelBody": View("views.model:body_report"),
     "ModelSummary": View("views.model:model_report"),
     "ShapeSummary": View("views.model:shape_report"),
-    "MemorySummary": View("views.model:memory_report"),
+    "MemorySummary": View("views.memory:memory_report"),
     "PilotDesign": View("views.fit:design_report", rows="runs"),
     "Advice": View("views.advice:hyperparameters_report"),
     "PrecisionChoice": View("views.advice:precisions_report"),

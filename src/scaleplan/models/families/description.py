@@ -37,6 +37,7 @@ _MODEL_KEYS = (
     "atoms",
     "table_width",
     "head_rows",
+    "head_width",
     "head_bias",
     "context",
     "causal",
@@ -648,7 +649,7 @@ class _Scope:
             if found is not None and last in found:
                 value = _typed(found, last, spec.kind)
                 if spec.kind == "each" and not isinstance(value, list):
-                    return [value] * self[spec.length or "n"]
+                    return self._each(spec, value)
                 if spec.length is not None and value and len(value) != self[spec.length]:
                     raise FileError(f"{found.source}: {last} has {len(value)} entries for {self[spec.length]} layers")
                 return value
@@ -660,7 +661,14 @@ class _Scope:
         if spec.default is None:
             self.fields.refuse_missing(self.fields.missing(spec.names[0]))
         value = compiled(spec.default or "none")(self)
-        return [value] * self[spec.length or "n"] if spec.kind == "each" and value is not None else value
+        return self._each(spec, value) if spec.kind == "each" and value is not None else value
+
+    def _each(self, spec: _Spec, value: object) -> list[object]:
+        """Return one value for each layer."""
+        many = self[spec.length or "n"]
+        if not isinstance(many, int) or not 0 <= many <= _MOST_LAYERS:
+            raise FileError(f"{self.fields.source}: {spec.names[0]}: {quote(many)} is no number of layers")
+        return [value] * many
 
     def _by_default(self, spec: _Spec) -> Any:  # noqa: ANN401
         """Return what the class of the family states for a field that is left out, None for nothing."""
@@ -670,7 +678,7 @@ class _Scope:
         name, value = found
         if spec.names[0] in _MAIN:
             self.assumed[name] = value
-        return [value] * self[spec.length or "n"] if spec.kind == "each" else value
+        return self._each(spec, value) if spec.kind == "each" else value
 
     def size(self, where: str, value: object) -> int:
         """Evaluate a whole number of at least 0."""
@@ -745,6 +753,7 @@ class _Expansion:
             atoms=tuple(self._atoms("model", model.get("atoms", ()))),
             table_width=scope.size("table_width", model.get("table_width", 0)),
             head_rows=scope.size("head_rows", model.get("head_rows", 0)),
+            head_width=scope.size("head_width", model.get("head_width", 0)),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=self._context(model.get("context", "none")),
             causal=bool(scope.value(model.get("causal", True))),

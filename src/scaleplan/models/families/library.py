@@ -160,7 +160,7 @@ def _described(table: Table, files: Mapping[str, Path]) -> Description:
                 hint=f"did you mean '{close}'?" if close else "'scaleplan families list' has them",
             )
         inherited = dict(read_table(files[base], what="family").data)
-        for key in ("model_types", "classes", "title", "sources", "notes", "ignored", "name"):
+        for key in ("model_types", "classes", "title", "sources", "notes", "defaults", "ignored", "name"):
             if key != "ignored" or key in data:
                 inherited.pop(key, None)
         data = merged(inherited, data)
@@ -221,7 +221,9 @@ def _read(data: Mapping[str, object], *, source: str, arch: str | None) -> Archi
     name = stated if isinstance(stated, str) and stated in found.model_types else found.model_types[0]
     fields = Fields({**data, "model_type": name}, source=source)
     architecture = found.architecture(fields, family=name)
-    refuse_unread(fields, architecture, found.known_fields())
+    described_by_name = arch is not None and found is families().named(arch)
+    guessed = described_by_name and stated is None and not _class(data)
+    refuse_unread(fields, architecture, found.known_fields(), guessed=guessed)
     return architecture
 
 
@@ -245,9 +247,7 @@ def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -
             return found
     if stated is not None:
         raise _unknown(stated, data, source=source)
-    classes = data.get("architectures")
-    first = classes[0] if isinstance(classes, list) and classes else None
-    found = library.of_class(first) if isinstance(first, str) else None
+    found = library.of_class(_class(data))
     if found is not None:
         return found
     raise FileError(
@@ -260,19 +260,33 @@ def _named(arch: str, stated: object, data: Mapping[str, object], source: str) -
     """Return the family that ``arch`` names; a config that states another one is not read as it."""
     if arch.endswith(".toml") or "/" in arch:
         return read_description(Path(arch))
-    found = families().named(arch)
+    library = families()
+    found = library.named(arch)
     if found is None:
         raise _unknown(arch, data, source="arch")
-    if stated is not None and stated not in found.model_types:
-        known = isinstance(stated, str) and families().get(stated) is not None
+    named = _class(data)
+    if stated is not None:
+        word, value, of, own = "model_type", stated, stated, stated in found.model_types
+    else:
+        other = library.of_class(named)
+        word, value, of, own = "architectures", named, other and other.model_types[0], other in (found, None)
+        own = not named or (own and (not found.classes or named.startswith(found.classes)))
+    if not own:
+        known = isinstance(of, str) and library.get(of) is not None
         raise FileError(
-            f"{source}: model_type {quote(stated)} is {'a known' if known else 'another'} family: "
+            f"{source}: {word} {quote(value)} is {'a known' if known else 'another'} family: "
             f"it is not read as {quote(arch)}",
             hint="leave out --arch"
             if known
-            else f'describe its layers: --arch ./mine.toml, where like = "{arch}" says that they are the same',
+            else f"describe its layers: --arch ./mine.toml, where like = \"{arch}\" says that they are the same",
         )
     return found
+
+
+def _class(data: Mapping[str, object]) -> str:
+    """Return the first class that a config names; an empty text without one."""
+    classes = data.get("architectures")
+    return classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else ""
 
 
 def _unknown(name: object, data: Mapping[str, object], *, source: str) -> FileError:

@@ -209,8 +209,10 @@ def _fields(found: Description) -> Iterator[FamilyField]:
     specs = [(name, spec) for name, spec in found.fields.items() if found.uses(name)]
     for name, spec in sorted(specs, key=lambda pair: pair[1].default is not None or pair[1].needed):
         spellings = tuple(spelling for each in spec.names for spelling in NAMES.get(each, (each,)))
-        required = spec.default is None and not spec.needed and spec.kind != "present"
-        yield FamilyField(name=name, kind=spec.kind, spellings=spellings, default=spec.default, required=required)
+        own = next((found.defaults[spelling] for spelling in spellings if spelling in found.defaults), None)
+        default = spec.default if own is None else _text(own)
+        required = default is None and not spec.needed and spec.kind != "present"
+        yield FamilyField(name=name, kind=spec.kind, spellings=spellings, default=default, required=required)
 
 
 def _layers(found: Description) -> Iterator[str]:

@@ -77,12 +77,15 @@ def text_part(data: Mapping[str, object], source: str) -> TextPart:
     known = wrappers().get(stated) if isinstance(stated, str) else None
     text = known.text("text") if known else None
     flag = data.get(_TIED)
+    if nested is not None and known and known.boolean("whole", default=False):
+        inner = {key: value for key, value in nested.items() if key != _TIED}
+        return TextPart({_TIED: known.boolean("tied", default=False), **data, **inner, "model_type": stated}, where)
     if nested is None:
         found = {**data, "model_type": text}
     else:
-        inherited = {key: data[key] for key in _INHERITED if key in data}
+        inherited = {key: data[key] for key in _INHERITED if key in data and nested.get(key) is None}
         family = {"model_type": text} if text and nested.get("model_type") is None else {}
-        found = {**inherited, **nested, **family}
+        found = {**nested, **inherited, **family}
     ties = known.text("ties", "top") if known else "top"
     if ties == "text":
         return TextPart(found, where, True, overruled=flag)

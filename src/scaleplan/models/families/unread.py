@@ -57,25 +57,45 @@ _HARMLESS = re.compile(
 )
 
 _ROTARY = {"rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_dim", "partial_rotary_factor"}
-_UNGATED_ACTIVATIONS = {"relu2", "relu_squared", "squared_relu", "xielu"}  # never used with a gate
+_ACTIVATIONS = ("hidden_act", "hidden_activation", "mlp_hidden_act", "activation_function", "activation")
+_UNGATED = frozenset({"relu2", "relu_squared", "squared_relu", "xielu"})  # never used with a gate
+_USUALLY_UNGATED = _UNGATED | {"gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu"}
+_USUALLY_GATED = frozenset({"silu", "swish", "swiglu", "geglu"})
+
+# Where only the user says which family a config is of, whatever other families have in theirs betrays it: also what
+# steers training, as long as it is not absent in effect.
+_BETRAYING: dict[str, re.Pattern[str]] = {
+    kind: re.compile(pattern)
+    for kind, pattern in {
+        "experts": r"expert|moe|router|topk|^n_group$",
+        "state-space or linear attention": r"mamba|ssm|kda|time_step|^linear_|conv|(^|_)dt_|^chunk_size$",
+        "latent attention": r"^index_|compress_r|lora",
+        "prediction blocks": r"mtp|nextn",
+        "further tables": r"altup|laurel|^hc_|hash",
+        "layers of several kinds": r"_cycles$|layers_per_stack$|(post|pre)_norm$|_sparse_step$|_layer_interval$|sparsity_pattern|_kernels$",
+        "local attention": r"sliding_window|max_window_layers|^window_size$|attention_chunk",
+        "an encoder or cross-attention": r"^encoder_|^decoder_",
+    }.items()
+}
 _WAY_OUT = "the model is of another family, or these fields are not its own: nothing is counted as what it is not"
 _EQUAL_TO_WIDTH = re.compile(r"embedding_size$|^word_embed_proj_dim$|^emb_dim$|^attention_hidden_size$")
 _EVERY_LAYER = re.compile(r"(step|freq|frequency|interval|period)$")  # 1 stands for every layer
 _ORDINARY_KINDS = {"full_attention", "sliding_attention", "attention", "full", "global", "local", "dense"}
 
 
-def refuse_unread(fields: Fields, architecture: Architecture, known: frozenset[str]) -> None:
-    """Raise FileError where the config states what changes the count and is none of the fields that its family has."""
-    gated = any(part.gated for _, part in architecture.parts())
+def refuse_unread(
+    fields: Fields, architecture: Architecture, known: frozenset[str], *, guessed: bool = False
+) -> None:
+    """Raise FileError where the config states what changes the count and is none of the fields that its family has.
+
+    ``guessed`` is a family that the config itself does not state: then what other families have betrays them.
+    """
     learned = any(atom.kind == "table" and "position" in atom.label for atom in architecture.atoms)
     spelled = {spelling for name in known for spelling in NAMES.get(name, (name,))}
     unread = [name for name in fields.data if name not in spelled]
-    if gated and "hidden_act" in unread and fields.data["hidden_act"] in _UNGATED_ACTIVATIONS:
-        raise FileError(
-            f"{fields.source}: hidden_act {fields.data['hidden_act']} belongs to blocks of two matrices, "
-            f"and those of the family {architecture.family} have three",
-            hint=_WAY_OUT,
-        )
+    has = _kinds_of(architecture)
+    plain = guessed and not has - {"local attention", "layers of several kinds"}
+    _refuse_activation(fields, unread, architecture, guessed=plain)
     found = [
         ("rotary positions instead of a learned table", name)
         for name in unread
@@ -87,6 +107,17 @@ def refuse_unread(fields: Fields, architecture: Architecture, known: frozenset[s
         for kind, pattern in _KINDS.items()
         if pattern.search(name.lower()) and _counts(name, fields.data[name], architecture)
     ]
+    if guessed:
+        found += [
+            (kind, name)
+            for name in unread
+            for kind, pattern in _BETRAYING.items()
+            if kind not in has and fields.data[name] and pattern.search(name.lower()) and not name.startswith("no_")
+        ]
+    if plain:
+        shifted = any(atom.kind == "norm" and atom.bias for _, part in architecture.parts() for atom in part.atoms)
+        foreign = ("rms_norm_eps",) if shifted else ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")
+        found += [("norms of another kind", name) for name in unread if name in foreign]
     if not found:
         return
     kinds = dict.fromkeys(kind for kind, _ in found)
@@ -97,6 +128,39 @@ def refuse_unread(fields: Fields, architecture: Architecture, known: frozenset[s
         f"and the family {architecture.family} does not use {'it' if len(names) == 1 else 'them'}",
         hint=_WAY_OUT,
     )
+
+
+def _kinds_of(architecture: Architecture) -> set[str]:
+    """Return the kinds of :data:`_BETRAYING` that an architecture has itself: they betray nothing."""
+    parts = [part for _, part in architecture.parts()]
+    found = {
+        "experts": any(part.experts for part in parts),
+        "state-space or linear attention": any(part.state for part in parts),
+        "latent attention": any(part.pairs and part.cache != part.keys for part in parts),
+        "prediction blocks": architecture.extra_params,
+        "layers of several kinds": len({stack.parts for stack in architecture.stacks}) > 1,
+        "local attention": architecture.window,
+        "an encoder or cross-attention": any(stack.encoder for stack in architecture.stacks),
+    }
+    return {kind for kind, there in found.items() if there}
+
+
+def _refuse_activation(fields: Fields, unread: list[str], architecture: Architecture, *, guessed: bool) -> None:
+    """Refuse an activation that stands for more, or fewer, matrices than the blocks of the family have."""
+    blocks = [part for _, part in architecture.parts() if part.inner or part.experts]
+    if any(part.gated for part in blocks):
+        foreign, own, other = _USUALLY_UNGATED if guessed else _UNGATED, "three", "two"
+    elif not blocks:
+        return
+    else:
+        foreign, own, other = _USUALLY_GATED if guessed else frozenset(), "two", "three"
+    for name in unread:
+        if name in _ACTIVATIONS and str(fields.data[name]) in foreign:
+            raise FileError(
+                f"{fields.source}: {name} {fields.data[name]} belongs to blocks of {other} matrices, "
+                f"and those of the family {architecture.family} have {own}",
+                hint=_WAY_OUT,
+            )
 
 
 def _counts(name: str, value: object, architecture: Architecture) -> bool:

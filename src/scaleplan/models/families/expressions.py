@@ -11,19 +11,25 @@ import ast
 import operator
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from scaleplan.errors import FileError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
+    Compiled: TypeAlias = "Callable[[Names], Any]"
 
 __all__ = ["FUNCTIONS", "ExpressionError", "SizesError", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
 _MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
+
+
+class Names(Protocol):
+    """What has a value for each name: a mapping, or a scope that evaluates it when it is used."""
+
+    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401  a number, flag, text or list
 
 
 class ExpressionError(FileError):
@@ -160,7 +166,7 @@ def compiled(text: str) -> Compiled:
     except RecursionError:
         raise ExpressionError(f"{quote(text)}: nested too deeply") from None
 
-    def evaluate(scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  a number, flag, text or list
+    def evaluate(scope: Names) -> Any:  # noqa: ANN401  a number, flag, text or list
         try:
             return run(scope)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -244,7 +250,7 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
     )
 
 
-def _last(parts: list[Compiled], scope: Mapping[str, Any], *, stop: bool) -> Any:  # noqa: ANN401
+def _last(parts: list[Compiled], scope: Names, *, stop: bool) -> Any:  # noqa: ANN401
     """Return the first value that decides, as Python does: `k or h` is k where it is stated."""
     value = None
     for part in parts:

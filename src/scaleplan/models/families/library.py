@@ -114,7 +114,7 @@ def index_of(folder: Path, names: Collection[str] | None = None) -> dict[str, di
     """Return the file of each model type and class beginning that the families of a folder state."""
     found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
     for name in sorted(_names(folder) if names is None else names):
-        head = _head(folder / f"{name}.toml")
+        head = read_table(folder / f"{name}.toml", what="family").data
         for key, default in (("model_types", [head.get("name", name)]), ("classes", [])):
             values = head.get(key, default)
             found[key] |= {str(text): name for text in values} if isinstance(values, list) else {}
@@ -134,16 +134,6 @@ def _names(folder: Path) -> list[str]:
     if not is_folder(folder):
         return []
     return sorted(name.removesuffix(".toml") for name in names_in(folder) if name.endswith(".toml"))
-
-
-def _head(path: Path) -> dict[str, object]:
-    """Return what stands above the first table of a file."""
-    import tomllib  # only where a family is looked for
-
-    try:
-        return tomllib.loads(read_text(path, what="family").split("\n[", 1)[0])
-    except ValueError as error:
-        raise FileError(f"family {quote(path)} is not valid TOML: {error}") from None
 
 
 def _described(table: Table, files: Mapping[str, Path]) -> Description:

@@ -11,6 +11,7 @@ import ast
 import operator
 import warnings
 from functools import lru_cache
+from math import isqrt
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from scaleplan.errors import FileError, quote
@@ -24,6 +25,8 @@ __all__ = ["FUNCTIONS", "ExpressionError", "SizesError", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
 _MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
+
+_LARGEST_PRIME, _MOST_PRIMES = 10**8, 256  # a second of trial division
 
 
 class Names(Protocol):
@@ -63,6 +66,26 @@ def _own_of(layers: Any, index: int, name: str, usual: Any) -> Any:  # noqa: ANN
     return usual
 
 
+def _index(values: list[object], value: object) -> int:
+    """Return where a value stands in a list."""
+    return values.index(value)
+
+
+@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
+def _primes(after: int, many: int) -> list[int]:
+    """Return the primes that follow a number: tables of hashes have prime sizes."""
+    if not 0 <= after <= _LARGEST_PRIME or not 0 <= many <= _MOST_PRIMES:
+        raise OverflowError
+    found: list[int] = []
+    value = max(after, 1)
+    while len(found) < many:
+        value += 1
+        if all(value % divisor for divisor in range(2, isqrt(value) + 1)):
+            found.append(value)
+    return found
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
     if _remainder(width, heads):
@@ -98,6 +121,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "count": _count,
     "at": _at,
     "own_of": _own_of,
+    "index": _index,
+    "sorted": sorted,
+    "primes": _primes,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,

@@ -49,25 +49,3 @@ def validate_families(
     """Check descriptions of architectures; the exit status is 2 if any is invalid."""
     result = listing.validate_families(files, config=config)
     return Answer(result=result, exit_status=2 if result.invalid else 0)
-
-
-@command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])
-def list_models(
-    *, family: Annotated[str | None, typer.Option(metavar="NAME", help="Only models of this model_type.")] = None
-) -> Answer:
-    """List the published models that commands know by name in place of a config.json."""
-    models = PublicModels().all()
-    if family is not None:
-        families = sorted({model.family for model in models})
-        models = tuple(model for model in models if model.family == family.casefold())
-        if not models:
-            raise UnknownNameError("family", family, families)
-    return Answer(result=PublicModelList.of(models))
-
-
-@command(
-    _models, "show", examples=["scaleplan models show llama-3.1-8b", "scaleplan models show Qwen/Qwen3-8B --json"]
-)
-def show_model(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
-    """Show one published model: its config, its published size, sources."""
-    return Answer(result=PublicModels().get(name))

@@ -97,6 +97,12 @@ def test_a_description_stands_wherever_a_model_does(cli, folder):
     params = cli("model", whole, "--json").json["params"]
     assert cli("memory", whole, "--gpu", "h100-sxm", "--json").json["params"] == params
     assert cli("optimal", "--model", whole, "--flops", "1e20", "--quiet").status == 0
+    named = folder / "named.toml"
+    named.write_text(MINE.replace('like = "llama"', 'like = "llama"\nconfig = "config.json"'), encoding="utf-8")
+    found = cli("memory", named, "--gpu", "h100-sxm", "--gpus", "8", "--json").json
+    assert found["params"] == beside["params"]
+    named.write_text(MINE.replace('like = "llama"', 'like = "llama"\nconfig = "none.json"'), encoding="utf-8")
+    assert "none.json' does not exist" in cli("model", named).err
     wrong = cli("model", "--arch", folder / "wrong.toml", folder / "config.json")
     assert wrong.status == 2
     assert "wrong.toml: part.attention.attention.qk_norm" in wrong.err

@@ -23,7 +23,19 @@ __all__ = ["SCHEMA", "Description", "merged"]
 
 SCHEMA = 1
 
-_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
+_KEYS = (
+    "schema",
+    "name",
+    "title",
+    "model_types",
+    "classes",
+    "like",
+    "config",
+    "ignored",
+    "sources",
+    "notes",
+    "refuse",
+)
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _LONGEST_NOTE = 500
 

@@ -657,7 +657,7 @@ def served_by(a: Architecture, devices: int) -> bool:
 
 def _cache_heads(a: Architecture) -> int:
     """Return the devices that can share a cache: as many as key-value heads, one where it is compressed."""
-    shared = [part.kv_heads if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
+    shared = [(part.kv_heads or 1) if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
     return min(shared, default=1)
 
 

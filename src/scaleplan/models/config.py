@@ -133,7 +133,7 @@ def _refuse_constant(text: str) -> float:
 
 NAMES: dict[str, tuple[str, ...]] = {
     "width": ("hidden_size", "n_embd", "d_model", "n_embed", "dim"),
-    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "layers"),
     "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
     "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
     "head_size": ("head_dim",),

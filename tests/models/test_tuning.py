@@ -36,6 +36,7 @@ def memory(**options):
         ({"tune": "lora", "targets": "q,w"}, "cannot be put on 'w'"),
         ({"tune": "lora", "adapter_bits": 8}, "are not trained"),
         ({"also": "in-backward"}, "need an optimizer"),
+        ({"tune": "lora", "also": "upcast"}, "nothing is quantised"),
     ],
 )
 def test_choices_that_contradict_each_other_are_refused(options, words):
@@ -207,7 +208,7 @@ def test_a_trainer_is_a_set_of_choices():
         kernels="eager",
         attention="sdpa",
         loss="full",
-        also="merged,dropout,untied,gathers-all,quantizes-head,unpacked",
+        also="merged,dropout,untied,gathers-all,unpacked",
     )
     assert (named, recompute) == (spelt, None)
     assert method_of(trainer="torchtitan")[1] == "selective"

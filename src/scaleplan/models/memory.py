@@ -292,8 +292,9 @@ class StageLoad(NamedTuple):
 
     def demand(self, states: States, *, zero: int, share: float, expert: int, room: Room) -> float:
         """Return :meth:`Memory.demand` of :meth:`memory` at once, for searches."""
-        dense, routed = states.shared(zero, share), states.shared(zero, share / expert)
-        held = self.plain * sum(dense) + self.routed * sum(routed)
+        held = self.plain * sum(states.shared(zero, share))
+        if self.routed:
+            held += self.routed * sum(states.shared(zero, share / expert))
         work = self.activations + self.logits + self.copies + room.reserve
         if zero >= 3 and share > 1:
             work += self.gathered
@@ -301,7 +302,7 @@ class StageLoad(NamedTuple):
         else:
             held += self.frozen + self.frozen_routed
             if self.apart and share == 1:
-                gradients = self.plain * dense[1] + self.routed * routed[1]
+                gradients = self.gradients(states)
                 if self.activations + self.logits > gradients:
                     held -= gradients
                 else:
@@ -362,6 +363,7 @@ class Footprint:
             (part.experts.count * part.experts.params for _, part in architecture.parts() if part.experts), default=0
         )
         self._ways: dict[tuple[Method, str], _Way] = {}
+        self._last: _Way | None = None
         self._layers: dict[tuple[int, str, int, int], _Layers] = {}
 
     @property
@@ -374,11 +376,13 @@ class Footprint:
         return self._way(training).states
 
     def _way(self, training: Training) -> _Way:
-        key = (training.method, training.states)
-        found = self._ways.get(key)
-        if found is None:
-            found = self._ways[key] = _Way.of(self.architecture, training, self._counts.params)
-        return found
+        last = self._last  # a search has one
+        if last is None or last.method is not training.method or last.name != training.states:
+            key = (training.method, training.states)
+            if key not in self._ways:
+                self._ways[key] = _Way.of(self.architecture, training, self._counts.params)
+            last = self._last = self._ways[key]
+        return last
 
     def memory(self, training: Training, parallel: Parallel) -> Memory:
         """Return the memory of the fullest device; raises UsageError for unsuitable parallelism."""
@@ -429,34 +433,44 @@ class Footprint:
 
     def _stage(self, training: Training, division: Division, *, first: bool, last: bool) -> StageLoad:
         a, way = self.architecture, self._way(training)
-        w, tensor, pipeline = way.weights, division.tensor, division.pipeline
-        held = math.ceil(a.layers / pipeline)
-        share = held / a.layers
-        tables, frozen_tables = (w.first, w.frozen_first) if first else (0.0, 0.0)
-        if last:
-            again = way.tied and not first  # a tied table is held by the last stage too
-            tables += (way.table if w.first else 0.0) if again else w.last
-            frozen_tables += w.frozen_first if again else w.frozen_last
+        w, tensor = way.weights, division.tensor
+        held = math.ceil(a.layers / division.pipeline)
+        tables = w.first if first else 0.0
+        if last:  # a tied table is held by the last stage too
+            tables += w.last if first or not way.tied else way.table if w.first else 0.0
         tokens = training.micro_batch * training.sequence / division.context
         layer = self._activations(training, tensor, way)
-        layers = float(held) if last else _layers_in_flight(held, training, division)
+        own, share = held, held / a.layers
+        if layer.trained < a.layers:  # the last layers are trained
+            own = min(layer.trained, held) if last else max(0, layer.trained - (a.layers - held))
+            share = own / layer.trained if layer.trained else 0.0
+        layers = float(own) if last else _layers_in_flight(own, training, division)
         logits = way.logits / tensor if last else 0.0
-        # a layer is recomputed when the logits have gone
-        kept = layer.kept * layers + max(0.0, layer.working - logits)
+        kept = layer.kept * layers
+        if own and layer.working > logits:  # a layer is recomputed when the logits have gone
+            kept += layer.working - logits
         largest = self._layer - self._routed * (1 - 1 / division.expert)
-        if way.whole:
-            gathered = way.whole * share
-        else:
-            gathered = (min(held, 2) * way.stored + way.reduced) * largest
-            gathered += way.wide * way.table * (1 if way.tied else first + last)
-        return StageLoad(
-            plain=(w.layers * share + tables) / tensor,
-            routed=w.routed * share / (tensor * division.expert),
-            activations=self.margins.activations * tokens * kept,
-            logits=tokens * logits,
-            gathered=gathered / tensor,
-            frozen=(w.frozen_layers * share + frozen_tables) / tensor,
-            frozen_routed=w.frozen_routed * share / (tensor * division.expert),
+        gathered = (min(held, 2) * way.stored + way.reduced) * largest
+        gathered += way.wide * way.table * (1 if way.tied else first + last)
+        load = StageLoad(
+            (w.layers * share + tables) / tensor,
+            w.routed * share / (tensor * division.expert),
+            self.margins.activations * tokens * kept,
+            tokens * logits,
+            gathered / tensor,
+        )
+        if w.states is None and not way.whole:
+            return load._replace(varied=True) if way.varied else load
+        frozen_tables = w.frozen_first if first else 0.0
+        if last:
+            frozen_tables += w.frozen_last if first or not way.tied else w.frozen_first
+        still = held / a.layers
+        if not way.adapts and layer.trained < a.layers:
+            still = (held - own) / (a.layers - layer.trained)
+        return load._replace(
+            gathered=way.whole * held / a.layers / tensor if way.whole else load.gathered,
+            frozen=(w.frozen_layers * still + frozen_tables) / tensor,
+            frozen_routed=w.frozen_routed * still / (tensor * division.expert),
             copies=(w.still + w.copied * share) / tensor,
             apart=way.apart,
             varied=way.varied,
@@ -473,6 +487,9 @@ class Footprint:
 class _Way(NamedTuple):
     """What follows from a way to train a model, however it is divided."""
 
+    method: Method
+    name: str
+    """That of the states, where they have one."""
     weights: Weights
     states: States
     logits: float
@@ -488,6 +505,7 @@ class _Way(NamedTuple):
     """Bytes of a parameter of a layer whose gradients are whole until they are shared out."""
     whole: float
     """Bytes of all weights where they are gathered at once, else 0."""
+    adapts: bool
     apart: bool
     varied: bool
 
@@ -499,6 +517,8 @@ class _Way(NamedTuple):
         states = weights.states or states_of(training.states)
         wide = min(states.weights, 2.0)
         return cls(
+            method=method,
+            name=training.states,
             weights=weights,
             states=states,
             logits=loss_bytes(a, method),
@@ -508,16 +528,19 @@ class _Way(NamedTuple):
             stored=weights.matrix_bits / 8 if method.adapts else wide,
             reduced=0.0 if method.adapts else wide + (states.gradients if states.gradients > wide else 0.0),
             whole=2.0 * params if method.gathers_all else 0.0,
+            adapts=method.adapts,
             apart=weights.states is not None and not method.accumulates,
             varied=not method.packed,
         )
 
 
 class _Layers(NamedTuple):
-    """Bytes of a token: what a layer keeps in the mean of all, and what one works with besides."""
+    """Bytes of a token: what a trained layer keeps in the mean, and what one works with besides."""
 
     kept: float
     working: float
+    trained: int
+    """Layers that are trained, and so keep something: the last ones."""
 
 
 def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
@@ -525,22 +548,19 @@ def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
     check_recompute(training.recompute)
     kind, method = RECOMPUTE.index(training.recompute), training.method
     kept = working = 0.0
-    most = 0
+    trained = 0
     for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
-        if not own:
-            continue
-        whole, *less = (
-            found.on(tensor) for found in layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
-        )
-        each = (whole, *less)[kind]
-        kept += own * each
-        most += own
-        if kind:  # one layer is recomputed at a time
-            working = max(working, whole - (each if kind == 1 else 0.0))
+        if own:
+            found = layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
+            each = found[kind].on(tensor)
+            kept += own * each
+            trained += own
+            if kind:  # one layer is recomputed at a time
+                working = max(working, found[0].on(tensor) - (each if kind == 1 else 0.0))
+    mean = kept / trained if trained else 0.0
     if "activations" in method.offload:  # two layers are on their way to the host or back
-        working += 2 * kept / max(most, 1)
-        kept = 0.0
-    return _Layers(kept / a.layers, working)
+        return _Layers(0.0, working + 2 * mean, trained)
+    return _Layers(mean, working, trained)
 
 
 def training_memory(

@@ -366,6 +366,10 @@ def method_of(
     method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
         method = replace(method, precision=_usual_precision(method, trainer))
+    if method.quantize is None and (method.upcast or method.quantizes_head):
+        raise UsageError(
+            "nothing is quantised that could be upcast, or have its head quantised", hint="add --quantize"
+        )
     if method.plain and method.in_backward:
         raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
     return method, recompute
@@ -392,7 +396,10 @@ def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str
         return {}
     if trainer not in HABITS:
         raise UnknownNameError("trainer", trainer, HABITS)
-    idle = {*(() if adapters else ("targets", "adapter_bits", "upcast")), *(() if quantized else ("upcast",))}
+    idle = {
+        *(() if adapters else ("targets", "adapter_bits", "upcast")),
+        *(() if quantized else ("upcast", "quantizes_head")),
+    }
     return {name: value for name, value in HABITS[trainer].items() if name not in idle}
 
 

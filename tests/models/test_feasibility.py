@@ -127,6 +127,7 @@ WAYS = [
     {"tune": "qlora", "rank": 4},
     {"precision": "bf16", "optimizer": "paged-adamw", "also": "in-backward"},
     {"precision": "fsdp", "loss": "chunked"},
+    {"precision": "fp32", "also": "foreach"},
     {"trained_layers": 1},
 ]
 """Ways to train that hold different things: frozen weights, gradients apart from activations, gathered 16 bits."""

@@ -424,12 +424,24 @@ class Feasibility:
             shared += load.frozen + load.frozen_routed * cell.division.expert
         else:
             apart += load.frozen + load.frozen_routed
-        work = load.activations + load.logits + load.copies + self.room.reserve
-        work += load.gathered if cell.zero >= 3 else 0.0
-        room = min(self.room.states - apart, self.room.total - apart - work)
-        if not shared:
-            return 1.0 if room >= 0 else math.inf
-        return math.ceil(shared / room * (1 - 1e-12)) if room > 0 else math.inf
+        work = load.copies + self.room.reserve + (load.gathered if cell.zero >= 3 else 0.0)
+        active = load.activations + load.logits
+        room = min(self.room.states - apart, self.room.total - apart - work - active)
+        if not load.step:
+            return _ways_to_share(shared, room)
+        # activations have gone when the optimizer makes its copies
+        copied = load.step * (load.plain + load.routed * cell.division.expert)
+        late = self.room.total - apart - work
+        if not cell.zero:
+            return _ways_to_share(shared, min(room, late - copied))
+        return max(_ways_to_share(shared, room), _ways_to_share(shared + copied, late))
+
+
+def _ways_to_share(shared: float, room: float) -> float:
+    """Return the devices that must share some bytes so that each has room; infinity where none are enough."""
+    if not shared:
+        return 1.0 if room >= 0 else math.inf
+    return math.ceil(shared / room * (1 - 1e-12)) if room > 0 else math.inf
 
 
 def device_bytes(params: float, *, gpus: int, sequence: int, margins: Margins = MARGINS, node: int = NODE) -> float:

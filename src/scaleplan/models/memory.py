@@ -274,8 +274,8 @@ class StageLoad(NamedTuple):
 
     ``plain`` and ``routed`` are its trained parameters before sharing, those of routed experts apart; the others are
     bytes: ``frozen`` and ``frozen_routed`` of weights that are not trained, ``gathered`` those of the layers that
-    sharded weights are gathered in, ``copies`` on each device. With ``apart`` a device that shares with none has
-    either all gradients or all activations.
+    sharded weights are gathered in, ``copies`` on each device. Activations have gone when the optimizer copies
+    ``step`` bytes of each trained parameter; with ``apart`` a device that shares with none has gradients only then.
     """
 
     plain: float
@@ -286,6 +286,7 @@ class StageLoad(NamedTuple):
     frozen: float = 0.0
     frozen_routed: float = 0.0
     copies: float = 0.0
+    step: float = 0.0
     apart: bool = False
     varied: bool = False
     """Whether sequences differ in length."""
@@ -301,23 +302,24 @@ class StageLoad(NamedTuple):
             held += self.frozen / share + self.frozen_routed * expert / share
         else:
             held += self.frozen + self.frozen_routed
-            if self.apart and share == 1:
-                gradients = self.gradients(states)
-                if self.activations + self.logits > gradients:
-                    held -= gradients
-                else:
-                    work -= self.activations + self.logits
+        if self.step or (self.apart and share == 1):
+            gradients, copied = self.late(states, zero=zero, share=share, expert=expert)
+            if self.activations + self.logits > gradients + copied:
+                held -= gradients
+            else:
+                work += copied - self.activations - self.logits
         return max((held + work) / room.total, held / room.states)
 
     def memory(self, states: States, *, zero: int, share: int, expert: int, margins: Margins) -> Memory:
         """Return the memory with states shared by so many devices at a ZeRO stage."""
         weights, gradients, optimizer = self._held(states, zero=zero, share=share, expert=expert)
-        activations, logits = self.activations, self.logits
-        if self.apart and share == 1:
-            if activations + logits > gradients:
-                gradients = 0.0
-            else:
-                activations = logits = 0.0
+        activations, logits, copies = self.activations, self.logits, self.copies
+        freed, copied = self.late(states, zero=zero, share=share, expert=expert)
+        if activations + logits > freed + copied:
+            gradients -= freed
+        elif freed or copied:
+            activations = logits = 0.0
+            copies += copied
         return Memory.of(
             weights=weights,
             gradients=gradients,
@@ -325,7 +327,7 @@ class StageLoad(NamedTuple):
             activations=activations,
             logits=logits,
             gathered=self.gathered if zero >= 3 and share > 1 else 0.0,
-            copies=self.copies,
+            copies=copies,
             overhead=margins.reserve,
         )
 
@@ -334,7 +336,9 @@ class StageLoad(NamedTuple):
         work = self.activations + self.logits + self.copies
         work += self.gathered if zero >= 3 and share > 1 else 0.0
         blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
-        return sum(self._held(states, zero=zero, share=share, expert=expert)) + blocks * work
+        _, copied = self.late(states, zero=zero, share=share, expert=expert)
+        held = self._held(states, zero=zero, share=share, expert=expert)
+        return sum(held) + max(blocks * work, self.copies + copied)
 
     def _held(self, states: States, *, zero: int, share: int, expert: int) -> tuple[float, float, float]:
         """Return the bytes of weights, frozen ones among them, of gradients and of optimizer states."""
@@ -346,9 +350,13 @@ class StageLoad(NamedTuple):
         frozen = self.frozen / ways + self.frozen_routed * (expert if zero >= 3 and share > 1 else 1) / ways
         return weights + frozen, gradients, optimizer
 
-    def gradients(self, states: States) -> float:
-        """Return the bytes of gradients on a device that shares with none."""
-        return (self.plain + self.routed) * states.gradients
+    def late(self, states: States, *, zero: int, share: float, expert: int) -> tuple[float, float]:
+        """Return the bytes that come when activations have gone: freed gradients, and the optimizer's copies."""
+        gradients = (self.plain + self.routed) * states.gradients if self.apart and share == 1 else 0.0
+        if not self.step:
+            return gradients, 0.0
+        ways = share if zero >= 1 else 1.0
+        return gradients, self.step * (self.plain + self.routed * (expert if ways > 1 else 1)) / ways
 
 
 class Footprint:
@@ -419,9 +427,8 @@ class Footprint:
             if held.states > FULL * room.states or held.total > FULL * room.total:
                 return 0
             each = load.activations + load.logits
-            free = room.total * FULL - held.total
-            if load.apart and parallel.share == 1:  # gradients come when activations have gone
-                free += load.gradients(states)
+            late = load.late(states, zero=parallel.zero, share=parallel.share, expert=parallel.expert)
+            free = room.total * FULL - held.total + sum(late)
             found = min(found, math.floor(free / each) if each else found)
         return max(0, found)
 
@@ -472,6 +479,7 @@ class Footprint:
             frozen=(w.frozen_layers * still + frozen_tables) / tensor,
             frozen_routed=w.frozen_routed * still / (tensor * division.expert),
             copies=(w.still + w.copied * share) / tensor,
+            step=way.step,
             apart=way.apart,
             varied=way.varied,
         )
@@ -505,6 +513,8 @@ class _Way(NamedTuple):
     """Bytes of a parameter of a layer whose gradients are whole until they are shared out."""
     whole: float
     """Bytes of all weights where they are gathered at once, else 0."""
+    step: float
+    """Bytes of a parameter that a step of the optimizer copies."""
     adapts: bool
     apart: bool
     varied: bool
@@ -528,6 +538,7 @@ class _Way(NamedTuple):
             stored=weights.matrix_bits / 8 if method.adapts else wide,
             reduced=0.0 if method.adapts else wide + (states.gradients if states.gradients > wide else 0.0),
             whole=2.0 * params if method.gathers_all else 0.0,
+            step=weights.step,
             adapts=method.adapts,
             apart=weights.states is not None and not method.accumulates,
             varied=not method.packed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.script import PythonDocument
 from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 from scaleplan.units import parse_count
 
@@ -151,6 +151,8 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     assert match is not None
     name = match["name"]
     sizes = dict(named_sizes("OLMo-core", name, s, "vocab_size", "0")) if name != "llama_like" else {}
+    if name != "llama_like":
+        reading.note(f"{name} has the sizes of {sources()['OLMo-core']}")
     s.refuse("block_mods", "block_overrides", "feed_forward", "feed_forward_moe", "block")
 
     def size(key: str, default: int | None = None) -> int:

@@ -6,7 +6,7 @@ from tests.models.examples import LLAMA_3_8B, classic
 from scaleplan.errors import UnknownNameError
 from scaleplan.models.activations import layer_kept, loss_bytes
 from scaleplan.models.memory import Parallel, Training, training_memory
-from scaleplan.models.methods import Method
+from scaleplan.models.tuning import Method
 
 KORTHIKANTI = Method(attention="eager", dropout=True)
 

@@ -13,7 +13,7 @@ from scaleplan.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
-    from scaleplan.models.methods import Method
+    from scaleplan.models.tuning import Method
 
 __all__ = ["RECOMPUTE", "Kept", "layer_kept", "loss_bytes"]
 
@@ -36,72 +36,73 @@ class Kept(NamedTuple):
 
 
 def layer_kept(
-    a: Architecture, stack: Stack, method: Method, *, sequence: int, tensor: int = 1, trained: bool = True
+    a: Architecture, stack: Stack, method: Method, *, sequence: int, tensor: int = 1
 ) -> tuple[Kept, Kept, Kept]:
-    """Return what a layer of a stack keeps of a token: with nothing recomputed, selectively, and its input alone.
-
-    ``trained`` is false for a layer whose own weights are frozen, which only passes the gradient on.
-    """
-    numbers = method.numbers
-    first = Kept(numbers.stream * a.width, 0.0)
+    """Return what a trained layer keeps of a token: with nothing recomputed, selectively, and its input alone."""
+    first = Kept(method.numbers.stream * a.width, 0.0)
     whole, products = Kept(0.0, 0.0), Kept(0.0, 0.0)
     turn = 0
     for part in stack.parts:
-        whole += _part(a, part, method, sequence, tensor, trained)
+        whole += _part(a, part, method, sequence=sequence, tensor=tensor)
         found, turn = _every_second(part, method, tensor, turn)
         products += found
     return whole, first + products, first
 
 
-def _part(a: Architecture, part: Part, method: Method, sequence: int, tensor: int, trained: bool) -> Kept:
+def _part(a: Architecture, part: Part, method: Method, *, sequence: int, tensor: int) -> Kept:
     """Return what a part keeps when nothing is recomputed."""
-    numbers = method.numbers
-    h = numbers.activations
-    learns = trained and method.trains(part.kind)
-    stream = split = 0.0
-    for atom in part.atoms:
-        if atom.kind == "norm":
-            stream += _norm(atom, method, trained=trained and method.trains("norms"))
+    h = method.numbers.activations
+    learns = method.trains(part.kind)
+    matrices = [atom for atom in part.atoms if atom.kind == "matrix"]
+    adapted = [atom for atom in matrices if method.adapts and method.target(atom)]
+    stream = sum(_norm(atom, method) for atom in part.atoms if atom.kind == "norm")
     if method.dropout and not method.adapts:
         stream += a.width  # the mask of what a part adds
-    matrices = [atom for atom in part.atoms if atom.kind == "matrix"]
     outer = [atom for atom in matrices if not _inner(atom)]
-    adapted = [atom for atom in matrices if trained and method.adapts and method.target(atom, part)]
     if outer or part.experts:
         reads = max((atom.rows for atom in outer), default=a.width)
         stream += _inputs(reads, method, learns=learns, adapted=[atom for atom in outer if atom in adapted])
-    latents = [atom for atom in matrices if atom.label.endswith(" up") and part.pairs]
-    for atom in latents:  # normed, and read by the matrix that widens it
-        split += atom.rows * (h + (4.0 if method.kernels == "eager" else h))
-    for atom in matrices:
-        if _inner(atom) and atom not in latents:
-            split += _inner_input(atom, part, method, learns=learns, adapted=atom in adapted)
-    for atom in part.atoms:
-        if "query and key norms" in atom.label:
-            per_channel = (4.0 + (h if learns else 0.0)) if method.kernels == "eager" else h
-            split += per_channel * part.head_size * (part.heads + part.kv_heads)
+    split = sum(_inner_kept(atom, part, method, adapted=adapted) for atom in matrices if _inner(atom))
     if part.pairs:
-        split += _attention(part, method, sequence, tensor)
-        if method.merged:
-            queries = part.head_size * part.heads
-            split += h * (queries + part.keys / 2)  # values are a part of what the one matrix has made
+        split += _attention(part, method, sequence, tensor) + _head_norms(part, method, learns=learns)
+        if method.merged:  # values are a part of what the one matrix has made
+            split += h * (part.head_size * part.heads + part.keys / 2)
             split += sum(h * atom.columns for atom in adapted if atom.label in ("query", "key", "value"))
     elif part.kind == "recurrent":
         split += h * sum(atom.columns if atom.kind == "matrix" else atom.rows for atom in _mixing(part))
-    if part.inner:
-        split += _block(part.inner, method, gated=part.gated)
-    if part.experts:
-        e = part.experts
-        experts = [atom for atom in e.atoms if atom.kind == "matrix"]
-        inner = _block(e.width, method, gated=part.gated)
-        for atom in experts:
-            if atom.label == "down":
-                inner += _inner_input(atom, part, method, learns=learns, adapted=False)
-        # each expert has its own copy of the token, there and back
-        split += e.per_token * (inner + 2 * h * a.width)
+    split += _block(part.inner, method, gated=part.gated) + _experts(a, part, method, learns=learns)
     if method.tune == "dora":  # magnitudes need the products that they scale
         split += sum((h + method.adapter_bits / 8) * atom.columns for atom in adapted)
     return Kept(stream, split)
+
+
+def _inner_kept(atom: Atom, part: Part, method: Method, *, adapted: list[Atom]) -> float:
+    """Return what is kept of what an inner matrix reads; that of a latent is normed."""
+    if part.pairs and atom.label.endswith(" up"):
+        h = method.numbers.activations
+        return atom.rows * (h + (4.0 if method.kernels == "eager" else h))
+    return _inner_input(atom, part, method, learns=method.trains(part.kind), adapted=atom in adapted)
+
+
+def _head_norms(part: Part, method: Method, *, learns: bool) -> float:
+    """Return what norms of queries and keys keep."""
+    if not any("query and key norms" in atom.label for atom in part.atoms):
+        return 0.0
+    h = method.numbers.activations
+    each = 4.0 + (h if learns else 0.0) if method.kernels == "eager" else h
+    return each * part.head_size * (part.heads + part.kv_heads)
+
+
+def _experts(a: Architecture, part: Part, method: Method, *, learns: bool) -> float:
+    """Return what the experts that a token uses keep: each has its own copy of the token, there and back."""
+    if not part.experts:
+        return 0.0
+    inner = _block(part.experts.width, method, gated=part.gated)
+    for atom in part.experts.atoms:
+        if atom.label == "down":
+            adapted = method.adapts and method.target(atom)
+            inner += _inner_input(atom, part, method, learns=learns, adapted=adapted)
+    return part.experts.per_token * (inner + 2 * method.numbers.activations * a.width)
 
 
 def _mixing(part: Part) -> list[Atom]:
@@ -113,12 +114,12 @@ def _inner(atom: Atom) -> bool:
     return atom.label == "output" or atom.label.endswith(("down", " up")) or atom.label in ("selection", "time step")
 
 
-def _norm(atom: Atom, method: Method, *, trained: bool) -> float:
+def _norm(atom: Atom, method: Method) -> float:
     """Return what a norm keeps: its input, by an RMS norm of several operations in fp32, and the normed one."""
     numbers = method.numbers
     if method.kernels == "compiled" or atom.bias:  # one operation
         return numbers.stream * atom.rows
-    return (4.0 + (numbers.stream if trained else 0.0)) * atom.rows
+    return (4.0 + (numbers.stream if method.trains("norms") else 0.0)) * atom.rows
 
 
 def _inputs(channels: int, method: Method, *, learns: bool, adapted: list[Atom]) -> float:

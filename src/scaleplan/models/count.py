@@ -35,7 +35,6 @@ __all__ = [
     "attention_flops",
     "count",
     "executed_params",
-    "held_parts",
     "kv_bytes",
     "kv_bytes_per_token",
     "layer_params",
@@ -78,7 +77,7 @@ def count(architecture: Architecture) -> Count:
     a = architecture
     by_kind = {"attention": 0, "recurrent": 0, "ffn": 0}
     norm = expert = unused = tables = 0
-    for many, part in held_parts(a):
+    for many, part in _held(a):
         for atom in part.atoms:
             if atom.kind == "table":
                 tables += many * atom.params
@@ -118,7 +117,7 @@ def count(architecture: Architecture) -> Count:
     )
 
 
-def held_parts(a: Architecture) -> Iterator[tuple[int, Part]]:
+def _held(a: Architecture) -> Iterator[tuple[int, Part]]:
     """Yield each part, and of how many of it the weights are held: once of a shared one, which a plain one may be."""
     seen: set[str] = {part.name for _, part in a.parts() if not part.shared}
     for many, part in a.parts():
@@ -139,7 +138,7 @@ def executed_params(architecture: Architecture) -> int:
 def _repeated(a: Architecture) -> int:
     """Return the weights of shared parts that multiply a token once more than they are held."""
     return sum(many * part.executed for many, part in a.parts() if part.shared) - sum(
-        many * part.executed for many, part in held_parts(a) if part.shared
+        many * part.executed for many, part in _held(a) if part.shared
     )
 
 

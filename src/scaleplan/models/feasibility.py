@@ -30,7 +30,7 @@ from scaleplan.models.memory import (
     states_of,
     typical,
 )
-from scaleplan.models.methods import METHOD, Method
+from scaleplan.models.tuning import METHOD, Method
 from scaleplan.record import Record
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from scaleplan.models.memory import (
     Division,
     Memory,
     Parallel,
-    StageLoad,
     Training,
 )
+from scaleplan.models.tuning import Method  # noqa: TC001  the types of a record are resolved
 from scaleplan.record import Record, Result
 from scaleplan.units import GIGA, format_fraction, format_gigabytes
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.architecture import Architecture
-    from scaleplan.models.methods import Method
     from scaleplan.models.sequences import Batch
 
 __all__ = [

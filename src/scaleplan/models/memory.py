@@ -9,8 +9,8 @@ optimizer states, 2 also the gradients, 3 (what FSDP does) also the weights. Wit
 w + g + o, w + g + o/n, w + (g + o)/n, or (w + g + o)/n.
 
 What a layer keeps for the backward pass is listed by :mod:`scaleplan.models.activations`, from its tensors and the
-way to train; for full heads, a block of 4 d, two matrices and fused kernels it is the 34 d bytes of Korthikanti et al.
-2022 (arXiv:2205.05198, section 4) without dropout masks and the copies that fused norms and functions do not make.
+way to train; for full heads, a block of 4 d, two matrices, fused kernels and dropout it is the 34 d bytes of
+Korthikanti et al. 2022 (arXiv:2205.05198, section 4).
 
 All parts count at once, save on one device whose gradients are freed after each step: there either all activations
 are alive, at the start of the backward pass, or all gradients, at its end.
@@ -27,8 +27,8 @@ from scaleplan.models.activations import RECOMPUTE, check_recompute, layer_kept,
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins
-from scaleplan.models.methods import METHOD, Method
 from scaleplan.models.styles import aspect_for, usual_width
+from scaleplan.models.tuning import METHOD, Method
 from scaleplan.models.weights import States, Weights, trained_layers, weights_of
 from scaleplan.record import Record
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BANDS",
-    "Bands",
     "DEFAULT_STATES",
     "FULL",
     "RECOMPUTE",
     "STATES",
+    "Bands",
     "Division",
     "Footprint",
     "Memory",
@@ -176,17 +176,13 @@ class Memory(Record):
     overhead: float
     total: float
     copies: float = 0.0
-    reserved: float = 0.0
-    """What the allocator takes of the device for all of it, the framework apart: blocks are not filled to the brim."""
 
     @classmethod
     def of(cls, **parts: float) -> Memory:
         """Return the memory of these parts and the framework; a part that is not named is 0."""
-        names = [item.name for item in fields(cls) if item.name not in {"total", "reserved"}]
+        names = [item.name for item in fields(cls) if item.name != "total"]
         held = {**dict.fromkeys(names, 0.0), "overhead": MARGINS.reserve, **parts}
-        reserved = held.pop("reserved", 0.0)
-        total = math.fsum(held.values())
-        return cls(**held, total=total, reserved=max(reserved, total - held["overhead"]))
+        return cls(**held, total=math.fsum(held.values()))
 
     @property
     def states(self) -> float:
@@ -314,19 +310,8 @@ class StageLoad(NamedTuple):
 
     def memory(self, states: States, *, zero: int, share: int, expert: int, margins: Margins) -> Memory:
         """Return the memory with states shared by so many devices at a ZeRO stage."""
-        weights, gradients, optimizer = (
-            self.plain * dense + self.routed * routed
-            for dense, routed in zip(states.shared(zero, share), states.shared(zero, share / expert), strict=True)
-        )
-        sharded = zero >= 3 and share > 1
+        weights, gradients, optimizer = self._held(states, zero=zero, share=share, expert=expert)
         activations, logits = self.activations, self.logits
-        gathered = self.gathered if sharded else 0.0
-        weights += (
-            self.frozen / share + self.frozen_routed * expert / share if sharded else self.frozen + self.frozen_routed
-        )
-        work = activations + logits + gathered + self.copies
-        blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
-        reserved = weights + gradients + optimizer + blocks * work
         if self.apart and share == 1:
             if activations + logits > gradients:
                 gradients = 0.0
@@ -338,11 +323,27 @@ class StageLoad(NamedTuple):
             optimizer=optimizer,
             activations=activations,
             logits=logits,
-            gathered=gathered,
+            gathered=self.gathered if zero >= 3 and share > 1 else 0.0,
             copies=self.copies,
             overhead=margins.reserve,
-            reserved=reserved,
         )
+
+    def reserved(self, states: States, *, zero: int, share: int, expert: int) -> float:
+        """Return what an allocator takes of the device: a block that has been needed once is not given back."""
+        work = self.activations + self.logits + self.copies
+        work += self.gathered if zero >= 3 and share > 1 else 0.0
+        blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
+        return sum(self._held(states, zero=zero, share=share, expert=expert)) + blocks * work
+
+    def _held(self, states: States, *, zero: int, share: int, expert: int) -> tuple[float, float, float]:
+        """Return the bytes of weights, frozen ones among them, of gradients and of optimizer states."""
+        weights, gradients, optimizer = (
+            self.plain * dense + self.routed * routed
+            for dense, routed in zip(states.shared(zero, share), states.shared(zero, share / expert), strict=True)
+        )
+        ways = share if zero >= 3 else 1
+        frozen = self.frozen / ways + self.frozen_routed * (expert if zero >= 3 and share > 1 else 1) / ways
+        return weights + frozen, gradients, optimizer
 
     def gradients(self, states: States) -> float:
         """Return the bytes of gradients on a device that shares with none."""
@@ -390,6 +391,14 @@ class Footprint:
             for stage in self.stages(training, Division.of(parallel))
         ]
         return max(found, key=lambda memory: memory.demand(1.0, self.margins))
+
+    def reserved(self, training: Training, parallel: Parallel) -> float:
+        """Return what the allocator takes of the fullest device."""
+        states = self.states(training)
+        return max(
+            stage.reserved(states, zero=parallel.zero, share=parallel.share, expert=parallel.expert)
+            for stage in self.stages(training, Division.of(parallel))
+        )
 
     def largest_micro_batch(self, training: Training, parallel: Parallel, *, memory_bytes: float) -> int:
         """Return the sequences that a device can take at once: activations and logits grow in proportion; 0 for none.

@@ -25,11 +25,11 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.methods import STORED, method_of
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
+from scaleplan.models.tuning import STORED, method_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.memory import Parallel
     from scaleplan.models.shape import Shape
+    from scaleplan.models.tuning import Method
     from scaleplan.units import Amount
 
 __all__ = ["memory", "model", "parse_whole", "shape", "stated"]
@@ -226,7 +227,7 @@ def memory(
     trained_layers, freeze
         The last layers that are trained, and the parts that are not (``"embeddings"``, ``"norms"``, …).
     optimizer, galore_rank, precision
-        Instead of ``states``: the optimizer (``adamw-8bit``, ``muon``, …) and the numbers (``bf16``, ``autocast``, …).
+        Instead of ``states``: the optimizer (``adamw-8bit``, ``muon``, …), the numbers (``bf16``, ``autocast``, …).
     loss, attention, kernels, offload, also
         What keeps logits, attention scores and intermediate results; what is in host memory; other habits.
     margins
@@ -237,7 +238,8 @@ def memory(
     Raises
     ------
     UsageError
-        For ways to train that contradict each other, or parts of a layout that cannot divide the model, or need more devices.
+        For ways to train that contradict each other, or parts of a layout that cannot divide the model, or need more
+        devices.
 
     Examples
     --------
@@ -258,7 +260,7 @@ def memory(
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)
-    way = {
+    way: dict[str, Any] = {
         "trainer": trainer,
         "tune": tune,
         "rank": parse_whole(rank, what="rank"),
@@ -296,24 +298,17 @@ def memory(
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
-    method, recomputed = method_of(**way, quantize=quantize)
-    if states is not None and not method.plain:
-        raise UsageError(
-            "--states say the bytes of a parameter, and so do a way to tune, an optimizer and a precision",
-            hint="leave out --states",
-        )
-    if method.layers is not None and method.layers > found.architecture.layers:
-        raise UsageError(f"{method.layers} layers cannot be trained: the model has {found.architecture.layers}")
-    sequences_at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
-    each = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    if batch is not None and parse_count(batch, what="tokens") > sequences_at_once * each:
+    sequence = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    method, recomputed = _method(found, {**way, "quantize": quantize}, states=states)
+    at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
+    if batch is not None and parse_count(batch, what="tokens") > at_once * sequence:
         method = replace(method, accumulates=True)
     recompute = recompute or recomputed
     return _training(
         found,
         device,
         gpus=devices,
-        sequence=length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
+        sequence=sequence,
         batch_tokens=None if batch is None else parse_count(batch, what="tokens"),
         fixed=FixedLayout(
             states=states,
@@ -333,6 +328,22 @@ def memory(
 def _or(given: Any, run: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  a value of an option
     """Return what is given, else what a training config states."""
     return run.get(name) if given is None else given
+
+
+def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[Method, str | None]:
+    """Return the way to train a model, and the recomputation of its trainer; raises UsageError where it cannot be."""
+    method, recompute = method_of(**way)
+    a = model.architecture
+    if states is not None and not method.plain:
+        raise UsageError(
+            "--states say the bytes of a parameter, and so do a way to tune, an optimizer and a precision",
+            hint="leave out --states",
+        )
+    if method.layers is not None and method.layers > a.layers:
+        raise UsageError(f"{method.layers} layers cannot be trained: the model has {a.layers}")
+    if method.adapts and method.rank > a.width:
+        raise UsageError(f"adapters of rank {method.rank} are larger than the model's width, {a.width}")
+    return method, recompute
 
 
 def _quantization(name: str) -> Quantization:
@@ -400,7 +411,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **_shown(held, device),
+        **_shown(held, held.allocated, device),
     )
 
 
@@ -434,6 +445,7 @@ def _training(
     layout = search.best(devices, Batch(wanted, given=batch_tokens is not None))
     ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
     layout = layout or search.closest(devices)
+    footprint = search.feasible.footprint
     return MemorySummary(
         **_subject(model, device),
         purpose="training",
@@ -455,8 +467,8 @@ def _training(
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
         method=fixed.method,
-        worth=tuple(_worth(search.feasible.footprint, layout.training, layout.parallel, device, margins)),
-        **_shown(layout.memory, device),
+        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
+        **_shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
 
@@ -495,7 +507,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
-        **_shown(found, None),
+        **_shown(found, footprint.reserved(training, parallel), None),
     )
 
 
@@ -536,12 +548,12 @@ def _worth(
             yield Worth(options=options, total=held.total, fits=fits)
 
 
-def _shown(held: Memory, device: Accelerator | None) -> dict[str, Any]:
-    """Return what programs and drivers show of a memory."""
+def _shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str, Any]:
+    """Return what programs and drivers show of a memory; an allocator gives blocks back before a device is full."""
     context = driver_context(device.year if device else None)
-    reserved = (
-        held.reserved if device is None else min(held.reserved, max(held.allocated, device.memory_bytes - context))
-    )
+    if device is not None:
+        reserved = min(reserved, device.memory_bytes - context)
+    reserved = max(reserved, held.allocated)
     return {
         "allocated": held.allocated,
         "reserved": reserved,

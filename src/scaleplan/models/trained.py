@@ -10,7 +10,7 @@ from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.models.public_models import PublicModels
-from scaleplan.models.families.library import is_description
+from scaleplan.models.config import is_description
 from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UsageError
 from scaleplan.models.architecture import Atom
-from scaleplan.models.count import count, held_parts
-from scaleplan.models.methods import OPTIMIZERS, STORED, Method
+from scaleplan.models.count import count
+from scaleplan.models.tuning import OPTIMIZERS, STORED, Method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,28 +90,27 @@ def trained_layers(a: Architecture, method: Method) -> list[int]:
 
 
 def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
-    shares = {
-        id(part): own / stack.repeat
-        for stack, own in zip(a.stacks, trained_layers(a, method), strict=True)
-        for part in stack.parts
-    }
-    for many, part in held_parts(a):
-        trained = many * shares[id(part)]
-        for atom in part.atoms:
-            kind = "embeddings" if atom.kind == "table" else "norms" if atom.kind == "norm" else part.kind
-            yield _Tensor(many, atom, "layers", kind, method.target(atom, part), trained)
-        if part.experts:
-            each = part.experts.count
-            for atom in part.experts.atoms:
-                yield _Tensor(many * each, atom, "routed", part.kind, method.target(atom, part), trained * each)
-    whole = 1.0 if method.layers is None else 0.0
+    """Yield every tensor of a model; weights that several places share once."""
+    seen: set[str] = set()
+    for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
+        for part in stack.parts:
+            if part.shared and part.name in seen:
+                continue
+            seen.add(part.name)
+            many, trained = (1, float(own > 0)) if part.shared else (stack.repeat, own)
+            for atom in part.atoms:
+                kind = "embeddings" if atom.kind == "table" else "norms" if atom.kind == "norm" else part.kind
+                yield _Tensor(many, atom, "layers", kind, method.target(atom), trained)
+            for atom in part.experts.atoms if part.experts else ():
+                each = part.experts.count if part.experts else 0
+                yield _Tensor(many * each, atom, "routed", part.kind, method.target(atom), trained * each)
     for atom in a.atoms:
-        table = atom.kind == "table"
-        yield _Tensor(1, atom, "first" if table else "layers", "embeddings" if table else "norms", trained=1.0)
-    table = Atom("word table", "table", a.vocab, a.table_width)
-    yield _Tensor(1, table, "first", "embeddings", trained=1.0 if a.tied else whole)
+        where, kind = ("first", "embeddings") if atom.kind == "table" else ("layers", "norms")
+        yield _Tensor(1, atom, where, kind, trained=1.0)
+    words = Atom("word table", "table", a.vocab, a.table_width)
+    yield _Tensor(1, words, "first", "embeddings", trained=1.0 if a.tied or method.layers is None else 0.0)
     if not a.tied:
-        yield _Tensor(1, table._replace(label="head", bias=a.head_bias), "last", "head", trained=1.0)
+        yield _Tensor(1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0)
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:
@@ -120,50 +119,73 @@ def weights_of(a: Architecture, method: Method) -> Weights:
         a = replace(a, tied=False)
     if method.plain and method.layers is None and not method.frozen:
         c = count(a)
-        layers = c.non_embedding_params - c.expert_params
         return Weights(
-            layers, c.expert_params, c.embedding_params - c.output_embedding_params, c.output_embedding_params
+            layers=c.non_embedding_params - c.expert_params,
+            routed=c.expert_params,
+            first=c.embedding_params - c.output_embedding_params,
+            last=c.output_embedding_params,
         )
-    numbers = method.numbers
-    matrix = STORED[method.quantize] / 8 if method.quantize else None
-    rest = 4.0 if method.upcast else (numbers.weights if not method.adapts else 2.0)
-    trained = dict.fromkeys(("layers", "routed", "first", "last"), 0.0)
-    frozen = dict(trained)
-    moments = largest = wide = copied = 0.0
-    adapter = method.adapter_bits / 8
+    sums = _Sums(a, method)
     for tensor in _tensors(a, method):
-        atom, many = tensor.atom, tensor.many
-        head = tensor.kind == "head"
+        sums.add(tensor)
+    return sums.weights()
+
+
+class _Sums:
+    """The sums over the tensors of a model."""
+
+    def __init__(self, a: Architecture, method: Method) -> None:
+        self.tied = a.tied
+        self.method = method
+        self.numbers = method.numbers
+        self.matrix = STORED[method.quantize] / 8 if method.quantize else None
+        self.rest = 4.0 if method.upcast else 2.0 if method.adapts else self.numbers.weights
+        self.trained = dict.fromkeys(("layers", "routed", "first", "last"), 0.0)
+        self.frozen = dict(self.trained)
+        self.moments = self.largest = self.wide = self.copied = 0.0
+
+    def add(self, tensor: _Tensor) -> None:
+        """Count a tensor, and the adapters beside it."""
+        atom, method = tensor.atom, self.method
+        head = tensor.where == "last" or (self.tied and atom.label == "word table")
         inside = atom.kind == "matrix" and tensor.where in ("layers", "routed")
-        quantised = matrix is not None and (inside or (head and method.quantizes_head))
-        stored = matrix if quantised and matrix is not None else rest
-        if quantised:
-            wide = max(wide, (6.0 if method.quantizes_head else 2.0) * atom.rows * atom.columns)
-        learns = method.trains("embeddings" if tensor.kind in ("embeddings", "head") else tensor.kind)
-        own = tensor.trained if learns else 0.0
+        stored = self.rest
+        if self.matrix is not None and (inside or (method.quantizes_head and tensor.where == "last")):
+            stored = self.matrix
+            self.wide = max(self.wide, (6.0 if method.quantizes_head else 2.0) * atom.rows * atom.columns)
+        own = tensor.trained if method.trains(tensor.kind) else 0.0
         if method.adapts and tensor.targeted:
             for small in _adapter(atom, method):
-                trained[tensor.where] += tensor.trained * small.params
-                moments += tensor.trained * _moments(small, method, adapter, matrix=False)
-        trained[tensor.where] += own * atom.params
-        frozen[tensor.where] += (many - own) * atom.params * stored
+                self.trained[tensor.where] += tensor.trained * small.params
+                self.moments += tensor.trained * _moments(small, method, method.adapter_bits / 8, matrix=False)
+        self.trained[tensor.where] += own * atom.params
+        self.frozen[tensor.where] += (tensor.many - own) * atom.params * stored
         if own:
-            moments += own * _moments(atom, method, numbers.master or stored, matrix=inside)
-            largest = max(largest, float(atom.params))
-            copied += numbers.copies * own * atom.params * (atom.kind == "matrix" or head or a.tied)
-    total = sum(trained.values())
-    weight = adapter if method.adapts else (matrix or numbers.weights)
-    gradient = adapter if method.adapts else numbers.gradients
-    optimizer = 0.0 if "optimizer" in method.offload else moments / total if total else 0.0
-    master = 0.0 if method.adapts or "optimizer" in method.offload else numbers.master
-    return Weights(
-        *(trained[where] for where in trained),
-        *(frozen[where] for where in frozen),
-        states=States(weight, 0.0 if method.in_backward else gradient, master + optimizer),
-        still=wide + (gradient * largest if method.in_backward else 0.0),
-        copied=copied,
-        matrix_bits=8 * matrix if matrix is not None else 16.0,
-    )
+            self.moments += own * _moments(atom, method, self.numbers.master or stored, matrix=inside)
+            self.largest = max(self.largest, float(atom.params))
+            self.copied += self.numbers.copies * own * atom.params * (inside or head)
+
+    def weights(self) -> Weights:
+        """Return the sums as the weights of a model."""
+        method, total = self.method, sum(self.trained.values())
+        weight = method.adapter_bits / 8 if method.adapts else self.matrix or self.numbers.weights
+        gradient = method.adapter_bits / 8 if method.adapts else self.numbers.gradients
+        master = 0.0 if method.adapts else self.numbers.master
+        optimizer = master + self.moments / total if total and "optimizer" not in method.offload else 0.0
+        return Weights(
+            layers=self.trained["layers"],
+            routed=self.trained["routed"],
+            first=self.trained["first"],
+            last=self.trained["last"],
+            frozen_layers=self.frozen["layers"],
+            frozen_routed=self.frozen["routed"],
+            frozen_first=self.frozen["first"],
+            frozen_last=self.frozen["last"],
+            states=States(weight, 0.0 if method.in_backward else gradient, optimizer),
+            still=self.wide + (gradient * self.largest if method.in_backward else 0.0),
+            copied=self.copied,
+            matrix_bits=16.0 if self.matrix is None else 8 * self.matrix,
+        )
 
 
 def _adapter(atom: Atom, method: Method) -> Iterator[Atom]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.document import DataDocument
 from scaleplan.errors import FileError
-from scaleplan.models.families.library import is_description
+from scaleplan.models.config import is_description
 from scaleplan.models.model import Model, model_of_config, read_model
 from scaleplan.models.trained import DESCRIBES_A_MODEL, model_fields, require_trained
 from scaleplan.project.configs import Given

@@ -33,7 +33,7 @@ _TOLD = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a 
 
 def memory_facts(memory: Memory) -> Iterator[Fact]:
     """Yield the memory of a device, part by part."""
-    names = [item.name for item in fields(memory) if item.name not in {"total", "reserved", *_LABELS}]
+    names = [item.name for item in fields(memory) if item.name not in {"total", *_LABELS}]
     for name in (*names, *_LABELS):
         value = getattr(memory, name)
         if value:
@@ -69,11 +69,10 @@ def memory_report(needs: MemorySummary) -> Report:
 
 def _worth_section(needs: MemorySummary) -> Report:
     """Return what other ways to train would need of the same devices."""
-    rows = [
-        (way.options, format_gigabytes(way.total / GIGA), "" if way.fits is None else "yes" if way.fits else "no")
-        for way in needs.worth
+    columns: tuple[str, ...] = ("with", "each device", "fits")
+    rows: list[tuple[str, ...]] = [
+        (way.options, format_gigabytes(way.total / GIGA), "yes" if way.fits else "no") for way in needs.worth
     ]
-    columns = ("with", "each device", "fits")
     if needs.fits is None:
         rows, columns = [row[:2] for row in rows], columns[:2]
     return Report(title="the same with other choices", grid=ReportTable(columns, rows=rows, text={"with", "fits"}))
@@ -105,17 +104,10 @@ def _memory_title(needs: MemorySummary) -> str:
 
 def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.parallel is not None:
-        idle = f"; {needs.idle_devices:,} idle" if needs.idle_devices else ""
-        yield f"{parallel_text(needs.parallel)}{idle}"
-    if needs.micro_batch is not None:
-        most = room_text(needs.largest_micro_batch, needs.micro_batch, before=", ")
-        flight = f", {needs.in_flight} in flight" if needs.in_flight else ""
-        yield (
-            f"micro-batch of {needs.micro_batch} x {needs.sequence:,} tokens{most}{flight}; "
-            f"recomputation: {needs.recompute}{f'; states: {needs.states}' if needs.states else ''}"
-        )
-    if needs.method is not None and needs.states is None:
-        yield f"trained: {needs.method.text}"
+        yield from _training_remarks(needs, needs.parallel)
+    if needs.weight_bits is not None:
+        stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
+        yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.bands is not None:
         told = (
             f"{format_gigabytes(getattr(needs, name) / GIGA)} {words} "
@@ -123,14 +115,6 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
             for name, words in _TOLD.items()
         )
         yield ", ".join(told)
-    if needs.gpu is not None and needs.tokens_per_step is not None and needs.fits:
-        sequences = needs.tokens_per_step // needs.sequence
-        yield f"a step: {counted(sequences, 'sequence')}, {format_count(needs.tokens_per_step)} tokens"
-    if needs.fewest_devices is not None:
-        yield f"fewest devices that hold these states, by any layout: {needs.fewest_devices:,}"
-    if needs.weight_bits is not None:
-        stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
-        yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"
     if needs.ways_out:
@@ -139,6 +123,27 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         yield f"the memory of {needs.gpu} is shared with the processor and the system; --margins leaves them room"
     if needs.excess is not None and needs.margins is not None:
         yield _margins_text(needs.margins, serving=needs.parallel is None)
+
+
+def _training_remarks(needs: MemorySummary, parallel: Parallel) -> Iterator[str]:
+    """Yield the layout of a training, and what is trained."""
+    idle = f"; {needs.idle_devices:,} idle" if needs.idle_devices else ""
+    yield f"{parallel_text(parallel)}{idle}"
+    if needs.micro_batch is not None:
+        most = room_text(needs.largest_micro_batch, needs.micro_batch, before=", ")
+        flight = f", {needs.in_flight} in flight" if needs.in_flight else ""
+        states = f"; states: {needs.states}" if needs.states else ""
+        yield (
+            f"micro-batch of {needs.micro_batch} x {needs.sequence:,} tokens{most}{flight}; "
+            f"recomputation: {needs.recompute}{states}"
+        )
+    if needs.method is not None and needs.states is None:
+        yield f"trained: {needs.method.text}"
+    if needs.gpu is not None and needs.tokens_per_step is not None and needs.fits:
+        sequences = needs.tokens_per_step // needs.sequence
+        yield f"a step: {counted(sequences, 'sequence')}, {format_count(needs.tokens_per_step)} tokens"
+    if needs.fewest_devices is not None:
+        yield f"fewest devices that hold these states, by any layout: {needs.fewest_devices:,}"
 
 
 def room_text(largest: int | None, micro_batch: int, *, before: str) -> str:

@@ -1,7 +1,7 @@
 """Ways to train, as data: what is trained, how weights are stored, and what optimizer, loss and kernels keep.
 
 Each way is a few plain choices; the bytes of a parameter and of a token follow from them. A trainer is a named set of
-choices (:data:`TRAINERS`), not one of constants.
+choices (:data:`HABITS`), not one of constants.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scaleplan.models.architecture import Atom, Part
+    from scaleplan.models.architecture import Atom
 
 __all__ = [
     "ALSO",
     "ATTENTION",
     "FROZEN",
+    "HABITS",
     "KERNELS",
-    "METHOD",
     "LOSSES",
+    "METHOD",
     "OFFLOADED",
     "OPTIMIZERS",
     "PRECISIONS",
     "STORED",
     "TARGETS",
-    "TRAINERS",
     "TUNED",
     "Method",
     "Optimizer",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Precision(NamedTuple):
-    """Bytes of a trained weight, of its gradient, of a master copy, and of an activation and of the residual stream."""
+    """Bytes of a trained weight, its gradient and master copy, of an activation, and of the residual stream."""
 
     weights: float
     gradients: float
@@ -48,7 +48,7 @@ class Precision(NamedTuple):
     activations: float
     stream: float
     copies: float = 0.0
-    """Bytes of the copy in fewer bits that autocast makes of each matrix and keeps until the backward pass is over."""
+    """Bytes of the copy that autocast makes of each matrix and keeps until the backward pass is over."""
 
 
 PRECISIONS = {
@@ -135,7 +135,7 @@ KERNELS = ("eager", "compiled")
 OFFLOADED = ("activations", "optimizer")
 
 
-TRAINERS: Mapping[str, Mapping[str, object]] = {
+HABITS: Mapping[str, Mapping[str, object]] = {
     "huggingface": {"kernels": "eager", "upcast": True},
     "axolotl": {"kernels": "eager", "upcast": True, "recompute": "full", "packed": False},
     "ms-swift": {"kernels": "eager", "upcast": True, "recompute": "full", "loss": "shifted", "packed": False},
@@ -232,7 +232,7 @@ class Method(Record):
         """Whether states given by name say everything about the weights."""
         return not (self.adapts or self.precision or self.optimizer)
 
-    def target(self, atom: Atom, part: Part) -> bool:
+    def target(self, atom: Atom) -> bool:
         """Whether a matrix of a layer has an adapter."""
         if atom.kind != "matrix" or "router" in atom.label:
             return False
@@ -273,12 +273,13 @@ class Method(Record):
         for what, name, names in known:
             if name is not None and name not in names:
                 raise UnknownNameError(what, name, names)
+        if self.adapter_bits not in {16, 32}:
+            raise UsageError(f"adapters of {self.adapter_bits} bits are not trained", hint="--adapter-bits 16 or 32")
         return self
 
 
 METHOD = Method()
 """All of a model is trained, by fused kernels."""
-
 
 QUANTIZED = {"qlora": "lora", "qdora": "dora"}
 """Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
@@ -320,38 +321,27 @@ def method_of(
 ) -> tuple[Method, str | None]:
     """Return a way to train from its choices, and the recomputation of the trainer; raises UsageError for conflicts.
 
-    A trainer's choices hold where none is made.
+    A trainer's choices hold where none is made, with a way to tune those of Hugging Face's.
     """
-    if trainer is not None and trainer not in TRAINERS:
-        raise UnknownNameError("trainer", trainer, TRAINERS)
-    by = trainer or (_USUAL if tune is not None else None)
-    habits: dict[str, Any] = dict(TRAINERS[by]) if by else {}
-    recompute = habits.pop("recompute", None)
     adapters = tune is not None and tune != "full"
-    if not adapters:
-        for name, value in {"--rank": rank, "--targets": targets, "--adapter-bits": adapter_bits}.items():
-            if value is not None:
-                raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
-        for name in ("targets", "adapter_bits", "upcast"):
-            habits.pop(name, None)
-    elif freeze is not None:
-        raise UsageError("adapters freeze everything else already", hint="leave out --freeze, or --tune")
     if tune in QUANTIZED:
         tune, quantize = QUANTIZED[tune], quantize or "nf4"
-    elif quantize is not None and not adapters and optimizer != "q-galore":
+    elif optimizer == "q-galore":
+        quantize = quantize or "int8"
+    only = {"--rank": rank, "--targets": targets, "--adapter-bits": adapter_bits}
+    if not adapters:
+        _refuse_adapters(only)
+    elif freeze is not None:
+        raise UsageError("adapters freeze everything else already", hint="leave out --freeze, or --tune")
+    if quantize is not None and not adapters and optimizer != "q-galore":
         raise UsageError(
             "weights that are trained are not quantised", hint="--tune qlora, --optimizer q-galore, or --serve"
         )
-    if galore_rank is not None and not (optimizer and OPTIMIZERS.get(optimizer, OPTIMIZERS["sgd"]).projected):
+    if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
         raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
-    words = _words(also)
-    if quantize is None:
-        habits.pop("upcast", None)
-    for word in words:
-        name = word.removeprefix("no-")
-        if name not in ALSO:
-            raise UnknownNameError("habit of a training", word, ALSO)
-        habits[ALSO[name]] = (word == name) != (name == "unpacked")
+    by = trainer or (_USUAL if tune is not None else None)
+    habits = _habits(by, adapters=adapters, quantized=quantize is not None)
+    recompute = habits.pop("recompute", None)
     given = {
         "tune": tune,
         "rank": rank,
@@ -367,22 +357,54 @@ def method_of(
         "attention": attention,
         "kernels": kernels,
         "offload": _words(offload) or None,
+        **_switched(also),
     }
-    chosen = {**habits, **{name: value for name, value in given.items() if value is not None}}
-    method = Method(**chosen)
+    method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
-        if method.adapts or trainer is not None:
-            method = replace(method, precision="bf16")
-        elif method.optimizer or method.frozen or method.layers is not None or "optimizer" in method.offload:
-            method = replace(method, precision="mixed")
-        elif method.in_backward:
-            raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
-    if method.optimizer == "q-galore" and method.quantize is None:
-        method = replace(method, quantize="int8")
-    return method.checked(), recompute
+        method = replace(method, precision=_usual_precision(method, trainer))
+    if method.plain and method.in_backward:
+        raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
+    return method, recompute
+
+
+def _usual_precision(method: Method, trainer: str | None) -> str | None:
+    """Return the precision of a training that names none; None where states given by name say it."""
+    if method.adapts or trainer is not None:
+        return "bf16"
+    partly = method.frozen or method.layers is not None
+    return "mixed" if method.optimizer or partly or "optimizer" in method.offload else None
+
+
+def _refuse_adapters(only: Mapping[str, object]) -> None:
+    """Refuse choices of adapters where there are none; raises UsageError."""
+    for name, value in only.items():
+        if value is not None:
+            raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
+
+
+def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str, Any]:
+    """Return the choices of a trainer that concern a training with or without adapters."""
+    if trainer is None:
+        return {}
+    if trainer not in HABITS:
+        raise UnknownNameError("trainer", trainer, HABITS)
+    idle = {*(() if adapters else ("targets", "adapter_bits", "upcast")), *(() if quantized else ("upcast",))}
+    return {name: value for name, value in HABITS[trainer].items() if name not in idle}
+
+
+def _switched(also: str | None) -> dict[str, bool]:
+    """Return the fields that words switch on, or off."""
+    found = {}
+    for word in _words(also):
+        name = word.removeprefix("no-")
+        if name not in ALSO:
+            raise UnknownNameError("habit of a training", word, ALSO)
+        found[ALSO[name]] = (word == name) != (name == "unpacked")
+    return found
 
 
 def _words(text: str | None) -> tuple[str, ...]:
+    """Return the words of a list with commas."""
     return tuple(word.strip() for word in text.split(",")) if text is not None else ()
 
 
@@ -396,7 +418,8 @@ def target_labels(text: str) -> tuple[str, ...]:
         found = next((label for label, names in TARGETS.items() if word == label or word in names), None)
         if found is None:
             raise UsageError(
-                f"adapters cannot be put on {word!r}", hint=f"name some of {', '.join(TARGETS)}, q, k, v, o, or all"
+                f"adapters cannot be put on {quote(word)}",
+                hint=f"name some of {', '.join(TARGETS)}, q, k, v, o, or all",
             )
         labels.append(found)
     return tuple(dict.fromkeys(labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from string import Template
 
@@ -355,7 +356,7 @@ def test_every_model_that_a_trainer_knows_by_name_is_counted(trainer):
         found = read(texts[trainer].format(*name.split(" ")), f"config.{ending}")
         assert found.unsized is None, name
         counted = model(found).params
-        stated = [part for part in name.casefold().replace("_", "-").split("-") if part[:1].isdigit()]
+        stated = [part for part in re.sub(r"(?<=\d)_(?=\d)", ".", name.casefold()).replace("_", "-").split("-") if part[:1].isdigit()]
         size = max(
             (float(part[:-1]) * {"b": 1e9, "m": 1e6}[part[-1]] for part in stated if _is_size(part)), default=0
         )

@@ -55,7 +55,8 @@ def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object
         return str(own.text(key, default=str(named.get(key, ""))).value)
 
     own.refuse("latent_attention", "n_expert_groups")
-    width, heads, layers = size("n_embd"), size("n_head"), size("n_layer")
+    width, heads = size("n_embd"), size("n_head")
+    layers = own.layers("n_layer", default=size("n_layer"))
     block = text("mlp_class_name")
     if block not in ("GptNeoxMLP", "LLaMAMLP", "GemmaMLP", "LLaMAMoE"):
         raise s.error("blocks of this kind are not counted here", "model_config.mlp_class_name")

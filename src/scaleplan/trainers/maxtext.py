@@ -65,7 +65,7 @@ def maxtext_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     default = named["mlp_activations"]
     activations = stated or (default if isinstance(default, list) else [])
     scales = _scales(s)
-    layers = size("base_num_decoder_layers") * scales[3]
+    layers = s.layers("base_num_decoder_layers", default=size("base_num_decoder_layers")) * scales[3]
     fields: dict[str, object] = {
         "model_type": "maxtext",
         "hidden_size": size("base_emb_dim") * scales[0],

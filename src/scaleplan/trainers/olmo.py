@@ -49,7 +49,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     return {
         "model_type": "olmo_trainer",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers"),
+        "num_hidden_layers": s.layers("n_layers", default=12),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=many),
         "intermediate_size": inner // 2 if glu else inner,
@@ -170,7 +170,7 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     normed = bool(s.flag("qk_norm", default=bool(sizes.get("qk_norm", False))).value)
     of_heads = bool(s.flag("use_head_qk_norm", default=bool(sizes.get("use_head_qk_norm", False))).value)
     window = sizes.get("sliding_window") if not s.any("sliding_window") else None
-    layers = size("n_layers")
+    layers = s.layers("n_layers", default=size("n_layers"))
     fields: dict[str, object] = {
         "model_type": "olmo_core",
         "hidden_size": width,

@@ -253,7 +253,7 @@ class VocabularyError(FileError):
 
 
 def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, context: int | None = None) -> Model:
-    """Return the model of a training config from its fields; raises VocabularyError where only the vocabulary lacks."""
+    """Return the model of a training config from its fields; raises VocabularyError where that alone lacks."""
     sequence = config.values.get("sequence")
     length = context if context is not None else None if sequence is None else int(sequence.value)
 

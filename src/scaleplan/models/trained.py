@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.public_models import PublicModels
 from scaleplan.models.config import is_description
+from scaleplan.models.public_models import PublicModels
 from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
@@ -27,7 +27,6 @@ __all__ = [
     "config_of_path",
     "memory_options",
     "model_fields",
-    "read_trained",
     "require_trained",
 ]
 
@@ -38,7 +37,9 @@ DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
 def config_of_path(
     source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
 ) -> TrainingConfig | None:
-    """Return the training config at a path with what the user gives beside it; None for a config.json, a folder, a text, and what is no file.
+    """Return the training config at a path with what the user gives beside it.
+
+    None for a config.json, a folder, a text, and what is no file.
 
     Raises FileError for a file of another kind that is no config.json either.
     """
@@ -95,12 +96,17 @@ _OPTIMIZERS = {
 
 _QUANTIZED = {4: "nf4", 8: "int8"}
 
-_TRAINERS = {"Hugging Face Trainer": "huggingface", "axolotl": "axolotl", "litgpt": "litgpt", "torchtitan": "torchtitan"}
+_TRAINERS = {
+    "Hugging Face Trainer": "huggingface",
+    "axolotl": "axolotl",
+    "litgpt": "litgpt",
+    "torchtitan": "torchtitan",
+}
 """The trainers whose habits in memory are known."""
 
 
 def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str, object]:
-    """Return the options of ``memory`` that a training config states; with ``states`` none that would say them again."""
+    """Return the options of ``memory`` that a training config states; with ``states`` none that say these again."""
     found = {option: config.values[name].value for name, option in _OPTIONS.items() if name in config.values}
     if states:
         return found
@@ -123,7 +129,7 @@ def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str,
 
 
 def require_trained(found: TrainingConfig | None, document: Document) -> TrainingConfig:
-    """Return a config that is of a trainer; raises FileError for none, at a key that is about a model if there is one."""
+    """Return a config that is of a trainer; raises FileError for none, at a key about a model if there is one."""
     if found is not None:
         return found
     document.find(("model",))  # a tag that is not acted on is an error of its own
@@ -131,7 +137,9 @@ def require_trained(found: TrainingConfig | None, document: Document) -> Trainin
     settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
     for mark in _MARKS:
         if settings.any(mark):
-            message = "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            message = (
+                "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            )
             raise settings.error(message, mark, hint=f"{SIZES_HINT}; known are {known}")
     raise FileError(
         f"{document.name}: there is no model in this file: it is no config.json, and of no trainer that is known",
@@ -165,9 +173,10 @@ def model_fields(config: TrainingConfig, find: Callable[[str], Document | None])
             return document.data
     known = PublicModels()
     found = known.find(name)
-    if found is None and isinstance(document := find("config.json"), DataDocument):
-        if isinstance(document.data, dict) and DESCRIBES_A_MODEL & document.data.keys():
-            return document.data
+    document = find("config.json") if found is None else None
+    data = document.data if isinstance(document, DataDocument) else None
+    if isinstance(data, dict) and DESCRIBES_A_MODEL & data.keys():
+        return data
     if found is None:
         place = config.reference.places[0]
         at = f"{config.file}:{place.line}" if place.line else config.file

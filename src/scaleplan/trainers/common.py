@@ -196,7 +196,7 @@ def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:
 
 
 def gated(settings: Settings, *names: str, default: bool) -> bool:
-    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear and their fast forms."""
+    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear, and fast ones."""
     found = settings.text(*names, default="")
     text = str(found.value).casefold()
     return default if not text else text.endswith(("glu", "bilinear")) or "glu" in text

@@ -24,7 +24,7 @@ def foundry(document: Document) -> Settings | None:
         return None
     found = s.raw("name")
     name = str(found.value) if isinstance(found, Setting) else ""
-    return s if name.startswith("mpt") or name.startswith("hf_") or name.endswith("_causal_lm") else None
+    return s if name.startswith(("mpt", "hf_")) or name.endswith("_causal_lm") else None
 
 
 def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object] | Setting:

@@ -15,10 +15,10 @@ from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
 from scaleplan.models.model import VocabularyError, model_of_config, read_model
 from scaleplan.models.public_models import PublicModels
-from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.levanter import chips_of
 from scaleplan.trainers.named import named_models, sources
 from scaleplan.trainers.registry import read_training_config
+from scaleplan.trainers.training_config import RunGiven
 
 MEGATRON = "pretrain.py --num-layers 12 --hidden-size 768 --num-attention-heads 12 --max-position-embeddings 1024 "
 OLMO = """\

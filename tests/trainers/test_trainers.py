@@ -10,8 +10,8 @@ from tests.trainers.kinds import KINDS
 
 from scaleplan.documents.document import parse_document
 from scaleplan.models.model import VocabularyError, read_model
-from scaleplan.trainers.config import VALUES, RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
+from scaleplan.trainers.training_config import VALUES, RunGiven
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"
 

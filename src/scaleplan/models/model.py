@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.public_models import PublicModel
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.models.trained import TrainedFile
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -39,6 +40,7 @@ __all__ = [
     "describe",
     "model_of_config",
     "read_model",
+    "training_config_at",
 ]
 
 DEFAULT_CONTEXT = 2048
@@ -271,6 +273,13 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
     raise VocabularyError(config.missing("vocab"), body)
 
 
+def training_config_at(source: str | Path, **given: int | None) -> TrainedFile | None:
+    """Return the training config of a trainer at a path, with what is given beside it; None for anything else."""
+    from scaleplan.models.trained import trained_file  # parsers of other formats, only for files
+
+    return trained_file(source, **given)
+
+
 def read_model(
     source: str | Path | Mapping[str, object] | PublicModel,
     *,
@@ -291,12 +300,9 @@ def read_model(
     vocabulary where the tokenizer has it, without which VocabularyError is raised.
     """
     if arch is None and isinstance(source, str | Path):
-        from scaleplan.models import trained  # only for files: parsers of other formats
-
-        config = trained.config_of_path(source, vocab=vocab)
-        if config is not None:
-            fields = trained.model_fields(config, lambda name: trained.beside(Path(source), name))
-            return model_of_config(config, fields, context=context)
+        found = training_config_at(source, vocab=vocab)
+        if found is not None:
+            return model_of_config(found.config, found.fields(), context=context)
     data, name = read_config(source)
     if vocab is not None:
         data = _with_vocabulary(data, vocab, name)

@@ -25,7 +25,7 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_config_at
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
@@ -111,15 +111,13 @@ def stated(
     """
     if not isinstance(source, str | Path):
         return {}
-    from scaleplan.models import trained  # only for files: parsers of other formats
-
-    config = trained.config_of_path(
+    found = training_config_at(
         source,
         vocab=parse_whole(vocab, what="vocab"),
         gpus=parse_whole(gpus, what="gpus"),
         sequence=parse_whole(context, what="context"),
     )
-    return {} if config is None else trained.memory_options(config, states=states is not None)
+    return {} if found is None else found.options(states=states is not None)
 
 
 def shape(

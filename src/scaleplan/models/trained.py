@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.models.config import is_description
 from scaleplan.models.public_models import PublicModels
-from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
+from scaleplan.trainers.training_config import RunGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
     "DESCRIBES_A_MODEL",
+    "TrainedFile",
     "beside",
     "config_of_path",
     "memory_options",
@@ -32,6 +34,29 @@ __all__ = [
 
 DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
 """Fields of which one stands in every config.json, and none in the sizes of a trainer."""
+
+
+class TrainedFile(NamedTuple):
+    """A training config in a file."""
+
+    path: Path
+    config: TrainingConfig
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the fields of a config.json for its model; raises FileError where it does not determine them."""
+        return model_fields(self.config, partial(beside, self.path))
+
+    def options(self, *, states: bool) -> dict[str, object]:
+        """Return the options of ``memory`` that it states, as :func:`memory_options` has them."""
+        return memory_options(self.config, states=states)
+
+
+def trained_file(
+    source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
+) -> TrainedFile | None:
+    """Return the training config at a path, None where there is none, as :func:`config_of_path` finds it."""
+    config = config_of_path(source, vocab=vocab, gpus=gpus, sequence=sequence)
+    return None if config is None else TrainedFile(Path(source), config)
 
 
 def config_of_path(
@@ -49,13 +74,13 @@ def config_of_path(
         return None
     if ending not in (".json", ".toml"):
         document = parse_document(read_text(path, what="training config"), name=str(path))
-        found = read_training_config(document, given, beside=lambda name: beside(path, name))
+        found = read_training_config(document, given, beside=partial(beside, path))
         return require_trained(found, document)
     document = parse_document(read_text(path, what="model config"), name=str(path))
     data = document.data if isinstance(document, DataDocument) else None
     if not isinstance(data, dict) or DESCRIBES_A_MODEL & data.keys() or (ending == ".toml" and is_description(data)):
         return None
-    found = read_training_config(document, given, beside=lambda name: beside(path, name))
+    found = read_training_config(document, given, beside=partial(beside, path))
     return found if ending == ".json" else require_trained(found, document)
 
 

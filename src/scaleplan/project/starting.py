@@ -19,8 +19,8 @@ from scaleplan.units import format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.trainers.config import TrainingConfig
     from scaleplan.trainers.settings import Open
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = ["FoundConfig", "find_configs", "starter"]
 

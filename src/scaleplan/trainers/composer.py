@@ -12,7 +12,7 @@ from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["foundry", "foundry_run", "foundry_sizes"]
 

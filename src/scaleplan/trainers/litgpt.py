@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["litgpt", "litgpt_run", "litgpt_sizes"]
 
@@ -52,7 +52,7 @@ _DEFAULTS: dict[str, object] = {
 
 
 class _Sizes:
-    """The sizes of ``model_config``, and for those that it does not have the ones of a model that is known by name."""
+    """The sizes of ``model_config``, and those that it does not have of a model that is known by name."""
 
     def __init__(self, settings: Settings, named: Mapping[str, object]) -> None:
         self.own = settings

@@ -22,7 +22,7 @@ from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, com
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document, Found, Key
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "megatron",

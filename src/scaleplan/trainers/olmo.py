@@ -15,7 +15,7 @@ from scaleplan.units import parse_count
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
     from scaleplan.documents.script import Call
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["olmo", "olmo_core", "olmo_core_run", "olmo_core_sizes", "olmo_run", "olmo_sizes"]
 

@@ -17,8 +17,8 @@ from scaleplan.trainers import (
     olmo,
     torchtitan,
 )
-from scaleplan.trainers.config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 from scaleplan.trainers.settings import Setting, Settings
+from scaleplan.trainers.training_config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,9 +198,9 @@ def read_training_config(
 ) -> TrainingConfig | None:
     """Return what a training config says, with what the user gives beside it; None for a file of another kind.
 
-    ``beside`` finds the document of another file by the name that the config has for it. A size that the file does
-    not determine is kept as ``unsized``. Raises FileError for values of the run that are no numbers, or contradict each
-    other.
+    ``beside`` finds the document of another file by the name that the config has for it. A size that the file
+    does not determine is kept as ``unsized``. Raises FileError for values of the run that are no numbers, or
+    contradict each other.
     """
     found = recognised(document)
     if found is None:

@@ -25,7 +25,7 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_config_at
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
@@ -98,20 +98,26 @@ def model(
 
 
 def stated(
-    source: object, *, gpus: Amount | None = None, context: Amount | None = None, vocab: Amount | None = None
+    source: object,
+    *,
+    gpus: Amount | None = None,
+    context: Amount | None = None,
+    vocab: Amount | None = None,
+    states: str | None = None,
 ) -> dict[str, Any]:
-    """Return the options of :func:`memory` that a training config states; none of what is no such file."""
+    """Return the options of :func:`memory` that a training config states; none of what is no such file.
+
+    With ``states`` given by name, none about what they say too.
+    """
     if not isinstance(source, str | Path):
         return {}
-    from scaleplan.models import trained  # only for files: parsers of other formats
-
-    config = trained.config_of_path(
+    found = training_config_at(
         source,
         vocab=parse_whole(vocab, what="vocab"),
         gpus=parse_whole(gpus, what="gpus"),
         sequence=parse_whole(context, what="context"),
     )
-    return {} if config is None else trained.memory_options(config)
+    return {} if found is None else found.options(states=states is not None)
 
 
 def shape(
@@ -241,12 +247,14 @@ def memory(
 
     """
     found = source if isinstance(source, Model) else _sized(source, vocab)
-    run = {} if serve else stated(source, gpus=gpus, context=context, vocab=vocab)
+    run = {} if serve else stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
     gpus, context, batch = _or(gpus, run, "gpus"), _or(context, run, "context"), _or(batch, run, "batch")
     micro_batch, recompute = _or(micro_batch, run, "micro_batch"), _or(recompute, run, "recompute")
-    states, zero, tensor = _or(states, run, "states"), _or(zero, run, "zero"), _or(tensor, run, "tensor")
-    pipeline, expert = _or(pipeline, run, "pipeline"), _or(expert, run, "expert")
-    context_parallel = _or(context_parallel, run, "context_parallel")
+    zero, tensor, pipeline = _or(zero, run, "zero"), _or(tensor, run, "tensor"), _or(pipeline, run, "pipeline")
+    context_parallel, expert = _or(context_parallel, run, "context_parallel"), _or(expert, run, "expert")
+    trainer, tune, rank = _or(trainer, run, "trainer"), _or(tune, run, "tune"), _or(rank, run, "rank")
+    quantize, precision = _or(quantize, run, "quantize"), _or(precision, run, "precision")
+    optimizer, offload = _or(optimizer, run, "optimizer"), _or(offload, run, "offload")
     device = None if gpu is None else Catalogue().accelerators.get(gpu)
     devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
     free = read_margins(margins)

@@ -266,7 +266,26 @@ CASES = {
         "presets path kaplan",
         "presets show chinchila",
     ),
-    "gpus": ("", "gpus list --vendor amd", "gpus show h100", "gpus show mi300x --format jsonl", "gpus show h10"),
+    "gpus": (
+        "",
+        "gpus list --vendor amd",
+        "gpus show h100",
+        "gpus show mi300x --format jsonl",
+        "gpus show h10",
+        "gpus show m4",
+        "gpus show mi308x",
+        "optimal --gpus 1 --gpu m4 --time 30d",
+    ),
+    "models": (
+        "",
+        "models list --family mixtral",
+        "models show gpt2",
+        "models show Mistralai/Mixtral-8x7B-Instruct-v0.1 --format jsonl",
+        "models show lama-3.1-8b",
+        "model qwen3-8b",
+        "memory llama-3.2-1b --gpu rtx-4090 --serve",
+        "memory lama-3.2-1b",
+    ),
     "settings": (
         "settings.toml:scaleplan.toml",
         "optimal --flops 1e21 --get preset",
@@ -290,7 +309,7 @@ CASES = {
 
 def settled(text):
     """Put names in place of what differs between machines, and round numbers that have more than nine digits."""
-    text = re.sub(r"/[^\s\"]+(?=/(laws/[\w-]+|accelerators)\.toml)", "DATA", text)
+    text = re.sub(r"/[^\s\"]+(?=/(laws/[\w-]+|accelerators|models)\.toml)", "DATA", text)
     text = text.replace(f"scaleplan {scaleplan.__version__}", "scaleplan VERSION")
     text = text.replace(f'version = "{scaleplan.__version__}"', 'version = "VERSION"')
     text = text.replace(f'"version": "{scaleplan.__version__}"', '"version": "VERSION"')

@@ -100,7 +100,8 @@ IN_EVERY_FORMAT = [  # one of each schema
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "design --flops 1e20 --target 1e22",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
-    "presets list", "gpus show h100", "gpus list", "presets path kaplan", "presets validate scaleplan.toml",
+    "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "presets path kaplan",
+    "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "shape 7B", "init new.toml --force",
     "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
 ]  # fmt: skip

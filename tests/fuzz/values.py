@@ -95,7 +95,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "preset": _laws,
     "gpu": lambda: [name for row in _accelerators() for name in (row["id"], *row.get("aliases", ()))],
     "vendor": lambda: [row["vendor"] for row in _accelerators()],
-    "precision": lambda: [name for row in _accelerators() for name in row["tflops"]],
+    "precision": lambda: [name for row in _accelerators() for name in row.get("tflops", ())],
     "profile": _profiles,
     "batch_regime": lambda: Kaplan.regimes,
     "price": lambda: [row["commitment"] for row in _table("prices")["price"]],

@@ -156,7 +156,7 @@ def test_an_unsupported_precision_is_refused_with_those_there_are(bundled, ident
     ],
 )
 def test_a_device_without_figures_says_why(bundled, tmp_path, typed, why):
-    """Announced and disputed devices, and names of several, are known and have no row; a user's own row answers."""
+    """Announced and disputed devices, and names of several, are known and have no row; a user's own row is used."""
     with pytest.raises(UnknownNameError, match=f"unknown accelerator '{typed}': .*{why}") as caught:
         bundled.get(typed)
     assert "did you mean" not in caught.value.hint
@@ -221,8 +221,8 @@ def test_memory_is_what_published_logs_show(bundled, ident, visible):
     assert bundled.get(ident).memory_bytes == visible
 
 
-def test_a_device_without_a_peak_answers_for_memory_alone(tmp_path, bundled):
-    """Apple publishes no FLOP/s: what a model needs is told, time and cost are refused in one line; own rows too."""
+def test_a_device_without_a_peak_refuses_time_and_cost(tmp_path, bundled):
+    """Apple publishes no FLOP/s: time and cost are refused in one line; own rows too."""
     (tmp_path / "accelerators.toml").write_text(OWN.replace("tflops = { bf16 = 50 }", "").replace("tdp_w = 100", ""))
     for device in (bundled.get("m4"), bundled.get("m5-max"), Accelerators([tmp_path]).get("mine")):
         assert device.peaks == {}

@@ -145,7 +145,7 @@ def test_the_users_grids_win(tmp_path):
 
 
 def test_a_device_of_unknown_power_has_no_energy():
-    """H20 141GB is sold without a stated power: its hours are told, its energy is not, with one warning."""
+    """H20 141GB is sold without a stated power: its hours are computed, its energy is not, with one warning."""
     catalogue = Catalogue()
     assert PowerDraw().of(catalogue.accelerators.get("h20e")) is None
     assert PowerDraw(load=0.5).of(catalogue.accelerators.get("h20e")) is None

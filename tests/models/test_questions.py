@@ -98,3 +98,14 @@ def test_a_size_with_a_fault_is_no_missing_file(source, message):
         sp.memory(source)
     with pytest.raises(FileError, match="does not exist"):
         sp.memory(f"{source}.json")
+
+
+def test_memory_needs_no_peak():
+    """What fits a Mac is computed, with the memory that its processor shares; a plan on it is refused."""
+    found = sp.memory("llama-3.2-1b", gpu="m4", serve=True)
+    assert (found.fits, found.memory_bytes, found.unified_memory) == (True, 32 * 2**30, True)
+    assert sp.memory("1B", gpu="m5-max", gpus=1).unified_memory
+    assert sp.memory("1B", gpu="h100-sxm").unified_memory is False
+    assert sp.memory("1B").unified_memory is None
+    with pytest.raises(UsageError, match="no peak rate of m4 is published"):
+        sp.optimal(gpu="m4", gpus=1, time="30d")

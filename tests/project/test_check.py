@@ -289,7 +289,7 @@ def test_the_file_that_init_writes_keeps_its_own_policy(cli):
 
 def test_the_examples_in_the_starting_file_are_valid(cli, repository):
     """With the comment signs of its examples removed, it still reads and every run is planned."""
-    from scaleplan.cli.project import starter
+    from scaleplan.project.starting import starter
 
     lines = starter().splitlines()
     start = next(i for i, line in enumerate(lines) if line == "# [[run]]")

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.trainers.kinds import KINDS
 
 from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
 from scaleplan.project.run_config import model_of
-
-CASES = Path(__file__).parents[2].parent / "shared" / "cases"
-SAMPLES = CASES / "training_configs"
 
 NANOGPT = '{"n_layer": 12, "n_head": 12, "n_embd": 768, "vocab_size": 50304, "block_size": 1024, "bias": false}'
 LLAMA2 = {"dim": 4096, "multiple_of": 256, "n_heads": 32, "n_layers": 32, "norm_eps": 1e-5}
@@ -40,6 +38,7 @@ model:
   mlp_hidden_size: 16384
   weight_tying: true
   include_bias: false
+  rope: true
   layer_norm_with_affine: false
   activation_type: swiglu
   max_sequence_length: 2048
@@ -70,6 +69,7 @@ torchrun pretrain.py --num-layers 24 --hidden-size 2048 --num-attention-heads 16
         ),
         ("params.json", json.dumps({**LLAMA2, "vocab_size": 32000}), 6_738_415_616),  # as its authors have it
         ("params.json", json.dumps(LLAMA3), 8_030_261_248),
+        ("train.toml", '[model]\nname = "llama3"\nflavor = "8B"\n', 8_030_261_248),
         (
             "config.json",
             json.dumps(
@@ -95,12 +95,13 @@ def test_sizes_are_counted_exactly(name, text, params):
     "name, text, line",
     [
         ("params.json", json.dumps({**LLAMA2, "vocab_size": -1}, indent=1), 7),
-        ("params.json", json.dumps(LLAMA2), None),
-        ("train.yaml", "x: 1\nmodel:\n  d_model: 4096\n  n_heads: 32\n  n_layers: 32\n", 2),
+        ("params.json", json.dumps(LLAMA2), 1),
+        ("train.yaml", "x: 1\nmodel:\n  d_model: 4096\n  n_heads: 32\n  n_layers: 32\n", 3),
         ("train.yaml", "model:\n  type: llama\n  hidden_dim: 4096\n", 3),
         ("train.yaml", "base_model: some/model\n", 1),
+        ("train.yaml", "base_model: some/model\nmicro_batch_size: 2\n", 1),
         ("train.yaml", "steps: 5\n", None),
-        ("train.toml", '[model]\nname = "llama3"\nflavor = "8B"\n', 3),
+        ("train.toml", '[model]\nname = "llama3"\nflavor = "8Z"\n', 3),
         ("run.sh", "train --num-layers 24 \\\n  --hidden-size $H --num-attention-heads 16\n", 2),
         ("train.py", "block_size = 1024\nmax_iters = 5\nn_layer = f(3)\n", 3),
         ("sizes.json", NANOGPT.replace(', "bias": false', ""), None),
@@ -112,50 +113,15 @@ def test_what_the_file_does_not_determine_is_named(name, text, line):
         size(text, name)
     assert (caught.value.file, caught.value.line) == (name, line)
     assert caught.value.message.startswith(f"{name}:{line}: " if line else f"{name}: ")
-    assert "params" in caught.value.hint
+    assert "give " in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "train --num-layers 2 --hidden-size 64 --num-attention-heads 4 --num-experts 8\n",
-        "train --num-layers 2 --hidden-size 64 --num-attention-heads 4 --qk-layernorm\n",
-    ],
-)
-def test_a_model_that_is_not_counted_here_is_refused(text):
-    """Experts and norms of queries change the count: never counted as if they were not there."""
+@pytest.mark.parametrize("more", ["--num-experts 8", "--mtp-num-layers 1", "--hybrid-override-pattern M-M*"])
+def test_a_model_that_is_not_counted_here_is_refused(more):
+    """Experts with biases and layers of other kinds change the count: never counted as if they were not there."""
+    sizes = "train --num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-embeddings 128"
     with pytest.raises(FileError, match="not counted here"):
-        size(text, "run.sh")
-
-
-def samples():
-    """Return the sample configs with the truth about their parameters."""
-    if not SAMPLES.is_dir():
-        return []
-    truth = json.loads((SAMPLES / "truth.json").read_text())["files"]
-    return [(name, entry.get("params")) for name, entry in truth.items()]
-
-
-READ = {
-    "megatron_pretrain.sh",
-    "megatron_args.yaml",
-    "olmo.yaml",
-    "llm_foundry.yaml",
-    "nanotron.yaml",
-    "nanogpt_train.py",
-}
-
-
-@pytest.mark.skipif(not samples(), reason="the shared folder is not here")
-@pytest.mark.parametrize("name, params", samples())
-def test_the_samples_of_trainers_are_right_or_undetermined(name, params):
-    """No number but the true one; where a tokenizer, a registry or the launch decides, the file says so."""
-    text = (SAMPLES / name).read_text()
-    if name in READ:
-        assert size(text, name) == params
-        return
-    with pytest.raises(FileError, match=name):
-        size(text, name)
+        size(f"{sizes} --vocab-size 1000 {more}\n", "run.sh")
 
 
 def test_a_run_s_model_may_be_its_training_config(cli):
@@ -177,4 +143,62 @@ def test_a_model_that_is_undetermined_is_annotated_in_its_file(cli):
     Path("scaleplan.toml").write_text('[[run]]\nname = "r"\nmodel = "train.yaml"\ntokens = "20B"\n')
     result = cli("check", "--format", "github", "-q")
     assert result.status == 2
-    assert result.out.startswith("::error file=train.yaml,line=2,")
+    assert result.out.startswith("::error file=train.yaml,line=3,")
+
+
+BESIDE = {"name": '"r"', "price": "2", "gpu": '"h100-sxm"'}
+"""What every run below gives; its tokens are given where the file leaves its length open."""
+
+
+def a_run(kind):
+    """Return the project of a run that names a config, and gives what is not in it."""
+    given = {**BESIDE, "config": f'"{kind.file}"', **{name: str(value) for name, value in kind.beside.items()}}
+    if "tokens" not in kind.values and not ("tokens" in kind.open and "gpus" in kind.beside and "steps" in kind.values):
+        given["tokens"] = '"1B"'
+    return "[[run]]\n" + "".join(f"{name} = {value}\n" for name, value in given.items())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.change[0]], ids=lambda kind: kind.file)
+def test_a_change_of_the_model_changes_the_bill(cli, repository, git, kind):
+    """The width in a config of any trainer: the difference shows it, at the line of the change."""
+    (repository / "scaleplan.toml").write_text(a_run(kind))
+    (repository / kind.file).write_text(kind.text)
+    git("add", ".")
+    git("commit", "-q", "-m", "a config")
+    (repository / kind.file).write_text(kind.text.replace(*kind.change))
+    before = json.loads(cli("diff", "--base", "main", "--json", "-q").out)
+    (changed,) = (each for each in before["changes"] if each["quantity"] == "cost")
+    assert changed["before"] > 0
+    assert changed["before"] < changed["after"]
+    line = 1 + next(n for n, text in enumerate(kind.text.split("\n")) if kind.change[0] in text)
+    result = cli("diff", "--base", "main", "--fail-on", "cost increase > 0.1%", "--format", "github", "-q")
+    annotations = result.out
+    assert result.status == 1
+    assert f"file={kind.file},line={line}" in annotations
+
+
+def test_what_a_run_gives_wins_over_its_config(cli):
+    """Tokens, devices and the size; what is missing is asked for, with the line where the config leaves it open."""
+    kind = next(each for each in KINDS if each.trainer == "axolotl")
+    Path(kind.file).write_text(kind.text.replace("max_steps: 1000", "num_epochs: 3"))
+    run = f'[[run]]\nname = "r"\nconfig = "{kind.file}"\ngpus = 8\ngpu = "h100-sxm"\n'
+    Path("scaleplan.toml").write_text(run)
+    result = cli("check", "--json", "-q")
+    (verdict,) = json.loads(result.out)["verdicts"]
+    assert result.status == 2
+    assert (verdict["file"], verdict["line"]) == (kind.file, 9)
+    assert "passes over the data" in verdict["message"]
+    Path("scaleplan.toml").write_text(run + 'tokens = "3B"\n[policy]\nerror = ["params <= 9B", "tokens = 3B"]\n')
+    assert cli("check").status == 0
+    Path("scaleplan.toml").write_text(run + 'tokens = "3B"\nparams = "1B"\n[policy]\nerror = ["params = 1B"]\n')
+    assert cli("check").status == 0
+
+
+def test_a_model_may_stand_beside_arguments(cli):
+    """TrainingArguments have no model and no sequence: the run gives both."""
+    Path("args.json").write_text('{"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_steps": 50}')
+    Path("scaleplan.toml").write_text(
+        '[[run]]\nname = "r"\nconfig = "args.json"\nmodel = "gpt2"\ncontext = 1024\ngpus = 8\ngpu = "h100-sxm"\n'
+    )
+    (run,) = json.loads(cli("check", "--json", "-q").out)["runs"]
+    assert (run["values"]["params"], run["values"]["tokens"]) == (124_439_808, 50 * 4 * 2 * 8 * 1024)

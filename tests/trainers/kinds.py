@@ -49,7 +49,7 @@ MODEL=(--num-layers 12 --hidden-size $WIDTH --num-attention-heads 16 --swiglu --
 torchrun --nproc-per-node 8 --nnodes $NODES pretrain_gpt.py "${MODEL[@]}" --vocab-size 32000 \\
   --micro-batch-size 4 --global-batch-size $((4 * 16)) --train-samples 640000 --tensor-model-parallel-size ${TP} --bf16
 """,
-        ("WIDTH=1024", "WIDTH=1536"),
+        ("--hidden-size $WIDTH", "--hidden-size 1536"),
         llama(1024, 12, 2816, 32000, 0.25),
         {
             "gpus": 16,
@@ -183,7 +183,7 @@ def build(cli):
     launch = BeakerLaunchConfig(num_nodes=4, num_gpus=8)
     return TrainerConfig(max_duration=Duration.steps(10_000), rank_microbatch_size=4 * SEQ)
 """,
-        ("d_model=2048", "d_model=1024"),
+        ("d_model=2048", "d_model=4096"),
         llama(2048, 16, 5632, 50304) + 16 * 2 * 2048,
         {"gpus": 32, "sequence": 4096, "batch_tokens": 512 * 4096, "steps": 10000, "tokens": 10000 * 512 * 4096},
     ),
@@ -314,7 +314,7 @@ train = SimpleTrainConfig(
     resources=ResourceConfig.with_tpu("v5litepod-64", slice_count=2), train_batch_size=256, num_train_steps=4000,
 )
 """,
-        ("hidden_dim=1024", "hidden_dim=512"),
+        ("hidden_dim=1024", "hidden_dim=2048"),
         None,
         {"gpus": 128, "tokens": 4000 * 256 * 2048, "batch_tokens": 256 * 2048},
         {"vocab": 128256},

@@ -13,13 +13,14 @@ from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
-from scaleplan.files import decoded, is_file, is_folder, read_input, read_text, require_writable, write_atomic
+from scaleplan.files import decoded, is_file, is_folder, read_input, require_writable, write_atomic
 from scaleplan.output import FORMATS
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
 from scaleplan.project.project import NewProject, read_projects
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located, read_saved_file
 from scaleplan.project.source import display_name
+from scaleplan.project.starting import find_configs, starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.project.check import Check
     from scaleplan.project.diff import Difference, Snapshot
 
-__all__ = ["APPS", "starter"]
+__all__ = ["APPS"]
 
 APPS = {name: single() for name in ("check", "diff", "show", "init")}
 
@@ -175,11 +176,6 @@ def show(
     return Answer(result=result, source=name)
 
 
-def starter() -> str:
-    """Return the commented project file that ``init`` writes; it keeps its own policy."""
-    return read_text(Path(__file__).parents[1] / "project" / "starter.toml", what="template")
-
-
 @command(
     APPS["init"], examples=["scaleplan init", "scaleplan init training/scaleplan.toml", "scaleplan init --force"]
 )
@@ -188,9 +184,11 @@ def init(
     path: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it.")] = "scaleplan.toml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
-    """Write a commented scaleplan.toml: a run, a policy, and what else they may say."""
+    """Write a commented scaleplan.toml: a run for each training config around it, a policy, and what else they may say."""
     target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else Path(path)
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    return Answer(result=NewProject(file=str(target)), write=partial(write_atomic, target, starter()))
+    found = find_configs(target.parent)
+    result = NewProject(file=str(target), configs=tuple(each.path for each in found))
+    return Answer(result=result, write=partial(write_atomic, target, starter(found)))

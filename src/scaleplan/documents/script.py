@@ -137,7 +137,10 @@ def _follow(place: _Place | None, key: Key) -> _Place | None:
 
 
 def _found(place: _Place | None) -> Found | None:
-    return None if place is None else Found(value={} if place.inside is not None else place.value, line=place.line)
+    if place is None:
+        return None
+    whole = place.inside is None or isinstance(place.value, Undetermined)
+    return Found(value=place.value if whole else {}, line=place.line)
 
 
 def _position_of(part: str | int) -> str | int:
@@ -397,8 +400,9 @@ def _evaluate(node: ast.expr, known: Mapping[str | int, _Place]) -> _Place:
     inside = _inside(node, known)
     called = _dotted(node.func) if isinstance(node, ast.Call) else ""
     if inside or called:
-        reason = "it is computed when the run starts"
-        return _Place(None if inside else Undetermined(reason), line, inside or None, called)
+        named = any(isinstance(name, str) for name in inside) or (inside and not called)
+        reason = Undetermined("it is computed when the run starts")
+        return _Place(None if named else reason, line, inside or None, called)
     return _undetermined("it is computed when the run starts", line)
 
 

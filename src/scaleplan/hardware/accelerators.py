@@ -98,8 +98,8 @@ class Accelerator:
         """
         if not self.peaks:
             raise UsageError(
-                f"no peak rate of {self.id} is published, so no time or cost can be told on it",
-                hint="'scaleplan memory' answers; a peak that you know goes into an accelerators.toml of your own",
+                f"no peak rate of {self.id} is published, so time and cost cannot be computed",
+                hint="'scaleplan memory' works; a peak that you know goes into an accelerators.toml of your own",
             )
         for usual in ("bf16", "fp16", "fp32") if name is None else ():
             # where lower precisions have a peak, a 16-bit one exists and is not published: fp32 would pass for it

@@ -88,7 +88,7 @@ class DeviceBudget:
         self.price, self.notices = _price(request, self.accelerator, catalogue)
         self.power = request.draw().of(self.accelerator)
         if self.power is None:
-            message = f"the power of {self.accelerator.id} is not known: neither energy nor carbon is told"
+            message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
             self.notices = (*self.notices, Notice(code="power_unknown", message=message))
 
     def utilisation(self, params: float | None, *, moe: bool, flops_per_token: float | None = None) -> Utilisation:

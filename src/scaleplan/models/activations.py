@@ -167,14 +167,18 @@ def _attention(part: Part, method: Method, sequence: int, tensor: int) -> float:
     """
     h = min(method.numbers.activations, 4.0)
     outputs = part.pairs - part.heads * part.head_size
-    copies = max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
-    repeated = float(part.pairs) if method.attention != "flash" else part.keys * copies
+    repeated = float(part.pairs) if method.attention != "flash" else part.keys * _copies(part, tensor)
     if method.attention != "eager":
         return h * (part.pairs + repeated)
     # a softmax of several operations is in fp32, and its result cast; dropout keeps a mask and what it leaves
     each = 4.0 + (h if h != 4.0 else 0.0) if method.kernels == "eager" else h
     each += h + 1.0 if method.dropout and not method.adapts else 0.0
     return h * (part.pairs - outputs + repeated) + each * part.heads * sequence
+
+
+def _copies(part: Part, tensor: int) -> float:
+    """Return how many of some devices that share a part hold the same key-value head."""
+    return max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
 
 
 def _block(inner: int, method: Method, *, gated: bool) -> float:
@@ -205,13 +209,11 @@ def _every_second(part: Part, method: Method, tensor: int, turn: int) -> tuple[K
             if atom.label == "output" or atom.label.endswith("down"):
                 stream += h * atom.columns
             else:
-                split += (
-                    h * atom.columns * (max(1.0, tensor / part.kv_heads) if atom.label in ("key", "value") else 1)
-                )
+                split += h * atom.columns * (_copies(part, tensor) if atom.label in ("key", "value") else 1.0)
         turn += 1
     if part.experts:
-        e = part.experts
-        split += e.per_token * h * e.width + 2 * h * e.per_token * max(atom.columns for atom in e.atoms)
+        width = next((atom.columns for atom in part.experts.atoms if atom.label == "down"), 0)
+        split += h * part.experts.per_token * (part.experts.width + 2 * width)
     return Kept(stream, split), turn
 
 

@@ -24,6 +24,7 @@ from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.public_models import PublicModel
     from scaleplan.trainers.config import TrainingConfig
@@ -310,7 +311,12 @@ def _shared_note(a: Architecture) -> tuple[str, ...]:
     for many, part in a.parts():
         if part.shared:
             runs[part.name] = runs.get(part.name, 0) + many
-    shared = [f"{name} {many} times" for name, many in runs.items() if many > 1]
+    plain = {part.name for _, part in a.parts() if not part.shared}
+    shared = [
+        f"{name} in {many} more layers" if name in plain else f"{name} {many} times"
+        for name, many in runs.items()
+        if name in plain or many > 1
+    ]
     if not shared:
         return ()
     return (

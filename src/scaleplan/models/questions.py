@@ -292,7 +292,7 @@ def memory(
     method, recomputed = _method(found, {**way, "quantize": quantize}, states=states)
     at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
     if batch is not None and parse_count(batch, what="tokens") > at_once * sequence:
-        method = replace(method, accumulates=True)
+        method = method.summing()
     recompute = recompute or recomputed
     return _training(
         found,

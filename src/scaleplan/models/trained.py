@@ -10,9 +10,10 @@ from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.models.public_models import PublicModels
-from scaleplan.models.families.library import is_description
+from scaleplan.models.config import is_description
 from scaleplan.trainers.config import RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
+from scaleplan.trainers.settings import SIZES_HINT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,22 +47,15 @@ def config_of_path(
     if str(source).lstrip().startswith(("{", "[")) or ending not in ENDINGS or not is_file(path):
         return None
     if ending not in (".json", ".toml"):
-        return require_trained(read_trained(path, given), str(path))
+        document = parse_document(read_text(path, what="training config"), name=str(path))
+        found = read_training_config(document, given, beside=lambda name: beside(path, name))
+        return require_trained(found, document)
     document = parse_document(read_text(path, what="model config"), name=str(path))
     data = document.data if isinstance(document, DataDocument) else None
     if not isinstance(data, dict) or DESCRIBES_A_MODEL & data.keys() or (ending == ".toml" and is_description(data)):
         return None
     found = read_training_config(document, given, beside=lambda name: beside(path, name))
-    return found if ending == ".json" else require_trained(found, str(path))
-
-
-def read_trained(path: Path, given: RunGiven) -> TrainingConfig | None:
-    """Return the training config in a file, None for one of no trainer that is known.
-
-    Raises FileError when the file cannot be read or parsed.
-    """
-    document = parse_document(read_text(path, what="training config"), name=str(path))
-    return read_training_config(document, given, beside=lambda name: beside(path, name))
+    return found if ending == ".json" else require_trained(found, document)
 
 
 def beside(path: Path, name: str) -> Document | None:
@@ -100,16 +94,28 @@ def memory_options(config: TrainingConfig) -> dict[str, object]:
     return found
 
 
-def require_trained(found: TrainingConfig | None, name: str) -> TrainingConfig:
-    """Return a config that is of a trainer; raises FileError for none."""
-    if found is None:
-        known = ", ".join(trainer.name for trainer in TRAINERS)
-        raise FileError(
-            f"{name}: not a training config that is known by its content, and no config.json",
-            hint=f"known are those of {known}",
-            file=name,
-        )
-    return found
+def require_trained(found: TrainingConfig | None, document: Document) -> TrainingConfig:
+    """Return a config that is of a trainer; raises FileError for none, at a key that is about a model if there is one."""
+    if found is not None:
+        return found
+    known = ", ".join(trainer.name for trainer in TRAINERS)
+    settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
+    for mark in _MARKS:
+        if settings.any(mark):
+            message = "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            raise settings.error(message, mark, hint=f"{SIZES_HINT}; known are {known}")
+    raise FileError(
+        f"{document.name}: there is no model in this file: it is no config.json, and of no trainer that is known",
+        hint=f"{SIZES_HINT}; known are {known}",
+        file=document.name,
+    )
+
+
+_MARKS = (
+    *("hidden_size", "d_model", "n_embd", "hidden_dim", "dim", "base_emb_dim", "depth", "num_layers"),
+    *("model_name", "base_model", "pretrained_model_name_or_path", "model_name_or_path", "flavor", "name"),
+)
+"""Keys that are about a model, for the line of a file of no known trainer."""
 
 
 def model_fields(config: TrainingConfig, find: Callable[[str], Document | None]) -> Mapping[str, object]:

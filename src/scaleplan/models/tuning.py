@@ -232,6 +232,10 @@ class Method(Record):
         """Whether states given by name say everything about the weights."""
         return not (self.adapts or self.precision or self.optimizer)
 
+    def summing(self) -> Method:
+        """Return the same with gradients that are summed over micro-batches."""
+        return replace(self, accumulates=True)
+
     def target(self, atom: Atom) -> bool:
         """Whether a matrix of a layer has an adapter."""
         if atom.kind != "matrix" or "router" in atom.label:

@@ -107,10 +107,10 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
     for atom in a.atoms:
         where, kind = ("first", "embeddings") if atom.kind == "table" else ("layers", "norms")
         yield _Tensor(1, atom, where, kind, trained=1.0)
-    words = Atom("word table", "table", a.vocab, a.table_width)
+    words = Atom("word table", "table", a.vocab, a.table_width, a.head_bias if a.tied else 0)
     yield _Tensor(1, words, "first", "embeddings", trained=1.0 if a.tied or method.layers is None else 0.0)
     if not a.tied:
-        yield _Tensor(1, words._replace(label="head", bias=a.head_bias), "last", "embeddings", trained=1.0)
+        yield _Tensor(1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0)
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:

@@ -82,6 +82,8 @@ class NewProject(Result, Record):
     schema: ClassVar[str] = "scaleplan/init/1"
 
     file: str
+    configs: tuple[str, ...] = ()
+    """The training configs that it has a run of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

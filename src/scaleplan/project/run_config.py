@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.document import DataDocument
 from scaleplan.errors import FileError
-from scaleplan.models.families.library import is_description
+from scaleplan.models.config import is_description
 from scaleplan.models.model import Model, model_of_config, read_model
 from scaleplan.models.trained import DESCRIBES_A_MODEL, model_fields, require_trained
 from scaleplan.project.configs import Given
@@ -31,7 +31,7 @@ _PRECISIONS = ("fp8",)
 
 def training_config(document: Document, given: RunGiven, find: Find) -> TrainingConfig:
     """Return what the training config in a document says; raises FileError for a file of another kind."""
-    return require_trained(read_training_config(document, given, beside=find), document.name)
+    return require_trained(read_training_config(document, given, beside=find), document)
 
 
 def model_of(document: Document, given: RunGiven = NOT_GIVEN, find: Find = lambda _: None) -> Model:
@@ -48,7 +48,7 @@ def model_of(document: Document, given: RunGiven = NOT_GIVEN, find: Find = lambd
             return _described(data, document.name, given)  # says which fields a config.json needs
     else:
         found = read_training_config(document, given, beside=find)
-    config = require_trained(found, document.name)
+    config = require_trained(found, document)
     return model_of_config(config, model_fields(config, find), context=given.sequence)
 
 
@@ -75,7 +75,7 @@ def values_of(config: TrainingConfig, path: str, *, given: Collection[str]) -> d
         if "tokens" not in config.values:
             raise config.missing("tokens")
         found["tokens"] = _given(config, config.values["tokens"])
-    if "gpus" not in given and "gpus" in config.values:
+    if "gpu" in given and "gpus" not in given and "gpus" in config.values:
         found["gpus"] = _given(config, config.values["gpus"])
     precision = config.values.get("precision")
     if "precision" not in given and precision is not None and precision.value in _PRECISIONS:

@@ -23,7 +23,8 @@ def levanter(document: Document) -> Settings | None:
     s = Settings(document, file=document.name, sections=("model",))
     if s.any("model_type"):
         return None
-    return s if s.any("hidden_dim", "type") and s.section("").has("trainer") else None
+    trained = s.any("hidden_dim", "type") and s.section("").has("trainer")
+    return s if trained or s.has("hidden_dim", "type") else None
 
 
 def levanter_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:

@@ -206,7 +206,7 @@ class Settings:
             text = str(value).strip().casefold()
             if text in _TRUE or text in _FALSE:
                 return Setting(text in _TRUE, found.places)
-        raise self.error("not determined by the file: expected true or false", name, *others)
+        raise self.error("not determined by the file: expected true or false", name, *others, hint=SIZES_HINT)
 
     def switch(self, name: str, *others: str) -> Setting:
         """Return whether a switch of a command is given, whatever word follows it; false where it is missing."""
@@ -221,7 +221,7 @@ class Settings:
         if found is None and default is not None:
             return Setting(default)
         if not isinstance(found, Setting) or not isinstance(found.value, str):
-            raise self.error("not determined by the file: expected a text", *names)
+            raise self.error("not determined by the file: expected a text", *names, hint=SIZES_HINT)
         return found
 
     def items(self, name: str) -> Iterator[Setting | Open | None]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from functools import lru_cache
+from math import isqrt
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scaleplan.errors import FileError, quote
@@ -19,14 +21,20 @@ if TYPE_CHECKING:
 
     Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
-__all__ = ["ExpressionError", "FUNCTIONS", "compiled", "names_of"]
+__all__ = ["FUNCTIONS", "ExpressionError", "SizesError", "compiled", "names_of"]
 
 _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an expression a line
 _MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
 
+_LARGEST_PRIME, _MOST_PRIMES = 10**8, 256  # a second of trial division
+
 
 class ExpressionError(FileError):
     """An expression that cannot be parsed or evaluated."""
+
+
+class SizesError(FileError):
+    """Sizes of a config that do not fit together."""
 
 
 def _ceildiv(value: int, divisor: int) -> int:
@@ -52,10 +60,29 @@ def _own_of(layers: Any, index: int, name: str, usual: Any) -> Any:  # noqa: ANN
     return usual
 
 
+def _index(values: list[object], value: object) -> int:
+    """Return where a value stands in a list."""
+    return values.index(value)
+
+
+@lru_cache(maxsize=64)
+def _primes(after: int, many: int) -> list[int]:
+    """Return the primes that follow a number: tables of hashes have prime sizes."""
+    if not 0 <= after <= _LARGEST_PRIME or not 0 <= many <= _MOST_PRIMES:
+        raise OverflowError
+    found: list[int] = []
+    value = max(after, 1)
+    while len(found) < many:
+        value += 1
+        if all(value % divisor for divisor in range(2, isqrt(value) + 1)):
+            found.append(value)
+    return found
+
+
 def _share(width: int, heads: int) -> int:
     """Return the size of a head that has its share of the width."""
     if _remainder(width, heads):
-        raise ExpressionError(
+        raise SizesError(
             f"width {width} is not a multiple of {heads} attention heads",
             hint="state head_dim if the heads do not share the width",
         )
@@ -87,6 +114,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "count": _count,
     "at": _at,
     "own_of": _own_of,
+    "index": _index,
+    "sorted": sorted,
+    "primes": _primes,
     "ceildiv": _ceildiv,
     "round_up": _round_up,
     "share": _share,
@@ -95,13 +125,27 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 """The functions of an expression, by name."""
 
+
+def _remainder(first: Any, second: Any) -> Any:  # noqa: ANN401
+    if isinstance(first, str):  # of a text it would be a format
+        raise TypeError
+    return first % second
+
+
+def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _MOST_ENTRIES):
+            raise OverflowError
+    return first * second
+
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
-    ast.Mult: lambda first, second: _multiply(first, second),
+    ast.Mult: _multiply,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
-    ast.Mod: lambda first, second: _remainder(first, second),
+    ast.Mod: _remainder,
     ast.Pow: operator.pow,
 }
 
@@ -165,7 +209,9 @@ def _parsed(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ExpressionError(f"{quote(text[:40])}: longer than {_LONGEST} characters")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of "1if x else 2", which is as clear as it is ugly
+            return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"{quote(text)} is not an expression") from None
 
@@ -246,7 +292,7 @@ def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever an operator gives
 
 
 def _entries(values: list[Any], most: int) -> int:
-    """Return how many entries a list has with those of the lists in it; raises OverflowError for more than ``most``."""
+    """Return the entries of a list and of the lists in it; raises OverflowError for more than ``most``."""
     found = len(values)
     for value in values:
         if found > most:
@@ -256,19 +302,6 @@ def _entries(values: list[Any], most: int) -> int:
     if found > most:
         raise OverflowError
     return found
-
-
-def _remainder(first: Any, second: Any) -> Any:  # noqa: ANN401
-    if isinstance(first, str):  # of a text it would be a format
-        raise TypeError
-    return first % second
-
-
-def _multiply(first: Any, second: Any) -> Any:  # noqa: ANN401
-    for one, other in ((first, second), (second, first)):
-        if isinstance(one, list | str) and (not isinstance(other, int) or other * max(len(one), 1) > _MOST_ENTRIES):
-            raise OverflowError
-    return first * second
 
 
 def _power(base: Any, exponent: Any) -> Any:  # noqa: ANN401

@@ -12,7 +12,9 @@ from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, is_folder, names_in, preset_folders, read_table, read_text
 from scaleplan.models.config import DESCRIBED, Fields, is_description
 from scaleplan.models.count import count
+from scaleplan.models.families.checking import check
 from scaleplan.models.families.description import Description, merged
+from scaleplan.models.families.expansion import expand
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.families.unread import refuse_unread
 from scaleplan.toml_table import Table
@@ -43,7 +45,6 @@ class FamilyLibrary:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
-        self._files: dict[str, Path] | None = None
         self._read: dict[str, Description] = {}
         self._files: dict[str, Path] | None = None
         self._found: dict[str, dict[str, str]] | None = None
@@ -68,7 +69,7 @@ class FamilyLibrary:
             files = self.files()
             found = _described(read_table(files[name], what="family"), files)
             if files[name].parent != self.folders[0]:  # the user's own; of the bundled ones the tests check each
-                found.check()
+                check(found)
             self._read[name] = found
         return self._read[name]
 
@@ -110,7 +111,7 @@ class FamilyLibrary:
 
 
 def index_of(folder: Path, names: Collection[str] | None = None) -> dict[str, dict[str, str]]:
-    """Return the file of each model type and class beginning that the families of a folder state above their tables."""
+    """Return the file of each model type and class beginning that the families of a folder state."""
     found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
     for name in sorted(_names(folder) if names is None else names):
         head = _head(folder / f"{name}.toml")
@@ -182,7 +183,7 @@ def described(data: Mapping[str, object], *, source: str) -> Description:
     if not is_description(data):
         raise FileError(f"{source}: describes no architecture", hint=f"it needs {DESCRIBED}")
     found = _described(Table(data, source=source), families().files())
-    found.check()
+    check(found)
     return found
 
 
@@ -202,7 +203,7 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     if is_description(data):
         if arch is not None:
             raise FileError(f"{source}: describes its own layers", hint="leave out --arch, or name a config.json")
-        return described(data, source=source).architecture()
+        return expand(described(data, source=source))
     part = text_part(data, source)
     if not part.multimodal:
         return _read(part.data, source=part.source, arch=arch)
@@ -220,7 +221,7 @@ def _read(data: Mapping[str, object], *, source: str, arch: str | None) -> Archi
     stated = data.get("model_type")
     name = stated if isinstance(stated, str) and stated in found.model_types else found.model_types[0]
     fields = Fields({**data, "model_type": name}, source=source)
-    architecture = found.architecture(fields, family=name)
+    architecture = expand(found, fields, family=name)
     described_by_name = arch is not None and found is families().named(arch)
     guessed = described_by_name and stated is None and not _class(data)
     refuse_unread(fields, architecture, found.known_fields(), guessed=guessed)

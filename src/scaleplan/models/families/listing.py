@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scaleplan.errors import ScaleplanError, UnknownNameError
 from scaleplan.models.architecture import Atom
 from scaleplan.models.config import NAMES
+from scaleplan.models.families.expansion import expand
 from scaleplan.models.families.library import families, read_description
 from scaleplan.models.model import Model, describe, read_model
 from scaleplan.record import Record, Result
@@ -153,10 +154,7 @@ def family_list() -> FamilyList:
 def family_summary(name: str, *, config: str | Path | None = None) -> FamilySummary:
     """Return one family, by its name, one of its model types or its file; with the numbers of a config if given."""
     found = _found(name)
-    counted: dict[str, object] = {}
-    if config is not None:
-        model = read_model(config, arch=name)
-        counted = {"config": model.source, "params": model.params, "counted": tuple(_counted(model))}
+    model = None if config is None else read_model(config, arch=name)
     return FamilySummary(
         id=found.name,
         title=found.title,
@@ -168,7 +166,9 @@ def family_summary(name: str, *, config: str | Path | None = None) -> FamilySumm
         parts=tuple(FamilyPart(name=part, lines=tuple(_lines(found.parts[part]))) for part in found.reached()),
         sources=found.sources,
         origin=found.source,
-        **counted,
+        config=None if model is None else model.source,
+        params=None if model is None else model.params,
+        counted=() if model is None else tuple(_counted(model)),
     )
 
 
@@ -186,7 +186,7 @@ def validate_families(files: Sequence[str], *, config: str | None = None) -> Fam
             if config is not None:
                 params = read_model(config, arch=str(Path(file).absolute())).params
             elif not any(field.required for field in _fields(description)):
-                params = describe(description.architecture(), source=file).params
+                params = describe(expand(description), source=file).params
         except ScaleplanError as error:
             problem = error.message
         found.append(ValidatedFamily(file=file, valid=problem is None, id=name, params=params, problem=problem))
@@ -267,7 +267,7 @@ def _counted(model: Model) -> Iterator[CountedPart]:
         found[part] = found.get(part, 0) + many
     outside = [Atom("word table", "table", a.vocab, a.table_width), *a.atoms]
     if not a.tied:
-        outside.append(Atom("output head", "matrix", a.table_width, a.vocab, a.head_bias))
+        outside.append(Atom("output head", "matrix", a.head_width, a.head_rows, a.head_bias))
     elif a.head_bias:
         outside.append(Atom("bias of the output head", "vector", a.head_bias))
     yield CountedPart(

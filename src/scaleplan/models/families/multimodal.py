@@ -70,11 +70,11 @@ def wrappers() -> dict[str, Table]:
 
 def text_part(data: Mapping[str, object], source: str) -> TextPart:
     """Return the config of the language model: nested, at the top level of a multimodal config, or the config."""
-    nested, where = _nested(data, source)
     stated = data.get("model_type")
+    known = wrappers().get(stated) if isinstance(stated, str) else None
+    nested, where = _nested(data, source, known.texts("at", ()) if known else ())
     if nested is None and not _multimodal(data, stated):
         return TextPart(data, source)
-    known = wrappers().get(stated) if isinstance(stated, str) else None
     text = known.text("text") if known else None
     flag = data.get(_TIED)
     if nested is not None and known and known.boolean("whole", default=False):
@@ -96,9 +96,11 @@ def text_part(data: Mapping[str, object], source: str) -> TextPart:
     return TextPart(found, where, True, tied=known.boolean("tied", default=False))
 
 
-def _nested(data: Mapping[str, object], source: str) -> tuple[Mapping[str, object] | None, str]:
+def _nested(
+    data: Mapping[str, object], source: str, keys: tuple[str, ...] = ()
+) -> tuple[Mapping[str, object] | None, str]:
     """Return the nested config of the language model, None without one, and its name in errors."""
-    for key in _KEYS:
+    for key in keys or _KEYS:
         inner = data.get(key)
         if isinstance(inner, dict):
             found, where = _nested(inner, f"{source}: {key}")

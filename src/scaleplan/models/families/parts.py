@@ -1,19 +1,23 @@
 """The usual mixers and feed-forward blocks: each shorthand of a description is only the tensors that it makes.
 
 A shorthand takes sizes by keyword and returns the tensors of a :class:`~scaleplan.models.architecture.Part` with what
-follows from them (cache, state, channels of scores). Names of sizes: width d, heads h, key-value heads k, head size e.
+follows from them (cache, state, channels of scores). Sizes: width d, heads h, key-value heads k, head size e.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["SHORTHANDS", "plain"]
+__all__ = ["SHORTHANDS", "SIZES", "plain", "refuse_unknown"]
+
+SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
+"""What a part states of itself beside its tensors."""
 
 Pieces = dict[str, Any]
 """Fields of a :class:`~scaleplan.models.architecture.Part`."""
@@ -87,7 +91,7 @@ def latent(
 ) -> Pieces:
     """Return multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values from one latent of a rank.
 
-    ``query_rank`` none is a plain query matrix; ``bias`` those of the down-projections. The cache keeps the latent and
+    ``query_rank`` none is a plain query matrix; ``bias`` those of the down-projections. Cached are the latent and
     one rotary key.
     """
     reads = reads or width
@@ -274,6 +278,19 @@ SHORTHANDS: dict[str, Callable[..., Pieces]] = {
     function.__name__: function for function in (attention, latent, mlp, moe, delta, kda, mamba1, mamba2, shortconv)
 }
 """The shorthands of a part, by the key that stands in its table."""
+
+
+def refuse_unknown(source: str, where: str, name: str, values: Mapping[str, object]) -> None:
+    """Refuse an argument that a shorthand does not have."""
+    code = SHORTHANDS[name].__code__
+    known = code.co_varnames[: code.co_kwonlyargcount]
+    for key in values:
+        if key not in known:
+            close = did_you_mean(key, known)
+            raise FileError(
+                f"{source}: {where}: unknown size {quote(key)}",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join(known)}",
+            )
 
 
 def plain(

@@ -23,7 +23,8 @@ _KINDS: dict[str, re.Pattern[str]] = {
     kind: re.compile(pattern)
     for kind, pattern in {
         "experts": r"(^|_)experts?(_|$)|^moe_|_moe(_|$)|^is_moe$|^first_k_dense|^num_dense_layers"
-        r"|^decoder_sparse_step|^mlp_only_layers|^mlp_layer_types|^ffn_config$|^router_hidden_size",
+        r"|^decoder_sparse_step|^shared_(intermediate|expert)\w*size$"
+        r"|^mlp_only_layers|^mlp_layer_types|^ffn_config$|^router_hidden_size",
         "state-space or linear attention": r"^(linear|mamba|ssm|kda|rwkv|gla|lru|delta|gdn|retention|recurrent)_"
         r"|^mamba\d*$|_mamba_|^(short_)?conv(1d)?_?(kernel|width|dim|l_cache|bias)|_conv_(kernel|dim)|^n_groups$"
         r"|^(d_)?(state_size|d_state|d_conv|dt_rank|conv_kernel|time_step_rank)$|^use_conv_bias$"
@@ -31,8 +32,10 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "latent attention": r"(^|_)(q|kv|o|qk|v)_lora_rank$|^qk_(nope_|rope_)?head_dim$|^v_head_dim$"
         r"|^index_(head|n_heads)|^o_groups$|^(qk|v)_dim_factor$|^compress_rat|^(k|v|q)_rank$",
         "layers of several kinds": r"^attn_layer|^(attention|attn)_layers?$|^full_attn_idxs$|^block_types?$"
-        r"|^layers?_block_type|^layer_types$|hybrid_(layer|override|block)|^loop_layer_index_(start|end)$|^(block|layer)_pattern$|^layer_group",
-        "an encoder or cross-attention": r"^is_encoder_decoder$|^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
+        r"|^layers?_block_type|^layer_types$|hybrid_(layer|override|block)|^loop_layer_index_(start|end)$|^(block|layer)_pattern$"
+        r"|^layer_group|^per_layer_config$",
+        "an encoder or cross-attention": r"^is_encoder_decoder$"
+        r"|^(encoder|decoder)_(layers|ffn_dim|attention_heads|config)$"
         r"|^num_(encoder|decoder)_(layers|attention_heads)$|cross_attention|^encoder$|^decoder$",
         "further tables": r"type_vocab_size|(^|_)embedding_size$|per_layer_input$|^word_embed_proj_dim$|ngram"
         r"|^(hc_mult|hc_count|hc_lowrank)$|^altup_num_inputs$|^laurel_rank$|^ple_|^num_mem_blocks$|^emb_dim$"
@@ -72,7 +75,8 @@ _BETRAYING: dict[str, re.Pattern[str]] = {
         "latent attention": r"^index_|compress_r|lora",
         "prediction blocks": r"mtp|nextn",
         "further tables": r"altup|laurel|^hc_|hash",
-        "layers of several kinds": r"_cycles$|layers_per_stack$|(post|pre)_norm$|_sparse_step$|_layer_interval$|sparsity_pattern|_kernels$",
+        "layers of several kinds": r"_cycles$|layers_per_stack$|(post|pre)_norm$|_sparse_step$|_layer_interval$"
+        r"|sparsity_pattern|_kernels$",
         "local attention": r"sliding_window|max_window_layers|^window_size$|attention_chunk",
         "an encoder or cross-attention": r"^encoder_|^decoder_",
     }.items()

@@ -102,7 +102,9 @@ def require_trained(found: TrainingConfig | None, document: Document) -> Trainin
     settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
     for mark in _MARKS:
         if settings.any(mark):
-            message = "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            message = (
+                "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            )
             raise settings.error(message, mark, hint=f"{SIZES_HINT}; known are {known}")
     raise FileError(
         f"{document.name}: there is no model in this file: it is no config.json, and of no trainer that is known",

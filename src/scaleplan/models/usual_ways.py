@@ -10,7 +10,7 @@ from scaleplan.models.tuning import QUANTIZED, Method, method_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "way_name", "ways_with"]
+__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "options_text", "way_name", "ways_with"]
 
 Options = dict[str, Any]
 
@@ -93,6 +93,11 @@ def _impossible(choices: Mapping[str, Any]) -> bool:
             continue
         return False
     return True
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Return options as they are typed."""
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
 
 
 _SHORT = {"lora": "LoRA", "dora": "DoRA"}

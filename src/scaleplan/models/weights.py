@@ -110,7 +110,9 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
     words = Atom("word table", "table", a.vocab, a.table_width, a.head_bias if a.tied else 0)
     yield _Tensor(1, words, "first", "embeddings", trained=1.0 if a.tied or method.layers is None else 0.0)
     if not a.tied:
-        yield _Tensor(1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0)
+        yield _Tensor(
+            1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0
+        )
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:

@@ -28,7 +28,9 @@ _MOST_ENTRIES = 20_000  # that are looked at: a repository of code has thousands
 _MOST_FILES = 2_000  # that are read
 _MOST_RUNS = 20  # that one file is written with
 _LARGEST = 200_000  # bytes of a config; the readers take no more
-_PASSED = frozenset({"node_modules", "site-packages", "venv", "env", "build", "dist", "__pycache__", "wandb", "outputs"})
+_PASSED = frozenset(
+    {"node_modules", "site-packages", "venv", "env", "build", "dist", "__pycache__", "wandb", "outputs"}
+)
 
 _NO_RUN = frozenset({"DeepSpeed", "params.json"})
 """The kinds that belong to another config, or have no run."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.utilisation import Utilisation
     from scaleplan.models.layout import Layout, LayoutSearch
     from scaleplan.models.questions import TrainingAsked
+    from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
     from scaleplan.trainers.config import TrainingConfig
     from scaleplan.units import Amount
@@ -96,6 +97,8 @@ class Way(Record):
     """Tokens of the longest sequence that fits with full recomputation, one at once."""
     on_host: bool = False
     """Whether something waits in host memory, so that the hours are the least."""
+    partial: bool = False
+    """Whether only some layers or parts are trained, without adapters in the others."""
     from_scratch: bool = False
     configured: bool = False
     """Whether it is the way of a training config."""
@@ -147,9 +150,9 @@ class Ways(Record, Result):
 
     @property
     def best(self) -> Way:
-        """The cheapest way that fits; else the nearest to fitting."""
-        tuned = [way for way in self.ways if not way.from_scratch] or list(self.ways)
-        return tuned[0]
+        """The cheapest way that fits and reaches all layers; else of those that fit, else the nearest to fitting."""
+        tuned = [way for way in self.ways if not way.from_scratch]
+        return next((way for way in tuned if not way.partial and way.fits == self.fits), tuned[0])
 
 
 def ways(
@@ -406,7 +409,9 @@ class _Comparison:
             yield own
         refused: UsageError | None = None
         found = False
-        for options, *_ in ways_with(given, layers=self.model.architecture.layers):
+        for options, method, _ in ways_with(given, layers=self.model.architecture.layers):
+            if self._unstable(method) and "precision" not in given:
+                continue
             try:
                 way = self._way(options)
             except UsageError as error:  # ranks and layers that this model does not have
@@ -421,6 +426,15 @@ class _Comparison:
             raise UsageError(
                 f"no usual way agrees with {options_text(given)}", hint="leave out --ways to ask for this one"
             )
+
+    def _unstable(self, method: Method) -> bool:
+        """Whether a way needs bf16 and the device has none: weights that are updated in fp16 alone do not learn."""
+        peaks = self.device.peaks
+        if method.adapts or method.precision != "bf16" or "bf16" in peaks or "fp16" not in peaks:
+            return False
+        message = f"{self.device.id} has no bf16, so that ways to train all weights in it are left out"
+        self.notices["no_bf16"] = Notice(code="no_bf16", message=message)
+        return True
 
     def _scratch(self) -> Iterator[Way]:
         """Yield the training from scratch on the tokens that the default law takes for compute-optimal."""
@@ -448,7 +462,7 @@ class _Comparison:
         exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
         self.searches[options_text(exact)] = search
         return Way(
-            name=way_name(method, states=training.states) if tokens is None else "from scratch",
+            name=way_name(method, trainer=options.get("trainer")) if tokens is None else "from scratch",
             options=options_text(exact),
             fits=fits,
             memory_bytes=layout.memory.total,
@@ -463,6 +477,7 @@ class _Comparison:
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
             on_host=bool(method.offload) or str(method.optimizer).startswith("paged"),
+            partial=method.layers is not None or bool(method.frozen),
             from_scratch=tokens is not None,
             configured=configured,
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),

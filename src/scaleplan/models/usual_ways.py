@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import UsageError
-from scaleplan.models.tuning import QUANTIZED, Method, method_of
+from scaleplan.models.tuning import HABITS, QUANTIZED, Method, method_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ USUAL: tuple[Options, ...] = (
     PAGED_IN_BACKWARD,
     {**_FULL, "precision": "mixed", "offload": "optimizer"},
     {**LORA, "offload": "activations"},
-    {**QLORA, "loss": "fused", "offload": "activations"},
+    {"trainer": "unsloth", **QLORA},
 )
 """From what takes the most to what takes the least of a device; ``a quarter`` stands for that share of the layers."""
 
@@ -103,10 +103,11 @@ def options_text(options: Mapping[str, Any]) -> str:
 _SHORT = {"lora": "LoRA", "dora": "DoRA"}
 
 
-def way_name(method: Method, *, states: str | None = None) -> str:
-    """Return a short name of a way: ``QLoRA r16``, ``full bf16, adafactor, in backward``."""
-    if method.plain:
-        return f"full, {states}"
+def way_name(method: Method, *, trainer: str | None = None) -> str:
+    """Return a short name of a way: ``QLoRA r16``, ``full bf16, adafactor, in backward``, ``QLoRA r16, unsloth``.
+
+    A trainer stands for what it chooses.
+    """
     if method.adapts:
         four_bits = method.quantize is not None and method.quantize.startswith("nf4")
         name = f"{'Q' if four_bits else ''}{_SHORT[method.tune]} r{method.rank}"
@@ -119,6 +120,7 @@ def way_name(method: Method, *, states: str | None = None) -> str:
         parts.append(f"last {method.layers} layers")
     parts += [f"no {name}" for name in method.frozen]
     parts += ["in backward"] if method.in_backward else []
-    parts += [f"{method.loss} loss"] if method.loss != "full" else []
-    parts += [f"{name} on host" for name in method.offload]
-    return ", ".join(parts)
+    habits = HABITS[trainer] if trainer else {}
+    parts += [f"{method.loss} loss"] if method.loss != habits.get("loss", "full") else []
+    parts += [f"{name} on host" for name in method.offload if name not in habits.get("offload", ())]
+    return ", ".join([*parts, trainer] if trainer else parts)

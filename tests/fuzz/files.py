@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fuzz import values
 from tests.laws import forecasts
+from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.files import DATA_FILES, data_folder
@@ -40,6 +41,7 @@ __all__ = [
     "runs",
     "saved",
     "settings",
+    "training",
     "written",
 ]
 
@@ -328,9 +330,17 @@ def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
     return made
 
 
+def training(rng: Random) -> tuple[str, bytes]:
+    """Return a training config of some trainer, as (name, content)."""
+    kind = rng.choice(KINDS)
+    return kind.file, kind.text.encode()
+
+
 def _run(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.15:
+        lines = _configured(rng, made, odd=odd)
+    elif kind < 0.3:
         lines = [_entry(rng, "params", "params", odd=odd), _entry(rng, "tokens", "tokens", odd=odd)]
     elif kind < 0.45:
         lines = [_entry(rng, "flops", "flops", odd=odd)]
@@ -351,6 +361,25 @@ def _entry(rng: Random, name: str, kind: str, *, odd: bool) -> str:
     text = rng.choice([*values.EDGES, *values.NONSENSE]) if strange else values.amount(rng, kind)
     bare = rng.random() < 0.15 and text.replace(".", "").replace("e+", "").isdecimal()
     return f"{name} = {text if bare else json.dumps(text, ensure_ascii=False)}"
+
+
+def _configured(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
+    """Return the lines of a run that takes what it does not give from the config of a trainer."""
+    file, content = training(rng)
+    made[file] = mutated(rng, content) if odd and rng.random() < 0.3 else content
+    lines = [f'config = "{file}"', 'gpu = "h100-sxm"']
+    given = {
+        "vocab": ["32000", '"128k"', "0", "1e99"],
+        "context": ["2048", '"8k"', "-1"],
+        "gpus": ["8", "64", "7"],
+        "tokens": ['"20B"'],
+        "params": ['"1B"'],
+        "model": ['"gpt2"', f'"{file}"', '"nosuch"'],
+    }
+    for name, texts in given.items():
+        if rng.random() < 0.3 and not (name == "model" and any(line.startswith("params") for line in lines)):
+            lines.append(f"{name} = {rng.choice(texts if odd else texts[:1])}")
+    return lines
 
 
 def _pointing(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:

@@ -297,6 +297,8 @@ def _runs(builder: Builder) -> str:
 
 
 def _config(builder: Builder) -> str:
+    if builder.chance(0.3):
+        return builder.file(*files.training(builder.rng))
     return builder.file("config.json", files.config(builder.rng), stream=True)
 
 

@@ -114,7 +114,15 @@ model:
 """,
         ("hidden_size: 1024", "hidden_size: 2048"),
         gpt(1024, 16, 32000, 4096),
-        {"gpus": 16, "data": 4, "batch": 256, "sequence": 4096, "steps": 5000, "tokens": 5000 * 256 * 4096, "zero": 1},
+        {
+            "gpus": 16,
+            "data": 4,
+            "batch": 256,
+            "sequence": 4096,
+            "steps": 5000,
+            "tokens": 5000 * 256 * 4096,
+            "zero": 1,
+        },
     ),
     Kind(
         "GPT-NeoX",

@@ -16,7 +16,6 @@ from scaleplan.hardware.device_budget import DeviceBudget
 from scaleplan.models import Model, questions
 from scaleplan.models.memory import DEFAULT_STATES
 from scaleplan.models.questions import parse_whole
-from scaleplan.models.tuning import HABITS, OPTIMIZERS
 from scaleplan.models.usual_ways import options_text, way_name, ways_with
 from scaleplan.models.weights import weights_of
 from scaleplan.models.work import work_of
@@ -214,7 +213,7 @@ def ways(
     context = data or Context()
     model = questions.sized(source, options.get("vocab"))
     config, said = questions.stated_config(source, {**options, "gpus": gpus})
-    said.pop("states", None)  # the way of a config says them
+    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT}
     given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
     if gpus is not None:
         given["gpus"] = gpus
@@ -224,7 +223,7 @@ def ways(
         device=context.accelerators.get(gpu),
         gpus=devices,
         options=given,
-        configured={} if config is None else _configured(config),
+        configured=own,
         run=_run_of({} if config is None else _stated(config), tokens=tokens, epochs=epochs, data_tokens=data_tokens),
         limits=_Limits(
             None if hours is None else _above(parse_positive(hours), "hours"),
@@ -246,22 +245,6 @@ def ways(
 def _stated(config: TrainingConfig) -> dict[str, float]:
     """Return the length of the run of a training config."""
     return {name: float(config.values[name].value) for name in ("tokens", "epochs") if name in config.values}
-
-
-def _configured(config: TrainingConfig) -> dict[str, Any]:
-    """Return the options of the way that a training config states; none where it trains from scratch."""
-    values = {name: setting.value for name, setting in config.values.items()}
-    optimizer = str(values.get("optimizer", "")).replace("_", "-")
-    found: dict[str, Any] = {}
-    if "adapter" in values:
-        found = {"tune": str(values["adapter"]), "rank": int(values.get("lora_rank", 8))}
-        if found["tune"] == "lora" and values.get("weight_bits") == 8:
-            found["quantize"] = "int8"
-        if config.trainer in HABITS:
-            found = {"trainer": config.trainer, **found}
-    if found and optimizer in OPTIMIZERS and optimizer != "adamw":
-        found["optimizer"] = optimizer
-    return found
 
 
 class _Run(NamedTuple):
@@ -355,11 +338,10 @@ class _Comparison:
     def _bill(self) -> tuple[DeviceBudget | None, str | None]:
         """Return the budget that knows the peak, the price and the power; else why there are no hours."""
         try:
-            return DeviceBudget(self.paid, self.context), None
+            self.device.precision()
         except UsageError as error:
-            if self.device.peaks:
-                raise
             return None, error.message
+        return DeviceBudget(self.paid, self.context), None
 
     def answer(self) -> Ways:
         """Return all ways, in their order."""

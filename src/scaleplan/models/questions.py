@@ -117,7 +117,8 @@ def model(
 def stated_config(source: object, given: Mapping[str, Any]) -> tuple[TrainingConfig | None, dict[str, Any]]:
     """Return the training config at a path, and the options of :func:`memory` that it states; none of another source.
 
-    Devices, context and vocabulary that are ``given`` win over what stands in the file.
+    Devices, context and vocabulary that are ``given`` win over what stands in the file; given states leave out what
+    says them too.
     """
     if not isinstance(source, str | Path):
         return None, {}
@@ -127,14 +128,22 @@ def stated_config(source: object, given: Mapping[str, Any]) -> tuple[TrainingCon
     config = trained.config_of_path(
         source, **{name: parse_whole(given.get(option), what=option) for name, option in known.items()}
     )
-    return config, {} if config is None else trained.memory_options(config)
+    return config, {} if config is None else trained.memory_options(config, states=given.get("states") is not None)
 
 
 def stated(
-    source: object, *, gpus: Amount | None = None, context: Amount | None = None, vocab: Amount | None = None
+    source: object,
+    *,
+    gpus: Amount | None = None,
+    context: Amount | None = None,
+    vocab: Amount | None = None,
+    states: str | None = None,
 ) -> dict[str, Any]:
-    """Return the options of :func:`memory` that a training config states; none of what is no such file."""
-    return stated_config(source, {"gpus": gpus, "context": context, "vocab": vocab})[1]
+    """Return the options of :func:`memory` that a training config states; none of what is no such file.
+
+    With ``states`` given by name, none about what they say too.
+    """
+    return stated_config(source, {"gpus": gpus, "context": context, "vocab": vocab, "states": states})[1]
 
 
 def shape(
@@ -314,11 +323,8 @@ def memory(
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
     options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
-    options |= {
-        name: value
-        for name, value in stated(source, gpus=gpus, context=context, vocab=vocab).items()
-        if options[name] is None
-    }
+    run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
+    options.update({name: value for name, value in run.items() if options[name] is None})
     return _training(found, device, training_asked(found, options))
 
 

@@ -81,23 +81,52 @@ _OPTIONS = {
 }
 """The options of ``memory`` that values of a run become, by name of the value."""
 
-_STATES = {"adamw_8bit": "8bit-adam", "paged_adamw_8bit": "8bit-adam"}
-"""The states of an optimizer that are not those of Adam in full."""
+_WAYS = {"adapter": "tune", "lora_rank": "rank", "optimizer": "optimizer"}
+"""The options about the way to train, likewise; they are left out where the user gives the states by name."""
+
+_OPTIMIZERS = {
+    "adamw_8bit": "adamw-8bit",
+    "paged_adamw": "paged-adamw",
+    "paged_adamw_8bit": "paged-adamw-8bit",
+    "galore_adamw": "galore",
+    **{name: name for name in ("adafactor", "lion", "muon", "sgd")},
+}
+"""The optimizers whose states are not those of Adam in full, which are the default."""
+
+_QUANTIZED = {4: "nf4", 8: "int8"}
+
+_TRAINERS = {"Hugging Face Trainer": "huggingface", "axolotl": "axolotl", "litgpt": "litgpt", "torchtitan": "torchtitan"}
+"""The trainers whose habits in memory are known."""
 
 
-def memory_options(config: TrainingConfig) -> dict[str, object]:
-    """Return the options of ``memory`` that a training config states."""
+def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str, object]:
+    """Return the options of ``memory`` that a training config states; with ``states`` none that would say them again."""
     found = {option: config.values[name].value for name, option in _OPTIONS.items() if name in config.values}
-    optimizer = config.values.get("optimizer")
-    if optimizer is not None and optimizer.value in _STATES:
-        found["states"] = _STATES[optimizer.value]
-    return found
+    if states:
+        return found
+    found |= {option: config.values[name].value for name, option in _WAYS.items() if name in config.values}
+    optimizer = _OPTIMIZERS.get(str(found.pop("optimizer", "")))
+    if optimizer is not None:
+        found["optimizer"] = optimizer
+    if "tune" not in found:
+        found.pop("rank", None)
+    elif found["tune"] != "qlora" and "weight_bits" in config.values:
+        found["quantize"] = _QUANTIZED.get(config.values["weight_bits"].value)
+    if "offload" in config.values:
+        found["offload"] = "optimizer"
+    kept = config.values.get("kept")
+    if kept is not None and "tune" not in found:
+        found["precision"] = "autocast" if kept.value == "fp32" else "bf16"
+    if config.trainer in _TRAINERS:
+        found["trainer"] = _TRAINERS[config.trainer]
+    return {option: value for option, value in found.items() if value is not None}
 
 
 def require_trained(found: TrainingConfig | None, document: Document) -> TrainingConfig:
     """Return a config that is of a trainer; raises FileError for none, at a key that is about a model if there is one."""
     if found is not None:
         return found
+    document.find(("model",))  # a tag that is not acted on is an error of its own
     known = ", ".join(trainer.name for trainer in TRAINERS)
     settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
     for mark in _MARKS:

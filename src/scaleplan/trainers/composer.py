@@ -50,7 +50,7 @@ def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     fields: dict[str, object] = {
         "model_type": "llm_foundry",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers", default=24),
+        "num_hidden_layers": s.layers("n_layers", default=24),
         "num_attention_heads": heads,
         "num_key_value_heads": kv,
         "intermediate_size": inner or int(_ratio(s) * width),

@@ -105,6 +105,7 @@ VALUES: Mapping[str, str] = {
     "expert": "devices that split experts",
     "zero": "stage of sharing, 3 for full sharding",
     "precision": "precision of the matrices",
+    "kept": "how weights are kept: in fp32, or in the same precision",
     "optimizer": "optimizer",
     "recompute": "activations that are recomputed",
     "offload": "what is offloaded to the host: states, or states and weights",

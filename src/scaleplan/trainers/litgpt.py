@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object
     name = _name(s)
     if name is not None and not s.any("model_config.n_layer", "model_config.n_embd"):
         named |= named_sizes("litgpt", name, s, "model_name", "model_config.name", "checkpoint_dir")
+        reading.note(f"{name} has the sizes of {sources()['litgpt']}")
     elif not s.any("model_config"):
         raise s.error("the file names no model", "model_name", "checkpoint_dir", hint="give model or params")
 
@@ -54,7 +55,8 @@ def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object
         return str(own.text(key, default=str(named.get(key, ""))).value)
 
     own.refuse("latent_attention", "n_expert_groups")
-    width, heads, layers = size("n_embd"), size("n_head"), size("n_layer")
+    width, heads = size("n_embd"), size("n_head")
+    layers = own.layers("n_layer", default=size("n_layer"))
     block = text("mlp_class_name")
     if block not in ("GptNeoxMLP", "LLaMAMLP", "GemmaMLP", "LLaMAMoE"):
         raise s.error("blocks of this kind are not counted here", "model_config.mlp_class_name")
@@ -153,6 +155,10 @@ def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
         reading.open.pop("tokens", None)
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
     precision(s, reading, "precision")
+    stated = s.raw("precision")
+    if isinstance(stated, Setting) and str(stated.value).endswith(("-mixed", "-true")):
+        kept = "fp32" if str(stated.value).endswith("-mixed") else "same"
+        reading.put("kept", Setting(kept, stated.places))
     optimizer(s, reading, "optimizer.class_path", "optimizer")
     if s.any("quantize"):
         bits = re.search(r"(nf4|fp4|int8)", str(s.text("quantize").value))

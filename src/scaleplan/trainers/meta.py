@@ -43,7 +43,7 @@ def params_json_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, o
     fields: dict[str, object] = {
         "model_type": "llama",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers"),
+        "num_hidden_layers": s.layers("n_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=heads),
         "intermediate_size": inner,

@@ -58,7 +58,7 @@ def nanogpt_sizes(s: Settings, reading: Reading, document: Document) -> dict[str
     return {
         "model_type": "nanogpt",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layer", default=layers) if weights is None else layers,
+        "num_hidden_layers": s.layers("n_layer", default=layers) if weights is None else layers,
         "num_attention_heads": s.size("n_head", default=heads) if weights is None else heads,
         "intermediate_size": 4 * (width or 0),
         "mlp_gated": False,
@@ -130,7 +130,7 @@ def nanochat_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
 
 
 def _nanochat_fields(s: Settings, reading: Reading) -> dict[str, object]:
-    depth = s.size("depth", default=20)
+    depth = s.layers("depth", default=20)
     head = s.size("head_dim", default=128)
     width = round_up(depth * s.size("aspect_ratio", default=64), head)
     pattern = s.text("window_pattern", default="SSSL")
@@ -221,7 +221,7 @@ def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     fields = {
         "model_type": "nanotron",
         "hidden_size": own.size("hidden_size"),
-        "num_hidden_layers": own.size("num_hidden_layers"),
+        "num_hidden_layers": own.layers("num_hidden_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": own.size("num_key_value_heads", default=heads),
         "intermediate_size": own.size("intermediate_size"),

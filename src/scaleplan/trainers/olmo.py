@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.script import PythonDocument
 from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 from scaleplan.units import parse_count
 
@@ -49,7 +49,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     return {
         "model_type": "olmo_trainer",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers"),
+        "num_hidden_layers": s.layers("n_layers", default=12),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=many),
         "intermediate_size": inner // 2 if glu else inner,
@@ -151,6 +151,8 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     assert match is not None
     name = match["name"]
     sizes = dict(named_sizes("OLMo-core", name, s, "vocab_size", "0")) if name != "llama_like" else {}
+    if name != "llama_like":
+        reading.note(f"{name} has the sizes of {sources()['OLMo-core']}")
     s.refuse("block_mods", "block_overrides", "feed_forward", "feed_forward_moe", "block")
 
     def size(key: str, default: int | None = None) -> int:
@@ -168,7 +170,7 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     normed = bool(s.flag("qk_norm", default=bool(sizes.get("qk_norm", False))).value)
     of_heads = bool(s.flag("use_head_qk_norm", default=bool(sizes.get("use_head_qk_norm", False))).value)
     window = sizes.get("sliding_window") if not s.any("sliding_window") else None
-    layers = size("n_layers")
+    layers = s.layers("n_layers", default=size("n_layers"))
     fields: dict[str, object] = {
         "model_type": "olmo_core",
         "hidden_size": width,

@@ -180,6 +180,10 @@ TRAINERS: tuple[Trainer, ...] = (
 """The trainers, tried in turn: the marks of the earlier are not those of the later."""
 
 
+_MAY_BE_NULL = frozenset({"q_lora_rank"})
+"""The fields of a config.json in which a null says something: a plain query matrix."""
+
+
 def recognised(document: Document) -> tuple[Trainer, Settings] | None:
     """Return the trainer of a config, and its settings; None for a file of another kind."""
     for trainer in TRAINERS:
@@ -213,7 +217,7 @@ def read_training_config(
         if isinstance(sizes, Setting):
             reference = sizes
         else:
-            fields = {name: value for name, value in sizes.items() if value is not None}
+            fields = {name: value for name, value in sizes.items() if value is not None or name in _MAY_BE_NULL}
     sized = tuple(settings.read)
     trainer.run(settings, reading, document)
     reading.derive(document.name)

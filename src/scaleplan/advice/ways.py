@@ -1,4 +1,4 @@
-"""Compare every usual way to train or tune a model on the devices that one has: does it fit, how long, what does it cost.
+"""Compare every usual way to train or tune a model on the devices that one has: memory, hours, money.
 
 Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.models.questions.memory` with
 the same options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan.advice.way import ServingWay, Way, Ways
 from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import BAND_LEVEL, BudgetRequest
 from scaleplan.hardware.device_budget import DeviceBudget
@@ -22,7 +23,6 @@ from scaleplan.models.work import work_of
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request, parse_price
-from scaleplan.record import Record, Result
 from scaleplan.units import SECONDS_PER_HOUR, parse, parse_count, parse_positive
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from scaleplan.trainers.config import TrainingConfig
     from scaleplan.units import Amount
 
-__all__ = ["ServingWay", "Way", "Ways", "ways"]
+__all__ = ["ways"]
 
 _TOKENS = 10e6
 """Tokens where none are given: some 20,000 examples of 500 tokens, a usual set of instructions."""
@@ -59,99 +59,6 @@ _MOST_DEVICES = 64
 
 _SHORT = 512
 """Tokens below which no shorter context is a way out."""
-
-
-class Way(Record):
-    """One way to train or tune the model: ``memory`` with these ``options`` gives the same bytes.
-
-    Tokens, hours, money and energy are those of the whole run; None where a speed, a price or a power is not known.
-    ``possible_tokens`` are what a limit in hours or money pays for.
-    """
-
-    name: str
-    options: str
-    fits: bool
-    memory_bytes: float
-    """What a device needs, as the fit counts it."""
-    device_used: float
-    """What the driver shows."""
-    spare: float
-    """Share of what can be used that stays free; below 0 it does not fit."""
-    recompute: str
-    micro_batch: int
-    devices: int
-    trained_params: int
-    flops_per_token: float
-    tokens: float
-    tokens_per_second: float | None = None
-    hours: float | None = None
-    hours_interval: tuple[float, float] | None = None
-    cost: float | None = None
-    cost_interval: tuple[float, float] | None = None
-    energy_kwh: float | None = None
-    possible_tokens: float | None = None
-    possible_tokens_interval: tuple[float, float] | None = None
-    possible_epochs: float | None = None
-    longest_context: int | None = None
-    """Tokens of the longest sequence that fits with full recomputation, one at once."""
-    on_host: bool = False
-    """Whether something waits in host memory, so that the hours are the least."""
-    partial: bool = False
-    """Whether only some layers or parts are trained, without adapters in the others."""
-    from_scratch: bool = False
-    configured: bool = False
-    """Whether it is the way of a training config."""
-
-
-class ServingWay(Record):
-    """The model served on the same devices, its weights stored in one way."""
-
-    weights: str
-    options: str
-    fits: bool
-    memory_bytes: float
-
-
-class Ways(Record, Result):
-    """Every usual way to train or tune a model on some devices: those that fit first, the fewest hours before."""
-
-    schema: ClassVar[str] = "scaleplan/ways/1"
-
-    model: str
-    params: int
-    gpu: str
-    gpus: int
-    memory_bytes: float
-    context: int
-    tokens: float
-    tokens_source: str
-    epochs: float | None
-    data_tokens: float | None
-    fits: bool
-    limit_hours: float | None
-    limit_cost: float | None
-    ways: tuple[Way, ...]
-    serving: tuple[ServingWay, ...]
-    ways_out: tuple[str, ...] = ()
-    """Options with which something fits where nothing does."""
-    band: float | None = None
-    """Real hours are within this factor either way."""
-    interval_level: float | None = None
-    price_per_hour: float | None = None
-    price_source: str | None = None
-    price_date: str | None = None
-    utilisation: float | None = None
-    utilisation_source: str | None = None
-    no_hours: str | None = None
-    """Why no hours are known."""
-    unified_memory: bool = False
-    warnings: tuple[Notice, ...] = ()
-
-    @property
-    def best(self) -> Way:
-        """The cheapest way that fits and reaches all layers; else of those that fit, else the nearest to fitting."""
-        tuned = [way for way in self.ways if not way.from_scratch]
-        return next((way for way in tuned if not way.partial and way.fits == self.fits), tuned[0])
 
 
 def ways(
@@ -175,7 +82,7 @@ def ways(
     Parameters
     ----------
     source
-        What :func:`scaleplan.models.questions.memory` takes. Of a training config the way that it states is there too.
+        What :func:`scaleplan.models.questions.memory` takes; the way that a training config states is there too.
     gpu, gpus
         The devices, one where no number is given.
     tokens, epochs, data_tokens
@@ -211,9 +118,11 @@ def ways(
     if options.get("states") is not None:
         raise UsageError("--ways names optimizers and precisions instead of states", hint="leave out --states")
     context = data or Context()
+    if profile is not None:
+        context.utilisations.profile(profile)  # refuses an unknown one
     model = questions.sized(source, options.get("vocab"))
     config, said = questions.stated_config(source, {**options, "gpus": gpus})
-    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT}
+    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
     given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
     if gpus is not None:
         given["gpus"] = gpus
@@ -596,6 +505,13 @@ class _Comparison:
                 memory_bytes=found.memory.total,
             )
 
+
+_SERVED: Mapping[str, dict[str, Any]] = {
+    "bf16": {"weight_bits": 16},
+    "int8": {"quantize": "int8"},
+    "nf4": {"quantize": "nf4"},
+}
+"""How the weights of a served model are stored, with the options that ask for it."""
 
 _STEP, _MOST_CONTEXT = 256, 1 << 20  # whole steps of a context, and the longest of a model that states none
 

@@ -338,8 +338,10 @@ class TrainingAsked(NamedTuple):
     margins: Margins
 
 
-LAYOUT = ("gpus", "context", "batch", "micro_batch", "states", "recompute", "zero")
-LAYOUT += ("tensor", "pipeline", "context_parallel", "expert", "margins")
+LAYOUT = (
+    *("gpus", "context", "batch", "micro_batch", "states", "recompute", "zero"),
+    *("tensor", "pipeline", "context_parallel", "expert", "margins"),
+)
 """Options of a training that say nothing about its way."""
 
 _WHOLE = ("rank", "trained_layers", "adapter_bits", "galore_rank")
@@ -679,7 +681,7 @@ def _stage(zero: Amount | None) -> int | None:
 
 
 def sized(source: Amount | Path | Mapping[str, object] | Model, vocab: Amount | None = None) -> Model:
-    """Return the model of a config, or of a size: a text that reads as a count is one; a model is returned as it is."""
+    """Return the model of a config, or of a size: a text that reads as a count is one; a model is itself."""
     if isinstance(source, Model):
         return source
     if not isinstance(source, str | int | float):

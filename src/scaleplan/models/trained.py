@@ -95,7 +95,12 @@ _OPTIMIZERS = {
 
 _QUANTIZED = {4: "nf4", 8: "int8"}
 
-_TRAINERS = {"Hugging Face Trainer": "huggingface", "axolotl": "axolotl", "litgpt": "litgpt", "torchtitan": "torchtitan"}
+_TRAINERS = {
+    "Hugging Face Trainer": "huggingface",
+    "axolotl": "axolotl",
+    "litgpt": "litgpt",
+    "torchtitan": "torchtitan",
+}
 """The trainers whose habits in memory are known."""
 
 

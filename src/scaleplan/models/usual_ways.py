@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import UsageError
-from scaleplan.models.tuning import HABITS, QUANTIZED, Method, method_of
+from scaleplan.models.tuning import HABITS, Method, method_of
+from scaleplan.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,12 +77,16 @@ def ways_with(given: Mapping[str, Any], *, layers: int) -> Iterator[tuple[Option
 
 
 def _agrees(way: Options, choices: Mapping[str, Any]) -> bool:
-    """Whether a way does not contradict some choices."""
+    """Whether a way does not contradict some choices; one that no usual way makes replaces those of all."""
     tune = choices.get("tune")
     if tune is not None and tune != way["tune"]:
         return False
-    own = {**way, "quantize": "nf4"} if way["tune"] in QUANTIZED and "quantize" in way else way
-    return all(name not in own or own[name] == choices[name] for name in _CHOICES if name in choices)
+    made = {name: {usual[name] for usual in USUAL if name in usual} for name in _CHOICES}
+    return all(
+        name not in way or way[name] == choices[name] or choices[name] not in made[name]
+        for name in _CHOICES
+        if name in choices
+    )
 
 
 def _impossible(choices: Mapping[str, Any]) -> bool:
@@ -112,15 +117,16 @@ def way_name(method: Method, *, trainer: str | None = None) -> str:
         four_bits = method.quantize is not None and method.quantize.startswith("nf4")
         name = f"{'Q' if four_bits else ''}{_SHORT[method.tune]} r{method.rank}"
         parts = [name if four_bits or not method.quantize else f"{name} on {method.quantize}"]
+        parts += [str(method.precision)] if method.precision != "bf16" else []
     else:
         parts = [f"full {method.precision}"]
     if method.optimizer not in (None, "adamw"):
         parts.append(str(method.optimizer))
     if method.layers is not None:
-        parts.append(f"last {method.layers} layers")
+        parts.append(f"last {counted(method.layers, 'layer').removeprefix('1 ')}")
     parts += [f"no {name}" for name in method.frozen]
     parts += ["in backward"] if method.in_backward else []
-    habits = HABITS[trainer] if trainer else {}
+    habits: Mapping[str, Any] = HABITS[trainer] if trainer else {}
     parts += [f"{method.loss} loss"] if method.loss != habits.get("loss", "full") else []
     parts += [f"{name} on host" for name in method.offload if name not in habits.get("offload", ())]
     return ", ".join([*parts, trainer] if trainer else parts)

@@ -1,4 +1,4 @@
-"""Count the work of a token in a way to train: matrix by matrix, and the bytes that quantised weights are unpacked to.
+"""Count the work of a token in a way to train, matrix by matrix, and the bytes moved to unpack quantised weights.
 
 A product of a matrix costs two FLOP a weight forward, two for the gradient of what it reads, and two for its own
 gradient, which a frozen matrix does not have; what is recomputed costs its forward pass again. Layers below the first

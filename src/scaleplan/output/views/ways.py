@@ -21,7 +21,7 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.advice.ways import Way, Ways
+    from scaleplan.advice.way import Way, Ways
 
 __all__ = ["ways_report"]
 
@@ -74,7 +74,9 @@ def _bill(found: Ways, way: Way) -> str:
         low_high = f" ({format_count(span[0])}-{format_count(span[1])})" if span else ""
         return f", {format_count(way.possible_tokens)} tokens{low_high} {_limit(found)}"
     span = way.hours_interval
-    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (f" ({_time(span[0])} - {_time(span[1])})" if span else "")
+    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (
+        f" ({_time(span[0])} - {_time(span[1])})" if span else ""
+    )
     return time + (f", {format_usd(way.cost)}" if way.cost is not None else "")
 
 
@@ -119,33 +121,47 @@ def _scratch_title(way: Way) -> str:
 
 def _remarks(found: Ways) -> Iterator[str]:
     """Yield what the figures stand for."""
+    yield f"for {format_count(found.tokens)} tokens ({_source(found)}), in sequences of {found.context:,}"
+    yield from _speed(found)
+    if found.price_per_hour is not None:
+        yield f"price: {dated_price(found.price_per_hour, found.price_source, found.price_date)}"
+    if any(way.fits and way.on_host and way.hours is not None for way in found.ways):
+        yield "+: or longer, as the link to host memory allows"
+    if found.fits:
+        yield from _first(found)
+    if found.unified_memory:
+        yield f"the memory of {found.gpu} is shared with the processor and the system; --margins leaves them room"
+
+
+def _source(found: Ways) -> str:
+    """Return how the tokens came about."""
     if found.epochs is not None and found.data_tokens is not None:
         source = f"{found.epochs:.4g} x {format_count(found.data_tokens)}"
-        source += f" ({found.tokens_source})" if found.tokens_source != "given" else ""
-    elif found.tokens_source == "default":
-        source = "give --tokens, or --epochs and --data-tokens"
-    else:
-        source = found.tokens_source
-    yield f"for {format_count(found.tokens)} tokens ({source}), in sequences of {found.context:,}"
+        return source if found.tokens_source == "given" else f"{source}, {found.tokens_source}"
+    if found.tokens_source == "default":
+        return "give --tokens, or --epochs and --data-tokens"
+    return found.tokens_source
+
+
+def _speed(found: Ways) -> Iterator[str]:
+    """Yield the utilisation behind the hours, or why there are none."""
     if found.no_hours is not None:
         yield f"no hours: {found.no_hours}"
     elif found.band is not None:
         yield f"hours and money {band_text(found.band)}; utilisation {format_fraction(found.utilisation or 0.0)}"
     elif found.utilisation is not None:
         yield f"utilisation {format_fraction(found.utilisation)}, {found.utilisation_source}"
-    if found.price_per_hour is not None:
-        yield f"price: {dated_price(found.price_per_hour, found.price_source, found.price_date)}"
-    if any(way.fits and way.on_host and way.hours is not None for way in found.ways):
-        yield "+: or longer, as the link to host memory allows"
-    if found.fits:
-        least = min((way for way in found.ways if way.fits), key=lambda way: way.memory_bytes)
-        if least.memory_bytes < found.best.memory_bytes:
-            yield f"least memory: {least.name}, {_memory(least)}"
-        if found.best.longest_context is not None and found.best.longest_context > found.context:
-            yield f"longest sequence of the first: {found.best.longest_context:,} tokens"
-        yield f"the first in detail: scaleplan memory MODEL --gpu {found.gpu} {found.best.options}"
-    if found.unified_memory:
-        yield f"the memory of {found.gpu} is shared with the processor and the system; --margins leaves them room"
+
+
+def _first(found: Ways) -> Iterator[str]:
+    """Yield what else to know of the first way that fits, and of the one that needs the least."""
+    best = found.best
+    least = min((way for way in found.ways if way.fits), key=lambda way: way.memory_bytes)
+    if least.memory_bytes < best.memory_bytes:
+        yield f"least memory: {least.name}, {_memory(least)}"
+    if best.longest_context is not None and best.longest_context > found.context:
+        yield f"longest sequence of {best.name}: {best.longest_context:,} tokens"
+    yield f"in detail: scaleplan memory MODEL --gpu {found.gpu} {best.options}"
 
 
 def _usable(way: Way) -> float:
@@ -171,5 +187,5 @@ def _time(hours: float) -> str:
     return f"{number} {_UNITS[unit]}"
 
 
-def _yes(fits: bool) -> str:  # noqa: FBT001  a cell
+def _yes(fits: bool) -> str:
     return "yes" if fits else "no"

@@ -486,12 +486,8 @@ class _Comparison:
 
     def _serving(self) -> Iterator[ServingWay]:
         """Yield what serving one sequence takes."""
-        for name, bits in (
-            ("bf16", {"weight_bits": 16}),
-            ("int8", {"quantize": "int8"}),
-            ("nf4", {"quantize": "nf4"}),
-        ):
-            options = {"gpus": self.gpus, "context": self.sequence, **bits}
+        for name, bits in _SERVED.items():
+            options: dict[str, Any] = {"gpus": self.gpus, "context": self.sequence, **bits}
             try:
                 found = questions.memory(
                     self.model, gpu=self.device.id, serve=True, margins=self.options.get("margins"), **options

@@ -563,7 +563,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
     )
 
 
-_ALTERNATIVES = (
+_ALTERNATIVES: tuple[dict[str, Any], ...] = (
     BF16,
     PAGED_IN_BACKWARD,
     LORA,
@@ -586,9 +586,8 @@ def _changed(training: Training, options: Mapping[str, Any]) -> Training:
         way = method_of(**options)[0]
         method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=method.upcast and way.upcast)
     elif "recompute" not in options:
-        method = replace(
-            method, **{name: (value,) if name == "offload" else value for name, value in options.items()}
-        )
+        changed: dict[str, Any] = {name: (value,) if name == "offload" else value for name, value in options.items()}
+        method = replace(method, **changed)
     if method.optimizer and method.precision is None:
         method = replace(method, precision="mixed")
     return replace(training, method=method, recompute=recompute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import UsageError
@@ -102,7 +103,7 @@ def _impossible(choices: Mapping[str, Any]) -> bool:
 
 def options_text(options: Mapping[str, Any]) -> str:
     """Return options as they are typed."""
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+    return " ".join(f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in options.items())
 
 
 _SHORT = {"lora": "LoRA", "dora": "DoRA"}

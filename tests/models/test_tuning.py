@@ -36,6 +36,7 @@ def memory(**options):
         ({"tune": "lora", "targets": "q,w"}, "cannot be put on 'w'"),
         ({"tune": "lora", "adapter_bits": 8}, "are not trained"),
         ({"also": "in-backward"}, "need an optimizer"),
+        ({"tune": "lora", "also": "upcast"}, "nothing is quantised"),
     ],
 )
 def test_choices_that_contradict_each_other_are_refused(options, words):
@@ -149,6 +150,15 @@ def test_gradients_that_are_used_at_once_are_those_of_the_largest_tensor():
     assert (held.gradients, held.copies) == (0.0, 2 * 128_256 * WIDTH)
 
 
+def test_many_tensors_at_once_copy_a_moment():
+    """At the step of the optimizer, when activations have gone: 2 of the 8 bytes in 16 bits, 4 of 16 in 32."""
+    for precision, each in (("bf16", 2), ("fp32", 4)):
+        held = memory(precision=precision, also="foreach")
+        assert held.copies == pytest.approx(each * count(LLAMA_3_8B).params)
+        assert held.activations == 0
+        assert memory(precision=precision).copies == 0
+
+
 def test_the_last_layers_alone_keep_states_and_activations():
     """Half of the layers: half of their activations, and no states of the others."""
     training = Training(sequence=4096, recompute="none")
@@ -207,7 +217,7 @@ def test_a_trainer_is_a_set_of_choices():
         kernels="eager",
         attention="sdpa",
         loss="full",
-        also="merged,dropout,untied,gathers-all,quantizes-head,unpacked",
+        also="merged,dropout,untied,gathers-all,unpacked,foreach",
     )
     assert (named, recompute) == (spelt, None)
     assert method_of(trainer="torchtitan")[1] == "selective"

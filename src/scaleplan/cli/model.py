@@ -145,7 +145,7 @@ class MemoryOptions:
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
     trainer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its defaults: huggingface, torchtune, litgpt, torchtitan, …")
+        str | None, typer.Option(metavar="NAME", help="Its choices: huggingface, axolotl, ms-swift, unsloth, torchtune, litgpt or torchtitan.")
     ] = None
     tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
         None

@@ -361,6 +361,9 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
     tokens = None if batch is None else parse_count(batch, what="tokens")
     if tokens is not None and tokens > (read["gpus"] or 1) * (read["micro_batch"] or 1) * sequence:
         method = method.summing()
+    free = read_margins(options.get("margins"))
+    if not method.plain and "states" not in (options.get("margins") or ""):
+        free = replace(free, states=1.0)  # the work that the share of states leaves room for is counted
     return TrainingAsked(
         gpus=read["gpus"],
         sequence=sequence,
@@ -376,7 +379,7 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
             micro_batch=read["micro_batch"],
             method=method,
         ),
-        margins=read_margins(options.get("margins")),
+        margins=free,
     )
 
 
@@ -632,10 +635,15 @@ def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
     given = {name: text for name, text in parts.items() if getattr(search.fixed, name) is not None}
     if given and fits(**dict.fromkeys(given)):
         yield f"no {' and no '.join(f'--{text}' for text in given.values())}"
-    for states in _SMALLER_STATES:
-        if fits(states=states):
-            yield f"--states {states}"
-            break
+    if search.fixed.method.plain:
+        smaller = next((states for states in _SMALLER_STATES if fits(states=states)), None)
+        if smaller is not None:
+            yield f"--states {smaller}"
+    else:
+        method = search.fixed.method
+        found = next((way for way, value in _SMALLER.items() if fits(method=replace(method, **value))), None)
+        if found is not None:
+            yield found
     shorter = next(
         (
             length
@@ -655,6 +663,14 @@ def _suits(search: LayoutSearch, length: int) -> bool:
 
 _SMALLER_STATES = ("8bit-adam", "offload")
 """The ways to keep smaller states that are suggested where nothing fits, the faster first."""
+
+_SMALLER: dict[str, dict[str, Any]] = {
+    "--loss fused": {"loss": "fused"},
+    "--optimizer adamw-8bit": {"optimizer": "adamw-8bit"},
+    "--offload activations": {"offload": ("activations",)},
+    "--offload activations,optimizer": {"offload": ("activations", "optimizer")},
+}
+"""The choices that are suggested where a way to train does not fit: what they change, the cheaper in time first."""
 
 _SHORT = 512
 """Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""

@@ -244,6 +244,7 @@ class _Expansion:
             table_width=scope.size("table_width", model.get("table_width", 0)),
             head_rows=scope.size("head_rows", model.get("head_rows", 0)),
             head_width=scope.size("head_width", model.get("head_width", 0)),
+            headless=bool(scope.value("model.headless", model.get("headless", False))),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=self._context(model.get("context", "none")),
             causal=bool(scope.value("model.causal", model.get("causal", True))),

@@ -7,8 +7,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError
-from scaleplan.trainers.stated_run import StatedRun
 from scaleplan.trainers.settings import Open, Setting, combined
+from scaleplan.trainers.stated_run import StatedRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -362,10 +362,10 @@ def describe(
     notes += _shared_note(a)
     if a.causal and any(stack.encoder for stack in a.stacks):
         notes += (
-            "encoder-decoder: FLOP per token depend on the lengths of input and output, 6N is no count of them; "
-            "the cache is that of one token of each",
+            "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; the cache is "
+            + "that of one token of each",
         )
-    if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
+    if not a.causal and a.tied and not any(atom.label.endswith("head") for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(
         source=source,

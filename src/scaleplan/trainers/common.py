@@ -20,6 +20,7 @@ __all__ = [
     "gated",
     "launched",
     "optimizer",
+    "passes",
     "precision",
     "product",
     "round_up",
@@ -176,6 +177,13 @@ def optimizer(settings: Settings, reading: Reading, *names: str) -> None:
             if re.search(pattern, text):
                 reading.put("optimizer", Setting(name, found.places))
                 return
+
+
+def passes(settings: Settings, reading: Reading, *names: str) -> None:
+    """Take the passes over the data, where they are a number above 0."""
+    found = settings.raw(*names)
+    if isinstance(found, Setting) and isinstance(found.value, int | float) and found.value > 0:
+        reading.put("epochs", found)
 
 
 def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:

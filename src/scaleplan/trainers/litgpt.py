@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary
+from scaleplan.trainers.common import optimizer, passes, precision, product, round_up, vocabulary
 from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import Setting, Settings
 
@@ -194,6 +194,7 @@ def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
         reading.put("tokens", tokens)
     if not isinstance(steps, Setting) and not isinstance(tokens, Setting):
         place = train.place("epochs") or s.place("train")
+        passes(train, reading, "epochs")
         reading.open.pop("tokens", None)
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
     precision(s, reading, "precision")

@@ -113,6 +113,7 @@ VALUES: Mapping[str, str] = {
     "steps": "steps of the optimizer",
     "samples": "sequences of the run",
     "tokens": "tokens of the run",
+    "epochs": "passes over the data",
     "gpus": "devices",
     "data": "data-parallel groups",
     "tensor": "tensor-parallel devices",

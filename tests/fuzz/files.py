@@ -32,6 +32,7 @@ __all__ = [
     "amounts",
     "config",
     "data_file",
+    "description",
     "fitted",
     "forecast",
     "ladder",
@@ -198,6 +199,17 @@ def preset(rng: Random) -> bytes:
         title = json.dumps(values.nonsense(rng)).encode()
         law = b"\n".join(b"title = " + title if line.startswith(b"title") else line for line in law.split(b"\n"))
     return law
+
+
+def description(rng: Random) -> bytes:
+    """Return the description of an architecture: that of a bundled family, or one that is like it; often broken."""
+    names = sorted(path.stem for path in (data_folder() / "families").glob("*.toml"))
+    name = rng.choice(names)
+    if rng.random() < 0.3:
+        tied = rng.choice(["true", '"h"', "-1"])
+        return f'schema = 1\nname = "mine"\nlike = "{name}"\n[model]\ntied = {tied}\n'.encode()
+    content = (data_folder() / "families" / f"{name}.toml").read_bytes()
+    return mutated(rng, content) if rng.random() < 0.7 else content
 
 
 def data_file(rng: Random) -> tuple[str, bytes]:
@@ -458,6 +470,8 @@ SAVED = (
     ("presets", "path"),
     ("gpus", "list", "--vendor", "amd"),
     ("gpus", "show", "h100"),
+    ("families", "list"),
+    ("families", "show", "mixtral"),
     ("models", "list", "--family", "qwen3"),
     ("models", "show", "gpt2"),
     ("design", "--flops", "1e21", "--target", "5.76e23"),

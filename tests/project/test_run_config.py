@@ -254,7 +254,7 @@ def test_a_vocabulary_that_lacks_is_asked_for(cli):
     assert result.status == 0
     assert found["non_embedding_params"] == 12 * (4 * 1024**2 + 3 * 1024 * 3072 + 2 * 1024) + 1024
     assert found["table_params_per_row"] == 2 * 1024
-    assert f"{kind.file}:2" in result.err
+    assert f"{kind.file}:3" in result.err
     assert "--vocab" in result.err
     whole = cli("model", kind.file, "--vocab", "128256", "--get", "params").out
     assert int(whole) == found["non_embedding_params"] + 2 * 1024 * 128256

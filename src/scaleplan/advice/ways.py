@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scaleplan.models.questions import TrainingAsked
     from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
     from scaleplan.units import Amount
 
 __all__ = ["ways"]

@@ -55,11 +55,14 @@ def model(
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="A config.json, a folder that holds one, the name of a published model, or - for standard input.",
+            help="A config.json, its folder, the name of a published model, a description (.toml), or - for input.",
         ),
     ],
     arch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Family to read it as if model_type does not say, or a description (.toml)."
+        ),
     ] = None,
     context: Annotated[
         str | None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
     from scaleplan.models.tuning import Method
 
-__all__ = ["RECOMPUTE", "Kept", "layer_kept", "loss_bytes"]
+__all__ = ["RECOMPUTE", "Kept", "backward_bytes", "check_recompute", "layer_kept", "loss_bytes"]
 
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; every second product of matrices and all between them; everything but the input of each layer."""
@@ -47,6 +47,18 @@ def layer_kept(
         found, turn = _every_second(part, method, tensor, turn)
         products += found
     return whole, first + products, first
+
+
+def backward_bytes(stack: Stack, method: Method, *, tensor: int = 1) -> float:
+    """Return the bytes of a token that the backward pass of a layer works with besides what was kept.
+
+    They are most in its widest block: the gradients of the product, and of one of its factors.
+    """
+    widest = 0
+    for part in stack.parts:
+        routed = part.experts.per_token * part.experts.width if part.experts else 0
+        widest = max(widest, part.inner + routed)
+    return 2 * method.numbers.activations * widest / tensor
 
 
 def _part(a: Architecture, part: Part, method: Method, *, sequence: int, tensor: int) -> Kept:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.activations import RECOMPUTE, check_recompute, layer_kept, loss_bytes
+from scaleplan.models.activations import RECOMPUTE, backward_bytes, check_recompute, layer_kept, loss_bytes
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins
@@ -454,7 +454,7 @@ class Footprint:
         layers = float(own) if last else _layers_in_flight(own, training, division)
         logits = way.logits / tensor if last else 0.0
         kept = layer.kept * layers
-        if own and layer.working > logits:  # a layer is recomputed when the logits have gone
+        if own and layer.working > logits:  # a layer works when the logits have gone
             kept += layer.working - logits
         largest = self._layer - self._routed * (1 - 1 / division.expert)
         gathered = (min(held, 2) * way.stored + way.reduced) * largest
@@ -566,8 +566,9 @@ def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
             each = found[kind].on(tensor)
             kept += own * each
             trained += own
-            if kind:  # one layer is recomputed at a time
-                working = max(working, found[0].on(tensor) - (each if kind == 1 else 0.0))
+            # one layer is recomputed at a time
+            again = found[0].on(tensor) - (each if kind < len(RECOMPUTE) - 1 else 0.0)
+            working = max(working, again + backward_bytes(stack, method, tensor=tensor))
     mean = kept / trained if trained else 0.0
     if "activations" in method.offload:  # two layers are on their way to the host or back
         return _Layers(0.0, working + 2 * mean, trained)
@@ -688,7 +689,7 @@ def served_by(a: Architecture, devices: int) -> bool:
 
 def _cache_heads(a: Architecture) -> int:
     """Return the devices that can share a cache: as many as key-value heads, one where it is compressed."""
-    shared = [part.kv_heads if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
+    shared = [(part.kv_heads or 1) if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
     return min(shared, default=1)
 
 

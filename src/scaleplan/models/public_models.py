@@ -46,9 +46,12 @@ class PublicModelEntry:
     """Whether that is a count and not a rounded figure."""
     year: int | None
     sources: tuple[str, ...]
+    """Where its config can be read."""
     note: str
     origin: str
     """The file that has it."""
+    params_sources: tuple[str, ...]
+    """Who prints the total; nobody where it is not stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,8 @@ def _model(top: Table, table: Table) -> PublicModel:
     config = _config(table)
     exact = isinstance(table.raw("params"), int)
     params = table.optional_number("params", above=0)
+    sources = table.texts("sources")
+    printed = table.texts("params_sources", ()) if params is not None else ()
     found = PublicModel(
         id=table.text("id"),
         name=table.text("name"),
@@ -169,9 +174,10 @@ def _model(top: Table, table: Table) -> PublicModel:
         params=int(params) if params is not None and exact else params,
         params_exact=exact,
         year=table.integer("year", at_least=1990) if "year" in table else None,
-        sources=tuple(known.text(key, key) for key in table.texts("sources")),
+        sources=tuple(known.text(key, key) for key in sources),
         note=table.text("note", ""),
         origin=table.source,
+        params_sources=tuple(known.text(key, key) for key in printed or (sources if params is not None else ())),
         config=config,
     )
     table.done()

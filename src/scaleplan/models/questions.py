@@ -25,7 +25,7 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_config_at
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from scaleplan.models.memory import Parallel
     from scaleplan.models.shape import Shape
     from scaleplan.models.tuning import Method
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
     from scaleplan.units import Amount
 
 __all__ = [
@@ -122,13 +122,10 @@ def stated_config(source: object, given: Mapping[str, Any]) -> tuple[TrainingCon
     """
     if not isinstance(source, str | Path):
         return None, {}
-    from scaleplan.models import trained  # only for files: parsers of other formats
-
     known = {"vocab": "vocab", "gpus": "gpus", "sequence": "context"}
-    config = trained.config_of_path(
-        source, **{name: parse_whole(given.get(option), what=option) for name, option in known.items()}
-    )
-    return config, {} if config is None else trained.memory_options(config, states=given.get("states") is not None)
+    amounts = {name: parse_whole(given.get(option), what=option) for name, option in known.items()}
+    found = training_config_at(source, **amounts)
+    return (None, {}) if found is None else (found.config, found.options(states=given.get("states") is not None))
 
 
 def stated(

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.public_models import PublicModels
 from scaleplan.models.config import is_description
-from scaleplan.trainers.config import RunGiven
+from scaleplan.models.public_models import PublicModels
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
+from scaleplan.trainers.training_config import RunGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
     "DESCRIBES_A_MODEL",
+    "TrainedFile",
     "beside",
     "config_of_path",
     "memory_options",
     "model_fields",
-    "read_trained",
     "require_trained",
 ]
 
@@ -35,10 +36,35 @@ DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
 """Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
+class TrainedFile(NamedTuple):
+    """A training config in a file."""
+
+    path: Path
+    config: TrainingConfig
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the fields of a config.json for its model; raises FileError where it does not determine them."""
+        return model_fields(self.config, partial(beside, self.path))
+
+    def options(self, *, states: bool) -> dict[str, object]:
+        """Return the options of ``memory`` that it states, as :func:`memory_options` has them."""
+        return memory_options(self.config, states=states)
+
+
+def trained_file(
+    source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
+) -> TrainedFile | None:
+    """Return the training config at a path, None where there is none, as :func:`config_of_path` finds it."""
+    config = config_of_path(source, vocab=vocab, gpus=gpus, sequence=sequence)
+    return None if config is None else TrainedFile(Path(source), config)
+
+
 def config_of_path(
     source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
 ) -> TrainingConfig | None:
-    """Return the training config at a path with what the user gives beside it; None for a config.json, a folder, a text, and what is no file.
+    """Return the training config at a path with what the user gives beside it.
+
+    None for a config.json, a folder, a text, and what is no file.
 
     Raises FileError for a file of another kind that is no config.json either.
     """
@@ -48,13 +74,13 @@ def config_of_path(
         return None
     if ending not in (".json", ".toml"):
         document = parse_document(read_text(path, what="training config"), name=str(path))
-        found = read_training_config(document, given, beside=lambda name: beside(path, name))
+        found = read_training_config(document, given, beside=partial(beside, path))
         return require_trained(found, document)
     document = parse_document(read_text(path, what="model config"), name=str(path))
     data = document.data if isinstance(document, DataDocument) else None
     if not isinstance(data, dict) or DESCRIBES_A_MODEL & data.keys() or (ending == ".toml" and is_description(data)):
         return None
-    found = read_training_config(document, given, beside=lambda name: beside(path, name))
+    found = read_training_config(document, given, beside=partial(beside, path))
     return found if ending == ".json" else require_trained(found, document)
 
 
@@ -105,7 +131,7 @@ _TRAINERS = {
 
 
 def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str, object]:
-    """Return the options of ``memory`` that a training config states; with ``states`` none that would say them again."""
+    """Return the options of ``memory`` that a training config states; with ``states`` none that say these again."""
     found = {option: config.values[name].value for name, option in _OPTIONS.items() if name in config.values}
     if states:
         return found
@@ -128,7 +154,7 @@ def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str,
 
 
 def require_trained(found: TrainingConfig | None, document: Document) -> TrainingConfig:
-    """Return a config that is of a trainer; raises FileError for none, at a key that is about a model if there is one."""
+    """Return a config that is of a trainer; raises FileError for none, at a key about a model if there is one."""
     if found is not None:
         return found
     document.find(("model",))  # a tag that is not acted on is an error of its own
@@ -172,9 +198,10 @@ def model_fields(config: TrainingConfig, find: Callable[[str], Document | None])
             return document.data
     known = PublicModels()
     found = known.find(name)
-    if found is None and isinstance(document := find("config.json"), DataDocument):
-        if isinstance(document.data, dict) and DESCRIBES_A_MODEL & document.data.keys():
-            return document.data
+    document = find("config.json") if found is None else None
+    data = document.data if isinstance(document, DataDocument) else None
+    if isinstance(data, dict) and DESCRIBES_A_MODEL & data.keys():
+        return data
     if found is None:
         place = config.reference.places[0]
         at = f"{config.file}:{place.line}" if place.line else config.file

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "adapter",
@@ -204,7 +204,7 @@ def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:
 
 
 def gated(settings: Settings, *names: str, default: bool) -> bool:
-    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear and their fast forms."""
+    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear, and fast ones."""
     found = settings.text(*names, default="")
     text = str(found.value).casefold()
     return default if not text else text.endswith(("glu", "bilinear")) or "glu" in text

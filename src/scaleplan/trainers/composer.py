@@ -12,7 +12,7 @@ from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["foundry", "foundry_run", "foundry_sizes"]
 
@@ -24,7 +24,7 @@ def foundry(document: Document) -> Settings | None:
         return None
     found = s.raw("name")
     name = str(found.value) if isinstance(found, Setting) else ""
-    return s if name.startswith("mpt") or name.startswith("hf_") or name.endswith("_causal_lm") else None
+    return s if name.startswith(("mpt", "hf_")) or name.endswith("_causal_lm") else None
 
 
 def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object] | Setting:

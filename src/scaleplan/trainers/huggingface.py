@@ -11,7 +11,7 @@ from scaleplan.trainers.settings import Open, Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "arguments", "arguments_run", "arguments_sizes", "axolotl", "axolotl_run", "axolotl_sizes", "deepspeed",

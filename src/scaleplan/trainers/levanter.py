@@ -11,7 +11,7 @@ from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["levanter", "levanter_run", "levanter_sizes", "marin", "marin_run", "marin_sizes"]
 
@@ -213,7 +213,7 @@ _TPU = re.compile(r"v(?P<version>\d+)(?P<kind>p|e|x|litepod|lite)?-(?P<count>\d{
 
 
 def chips_of(name: str) -> int | None:
-    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip; those of v5e and v6e chips."""
+    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips."""
     match = _TPU.fullmatch(name.strip().casefold())
     if match is None:
         return None

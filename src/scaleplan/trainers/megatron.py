@@ -22,7 +22,7 @@ from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, com
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document, Found, Key
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "megatron",
@@ -301,7 +301,7 @@ def _ramp(s: Settings) -> list[Setting | Open | None]:
 
 
 def _stages(ramp: list[Setting], batch: Setting, s: Settings) -> list[tuple[int, int]]:
-    """Return the batches of a ramp, each with the samples after which the next begins (num_microbatches_calculator.py)."""
+    """Return the batches of a ramp, each with the samples after which the next begins."""
     start, step, total = (int(each.value) for each in ramp)
     if not 0 < start <= batch.value or not step or (batch.value - start) % step:
         raise s.error(f"does not lead to a batch of {batch.value:,}", "rampup_batch_size")

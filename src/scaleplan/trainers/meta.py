@@ -9,7 +9,7 @@ from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["params_json", "params_json_run", "params_json_sizes"]
 

@@ -10,12 +10,19 @@ from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
-    "nanochat", "nanochat_run", "nanochat_sizes", "nanogpt", "nanogpt_run", "nanogpt_sizes", "nanotron", "nanotron_run",
+    "nanochat",
+    "nanochat_run",
+    "nanochat_sizes",
+    "nanogpt",
+    "nanogpt_run",
+    "nanogpt_sizes",
+    "nanotron",
+    "nanotron_run",
     "nanotron_sizes",
-]  # fmt: skip
+]
 
 
 def nanogpt(document: Document) -> Settings | None:
@@ -206,7 +213,7 @@ def nanotron(document: Document) -> Settings | None:
 
 
 def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
-    """Return the fields of Nanotron's Llama or Qwen 2; the padding of the table multiplies with the tensor-parallel group."""
+    """Return the fields of Nanotron's Llama or Qwen 2; tensor-parallel groups multiply the padding of the table."""
     own = s.section("model.model_config")
     qwen = own.flag("is_qwen2_config", default=False).value
     if not qwen and not own.flag("is_llama_config", default=False).value:

@@ -15,7 +15,7 @@ from scaleplan.units import parse_count
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
     from scaleplan.documents.script import Call
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["olmo", "olmo_core", "olmo_core_run", "olmo_core_sizes", "olmo_run", "olmo_sizes"]
 
@@ -69,7 +69,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
 
 
 def _table(s: Settings) -> dict[str, int]:
-    """Return the rows of the table: ``embedding_size``, 50304 unless stated; those of the vocabulary where it is null."""
+    """Return the rows of the table: ``embedding_size``, 50304 unless stated, the vocabulary where it is null."""
     vocab = s.size("vocab_size", default=50257)
     rows = vocab if s.is_null("embedding_size") else s.size("embedding_size", default=50304)
     if rows < vocab:

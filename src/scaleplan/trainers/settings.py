@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Found, Key
 
-__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "Source", "combined"]
+__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "SettingsSource", "combined"]
 
 LARGEST = 10**16
 """Of a whole number in a config: no run has as many tokens."""
@@ -54,7 +54,7 @@ class Open(NamedTuple):
     option: str | None = None
 
 
-class Source(Protocol):
+class SettingsSource(Protocol):
     """What settings are read from: a document, a command of a script, or a call in a Python text."""
 
     def find(self, key: Key) -> Found | None:
@@ -78,7 +78,7 @@ class Settings:
 
     def __init__(
         self,
-        source: Source,
+        source: SettingsSource,
         *,
         file: str,
         sections: tuple[str, ...] = ("",),
@@ -95,7 +95,7 @@ class Settings:
         """Return the settings below other sections of the same source."""
         return Settings(self.source, file=self.file, sections=sections, read=self.read, show=self.show)
 
-    def of(self, source: Source, *, show: str = "") -> Settings:
+    def of(self, source: SettingsSource, *, show: str = "") -> Settings:
         """Return the settings of another source in the same file."""
         return Settings(source, file=self.file, read=self.read, show=show)
 

@@ -11,7 +11,7 @@ from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["torchtitan", "torchtitan_run", "torchtitan_sizes"]
 

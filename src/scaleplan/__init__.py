@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaleplan.advice.break_even import break_even
+    from scaleplan.advice.ways import ways
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
     from scaleplan.charts.plots import plot
     from scaleplan.errors import ScaleplanError
@@ -55,6 +56,7 @@ __all__ = [
     "shape",
     "sweep",
     "target",
+    "ways",
 ]
 
 _HOMES = {
@@ -83,6 +85,7 @@ _HOMES = {
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",
+    "ways": "advice.ways",
 }
 
 

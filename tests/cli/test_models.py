@@ -105,6 +105,39 @@ def test_memory_keeps_what_is_given(cli, config):
     assert cli(*words, "--zero", "0", "--get", "memory.weights").out == f"{2.0 * int(PARAMS)}\n"
 
 
+def test_memory_shows_what_ways_to_train_are_worth(cli):
+    """What is trained, what programs tell of it with its band, and a table of other choices."""
+    words = ("memory", "llama-3.1-8b", "--gpu", "rtx-4090", "--gpus", "1", "--context", "2048")
+    found = cli(*words, "--tune", "lora", "--rank", "16", "--recompute", "full")
+    assert found.status == 0
+    for text in ("lora of rank 16, bf16, adamw", "allocated (±10 %)", "the same with other choices", "--tune qlora"):
+        assert text in found.out
+    told = cli(*words, "--tune", "lora", "--rank", "16", "--recompute", "full", "--json").json
+    assert told["allocated"] < told["reserved"] < told["device_used"]
+    assert {way["options"] for way in told["worth"]} > {"--tune qlora --rank 16", "--loss fused"}
+    assert told["states"] is None
+    refused = cli(*words, "--tune", "lora", "--states", "mixed")
+    assert refused.status == 2
+    assert "leave out --states" in refused.err
+
+
+def test_a_way_to_train_that_does_not_fit_says_what_would(cli):
+    """Full training in bf16 on a small card: not with AdamW's moments, but with those in eight bits."""
+    words = ("memory", "llama-3.2-3b", "--gpu", "rtx-4090", "--gpus", "1", "--precision", "bf16")
+    found = cli(*words)
+    assert found.status == 1
+    assert "it fits with --optimizer adamw-8bit" in found.err
+    assert cli(*words, "--optimizer", "adamw-8bit").status == 0
+
+
+def test_frozen_weights_may_fill_a_device(cli):
+    """The share that states may take leaves room for a step, which is counted; it is for pre-training, or as given."""
+    words = ("memory", "yi-34b", "--gpu", "a100-sxm-80", "--gpus", "1", "--context", "512", "--tune", "lora")
+    words += ("--recompute", "full")
+    assert cli(*words).status == 0
+    assert cli(*words, "--margins", "states=80%").status == 1
+
+
 def test_memory_that_is_too_small_is_a_no(cli):
     """Status 1 both where no layout fits, with its table and the margins, and where a served model is too large."""
     train = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8")

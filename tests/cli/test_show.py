@@ -78,6 +78,10 @@ gpus list
 gpus show m4
 models show gpt2
 models list
+families list
+families show zamba
+families show llama --config config.json
+families validate mine.toml
 evaluate besiroglu-2024 params=7B tokens=2T
 model config.json
 shape 47B --style mixtral --experts 8
@@ -100,7 +104,8 @@ IN_EVERY_FORMAT = [  # one of each schema
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "design --flops 1e20 --target 1e22",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
-    "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "presets path kaplan",
+    "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
+    "families show llama --config config.json", "families validate mine.toml", "presets path kaplan",
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "shape 7B", "init new.toml --force",
     "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
@@ -118,6 +123,9 @@ def folder(apart):
         rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
     Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
+    Path("mine.toml").write_text(
+        'schema = 1\nname = "mine"\nlike = "llama"\n[let]\nd = 64\nn = 2\nvocab = 99\nh = 4\nf = 96\n'
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fuzz import values
 from tests.laws import forecasts
+from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.files import DATA_FILES, data_folder
@@ -31,6 +32,7 @@ __all__ = [
     "amounts",
     "config",
     "data_file",
+    "description",
     "fitted",
     "forecast",
     "ladder",
@@ -40,6 +42,7 @@ __all__ = [
     "runs",
     "saved",
     "settings",
+    "training",
     "written",
 ]
 
@@ -198,6 +201,17 @@ def preset(rng: Random) -> bytes:
     return law
 
 
+def description(rng: Random) -> bytes:
+    """Return the description of an architecture: that of a bundled family, or one that is like it; often broken."""
+    names = sorted(path.stem for path in (data_folder() / "families").glob("*.toml"))
+    name = rng.choice(names)
+    if rng.random() < 0.3:
+        tied = rng.choice(["true", '"h"', "-1"])
+        return f'schema = 1\nname = "mine"\nlike = "{name}"\n[model]\ntied = {tied}\n'.encode()
+    content = (data_folder() / "families" / f"{name}.toml").read_bytes()
+    return mutated(rng, content) if rng.random() < 0.7 else content
+
+
 def data_file(rng: Random) -> tuple[str, bytes]:
     """Return a file of one's own preset folder, as (name, content): a part of a bundled data file, often broken."""
     name = rng.choice([*sorted(DATA_FILES), "law.toml"])
@@ -328,9 +342,17 @@ def project(rng: Random, *, odd: bool = True) -> dict[str, bytes]:
     return made
 
 
+def training(rng: Random) -> tuple[str, bytes]:
+    """Return a training config of some trainer, as (name, content)."""
+    kind = rng.choice(KINDS)
+    return kind.file, kind.text.encode()
+
+
 def _run(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.15:
+        lines = _configured(rng, made, odd=odd)
+    elif kind < 0.3:
         lines = [_entry(rng, "params", "params", odd=odd), _entry(rng, "tokens", "tokens", odd=odd)]
     elif kind < 0.45:
         lines = [_entry(rng, "flops", "flops", odd=odd)]
@@ -351,6 +373,25 @@ def _entry(rng: Random, name: str, kind: str, *, odd: bool) -> str:
     text = rng.choice([*values.EDGES, *values.NONSENSE]) if strange else values.amount(rng, kind)
     bare = rng.random() < 0.15 and text.replace(".", "").replace("e+", "").isdecimal()
     return f"{name} = {text if bare else json.dumps(text, ensure_ascii=False)}"
+
+
+def _configured(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
+    """Return the lines of a run that takes what it does not give from the config of a trainer."""
+    file, content = training(rng)
+    made[file] = mutated(rng, content) if odd and rng.random() < 0.3 else content
+    lines = [f'config = "{file}"', 'gpu = "h100-sxm"']
+    given = {
+        "vocab": ["32000", '"128k"', "0", "1e99"],
+        "context": ["2048", '"8k"', "-1"],
+        "gpus": ["8", "64", "7"],
+        "tokens": ['"20B"'],
+        "params": ['"1B"'],
+        "model": ['"gpt2"', f'"{file}"', '"nosuch"'],
+    }
+    for name, texts in given.items():
+        if rng.random() < 0.3 and not (name == "model" and any(line.startswith("params") for line in lines)):
+            lines.append(f"{name} = {rng.choice(texts if odd else texts[:1])}")
+    return lines
 
 
 def _pointing(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
@@ -429,6 +470,8 @@ SAVED = (
     ("presets", "path"),
     ("gpus", "list", "--vendor", "amd"),
     ("gpus", "show", "h100"),
+    ("families", "list"),
+    ("families", "show", "mixtral"),
     ("models", "list", "--family", "qwen3"),
     ("models", "show", "gpt2"),
     ("design", "--flops", "1e21", "--target", "5.76e23"),

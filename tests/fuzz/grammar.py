@@ -95,7 +95,7 @@ def _option(parameter: Any) -> Option:
 
 _WEIGHTS = {
     "optimal": 8, "loss": 6, "target": 6, "check": 8, "model": 6, "show": 6, "fit": 6, "plot": 3, "report": 2,
-    "break-even": 2, "presets": 2, "gpus": 1, "models": 1, "init": 1, "vocab": 2,
+    "break-even": 2, "presets": 2, "gpus": 1, "families": 3, "models": 1, "init": 1, "vocab": 2,
 }  # fmt: skip
 _WEIGHT = 4
 """How often a command is tried: the more that stands behind it, and the less time that a call takes."""
@@ -297,6 +297,8 @@ def _runs(builder: Builder) -> str:
 
 
 def _config(builder: Builder) -> str:
+    if builder.chance(0.3):
+        return builder.file(*files.training(builder.rng))
     return builder.file("config.json", files.config(builder.rng), stream=True)
 
 
@@ -341,6 +343,13 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("diff", "base"): lambda builder: builder.rng.choice(["HEAD", "HEAD", "main", "nosuch", "-h"]),
     ("presets", "files"): lambda builder: builder.file("law.toml", files.preset(builder.rng)),
     ("presets", "name"): lambda builder: _law(builder) or values.amount(builder.rng, "preset"),
+    ("families", "files"): lambda builder: builder.file("mine.toml", files.description(builder.rng)),
+    ("families", "name"): lambda builder: (
+        builder.file("mine.toml", files.description(builder.rng))
+        if builder.rng.random() < 0.4
+        else builder.rng.choice(["llama", "gemma3_text", "zamba", "nosuch", "../llama"])
+    ),
+    ("families", "config"): _config,
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
     ("models", "name"): lambda builder: builder.rng.choice(
         ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]

@@ -7,6 +7,7 @@ import pytest
 from scaleplan.errors import FileError
 from scaleplan.models.count import count, executed_params, kv_bytes_per_token
 from scaleplan.models.families.library import architecture_of, families
+from scaleplan.models.memory import serving_memory
 
 
 def config(text, **changes):
@@ -178,3 +179,10 @@ def test_query_heads_may_differ_from_layer_to_layer():
     assert same - fewer == 16 * (2 * 128 * 2048 + 2048)
     channels = count(read(text, gating="per-channel")).params
     assert channels - same == 4 * 48 * 127 * 2048
+
+
+def test_a_cache_without_heads_is_whole_on_each_device():
+    """The keys of an indexer that stands for itself are copied to all devices, and not divided by no heads."""
+    hunyuan = architecture_of({"model_type": "hy_v4"}, source="config.json")
+    one, four = (serving_memory(hunyuan, context=4096, sequences=1, devices=devices) for devices in (1, 4))
+    assert one.cache == four.cache > 0

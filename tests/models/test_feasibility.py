@@ -32,6 +32,7 @@ from scaleplan.models.memory import (
     training_memory,
 )
 from scaleplan.models.sequences import Batch
+from scaleplan.models.tuning import method_of
 
 FREE = Margins(reserve=1e6)  # small models on small devices, which no framework would fill
 MIXTURE = decoder(
@@ -119,21 +120,41 @@ def small_models(draw):
     )
 
 
-@settings(deadline=None, max_examples=25)
-@given(small_models(), st.sampled_from([12, 64, 1024]), st.floats(0.02, 1.5), st.integers(1, 6))
-def test_the_search_agrees_with_trying_every_layout(model, sequence, share, most):
+WAYS = [
+    {},
+    {"precision": "bf16"},
+    {"tune": "lora", "rank": 4},
+    {"tune": "qlora", "rank": 4},
+    {"precision": "bf16", "optimizer": "paged-adamw", "also": "in-backward"},
+    {"precision": "fsdp", "loss": "chunked"},
+    {"precision": "fp32", "also": "foreach"},
+    {"trained_layers": 1},
+]
+"""Ways to train that hold different things: frozen weights, gradients apart from activations, gathered 16 bits."""
+
+
+@settings(deadline=None, max_examples=35)
+@given(
+    small_models(),
+    st.sampled_from([12, 64, 1024]),
+    st.floats(0.02, 1.5),
+    st.integers(1, 6),
+    st.sampled_from([{}, *WAYS]),
+)
+def test_the_search_agrees_with_trying_every_layout(model, sequence, share, most, way):
     """On every small number of devices: what fits, the fewest that do, and the least that any layout needs."""
-    footprint = Footprint(model, FREE)
+    footprint, (method, _) = Footprint(model, FREE), method_of(**way)
     memory_bytes = share * 16 * footprint.params + 4e6
     least = {
         count: min(
-            footprint.memory(training, parallel).demand(memory_bytes, FREE)
+            footprint.memory(replace(training, method=method), parallel).demand(memory_bytes, FREE)
             for parallel, training in layouts(model, count, sequence)
         )
         for count in range(1, most + 1)
     }
     enough = [count for count, demand in least.items() if demand <= 1]
-    found = Feasibility(model, memory_bytes=memory_bytes, sequence=sequence, margins=FREE)
+    fixed = FixedLayout(method=method)
+    found = Feasibility(model, memory_bytes=memory_bytes, sequence=sequence, fixed=fixed, margins=FREE)
     assert [found.fits(count) for count in least] == [any(n <= count for n in enough) for count in least]
     if enough:
         assert found.fewest == enough[0]

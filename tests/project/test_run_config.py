@@ -153,7 +153,9 @@ BESIDE = {"name": '"r"', "price": "2", "gpu": '"h100-sxm"'}
 def a_run(kind):
     """Return the project of a run that names a config, and gives what is not in it."""
     given = {**BESIDE, "config": f'"{kind.file}"', **{name: str(value) for name, value in kind.beside.items()}}
-    if "tokens" not in kind.values and not ("tokens" in kind.open and "gpus" in kind.beside and "steps" in kind.values):
+    if "tokens" not in kind.values and not (
+        "tokens" in kind.open and "gpus" in kind.beside and "steps" in kind.values
+    ):
         given["tokens"] = '"1B"'
     return "[[run]]\n" + "".join(f"{name} = {value}\n" for name, value in given.items())
 
@@ -196,9 +198,77 @@ def test_what_a_run_gives_wins_over_its_config(cli):
 
 def test_a_model_may_stand_beside_arguments(cli):
     """TrainingArguments have no model and no sequence: the run gives both."""
-    Path("args.json").write_text('{"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_steps": 50}')
+    Path("args.json").write_text(
+        '{"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_steps": 50}'
+    )
     Path("scaleplan.toml").write_text(
         '[[run]]\nname = "r"\nconfig = "args.json"\nmodel = "gpt2"\ncontext = 1024\ngpus = 8\ngpu = "h100-sxm"\n'
     )
     (run,) = json.loads(cli("check", "--json", "-q").out)["runs"]
     assert (run["values"]["params"], run["values"]["tokens"]) == (124_439_808, 50 * 4 * 2 * 8 * 1024)
+
+
+def test_init_writes_a_run_for_each_config_that_it_finds(cli):
+    """By name and path, with what each leaves open as a key to fill in; what is no config is passed over."""
+    kinds = {kind.file: kind for kind in KINDS}
+    for folder, name in (("configs", "lora.yml"), ("configs", "nemo.yaml"), ("scripts", "pretrain.sh")):
+        Path(folder).mkdir(exist_ok=True)
+        (Path(folder) / name).write_text(kinds[name].text)
+    for folder in (".hidden", "node_modules"):
+        Path(folder).mkdir()
+        (Path(folder) / "nemo.yaml").write_text(kinds["nemo.yaml"].text)
+    Path("broken.yaml").write_text("a: [")
+    Path("other.py").write_text("import os\nprint(os.environ)\n")
+    result = cli("init", "--json")
+    found = json.loads(result.out)
+    assert found["configs"] == ["configs/lora.yml", "configs/nemo.yaml", "scripts/pretrain.sh"]
+    text = Path("scaleplan.toml").read_text()
+    assert "# gpus = …  # not in the file: the launcher gives them" in text
+    checked = json.loads(cli("check", "--json", "-q").out)
+    assert [run["name"] for run in checked["runs"]] == ["lora", "nemo", "pretrain"]
+    assert [bool(run["values"]) for run in checked["runs"]] == [False, True, True]
+    Path("scaleplan.toml").write_text(text.replace("# gpus = …", "gpus = 8"))
+    assert all(run["values"] for run in json.loads(cli("check", "--json", "-q").out)["runs"])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.params], ids=lambda kind: kind.file)
+def test_model_and_memory_read_a_training_config(cli, kind):
+    """The counts, and the memory of a device with what the config states."""
+    Path(kind.file).write_text(kind.text)
+    assert cli("model", kind.file, "--get", "params").out == f"{kind.params}\n"
+    result = cli("memory", kind.file, "--gpu", "b200", "--json")
+    assert result.status in (0, 1)
+    found = json.loads(result.out)
+    assert found["params"] == kind.params
+    if "gpus" in kind.values:
+        assert found["gpus"] == kind.values["gpus"]
+    assert kind.file in result.err or kind.trainer == "params.json"
+
+
+def test_a_vocabulary_that_lacks_is_asked_for(cli):
+    """What does not depend on it is the answer, and with it everything is; memory needs it."""
+    kind = next(each for each in KINDS if each.trainer == "Marin")
+    Path(kind.file).write_text(kind.text)
+    result = cli("model", kind.file, "--json")
+    found = json.loads(result.out)
+    assert result.status == 0
+    assert found["non_embedding_params"] == 12 * (4 * 1024**2 + 3 * 1024 * 3072 + 2 * 1024) + 1024
+    assert found["table_params_per_row"] == 2 * 1024
+    assert f"{kind.file}:3" in result.err
+    assert "--vocab" in result.err
+    whole = cli("model", kind.file, "--vocab", "128256", "--get", "params").out
+    assert int(whole) == found["non_embedding_params"] + 2 * 1024 * 128256
+    assert cli("memory", kind.file, "--gpu", "h100-sxm").status == 2
+    assert cli("memory", kind.file, "--gpu", "h100-sxm", "--vocab", "128256").status == 0
+    Path("saved.json").write_text(result.out)
+    assert "non-embedding" in cli("show", "saved.json").out
+
+
+def test_a_vocabulary_that_is_stated_is_no_question(cli):
+    """A config.json has its own."""
+    Path("config.json").write_text(
+        json.dumps(
+            {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 64, "vocab_size": 100, "n_positions": 64}
+        )
+    )
+    assert cli("model", "config.json", "--vocab", "200").status == 2

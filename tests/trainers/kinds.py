@@ -47,7 +47,8 @@ MODEL=(--num-layers 12 --hidden-size $WIDTH --num-attention-heads 16 --swiglu --
   --group-query-attention --num-query-groups 4 --normalization RMSNorm --disable-bias-linear
   --position-embedding-type rope --untie-embeddings-and-output-weights --seq-length=2048 )
 torchrun --nproc-per-node 8 --nnodes $NODES pretrain_gpt.py "${MODEL[@]}" --vocab-size 32000 \\
-  --micro-batch-size 4 --global-batch-size $((4 * 16)) --train-samples 640000 --tensor-model-parallel-size ${TP} --bf16
+  --micro-batch-size 4 --global-batch-size $((4 * 16)) --train-samples 640000 --bf16 \\
+  --tensor-model-parallel-size ${TP}
 """,
         ("--hidden-size $WIDTH", "--hidden-size 1536"),
         llama(1024, 12, 2816, 32000, 0.25),
@@ -114,7 +115,15 @@ model:
 """,
         ("hidden_size: 1024", "hidden_size: 2048"),
         gpt(1024, 16, 32000, 4096),
-        {"gpus": 16, "data": 4, "batch": 256, "sequence": 4096, "steps": 5000, "tokens": 5000 * 256 * 4096, "zero": 1},
+        {
+            "gpus": 16,
+            "data": 4,
+            "batch": 256,
+            "sequence": 4096,
+            "steps": 5000,
+            "tokens": 5000 * 256 * 4096,
+            "zero": 1,
+        },
     ),
     Kind(
         "GPT-NeoX",
@@ -309,7 +318,9 @@ optimizer: {learning_rate: 6E-4}
         "experiment.py",
         """\
 from levanter.models.llama import LlamaConfig
-small = LlamaConfig(seq_len=2048, hidden_dim=1024, intermediate_dim=3072, num_heads=16, num_kv_heads=16, num_layers=12)
+small = LlamaConfig(
+    seq_len=2048, hidden_dim=1024, intermediate_dim=3072, num_heads=16, num_kv_heads=16, num_layers=12,
+)
 train = SimpleTrainConfig(
     resources=ResourceConfig.with_tpu("v5litepod-64", slice_count=2), train_batch_size=256, num_train_steps=4000,
 )
@@ -381,8 +392,9 @@ torchrun --nproc_per_node=4 -m scripts.chat_sft -- --device-batch-size=4
         "MaxText",
         "maxtext.sh",
         """\
-python3 -m maxtext.train configs/base.yml base_emb_dim=1024 base_num_query_heads=8 base_num_kv_heads=8 base_mlp_dim=4096 \\
-  base_num_decoder_layers=12 head_dim=128 vocab_size=32000 per_device_batch_size=0.5 max_target_length=4096 steps=100 \\
+python3 -m maxtext.train configs/base.yml base_emb_dim=1024 base_num_query_heads=8 base_num_kv_heads=8 \\
+  base_mlp_dim=4096 base_num_decoder_layers=12 head_dim=128 vocab_size=32000 \\
+  per_device_batch_size=0.5 max_target_length=4096 steps=100 \\
   ici_fsdp_parallelism=16 ici_tensor_parallelism=2 dcn_data_parallelism=2
 """,
         ("base_emb_dim=1024", "base_emb_dim=2048"),

@@ -10,8 +10,8 @@ from tests.trainers.kinds import KINDS
 
 from scaleplan.documents.document import parse_document
 from scaleplan.models.model import VocabularyError, read_model
-from scaleplan.trainers.config import VALUES, RunGiven
 from scaleplan.trainers.registry import TRAINERS, read_training_config
+from scaleplan.trainers.training_config import VALUES, RunGiven
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"
 
@@ -126,3 +126,14 @@ def test_the_formulas_of_the_samples_hold_with_devices():
     assert trained["tokens"] == ratio // 524288 * 524288
     arguments = values(config(texts["training_args.json"], "training_args.json", gpus=8, sequence=2048))
     assert arguments["tokens"] == 20000 * 4 * 8 * 8 * 2048
+
+
+def test_the_page_lists_what_is_read():
+    """A row for each trainer, as the registry has it."""
+    page = (Path(__file__).parents[2] / "docs" / "training-configs.md").read_text()
+    rows = [line for line in page.split("\n") if line.startswith("| ")][2:]
+    expected = {
+        f"| {each.name} | {each.forms} | {each.model} | {each.batch} | {each.length} | {each.left} |"
+        for each in TRAINERS
+    }
+    assert set(rows) == expected

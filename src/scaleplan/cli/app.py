@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "memory": ("model", "a model on these devices → memory by what it holds, and a layout that fits"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("lists", "the accelerators: list, show"),
-    "families": ("lists", "the model families: list, show, validate a description of your own"),
+    "families": ("families", "the model families: list, show, validate a description of your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
 }
 """Every command: the module of this package that holds it, and its line in the help."""

@@ -1,4 +1,4 @@
-"""The commands about scaling laws, accelerators and model families: list them, show one, evaluate a law."""
+"""The commands about scaling laws and accelerators: list them, show one, evaluate a law at given values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from scaleplan.cli.command import Answer, command, group, single
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.laws import LAWS
-from scaleplan.models.families import listing
 from scaleplan.models.public_models import PublicModelList, PublicModels
 from scaleplan.planning import evaluation
 from scaleplan.planning.context import Context
@@ -22,9 +21,8 @@ __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
 _gpus = group("The accelerators: list, show.")
-_families = group("The model families, as descriptions of layers: list, show, validate.")
 _models = group("The published models that are known by name: list, show.")
-APPS = {"presets": _presets, "gpus": _gpus, "families": _families, "models": _models, "evaluate": single()}
+APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -88,43 +86,6 @@ def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id 
     context = Context()
     gpu = context.accelerators.get(name)
     return Answer(result=gpu.priced(context.prices.default(gpu.id)))
-
-
-@command(_families, "list", examples=["scaleplan families list", "scaleplan families list --json"])
-def list_families() -> Answer:
-    """List the families of models that are counted exactly."""
-    return Answer(result=listing.family_list())
-
-
-@command(
-    _families,
-    "show",
-    examples=["scaleplan families show llama", "scaleplan families show ./mine.toml --config config.json"],
-)
-def show_family(
-    *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A family, a model_type or a .toml file.")],
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A config.json, for the sizes of each part in numbers.")
-    ] = None,
-) -> Answer:
-    """Show one family: the fields of a config.json that it reads, and the tensors of its parts."""
-    return Answer(result=listing.family_summary(name, config=config))
-
-
-@command(
-    _families,
-    "validate",
-    examples=["scaleplan families validate mine.toml", "scaleplan families validate mine.toml --config config.json"],
-)
-def validate_families(
-    *,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Descriptions of architectures.")],
-    config: Annotated[str | None, typer.Option(metavar="FILE", help="A config.json to count by them.")] = None,
-) -> Answer:
-    """Check descriptions of architectures; the exit status is 2 if any is invalid."""
-    result = listing.validate_families(files, config=config)
-    return Answer(result=result, exit_status=2 if result.invalid else 0)
 
 
 @command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scaleplan.advice.ways import ways as compare_ways
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import MarginOptions, keywords
 from scaleplan.errors import Notice, UsageError, quote
@@ -54,11 +55,14 @@ def model(
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="A config.json, a folder that holds one, the name of a published model, or - for standard input.",
+            help="A config.json, its folder, the name of a published model, a description (.toml), or - for input.",
         ),
     ],
     arch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Family to read it as, if model_type does not say.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Family to read it as if model_type does not say, or a description (.toml)."
+        ),
     ] = None,
     context: Annotated[
         str | None,
@@ -144,7 +148,7 @@ class MemoryOptions:
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
     trainer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its defaults: huggingface, torchtune, litgpt, torchtitan, …")
+        str | None, typer.Option(metavar="NAME", help="Its choices: huggingface, axolotl, ms-swift, unsloth, torchtune, litgpt or torchtitan.")
     ] = None
     tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
         None
@@ -198,6 +202,29 @@ class MemoryOptions:
     ] = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaysOptions:
+    """The comparison of every way to train or tune the model, and how long the run is."""
+
+    ways: Annotated[
+        bool, typer.Option("--ways", help="Every way to train or tune it on --gpu: memory, hours, money.")
+    ] = False
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="Ways: tokens of the run (10M).")] = None
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Ways: passes over --data-tokens.")] = None
+    data_tokens: Annotated[str | None, typer.Option(metavar="D", help="Ways: tokens of the data.")] = None
+    hours: Annotated[str | None, typer.Option(metavar="H", help="Ways: the tokens that so many hours do.")] = None
+    cost: Annotated[str | None, typer.Option(metavar="USD", help="Ways: the tokens that so much money pays for.")] = (
+        None
+    )
+    price: Annotated[
+        str | None, typer.Option(metavar="USD/H", help="Ways: price of a device-hour, or the name of one.")
+    ] = None
+    mfu: Annotated[str | None, typer.Option(metavar="F", help="Ways: share of the peak that is reached.")] = None
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ways: utilisation to assume (fine-tuning).")
+    ] = None
+
+
 @command(
     APPS["memory"],
     examples=[
@@ -206,6 +233,7 @@ class MemoryOptions:
         "scaleplan memory config.json --gpu h100-sxm --gpus 64 --context 8192 --batch 4M",
         "scaleplan memory 70B --gpu h100-sxm --gpus 2 --serve --sequences 16 --weight-bits 8",
         "scaleplan memory 13B --gpu a100-sxm-40 --gpus 7 --margins 'states=85%, activations=1.2'",
+        "scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways --epochs 3 --data-tokens 5M",
         "scaleplan memory 8B --gpu rtx-4090 --gpus 1 --tune qlora --rank 16 --recompute full --loss fused",
     ],
 )
@@ -218,11 +246,18 @@ def memory(
         ),
     ],
     options: MemoryOptions,
+    compared: WaysOptions,
     margins: MarginOptions,
 ) -> Answer:
     """Tell the memory of each device by what it holds, and a layout that fits; status 1 where none does."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
     given = keywords(options, margins)
+    run = {name: value for name, value in keywords(compared).items() if name != "ways"}
+    if compared.ways:
+        return _ways(source, model_or_size, given, run)
+    for name, value in run.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is about a comparison of ways to train", hint="add --ways")
     found = questions.memory(model_or_size, **given)
     notices = tuple(_taken(source, given))
     if found.excess is not None:
@@ -230,11 +265,23 @@ def memory(
     return Answer(result=found, notices=notices, exit_status=1 if found.fits is False else 0)
 
 
+def _ways(source: str, model_or_size: str | Model, given: dict[str, Any], run: Mapping[str, Any]) -> Answer:
+    """Return the comparison of every way to train or tune a model; status 1 where none fits."""
+    if given["gpu"] is None:
+        raise UsageError("--ways needs the device", hint="name it: --gpu rtx-4090; 'scaleplan gpus list' lists them")
+    found = compare_ways(model_or_size, **given, **run)
+    notices = (*_taken(source, given), *found.warnings)
+    if not found.fits:
+        message = f"no way to train {found.model} fits {found.gpus:,} x {found.gpu}"
+        notices += (Notice(code="does_not_fit", message=message),)
+    return Answer(result=found, notices=notices, exit_status=0 if found.fits else 1)
+
+
 def _taken(source: str, given: Mapping[str, Any]) -> Iterator[Notice]:
     """Yield which options were taken from a training config."""
     if source == "-" or given.get("serve"):
         return
-    asked = {name: given.get(name) for name in ("gpus", "context", "vocab")}
+    asked = {name: given.get(name) for name in ("gpus", "context", "vocab", "states")}
     stated = {name: value for name, value in questions.stated(source, **asked).items() if given.get(name) is None}
     if stated:
         options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in stated.items())

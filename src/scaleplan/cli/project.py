@@ -184,7 +184,7 @@ def init(
     path: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it.")] = "scaleplan.toml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
-    """Write a commented scaleplan.toml: a run for each training config around it, a policy, and what else they may say."""
+    """Write a commented scaleplan.toml: a run for each training config below it, a policy, and what else there is."""
     target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else Path(path)
     require_writable(target)
     if target.exists() and not force:

@@ -63,7 +63,7 @@ class Call(NamedTuple):
     place: _Place
 
     def find(self, key: Key) -> Found | None:
-        """Return the value at a key path among the arguments, None when there is none; ``0`` is the first without name."""
+        """Return the value at a key path among the arguments, None without one; ``0`` is the first without name."""
         return _found(_follow(self.place, tuple(_position_of(part) for part in key)))
 
     def called(self, key: Key) -> str:

@@ -34,6 +34,8 @@ _LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
 
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 
+_NESTED = re.compile(r"(?:[\[{]\s*+){64}")
+
 _QUOTED = re.compile(r" '(?!<)[^']{2,}'")
 """What the parser's reasons repeat of the text, which a message is not to; kinds of tokens stand in ``<>``."""
 
@@ -55,6 +57,8 @@ class YamlDocument:
         self._indices: dict[int, tuple[dict[str, tuple[Any, int]], list[Any]]] = {}
         if len(text) > _MOST_CHARACTERS:
             raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
+        if _NESTED.search(text):  # the parser takes quadratic time
+            raise FileError(f"{name}: not valid YAML: unreadable characters, or nested too deeply", file=name)
         try:
             loader = yaml.SafeLoader(text)
             try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
     from scaleplan.models.tuning import Method
 
-__all__ = ["RECOMPUTE", "Kept", "layer_kept", "loss_bytes"]
+__all__ = ["RECOMPUTE", "Kept", "backward_bytes", "check_recompute", "layer_kept", "loss_bytes"]
 
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; every second product of matrices and all between them; everything but the input of each layer."""
@@ -47,6 +47,18 @@ def layer_kept(
         found, turn = _every_second(part, method, tensor, turn)
         products += found
     return whole, first + products, first
+
+
+def backward_bytes(stack: Stack, method: Method, *, tensor: int = 1) -> float:
+    """Return the bytes of a token that the backward pass of a layer works with besides what was kept.
+
+    They are most in its widest block: the gradients of the product, and of one of its factors.
+    """
+    widest = 0
+    for part in stack.parts:
+        routed = part.experts.per_token * part.experts.width if part.experts else 0
+        widest = max(widest, part.inner + routed)
+    return 2 * method.numbers.activations * widest / tensor
 
 
 def _part(a: Architecture, part: Part, method: Method, *, sequence: int, tensor: int) -> Kept:
@@ -167,14 +179,18 @@ def _attention(part: Part, method: Method, sequence: int, tensor: int) -> float:
     """
     h = min(method.numbers.activations, 4.0)
     outputs = part.pairs - part.heads * part.head_size
-    copies = max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
-    repeated = float(part.pairs) if method.attention != "flash" else part.keys * copies
+    repeated = float(part.pairs) if method.attention != "flash" else part.keys * _copies(part, tensor)
     if method.attention != "eager":
         return h * (part.pairs + repeated)
     # a softmax of several operations is in fp32, and its result cast; dropout keeps a mask and what it leaves
     each = 4.0 + (h if h != 4.0 else 0.0) if method.kernels == "eager" else h
     each += h + 1.0 if method.dropout and not method.adapts else 0.0
     return h * (part.pairs - outputs + repeated) + each * part.heads * sequence
+
+
+def _copies(part: Part, tensor: int) -> float:
+    """Return how many of some devices that share a part hold the same key-value head."""
+    return max(1.0, tensor / part.kv_heads) if part.kv_heads else 1.0
 
 
 def _block(inner: int, method: Method, *, gated: bool) -> float:
@@ -205,13 +221,11 @@ def _every_second(part: Part, method: Method, tensor: int, turn: int) -> tuple[K
             if atom.label == "output" or atom.label.endswith("down"):
                 stream += h * atom.columns
             else:
-                split += (
-                    h * atom.columns * (max(1.0, tensor / part.kv_heads) if atom.label in ("key", "value") else 1)
-                )
+                split += h * atom.columns * (_copies(part, tensor) if atom.label in ("key", "value") else 1.0)
         turn += 1
     if part.experts:
-        e = part.experts
-        split += e.per_token * h * e.width + 2 * h * e.per_token * max(atom.columns for atom in e.atoms)
+        width = next((atom.columns for atom in part.experts.atoms if atom.label == "down"), 0)
+        split += h * part.experts.per_token * (part.experts.width + 2 * width)
     return Kept(stream, split), turn
 
 

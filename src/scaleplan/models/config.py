@@ -45,10 +45,7 @@ def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tupl
     if is_folder(path):
         path /= "config.json"
     if path.suffix == ".toml":
-        described = dict(read_table(path, what="description of a model").data)
-        if not is_description(described):
-            raise FileError(f"{path}: describes no architecture", hint=f"it needs {DESCRIBED}")
-        return described, str(path)
+        return _description(path), str(path)
     try:
         text = read_text(path, what="model config", limit=MAX_CONFIG_BYTES)
     except FileError as error:
@@ -59,6 +56,18 @@ def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tupl
             raise
         return read_config(_published(str(source), error))
     return parse_config(text, source=str(path)), str(path)
+
+
+def _description(path: Path) -> dict[str, object]:
+    """Return the description in a file, and in it the config that it names."""
+    found = dict(read_table(path, what="description of a model").data)
+    if not is_description(found):
+        raise FileError(f"{path}: describes no architecture", hint=f"it needs {DESCRIBED}")
+    if isinstance(found.get("config"), str):
+        beside = path.parent / str(found["config"])
+        text = read_text(beside, what="model config", limit=MAX_CONFIG_BYTES)
+        found["config"] = parse_config(text, source=str(beside))
+    return found
 
 
 DESCRIBED = "schema, name, [[stack]] and [part.NAME]; 'scaleplan families show llama' is an example"
@@ -124,7 +133,7 @@ def _refuse_constant(text: str) -> float:
 
 NAMES: dict[str, tuple[str, ...]] = {
     "width": ("hidden_size", "n_embd", "d_model", "n_embed", "dim"),
-    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "layers"),
     "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
     "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
     "head_size": ("head_dim",),

@@ -189,14 +189,17 @@ def attention_flops(architecture: Architecture, *, context: int, causal: bool) -
     """Return the training FLOP per token of scores and value mixing: 6 times the channels that meet, times ``keys``.
 
     ``keys`` are the tokens that a query meets: the context, at most the window in layers with local attention;
-    with ``causal``, the mean over the positions, ``w - w² / 2T`` for a window w, which is T/2 without one.
+    with ``causal``, the mean over the positions, ``w - w² / 2T`` for a window w, which is T/2 without one; an encoder
+    attends to both sides.
     """
 
-    def mean(reach: int) -> float:
-        return reach - reach * reach / (2 * context) if causal else float(reach)
+    def mean(reach: int, masked: bool) -> float:
+        return reach - reach * reach / (2 * context) if masked else float(reach)
 
     return sum(
-        6.0 * many * part.pairs * mean(min(context, part.window or context)) for many, part in architecture.parts()
+        6.0 * stack.repeat * part.pairs * mean(min(context, part.window or context), causal and not stack.encoder)
+        for stack in architecture.stacks
+        for part in stack.parts
     )
 
 

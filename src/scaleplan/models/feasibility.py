@@ -20,6 +20,7 @@ from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     DEFAULT_STATES,
     FULL,
+    RECOMPUTE,
     Division,
     Footprint,
     Memory,
@@ -167,6 +168,7 @@ class Feasibility:
         self.sequence = sequence
         self.states = self.fixed.states or DEFAULT_STATES
         self.footprint = Footprint(architecture, margins)
+        self._trainings: dict[str, Training] = {}
         self.bytes_per_param = self.footprint.states(self.training("none"))
         self.room = Room.of(memory_bytes, margins)
         self._loads: dict[Division, dict[str, tuple[StageLoad, ...]]] = {}
@@ -186,14 +188,16 @@ class Feasibility:
 
     def training(self, recompute: str) -> Training:
         """Return the work that takes the least: a micro-batch of one where none is given, one of them in flight."""
-        return Training(
-            sequence=self.sequence,
-            micro_batch=self.fixed.micro_batch or 1,
-            states=self.states,
-            recompute=recompute,
-            method=self.fixed.method,
-            in_flight=1,
-        )
+        if recompute not in self._trainings:
+            self._trainings[recompute] = Training(
+                sequence=self.sequence,
+                micro_batch=self.fixed.micro_batch or 1,
+                states=self.states,
+                recompute=recompute,
+                method=self.fixed.method,
+                in_flight=1,
+            )
+        return self._trainings[recompute]
 
     # ---- what may be chosen ---------------------------------------------------------------------------------
 
@@ -224,7 +228,9 @@ class Feasibility:
     def loads(self, division: Division) -> dict[str, tuple[StageLoad, ...]]:
         """Return what devices hold at the least, by the kinds of recomputation that can need the least."""
         if division not in self._loads:
-            kinds = (self.fixed.recompute,) if self.fixed.recompute else _LEAN
+            # where gradients are freed, states are the fewer the more activations there are
+            lean = _LEAN if self.fixed.method.plain else RECOMPUTE
+            kinds = (self.fixed.recompute,) if self.fixed.recompute else lean
             self._loads[division] = {kind: self.footprint.stages(self.training(kind), division) for kind in kinds}
         return self._loads[division]
 
@@ -357,7 +363,12 @@ class Feasibility:
         share = _whole(most / (tensor * pipeline))
         context = max((ways for ways in self._contexts() if ways <= share), default=1)
         cells = self._bounds(Division(tensor, pipeline, context))
-        return min(self._shared_demand(cell, share) for cell in cells)
+        found = min(self._shared_demand(cell, share) for cell in cells)
+        if self.fixed.method.plain or self.fixed.expert not in {None, 1} or share < 1:
+            return found
+        # a device that shares with none holds gradients or activations, and may need less than one that shares
+        alone = self._bounds(Division(tensor, pipeline), expert=1)
+        return min(found, *(self._shared_demand(cell, 1) for cell in alone))
 
     def _bounds(self, replica: Division, expert: int | None = None) -> Iterator[_Cell]:
         """Yield the ways to keep states and activations in a division, experts divided as far as they can be.
@@ -413,12 +424,24 @@ class Feasibility:
             shared += load.frozen + load.frozen_routed * cell.division.expert
         else:
             apart += load.frozen + load.frozen_routed
-        work = load.activations + load.logits + load.copies + self.room.reserve
-        work += load.gathered if cell.zero >= 3 else 0.0
-        room = min(self.room.states - apart, self.room.total - apart - work)
-        if not shared:
-            return 1.0 if room >= 0 else math.inf
-        return math.ceil(shared / room * (1 - 1e-12)) if room > 0 else math.inf
+        work = load.copies + self.room.reserve + (load.gathered if cell.zero >= 3 else 0.0)
+        active = load.activations + load.logits
+        room = min(self.room.states - apart, self.room.total - apart - work - active)
+        if not load.step:
+            return _ways_to_share(shared, room)
+        # activations have gone when the optimizer makes its copies
+        copied = load.step * (load.plain + load.routed * cell.division.expert)
+        late = self.room.total - apart - work
+        if not cell.zero:
+            return _ways_to_share(shared, min(room, late - copied))
+        return max(_ways_to_share(shared, room), _ways_to_share(shared + copied, late))
+
+
+def _ways_to_share(shared: float, room: float) -> float:
+    """Return the devices that must share some bytes so that each has room; infinity where none are enough."""
+    if not shared:
+        return 1.0 if room >= 0 else math.inf
+    return math.ceil(shared / room * (1 - 1e-12)) if room > 0 else math.inf
 
 
 def device_bytes(params: float, *, gpus: int, sequence: int, margins: Margins = MARGINS, node: int = NODE) -> float:

@@ -67,8 +67,8 @@ _MOST_STAGES, _MOST_EXPERT_WAYS = 64, 1024
 PARTS = {"gathered": "gathered layers", "cache": "keys and values", "overhead": "the framework"}
 """What the parts of a memory hold, where the name of the field does not say it."""
 
-_FULL_WORK = 4 / 3
-"""Work with full recomputation: one more forward pass, a third of a step."""
+_WORK = {"none": 1.0, "selective": 7 / 6, "full": 4 / 3}
+"""Work by recomputation: a forward pass is a third of a step, and half of its products are a sixth."""
 
 
 def linked_devices(accelerator: Accelerator) -> int:
@@ -380,7 +380,7 @@ class LayoutSearch:
                 reach = 0 if division.replica == 1 else 1 if self._near(division) else 2
                 bubble = (division.pipeline - 1) / batch.each(data, None)
                 for recompute in self._kinds():
-                    work = idle * (1 + bubble) * (_FULL_WORK if recompute == "full" else 1)
+                    work = idle * (1 + bubble) * _WORK[recompute]
                     for drained in (False, True) if division.pipeline > 1 else (False,):
                         rank = (math.floor(math.log2(idle)), reach, drained, work, RECOMPUTE.index(recompute))
                         # weights are gathered for each micro-batch

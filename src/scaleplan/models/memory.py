@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.activations import RECOMPUTE, check_recompute, layer_kept, loss_bytes
+from scaleplan.models.activations import RECOMPUTE, backward_bytes, check_recompute, layer_kept, loss_bytes
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins
@@ -274,8 +274,8 @@ class StageLoad(NamedTuple):
 
     ``plain`` and ``routed`` are its trained parameters before sharing, those of routed experts apart; the others are
     bytes: ``frozen`` and ``frozen_routed`` of weights that are not trained, ``gathered`` those of the layers that
-    sharded weights are gathered in, ``copies`` on each device. With ``apart`` a device that shares with none has
-    either all gradients or all activations.
+    sharded weights are gathered in, ``copies`` on each device. Activations have gone when the optimizer copies
+    ``step`` bytes of each trained parameter; with ``apart`` a device that shares with none has gradients only then.
     """
 
     plain: float
@@ -286,37 +286,40 @@ class StageLoad(NamedTuple):
     frozen: float = 0.0
     frozen_routed: float = 0.0
     copies: float = 0.0
+    step: float = 0.0
     apart: bool = False
     varied: bool = False
     """Whether sequences differ in length."""
 
     def demand(self, states: States, *, zero: int, share: float, expert: int, room: Room) -> float:
         """Return :meth:`Memory.demand` of :meth:`memory` at once, for searches."""
-        dense, routed = states.shared(zero, share), states.shared(zero, share / expert)
-        held = self.plain * sum(dense) + self.routed * sum(routed)
+        held = self.plain * sum(states.shared(zero, share))
+        if self.routed:
+            held += self.routed * sum(states.shared(zero, share / expert))
         work = self.activations + self.logits + self.copies + room.reserve
         if zero >= 3 and share > 1:
             work += self.gathered
             held += self.frozen / share + self.frozen_routed * expert / share
         else:
             held += self.frozen + self.frozen_routed
-            if self.apart and share == 1:
-                gradients = self.plain * dense[1] + self.routed * routed[1]
-                if self.activations + self.logits > gradients:
-                    held -= gradients
-                else:
-                    work -= self.activations + self.logits
+        if self.step or (self.apart and share == 1):
+            gradients, copied = self.late(states, zero=zero, share=share, expert=expert)
+            if self.activations + self.logits > gradients + copied:
+                held -= gradients
+            else:
+                work += copied - self.activations - self.logits
         return max((held + work) / room.total, held / room.states)
 
     def memory(self, states: States, *, zero: int, share: int, expert: int, margins: Margins) -> Memory:
         """Return the memory with states shared by so many devices at a ZeRO stage."""
         weights, gradients, optimizer = self._held(states, zero=zero, share=share, expert=expert)
-        activations, logits = self.activations, self.logits
-        if self.apart and share == 1:
-            if activations + logits > gradients:
-                gradients = 0.0
-            else:
-                activations = logits = 0.0
+        activations, logits, copies = self.activations, self.logits, self.copies
+        freed, copied = self.late(states, zero=zero, share=share, expert=expert)
+        if activations + logits > freed + copied:
+            gradients -= freed
+        elif freed or copied:
+            activations = logits = 0.0
+            copies += copied
         return Memory.of(
             weights=weights,
             gradients=gradients,
@@ -324,7 +327,7 @@ class StageLoad(NamedTuple):
             activations=activations,
             logits=logits,
             gathered=self.gathered if zero >= 3 and share > 1 else 0.0,
-            copies=self.copies,
+            copies=copies,
             overhead=margins.reserve,
         )
 
@@ -333,7 +336,9 @@ class StageLoad(NamedTuple):
         work = self.activations + self.logits + self.copies
         work += self.gathered if zero >= 3 and share > 1 else 0.0
         blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
-        return sum(self._held(states, zero=zero, share=share, expert=expert)) + blocks * work
+        _, copied = self.late(states, zero=zero, share=share, expert=expert)
+        held = self._held(states, zero=zero, share=share, expert=expert)
+        return sum(held) + max(blocks * work, self.copies + copied)
 
     def _held(self, states: States, *, zero: int, share: int, expert: int) -> tuple[float, float, float]:
         """Return the bytes of weights, frozen ones among them, of gradients and of optimizer states."""
@@ -345,9 +350,13 @@ class StageLoad(NamedTuple):
         frozen = self.frozen / ways + self.frozen_routed * (expert if zero >= 3 and share > 1 else 1) / ways
         return weights + frozen, gradients, optimizer
 
-    def gradients(self, states: States) -> float:
-        """Return the bytes of gradients on a device that shares with none."""
-        return (self.plain + self.routed) * states.gradients
+    def late(self, states: States, *, zero: int, share: float, expert: int) -> tuple[float, float]:
+        """Return the bytes that come when activations have gone: freed gradients, and the optimizer's copies."""
+        gradients = (self.plain + self.routed) * states.gradients if self.apart and share == 1 else 0.0
+        if not self.step:
+            return gradients, 0.0
+        ways = share if zero >= 1 else 1.0
+        return gradients, self.step * (self.plain + self.routed * (expert if ways > 1 else 1)) / ways
 
 
 class Footprint:
@@ -362,6 +371,7 @@ class Footprint:
             (part.experts.count * part.experts.params for _, part in architecture.parts() if part.experts), default=0
         )
         self._ways: dict[tuple[Method, str], _Way] = {}
+        self._last: _Way | None = None
         self._layers: dict[tuple[int, str, int, int], _Layers] = {}
 
     @property
@@ -374,11 +384,13 @@ class Footprint:
         return self._way(training).states
 
     def _way(self, training: Training) -> _Way:
-        key = (training.method, training.states)
-        found = self._ways.get(key)
-        if found is None:
-            found = self._ways[key] = _Way.of(self.architecture, training, self._counts.params)
-        return found
+        last = self._last  # a search has one
+        if last is None or last.method is not training.method or last.name != training.states:
+            key = (training.method, training.states)
+            if key not in self._ways:
+                self._ways[key] = _Way.of(self.architecture, training, self._counts.params)
+            last = self._last = self._ways[key]
+        return last
 
     def memory(self, training: Training, parallel: Parallel) -> Memory:
         """Return the memory of the fullest device; raises UsageError for unsuitable parallelism."""
@@ -415,9 +427,8 @@ class Footprint:
             if held.states > FULL * room.states or held.total > FULL * room.total:
                 return 0
             each = load.activations + load.logits
-            free = room.total * FULL - held.total
-            if load.apart and parallel.share == 1:  # gradients come when activations have gone
-                free += load.gradients(states)
+            late = load.late(states, zero=parallel.zero, share=parallel.share, expert=parallel.expert)
+            free = room.total * FULL - held.total + sum(late)
             found = min(found, math.floor(free / each) if each else found)
         return max(0, found)
 
@@ -429,35 +440,46 @@ class Footprint:
 
     def _stage(self, training: Training, division: Division, *, first: bool, last: bool) -> StageLoad:
         a, way = self.architecture, self._way(training)
-        w, tensor, pipeline = way.weights, division.tensor, division.pipeline
-        held = math.ceil(a.layers / pipeline)
-        share = held / a.layers
-        tables, frozen_tables = (w.first, w.frozen_first) if first else (0.0, 0.0)
-        if last:
-            again = way.tied and not first  # a tied table is held by the last stage too
-            tables += (way.table if w.first else 0.0) if again else w.last
-            frozen_tables += w.frozen_first if again else w.frozen_last
+        w, tensor = way.weights, division.tensor
+        held = math.ceil(a.layers / division.pipeline)
+        tables = w.first if first else 0.0
+        if last:  # a tied table is held by the last stage too
+            tables += w.last if first or not way.tied else way.table if w.first else 0.0
         tokens = training.micro_batch * training.sequence / division.context
         layer = self._activations(training, tensor, way)
-        layers = float(held) if last else _layers_in_flight(held, training, division)
+        own, share = held, held / a.layers
+        if layer.trained < a.layers:  # the last layers are trained
+            own = min(layer.trained, held) if last else max(0, layer.trained - (a.layers - held))
+            share = own / layer.trained if layer.trained else 0.0
+        layers = float(own) if last else _layers_in_flight(own, training, division)
         logits = way.logits / tensor if last else 0.0
-        # a layer is recomputed when the logits have gone
-        kept = layer.kept * layers + max(0.0, layer.working - logits)
+        kept = layer.kept * layers
+        if own and layer.working > logits:  # a layer works when the logits have gone
+            kept += layer.working - logits
         largest = self._layer - self._routed * (1 - 1 / division.expert)
-        if way.whole:
-            gathered = way.whole * share
-        else:
-            gathered = (min(held, 2) * way.stored + way.reduced) * largest
-            gathered += way.wide * way.table * (1 if way.tied else first + last)
-        return StageLoad(
-            plain=(w.layers * share + tables) / tensor,
-            routed=w.routed * share / (tensor * division.expert),
-            activations=self.margins.activations * tokens * kept,
-            logits=tokens * logits,
-            gathered=gathered / tensor,
-            frozen=(w.frozen_layers * share + frozen_tables) / tensor,
-            frozen_routed=w.frozen_routed * share / (tensor * division.expert),
+        gathered = (min(held, 2) * way.stored + way.reduced) * largest
+        gathered += way.wide * way.table * (1 if way.tied else first + last)
+        load = StageLoad(
+            (w.layers * share + tables) / tensor,
+            w.routed * share / (tensor * division.expert),
+            self.margins.activations * tokens * kept,
+            tokens * logits,
+            gathered / tensor,
+        )
+        if w.states is None and not way.whole:
+            return load._replace(varied=True) if way.varied else load
+        frozen_tables = w.frozen_first if first else 0.0
+        if last:
+            frozen_tables += w.frozen_last if first or not way.tied else w.frozen_first
+        still = held / a.layers
+        if not way.adapts and layer.trained < a.layers:
+            still = (held - own) / (a.layers - layer.trained)
+        return load._replace(
+            gathered=way.whole * held / a.layers / tensor if way.whole else load.gathered,
+            frozen=(w.frozen_layers * still + frozen_tables) / tensor,
+            frozen_routed=w.frozen_routed * still / (tensor * division.expert),
             copies=(w.still + w.copied * share) / tensor,
+            step=way.step,
             apart=way.apart,
             varied=way.varied,
         )
@@ -473,6 +495,9 @@ class Footprint:
 class _Way(NamedTuple):
     """What follows from a way to train a model, however it is divided."""
 
+    method: Method
+    name: str
+    """That of the states, where they have one."""
     weights: Weights
     states: States
     logits: float
@@ -488,6 +513,9 @@ class _Way(NamedTuple):
     """Bytes of a parameter of a layer whose gradients are whole until they are shared out."""
     whole: float
     """Bytes of all weights where they are gathered at once, else 0."""
+    step: float
+    """Bytes of a parameter that a step of the optimizer copies."""
+    adapts: bool
     apart: bool
     varied: bool
 
@@ -499,6 +527,8 @@ class _Way(NamedTuple):
         states = weights.states or states_of(training.states)
         wide = min(states.weights, 2.0)
         return cls(
+            method=method,
+            name=training.states,
             weights=weights,
             states=states,
             logits=loss_bytes(a, method),
@@ -508,16 +538,20 @@ class _Way(NamedTuple):
             stored=weights.matrix_bits / 8 if method.adapts else wide,
             reduced=0.0 if method.adapts else wide + (states.gradients if states.gradients > wide else 0.0),
             whole=2.0 * params if method.gathers_all else 0.0,
+            step=weights.step,
+            adapts=method.adapts,
             apart=weights.states is not None and not method.accumulates,
             varied=not method.packed,
         )
 
 
 class _Layers(NamedTuple):
-    """Bytes of a token: what a layer keeps in the mean of all, and what one works with besides."""
+    """Bytes of a token: what a trained layer keeps in the mean, and what one works with besides."""
 
     kept: float
     working: float
+    trained: int
+    """Layers that are trained, and so keep something: the last ones."""
 
 
 def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
@@ -525,22 +559,20 @@ def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
     check_recompute(training.recompute)
     kind, method = RECOMPUTE.index(training.recompute), training.method
     kept = working = 0.0
-    most = 0
+    trained = 0
     for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
-        if not own:
-            continue
-        whole, *less = (
-            found.on(tensor) for found in layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
-        )
-        each = (whole, *less)[kind]
-        kept += own * each
-        most += own
-        if kind:  # one layer is recomputed at a time
-            working = max(working, whole - (each if kind == 1 else 0.0))
+        if own:
+            found = layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
+            each = found[kind].on(tensor)
+            kept += own * each
+            trained += own
+            # one layer is recomputed at a time
+            again = found[0].on(tensor) - (each if kind < len(RECOMPUTE) - 1 else 0.0)
+            working = max(working, again + backward_bytes(stack, method, tensor=tensor))
+    mean = kept / trained if trained else 0.0
     if "activations" in method.offload:  # two layers are on their way to the host or back
-        working += 2 * kept / max(most, 1)
-        kept = 0.0
-    return _Layers(kept / a.layers, working)
+        return _Layers(0.0, working + 2 * mean, trained)
+    return _Layers(mean, working, trained)
 
 
 def training_memory(
@@ -657,7 +689,7 @@ def served_by(a: Architecture, devices: int) -> bool:
 
 def _cache_heads(a: Architecture) -> int:
     """Return the devices that can share a cache: as many as key-value heads, one where it is compressed."""
-    shared = [part.kv_heads if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
+    shared = [(part.kv_heads or 1) if part.cache >= part.keys else 1 for _, part in a.parts() if part.cache]
     return min(shared, default=1)
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.public_models import PublicModel
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.models.trained import TrainedFile
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -39,6 +40,7 @@ __all__ = [
     "describe",
     "model_of_config",
     "read_model",
+    "training_config_at",
 ]
 
 DEFAULT_CONTEXT = 2048
@@ -253,7 +255,7 @@ class VocabularyError(FileError):
 
 
 def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, context: int | None = None) -> Model:
-    """Return the model of a training config from its fields; raises VocabularyError where only the vocabulary lacks."""
+    """Return the model of a training config from its fields; raises VocabularyError where that alone lacks."""
     sequence = config.values.get("sequence")
     length = context if context is not None else None if sequence is None else int(sequence.value)
 
@@ -269,6 +271,13 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
         return counted()
     body = ModelBody.of(counted(vocab_size=1), counted(vocab_size=2))
     raise VocabularyError(config.missing("vocab"), body)
+
+
+def training_config_at(source: str | Path, **given: int | None) -> TrainedFile | None:
+    """Return the training config of a trainer at a path, with what is given beside it; None for anything else."""
+    from scaleplan.models.trained import trained_file  # parsers of other formats, only for files
+
+    return trained_file(source, **given)
 
 
 def read_model(
@@ -291,12 +300,9 @@ def read_model(
     vocabulary where the tokenizer has it, without which VocabularyError is raised.
     """
     if arch is None and isinstance(source, str | Path):
-        from scaleplan.models import trained  # only for files: parsers of other formats
-
-        config = trained.config_of_path(source, vocab=vocab)
-        if config is not None:
-            fields = trained.model_fields(config, lambda name: trained.beside(Path(source), name))
-            return model_of_config(config, fields, context=context)
+        found = training_config_at(source, vocab=vocab)
+        if found is not None:
+            return model_of_config(found.config, found.fields(), context=context)
     data, name = read_config(source)
     if vocab is not None:
         data = _with_vocabulary(data, vocab, name)
@@ -348,10 +354,10 @@ def describe(
     notes += _shared_note(a)
     if a.causal and any(stack.encoder for stack in a.stacks):
         notes += (
-            "encoder-decoder: FLOP per token depend on the lengths of input and output, 6N is no count of them; "
-            "the cache is that of one token of each",
+            "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; the cache is "
+            + "that of one token of each",
         )
-    if not a.causal and not any(atom.label == "prediction head" for atom in a.atoms):
+    if not a.causal and a.tied and not any(atom.label.endswith("head") for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(
         source=source,

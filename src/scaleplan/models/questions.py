@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
@@ -25,23 +25,40 @@ from scaleplan.models.memory import (
     served_by,
     serving_memory,
 )
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_config_at
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
 from scaleplan.models.tuning import STORED, method_of
+from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.hardware.accelerators import Accelerator
+    from scaleplan.models.layout import Layout
     from scaleplan.models.memory import Parallel
     from scaleplan.models.shape import Shape
     from scaleplan.models.tuning import Method
+    from scaleplan.trainers.training_config import TrainingConfig
     from scaleplan.units import Amount
 
-__all__ = ["memory", "model", "parse_whole", "shape", "stated"]
+__all__ = [
+    "LAYOUT",
+    "TrainingAsked",
+    "best_layout",
+    "memory",
+    "model",
+    "parse_whole",
+    "search_of",
+    "shape",
+    "shown",
+    "sized",
+    "stated",
+    "stated_config",
+    "training_asked",
+]
 
 
 _LONGEST_CONTEXT = 1e9  # a hundred times that of any model
@@ -97,21 +114,33 @@ def model(
     return read_model(source, arch=arch, context=length, vocab=rows)
 
 
-def stated(
-    source: object, *, gpus: Amount | None = None, context: Amount | None = None, vocab: Amount | None = None
-) -> dict[str, Any]:
-    """Return the options of :func:`memory` that a training config states; none of what is no such file."""
-    if not isinstance(source, str | Path):
-        return {}
-    from scaleplan.models import trained  # only for files: parsers of other formats
+def stated_config(source: object, given: Mapping[str, Any]) -> tuple[TrainingConfig | None, dict[str, Any]]:
+    """Return the training config at a path, and the options of :func:`memory` that it states; none of another source.
 
-    config = trained.config_of_path(
-        source,
-        vocab=parse_whole(vocab, what="vocab"),
-        gpus=parse_whole(gpus, what="gpus"),
-        sequence=parse_whole(context, what="context"),
-    )
-    return {} if config is None else trained.memory_options(config)
+    Devices, context and vocabulary that are ``given`` win over what stands in the file; given states leave out what
+    says them too.
+    """
+    if not isinstance(source, str | Path):
+        return None, {}
+    known = {"vocab": "vocab", "gpus": "gpus", "sequence": "context"}
+    amounts = {name: parse_whole(given.get(option), what=option) for name, option in known.items()}
+    found = training_config_at(source, **amounts)
+    return (None, {}) if found is None else (found.config, found.options(states=given.get("states") is not None))
+
+
+def stated(
+    source: object,
+    *,
+    gpus: Amount | None = None,
+    context: Amount | None = None,
+    vocab: Amount | None = None,
+    states: str | None = None,
+) -> dict[str, Any]:
+    """Return the options of :func:`memory` that a training config states; none of what is no such file.
+
+    With ``states`` given by name, none about what they say too.
+    """
+    return stated_config(source, {"gpus": gpus, "context": context, "vocab": vocab, "states": states})[1]
 
 
 def shape(
@@ -240,26 +269,17 @@ def memory(
     2
 
     """
-    found = source if isinstance(source, Model) else _sized(source, vocab)
-    run = {} if serve else stated(source, gpus=gpus, context=context, vocab=vocab)
-    gpus, context, batch = _or(gpus, run, "gpus"), _or(context, run, "context"), _or(batch, run, "batch")
-    micro_batch, recompute = _or(micro_batch, run, "micro_batch"), _or(recompute, run, "recompute")
-    states, zero, tensor = _or(states, run, "states"), _or(zero, run, "zero"), _or(tensor, run, "tensor")
-    pipeline, expert = _or(pipeline, run, "pipeline"), _or(expert, run, "expert")
-    context_parallel = _or(context_parallel, run, "context_parallel")
-    device = None if gpu is None else Catalogue().accelerators.get(gpu)
-    devices, length = parse_whole(gpus, what="gpus"), parse_whole(context, what="context")
-    free = read_margins(margins)
+    found = sized(source, vocab)
     way: dict[str, Any] = {
         "trainer": trainer,
         "tune": tune,
-        "rank": parse_whole(rank, what="rank"),
+        "rank": rank,
         "targets": targets,
-        "trained_layers": parse_whole(trained_layers, what="trained_layers"),
+        "trained_layers": trained_layers,
         "freeze": freeze,
-        "adapter_bits": parse_whole(adapter_bits, what="adapter_bits"),
+        "adapter_bits": adapter_bits,
         "optimizer": optimizer,
-        "galore_rank": parse_whole(galore_rank, what="galore_rank"),
+        "galore_rank": galore_rank,
         "precision": precision,
         "loss": loss,
         "attention": attention,
@@ -267,9 +287,20 @@ def memory(
         "offload": offload,
         "also": also,
     }
+    layout: dict[str, Any] = {
+        "batch": batch,
+        "micro_batch": micro_batch,
+        "states": states,
+        "recompute": recompute,
+        "zero": zero,
+        "tensor": tensor,
+        "pipeline": pipeline,
+        "context_parallel": context_parallel,
+        "expert": expert,
+    }
+    device = None if gpu is None else Catalogue().accelerators.get(gpu)
     if serve:
-        layout = (batch, micro_batch, states, recompute, zero, tensor, pipeline, context_parallel, expert)
-        if any(value is not None for value in (*layout, *way.values())):
+        if any(value is not None for value in (*layout.values(), *way.values())):
             raise UsageError(
                 "serving has no training layout", hint="give --gpus, --sequences, bits and --quantize only"
             )
@@ -278,46 +309,75 @@ def memory(
         return _serving(
             found,
             device,
-            gpus=devices or 1,
-            sequence=length or found.architecture.context or DEFAULT_CONTEXT,
+            gpus=parse_whole(gpus, what="gpus") or 1,
+            sequence=parse_whole(context, what="context") or found.architecture.context or DEFAULT_CONTEXT,
             sequences=parse_whole(sequences, what="sequences") or 1,
             weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
             stored=found.quantization if quantize is None else _quantization(quantize),
-            margins=free,
+            margins=read_margins(margins),
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
-    sequence = length or min(found.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    method, recomputed = _method(found, {**way, "quantize": quantize}, states=states)
-    at_once = (devices or 1) * (parse_whole(micro_batch, what="micro_batch") or 1)
-    if batch is not None and parse_count(batch, what="tokens") > at_once * sequence:
-        method = replace(method, accumulates=True)
-    recompute = recompute or recomputed
-    return _training(
-        found,
-        device,
-        gpus=devices,
+    options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
+    run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
+    options.update({name: value for name, value in run.items() if options[name] is None})
+    return _training(found, device, training_asked(found, options))
+
+
+class TrainingAsked(NamedTuple):
+    """What is asked of a training: its devices, its sequences, and the parts of its layout that are given."""
+
+    gpus: int | None
+    sequence: int
+    batch_tokens: float | None
+    fixed: FixedLayout
+    margins: Margins
+
+
+LAYOUT = (
+    *("gpus", "context", "batch", "micro_batch", "states", "recompute", "zero"),
+    *("tensor", "pipeline", "context_parallel", "expert", "margins"),
+)
+"""Options of a training that say nothing about its way."""
+
+_WHOLE = ("rank", "trained_layers", "adapter_bits", "galore_rank")
+
+
+def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
+    """Read the options of a training: those of :func:`memory` but for the model and the device; None for a default.
+
+    Raises UsageError for ways to train that contradict each other.
+    """
+    read = {name: parse_whole(options.get(name), what=name) for name in ("gpus", "context", "micro_batch")}
+    way = {name: value for name, value in options.items() if name not in LAYOUT}
+    way.update({name: parse_whole(way.get(name), what=name) for name in _WHOLE})
+    method, recompute = _method(model, way, states=options.get("states"))
+    sequence = read["context"] or min(model.architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    batch = options.get("batch")
+    tokens = None if batch is None else parse_count(batch, what="tokens")
+    if tokens is not None and tokens > (read["gpus"] or 1) * (read["micro_batch"] or 1) * sequence:
+        method = method.summing()
+    free = read_margins(options.get("margins"))
+    if not method.plain and "states" not in (options.get("margins") or ""):
+        free = replace(free, states=1.0)  # the work that the share of states leaves room for is counted
+    return TrainingAsked(
+        gpus=read["gpus"],
         sequence=sequence,
-        batch_tokens=None if batch is None else parse_count(batch, what="tokens"),
+        batch_tokens=tokens,
         fixed=FixedLayout(
-            states=states,
-            recompute=recompute,
-            tensor=parse_whole(tensor, what="tensor"),
-            pipeline=parse_whole(pipeline, what="pipeline"),
-            context=parse_whole(context_parallel, what="context_parallel"),
-            expert=parse_whole(expert, what="expert"),
-            zero=_stage(zero),
-            micro_batch=parse_whole(micro_batch, what="micro_batch"),
+            states=options.get("states"),
+            recompute=options.get("recompute") or recompute,
+            tensor=parse_whole(options.get("tensor"), what="tensor"),
+            pipeline=parse_whole(options.get("pipeline"), what="pipeline"),
+            context=parse_whole(options.get("context_parallel"), what="context_parallel"),
+            expert=parse_whole(options.get("expert"), what="expert"),
+            zero=_stage(options.get("zero")),
+            micro_batch=read["micro_batch"],
             method=method,
         ),
         margins=free,
     )
-
-
-def _or(given: Any, run: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  a value of an option
-    """Return what is given, else what a training config states."""
-    return run.get(name) if given is None else given
 
 
 def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[Method, str | None]:
@@ -401,7 +461,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **_shown(held, held.allocated, device),
+        **shown(held, held.allocated, device),
     )
 
 
@@ -409,30 +469,32 @@ _SERVED_BITS = (8, 4)
 """The bits of a weight to which served models are usually quantised, the closer first."""
 
 
-def _training(
-    model: Model,
-    device: Accelerator | None,
-    *,
-    gpus: int | None,
-    sequence: int,
-    batch_tokens: float | None,
-    fixed: FixedLayout,
-    margins: Margins,
-) -> MemorySummary:
-    """Lay the model out on known devices, one sequence each by default; else divide it by the fixed parts."""
-    if device is None:
-        return _divided(model, gpus, sequence, fixed, margins)
-    search = LayoutSearch(
+def search_of(model: Model, device: Accelerator, asked: TrainingAsked) -> LayoutSearch:
+    """Return the layouts of a model on a device."""
+    return LayoutSearch(
         model.architecture,
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
-        sequence=sequence,
-        fixed=fixed,
-        margins=margins,
+        sequence=asked.sequence,
+        fixed=asked.fixed,
+        margins=asked.margins,
     )
+
+
+def best_layout(search: LayoutSearch, gpus: int, asked: TrainingAsked) -> Layout | None:
+    """Return the preferred layout on so many devices, one sequence each by default; None where none fits."""
+    wanted = gpus if asked.batch_tokens is None else asked.batch_tokens / asked.sequence
+    return search.best(gpus, Batch(wanted, given=asked.batch_tokens is not None))
+
+
+def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) -> MemorySummary:
+    """Lay the model out on known devices; else divide it by the fixed parts."""
+    gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
+    if device is None:
+        return _divided(model, gpus, sequence, fixed, margins)
+    search = search_of(model, device, asked)
     devices = gpus or search.fewest or _MANY
-    wanted = devices if batch_tokens is None else batch_tokens / sequence
-    layout = search.best(devices, Batch(wanted, given=batch_tokens is not None))
+    layout = best_layout(search, devices, asked)
     ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
     layout = layout or search.closest(devices)
     footprint = search.feasible.footprint
@@ -458,7 +520,7 @@ def _training(
         ways_out=ways,
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
-        **_shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
+        **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
 
@@ -497,28 +559,38 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
-        **_shown(found, footprint.reserved(training, parallel), None),
+        **shown(found, footprint.reserved(training, parallel), None),
     )
 
 
-_FULL = {"tune": "full", "quantize": None, "upcast": False, "optimizer": "adamw", "precision": "bf16"}
-_ADAPTERS = {"tune": "lora", "rank": 16, "frozen": (), "optimizer": None, "precision": "bf16", "in_backward": False}
+_ALTERNATIVES: tuple[dict[str, Any], ...] = (
+    BF16,
+    PAGED_IN_BACKWARD,
+    LORA,
+    QLORA,
+    {"optimizer": "adamw-8bit"},
+    {"loss": "fused"},
+    {"recompute": "full"},
+    {"offload": "activations"},
+)
+"""Options whose worth is shown beside an answer."""
 
-_ALTERNATIVES: dict[str, dict[str, Any]] = {
-    "--tune full --precision bf16": _FULL,
-    "--tune full --precision bf16 --optimizer paged-adamw-8bit --also in-backward": {
-        **_FULL,
-        "optimizer": "paged-adamw-8bit",
-        "in_backward": True,
-    },
-    "--tune lora --rank 16": {**_ADAPTERS, "quantize": None, "upcast": False},
-    "--tune qlora --rank 16": {**_ADAPTERS, "quantize": "nf4"},
-    "--optimizer adamw-8bit": {"optimizer": "adamw-8bit"},
-    "--loss fused": {"loss": "fused"},
-    "--recompute full": {"recompute": "full"},
-    "--offload activations": {"offload": ("activations",)},
-}
-"""What is shown beside an answer: options, and the choices that they stand for."""
+_OWN = ("tune", "rank", "quantize", "frozen", "optimizer", "precision", "in_backward")
+"""The choices of a way to tune; the others stay as they are."""
+
+
+def _changed(training: Training, options: Mapping[str, Any]) -> Training:
+    """Return a training with other choices."""
+    method, recompute = training.method, options.get("recompute", training.recompute)
+    if "tune" in options:
+        way = method_of(**options)[0]
+        method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=method.upcast and way.upcast)
+    elif "recompute" not in options:
+        changed: dict[str, Any] = {name: (value,) if name == "offload" else value for name, value in options.items()}
+        method = replace(method, **changed)
+    if method.optimizer and method.precision is None:
+        method = replace(method, precision="mixed")
+    return replace(training, method=method, recompute=recompute)
 
 
 def _worth(
@@ -526,19 +598,14 @@ def _worth(
 ) -> Iterator[Worth]:
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
-    for options, choices in _ALTERNATIVES.items():
-        values = dict(choices)
-        recompute = values.pop("recompute", training.recompute)
-        method = replace(training.method, **values)
-        if method.optimizer and method.precision is None:
-            method = replace(method, precision="mixed")
-        held = footprint.memory(replace(training, method=method, recompute=recompute), parallel)
+    for options in _ALTERNATIVES:
+        held = footprint.memory(_changed(training, options), parallel)
         if held.total != now:
             fits = None if device is None else held.fits(device.memory_bytes, margins)
-            yield Worth(options=options, total=held.total, fits=fits)
+            yield Worth(options=options_text(options), total=held.total, fits=fits)
 
 
-def _shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str, Any]:
+def shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str, Any]:
     """Return what programs and drivers show of a memory; an allocator gives blocks back before a device is full."""
     context = driver_context(device.year if device else None)
     if device is not None:
@@ -565,10 +632,15 @@ def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
     given = {name: text for name, text in parts.items() if getattr(search.fixed, name) is not None}
     if given and fits(**dict.fromkeys(given)):
         yield f"no {' and no '.join(f'--{text}' for text in given.values())}"
-    for states in _SMALLER_STATES:
-        if fits(states=states):
-            yield f"--states {states}"
-            break
+    if search.fixed.method.plain:
+        smaller = next((states for states in _SMALLER_STATES if fits(states=states)), None)
+        if smaller is not None:
+            yield f"--states {smaller}"
+    else:
+        method = search.fixed.method
+        found = next((way for way, value in _SMALLER.items() if fits(method=replace(method, **value))), None)
+        if found is not None:
+            yield found
     shorter = next(
         (
             length
@@ -588,6 +660,14 @@ def _suits(search: LayoutSearch, length: int) -> bool:
 
 _SMALLER_STATES = ("8bit-adam", "offload")
 """The ways to keep smaller states that are suggested where nothing fits, the faster first."""
+
+_SMALLER: dict[str, dict[str, Any]] = {
+    "--loss fused": {"loss": "fused"},
+    "--optimizer adamw-8bit": {"optimizer": "adamw-8bit"},
+    "--offload activations": {"offload": ("activations",)},
+    "--offload activations,optimizer": {"offload": ("activations", "optimizer")},
+}
+"""The choices that are suggested where a way to train does not fit: what they change, the cheaper in time first."""
 
 _SHORT = 512
 """Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""
@@ -612,8 +692,10 @@ def _stage(zero: Amount | None) -> int | None:
     raise UsageError(f"there is no ZeRO stage {quote(zero)}", hint="stages are 0, 1, 2 and 3; FSDP is 3")
 
 
-def _sized(source: Amount | Path | Mapping[str, object], vocab: Amount | None = None) -> Model:
-    """Return the model of a config, or of a size: a text that reads as a count is one."""
+def sized(source: Amount | Path | Mapping[str, object] | Model, vocab: Amount | None = None) -> Model:
+    """Return the model of a config, or of a size: a text that reads as a count is one; a model is itself."""
+    if isinstance(source, Model):
+        return source
     if not isinstance(source, str | int | float):
         return model(source, vocab=vocab)
     try:

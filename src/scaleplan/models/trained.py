@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.public_models import PublicModels
 from scaleplan.models.config import is_description
-from scaleplan.trainers.config import RunGiven
+from scaleplan.models.public_models import PublicModels
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
+from scaleplan.trainers.training_config import RunGiven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
     "DESCRIBES_A_MODEL",
+    "TrainedFile",
     "beside",
     "config_of_path",
     "memory_options",
     "model_fields",
-    "read_trained",
     "require_trained",
 ]
 
@@ -35,10 +36,35 @@ DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
 """Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
+class TrainedFile(NamedTuple):
+    """A training config in a file."""
+
+    path: Path
+    config: TrainingConfig
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the fields of a config.json for its model; raises FileError where it does not determine them."""
+        return model_fields(self.config, partial(beside, self.path))
+
+    def options(self, *, states: bool) -> dict[str, object]:
+        """Return the options of ``memory`` that it states, as :func:`memory_options` has them."""
+        return memory_options(self.config, states=states)
+
+
+def trained_file(
+    source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
+) -> TrainedFile | None:
+    """Return the training config at a path, None where there is none, as :func:`config_of_path` finds it."""
+    config = config_of_path(source, vocab=vocab, gpus=gpus, sequence=sequence)
+    return None if config is None else TrainedFile(Path(source), config)
+
+
 def config_of_path(
     source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
 ) -> TrainingConfig | None:
-    """Return the training config at a path with what the user gives beside it; None for a config.json, a folder, a text, and what is no file.
+    """Return the training config at a path with what the user gives beside it.
+
+    None for a config.json, a folder, a text, and what is no file.
 
     Raises FileError for a file of another kind that is no config.json either.
     """
@@ -48,13 +74,13 @@ def config_of_path(
         return None
     if ending not in (".json", ".toml"):
         document = parse_document(read_text(path, what="training config"), name=str(path))
-        found = read_training_config(document, given, beside=lambda name: beside(path, name))
+        found = read_training_config(document, given, beside=partial(beside, path))
         return require_trained(found, document)
     document = parse_document(read_text(path, what="model config"), name=str(path))
     data = document.data if isinstance(document, DataDocument) else None
     if not isinstance(data, dict) or DESCRIBES_A_MODEL & data.keys() or (ending == ".toml" and is_description(data)):
         return None
-    found = read_training_config(document, given, beside=lambda name: beside(path, name))
+    found = read_training_config(document, given, beside=partial(beside, path))
     return found if ending == ".json" else require_trained(found, document)
 
 
@@ -81,28 +107,64 @@ _OPTIONS = {
 }
 """The options of ``memory`` that values of a run become, by name of the value."""
 
-_STATES = {"adamw_8bit": "8bit-adam", "paged_adamw_8bit": "8bit-adam"}
-"""The states of an optimizer that are not those of Adam in full."""
+_WAYS = {"adapter": "tune", "lora_rank": "rank", "optimizer": "optimizer"}
+"""The options about the way to train, likewise; they are left out where the user gives the states by name."""
+
+_OPTIMIZERS = {
+    "adamw_8bit": "adamw-8bit",
+    "paged_adamw": "paged-adamw",
+    "paged_adamw_8bit": "paged-adamw-8bit",
+    "galore_adamw": "galore",
+    **{name: name for name in ("adafactor", "lion", "muon", "sgd")},
+}
+"""The optimizers whose states are not those of Adam in full, which are the default."""
+
+_QUANTIZED = {4: "nf4", 8: "int8"}
+
+_TRAINERS = {
+    "Hugging Face Trainer": "huggingface",
+    "axolotl": "axolotl",
+    "litgpt": "litgpt",
+    "torchtitan": "torchtitan",
+}
+"""The trainers whose habits in memory are known."""
 
 
-def memory_options(config: TrainingConfig) -> dict[str, object]:
-    """Return the options of ``memory`` that a training config states."""
+def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str, object]:
+    """Return the options of ``memory`` that a training config states; with ``states`` none that say these again."""
     found = {option: config.values[name].value for name, option in _OPTIONS.items() if name in config.values}
-    optimizer = config.values.get("optimizer")
-    if optimizer is not None and optimizer.value in _STATES:
-        found["states"] = _STATES[optimizer.value]
-    return found
+    if states:
+        return found
+    found |= {option: config.values[name].value for name, option in _WAYS.items() if name in config.values}
+    optimizer = _OPTIMIZERS.get(str(found.pop("optimizer", "")))
+    if optimizer is not None:
+        found["optimizer"] = optimizer
+    if "tune" not in found:
+        found.pop("rank", None)
+    elif found["tune"] != "qlora" and "weight_bits" in config.values:
+        found["quantize"] = _QUANTIZED.get(config.values["weight_bits"].value)
+    if "offload" in config.values:
+        found["offload"] = "optimizer"
+    kept = config.values.get("kept")
+    if kept is not None and "tune" not in found:
+        found["precision"] = "autocast" if kept.value == "fp32" else "bf16"
+    if config.trainer in _TRAINERS:
+        found["trainer"] = _TRAINERS[config.trainer]
+    return {option: value for option, value in found.items() if value is not None}
 
 
 def require_trained(found: TrainingConfig | None, document: Document) -> TrainingConfig:
-    """Return a config that is of a trainer; raises FileError for none, at a key that is about a model if there is one."""
+    """Return a config that is of a trainer; raises FileError for none, at a key about a model if there is one."""
     if found is not None:
         return found
+    document.find(("model",))  # a tag that is not acted on is an error of its own
     known = ", ".join(trainer.name for trainer in TRAINERS)
     settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
     for mark in _MARKS:
         if settings.any(mark):
-            message = "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            message = (
+                "the size of the model is not determined by this file alone, which is of no trainer that is known"
+            )
             raise settings.error(message, mark, hint=f"{SIZES_HINT}; known are {known}")
     raise FileError(
         f"{document.name}: there is no model in this file: it is no config.json, and of no trainer that is known",
@@ -136,9 +198,10 @@ def model_fields(config: TrainingConfig, find: Callable[[str], Document | None])
             return document.data
     known = PublicModels()
     found = known.find(name)
-    if found is None and isinstance(document := find("config.json"), DataDocument):
-        if isinstance(document.data, dict) and DESCRIBES_A_MODEL & document.data.keys():
-            return document.data
+    document = find("config.json") if found is None else None
+    data = document.data if isinstance(document, DataDocument) else None
+    if isinstance(data, dict) and DESCRIBES_A_MODEL & data.keys():
+        return data
     if found is None:
         place = config.reference.places[0]
         at = f"{config.file}:{place.line}" if place.line else config.file

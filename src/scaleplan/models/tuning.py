@@ -76,14 +76,16 @@ class Optimizer(NamedTuple):
     """Whether a matrix has one moment per row and one per column instead of one per parameter."""
     projected: bool = False
     """Whether moments are those of a gradient projected to a rank (GaLore)."""
+    torch: bool = False
+    """Whether it is PyTorch's Adam, which copies a moment of all weights where it works on many tensors at once."""
 
 
 _BLOCK8 = 8 + 32 / 256  # 8-bit blockwise moments: an fp32 maximum for each 256 (bitsandbytes; arXiv:2110.02861)
 
 OPTIMIZERS = {
-    "adamw": Optimizer(2),
-    "adamw-fp32": Optimizer(2, bits=32),
-    "adamw-bf16": Optimizer(2, bits=16),
+    "adamw": Optimizer(2, torch=True),
+    "adamw-fp32": Optimizer(2, bits=32, torch=True),
+    "adamw-bf16": Optimizer(2, bits=16, torch=True),
     "adamw-8bit": Optimizer(2, bits=_BLOCK8),
     "paged-adamw": Optimizer(0),  # in managed memory: on the host until a step needs them
     "paged-adamw-8bit": Optimizer(0),
@@ -136,9 +138,16 @@ OFFLOADED = ("activations", "optimizer")
 
 
 HABITS: Mapping[str, Mapping[str, object]] = {
-    "huggingface": {"kernels": "eager", "upcast": True},
-    "axolotl": {"kernels": "eager", "upcast": True, "recompute": "full", "packed": False},
-    "ms-swift": {"kernels": "eager", "upcast": True, "recompute": "full", "loss": "shifted", "packed": False},
+    "huggingface": {"kernels": "eager", "upcast": True, "foreach": True},
+    "axolotl": {"kernels": "eager", "upcast": True, "foreach": True, "recompute": "full", "packed": False},
+    "ms-swift": {
+        "kernels": "eager",
+        "upcast": True,
+        "foreach": True,
+        "recompute": "full",
+        "loss": "shifted",
+        "packed": False,
+    },
     "unsloth": {
         "kernels": "compiled",
         "adapter_bits": 32,
@@ -154,6 +163,7 @@ HABITS: Mapping[str, Mapping[str, object]] = {
         "loss": "chunked",
         "merged": True,
         "dropout": True,
+        "foreach": True,
         "untied": True,
         "gathers_all": True,
         "quantizes_head": True,
@@ -192,6 +202,8 @@ class Method(Record):
     """Of :data:`PRECISIONS`; None where the states are given by name."""
     in_backward: bool = False
     """Whether each gradient is used and freed as soon as it is computed."""
+    foreach: bool = False
+    """Whether the optimizer works on many tensors at once, PyTorch's default, and copies a moment of all weights."""
     loss: str = "full"
     attention: str = "flash"
     kernels: str = "compiled"
@@ -231,6 +243,10 @@ class Method(Record):
     def plain(self) -> bool:
         """Whether states given by name say everything about the weights."""
         return not (self.adapts or self.precision or self.optimizer)
+
+    def summing(self) -> Method:
+        """Return the same with gradients that are summed over micro-batches."""
+        return replace(self, accumulates=True)
 
     def target(self, atom: Atom) -> bool:
         """Whether a matrix of a layer has an adapter."""
@@ -289,6 +305,7 @@ _USUAL = "huggingface"
 
 ALSO = {
     "in-backward": "in_backward",
+    "foreach": "foreach",
     "dropout": "dropout",
     "unpacked": "packed",
     "upcast": "upcast",
@@ -362,6 +379,10 @@ def method_of(
     method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
         method = replace(method, precision=_usual_precision(method, trainer))
+    if method.quantize is None and (method.upcast or method.quantizes_head):
+        raise UsageError(
+            "nothing is quantised that could be upcast, or have its head quantised", hint="add --quantize"
+        )
     if method.plain and method.in_backward:
         raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
     return method, recompute
@@ -388,7 +409,10 @@ def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str
         return {}
     if trainer not in HABITS:
         raise UnknownNameError("trainer", trainer, HABITS)
-    idle = {*(() if adapters else ("targets", "adapter_bits", "upcast")), *(() if quantized else ("upcast",))}
+    idle = {
+        *(() if adapters else ("targets", "adapter_bits", "upcast")),
+        *(() if quantized else ("upcast", "quantizes_head")),
+    }
     return {name: value for name, value in HABITS[trainer].items() if name not in idle}
 
 

@@ -63,6 +63,8 @@ class Weights(NamedTuple):
     in 16 bits where they are quantised."""
     copied: float = 0.0
     """Bytes of the copies in fewer bits that autocast makes."""
+    step: float = 0.0
+    """Bytes of a trained parameter that a step of the optimizer copies."""
     matrix_bits: float = 16.0
     """Bits in which a layer's matrices are gathered."""
 
@@ -107,10 +109,12 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
     for atom in a.atoms:
         where, kind = ("first", "embeddings") if atom.kind == "table" else ("layers", "norms")
         yield _Tensor(1, atom, where, kind, trained=1.0)
-    words = Atom("word table", "table", a.vocab, a.table_width)
+    words = Atom("word table", "table", a.vocab, a.table_width, a.head_bias if a.tied else 0)
     yield _Tensor(1, words, "first", "embeddings", trained=1.0 if a.tied or method.layers is None else 0.0)
     if not a.tied:
-        yield _Tensor(1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0)
+        yield _Tensor(
+            1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0
+        )
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:
@@ -184,8 +188,16 @@ class _Sums:
             states=States(weight, 0.0 if method.in_backward else gradient, optimizer),
             still=self.wide + (gradient * self.largest if method.in_backward else 0.0),
             copied=self.copied,
+            step=self._step(weight) if method.foreach and not method.in_backward else 0.0,
             matrix_bits=16.0 if self.matrix is None else 8 * self.matrix,
         )
+
+    def _step(self, weight: float) -> float:
+        """Return the bytes of a parameter's moment that Adam copies, of all parameters at once."""
+        found = OPTIMIZERS[self.method.optimizer or "adamw"]
+        if not found.torch or "optimizer" in self.method.offload:
+            return 0.0
+        return found.bits / 8 if found.bits else self.numbers.master * (not self.method.adapts) or weight
 
 
 def _adapter(atom: Atom, method: Method) -> Iterator[Atom]:

@@ -100,6 +100,7 @@ REPORTS: Mapping[str, View] = {
     "ModelSummary": View("views.model:model_report"),
     "ShapeSummary": View("views.model:shape_report"),
     "MemorySummary": View("views.memory:memory_report"),
+    "Ways": View("views.ways:ways_report", rows="ways", whole=True),
     "PilotDesign": View("views.fit:design_report", rows="runs"),
     "Advice": View("views.advice:hyperparameters_report"),
     "PrecisionChoice": View("views.advice:precisions_report"),

@@ -38,6 +38,7 @@ __all__ = [
     "Request",
     "SweepKeywords",
     "option_names",
+    "parse_price",
 ]
 
 SWEPT = {"flops": "flops", "gpu_hours": "hours", "time": "seconds", "cost": "usd"}
@@ -196,7 +197,7 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
 """Options that exclude each other: one that is given wins over a setting of the other."""
 
 
-def _price(value: Amount) -> float | str:
+def parse_price(value: Amount) -> float | str:
     """Return a price per hour, or the name of one: a text that starts with a letter names a price preset."""
     return value if isinstance(value, str) and value.strip()[:1].isalpha() else parse_usd_per_hour(value)
 
@@ -207,7 +208,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "flag": bool,
     "texts": tuple,
     "hours": parse_hours,
-    "usd_per_hour": _price,
+    "usd_per_hour": parse_price,
 }
 """How an option whose text is not simply an amount is read, by kind."""
 

@@ -23,7 +23,7 @@ from scaleplan.presets.library import preset_of
 from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.run_config import model_of, training_config, values_of
 from scaleplan.toml_table import Table
-from scaleplan.trainers.config import NOT_GIVEN, RunGiven
+from scaleplan.trainers.training_config import NOT_GIVEN, RunGiven
 from scaleplan.units import parse
 from scaleplan.units.limits import QUANTITIES
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.project.configs import Given
     from scaleplan.project.project import Run
     from scaleplan.project.source import Tree
-    from scaleplan.trainers.config import TrainingConfig
+    from scaleplan.trainers.training_config import TrainingConfig
     from scaleplan.units.limits import Limit
 
 __all__ = [

@@ -13,8 +13,8 @@
     error = ["cost <= 250k USD"]
     warn = [{ limit = "tokens_per_param >= 20", message = "inference will cost more" }]
 
-A run that says ``config = "configs/train.yaml"`` takes model, tokens and devices from there, as far as it does not give
-them: the config of a trainer that is known by its content. ``vocab``, ``gpus`` and ``context`` complete it.
+A run that says ``config = "configs/train.yaml"`` takes model, tokens and devices from there, as far as it does not
+give them: the config of a trainer that is known by its content. ``vocab``, ``gpus`` and ``context`` complete it.
 
 Any amount or name may be ``{ key = "…" }``, with a ``from`` of its own. In ``tokens`` a text is a key path and a
 number is itself; each factor may be a list, which is multiplied. What a config leaves open is an error with its

@@ -11,15 +11,15 @@ from scaleplan.models.config import is_description
 from scaleplan.models.model import Model, model_of_config, read_model
 from scaleplan.models.trained import DESCRIBES_A_MODEL, model_fields, require_trained
 from scaleplan.project.configs import Given
-from scaleplan.trainers.config import NOT_GIVEN
 from scaleplan.trainers.registry import read_training_config
+from scaleplan.trainers.training_config import NOT_GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from scaleplan.documents.key_path import Document, Location
-    from scaleplan.trainers.config import RunGiven, TrainingConfig
     from scaleplan.trainers.settings import Setting
+    from scaleplan.trainers.training_config import RunGiven, TrainingConfig
 
     Find = Callable[[str], Document | None]
 

@@ -94,6 +94,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/marginal/1": "scaleplan.advice.marginal:Marginal",
     "scaleplan/conversion/1": "scaleplan.hardware.convert:Conversion",
     "scaleplan/memory/1": "scaleplan.models.layout:MemorySummary",
+    "scaleplan/ways/1": "scaleplan.advice.way:Ways",
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
     "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
     "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,8 +19,8 @@ from scaleplan.units import format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.trainers.config import TrainingConfig
     from scaleplan.trainers.settings import Open
+    from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = ["FoundConfig", "find_configs", "starter"]
 
@@ -28,14 +29,16 @@ _MOST_ENTRIES = 20_000  # that are looked at: a repository of code has thousands
 _MOST_FILES = 2_000  # that are read
 _MOST_RUNS = 20  # that one file is written with
 _LARGEST = 200_000  # bytes of a config; the readers take no more
-_PASSED = frozenset({"node_modules", "site-packages", "venv", "env", "build", "dist", "__pycache__", "wandb", "outputs"})
+_PASSED = frozenset(
+    {"node_modules", "site-packages", "venv", "env", "build", "dist", "__pycache__", "wandb", "outputs"}
+)
 
 _NO_RUN = frozenset({"DeepSpeed", "params.json"})
 """The kinds that belong to another config, or have no run."""
 
 
 class FoundConfig(NamedTuple):
-    """A training config below a folder: its path from there, what it says, and its parameters where they are known."""
+    """A training config below a folder: its path from there, what it says, and its parameters if they are known."""
 
     path: str
     config: TrainingConfig
@@ -54,7 +57,7 @@ def find_configs(folder: Path) -> list[FoundConfig]:
         name = path.relative_to(folder).as_posix()
         try:
             document = parse_document(read_text(path, what="config", limit=_LARGEST), name=name)
-            config = read_training_config(document, beside=lambda other, path=path: trained.beside(path, other))
+            config = read_training_config(document, beside=partial(trained.beside, path))
         except FileError:
             continue
         if config is not None and config.trainer not in _NO_RUN:
@@ -97,7 +100,7 @@ def starter(found: list[FoundConfig] | None = None) -> str:
     runs = "\n".join(_run(each, names) for each in found)
     shown = "\n".join(line if line.startswith("#") else f"# {line}" for line in example.split("\n"))
     return (
-        f"{before}# The runs of the training configs that were found; a key of a run wins over what its config says.\n"
+        f"{before}# The runs of the training configs that were found; what a run says wins over its config.\n"
         f"{runs}\n# A run may also say all of it here: a size, tokens, and hardware.\n#\n{shown}{blank}{after}"
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "adapter",
@@ -20,6 +20,7 @@ __all__ = [
     "gated",
     "launched",
     "optimizer",
+    "passes",
     "precision",
     "product",
     "round_up",
@@ -178,6 +179,13 @@ def optimizer(settings: Settings, reading: Reading, *names: str) -> None:
                 return
 
 
+def passes(settings: Settings, reading: Reading, *names: str) -> None:
+    """Take the passes over the data, where they are a number above 0."""
+    found = settings.raw(*names)
+    if isinstance(found, Setting) and isinstance(found.value, int | float) and found.value > 0:
+        reading.put("epochs", found)
+
+
 def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:
     """Take the stage of sharing from the name of a strategy of FSDP or DeepSpeed."""
     found = settings.raw(*names)
@@ -196,7 +204,7 @@ def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:
 
 
 def gated(settings: Settings, *names: str, default: bool) -> bool:
-    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear and their fast forms."""
+    """Return whether an activation multiplies two projections: swiglu, geglu, reglu, bilinear, and fast ones."""
     found = settings.text(*names, default="")
     text = str(found.value).casefold()
     return default if not text else text.endswith(("glu", "bilinear")) or "glu" in text

@@ -12,7 +12,7 @@ from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["foundry", "foundry_run", "foundry_sizes"]
 
@@ -24,7 +24,7 @@ def foundry(document: Document) -> Settings | None:
         return None
     found = s.raw("name")
     name = str(found.value) if isinstance(found, Setting) else ""
-    return s if name.startswith("mpt") or name.startswith("hf_") or name.endswith("_causal_lm") else None
+    return s if name.startswith(("mpt", "hf_")) or name.endswith("_causal_lm") else None
 
 
 def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object] | Setting:
@@ -50,7 +50,7 @@ def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     fields: dict[str, object] = {
         "model_type": "llm_foundry",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers", default=24),
+        "num_hidden_layers": s.layers("n_layers", default=24),
         "num_attention_heads": heads,
         "num_key_value_heads": kv,
         "intermediate_size": inner or int(_ratio(s) * width),

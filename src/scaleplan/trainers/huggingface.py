@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument, ShellDocument
-from scaleplan.trainers.common import launched, optimizer, switched_precision, zero_of_fsdp
+from scaleplan.trainers.common import launched, optimizer, passes, switched_precision, zero_of_fsdp
 from scaleplan.trainers.megatron import deepspeed_batch, deepspeed_states
 from scaleplan.trainers.settings import Open, Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "arguments", "arguments_run", "arguments_sizes", "axolotl", "axolotl_run", "axolotl_sizes", "deepspeed",
@@ -114,7 +114,7 @@ def _epochs(s: Settings, reading: Reading, epochs: str) -> None:
         reading.put("steps", steps)
         return
     place = s.place(epochs)
-    s.raw(epochs)
+    passes(s, reading, epochs)
     reading.leave("tokens", "passes over the data, whose size is not in this file", place)
     reading.leave("steps", "passes over the data, whose size is not in this file", place)
 

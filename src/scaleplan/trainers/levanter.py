@@ -11,7 +11,7 @@ from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["levanter", "levanter_run", "levanter_sizes", "marin", "marin_run", "marin_sizes"]
 
@@ -42,7 +42,7 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
         return {
             "model_type": "levanter",
             "hidden_size": width,
-            "num_hidden_layers": s.size("num_layers", default=12),
+            "num_hidden_layers": s.layers("num_layers", default=12),
             "num_attention_heads": s.size("num_heads", default=12),
             "intermediate_size": s.size("mlp_scale", default=4) * width,
             "mlp_gated": False,
@@ -64,7 +64,7 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     fields: dict[str, object] = {
         "model_type": "levanter",
         "hidden_size": width,
-        "num_hidden_layers": s.size("num_layers", default=32),
+        "num_hidden_layers": s.layers("num_layers", default=32),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("num_kv_heads", default=8 if grouped else 32),
         "intermediate_size": s.size("intermediate_dim", default=14336 if grouped else 11008),
@@ -134,7 +134,8 @@ def _schedule(trainer: Settings, reading: Reading, steps: Setting | Open) -> Non
         if not isinstance(size, Setting) or not isinstance(start, Setting):
             break
         stages.append((start, size))
-    if not isinstance(steps, Setting):
+    if not isinstance(steps, Setting) or not stages:
+        reading.leave("batch", "the stages of the batch are not all in the file", trainer.place(key))
         return
     starts = [int(start.value) for start, _ in stages]
     if starts != sorted(set(starts)) or starts[0] != 0:
@@ -212,7 +213,7 @@ _TPU = re.compile(r"v(?P<version>\d+)(?P<kind>p|e|x|litepod|lite)?-(?P<count>\d{
 
 
 def chips_of(name: str) -> int | None:
-    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip; those of v5e and v6e chips."""
+    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips."""
     match = _TPU.fullmatch(name.strip().casefold())
     if match is None:
         return None

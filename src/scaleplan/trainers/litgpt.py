@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.common import optimizer, passes, precision, product, round_up, vocabulary
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["litgpt", "litgpt_run", "litgpt_sizes"]
 
@@ -24,13 +26,55 @@ def litgpt(document: Document) -> Settings | None:
 
 
 _DEFAULTS: dict[str, object] = {
-    "n_layer": 16, "n_embd": 4096, "n_head": 32, "vocab_size": 50254, "padding_multiple": 512, "block_size": 4096,
-    "norm_class_name": "LayerNorm", "norm_qk": False, "norm_qk_type": "default", "post_attention_norm": False,
-    "post_mlp_norm": False, "parallel_residual": True, "shared_attention_norm": False, "attn_bias": False, "bias": True,
-    "mlp_class_name": "GptNeoxMLP", "n_expert": 0, "n_expert_per_token": 0, "lm_head_bias": False, "norm_1": True,
+    "n_layer": 16,
+    "n_embd": 4096,
+    "n_head": 32,
+    "vocab_size": 50254,
+    "padding_multiple": 512,
+    "block_size": 4096,
+    "norm_class_name": "LayerNorm",
+    "norm_qk": False,
+    "norm_qk_type": "default",
+    "norm_1": True,
     "norm_2": True,
-}  # fmt: skip
+    "post_attention_norm": False,
+    "post_mlp_norm": False,
+    "parallel_residual": True,
+    "shared_attention_norm": False,
+    "attn_bias": False,
+    "bias": True,
+    "lm_head_bias": False,
+    "mlp_class_name": "GptNeoxMLP",
+    "n_expert": 0,
+    "n_expert_per_token": 0,
+}
 """The defaults of ``litgpt.config.Config`` (Lightning-AI/litgpt litgpt/config.py, 0.5.13)."""
+
+
+class _Sizes:
+    """The sizes of ``model_config``, and those that it does not have of a model that is known by name."""
+
+    def __init__(self, settings: Settings, named: Mapping[str, object]) -> None:
+        self.own = settings
+        self.named = named
+
+    def size(self, key: str, default: object = None) -> int:
+        """Return a dimension."""
+        stated = self.named.get(key, default)
+        whole = isinstance(stated, int) and not isinstance(stated, bool)
+        return self.own.size(key, default=stated if whole else None)  # type: ignore[arg-type]
+
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        return bool(self.own.flag(key, default=bool(self.named.get(key, False))).value)
+
+    def text(self, key: str) -> str:
+        """Return a text."""
+        return str(self.own.text(key, default=str(self.named.get(key, ""))).value)
+
+    def has(self, key: str) -> bool:
+        """Return whether a size is known."""
+        return self.own.any(key) or key in self.named
 
 
 def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
@@ -40,73 +84,73 @@ def litgpt_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object
     name = _name(s)
     if name is not None and not s.any("model_config.n_layer", "model_config.n_embd"):
         named |= named_sizes("litgpt", name, s, "model_name", "model_config.name", "checkpoint_dir")
+        reading.note(f"{name} has the sizes of {sources()['litgpt']}")
     elif not s.any("model_config"):
         raise s.error("the file names no model", "model_name", "checkpoint_dir", hint="give model or params")
-
-    def size(key: str, default: object = None) -> int:
-        stated = named.get(key, default)
-        return own.size(key, default=stated if isinstance(stated, int) and not isinstance(stated, bool) else None)
-
-    def flag(key: str) -> bool:
-        return bool(own.flag(key, default=bool(named.get(key, False))).value)
-
-    def text(key: str) -> str:
-        return str(own.text(key, default=str(named.get(key, ""))).value)
-
     own.refuse("latent_attention", "n_expert_groups")
-    width, heads, layers = size("n_embd"), size("n_head"), size("n_layer")
-    block = text("mlp_class_name")
+    sizes = _Sizes(own, named)
+    width, heads, bias = sizes.size("n_embd"), sizes.size("n_head"), sizes.flag("bias")
+    layers = own.layers("n_layer", default=sizes.size("n_layer"))
+    block = sizes.text("mlp_class_name")
     if block not in ("GptNeoxMLP", "LLaMAMLP", "GemmaMLP", "LLaMAMoE"):
         raise s.error("blocks of this kind are not counted here", "model_config.mlp_class_name")
-    inner = size("intermediate_size", 4 * width if block == "GptNeoxMLP" else None)
-    norm = text("norm_class_name")
-    bias = flag("bias")
-    tied = bool(s.flag("train.tie_embeddings", default=False).value)
-    after = flag("post_attention_norm") + flag("post_mlp_norm")
-    before = int(flag("norm_1")) + int(flag("norm_2"))
-    norms = 1 if flag("parallel_residual") and flag("shared_attention_norm") else before
-    if after not in (0, 2) or (before == 0 and after == 0) or (after and norms == 1):
-        raise s.error("norms in this order are not counted here", "model_config.post_attention_norm", "model_name")
-    if before == 0:
-        norms, after = 2, 0  # norms that only follow, as OLMo 2 has them
+    inner = sizes.size("intermediate_size", 4 * width if block == "GptNeoxMLP" else None)
+    rms = "RMS" in sizes.text("norm_class_name")
     fields: dict[str, object] = {
         "model_type": "litgpt",
         "hidden_size": width,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": size("n_query_groups", heads),
+        "num_key_value_heads": sizes.size("n_query_groups", heads),
         "intermediate_size": inner,
         "mlp_gated": block != "GptNeoxMLP",
-        "norm": "rms" if "RMS" in norm else "layer",
-        "norms_per_layer": norms + after,
-        "qkv_bias": bias or flag("attn_bias"),
+        "norm": "rms" if rms else "layer",
+        "norms_per_layer": _norms(s, sizes),
+        "qkv_bias": bias or sizes.flag("attn_bias"),
         "output_bias": bias,
         "mlp_bias": bias,
-        "head_bias": flag("lm_head_bias"),
-        "qk_norm": ("full" if text("norm_qk_type") == "olmo2" else "head") if flag("norm_qk") else "none",
-        "qk_norm_shift": "RMS" not in norm,
-        "tie_word_embeddings": tied,
-        "max_position_embeddings": size("block_size"),
+        "head_bias": sizes.flag("lm_head_bias"),
+        "qk_norm": _QK_NORMS.get(sizes.text("norm_qk_type"), "head") if sizes.flag("norm_qk") else "none",
+        "qk_norm_shift": not rms,
+        "tie_word_embeddings": bool(s.flag("train.tie_embeddings", default=False).value),
+        "max_position_embeddings": sizes.size("block_size"),
         **_table(own, reading, named),
     }
-    if own.any("head_size") or "head_size" in named:
-        fields["head_dim"] = size("head_size")
-    if own.any("sliding_window_size") or "sliding_window_size" in named:
-        fields["sliding_window"] = size("sliding_window_size")
+    if sizes.has("head_size"):
+        fields["head_dim"] = sizes.size("head_size")
+    if sizes.has("sliding_window_size"):
+        fields["sliding_window"] = sizes.size("sliding_window_size")
         indices = [int(each.value) for each in own.items("sliding_window_indices") if isinstance(each, Setting)]
         known = named.get("sliding_window_indices")
         fields["windowed"] = (indices or (known if isinstance(known, list) else []))[:layers]
     if block == "LLaMAMoE":
-        dense = size("first_k_dense_replace", 0) if own.any("first_k_dense_replace") else 0
-        fields |= {
-            "num_experts": size("n_expert"),
-            "num_experts_per_tok": size("n_expert_per_token"),
-            "moe_intermediate_size": size("moe_intermediate_size", inner),
-            "sparse": [0] * dense + [1] * (layers - dense),
-        }
-        if own.any("n_shared_expert"):
-            fields["shared_expert_width"] = size("n_shared_expert") * size("moe_intermediate_size", inner)
+        fields |= _experts(sizes, layers, inner)
     return fields
+
+
+_QK_NORMS = {"olmo2": "full"}
+
+
+def _norms(s: Settings, sizes: _Sizes) -> int:
+    """Return the norms of a layer: before its parts, after them, one that both share, or both."""
+    after = sizes.flag("post_attention_norm") + sizes.flag("post_mlp_norm")
+    before = sizes.flag("norm_1") + sizes.flag("norm_2")
+    shared = sizes.flag("parallel_residual") and sizes.flag("shared_attention_norm")
+    if after not in (0, 2) or not (before or after) or (after and shared):
+        raise s.error("norms in this order are not counted here", "model_config.post_attention_norm", "model_name")
+    return 1 if shared else before + after
+
+
+def _experts(sizes: _Sizes, layers: int, inner: int) -> dict[str, object]:
+    dense = sizes.size("first_k_dense_replace") if sizes.has("first_k_dense_replace") else 0
+    width = sizes.size("moe_intermediate_size", inner)
+    return {
+        "num_experts": sizes.size("n_expert"),
+        "num_experts_per_tok": sizes.size("n_expert_per_token"),
+        "moe_intermediate_size": width,
+        "sparse": [0] * min(dense, layers) + [1] * (layers - dense),
+        "shared_expert_width": sizes.size("n_shared_expert") * width if sizes.has("n_shared_expert") else 0,
+    }
 
 
 def _table(own: Settings, reading: Reading, named: dict[str, object]) -> dict[str, int]:
@@ -150,9 +194,14 @@ def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
         reading.put("tokens", tokens)
     if not isinstance(steps, Setting) and not isinstance(tokens, Setting):
         place = train.place("epochs") or s.place("train")
+        passes(train, reading, "epochs")
         reading.open.pop("tokens", None)
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
     precision(s, reading, "precision")
+    stated = s.raw("precision")
+    if isinstance(stated, Setting) and str(stated.value).endswith(("-mixed", "-true")):
+        kept = "fp32" if str(stated.value).endswith("-mixed") else "same"
+        reading.put("kept", Setting(kept, stated.places))
     optimizer(s, reading, "optimizer.class_path", "optimizer")
     if s.any("quantize"):
         bits = re.search(r"(nf4|fp4|int8)", str(s.text("quantize").value))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import ShellDocument
 from scaleplan.trainers.common import precision, vocabulary
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["maxtext", "maxtext_run", "maxtext_sizes"]
 
@@ -51,6 +51,7 @@ def maxtext_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     name = s.raw("model_name")
     if isinstance(name, Setting) and name.value != "default":
         named |= named_sizes("MaxText", str(name.value), s, "model_name")
+        reading.note(f"{name.value} has the sizes of {sources()['MaxText']}")
 
     def size(key: str, default: object = None) -> int:
         stated = named.get(key, default)
@@ -64,7 +65,7 @@ def maxtext_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     default = named["mlp_activations"]
     activations = stated or (default if isinstance(default, list) else [])
     scales = _scales(s)
-    layers = size("base_num_decoder_layers") * scales[3]
+    layers = s.layers("base_num_decoder_layers", default=size("base_num_decoder_layers")) * scales[3]
     fields: dict[str, object] = {
         "model_type": "maxtext",
         "hidden_size": size("base_emb_dim") * scales[0],

@@ -22,7 +22,7 @@ from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, com
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document, Found, Key
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
     "megatron",
@@ -85,7 +85,7 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     fields: dict[str, object] = {
         "model_type": "megatron",
         "hidden_size": width,
-        "num_hidden_layers": s.size("num_layers"),
+        "num_hidden_layers": s.layers("num_layers"),
         "num_attention_heads": heads,
         "intermediate_size": inner,
         "mlp_gated": swiglu or bool(s.switch("gated_linear_unit").value),
@@ -142,7 +142,7 @@ def _experts(s: Settings, *, biased: bool) -> dict[str, object]:
         fields["shared_expert_width"] = s.size("moe_shared_expert_intermediate_size")
         fields["shared_expert_gate"] = bool(s.switch("moe_shared_expert_gate").value)
     if s.any("moe_layer_freq"):
-        fields["sparse"] = _pattern(s, "moe_layer_freq", s.size("num_layers"))
+        fields["sparse"] = _pattern(s, "moe_layer_freq", s.layers("num_layers"))
     return fields
 
 
@@ -199,7 +199,7 @@ def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
             "n_shared_experts": 0,
         }
     experts = _experts(s, biased=False)
-    layers = int(str(fields["num_hidden_layers"]))
+    layers = s.layers("num_layers")
     sparse = experts.get("sparse", [1] * layers)
     assert isinstance(sparse, list)
     dense = sparse.index(1) if 1 in sparse else layers
@@ -301,9 +301,9 @@ def _ramp(s: Settings) -> list[Setting | Open | None]:
 
 
 def _stages(ramp: list[Setting], batch: Setting, s: Settings) -> list[tuple[int, int]]:
-    """Return the batches of a ramp, each with the samples after which the next begins (num_microbatches_calculator.py)."""
+    """Return the batches of a ramp, each with the samples after which the next begins."""
     start, step, total = (int(each.value) for each in ramp)
-    if start > batch.value or (batch.value - start) % step:
+    if not 0 < start <= batch.value or not step or (batch.value - start) % step:
         raise s.error(f"does not lead to a batch of {batch.value:,}", "rampup_batch_size")
     stages = (int(batch.value) - start) // step
     if stages == 0:
@@ -352,7 +352,7 @@ def nemo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     return {
         "model_type": "nemo",
         "hidden_size": width,
-        "num_hidden_layers": s.size("num_layers"),
+        "num_hidden_layers": s.layers("num_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("num_query_groups", default=heads),
         **({"head_dim": s.size("kv_channels")} if s.any("kv_channels") else {}),
@@ -451,7 +451,7 @@ def neox_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     return {
         "model_type": "neox",
         "hidden_size": width,
-        "num_hidden_layers": s.size("num_layers"),
+        "num_hidden_layers": s.layers("num_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("num_kv_heads", default=heads),
         "intermediate_size": inner,

@@ -9,7 +9,7 @@ from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["params_json", "params_json_run", "params_json_sizes"]
 
@@ -43,7 +43,7 @@ def params_json_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, o
     fields: dict[str, object] = {
         "model_type": "llama",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers"),
+        "num_hidden_layers": s.layers("n_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=heads),
         "intermediate_size": inner,

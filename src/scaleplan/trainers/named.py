@@ -1,4 +1,4 @@
-"""The models that trainers know by name: litgpt's configs, torchtitan's flavors, OLMo-core's factories, MaxText's files."""
+"""The models that trainers know by name: of litgpt and MaxText, flavors of torchtitan, factories of OLMo-core."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _read(folders: tuple[Path, ...]) -> tuple[dict[str, dict[str, Mapping[str, o
 
 
 def named_sizes(trainer: str, name: str, settings: Settings, *keys: str) -> Mapping[str, object]:
-    """Return the sizes of a model by its name; raises FileError at the place of the name for one that is not known."""
+    """Return the sizes of a model by its name; raises FileError at the place of one that is not known."""
     known = named_models(trainer)
     found = known.get(name)
     if found is None:

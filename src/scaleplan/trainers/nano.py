@@ -10,12 +10,19 @@ from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = [
-    "nanochat", "nanochat_run", "nanochat_sizes", "nanogpt", "nanogpt_run", "nanogpt_sizes", "nanotron", "nanotron_run",
+    "nanochat",
+    "nanochat_run",
+    "nanochat_sizes",
+    "nanogpt",
+    "nanogpt_run",
+    "nanogpt_sizes",
+    "nanotron",
+    "nanotron_run",
     "nanotron_sizes",
-]  # fmt: skip
+]
 
 
 def nanogpt(document: Document) -> Settings | None:
@@ -58,7 +65,7 @@ def nanogpt_sizes(s: Settings, reading: Reading, document: Document) -> dict[str
     return {
         "model_type": "nanogpt",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layer", default=layers) if weights is None else layers,
+        "num_hidden_layers": s.layers("n_layer", default=layers) if weights is None else layers,
         "num_attention_heads": s.size("n_head", default=heads) if weights is None else heads,
         "intermediate_size": 4 * (width or 0),
         "mlp_gated": False,
@@ -130,7 +137,7 @@ def nanochat_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
 
 
 def _nanochat_fields(s: Settings, reading: Reading) -> dict[str, object]:
-    depth = s.size("depth", default=20)
+    depth = s.layers("depth", default=20)
     head = s.size("head_dim", default=128)
     width = round_up(depth * s.size("aspect_ratio", default=64), head)
     pattern = s.text("window_pattern", default="SSSL")
@@ -206,7 +213,7 @@ def nanotron(document: Document) -> Settings | None:
 
 
 def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
-    """Return the fields of Nanotron's Llama or Qwen 2; the padding of the table multiplies with the tensor-parallel group."""
+    """Return the fields of Nanotron's Llama or Qwen 2; tensor-parallel groups multiply the padding of the table."""
     own = s.section("model.model_config")
     qwen = own.flag("is_qwen2_config", default=False).value
     if not qwen and not own.flag("is_llama_config", default=False).value:
@@ -221,7 +228,7 @@ def nanotron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     fields = {
         "model_type": "nanotron",
         "hidden_size": own.size("hidden_size"),
-        "num_hidden_layers": own.size("num_hidden_layers"),
+        "num_hidden_layers": own.layers("num_hidden_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": own.size("num_key_value_heads", default=heads),
         "intermediate_size": own.size("intermediate_size"),

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.script import PythonDocument
 from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
-from scaleplan.trainers.named import named_sizes
+from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
     from scaleplan.documents.script import Call
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["olmo", "olmo_core", "olmo_core_run", "olmo_core_sizes", "olmo_run", "olmo_sizes"]
 
@@ -49,7 +49,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     return {
         "model_type": "olmo_trainer",
         "hidden_size": width,
-        "num_hidden_layers": s.size("n_layers"),
+        "num_hidden_layers": s.layers("n_layers", default=12),
         "num_attention_heads": heads,
         "num_key_value_heads": s.size("n_kv_heads", default=many),
         "intermediate_size": inner // 2 if glu else inner,
@@ -69,7 +69,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
 
 
 def _table(s: Settings) -> dict[str, int]:
-    """Return the rows of the table: ``embedding_size``, 50304 unless stated; those of the vocabulary where it is null."""
+    """Return the rows of the table: ``embedding_size``, 50304 unless stated, the vocabulary where it is null."""
     vocab = s.size("vocab_size", default=50257)
     rows = vocab if s.is_null("embedding_size") else s.size("embedding_size", default=50304)
     if rows < vocab:
@@ -151,6 +151,8 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     assert match is not None
     name = match["name"]
     sizes = dict(named_sizes("OLMo-core", name, s, "vocab_size", "0")) if name != "llama_like" else {}
+    if name != "llama_like":
+        reading.note(f"{name} has the sizes of {sources()['OLMo-core']}")
     s.refuse("block_mods", "block_overrides", "feed_forward", "feed_forward_moe", "block")
 
     def size(key: str, default: int | None = None) -> int:
@@ -168,7 +170,7 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     normed = bool(s.flag("qk_norm", default=bool(sizes.get("qk_norm", False))).value)
     of_heads = bool(s.flag("use_head_qk_norm", default=bool(sizes.get("use_head_qk_norm", False))).value)
     window = sizes.get("sliding_window") if not s.any("sliding_window") else None
-    layers = size("n_layers")
+    layers = s.layers("n_layers", default=size("n_layers"))
     fields: dict[str, object] = {
         "model_type": "olmo_core",
         "hidden_size": width,

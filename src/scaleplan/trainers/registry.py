@@ -17,8 +17,8 @@ from scaleplan.trainers import (
     olmo,
     torchtitan,
 )
-from scaleplan.trainers.config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 from scaleplan.trainers.settings import Setting, Settings
+from scaleplan.trainers.training_config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ TRAINERS: tuple[Trainer, ...] = (
     Trainer(
         "GPT-NeoX", "YAML", megatron.neox, megatron.neox_sizes, megatron.neox_run,
         "`num_layers`, `hidden_size`, `intermediate_size`, `activation`, `norm`, `no_weight_tying`, …",
-        "`train_batch_size`, or two of it, `train_micro_batch_size_per_gpu` and `gradient_accumulation_steps`; `seq_length`",
+        "`train_batch_size`, or micro-batch, accumulation and devices; `seq_length`",
         "`train_iters`",
         "vocabulary, devices",
     ),
@@ -180,6 +180,10 @@ TRAINERS: tuple[Trainer, ...] = (
 """The trainers, tried in turn: the marks of the earlier are not those of the later."""
 
 
+_MAY_BE_NULL = frozenset({"q_lora_rank"})
+"""The fields of a config.json in which a null says something: a plain query matrix."""
+
+
 def recognised(document: Document) -> tuple[Trainer, Settings] | None:
     """Return the trainer of a config, and its settings; None for a file of another kind."""
     for trainer in TRAINERS:
@@ -194,8 +198,9 @@ def read_training_config(
 ) -> TrainingConfig | None:
     """Return what a training config says, with what the user gives beside it; None for a file of another kind.
 
-    ``beside`` finds the document of another file by the name that the config has for it. A size that the file does not determine is kept as ``unsized``. Raises FileError for values of the run that are
-    no numbers, or contradict each other.
+    ``beside`` finds the document of another file by the name that the config has for it. A size that the file
+    does not determine is kept as ``unsized``. Raises FileError for values of the run that are no numbers, or
+    contradict each other.
     """
     found = recognised(document)
     if found is None:
@@ -213,7 +218,7 @@ def read_training_config(
         if isinstance(sizes, Setting):
             reference = sizes
         else:
-            fields = {name: value for name, value in sizes.items() if value is not None}
+            fields = {name: value for name, value in sizes.items() if value is not None or name in _MAY_BE_NULL}
     sized = tuple(settings.read)
     trainer.run(settings, reading, document)
     reading.derive(document.name)

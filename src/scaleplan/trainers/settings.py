@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Found, Key
 
-__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "Source", "combined"]
+__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "SettingsSource", "combined"]
 
 LARGEST = 10**16
 """Of a whole number in a config: no run has as many tokens."""
+
+LARGEST_NUMBER = 1e30
+"""Of any number in a config; a budget in FLOP is the largest that one states."""
+
+_MOST_LAYERS = 10_000  # ten times those of the deepest model; each may be described apart
 
 _LARGEST_SIZE = 10**9  # of a dimension, as in a config.json
 
@@ -49,7 +54,7 @@ class Open(NamedTuple):
     option: str | None = None
 
 
-class Source(Protocol):
+class SettingsSource(Protocol):
     """What settings are read from: a document, a command of a script, or a call in a Python text."""
 
     def find(self, key: Key) -> Found | None:
@@ -73,7 +78,7 @@ class Settings:
 
     def __init__(
         self,
-        source: Source,
+        source: SettingsSource,
         *,
         file: str,
         sections: tuple[str, ...] = ("",),
@@ -90,7 +95,7 @@ class Settings:
         """Return the settings below other sections of the same source."""
         return Settings(self.source, file=self.file, sections=sections, read=self.read, show=self.show)
 
-    def of(self, source: Source, *, show: str = "") -> Settings:
+    def of(self, source: SettingsSource, *, show: str = "") -> Settings:
         """Return the settings of another source in the same file."""
         return Settings(source, file=self.file, read=self.read, show=show)
 
@@ -185,11 +190,11 @@ class Settings:
         if not isinstance(found, Setting):
             return found
         number = _number(found.value)
-        if number is None:
+        if number is None or number > LARGEST_NUMBER:
             raise self.error("expected a number", *names)
-        return (
-            Setting(number, found.places) if number > 0 else Open("the number leaves it to the run", found.places[0])
-        )
+        if number <= 0:
+            return Open("the number leaves it to the run", found.places[0])
+        return Setting(number, found.places)
 
     def flag(self, name: str, *others: str, default: bool | None = None) -> Setting:
         """Return true or false; a switch of a command is true.
@@ -247,6 +252,13 @@ class Settings:
         reason = "the file lacks it" if found is None else found.reason
         raise self.error(f"the size of the model is not determined by the file: {reason}", *names, hint=SIZES_HINT)
 
+    def layers(self, *names: str, default: int | None = None) -> int:
+        """Return a number of layers."""
+        found = self.size(*names, default=default)
+        if found > _MOST_LAYERS:
+            raise self.error(f"expected at most {_MOST_LAYERS:,} layers", *names)
+        return found
+
     def refuse(self, *names: str) -> None:
         """Refuse settings that change the count in a way that is not counted here."""
         for name in names:
@@ -275,5 +287,6 @@ def _number(value: object) -> float | int | None:
         if _WHOLE.fullmatch(text):
             return int(text)
         if _NUMBER.fullmatch(text):
-            return float(text)
+            number = float(text)
+            return number if number < float("inf") else None
     return None

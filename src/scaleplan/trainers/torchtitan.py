@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import Call, PythonDocument
 from scaleplan.trainers.common import optimizer, product, vocabulary
-from scaleplan.trainers.named import named_models, named_sizes
+from scaleplan.trainers.named import named_models, named_sizes, sources
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.trainers.config import Reading
+    from scaleplan.trainers.training_config import Reading
 
 __all__ = ["torchtitan", "torchtitan_run", "torchtitan_sizes"]
 
@@ -44,7 +44,9 @@ def torchtitan_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, ob
     name, flavor = _named(s)
     keys = ("model.flavor", "model_spec[0]", "model_spec")
     sizes = dict(named_sizes("torchtitan", f"{name} {flavor}", s, *keys))
-    sizes.pop("vocab_size", None) if reading.given.vocab is not None else None
+    reading.note(f"{name} {flavor} has the sizes of {sources()['torchtitan']}")
+    if sizes.get("q_lora_rank") == 0:
+        sizes["q_lora_rank"] = None  # TOML has no null
     return {**sizes, **(vocabulary(s, reading) if reading.given.vocab is not None else {})}
 
 

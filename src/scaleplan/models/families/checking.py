@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_MODEL = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_width", "head_bias")
+_MODEL: tuple[str, ...] = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_width", "head_bias")
 _MODEL += ("context", "causal", "extra")
 _USUAL = {"width": "d", "vocab": "vocab"}
 _STACK = ("repeat", "layers", "encoder")

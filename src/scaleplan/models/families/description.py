@@ -23,7 +23,19 @@ __all__ = ["SCHEMA", "Description", "merged"]
 
 SCHEMA = 1
 
-_KEYS = ("schema", "name", "title", "model_types", "classes", "like", "ignored", "sources", "notes", "refuse")
+_KEYS = (
+    "schema",
+    "name",
+    "title",
+    "model_types",
+    "classes",
+    "like",
+    "config",
+    "ignored",
+    "sources",
+    "notes",
+    "refuse",
+)
 _TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _LONGEST_NOTE = 500
 
@@ -53,9 +65,12 @@ class Description:
         self.sources = table.texts("sources", ())
         self.notes = self._lines("notes")
         self.refuse = self._lines("refuse")
-        self.fields = {key: field_spec(self.source, key, value) for key, value in self._section("fields").items()}
         self.defaults = self._section("defaults")
         self.let = {key: self.expression(f"let.{key}", value) for key, value in self._section("let").items()}
+        fields = {key: field_spec(self.source, key, value) for key, value in self._section("fields").items()}
+        self.fields = {
+            key: spec for key, spec in fields.items() if key not in self.let
+        }  # a size that is set is no field
         self.model = self._section("model")
         self.parts = {name: self.inner(f"part.{name}", part) for name, part in self._section("part").items()}
         stacks = table.data.get("stack", [])

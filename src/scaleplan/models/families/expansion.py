@@ -335,7 +335,8 @@ class _Expansion:
         before, self.scope.uses_layer = self.scope.uses_layer, False
         part = self._made(name, (*path, name))
         if named.startswith("="):
-            part = replace(part, shared=True, name=f"{name} {self.scope.value(named, group)}" if group else name)
+            number = self.scope.value(named, group) if group else 0
+            part = replace(part, shared=True, name=f"{name} {number}" if number else name)
         (self._of_layer if self.scope.uses_layer else self._parts)[named] = part
         self.scope.uses_layer = self.scope.uses_layer or before
         return part

@@ -12,14 +12,14 @@ import operator
 import warnings
 from functools import lru_cache
 from math import isqrt
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from scaleplan.errors import FileError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Compiled: TypeAlias = Callable[[Mapping[str, Any]], Any]
+    Compiled: TypeAlias = "Callable[[Names], Any]"
 
 __all__ = ["FUNCTIONS", "ExpressionError", "SizesError", "compiled", "names_of"]
 
@@ -27,6 +27,12 @@ _LONGEST, _LARGEST, _MOST_POWER = 2_000, 10**30, 64  # a size is below 1e13, an 
 _MOST_ENTRIES = 200_000  # of a list, those of the lists in it among them, and characters of a text
 
 _LARGEST_PRIME, _MOST_PRIMES = 10**8, 256  # a second of trial division
+
+
+class Names(Protocol):
+    """What has a value for each name: a mapping, or a scope that evaluates it when it is used."""
+
+    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401  a number, flag, text or list
 
 
 class ExpressionError(FileError):
@@ -66,6 +72,7 @@ def _index(values: list[object], value: object) -> int:
 
 
 @lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _primes(after: int, many: int) -> list[int]:
     """Return the primes that follow a number: tables of hashes have prime sizes."""
     if not 0 <= after <= _LARGEST_PRIME or not 0 <= many <= _MOST_PRIMES:
@@ -185,7 +192,7 @@ def compiled(text: str) -> Compiled:
     except RecursionError:
         raise ExpressionError(f"{quote(text)}: nested too deeply") from None
 
-    def evaluate(scope: Mapping[str, Any]) -> Any:  # noqa: ANN401  a number, flag, text or list
+    def evaluate(scope: Names) -> Any:  # noqa: ANN401  a number, flag, text or list
         try:
             return run(scope)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -269,7 +276,7 @@ def _compile(node: ast.expr, text: str) -> Compiled:  # noqa: C901, PLR0911, PLR
     )
 
 
-def _last(parts: list[Compiled], scope: Mapping[str, Any], *, stop: bool) -> Any:  # noqa: ANN401
+def _last(parts: list[Compiled], scope: Names, *, stop: bool) -> Any:  # noqa: ANN401
     """Return the first value that decides, as Python does: `k or h` is k where it is stated."""
     value = None
     for part in parts:

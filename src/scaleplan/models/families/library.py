@@ -114,7 +114,7 @@ def index_of(folder: Path, names: Collection[str] | None = None) -> dict[str, di
     """Return the file of each model type and class beginning that the families of a folder state."""
     found: dict[str, dict[str, str]] = {"model_types": {}, "classes": {}}
     for name in sorted(_names(folder) if names is None else names):
-        head = _head(folder / f"{name}.toml")
+        head = read_table(folder / f"{name}.toml", what="family").data
         for key, default in (("model_types", [head.get("name", name)]), ("classes", [])):
             values = head.get(key, default)
             found[key] |= {str(text): name for text in values} if isinstance(values, list) else {}
@@ -136,16 +136,6 @@ def _names(folder: Path) -> list[str]:
     return sorted(name.removesuffix(".toml") for name in names_in(folder) if name.endswith(".toml"))
 
 
-def _head(path: Path) -> dict[str, object]:
-    """Return what stands above the first table of a file."""
-    import tomllib  # only where a family is looked for
-
-    try:
-        return tomllib.loads(read_text(path, what="family").split("\n[", 1)[0])
-    except ValueError as error:
-        raise FileError(f"family {quote(path)} is not valid TOML: {error}") from None
-
-
 def _described(table: Table, files: Mapping[str, Path]) -> Description:
     """Return a description, laid over those that it is like."""
     data = dict(table.data)
@@ -161,7 +151,7 @@ def _described(table: Table, files: Mapping[str, Path]) -> Description:
                 hint=f"did you mean '{close}'?" if close else "'scaleplan families list' has them",
             )
         inherited = dict(read_table(files[base], what="family").data)
-        for key in ("model_types", "classes", "title", "sources", "notes", "defaults", "ignored", "name"):
+        for key in ("model_types", "classes", "title", "sources", "notes", "defaults", "config", "ignored", "name"):
             if key != "ignored" or key in data:
                 inherited.pop(key, None)
         data = merged(inherited, data)
@@ -193,17 +183,25 @@ def read_description(path: Path) -> Description:
     return described(table.data, source=table.source)
 
 
-def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Architecture:
+def architecture_of(
+    data: Mapping[str, object], *, source: str, arch: str | Description | None = None
+) -> Architecture:
     """Return the architecture that a config describes.
 
     The text part of a multimodal config is read, the rest of it is left out, which a note says. ``source`` is its
-    name in errors; ``arch`` is the family to read it as where the config states no ``model_type``, or the path of a
-    description. Raises FileError for an unknown family, and for fields that are missing, malformed or contradictory.
+    name in errors; ``arch`` is the family to read it as where the config states no ``model_type``, a description, or
+    the path of one. Raises FileError for an unknown family, and for fields that are missing, malformed or
+    contradictory.
     """
     if is_description(data):
         if arch is not None:
             raise FileError(f"{source}: describes its own layers", hint="leave out --arch, or name a config.json")
-        return expand(described(data, source=source))
+        found, config = described(data, source=source), data.get("config")
+        if config is None:
+            return expand(found)
+        if not isinstance(config, dict):
+            raise FileError(f"{source}: config: expected the name of a config.json beside the file")
+        return architecture_of(config, source=f"{source}: config", arch=found)
     part = text_part(data, source)
     if not part.multimodal:
         return _read(part.data, source=part.source, arch=arch)
@@ -216,14 +214,14 @@ def architecture_of(data: Mapping[str, object], *, source: str, arch: str | None
     return replace(architecture, notes=notes)
 
 
-def _read(data: Mapping[str, object], *, source: str, arch: str | None) -> Architecture:
+def _read(data: Mapping[str, object], *, source: str, arch: str | Description | None) -> Architecture:
     found = _find(data, source=source, arch=arch)
     stated = data.get("model_type")
     name = stated if isinstance(stated, str) and stated in found.model_types else found.model_types[0]
     fields = Fields({**data, "model_type": name}, source=source)
     architecture = expand(found, fields, family=name)
-    described_by_name = arch is not None and found is families().named(arch)
-    guessed = described_by_name and stated is None and not _class(data)
+    by_name = isinstance(arch, str) and found is families().named(arch)
+    guessed = by_name and stated is None and not _class(data)
     refuse_unread(fields, architecture, found.known_fields(), guessed=guessed)
     return architecture
 
@@ -236,8 +234,10 @@ def _tie_note(architecture: Architecture, reason: str) -> str:
     return f"{reason} ({ties}); else {other:,}"
 
 
-def _find(data: Mapping[str, object], *, source: str, arch: str | None = None) -> Description:
+def _find(data: Mapping[str, object], *, source: str, arch: str | Description | None = None) -> Description:
     """Return the family of a config by ``arch``, its ``model_type``, or the class that it names."""
+    if isinstance(arch, Description):
+        return arch
     library = families()
     stated = data.get("model_type")
     if arch is not None:

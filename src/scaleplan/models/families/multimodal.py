@@ -87,7 +87,7 @@ def text_part(data: Mapping[str, object], source: str) -> TextPart:
         family = {"model_type": text} if text and nested.get("model_type") is None else {}
         found = {**nested, **inherited, **family}
     ties = known.text("ties", "top") if known else "top"
-    if ties == "text":
+    if ties == "text" or (ties == "either" and flag is not True):
         return TextPart(found, where, True, overruled=flag)
     if ties == "never":
         return TextPart(found, where, True, tied=False, overruled=flag)

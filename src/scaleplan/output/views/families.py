@@ -61,8 +61,8 @@ def family_report(family: FamilySummary) -> Report:
         )
         for each in family.fields
     ]
-    if family.counted:
-        facts.append(Fact("parameters", f"{family.params:,}", unit=format_count(family.params or 0)))
+    if family.params is not None:
+        facts.append(Fact("parameters", f"{family.params:,}", unit=format_count(family.params)))
         sections = [_numbers(part) for part in family.counted if part.atoms]
     else:
         sections = [Report(title=part.name, facts=[*map(_line, part.lines)]) for part in family.parts if part.lines]

@@ -45,7 +45,7 @@ class TrainingConfig:
 
     ``fields`` are those of a config.json; they lack ``vocab_size`` where the vocabulary is open, and are None where
     ``unsized`` says why, or the model is a ``reference``: the name of a public model, or the path of a config.
-    ``values`` are those of the run by name (:data:`VALUES`), ``open`` what it leaves open, ``read`` all that was read.
+    ``values`` are those of the run by name (:data:`VALUES`), ``open`` what it leaves open, ``read`` what was read.
     """
 
     trainer: str
@@ -97,6 +97,7 @@ VALUES: Mapping[str, str] = {
     "steps": "steps of the optimizer",
     "samples": "sequences of the run",
     "tokens": "tokens of the run",
+    "epochs": "passes over the data",
     "gpus": "devices",
     "data": "data-parallel groups",
     "tensor": "tensor-parallel devices",
@@ -105,6 +106,7 @@ VALUES: Mapping[str, str] = {
     "expert": "devices that split experts",
     "zero": "stage of sharing, 3 for full sharding",
     "precision": "precision of the matrices",
+    "kept": "how weights are kept: in fp32, or in the same precision",
     "optimizer": "optimizer",
     "recompute": "activations that are recomputed",
     "offload": "what is offloaded to the host: states, or states and weights",
@@ -202,14 +204,26 @@ class Reading:
         self.open.pop("data", None)
 
     def _batch(self, file: str) -> None:
-        """Find the batch, or of micro-batch and accumulation the one that is missing; the devices are never guessed."""
+        """Find the batch, or of micro-batch and accumulation the one that is missing; devices are never guessed."""
         sequence, tokens = self.values.get("sequence"), self.values.get("batch_tokens")
-        if "batch" not in self.values and tokens is not None and sequence is not None:
-            if tokens.value % sequence.value == 0:
-                self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
+        whole = tokens is not None and sequence is not None and tokens.value % sequence.value == 0
+        if whole and "batch" not in self.values and tokens is not None and sequence is not None:
+            self.values["batch"] = combined(tokens.value // sequence.value, tokens, sequence)
+        self._factor(file, counted=tokens is not None)
+        batch = self.values.get("batch")
+        if tokens is None and batch is not None and sequence is not None:
+            self.values["batch_tokens"] = combined(batch.value * sequence.value, batch, sequence)
+        for name in ("batch", "batch_tokens"):
+            if name in self.values:
+                self.open.pop(name, None)
+        if "batch_tokens" not in self.values:
+            self._explain("batch_tokens", ("sequence",) if batch is not None else ("batch", "gpus", "sequence"))
+
+    def _factor(self, file: str, *, counted: bool) -> None:
+        """Find the factor that is missing; a batch that is counted in tokens is no product."""
         missing = [name for name in _FACTORS if name not in self.values]
         factors = [self.values[name] for name in _FACTORS if name in self.values]
-        if missing == ["batch"] and tokens is None:
+        if missing == ["batch"] and not counted:
             self.values["batch"] = combined(prod(each.value for each in factors), *factors)
         elif missing in (["micro_batch"], ["accumulation"]):
             batch, others = factors[0], prod(each.value for each in factors[1:])
@@ -223,14 +237,6 @@ class Reading:
                 f"a batch of {batch.value:,} is not {micro.value:,} x {steps.value:,} x {data.value:,} "
                 "(micro-batch, accumulation, data-parallel groups)",
             )
-        batch_of = self.values.get("batch")
-        if tokens is None and batch_of is not None and sequence is not None:
-            self.values["batch_tokens"] = combined(batch_of.value * sequence.value, batch_of, sequence)
-        for name in ("batch", "batch_tokens"):
-            if name in self.values:
-                self.open.pop(name, None)
-        if "batch_tokens" not in self.values:
-            self._explain("batch_tokens", ("sequence",) if batch_of is not None else ("batch", "gpus", "sequence"))
 
     def _length(self, _: str) -> None:
         steps, tokens, samples = (self.values.get(name) for name in ("steps", "tokens", "samples"))

@@ -1,0 +1,524 @@
+"""Compare every usual way to train or tune a model on the devices that one has: memory, hours, money.
+
+Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.models.questions.memory` with
+the same options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.advice.way import ServingWay, Way, Ways
+from scaleplan.errors import Notice, UsageError
+from scaleplan.hardware.budget import BAND_LEVEL, BudgetRequest
+from scaleplan.hardware.device_budget import DeviceBudget
+from scaleplan.models import Model, questions
+from scaleplan.models.memory import DEFAULT_STATES
+from scaleplan.models.questions import parse_whole
+from scaleplan.models.usual_ways import options_text, way_name, ways_with
+from scaleplan.models.weights import weights_of
+from scaleplan.models.work import work_of
+from scaleplan.planning.context import Context
+from scaleplan.planning.planner import Planner
+from scaleplan.planning.request import Request, parse_price
+from scaleplan.units import SECONDS_PER_HOUR, parse, parse_count, parse_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from scaleplan.hardware.accelerators import Accelerator
+    from scaleplan.hardware.utilisation import Utilisation
+    from scaleplan.models.layout import Layout, LayoutSearch
+    from scaleplan.models.questions import TrainingAsked
+    from scaleplan.models.tuning import Method
+    from scaleplan.models.work import Work
+    from scaleplan.trainers.training_config import TrainingConfig
+    from scaleplan.units import Amount
+
+__all__ = ["ways"]
+
+_TOKENS = 10e6
+"""Tokens where none are given: some 20,000 examples of 500 tokens, a usual set of instructions."""
+
+_FED = 2048
+"""Tokens that a device takes at once where the micro-batch is free: with fewer, launching kernels takes longer than
+they run (the published speeds of fine-tuning fall from there on), and more only take memory."""
+
+_SERVING = ("serve", "sequences", "weight_bits", "cache_bits")
+_OTHERS = (*_SERVING, "vocab")
+"""Options of ``memory`` that say nothing about a training."""
+
+_PROFILE, _SCRATCH = "fine-tuning", "project"
+"""The utilisation of tuning a model, and that of a whole pre-training."""
+
+_MOST_DEVICES = 64
+"""Devices up to which more of them are a way out for somebody who asks about a few."""
+
+_SHORT = 512
+"""Tokens below which no shorter context is a way out."""
+
+
+def ways(
+    source: Amount | Path | Mapping[str, object] | Model,
+    *,
+    gpu: str,
+    gpus: Amount | None = None,
+    tokens: Amount | None = None,
+    epochs: Amount | None = None,
+    data_tokens: Amount | None = None,
+    hours: Amount | None = None,
+    cost: Amount | None = None,
+    price: Amount | None = None,
+    mfu: Amount | None = None,
+    profile: str | None = None,
+    data: Context | None = None,
+    **options: Any,  # noqa: ANN401  those of memory
+) -> Ways:
+    """Return every usual way to train or tune a model on some devices, with memory, hours and money.
+
+    Parameters
+    ----------
+    source
+        What :func:`scaleplan.models.questions.memory` takes; the way that a training config states is there too.
+    gpu, gpus
+        The devices, one where no number is given.
+    tokens, epochs, data_tokens
+        The tokens of the run, or passes over so many; 10M where neither is given.
+    hours, cost
+        A limit: each way tells the tokens that it can do within.
+    price, mfu, profile
+        Price of a device-hour, and the utilisation: its share of the peak, or a profile in place of ``fine-tuning``.
+    data
+        The data files; read anew by default.
+    options
+        Those of :func:`scaleplan.models.questions.memory`: they hold in all ways, and leave those out that contradict
+        them.
+
+    Raises
+    ------
+    UsageError
+        For options that contradict each other, or choices that no way has.
+
+    Examples
+    --------
+    >>> import scaleplan as sp
+    >>> sp.ways("llama-3.1-8b", gpu="rtx-4090").fits
+    True
+
+    """
+    for name in _SERVING:
+        if options.get(name):
+            raise UsageError(
+                "--ways compares trainings, and shows serving below",
+                hint=f"leave out --{name.replace('_', '-')}, or --ways",
+            )
+    if options.get("states") is not None:
+        raise UsageError("--ways names optimizers and precisions instead of states", hint="leave out --states")
+    context = data or Context()
+    if profile is not None:
+        context.utilisations.profile(profile)  # refuses an unknown one
+    model = questions.sized(source, options.get("vocab"))
+    config, said = questions.stated_config(source, {**options, "gpus": gpus})
+    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
+    given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
+    if gpus is not None:
+        given["gpus"] = gpus
+    devices = parse_whole(given.pop("gpus", None), what="gpus") or 1
+    comparison = _Comparison(
+        model=model,
+        device=context.accelerators.get(gpu),
+        gpus=devices,
+        options=given,
+        configured=own,
+        run=_run_of({} if config is None else _stated(config), tokens=tokens, epochs=epochs, data_tokens=data_tokens),
+        limits=_Limits(
+            None if hours is None else _above(parse_positive(hours), "hours"),
+            None if cost is None else _above(parse("usd", cost), "cost"),
+        ),
+        paid=BudgetRequest(
+            gpu=gpu,
+            gpus=float(devices),
+            flops=1.0,
+            price=None if price is None else parse_price(price),
+            mfu=None if mfu is None else parse("fraction", mfu),
+            profile=profile,
+        ),
+        context=context,
+    )
+    return comparison.answer()
+
+
+def _stated(config: TrainingConfig) -> dict[str, float]:
+    """Return the length of the run of a training config."""
+    return {name: float(config.values[name].value) for name in ("tokens", "epochs") if name in config.values}
+
+
+class _Run(NamedTuple):
+    """The tokens of the run, how they came about, and the passes over the data, where that is known."""
+
+    tokens: float
+    source: str
+    epochs: float | None = None
+    data_tokens: float | None = None
+
+
+class _Limits(NamedTuple):
+    """What the user has for it: hours, and US dollars."""
+
+    hours: float | None
+    cost: float | None
+
+
+def _above(value: float, what: str) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{what} is a number above 0, not {value:g}")
+    return value
+
+
+def _run_of(
+    stated: Mapping[str, float], *, tokens: Amount | None, epochs: Amount | None, data_tokens: Amount | None
+) -> _Run:
+    """Return the run that the options describe, with what a training config states where they say nothing."""
+    size = None if data_tokens is None else parse_count(data_tokens, what="tokens")
+    passes = None if epochs is None else _above(parse_positive(epochs), "epochs")
+    if tokens is not None:
+        if passes is not None:
+            raise UsageError("--tokens and --epochs both say how long the run is", hint="give one of them")
+        found = parse_count(tokens, what="tokens")
+        return _Run(found, "given", None if size is None else found / size, size)
+    if size is not None:
+        source = "epochs x data-tokens" if passes is not None else "data-tokens, once"
+        if passes is None and "epochs" in stated:
+            passes, source = stated["epochs"], "epochs of the config x data-tokens"
+        return _Run((passes or 1.0) * size, source, passes or 1.0, size)
+    if passes is not None:
+        raise UsageError(
+            "--epochs are passes over data whose size is not given", hint="add --data-tokens, or --tokens"
+        )
+    if "tokens" in stated:
+        return _Run(stated["tokens"], "training config")
+    return _Run(_TOKENS, "default")
+
+
+class _Speed(NamedTuple):
+    """FLOP/s that a device reaches, and the utilisation behind it; or why it is not known."""
+
+    rate: float
+    utilisation: Utilisation | None = None
+    why: str | None = None
+
+
+_PRECISIONS = {"fp32": "fp32", "fp8": "fp8", "nvfp4": "fp4"}
+"""The precision of the products, by that of a training; 16 bits for all others."""
+
+
+class _Comparison:
+    """The ways to train a model on some devices."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        device: Accelerator,
+        gpus: int,
+        options: Mapping[str, Any],
+        configured: Mapping[str, Any],
+        run: _Run,
+        limits: _Limits,
+        paid: BudgetRequest,
+        context: Context,
+    ) -> None:
+        self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
+        self.run, self.limits, self.paid, self.context = run, limits, paid, context
+        self.sequence = questions.training_asked(model, self.base).sequence
+        self.bill, self.why = self._bill()
+        self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
+        self.notices: dict[str, Notice] = {}
+        self.searches: dict[str, LayoutSearch] = {}
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """The options that hold in all ways."""
+        return {name: value for name, value in self.options.items() if name in questions.LAYOUT} | {"gpus": self.gpus}
+
+    def _bill(self) -> tuple[DeviceBudget | None, str | None]:
+        """Return the budget that knows the peak, the price and the power; else why there are no hours."""
+        try:
+            self.device.precision()
+        except UsageError as error:
+            return None, error.message
+        return DeviceBudget(self.paid, self.context), None
+
+    def answer(self) -> Ways:
+        """Return all ways, in their order."""
+        found = [*self._tuned(), *self._scratch()]
+        found.sort(key=_order)
+        fits = any(way.fits for way in found if not way.from_scratch)
+        speed = self._speed(None, self.paid.profile or _PROFILE)
+        utilisation, price = speed.utilisation, self.bill.price if self.bill else None
+        serving = tuple(self._serving())
+        return Ways(
+            model=self.model.source,
+            params=self.model.params,
+            gpu=self.device.id,
+            gpus=self.gpus,
+            memory_bytes=self.device.memory_bytes,
+            context=self.sequence,
+            tokens=self.run.tokens,
+            tokens_source=self.run.source,
+            epochs=self.run.epochs,
+            data_tokens=self.run.data_tokens,
+            fits=fits,
+            limit_hours=self.limits.hours,
+            limit_cost=self.limits.cost,
+            ways=tuple(found),
+            serving=serving,
+            ways_out=() if fits else tuple(self._ways_out(found)),
+            band=None if utilisation is None else utilisation.band,
+            interval_level=None if utilisation is None or utilisation.band is None else BAND_LEVEL,
+            price_per_hour=None if price is None else price.usd_per_hour,
+            price_source=None if price is None else price.origin,
+            price_date=None if price is None else price.date or None,
+            utilisation=None if utilisation is None else utilisation.value,
+            utilisation_source=None if utilisation is None else utilisation.source,
+            no_hours=self.why or speed.why,
+            unified_memory=self.device.unified_memory,
+            warnings=(*(self.bill.notices if self.bill else ()), *self.notices.values()),
+        )
+
+    # ---- the ways -------------------------------------------------------------------------------------------
+
+    def _tuned(self) -> Iterator[Way]:
+        """Yield the usual ways that agree with the options, and that of a training config."""
+        given = {name: value for name, value in self.options.items() if name not in questions.LAYOUT}
+        own = None
+        if self.configured and not given:
+            own = self._way(dict(self.configured), configured=True)
+            yield own
+        refused: UsageError | None = None
+        found = False
+        for options, method, _ in ways_with(given, layers=self.model.architecture.layers):
+            if self._unstable(method) and "precision" not in given:
+                continue
+            try:
+                way = self._way(options)
+            except UsageError as error:  # ranks and layers that this model does not have
+                refused = error
+                continue
+            found = True
+            if own is None or (way.name, way.options) != (own.name, own.options):
+                yield way
+        if refused is not None and not found:
+            raise refused
+        if not found:
+            raise UsageError(
+                f"no usual way agrees with {options_text(given)}", hint="leave out --ways to ask for this one"
+            )
+
+    def _unstable(self, method: Method) -> bool:
+        """Whether a way needs bf16 and the device has none: weights that are updated in fp16 alone do not learn."""
+        peaks = self.device.peaks
+        if method.adapts or method.precision != "bf16" or "bf16" in peaks or "fp16" not in peaks:
+            return False
+        message = f"{self.device.id} has no bf16, so that ways to train all weights in it are left out"
+        self.notices["no_bf16"] = Notice(code="no_bf16", message=message)
+        return True
+
+    def _scratch(self) -> Iterator[Way]:
+        """Yield the training from scratch on the tokens that the default law takes for compute-optimal."""
+        if any(name not in questions.LAYOUT for name in self.options):
+            return
+        try:
+            asked = Planner.of(Request(model=self.model), self.context)
+            size = next(limit.value for limit in asked.limits if limit.quantity == "params")
+            tokens = Planner.of(Request(), self.context).target_params(size).tokens
+        except UsageError:  # no law is about such a model
+            return
+        yield self._way({"states": DEFAULT_STATES}, tokens=tokens)
+
+    def _way(self, options: dict[str, Any], *, tokens: float | None = None, configured: bool = False) -> Way:
+        """Return one way with the least recomputation that fits; else the nearest to fitting."""
+        asked, search, layout, fits = self._laid_out(options)
+        training, parallel, method = layout.training, layout.parallel, layout.training.method
+        work = work_of(self.model.architecture, method, context=asked.sequence, recompute=training.recompute)
+        weights = weights_of(self.model.architecture, method)
+        profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
+        speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
+        per_second = self._tokens_per_second(layout, work, speed.rate)
+        footprint = search.feasible.footprint
+        exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
+        exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
+        self.searches[options_text(exact)] = search
+        return Way(
+            name=way_name(method, trainer=options.get("trainer")) if tokens is None else "from scratch",
+            options=options_text(exact),
+            fits=fits,
+            memory_bytes=layout.memory.total,
+            device_used=questions.shown(layout.memory, footprint.reserved(training, parallel), self.device)[
+                "device_used"
+            ],
+            spare=1 - layout.memory.demand(self.device.memory_bytes, asked.margins),
+            recompute=training.recompute,
+            micro_batch=training.micro_batch,
+            devices=parallel.devices,
+            trained_params=round(weights.layers + weights.routed + weights.first + weights.last),
+            flops_per_token=work.flops,
+            longest_context=self._longest(search, layout),
+            on_host=bool(method.offload) or str(method.optimizer).startswith("paged"),
+            partial=method.layers is not None or bool(method.frozen),
+            from_scratch=tokens is not None,
+            configured=configured,
+            **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),
+        )
+
+    def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingAsked, LayoutSearch, Layout, bool]:
+        """Return the layout of a way: with enough tokens at once where that fits, else with one sequence."""
+        base = {**self.base, **options}
+        free = base.get("micro_batch") is None and base.get("batch") is None
+        sizes: list[int | None] = [None]
+        if free:
+            sizes = list(dict.fromkeys((max(1, _FED // self.sequence), 1)))
+        for size in sizes:
+            asked = questions.training_asked(self.model, {**base, **({"micro_batch": size} if size else {})})
+            search = questions.search_of(self.model, self.device, asked)
+            layout = questions.best_layout(search, self.gpus, asked)
+            if layout is not None:
+                return asked, search, layout, True
+        return asked, search, search.closest(self.gpus), False
+
+    def _longest(self, search: LayoutSearch, layout: Layout) -> int | None:
+        """Return the tokens of the longest sequence that fits, in whole steps of 256; None where none does."""
+        parallel, margins = layout.parallel, search.margins
+        training = replace(layout.training, micro_batch=1, recompute=search.fixed.recompute or "full")
+        most = (self.model.architecture.context or _MOST_CONTEXT) // (_STEP * parallel.context)
+
+        def fits(steps: int) -> bool:
+            sequence = steps * _STEP * parallel.context
+            held = search.feasible.footprint.memory(replace(training, sequence=sequence), parallel)
+            return held.fits(self.device.memory_bytes, margins)
+
+        low, high = 0, most + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low * _STEP * parallel.context or None
+
+    # ---- speed and money ------------------------------------------------------------------------------------
+
+    def _speed(self, precision: str | None, profile: str) -> _Speed:
+        """Return the speed of a device in a precision."""
+        if self.bill is None:
+            return _Speed(0.0, why=self.why)
+        if (precision, profile) not in self.speeds:
+            self.speeds[precision, profile] = self._found_speed(self.bill, precision, profile)
+        return self.speeds[precision, profile]
+
+    def _found_speed(self, bill: DeviceBudget, precision: str | None, profile: str) -> _Speed:
+        a, given = self.model.architecture, self.paid.mfu is not None
+        try:
+            if precision is not None:
+                bill = DeviceBudget(replace(self.paid, precision=precision), self.context)
+            request = replace(bill.request, profile=self.paid.profile if given else profile)
+            bill = DeviceBudget(request, self.context)
+            found = bill.utilisation(float(self.model.counts.active_params), moe=a.experts is not None)
+        except UsageError as error:
+            return _Speed(0.0, why=error.message)
+        for notice in found.notices:
+            if notice.code == "utilisation_thin_evidence":
+                message = f"little is published about utilisation on {self.device.id}; give --mfu if you know better"
+                self.notices[notice.code] = Notice(code=notice.code, message=message)
+        return _Speed(bill.peak * found.value, utilisation=found)
+
+    def _tokens_per_second(self, layout: Layout, work: Work, rate: float) -> float | None:
+        """Return the speed of all devices: the work of a micro-batch, and what is moved for it."""
+        if not rate:
+            return None
+        parallel, training = layout.parallel, layout.training
+        tokens = training.micro_batch * training.sequence
+        moving = work.moving_seconds(self.device.bandwidth) / (parallel.tensor * parallel.pipeline * parallel.expert)
+        seconds = (tokens * work.flops / (parallel.replica * rate) + moving) * (1 + layout.bubble)
+        return parallel.data * tokens / seconds
+
+    def _run(self, tokens: float, per_second: float | None, utilisation: Utilisation | None) -> dict[str, Any]:
+        """Return the fields of a run of so many tokens, and what the limits leave of it."""
+        found: dict[str, Any] = {"tokens": tokens, "tokens_per_second": per_second}
+        if per_second is None or self.bill is None:
+            return found
+        band = None if utilisation is None else utilisation.band
+        hours = tokens / per_second / SECONDS_PER_HOUR
+        price, power = self.bill.price, self.bill.power
+        paid = None if price is None else price.usd_per_hour * self.gpus
+        found |= {"hours": hours, "hours_interval": _around(hours, band)}
+        if paid is not None:
+            found |= {"cost": hours * paid, "cost_interval": _around(hours * paid, band)}
+        if power is not None:
+            found["energy_kwh"] = power.kwh(hours * self.gpus)
+        limits = [] if self.limits.hours is None else [self.limits.hours]
+        if self.limits.cost is not None:
+            if paid is None:
+                raise UsageError(
+                    f"--cost needs a price for {self.device.id}", hint=self.context.prices.hint(self.device.id)
+                )
+            limits.append(self.limits.cost / paid)
+        if limits:
+            possible = min(limits) * SECONDS_PER_HOUR * per_second
+            found |= {"possible_tokens": possible, "possible_tokens_interval": _around(possible, band)}
+            if self.run.data_tokens:
+                found["possible_epochs"] = possible / self.run.data_tokens
+        return found
+
+    # ---- where nothing fits, and serving --------------------------------------------------------------------
+
+    def _ways_out(self, found: list[Way]) -> Iterator[str]:
+        """Yield options with which the way that needs the least fits."""
+        tuned = [way for way in found if not way.from_scratch]
+        if not tuned:
+            return
+        least = min(tuned, key=lambda way: way.memory_bytes)
+        if least.longest_context is not None and _SHORT <= least.longest_context < self.sequence:
+            yield f"--context {least.longest_context}"
+        fewest = self.searches[least.options].fewest
+        if fewest is not None and self.gpus < fewest <= _MOST_DEVICES:
+            yield f"--gpus {fewest}"
+
+    def _serving(self) -> Iterator[ServingWay]:
+        """Yield what serving one sequence takes."""
+        for name, bits in _SERVED.items():
+            options: dict[str, Any] = {"gpus": self.gpus, "context": self.sequence, **bits}
+            try:
+                found = questions.memory(
+                    self.model, gpu=self.device.id, serve=True, margins=self.options.get("margins"), **options
+                )
+            except UsageError:  # heads that so many devices cannot share
+                return
+            yield ServingWay(
+                weights=name,
+                options=f"--serve {options_text(options)}",
+                fits=bool(found.fits),
+                memory_bytes=found.memory.total,
+            )
+
+
+_SERVED: Mapping[str, dict[str, Any]] = {
+    "bf16": {"weight_bits": 16},
+    "int8": {"quantize": "int8"},
+    "nf4": {"quantize": "nf4"},
+}
+"""How the weights of a served model are stored, with the options that ask for it."""
+
+_STEP, _MOST_CONTEXT = 256, 1 << 20  # whole steps of a context, and the longest of a model that states none
+
+
+def _around(value: float, band: float | None) -> tuple[float, float] | None:
+    return None if band is None else (value / band, value * band)
+
+
+def _order(way: Way) -> tuple[object, ...]:
+    """Return the key of the order: what fits, the fewest hours first; what waits for the host last of these."""
+    work = way.flops_per_token if way.hours is None else way.hours
+    if way.fits:
+        return way.from_scratch, 0, way.on_host, work, way.memory_bytes
+    return way.from_scratch, 1, False, way.memory_bytes, work

@@ -1,0 +1,46 @@
+"""``memory --ways`` as a command: status, headline, rows and formats."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import scaleplan as sp
+
+
+def test_the_command(cli):
+    """Status, headline and rows; what is not about ways is refused without them."""
+    asked = ("memory", "llama-3.1-8b", "--gpu", "rtx-4090")
+    found = cli(*asked, "--ways", "--epochs", "3", "--data-tokens", "5M")
+    assert found.status == 0
+    assert found.out.startswith("yes, llama-3.1-8b")
+    assert "QLoRA" in found.out.splitlines()[0]
+    assert "for 15.0M tokens (3 x 5.00M" in found.out
+    assert max(map(len, found.out.splitlines())) <= 100
+    none = cli("memory", "llama-3.1-70b", "--gpu", "rtx-3060-12", "--ways")
+    assert none.status == 1
+    assert none.out.startswith("no: ")
+    assert "no way to train" in none.err
+    without = cli(*asked, "--tokens", "1B")
+    assert without.status == 2
+    assert "add --ways" in without.err
+    nowhere = cli("memory", "llama-3.1-8b", "--ways")
+    assert nowhere.status == 2
+    assert "--gpu" in nowhere.err
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "tsv", "jsonl", "markdown"])
+def test_every_format(cli, form, tmp_path):
+    """One row a way; saved JSON is shown again as it was."""
+    words = ("memory", "gpt2", "--gpu", "rtx-4090", "--ways", "--hours", "1")
+    found = cli(*words, "--format", form)
+    assert found.status == 0
+    rows = len(sp.ways("gpt2", gpu="rtx-4090", hours=1).ways)
+    if form in ("csv", "tsv", "jsonl"):
+        assert len(found.out.splitlines()) == rows + (form != "jsonl")
+    if form == "json":
+        assert json.loads(found.out)["schema"] == "scaleplan/ways/1"
+        path = tmp_path / "ways.json"
+        path.write_text(found.out, encoding="utf-8")
+        assert cli("show", str(path)).out == cli(*words).out

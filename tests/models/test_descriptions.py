@@ -17,7 +17,7 @@ from scaleplan.models.count import count, executed_params, kv_bytes_per_token, s
 from scaleplan.models.families.checking import check
 from scaleplan.models.families.expansion import expand
 from scaleplan.models.families.expressions import ExpressionError, compiled
-from scaleplan.models.families.library import INDEX, FamilyLibrary, described, families, index_of
+from scaleplan.models.families.finding import INDEX, FamilyLibrary, described, families, index_of
 from scaleplan.models.model import read_model
 
 GRAMMAR = Path(__file__).parents[2].parent / "shared" / "reference" / "arch_grammar"
@@ -110,9 +110,9 @@ def test_only_the_family_of_a_config_is_read(model_type, most, monkeypatch):
     """One file and those that it is like, whatever the number of families; the index where the names differ."""
     read_files = []
     for name in ("read_table", "read_text"):
-        original = getattr(__import__("scaleplan.models.families.library", fromlist=[name]), name)
+        original = getattr(__import__("scaleplan.models.families.finding", fromlist=[name]), name)
         monkeypatch.setattr(
-            f"scaleplan.models.families.library.{name}",
+            f"scaleplan.models.families.finding.{name}",
             lambda path, original=original, **words: read_files.append(path) or original(path, **words),
         )
     assert FamilyLibrary([FAMILIES]).get(model_type) is not None

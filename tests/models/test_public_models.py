@@ -111,7 +111,11 @@ def test_an_unknown_name_gets_a_suggestion():
 
 @pytest.mark.parametrize(
     "typed, meant",
-    [("qwen3-coder-30b", "qwen3-coder-30b-a3b"), ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"), ("gemma-4-26b", "gemma-4-26b-a4b")],
+    [
+        ("qwen3-coder-30b", "qwen3-coder-30b-a3b"),
+        ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"),
+        ("gemma-4-26b", "gemma-4-26b-a4b"),
+    ],
 )
 def test_the_beginning_of_a_name_is_a_suggestion(typed, meant):
     """The shortest id that begins so, also where the name stands for a config; a few letters suggest nothing."""

@@ -17,7 +17,7 @@ from scaleplan.models.count import (
     state_bytes,
     training_flops,
 )
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
@@ -250,7 +250,9 @@ class ModelBody(Result):
         sizes = model.sizes()
         taken = {name: sizes[name] for name in cls.__dataclass_fields__ if name in sizes}
         per_row = larger.params - model.params
-        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training)
+        return cls(
+            source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training
+        )
 
 
 class VocabularyError(FileError):

@@ -44,6 +44,11 @@ __all__ = [
     "training_config_at",
 ]
 
+_ENCODER_DECODER = (
+    "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; "
+    "the cache is that of one token of each"
+)
+
 DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
 
@@ -363,10 +368,7 @@ def describe(
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
     notes += _shared_note(a)
     if a.causal and any(stack.encoder for stack in a.stacks):
-        notes += (
-            "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; the cache is "
-            + "that of one token of each",
-        )
+        notes += (_ENCODER_DECODER,)
     if not a.causal and a.tied and not any(atom.label.endswith("head") for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

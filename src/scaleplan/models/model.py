@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import FileError, UsageError, quote
-from scaleplan.models.config import read_config
+from scaleplan.models.config import is_description, read_config
 from scaleplan.models.count import (
     Count,
     TrainingFlops,
@@ -322,7 +322,8 @@ def read_model(
     if vocab is not None:
         data = _with_vocabulary(data, vocab, name)
     architecture = architecture_of(data, source=name, arch=arch)
-    stored = quantization_of(text_part(data, name).data, source=name)
+    config = data.get("config", {}) if is_description(data) else data
+    stored = quantization_of(text_part(config, name).data, source=name) if isinstance(config, dict) else None
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 

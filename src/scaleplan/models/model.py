@@ -21,7 +21,7 @@ from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
-from scaleplan.trainers.stated_run import StatedRun
+from scaleplan.trainers.stated_run import StatedRun  # noqa: TC001  the types of a record are resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

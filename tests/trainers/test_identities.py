@@ -357,7 +357,7 @@ FOUND = "--num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-
         f'ARGS="{FOUND}"\nARGS+=" --seq-length 64"\npython pretrain.py $ARGS',
         f'ARGS="{FOUND}"\nARGS="$ARGS --seq-length 64"\npython pretrain.py ${{ARGS}}',
         f'MORE="--seq-length 64 --rank $RANK --host $(hostname)"\npython pretrain.py {FOUND} $MORE',
-        f'A=({FOUND})\nB=("${{A[@]}}" --seq-length 64)\nsrun python pretrain.py ${{B[*]}} # --hidden-size 1',
+        f'A=({FOUND})\nB=("${{A[@]}}" --seq-length 64)\nsrun python pretrain.py ${{B[*]}}',
         f"python other.py --hidden-size 1\nif true; then\n  python pretrain.py {FOUND} --seq-length 64\nfi",
     ],
 )

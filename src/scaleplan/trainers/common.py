@@ -181,8 +181,8 @@ def optimizer(settings: Settings, reading: Reading, *names: str) -> None:
 
 def passes(settings: Settings, reading: Reading, *names: str) -> None:
     """Take the passes over the data, where they are a number above 0."""
-    found = settings.raw(*names)
-    if isinstance(found, Setting) and isinstance(found.value, int | float) and found.value > 0:
+    found = settings.number(*names)
+    if isinstance(found, Setting):
         reading.put("epochs", found)
 
 

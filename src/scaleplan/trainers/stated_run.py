@@ -18,6 +18,7 @@ class StatedRun:
     steps: int | None = None
     samples: int | None = None
     tokens: float | None = None
+    epochs: float | None = None
     gpus: int | None = None
     data_parallel: int | None = None
     tensor_parallel: int | None = None

@@ -201,9 +201,11 @@ def test_batches_of_maxtext(more, gpus, batch):
         assert value(read(Template(MAXTEXT).substitute(more=more), "run.sh", gpus=64), "batch") == 256
 
 
-@pytest.mark.parametrize("scale, factors", [(1, (1, 1, 1)), (2, (2, 1, 1)), (4, (2, 2, 1)), (8, (2, 2, 2))])
+@pytest.mark.parametrize(
+    "scale, factors", [(1, (1, 1, 1)), (2, (1, 2, 1)), (4, (2, 2, 1)), (8, (2, 2, 2)), (16, (2, 4, 2))]
+)
 def test_a_scale_of_maxtext_is_spread_over_the_dimensions(scale, factors):
-    """A power of two: first the width, then heads and inner width, then the layers."""
+    """A power of two: first heads and inner width, then the width, then the layers."""
     found = read(Template(MAXTEXT).substitute(more=f"model_name=default global_parameter_scale={scale}"), "run.sh")
     fields = found.fields
     width, inner, layers = factors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
@@ -28,16 +29,28 @@ config = '{"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_
 
 def test_many_models_ship():
     """Those that students and engineers name, each once, with where its sizes are from."""
-    assert len(PUBLIC.ids()) > 120
+    assert len(PUBLIC.ids()) > 200
     for model in PUBLIC.all():
         assert PUBLIC.get(model.id) == model
-        assert model.sources
         assert "model_type" in model.config, model.id
+
+
+def test_every_number_that_ships_carries_its_source():
+    """Who prints a total, where a config can be read; the file has no key of a source that it does not explain."""
+    text = (data_folder() / "models.toml").read_text(encoding="utf-8")
+    top = tomllib.loads(text)
+    used = set()
+    for table in top["model"]:
+        assert table["sources"], table["id"]
+        assert ("params" in table) == ("params_sources" in table), table["id"]
+        used |= {*table["sources"], *table.get("params_sources", ())}
+    assert used >= top["sources"].keys()
+    assert all(" " in source for source in used - top["sources"].keys())
 
 
 @pytest.mark.parametrize("ident", PUBLIC.ids())
 def test_every_model_is_counted_as_published(ident):
-    """Its counted total is the published one."""
+    """Its counted total is the published one, to the last digit where a source prints that."""
     model = PUBLIC.get(ident)
     found = read_model(model)
     assert found.source == f"{ident} (shipped description)"
@@ -70,6 +83,8 @@ def test_every_alias_finds_its_model():
         ("phi-1_5", "phi-1.5"),
         ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
         ("Qwen3-8B-Base", "qwen3-8b"),
+        ("Qwen/Qwen3.6-27B", "qwen3.5-27b"),
+        ("google/gemma-4-31B-it", "gemma-4-31b"),
     ],
 )
 def test_names_that_people_type_are_understood(typed, ident):
@@ -94,13 +109,48 @@ def test_an_unknown_name_gets_a_suggestion():
     assert caught.value.hint == "did you mean 'llama-3.1-8b'? 'scaleplan models list' lists them"
 
 
+@pytest.mark.parametrize(
+    "typed, meant",
+    [("qwen3-coder-30b", "qwen3-coder-30b-a3b"), ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"), ("gemma-4-26b", "gemma-4-26b-a4b")],
+)
+def test_the_beginning_of_a_name_is_a_suggestion(typed, meant):
+    """The shortest id that begins so, also where the name stands for a config; a few letters suggest nothing."""
+    with pytest.raises(UnknownNameError) as caught:
+        PUBLIC.get(typed)
+    assert f"did you mean '{meant}'?" in caught.value.hint
+    assert PUBLIC.close_to("qwe") is None
+
+
+@pytest.mark.parametrize(
+    "ident, total, context",
+    [
+        ("lfm2-2.6b", 2_569_272_320, 128_000),
+        ("hunyuan-7b", 7_504_932_864 - (128_256 - 128_167) * 4096, 32_768),
+        ("llama-4-scout", 107_769_861_120, 10_485_760),
+        ("qwen3.5-35b-a3b", 34_660_610_688, 262_144),
+        ("mixtral-8x22b", 140_620_634_112, 65_536),
+    ],
+)
+def test_sizes_are_those_of_the_published_config(ident, total, context):
+    """Not those of the defaults of a class, which are like a published model and no more."""
+    model = PUBLIC.get(ident)
+    assert read_model(model).params == total
+    assert {**model.config, **model.config.get("text_config", {})}["max_position_embeddings"] == context
+
+
+def test_weights_are_served_as_they_are_published():
+    """MXFP4 experts, FP8 blocks: as with the config.json of the model."""
+    assert sp.memory("gpt-oss-20b", gpu="h100-sxm", serve=True).weight_bits == pytest.approx(4.25)
+    assert sp.memory("llama-3.1-8b", gpu="h100-sxm", serve=True).weight_bits == 16
+
+
 def test_a_list_leaves_the_configs_out():
     """Its rows have one set of columns, and whole numbers where a total is exact."""
     listed = PublicModelList.of(PUBLIC.all()).to_dict()["models"]
     assert len(listed) == len(PUBLIC.ids())
     assert all("config" not in row and row["family"] for row in listed)
     exact = [row for row in listed if row["params_exact"]]
-    assert len(exact) > 100
+    assert len(exact) > 90
     assert all(type(row["params"]) is int for row in exact)
 
 
@@ -124,6 +174,18 @@ def test_a_name_stands_for_a_config(tmp_path, monkeypatch):
         sp.model("gpt2")
     (tmp_path / "gpt2" / "config.json").write_text(json.dumps({**PUBLIC.get("gpt2").config, "n_layer": 6}))
     assert sp.model("gpt2").params == 81_912_576
+
+
+def test_the_users_total_has_the_sources_of_its_config(tmp_path):
+    """Or its own; a year may be given."""
+    (tmp_path / "models.toml").write_text(OWN + "params = 1e9\nyear = 2024\n")
+    model = PublicModels([tmp_path]).get("mine")
+    assert (model.params, model.year, model.params_sources) == (1e9, 2024, ("our repository",))
+    (tmp_path / "models.toml").write_text(OWN + 'params = 1e9\nparams_sources = ["a paper"]\n')
+    assert PublicModels([tmp_path]).get("mine").params_sources == ("a paper",)
+    (tmp_path / "models.toml").write_text(OWN + 'params_sources = ["a paper"]\n')
+    with pytest.raises(FileError, match=r"model\[0\].params_sources: there is no params"):
+        PublicModels([tmp_path]).all()
 
 
 def test_the_users_file_adds_and_replaces(tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ _VERSIONS = frozenset({"base", "instruct", "chat", "it", "hf"})
 _WORDS = re.compile(r"[^\W_]+")
 
 _LONGEST = 200  # characters of a name
+_BEGINNING = 5  # characters of a name from which on its beginning says which one is meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +117,19 @@ class PublicModels:
     def get(self, name: str) -> PublicModel:
         """Return the model that :meth:`find` finds; raises UnknownNameError if there is none."""
         found = self.find(name)
-        if found is None:
-            raise UnknownNameError("model", name, self._shown, listing=LISTING)
-        return found
+        if found is not None:
+            return found
+        error = UnknownNameError("model", name, self._shown, listing=LISTING)
+        close = self.close_to(name)
+        if close is not None:
+            error.hint = f"did you mean '{close}'? '{LISTING}' lists them"
+        raise error
 
     def close_to(self, name: str) -> str | None:
-        """Return the name that is meant by a misspelt one, if any."""
-        return did_you_mean(name, self._shown)
+        """Return the name that is meant by the beginning of one or by a misspelt one, if any."""
+        key = _squeeze(name)
+        begun = [ident for ident in self._tables if len(key) >= _BEGINNING and _squeeze(ident).startswith(key)]
+        return min(begun, key=len) if begun else did_you_mean(name, self._shown)
 
     def _add(self, top: Table) -> None:
         top.table("sources")
@@ -165,7 +172,9 @@ def _model(top: Table, table: Table) -> PublicModel:
     exact = isinstance(table.raw("params"), int)
     params = table.optional_number("params", above=0)
     sources = table.texts("sources")
-    printed = table.texts("params_sources", ()) if params is not None else ()
+    printed = table.texts("params_sources", sources if params is not None else ())
+    if printed and params is None:
+        raise table.error("params_sources", "there is no params that they could print")
     found = PublicModel(
         id=table.text("id"),
         name=table.text("name"),
@@ -177,7 +186,7 @@ def _model(top: Table, table: Table) -> PublicModel:
         sources=tuple(known.text(key, key) for key in sources),
         note=table.text("note", ""),
         origin=table.source,
-        params_sources=tuple(known.text(key, key) for key in printed or (sources if params is not None else ())),
+        params_sources=tuple(known.text(key, key) for key in printed),
         config=config,
     )
     table.done()

@@ -216,16 +216,17 @@ def _tera(rate: float | None) -> str:
 
 def public_models_report(result: PublicModelList) -> Report:
     """Return the table of the models that are known by name."""
+    dated = any(model.year is not None for model in result.models)
     rows = [
         (
             model.id,
             model.family,
-            "" if model.year is None else str(model.year),
+            *(("" if model.year is None else str(model.year),) if dated else ()),
             "" if model.params is None else format_count(model.params),
         )
         for model in result.models
     ]
-    columns = ("id", "family", "year", "published")
+    columns = ("id", "family", *(("year",) if dated else ()), "published")
     return Report(
         title=counted(len(rows), "published model"),
         grid=ReportTable(columns, rows=rows, text={"id", "family"}),
@@ -235,7 +236,7 @@ def public_models_report(result: PublicModelList) -> Report:
 
 def public_model_report(model: PublicModel) -> Report:
     """Return one published model: its size as published, and the fields of its config."""
-    size = "not stated by the sources"
+    size = f"printed by no source at hand; 'scaleplan model {model.id}' counts them"
     if model.params is not None:
         size = f"{model.params:,.0f}" if model.params_exact else f"{format_count(model.params)}, rounded"
     entries = {
@@ -244,7 +245,9 @@ def public_model_report(model: PublicModel) -> Report:
         **{f"  {name}": json.dumps(value, ensure_ascii=False) for name, value in model.config.items()},
     }
     remarks = [model.note] if model.note else []
-    remarks.append(f"sources: {'; '.join(model.sources)}")
+    if model.params_sources and model.params_sources != model.sources:
+        remarks.append(f"parameters: {'; '.join(model.params_sources)}")
+    remarks.append(f"config: {'; '.join(model.sources)}")
     if model.aliases:
         remarks.append(f"also known as {', '.join(model.aliases)}")
     remarks.append(model.origin)

@@ -493,3 +493,31 @@ def test_what_a_config_holds_is_not_repeated():
     ):
         error = refusal(text, name)
         assert "s3cret" not in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    "text, name, targets",
+    [
+        ("base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_linear: true\n", "a.yaml", "all"),
+        (
+            "base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_modules: [q_proj, v_proj]\n",
+            "a.yaml",
+            "q_proj,v_proj",
+        ),
+        ("base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_modules: [c_attn]\n", "a.yaml", None),
+        (
+            "model_name_or_path: gpt2\nper_device_train_batch_size: 1\nlora_rank: 8\nlora_target: all\n",
+            "a.yaml",
+            "all",
+        ),
+        (
+            "checkpoint_dir: x/Llama-3-8B\nlora_r: 8\nlora_mlp: true\ntrain: {micro_batch_size: 1}\n",
+            "a.yaml",
+            "q_proj,v_proj,gate_proj,up_proj,down_proj",
+        ),
+        (ARGUMENTS.replace("lora_alpha=32", 'target_modules=["model.q_proj"]'), "a.py", "q_proj"),
+    ],
+)
+def test_the_matrices_that_have_adapters(text, name, targets):
+    """By the names that adapter configs use; others are left to the default."""
+    assert value(read(text, name), "lora_targets") == targets

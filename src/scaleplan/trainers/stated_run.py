@@ -35,5 +35,6 @@ class StatedRun:
     offload: str | None = None
     adapter: str | None = None
     lora_rank: int | None = None
+    lora_targets: str | None = None
     weight_bits: int | None = None
     open: tuple[str, ...] = ()

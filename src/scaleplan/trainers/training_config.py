@@ -126,6 +126,7 @@ VALUES: Mapping[str, str] = {
     "offload": "what is offloaded to the host: states, or states and weights",
     "adapter": "kind of adapter",
     "lora_rank": "rank of the adapter",
+    "lora_targets": "matrices that have one",
     "weight_bits": "bits of a frozen weight",
 }
 """The values that a run may have, by name."""

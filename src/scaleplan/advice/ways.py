@@ -286,8 +286,14 @@ class _Comparison:
             utilisation_source=None if utilisation is None else utilisation.source,
             no_hours=self.why or speed.why,
             unified_memory=self.device.unified_memory,
-            warnings=(*(self.bill.notices if self.bill else ()), *self.notices.values()),
+            warnings=(*self._about_model(), *(self.bill.notices if self.bill else ()), *self.notices.values()),
         )
+
+    def _about_model(self) -> Iterator[Notice]:
+        """Yield what the work of a token does not tell of this model."""
+        if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
+            message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
+            yield Notice(code="encoder_decoder", message=message)
 
     # ---- the ways -------------------------------------------------------------------------------------------
 

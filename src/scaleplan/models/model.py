@@ -250,7 +250,9 @@ class ModelBody(Result):
         sizes = model.sizes()
         taken = {name: sizes[name] for name in cls.__dataclass_fields__ if name in sizes}
         per_row = larger.params - model.params
-        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training)
+        return cls(
+            source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training
+        )
 
 
 class VocabularyError(FileError):

@@ -257,12 +257,12 @@ class Devices(Context):
         self.accelerators = Accelerators([path])
 
 
-def device(gigabytes, factory):
+def device(gigabytes, factory, *, year=2026):
     """Return data files in which ``mine`` has so much memory."""
     path = factory.mktemp("devices")
     (path / "accelerators.toml").write_text(
-        'schema = 1\n[[accelerator]]\nid = "mine"\nname = "Mine"\nvendor = "me"\nyear = 2026\nclass = "pcie"\n'
-        f"memory_gb = {gigabytes}\nbandwidth_gbs = 1000\nsources = []\ntflops = {{ bf16 = 100 }}\n",
+        'schema = 1\n[[accelerator]]\nid = "mine"\nname = "Mine"\nvendor = "me"\nclass = "pcie"\n'
+        f"year = {year}\nmemory_gb = {gigabytes}\nbandwidth_gbs = 1000\nsources = []\ntflops = {{ bf16 = 100 }}\n",
         encoding="utf-8",
     )
     return Devices(path)
@@ -271,6 +271,17 @@ def device(gigabytes, factory):
 def ways_on(data, model, **options):
     """Return the ways on one's own device."""
     return sp.ways(model, gpu="mine", data=data, **options)
+
+
+def test_what_waits_on_the_host_takes_its_way_there_and_back(tmp_path_factory):
+    """Activations are bound by an old link where the work is not; layer inputs alone are not."""
+    old, new = (device(40, tmp_path_factory, year=year) for year in (2018, 2026))
+    slow, fast = (named(ways_on(data, "llama-3.2-1b")) for data in (old, new))
+    there = "LoRA r16, activations on host"
+    assert slow[there].hours > 1.2 * fast[there].hours
+    assert fast[there].hours >= fast["LoRA r16"].hours
+    for name in ("LoRA r16", "QLoRA r16, unsloth"):
+        assert slow[name].hours == pytest.approx(fast[name].hours)
 
 
 @pytest.mark.parametrize("model", ["llama-3.2-1b", "llama-3.1-8b", "mixtral-8x7b"])

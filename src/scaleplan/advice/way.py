@@ -46,7 +46,7 @@ class Way(Record):
     longest_context: int | None = None
     """Tokens of the longest sequence that fits with full recomputation, one at once."""
     on_host: bool = False
-    """Whether something waits in host memory, so that the hours are the least."""
+    """Whether states wait in host memory, so that the hours are the least that it takes."""
     partial: bool = False
     """Whether only some layers or parts are trained, without adapters in the others."""
     from_scratch: bool = False

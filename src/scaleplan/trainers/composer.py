@@ -115,6 +115,8 @@ def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
             number = 0.5
         if unit in _OPEN:
             reading.leave("tokens", _OPEN[unit], length.places[0])
+            if unit == "ep" and number > 0:
+                reading.put("epochs", Setting(number, length.places))
         elif unit in _UNITS and number == number // 1:
             reading.put(_UNITS[unit], Setting(int(number), length.places))
         else:

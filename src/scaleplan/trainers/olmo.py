@@ -122,6 +122,7 @@ def _length(top: Settings, reading: Reading, found: Setting) -> None:
     unit = match["unit"]
     if unit == "ep":
         reading.leave("tokens", "passes over the data, whose size is not in this file", found.places[0])
+        reading.put("epochs", Setting(int(number), found.places))
     else:
         name = {"T": "tokens", "tok": "tokens", "sp": "samples"}.get(unit or "", "steps")
         reading.put(name, Setting(int(number), found.places))
@@ -262,3 +263,4 @@ def _duration(own: Settings, reading: Reading, kind: str) -> None:
     else:
         place = found.places[0] if isinstance(found, Setting) else own.place("max_duration")
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
+        reading.put("epochs", found if kind == "epochs" and isinstance(found, Setting) else None)

@@ -17,6 +17,7 @@ class StatedRun:
     tokens_per_step: float | None = None
     steps: int | None = None
     samples: int | None = None
+    epochs: float | None = None
     tokens: float | None = None
     gpus: int | None = None
     data_parallel: int | None = None

@@ -109,12 +109,13 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.bands is not None:
-        told = (
-            f"{format_gigabytes(getattr(needs, name) / GIGA)} {words} "
+        told = {name: getattr(needs, name) for name in _TOLD}
+        yield ", ".join(
+            f"{format_gigabytes(value / GIGA)} {_TOLD[name]} "
             f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
-            for name, words in _TOLD.items()
+            for name, value in told.items()
+            if value is not None
         )
-        yield ", ".join(told)
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"
     if needs.ways_out:

@@ -294,6 +294,12 @@ def test_two_devices_lose_no_way(model):
         assert sharded[1][name].memory_bytes < sharded[0][name].memory_bytes
 
 
+def test_an_unknown_keyword_is_named():
+    """As of any function."""
+    with pytest.raises(TypeError, match="'ranks'"):
+        ways(ranks=3)
+
+
 def test_a_unit_is_refused_where_it_means_nothing():
     """Hours are a number."""
     with pytest.raises(UsageError):

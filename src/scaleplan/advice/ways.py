@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.advice.way import ServingWay, Way, Ways
-from scaleplan.errors import Notice, UsageError
+from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import BAND_LEVEL, BudgetRequest
 from scaleplan.hardware.device_budget import DeviceBudget
 from scaleplan.models import Model, questions
 from scaleplan.models.memory import DEFAULT_STATES
 from scaleplan.models.questions import parse_whole
-from scaleplan.models.usual_ways import options_text, way_name, ways_with
+from scaleplan.models.usual_ways import options_text, way_name, way_options, ways_with
 from scaleplan.models.weights import weights_of
 from scaleplan.models.work import work_of
 from scaleplan.planning.context import Context
@@ -110,6 +110,10 @@ def ways(
     True
 
     """
+    unknown = options.keys() - {*questions.LAYOUT, *_OTHERS, *way_options()}
+    if unknown:
+        msg = f"unexpected keyword argument '{min(unknown)}'"
+        raise TypeError(msg)
     for name in _SERVING:
         if options.get(name):
             raise UsageError(
@@ -342,7 +346,7 @@ class _Comparison:
             asked = Planner.of(Request(model=self.model), self.context)
             size = next(limit.value for limit in asked.limits if limit.quantity == "params")
             tokens = Planner.of(Request(), self.context).target_params(size).tokens
-        except UsageError:  # no law is about such a model
+        except ScaleplanError:  # no law is about such a model
             return
         yield self._way({"states": DEFAULT_STATES}, tokens=tokens)
 

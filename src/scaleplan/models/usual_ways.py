@@ -12,7 +12,7 @@ from scaleplan.units import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "options_text", "way_name", "ways_with"]
+__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "options_text", "way_name", "way_options", "ways_with"]
 
 Options = dict[str, Any]
 
@@ -99,6 +99,11 @@ def _impossible(choices: Mapping[str, Any]) -> bool:
             continue
         return False
     return True
+
+
+def way_options() -> frozenset[str]:
+    """Return the names of the options that make a way to train."""
+    return frozenset(method_of.__kwdefaults__ or ())
 
 
 def options_text(options: Mapping[str, Any]) -> str:

@@ -193,11 +193,14 @@ def test_a_device_without_bf16_trains_no_weights_in_it():
     assert "no_bf16" in {notice.code for notice in found.warnings}
 
 
-def test_the_layers_of_a_part_are_never_the_answer_where_all_can_be_reached():
-    """Training the last layers alone is cheap, and another thing."""
+def test_what_is_cheap_and_another_thing_is_not_the_answer():
+    """Training the last layers alone, or by plain SGD: in its place among the rows, and no more."""
     found = ways("gpt2", "rtx-4090")
-    assert found.ways[0].partial
-    assert not found.best.partial
+    assert not found.ways[0].answers
+    assert found.best.answers
+    large = ways("deepseek-v3", "h100-sxm", gpus=64)
+    cheapest = next(way for way in large.ways if "last" not in way.name)
+    assert (cheapest.name, large.best.name) == ("full bf16, sgd", "full bf16, adafactor")
 
 
 AXOLOTL = """\

@@ -379,7 +379,7 @@ class _Comparison:
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
             on_host="optimizer" in method.offload or str(method.optimizer).startswith("paged"),
-            partial=method.layers is not None or bool(method.frozen),
+            answers=method.layers is None and not method.frozen and method.optimizer != "sgd",
             from_scratch=tokens is not None,
             configured=configured,
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),

@@ -130,7 +130,7 @@ def way_name(method: Method, *, trainer: str | None = None) -> str:
         parts.append(str(method.optimizer))
     if method.layers is not None:
         parts.append(f"last {counted(method.layers, 'layer').removeprefix('1 ')}")
-    parts += [f"no {name}" for name in method.frozen]
+    parts += [f"{name} frozen" for name in method.frozen]
     parts += ["in backward"] if method.in_backward else []
     habits: Mapping[str, Any] = HABITS[trainer] if trainer else {}
     parts += [f"{method.loss} loss"] if method.loss != habits.get("loss", "full") else []

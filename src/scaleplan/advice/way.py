@@ -15,9 +15,8 @@ __all__ = ["ServingWay", "Way", "Ways"]
 class Way(Record):
     """One way to train or tune the model: ``memory`` with these ``options`` gives the same bytes.
 
-    Tokens, hours, money and energy are those of the whole run, as if it fitted; None where a speed, a price or a power
-    is not known.
-    ``possible_tokens`` are what a limit in hours or money pays for.
+    Tokens, hours, money and energy are those of the whole run, as if it fitted; None where no speed, price or power
+    is known. ``possible_tokens`` are what a limit in hours or money pays for.
     """
 
     name: str
@@ -49,8 +48,8 @@ class Way(Record):
     on_host: bool = False
     """Whether states wait in host memory, so that the hours are the least that it takes."""
     answers: bool = True
-    """Whether it may be the answer: it reaches all layers, by an optimizer that tunes language models; plain SGD, whose
-    steps are the same for all weights, seldom does."""
+    """Whether it may be the answer: it reaches all layers, and not by plain SGD, whose steps are the same for all
+    weights and seldom tune a language model."""
     from_scratch: bool = False
     configured: bool = False
     """Whether it is the way of a training config."""

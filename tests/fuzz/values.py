@@ -333,7 +333,7 @@ _BY_NAME = {
     "log10": "column", "tensor": "small", "pipeline": "small", "expert": "small", "context_parallel": "small",
     "micro_batch": "small", "kv_heads": "small", "tensor_parallel": "small", "experts_per_token": "small",
     "sequences": "integer", "gpus_per_replica": "integer", "id": "text", "title": "text", "tokenizer": "text",
-    "corpus": "text", "source": "text",
+    "corpus": "text", "source": "text", "epochs": "number", "data_tokens": "tokens", "hours": "number",
 }  # fmt: skip
 """What the option of a name takes, where neither its declaration nor a table of names says so."""
 

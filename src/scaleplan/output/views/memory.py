@@ -75,7 +75,9 @@ def _worth_section(needs: MemorySummary) -> Report:
     ]
     if needs.fits is None:
         rows, columns = [row[:2] for row in rows], columns[:2]
-    return Report(title="the same with other choices", grid=ReportTable(columns, rows=rows, text={"with", "fits"}))
+    more = "" if needs.gpu is None else "; --ways compares all that are usual, with hours and money"
+    table = ReportTable(columns, rows=rows, text={"with", "fits"})
+    return Report(title=f"the same with other choices{more}", grid=table)
 
 
 def _memory_title(needs: MemorySummary) -> str:

@@ -111,7 +111,11 @@ def test_an_unknown_name_gets_a_suggestion():
 
 @pytest.mark.parametrize(
     "typed, meant",
-    [("qwen3-coder-30b", "qwen3-coder-30b-a3b"), ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"), ("gemma-4-26b", "gemma-4-26b-a4b")],
+    [
+        ("qwen3-coder-30b", "qwen3-coder-30b-a3b"),
+        ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"),
+        ("gemma-4-26b", "gemma-4-26b-a4b"),
+    ],
 )
 def test_the_beginning_of_a_name_is_a_suggestion(typed, meant):
     """The shortest id that begins so, also where the name stands for a config; a few letters suggest nothing."""
@@ -169,6 +173,9 @@ def test_a_name_stands_for_a_config(tmp_path, monkeypatch):
     with pytest.raises(FileError, match=r"'lama-3\.1-8b' does not exist") as caught:
         sp.model("lama-3.1-8b")
     assert "did you mean 'llama-3.1-8b'?" in caught.value.hint
+    with pytest.raises(FileError, match="does not exist") as caught:
+        sp.model("./llama-3.1-8b")
+    assert caught.value.hint == "without the path 'llama-3.1-8b' is a published model"
     (tmp_path / "gpt2").mkdir()
     with pytest.raises(FileError, match=r"gpt2/config.json' does not exist"):
         sp.model("gpt2")

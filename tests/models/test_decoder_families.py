@@ -182,7 +182,8 @@ def test_query_heads_may_differ_from_layer_to_layer():
 
 
 def test_a_cache_without_heads_is_whole_on_each_device():
-    """The keys of an indexer that stands for itself are copied to all devices, and not divided by no heads."""
-    hunyuan = architecture_of({"model_type": "hy_v4"}, source="config.json")
-    one, four = (serving_memory(hunyuan, context=4096, sequences=1, devices=devices) for devices in (1, 4))
-    assert one.cache == four.cache > 0
+    """Reformer stores what its layers read: all devices hold it, and it is not divided by no heads."""
+    layers = {"attn_layers": ["local", "lsh"] * 3, "is_decoder": True}
+    reformer = architecture_of({"model_type": "reformer", **layers}, source="config.json")
+    one, four = (serving_memory(reformer, context=4096, devices=devices) for devices in (1, 4))
+    assert one.cache == four.cache == kv_bytes_per_token(reformer) * 4096

@@ -150,7 +150,7 @@ def test_only_the_family_of_a_config_is_read(model_type, most, monkeypatch):
         ('"final norm: norm d"', '"x: vector d + bias"', "cannot read 'x: vector d + bias'"),
         ('"final norm: norm d"', "7", "cannot read '7'"),
         ("repeat = 3", "repeat = 0", "every repeat is 0"),
-        ("repeat = 3", "repeat = 200000", "200,000 layers, expected at most 100,000"),
+        ("repeat = 3", "repeat = 200000", "200,000 layers, expected at most 10,000"),
         ("repeat = 3", "repeat = [3]", "stack 1.repeat: expected a size or an expression"),
         ("repeat = 3", "repeats = 3", "stack 1: unknown key 'repeats'"),
         ('[["attention", "mlp"]]', '"attention"', "stack 1.layers: expected a list"),

@@ -80,7 +80,9 @@ def test_full_recomputation_keeps_inputs_and_works_on_one_layer():
     assert lean.activations + lean.logits == tokens * (layers * 2 * 4096 + 34 * 4096 + 4 * 14_336)
 
 
-@pytest.mark.parametrize(("loss", "each"), [("full", 12), ("compiled", 8), ("shifted", 18), ("chunked", 1.5)])
+@pytest.mark.parametrize(
+    ("loss", "each"), [("full", 12), ("compiled", 8), ("shifted", 18), ("chunked", 1.5), ("chunked-16", 4.25)]
+)
 def test_logits_take_bytes_by_what_the_loss_copies(loss, each):
     """A vocabulary of 128,256: log-probabilities and two gradients in fp32, or less."""
     assert loss_bytes(LLAMA_3_8B, Method(loss=loss)) == each * 128_256

@@ -37,3 +37,10 @@ def test_a_step_takes_what_real_ones_do(row):
     options = {"recompute": "none", "precision": "bf16", "kernels": "eager", "attention": "sdpa", **row["options"]}
     found = sp.memory(config(row["model"]), gpus=1, context=2048, **options)
     assert found.allocated == pytest.approx(row["bytes"], rel=0.04)
+
+
+@pytest.mark.parametrize("row", MEASURED["trainers"], ids=lambda row: f"{row['trainer']}: {row['model']}")
+def test_a_trainer_takes_what_its_choices_do(row):
+    """Within 5 %: its named choices are those of its code."""
+    found = sp.memory(row["model"], gpus=1, trainer=row["trainer"], **row["options"])
+    assert found.allocated == pytest.approx(row["bytes"], rel=0.05)

@@ -272,3 +272,20 @@ def test_a_vocabulary_that_is_stated_is_no_question(cli):
         )
     )
     assert cli("model", "config.json", "--vocab", "200").status == 2
+
+
+def test_model_tells_the_run_of_a_training_config(cli):
+    """Batch, length and devices beside the counts, what is open in words; a saved one is shown alike."""
+    kind = next(each for each in KINDS if each.file == "nanotron.yaml")
+    Path(kind.file).write_text(kind.text)
+    result = cli("model", kind.file, "--json")
+    run = json.loads(result.out)["training"]
+    assert (run["trainer"], run["tokens_per_step"], run["steps"], run["gpus"]) == ("Nanotron", 64 * 2048, 100, 8)
+    assert (run["data_parallel"], run["tensor_parallel"], run["pipeline_parallel"], run["open"]) == (2, 2, 2, [])
+    Path("saved.json").write_text(result.out)
+    line = "Nanotron: 64 sequences of 2,048 tokens (131k tokens a step), 100 steps, 13.1M tokens, 8 devices"
+    for shown in (cli("model", kind.file).out, cli("show", "saved.json").out):
+        assert line in " ".join(shown.split())
+    Path("mine.yaml").write_text(kind.text.replace("dp: 2, ", ""))
+    opened = json.loads(cli("model", "mine.yaml", "--json").out)["training"]["open"]
+    assert any(text.startswith("the devices: not in the file") for text in opened)

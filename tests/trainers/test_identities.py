@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
+from scaleplan.models import trained
 from scaleplan.models.model import VocabularyError, model_of_config, read_model
 from scaleplan.models.public_models import PublicModels
 from scaleplan.trainers.levanter import chips_of
@@ -344,6 +345,81 @@ def test_a_growing_batch_is_summed_as_its_trainer_runs_it(start, stages, step, s
     found = read(f"{text} --rampup-batch-size {start} {step} {samples}\n", "run.sh")
     assert abs(value(found, "samples") - consumed) <= final  # where a stage ends between two whole samples
     assert value(found, "tokens") == value(found, "samples") * 8
+
+
+FOUND = "--num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-embeddings 64 --vocab-size 1000"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f'ARGS=({FOUND})\nARGS+=(--seq-length 64)\npython pretrain.py "${{ARGS[@]}}"',
+        f'ARGS="{FOUND}"\nARGS+=" --seq-length 64"\npython pretrain.py $ARGS',
+        f'ARGS="{FOUND}"\nARGS="$ARGS --seq-length 64"\npython pretrain.py ${{ARGS}}',
+        f'MORE="--seq-length 64 --rank $RANK --host $(hostname)"\npython pretrain.py {FOUND} $MORE',
+        f'A=({FOUND})\nB=("${{A[@]}}" --seq-length 64)\nsrun python pretrain.py ${{B[*]}} # --hidden-size 1',
+        f"python other.py --hidden-size 1\nif true; then\n  python pretrain.py {FOUND} --seq-length 64\nfi",
+    ],
+)
+def test_flags_of_arrays_and_texts_are_put_together(script):
+    """Words are added, one array is put into another, and what is not known does not hide what is."""
+    found = read(f"{script} --train-iters 10 --global-batch-size 8\n".replace("\nfi --", " --"), "run.sh")
+    assert (value(found, "tokens"), found.fields["vocab_size"]) == (5120, 1024)
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("", 'if [ -n "$X" ]; then ARGS+=(--swiglu); fi\n'),
+        ("", 'if [ -n "$X" ]; then\n  ARGS="${ARGS} --hidden-size 128"\nfi\n'),
+        ("", "ARGS=(--num-layers 4)\n"),
+        ("for size in a b; do\n", "done\n"),
+    ],
+)
+def test_flags_that_a_script_decides_on_are_not_known(before, after):
+    """In a branch or a loop, or set again: the size is not determined, and never that of one branch."""
+    text = f'{before}ARGS=({FOUND})\n{after}python pretrain.py "${{ARGS[@]}}"\n'
+    assert read(text, "run.sh").unsized is not None
+
+
+def test_devices_come_from_the_directives_of_slurm():
+    """Nodes times the devices of a node, where no launcher says it."""
+    text = f"#!/bin/bash\n#SBATCH --nodes=4\n#SBATCH --gres=gpu:h100:8\nsrun python pretrain.py {FOUND}\n"
+    assert value(read(text, "run.sh"), "gpus") == 32
+    assert value(read(text.replace("--gres=gpu:h100:8", "--gpus-per-node=4"), "run.sh"), "gpus") == 16
+
+
+ARGUMENTS = """\
+name = "meta-llama/Llama-2-7b-hf"
+BATCH = 4
+model = AutoModelForCausalLM.from_pretrained(name, load_in_4bit=True)
+peft = LoraConfig(r=16, lora_alpha=32)
+if __name__ == "__main__":
+    args = TrainingArguments(
+        "out", per_device_train_batch_size=BATCH, gradient_accumulation_steps=2 * 4, max_steps=100
+    )
+"""
+
+
+def test_arguments_in_python_are_read_with_the_model_and_the_adapter():
+    """Calls wherever they stand, by names that are assigned before."""
+    found = read(ARGUMENTS, "train.py", gpus=2, sequence=1024)
+    assert (found.reference.value, value(found, "tokens")) == ("meta-llama/Llama-2-7b-hf", 100 * 4 * 8 * 2 * 1024)
+    assert (value(found, "adapter"), value(found, "lora_rank"), value(found, "weight_bits")) == ("qlora", 16, 4)
+
+
+def test_states_come_from_the_deepspeed_config_beside_the_arguments(tmp_path):
+    """The file that is named, where it lies beside or below; else the stage that its name tells."""
+    args = {"per_device_train_batch_size": 1, "max_steps": 10, "deepspeed": "ds/mine.json"}
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "args.json").write_text(json.dumps(args))
+    (tmp_path / "ds" / "mine.json").write_text(
+        '{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}'
+    )
+    found = trained.config_of_path(tmp_path / "args.json")
+    assert (value(found, "zero"), value(found, "offload")) == (2, "states")
+    (tmp_path / "args.json").write_text(json.dumps({**args, "deepspeed": "../other/ds_z3_config.json"}))
+    assert value(trained.config_of_path(tmp_path / "args.json"), "zero") == 3
 
 
 @pytest.mark.parametrize("trainer", ["litgpt", "torchtitan", "OLMo-core", "MaxText"])

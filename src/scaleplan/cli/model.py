@@ -148,7 +148,11 @@ class MemoryOptions:
     serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
     sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
     trainer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its choices: huggingface, axolotl, ms-swift, unsloth, torchtune, litgpt or torchtitan.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Its choices: huggingface, axolotl, ms-swift, unsloth, torchtune, litgpt or torchtitan.",
+        ),
     ] = None
     tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
         None
@@ -179,7 +183,8 @@ class MemoryOptions:
         str | None, typer.Option(metavar="KIND", help="fp32, autocast, bf16, mixed, fsdp, fp8, nvfp4.")
     ] = None
     loss: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Logits: full, compiled, shifted, chunked or fused (none).")
+        str | None,
+        typer.Option(metavar="KIND", help="Logits: full, compiled, shifted, chunked, chunked-16 or fused (none)."),
     ] = None
     attention: Annotated[
         str | None, typer.Option(metavar="KIND", help="flash, sdpa (keys for each head), eager (scores stored).")

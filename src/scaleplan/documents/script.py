@@ -483,6 +483,11 @@ _MOST_WORDS = 5_000  # of one command, with its arrays put in
 
 _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<item>\[[^\]]*\])?\+?=(?P<value>.*)", re.DOTALL)
 
+_BLOCKS = {"if": 1, "for": 1, "while": 1, "until": 1, "case": 1, "fi": -1, "done": -1, "esac": -1}
+"""The keywords that open and close what runs only where the script decides."""
+
+_SOMETIMES = Undetermined("it is given only where the script decides, or set twice")
+
 _SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for", "select", "printf"})
 """Commands and keywords that give the variables named after them a value, or take it."""
 
@@ -496,6 +501,9 @@ _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
 
 _MARKS = "();&|<>"
+
+_BEFORE = frozenset({*_MARKS, "then", "do", "else"})
+"""The words after which a command begins."""
 
 _GAP = re.compile(r"(?:\s|\\\n|#[^\n]*)+")
 
@@ -521,6 +529,12 @@ def _directives(text: str) -> Iterator[tuple[object, int]]:
         yield from ((word, line) for word in match["words"].split()[:20])
 
 
+class _Unsure(str):
+    """A word that a command has only where the script decides."""
+
+    __slots__ = ()
+
+
 class Command:
     """One command of a shell script with its words in order, arrays and texts of flags put in.
 
@@ -538,10 +552,10 @@ class Command:
             flag = _FLAG.fullmatch(word) if isinstance(word, str) else None
             given = _ASSIGNMENT.fullmatch(word) if isinstance(word, str) else None
             if flag is not None:
-                stated = flag["value"] is not None
-                places = [_Place(flag["value"] if stated else True, line)]
+                stated, unsure = flag["value"] is not None, isinstance(word, _Unsure)
+                places = [_Place(_SOMETIMES if unsure else flag["value"] if stated else True, line)]
                 self._places[flag["name"].replace("-", "_")] = places
-                values = None if stated else places
+                values = None if stated or unsure else places
             elif given is not None:
                 self._places[given["name"]] = [_Place(given["value"], line)]
                 values = None
@@ -638,24 +652,44 @@ class ShellDocument:
             yield Command(command, name=self.name)
 
     def _read_arrays(self, words: list[tuple[str, int]]) -> set[int]:
-        """Take the words of each array, ``NAME=( … )``; return where they stand."""
+        """Take the words of each array, ``NAME=( … )``, and text of flags; return where those of arrays stand."""
         inside: set[int] = set()
         array: list[tuple[str, int]] | None = None
+        depth = 0
         for position, (word, line) in enumerate(words):
-            if array is None:
-                opened = _ASSIGNMENT.fullmatch(words[position - 1][0]) if word == "(" and position else None
-                if opened is not None and not opened["value"] and opened["item"] is None:
-                    if not words[position - 1][0].endswith("+="):
-                        self._arrays.pop(opened["name"], None)
-                    array = self._arrays.setdefault(opened["name"], [])
-                    inside |= {position - 1, position}
-            else:
+            if array is not None:
                 inside.add(position)
                 if word == ")":
                     array = None
                 else:
-                    array.append((word, line))
+                    array.append((_Unsure(word) if depth else word, line))
+                continue
+            before = words[position - 1][0] if position else ""
+            if position in self._starts or before in _BEFORE or not position:
+                depth = max(0, depth + _BLOCKS.get(word, 0))
+            opened = _ASSIGNMENT.fullmatch(before) if word == "(" else None
+            if opened is not None and not opened["value"] and opened["item"] is None:
+                array = self._begun(opened["name"], added=before.endswith("+="))
+                inside |= {position - 1, position}
+            elif (given := _ASSIGNMENT.fullmatch(word)) is not None and given["item"] is None:
+                self._read_text(given, line, added=word[len(given["name"]) :].startswith("+="), unsure=depth > 0)
         return inside
+
+    def _begun(self, name: str, *, added: bool) -> list[tuple[str, int]]:
+        """Return the words of an array to add to; one that is set again is not known: a command may stand between."""
+        if not added and name in self._arrays:
+            self._arrays[name] = [(_Unsure(word), line) for word, line in self._arrays[name]]
+        return self._arrays.setdefault(name, [])
+
+    def _read_text(self, given: re.Match[str], line: int, *, added: bool, unsure: bool) -> None:
+        """Take the words of a variable that is a text of flags, or adds some to itself."""
+        parts, name = given["value"].split(), given["name"]
+        if parts and parts[0] in (f"${name}", f"${{{name}}}"):
+            parts, added = parts[1:], True
+        if not any(part.startswith("--") for part in parts):
+            return
+        array = self._begun(name, added=added)
+        array += [(_Unsure(part) if unsure else part, line) for part in parts]
 
     def _put_in(self, word: str, line: int, depth: int) -> list[tuple[object, int]]:
         """Return the words that take the place of one: of an array, or of a variable that holds several."""
@@ -664,7 +698,11 @@ class ShellDocument:
         if name is not None and depth and name in self._arrays:
             found: list[tuple[object, int]] = []
             for inner, at in self._arrays[name]:
-                found += self._put_in(inner, at, depth - 1)
+                words = self._put_in(inner, at, depth - 1)
+                unsure = isinstance(inner, _Unsure)
+                found += [
+                    (_Unsure(each), at) if unsure and isinstance(each, str) else (each, at) for each, at in words
+                ]
                 if len(found) > _MOST_WORDS:
                     break
             return found

@@ -234,8 +234,8 @@ def loss_bytes(a: Architecture, method: Method) -> float:
 
     ``full``: log-probabilities and two gradients in fp32; ``compiled``: logits and their gradient in 16 bits and an
     fp32 copy; ``shifted``: as full, and the logits in 16 and 32 bits stay; ``chunked``: the same of one chunk of
-    eight, and where operations are not fused logits in 16 bits and log-probabilities of all; ``fused``: no logits but
-    those of a chunk of as many tokens as make it as large as the hidden states.
+    eight, and where operations are not fused logits in 16 bits and log-probabilities of all; ``chunked-16``: both in
+    16 bits; ``fused``: no logits but those of a chunk of as many tokens as make it as large as the hidden states.
     """
     h = method.numbers.activations
     if method.loss == "fused":
@@ -245,6 +245,7 @@ def loss_bytes(a: Architecture, method: Method) -> float:
         "compiled": 8.0,
         "shifted": 18.0,
         "chunked": 6.5 if method.kernels == "eager" else 1.5,
+        "chunked-16": 4.25,
     }
     return per_row[method.loss] * a.vocab
 

@@ -138,6 +138,8 @@ class Architecture:
     """Rows of a head of its own; 0 stands for ``vocab``."""
     head_width: int = 0
     """Width of a head of its own; 0 stands for that of the word table."""
+    headless: bool = False
+    """Whether it has no output head: a bare encoder, whose word table only looks up."""
     head_bias: int = 0
     """Weights of the head's bias."""
     context: int | None = None
@@ -152,7 +154,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.table_width:
             object.__setattr__(self, "table_width", self.width)
-        if not self.head_rows or self.tied:
+        if self.headless:
+            object.__setattr__(self, "head_rows", 0)
+        elif not self.head_rows or self.tied:
             object.__setattr__(self, "head_rows", self.vocab)
         if not self.head_width or self.tied:
             object.__setattr__(self, "head_width", self.table_width)

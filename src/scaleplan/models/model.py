@@ -21,6 +21,7 @@ from scaleplan.models.families.library import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
+from scaleplan.trainers.stated_run import StatedRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,8 @@ class Model:
     notes: tuple[str, ...] = ()
     quantization: Quantization | None = None
     """How the config stores the weights; None for 16 bits."""
+    training: StatedRun | None = None
+    """The run of the training config that the model is from."""
 
     @property
     def family(self) -> str:
@@ -145,6 +148,7 @@ class Model:
             **self.sizes(),
             notes=self.notes,
             windowed_layers=self.architecture.windowed_layers,
+            training=self.training,
             executed_params=executed_params(self.architecture),
             state_bytes_per_sequence=state_bytes(self.architecture),
         )
@@ -205,6 +209,8 @@ class ModelSummary(Result, ModelSizes, _Source):
     notes: tuple[str, ...] = ()
     windowed_layers: int | None = None
     """None in a result that was saved before there was this key."""
+    training: StatedRun | None = None
+    """The run that a training config states."""
     executed_params: int | None = None
     """Weights that multiply each token: a shared part as often as it runs, the head, tied or not, and no norms."""
     state_bytes_per_sequence: float = 0.0
@@ -236,6 +242,7 @@ class ModelBody(Result):
     expert_width: int | None
     max_context: int | None
     notes: tuple[str, ...] = ()
+    training: StatedRun | None = None
 
     @classmethod
     def of(cls, model: Model, larger: Model) -> ModelBody:
@@ -243,7 +250,7 @@ class ModelBody(Result):
         sizes = model.sizes()
         taken = {name: sizes[name] for name in cls.__dataclass_fields__ if name in sizes}
         per_row = larger.params - model.params
-        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes)
+        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training)
 
 
 class VocabularyError(FileError):
@@ -265,7 +272,8 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
         except FileError as error:
             message = error.message.removeprefix("config")
             raise FileError(f"{config.file}{message}", hint=error.hint, file=config.file) from None
-        return replace(model, source=config.file, notes=(*model.notes, *config.notes))
+        notes = (*model.notes, *config.notes)
+        return replace(model, source=config.file, notes=notes, training=config.stated())
 
     if "vocab_size" in fields or config.fields is None:
         return counted()

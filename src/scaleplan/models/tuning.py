@@ -128,7 +128,7 @@ TARGETS = {
 
 FROZEN = ("embeddings", "norms", "attention", "ffn")
 
-LOSSES = ("full", "compiled", "shifted", "chunked", "fused")
+LOSSES = ("full", "compiled", "shifted", "chunked", "chunked-16", "fused")
 
 ATTENTION = ("flash", "sdpa", "eager")
 
@@ -160,7 +160,7 @@ HABITS: Mapping[str, Mapping[str, object]] = {
         "kernels": "eager",
         "attention": "sdpa",
         "adapter_bits": 16,
-        "loss": "chunked",
+        "loss": "chunked-16",
         "merged": True,
         "dropout": True,
         "foreach": True,

@@ -192,7 +192,7 @@ def zero_of_fsdp(settings: Settings, reading: Reading, *names: str) -> None:
     if not isinstance(found, Setting) or not isinstance(found.value, str):
         return
     text = found.value.casefold()
-    stage = re.search(r"(?:zero|stage)[_-]?(?:stage[_-]?)?([0-3])", text)
+    stage = re.search(r"(?:zero|stage|[_/-]z)[_-]?(?:stage[_-]?)?([0-3])", text)
     if stage is not None:
         reading.put("zero", Setting(int(stage[1]), found.places))
     elif "full_shard" in text or "hybrid_shard" in text:

@@ -85,7 +85,7 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
             own = s.of(call, show=call.name)
             if call.name.endswith("LoraConfig"):
                 reading.put("lora_rank", own.whole("r"), default=8)
-            elif call.name.endswith("BitsAndBytesConfig"):
+            elif call.find(("load_in_4bit",)) is not None or call.find(("load_in_8bit",)) is not None:
                 _bits(own, reading)
     else:
         _bits(s, reading)

@@ -27,8 +27,11 @@ def levanter(document: Document) -> Settings | None:
     return s if trained or s.has("hidden_dim", "type") else None
 
 
-def levanter_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
-    """Return the fields of Levanter's models by their type; the tokenizer has the vocabulary."""
+def levanter_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object] | Setting:
+    """Return the fields of Levanter's models by their type, or a public model; the tokenizer has the vocabulary."""
+    top = s.section("")
+    if top.flag("use_hf_model_config", default=False).value:
+        return top.text("initialize_from_hf")
     kind = str(s.text("type", default="llama").value)
     return _fields(s, reading, kind, "type", "hidden_dim")
 

@@ -130,10 +130,11 @@ def _parallel(s: Settings, *names: str) -> int:
 
 
 def _experts(s: Settings, *, biased: bool) -> dict[str, object]:
+    count = s.size("num_experts")
     if biased:
         raise s.error("experts with biases are not counted here", "num_experts", hint="--disable-bias-linear")
     fields: dict[str, object] = {
-        "num_local_experts": s.size("num_experts"),
+        "num_local_experts": count,
         "num_experts_per_tok": s.size("moe_router_topk", default=2),
     }
     if s.any("moe_ffn_hidden_size"):
@@ -228,6 +229,7 @@ def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
     batch = s.whole("global_batch_size")
     reading.put("batch", batch)
     if batch is None:
+        reading.leave("batch", "the file has no global_batch_size and no micro_batch_size")
         reading.put("accumulation", Setting(1))  # the default of the global batch is one micro-batch of each group
     _megatron_length(s, reading, batch)
     switched_precision(s, reading)

@@ -145,7 +145,7 @@ def _model(document: PythonDocument) -> Call | None:
     return found[0] if found else None
 
 
-def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
+def olmo_core_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, object]:
     """Return the fields of the model that a factory of OLMo-core makes (nn/transformer/config.py)."""
     match = _FACTORY.fullmatch(s.show)
     assert match is not None
@@ -180,7 +180,7 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
         "intermediate_size": inner,
         "qk_norm": ("head" if of_heads else "full") if normed else "none",
         "tie_word_embeddings": bool(sizes.get("tie_word_embeddings", False)),
-        **_padded(s, reading),
+        **_padded(s, reading, document),
     }
     if s.any("head_dim") or "head_dim" in sizes:
         fields["head_dim"] = size("head_dim")
@@ -194,7 +194,11 @@ def olmo_core_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obj
     return fields
 
 
-def _padded(s: Settings, reading: Reading) -> dict[str, int]:
+_TOKENIZERS = {"dolma2": 100278, "dolma2_sigdig": 100278, "gpt_neox_olmo_dolma_v1_5": 50280, "gpt2": 50257}
+"""The vocabularies of tokenizers by name (allenai/OLMo-core src/olmo_core/data/tokenizer.py, 3.0.0)."""
+
+
+def _padded(s: Settings, reading: Reading, document: Document) -> dict[str, int]:
     """Return the rows of the table, which scripts pad to 128 rows themselves."""
     if reading.given.vocab is not None:
         return {"vocab_size": round_up(reading.given.vocab, 128)}
@@ -203,6 +207,10 @@ def _padded(s: Settings, reading: Reading) -> dict[str, int]:
         found = s.whole("0", at_most=10**9) if s.any("0") else found
     if isinstance(found, Setting):
         return {"vocab_size": int(found.value)}
+    calls = document.calls if isinstance(document, PythonDocument) else ()
+    named = [call.name.rpartition(".")[2] for call in calls if "TokenizerConfig." in f".{call.name}"]
+    if len(named) == 1 and named[0] in _TOKENIZERS:
+        return {"vocab_size": round_up(_TOKENIZERS[named[0]], 128)}
     reading.leave("vocab", "the tokenizer has it", found.place if found is not None else None)
     return {}
 
@@ -211,34 +219,38 @@ def olmo_core_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch and length: batches are in tokens, a length is a ``Duration`` of tokens, steps or epochs."""
     assert isinstance(document, PythonDocument)
     reading.leave("gpus", "the launcher gives them")
+    micro: Setting | Open | None = None
     for call in document.calls:
         own = s.of(call, show=call.name)
-        last = call.name.rpartition(".")[2]
-        if call.find(("global_batch_size",)) is not None:
-            reading.put("batch_tokens", own.whole("global_batch_size"))
-        if call.find(("sequence_length",)) is not None:
-            reading.put("sequence", own.whole("sequence_length"))
-        if call.find(("rank_microbatch_size",)) is not None:
-            reading.put("_micro_tokens", own.whole("rank_microbatch_size"))
-        if call.called(("max_duration",)).startswith("Duration."):
-            _duration(own, reading, call.called(("max_duration",)).rpartition(".")[2])
-        if call.find(("num_nodes",)) is not None and "aunch" in last:
-            reading.put("gpus", product(own.whole("num_nodes"), own.whole("num_gpus") or Setting(8)))
-        if call.find(("degree",)) is not None and "TensorParallel" in last:
-            reading.put("tensor", own.whole("degree"))
+        micro = own.whole("rank_microbatch_size") or micro
+        _of_call(call, own, reading)
     constants = Settings(document, file=document.name, read=s.read)
     for name in ("SEQUENCE_LENGTH", "sequence_length", "SEQ_LEN"):
         reading.put("sequence", constants.whole(name))
     reading.put("batch_tokens", constants.whole("GLOBAL_BATCH_SIZE", "global_batch_size"))
-    micro, sequence = reading.values.pop("_micro_tokens", None), reading.get("sequence")
-    reading.open.pop("_micro_tokens", None)
-    if micro is not None and sequence is not None and micro.value % sequence.value == 0:
+    sequence = reading.get("sequence")
+    if isinstance(micro, Setting) and sequence is not None and micro.value % sequence.value == 0:
         reading.put("micro_batch", Setting(micro.value // sequence.value, micro.places + sequence.places))
     reading.leave("sequence", "the file does not state it as a number")
     reading.leave("batch_tokens", "the file does not state it as a number")
     reading.leave("tokens", "the file has no Duration in numbers")
     reading.put("precision", None, default="bf16")
     reading.put("optimizer", None, default="adamw")
+
+
+def _of_call(call: Call, own: Settings, reading: Reading) -> None:
+    """Take what the arguments of one call say about the run."""
+    last, length = call.name.rpartition(".")[2], call.called(("max_duration",))
+    for key, name in (("global_batch_size", "batch_tokens"), ("sequence_length", "sequence")):
+        reading.put(name, own.whole(key))
+    if call.called(("hard_stop",)).startswith("Duration."):
+        reading.note("hard_stop ends the run earlier")
+    if length.startswith("Duration."):
+        _duration(own, reading, length.rpartition(".")[2])
+    if own.has("num_nodes") and "aunch" in last:
+        reading.put("gpus", product(own.whole("num_nodes"), own.whole("num_gpus") or Setting(8)))
+    if own.has("degree") and "TensorParallel" in last:
+        reading.put("tensor", own.whole("degree"))
 
 
 def _duration(own: Settings, reading: Reading, kind: str) -> None:

@@ -216,8 +216,10 @@ class Settings:
     def switch(self, name: str, *others: str) -> Setting:
         """Return whether a switch of a command is given, whatever word follows it; false where it is missing."""
         found = self.raw(name, *others)
-        if not isinstance(found, Setting):
-            return Setting(False, () if found is None or found.place is None else (found.place,))
+        if found is None:
+            return Setting(False)
+        if isinstance(found, Open):
+            raise self.error(f"not determined by the file: {found.reason}", name, *others, hint=SIZES_HINT)
         return Setting(str(found.value).strip().casefold() not in _FALSE, found.places)
 
     def text(self, *names: str, default: str | None = None) -> Setting:

@@ -82,7 +82,7 @@ def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
     reading.put("sequence", s.whole("training.max_seq_len"), default=2048)
     for name, key in _LAYOUT.items():
         reading.put(name, layout.whole(key), default=1)
-    shard = layout.whole("data_parallel_shard_degree")
+    shard = layout.whole("data_parallel_shard_degree", "data_parallel_degree")
     copies = layout.whole("data_parallel_replicate_degree") or Setting(1)
     if isinstance(shard, Setting):
         reading.put("data", product(shard, copies))

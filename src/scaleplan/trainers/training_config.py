@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import FileError
 from scaleplan.trainers.settings import Open, Setting, combined
+from scaleplan.trainers.stated_run import StatedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from scaleplan.documents.key_path import Document, Location
 
@@ -59,6 +60,21 @@ class TrainingConfig:
     sizes: tuple[Location, ...] = ()
     """The places that the model follows from."""
     read: Mapping[Location, str | float | None] = field(default_factory=dict)
+
+    def stated(self) -> StatedRun:
+        """Return the run as a flat record, with what is open in words."""
+        known = {name: setting.value for name, setting in self.values.items()}
+        renamed = {"batch": "sequences_per_step", "batch_tokens": "tokens_per_step", "data": "data_parallel"}
+        renamed |= {name: f"{name}_parallel" for name in ("tensor", "pipeline", "expert")}
+        values = {renamed.get(name, name): value for name, value in known.items()}
+        return StatedRun(trainer=self.trainer, **values, open=tuple(self._open()))
+
+    def _open(self) -> Iterator[str]:
+        """Yield what is open and not determined otherwise, each with its place and reason."""
+        for name, found in self.open.items():
+            if name in LABELS and name not in self.values:
+                line = f", line {found.place.line}" if found.place is not None and found.place.line else ""
+                yield f"{LABELS[name].rpartition(' ')[0]}: not in the file{line}: {found.reason}"
 
     def places(self) -> tuple[Location, ...]:
         """Return every place that was read."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _MODEL: tuple[str, ...] = ("vocab", "width", "tied", "atoms", "table_width", "head_rows", "head_width", "head_bias")
-_MODEL += ("context", "causal", "extra")
+_MODEL += ("headless", "context", "causal", "extra")
 _USUAL = {"width": "d", "vocab": "vocab"}
 _STACK = ("repeat", "layers", "encoder")
 _PART = ("atoms", "parts", "experts", "let", *SIZES, *SHORTHANDS)

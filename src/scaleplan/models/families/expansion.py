@@ -7,6 +7,7 @@ that do not are made once.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, quote
@@ -27,7 +28,7 @@ _ADDED = ("cache", "state", "pairs", "keys")  # of several mixers in one part th
 
 _NOT_COUNTED = "nothing is guessed: describe its layers in a file of your own, --arch ./mine.toml"
 
-_MOST_LAYERS = 100_000
+_MOST_LAYERS = 10_000  # the deepest published network has a thousand
 _MOST_ATOMS = 10_000  # of a part
 _LARGEST = 10**13
 _MAIN = ("width", "layers", "heads", "vocab", "ffn_width")
@@ -185,6 +186,20 @@ class _Scope:
             raise FileError(message, hint=error.hint) from None
 
 
+class _Entries(list[Any]):
+    """A list of a config, which each layer may be looked for in."""
+
+    def __contains__(self, value: object) -> bool:
+        try:
+            return value in self._known
+        except TypeError:  # a list or a table among them
+            return list.__contains__(self, value)
+
+    @cached_property
+    def _known(self) -> frozenset[Any]:
+        return frozenset(self)
+
+
 def _whole(value: object) -> object:
     """Return a whole number as one, whatever division it came from."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -201,7 +216,7 @@ def _typed(fields: Fields, name: str, kind: str) -> Any:  # noqa: ANN401
         return [Fields({name: one}, source=fields.source).size(name, at_least=0) for one in stated]
     if kind in _LEAST:
         return fields.size(name, at_least=_LEAST[kind])
-    return _GETTERS.get(kind, Fields.sequence)(fields, name)
+    return _GETTERS[kind](fields, name) if kind in _GETTERS else _Entries(fields.sequence(name))
 
 
 _LEAST = {"size": 1, "count": 0, "each": 0, "integer": -_LARGEST}
@@ -244,6 +259,7 @@ class _Expansion:
             table_width=scope.size("table_width", model.get("table_width", 0)),
             head_rows=scope.size("head_rows", model.get("head_rows", 0)),
             head_width=scope.size("head_width", model.get("head_width", 0)),
+            headless=bool(scope.value("model.headless", model.get("headless", False))),
             head_bias=scope.size("head_bias", model.get("head_bias", 0)),
             context=self._context(model.get("context", "none")),
             causal=bool(scope.value("model.causal", model.get("causal", True))),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.models.model import ModelBody, ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
     from scaleplan.planning.training_run import TrainingRun
+    from scaleplan.trainers.stated_run import StatedRun
 
 __all__ = ["body_report", "model_report", "run_sections", "shape_report"]
 
@@ -50,7 +51,7 @@ def model_report(model: ModelSummary) -> Report:
     return Report(
         title=f"{model.source}: {model.family}, {_dimensions(model)}",
         facts=facts,
-        remarks=(*_remarks(model), *_state(model), *model.notes),
+        remarks=(*_remarks(model), *_state(model), *stated_run(model.training), *model.notes),
         sections=(
             Report(
                 title=f"training FLOP per token, at a context of {model.context:,}",
@@ -70,8 +71,26 @@ def body_report(model: ModelBody) -> Report:
     if model.active_non_embedding_params == model.non_embedding_params:
         del facts[1]
     head = "tied to" if model.tied_embeddings else "apart from"
-    remarks = [f"the vocabulary is not known; its table is {head} the output head", *model.notes]
+    remarks = [f"the vocabulary is not known; its table is {head} the output head", *stated_run(model.training)]
+    remarks += model.notes
     return Report(title=f"{model.source}: {model.family}, {_dimensions(model)}", facts=facts, remarks=remarks)
+
+
+def stated_run(run: StatedRun | None) -> Iterator[str]:
+    """Yield what a training config says about its run: a step, the length, the devices, and what is open."""
+    if run is None:
+        return
+    step = [f"{run.sequences_per_step:,.0f} sequences" if run.sequences_per_step else ""]
+    step += [f"of {run.sequence:,} tokens" if run.sequence else ""]
+    step += [f"({format_count(run.tokens_per_step)} tokens a step)" if run.tokens_per_step else ""]
+    length = [f"{run.steps:,} steps" if run.steps else "", f"{format_count(run.tokens)} tokens" if run.tokens else ""]
+    degrees = {"data": run.data_parallel, "tensor": run.tensor_parallel, "pipeline": run.pipeline_parallel}
+    shares = [f"{degree} {name}" for name, degree in degrees.items() if degree and degree > 1]
+    devices = f"{run.gpus:,} devices" + (f" ({' x '.join(shares)})" if shares else "") if run.gpus else ""
+    parts = [" ".join(filter(None, step)), *length, devices]
+    if any(parts):
+        yield f"{run.trainer}: {', '.join(filter(None, parts))}"
+    yield from run.open
 
 
 def _dimensions(model: ModelSummary | ModelBody) -> str:

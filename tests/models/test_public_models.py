@@ -211,6 +211,7 @@ def test_the_users_file_adds_and_replaces(tmp_path, monkeypatch):
     monkeypatch.setenv("SCALEPLAN_PRESETS", str(tmp_path))
     for name in ("Mine", "Llama-3.1-8B"):
         assert sp.model(name).params == 124_439_808 - (50257 - 9) * 768
+        assert sp.model(name).source.endswith(f"({tmp_path / 'models.toml'})")
     assert len(PublicModels().ids()) == len(PUBLIC.ids()) + 1
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
     from scaleplan.models.tuning import Method
 
-__all__ = ["RECOMPUTE", "Kept", "backward_bytes", "check_recompute", "layer_kept", "loss_bytes"]
+__all__ = ["RECOMPUTE", "Kept", "backward_bytes", "check_recompute", "freed_bytes", "layer_kept", "loss_bytes"]
 
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; every second product of matrices and all between them; everything but the input of each layer."""
@@ -248,6 +248,14 @@ def loss_bytes(a: Architecture, method: Method) -> float:
         "chunked-16": 4.25,
     }
     return per_row[method.loss] * a.vocab
+
+
+def freed_bytes(a: Architecture, method: Method) -> float:
+    """Return the bytes of a token's logits whose blocks an allocator keeps although the tensors are gone.
+
+    A loss of several operations makes fp32 logits of all tokens more often than they are alive at once: two copies.
+    """
+    return 8.0 * a.vocab if method.loss in ("full", "shifted") and method.kernels == "eager" else 0.0
 
 
 def check_recompute(kind: str) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "Layout",
     "LayoutSearch",
     "MemorySummary",
+    "Unsaid",
     "Worth",
     "linked_devices",
 ]
@@ -505,6 +506,15 @@ class Worth(Record):
     fits: bool | None
 
 
+class Unsaid(Record):
+    """Bytes of tensors by choices of a trainer that are not made: fused kernels and loss, or neither, and the like."""
+
+    least: float
+    most: float
+    upcast: bool
+    """Whether what is not quantised may be in fp32, too."""
+
+
 class MemorySummary(Record, Result):
     """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
 
@@ -553,5 +563,7 @@ class MemorySummary(Record, Result):
     """Bytes that the driver shows: what is reserved, and its own context."""
     bands: Bands | None = None
     """By what share measured peaks scatter around each of these three: four of five are within."""
+    unsaid: Unsaid | None = None
+    """Between what ``allocated`` is, by the trainer; None where one is named, or every choice is."""
     worth: tuple[Worth, ...] = ()
     """What other ways to train the model would need on the same devices."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.activations import RECOMPUTE, backward_bytes, check_recompute, layer_kept, loss_bytes
+from scaleplan.models.activations import RECOMPUTE, backward_bytes, check_recompute, freed_bytes, layer_kept, loss_bytes
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins
@@ -239,10 +239,16 @@ class Room(NamedTuple):
         return cls(margins.states * memory_bytes, margins.usable * memory_bytes, margins.reserve)
 
 
-_BLOCKS, _STREAMS, _VARIED = 1.05, 1.15, 2.0
+_BLOCKS, _STREAMS = 1.05, 1.15
 """What the allocator holds of what a step works with: blocks of rounded sizes that do not all fit again; on several
-devices also those that a stream of communication has not yet given back; and where sequences differ in length as much
-again, for blocks of shorter ones. Medians of published peaks: one device, full sharding, unpacked fine-tuning."""
+devices also those that a stream of communication has not yet given back. From pairs of figures of the same runs, what
+tensors take and what the driver shows (fms-acceleration, ``scripts/benchmarks/refs``)."""
+
+_USUAL_LENGTH = 2048.0
+"""Tokens of long examples of fine-tuning. Where lengths differ, logits of as many leave blocks that suit no other."""
+
+_COMMUNICATION = 1e9
+"""Bytes of a communication library on each of several devices, by the same pairs."""
 
 
 class Bands(Record):
@@ -253,9 +259,9 @@ class Bands(Record):
     device_used: float
 
 
-BANDS = Bands(allocated=0.10, reserved=0.20, device_used=0.15)
-"""How far the peaks in ``docs/memory.md`` scatter: tensors alone; with an allocator; with a driver, mostly of
-one device and sequences of one length."""
+BANDS = Bands(allocated=0.15, reserved=0.20, device_used=0.20)
+"""How far the peaks in ``docs/memory.md`` scatter, those among them that nothing was chosen by: tensors alone; with an
+allocator; with a driver."""
 
 _GIBI = 2.0**30
 
@@ -264,9 +270,12 @@ _CONTEXTS = ((2018, 1.3), (2021, 0.5), (2023, 0.6), (math.inf, 0.8))
 loaded when first called (CUDA 11.7) 1.3 on a V100, since then less, but more on larger devices."""
 
 
-def driver_context(year: float | None) -> float:
-    """Return the bytes of a driver's context on a device of a year; of today's where it is not known."""
-    return next(size for last, size in _CONTEXTS if (year or 2022) <= last) * _GIBI
+def driver_context(year: float | None, devices: int = 1) -> float:
+    """Return the bytes of a driver's context on a device of a year; of today's where it is not known.
+
+    Several devices hold what their communication needs besides.
+    """
+    return next(size for last, size in _CONTEXTS if (year or 2022) <= last) * _GIBI + _COMMUNICATION * (devices > 1)
 
 
 class StageLoad(NamedTuple):
@@ -275,7 +284,8 @@ class StageLoad(NamedTuple):
     ``plain`` and ``routed`` are its trained parameters before sharing, those of routed experts apart; the others are
     bytes: ``frozen`` and ``frozen_routed`` of weights that are not trained, ``gathered`` those of the layers that
     sharded weights are gathered in, ``copies`` on each device. Activations have gone when the optimizer copies
-    ``step`` bytes of each trained parameter; with ``apart`` a device that shares with none has gradients only then.
+    ``step`` bytes of each trained parameter; with ``apart`` a device that shares all or nothing has gradients only
+    then.
     """
 
     plain: float
@@ -288,8 +298,8 @@ class StageLoad(NamedTuple):
     copies: float = 0.0
     step: float = 0.0
     apart: bool = False
-    varied: bool = False
-    """Whether sequences differ in length."""
+    freed: float = 0.0
+    """Bytes of blocks that logits have left, and that are too large, or of other lengths, for what follows."""
 
     def demand(self, states: States, *, zero: int, share: float, expert: int, room: Room) -> float:
         """Return :meth:`Memory.demand` of :meth:`memory` at once, for searches."""
@@ -302,7 +312,7 @@ class StageLoad(NamedTuple):
             held += self.frozen / share + self.frozen_routed * expert / share
         else:
             held += self.frozen + self.frozen_routed
-        if self.step or (self.apart and share == 1):
+        if self.step or self.apart:
             gradients, copied = self.late(states, zero=zero, share=share, expert=expert)
             if self.activations + self.logits > gradients + copied:
                 held -= gradients
@@ -331,14 +341,18 @@ class StageLoad(NamedTuple):
             overhead=margins.reserve,
         )
 
-    def reserved(self, states: States, *, zero: int, share: int, expert: int) -> float:
-        """Return what an allocator takes of the device: a block that has been needed once is not given back."""
+    def reserved(self, states: States, *, zero: int, share: int, expert: int, scarce: bool = False) -> float:
+        """Return what an allocator takes of the device: a block that has been needed once is not given back.
+
+        With ``scarce`` memory blocks that suit nothing are.
+        """
         work = self.activations + self.logits + self.copies
         work += self.gathered if zero >= 3 and share > 1 else 0.0
-        blocks = _VARIED if self.varied else _STREAMS if share > 1 else _BLOCKS
+        blocks = _STREAMS if share > 1 else _BLOCKS
         _, copied = self.late(states, zero=zero, share=share, expert=expert)
         held = self._held(states, zero=zero, share=share, expert=expert)
-        return sum(held) + max(blocks * work, self.copies + copied)
+        freed = 0.0 if scarce else self.freed
+        return sum(held) + max(blocks * work + freed, self.copies + copied)
 
     def _held(self, states: States, *, zero: int, share: int, expert: int) -> tuple[float, float, float]:
         """Return the bytes of weights, frozen ones among them, of gradients and of optimizer states."""
@@ -352,7 +366,10 @@ class StageLoad(NamedTuple):
 
     def late(self, states: States, *, zero: int, share: float, expert: int) -> tuple[float, float]:
         """Return the bytes that come when activations have gone: freed gradients, and the optimizer's copies."""
-        gradients = (self.plain + self.routed) * states.gradients if self.apart and share == 1 else 0.0
+        gradients = 0.0
+        if self.apart and (share == 1 or zero >= 3):  # buckets of whole gradients stay where they are not shared
+            dense, routed = states.shared(zero, share)[1], states.shared(zero, share / expert)[1]
+            gradients = self.plain * dense + self.routed * routed
         if not self.step:
             return gradients, 0.0
         ways = share if zero >= 1 else 1.0
@@ -404,11 +421,11 @@ class Footprint:
         ]
         return max(found, key=lambda memory: memory.demand(1.0, self.margins))
 
-    def reserved(self, training: Training, parallel: Parallel) -> float:
-        """Return what the allocator takes of the fullest device."""
-        states = self.states(training)
+    def reserved(self, training: Training, parallel: Parallel, *, scarce: bool = False) -> float:
+        """Return what the allocator takes of the fullest device; with ``scarce`` memory, what it must take."""
+        states, zero = self.states(training), parallel.zero
         return max(
-            stage.reserved(states, zero=parallel.zero, share=parallel.share, expert=parallel.expert)
+            stage.reserved(states, zero=zero, share=parallel.share, expert=parallel.expert, scarce=scarce)
             for stage in self.stages(training, Division.of(parallel))
         )
 
@@ -466,8 +483,12 @@ class Footprint:
             tokens * logits,
             gathered / tensor,
         )
+        if way.freed or way.varied:
+            others = min(1.0, _USUAL_LENGTH / training.sequence) if way.varied else 0.0
+            blocks = way.freed / tensor if last else 0.0
+            load = load._replace(freed=tokens * (blocks + others * (logits + blocks)))
         if w.states is None and not way.whole:
-            return load._replace(varied=True) if way.varied else load
+            return load
         frozen_tables = w.frozen_first if first else 0.0
         if last:
             frozen_tables += w.frozen_last if first or not way.tied else w.frozen_first
@@ -481,7 +502,6 @@ class Footprint:
             copies=(w.still + w.copied * share) / tensor,
             step=way.step,
             apart=way.apart,
-            varied=way.varied,
         )
 
     def _activations(self, training: Training, tensor: int, way: _Way) -> _Layers:
@@ -518,6 +538,8 @@ class _Way(NamedTuple):
     adapts: bool
     apart: bool
     varied: bool
+    freed: float
+    """Bytes of a token's logits whose blocks stay with the allocator."""
 
     @classmethod
     def of(cls, a: Architecture, training: Training, params: int) -> _Way:
@@ -542,6 +564,7 @@ class _Way(NamedTuple):
             adapts=method.adapts,
             apart=weights.states is not None and not method.accumulates,
             varied=not method.packed,
+            freed=freed_bytes(a, method),
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
+from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Unsaid, Worth, linked_devices
 from scaleplan.models.margins import Margins, read_margins
 from scaleplan.models.memory import (
     BANDS,
@@ -29,7 +29,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import STORED, method_of
+from scaleplan.models.tuning import STORED, extremes_of, method_of
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
@@ -322,7 +322,14 @@ def memory(
     options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
     run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
     options.update({name: value for name, value in run.items() if options[name] is None})
+    if tune is not None and trainer is None and options["recompute"] is None:
+        options["recompute"] = _USUAL_RECOMPUTE
     return _training(found, device, training_asked(found, options))
+
+
+_USUAL_RECOMPUTE = "full"
+"""What is recomputed where a way to tune is given, and neither that nor a trainer: the default of TRL, PEFT's
+preparation of quantised models, LLaMA-Factory, ms-swift, Unsloth and torchtune's configurations."""
 
 
 class TrainingAsked(NamedTuple):
@@ -333,6 +340,8 @@ class TrainingAsked(NamedTuple):
     batch_tokens: float | None
     fixed: FixedLayout
     margins: Margins
+    extremes: tuple[Method, Method] | None = None
+    """The ways that keep the least and the most, by choices that are not made."""
 
 
 LAYOUT = (
@@ -377,6 +386,7 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
             method=method,
         ),
         margins=free,
+        extremes=extremes_of(method, way),
     )
 
 
@@ -461,7 +471,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
-        **shown(held, held.allocated, device),
+        **shown(held, held.allocated, device, gpus),
     )
 
 
@@ -491,7 +501,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
     """Lay the model out on known devices; else divide it by the fixed parts."""
     gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
     if device is None:
-        return _divided(model, gpus, sequence, fixed, margins)
+        return _divided(model, gpus, sequence, fixed, margins, asked.extremes)
     search = search_of(model, device, asked)
     devices = gpus or search.fewest or _MANY
     layout = best_layout(search, devices, asked)
@@ -520,7 +530,10 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         ways_out=ways,
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
-        **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
+        unsaid=_unsaid(footprint, layout.training, layout.parallel, asked.extremes),
+        **shown(
+            layout.memory, footprint.reserved(layout.training, layout.parallel), device, layout.parallel.devices
+        ),
     )
 
 
@@ -528,7 +541,14 @@ _MANY = 1 << 20
 """Devices on which a model is shown that no number of them can train."""
 
 
-def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, margins: Margins) -> MemorySummary:
+def _divided(
+    model: Model,
+    gpus: int | None,
+    sequence: int,
+    fixed: FixedLayout,
+    margins: Margins,
+    extremes: tuple[Method, Method] | None,
+) -> MemorySummary:
     """Return the memory of a model divided by the fixed parts, on devices that are not known."""
     parallel = fixed.parallel(gpus)
     training = Training(
@@ -559,7 +579,9 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
-        **shown(found, footprint.reserved(training, parallel), None),
+        unsaid=_unsaid(footprint, training, parallel, extremes),
+        # what a device must have
+        **shown(found, footprint.reserved(training, parallel, scarce=True), None, parallel.devices),
     )
 
 
@@ -593,6 +615,16 @@ def _changed(training: Training, options: Mapping[str, Any]) -> Training:
     return replace(training, method=method, recompute=recompute)
 
 
+def _unsaid(
+    footprint: Footprint, training: Training, parallel: Parallel, extremes: tuple[Method, Method] | None
+) -> Unsaid | None:
+    """Return what tensors take with other choices where none is made; None where all are, or nothing changes."""
+    if extremes is None:
+        return None
+    least, most = (footprint.memory(replace(training, method=way), parallel).allocated for way in extremes)
+    return Unsaid(least=least, most=most, upcast=extremes[1].upcast) if most > least else None
+
+
 def _worth(
     footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, margins: Margins
 ) -> Iterator[Worth]:
@@ -605,9 +637,9 @@ def _worth(
             yield Worth(options=options_text(options), total=held.total, fits=fits)
 
 
-def shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str, Any]:
+def shown(held: Memory, reserved: float, device: Accelerator | None, devices: int = 1) -> dict[str, Any]:
     """Return what programs and drivers show of a memory; an allocator gives blocks back before a device is full."""
-    context = driver_context(device.year if device else None)
+    context = driver_context(device.year if device else None, devices)
     if device is not None:
         reserved = min(reserved, device.memory_bytes - context)
     reserved = max(reserved, held.allocated)

@@ -35,6 +35,7 @@ __all__ = [
     "Method",
     "Optimizer",
     "Precision",
+    "extremes_of",
     "method_of",
     "target_labels",
 ]
@@ -140,7 +141,7 @@ OFFLOADED = ("activations", "optimizer")
 
 HABITS: Mapping[str, Mapping[str, object]] = {
     "huggingface": {"kernels": "eager", "upcast": True, "foreach": True},
-    "axolotl": {"kernels": "eager", "upcast": True, "foreach": True, "recompute": "full", "packed": False},
+    "axolotl": {"kernels": "eager", "foreach": True, "recompute": "full", "packed": False},
     "ms-swift": {
         "kernels": "eager",
         "upcast": True,
@@ -301,8 +302,17 @@ METHOD = Method()
 QUANTIZED = {"qlora": "lora", "qdora": "dora"}
 """Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
 
-_USUAL = "huggingface"
-"""The trainer whose choices hold where a way to tune is given and no trainer."""
+_USUAL = {"kernels": "eager", "foreach": True, "packed": False}
+"""What holds where a way to tune is given and no trainer: what most trainers do. Operations are PyTorch's own, adapters
+are in fp32 (PEFT, and what is built on it); examples are not packed (the default of TRL, LLaMA-Factory, ms-swift,
+torchtune, litgpt and axolotl); and what is not quantised stays in 16 bits: axolotl casts it back to them, and
+LLaMA-Factory, torchtune, litgpt and Unsloth do not upcast it."""
+
+_SHARDED = ("fsdp", "fp8", "nvfp4")
+"""Precisions of sharded training."""
+
+_UPCAST = ("nf4", "nf4-dq", "int8")
+"""Ways to store weights by bitsandbytes, for which PEFT casts all other weights to fp32; with GPTQ's it does not."""
 
 ALSO = {
     "in-backward": "in_backward",
@@ -339,7 +349,8 @@ def method_of(
 ) -> tuple[Method, str | None]:
     """Return a way to train from its choices, and the recomputation of the trainer; raises UsageError for conflicts.
 
-    A trainer's choices hold where none is made, with a way to tune those of Hugging Face's.
+    A trainer's choices hold where none is made, with a way to tune those of most trainers. Fused kernels are those of
+    the loss too, where layers are not compiled one by one to be sharded.
     """
     adapters = tune is not None and tune != "full"
     if tune in QUANTIZED:
@@ -357,8 +368,9 @@ def method_of(
         )
     if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
         raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
-    by = trainer or (_USUAL if tune is not None else None)
-    habits = _habits(by, adapters=adapters, quantized=quantize is not None)
+    habits = _habits(trainer, adapters=adapters, quantize=quantize)
+    if trainer is None and tune is not None:
+        habits = dict(_USUAL)
     recompute = habits.pop("recompute", None)
     given = {
         "tune": tune,
@@ -377,6 +389,8 @@ def method_of(
         "offload": _words(offload) or None,
         **_switched(also),
     }
+    if trainer is None and kernels == "compiled" and precision not in _SHARDED:
+        habits["loss"] = "compiled"
     method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
         method = replace(method, precision=_usual_precision(method, trainer))
@@ -387,6 +401,21 @@ def method_of(
     if method.plain and method.in_backward:
         raise UsageError("gradients that are used at once need an optimizer", hint="add --optimizer adamw")
     return method, recompute
+
+
+def extremes_of(method: Method, said: Mapping[str, object]) -> tuple[Method, Method] | None:
+    """Return the ways that keep the least and the most, by what is not said; None where a trainer says all of it."""
+    if said.get("trainer") is not None:
+        return None
+    least: dict[str, Any] = {}
+    most: dict[str, Any] = {}
+    if said.get("kernels") is None:
+        least["kernels"], most["kernels"] = "compiled", "eager"
+    if said.get("loss") is None:
+        least["loss"], most["loss"] = "fused", "full"
+    if method.adapts and method.quantize in _UPCAST and "upcast" not in str(said.get("also")):
+        least["upcast"], most["upcast"] = False, True
+    return (replace(method, **least), replace(method, **most)) if least else None
 
 
 def _usual_precision(method: Method, trainer: str | None) -> str | None:
@@ -404,15 +433,16 @@ def _refuse_adapters(only: Mapping[str, object]) -> None:
             raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
 
 
-def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str, Any]:
-    """Return the choices of a trainer that concern a training with or without adapters."""
+def _habits(trainer: str | None, *, adapters: bool, quantize: str | None) -> dict[str, Any]:
+    """Return the choices of a trainer that concern a training with or without adapters, on weights stored so."""
     if trainer is None:
         return {}
     if trainer not in HABITS:
         raise UnknownNameError("trainer", trainer, HABITS)
     idle = {
         *(() if adapters else ("targets", "adapter_bits", "upcast")),
-        *(() if quantized else ("upcast", "quantizes_head")),
+        *(() if quantize else ("quantizes_head",)),
+        *(() if quantize in _UPCAST else ("upcast",)),
     }
     return {name: value for name, value in HABITS[trainer].items() if name not in idle}
 

@@ -31,6 +31,9 @@ _TOLD = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a 
 """What programs and drivers tell, by the fields of an answer."""
 
 
+_UPCAST = ", norms and stream in fp32 or not"
+
+
 def memory_facts(memory: Memory) -> Iterator[Fact]:
     """Yield the memory of a device, part by part."""
     names = [item.name for item in fields(memory) if item.name not in {"total", *_LABELS}]
@@ -117,6 +120,12 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
             f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
             for name, value in told.items()
             if value is not None
+        ) + "; four of five within"
+    if needs.unsaid is not None:
+        least, most = (format_gigabytes(value / GIGA) for value in (needs.unsaid.least, needs.unsaid.most))
+        yield (
+            f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
+            f"{_UPCAST if needs.unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
         )
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"

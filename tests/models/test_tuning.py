@@ -180,8 +180,36 @@ def test_frozen_tables_have_no_states():
     assert whole.optimizer - frozen.optimizer == pytest.approx(4 * 2 * 128_256 * WIDTH)
 
 
-def test_either_gradients_or_activations_are_alive_on_one_device():
-    """Freed gradients come when activations have gone; summed ones stay, and so do those of several devices."""
+def test_only_what_bitsandbytes_stores_is_upcast():
+    """PEFT's preparation leaves models of GPTQ in 16 bits, and without a trainer so does this."""
+    ways = [{"trainer": "huggingface", "quantize": "gptq-int4"}, {"quantize": "nf4"}]
+    assert not any(method_of(tune="lora", **way)[0].upcast for way in ways)
+    assert method_of(tune="lora", trainer="huggingface", quantize="nf4")[0].upcast
+
+
+def test_fused_kernels_fuse_the_loss_too():
+    """But where layers are compiled one by one, or a loss is given."""
+    assert method_of(tune="full", kernels="compiled")[0].loss == "compiled"
+    assert method_of(tune="full", kernels="compiled", precision="fsdp")[0].loss == "full"
+    assert method_of(tune="full", kernels="compiled", loss="fused")[0].loss == "fused"
+
+
+def test_what_is_not_said_is_a_range():
+    """From fused kernels and loss to neither; what a trainer is known to do is none."""
+    asked = {"source": "llama-3-8b", "tune": "qlora", "context": 2048}
+    found = sp.memory(**asked)
+    assert found.recompute == "full"
+    assert found.unsaid.least < found.allocated < found.unsaid.most
+    assert sp.memory(**asked, trainer="huggingface").unsaid is None
+    ends = [
+        sp.memory(**asked, **way).allocated
+        for way in ({"kernels": "compiled", "loss": "fused"}, {"kernels": "eager", "loss": "full", "also": "upcast"})
+    ]
+    assert ends == [found.unsaid.least, found.unsaid.most]
+
+
+def test_either_gradients_or_activations_are_alive():
+    """Freed gradients come when activations have gone; summed ones stay, and so do those that devices do not share."""
     method, _ = method_of(precision="bf16", loss="fused")
     footprint, short, long = (
         Footprint(LLAMA_3_8B),
@@ -194,8 +222,10 @@ def test_either_gradients_or_activations_are_alive_on_one_device():
     assert summed.gradients == 2 * count(LLAMA_3_8B).params
     assert summed.activations > 0
     shared = footprint.memory(long, Parallel(data=2, zero=3))
-    assert shared.gradients == count(LLAMA_3_8B).params
+    assert shared.gradients == 0
     assert shared.activations > 0
+    whole = footprint.memory(long, Parallel(data=2, zero=0))
+    assert whole.gradients == 2 * count(LLAMA_3_8B).params
 
 
 def test_a_batch_of_more_micro_batches_sums_gradients():

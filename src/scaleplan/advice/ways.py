@@ -368,9 +368,9 @@ class _Comparison:
             options=options_text(exact),
             fits=fits,
             memory_bytes=layout.memory.total,
-            device_used=questions.shown(layout.memory, footprint.reserved(training, parallel), self.device)[
-                "device_used"
-            ],
+            device_used=questions.shown(
+                layout.memory, footprint.reserved(training, parallel), self.device, parallel.devices
+            )["device_used"],
             spare=1 - layout.memory.demand(self.device.memory_bytes, asked.margins),
             recompute=training.recompute,
             micro_batch=training.micro_batch,

@@ -23,7 +23,14 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
-from scaleplan.models.activations import RECOMPUTE, backward_bytes, check_recompute, freed_bytes, layer_kept, loss_bytes
+from scaleplan.models.activations import (
+    RECOMPUTE,
+    backward_bytes,
+    check_recompute,
+    freed_bytes,
+    layer_kept,
+    loss_bytes,
+)
 from scaleplan.models.count import count, kv_bytes, layer_params
 from scaleplan.models.families.parts import plain
 from scaleplan.models.margins import MARGINS, Margins

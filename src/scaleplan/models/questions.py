@@ -531,9 +531,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
         unsaid=_unsaid(footprint, layout.training, layout.parallel, asked.extremes),
-        **shown(
-            layout.memory, footprint.reserved(layout.training, layout.parallel), device, layout.parallel.devices
-        ),
+        **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device, layout.parallel.devices),
     )
 
 

@@ -115,12 +115,15 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.bands is not None:
         told = {name: getattr(needs, name) for name in _TOLD}
-        yield ", ".join(
-            f"{format_gigabytes(value / GIGA)} {_TOLD[name]} "
-            f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
-            for name, value in told.items()
-            if value is not None
-        ) + "; four of five within"
+        yield (
+            ", ".join(
+                f"{format_gigabytes(value / GIGA)} {_TOLD[name]} "
+                f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
+                for name, value in told.items()
+                if value is not None
+            )
+            + "; four of five within"
+        )
     if needs.unsaid is not None:
         least, most = (format_gigabytes(value / GIGA) for value in (needs.unsaid.least, needs.unsaid.most))
         yield (

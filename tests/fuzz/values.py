@@ -17,7 +17,7 @@ from scaleplan.hardware.convert import QUANTITIES as CONVERTED
 from scaleplan.laws import LAWS
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.laws.kaplan import Kaplan
-from scaleplan.models.families.library import families
+from scaleplan.models.families.finding import families
 from scaleplan.models.memory import RECOMPUTE, STATES
 from scaleplan.models.styles import STYLES
 from scaleplan.models.tuning import (

@@ -17,8 +17,8 @@ class StatedRun:
     tokens_per_step: float | None = None
     steps: int | None = None
     samples: int | None = None
-    epochs: float | None = None
     tokens: float | None = None
+    epochs: float | None = None
     gpus: int | None = None
     data_parallel: int | None = None
     tensor_parallel: int | None = None
@@ -35,5 +35,6 @@ class StatedRun:
     offload: str | None = None
     adapter: str | None = None
     lora_rank: int | None = None
+    lora_targets: str | None = None
     weight_bits: int | None = None
     open: tuple[str, ...] = ()

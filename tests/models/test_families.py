@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError
-from scaleplan.models.families.library import architecture_of, families
+from scaleplan.models.families.finding import architecture_of, families
 
 LLAMA = {
     "model_type": "llama",
@@ -35,9 +35,10 @@ def test_unknown_families_say_what_is_known_and_missing():
     with pytest.raises(FileError, match=r"unknown model family 'lama'; .* lacks vocab_size") as caught:
         read({k: v for k, v in LLAMA.items() if k != "vocab_size"} | {"model_type": "lama"})
     assert "did you mean 'llama'?" in caught.value.hint
-    assert "--arch" in caught.value.hint
-    with pytest.raises(FileError, match="missing field model_type"):
+    assert caught.value.hint.endswith("--arch ./mine.toml; 'scaleplan families list' lists the known ones")
+    with pytest.raises(FileError, match="missing field model_type") as caught:
         read({k: v for k, v in LLAMA.items() if k != "model_type"})
+    assert caught.value.hint == "name the family with --arch; 'scaleplan families list' lists the known ones"
     with pytest.raises(FileError, match="arch: unknown model family 'nope'"):
         read(LLAMA, arch="nope")
 

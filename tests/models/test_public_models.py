@@ -111,7 +111,11 @@ def test_an_unknown_name_gets_a_suggestion():
 
 @pytest.mark.parametrize(
     "typed, meant",
-    [("qwen3-coder-30b", "qwen3-coder-30b-a3b"), ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"), ("gemma-4-26b", "gemma-4-26b-a4b")],
+    [
+        ("qwen3-coder-30b", "qwen3-coder-30b-a3b"),
+        ("Qwen/Qwen3.5-397B", "qwen3.5-397b-a17b"),
+        ("gemma-4-26b", "gemma-4-26b-a4b"),
+    ],
 )
 def test_the_beginning_of_a_name_is_a_suggestion(typed, meant):
     """The shortest id that begins so, also where the name stands for a config; a few letters suggest nothing."""
@@ -136,6 +140,16 @@ def test_sizes_are_those_of_the_published_config(ident, total, context):
     model = PUBLIC.get(ident)
     assert read_model(model).params == total
     assert {**model.config, **model.config.get("text_config", {})}["max_position_embeddings"] == context
+
+
+def test_fields_that_vendors_publish_are_no_sign_of_another_family():
+    """use_qk_norm of Qwen3 Coder says what the class has anyway; MiniMax M3 counts its shared experts."""
+    coder = dict(PUBLIC.get("qwen3-coder-30b-a3b").config)
+    assert read_model({**coder, "use_qk_norm": True, "qkv_bias": False}).params == 30_532_122_624
+    text = dict(PUBLIC.get("minimax-m3").config["text_config"])
+    one = read_model({"model_type": "minimax_m3_vl", "text_config": text}).params
+    two = read_model({"model_type": "minimax_m3_vl", "text_config": {**text, "n_shared_experts": 2}}).params
+    assert two - one == 57 * 3 * 6144 * 3072
 
 
 def test_weights_are_served_as_they_are_published():
@@ -169,6 +183,9 @@ def test_a_name_stands_for_a_config(tmp_path, monkeypatch):
     with pytest.raises(FileError, match=r"'lama-3\.1-8b' does not exist") as caught:
         sp.model("lama-3.1-8b")
     assert "did you mean 'llama-3.1-8b'?" in caught.value.hint
+    with pytest.raises(FileError, match="does not exist") as caught:
+        sp.model("./llama-3.1-8b")
+    assert caught.value.hint == "without the path 'llama-3.1-8b' is a published model"
     (tmp_path / "gpt2").mkdir()
     with pytest.raises(FileError, match=r"gpt2/config.json' does not exist"):
         sp.model("gpt2")
@@ -194,6 +211,7 @@ def test_the_users_file_adds_and_replaces(tmp_path, monkeypatch):
     monkeypatch.setenv("SCALEPLAN_PRESETS", str(tmp_path))
     for name in ("Mine", "Llama-3.1-8B"):
         assert sp.model(name).params == 124_439_808 - (50257 - 9) * 768
+        assert sp.model(name).source.endswith(f"({tmp_path / 'models.toml'})")
     assert len(PublicModels().ids()) == len(PUBLIC.ids()) + 1
 
 

@@ -85,6 +85,10 @@ def _published(name: str, missing: FileError) -> PublicModel:
     found = known.find(name)
     if found is not None:
         return found
+    own = known.find(Path(name).name)
+    if own is not None and not name.endswith(".json"):
+        missing.hint = f"without the path {quote(own.id)} is a published model"
+        raise missing
     close = known.close_to(name)
     if close is not None or not (name.endswith(".json") or len(Path(name).parts) > 1):
         meant = f"did you mean {quote(close)}? " if close is not None else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.config import MAX_CONFIG_BYTES, read_config
+from scaleplan.models.config import MAX_CONFIG_BYTES, is_description, read_config
 from scaleplan.models.count import (
     Count,
     TrainingFlops,
@@ -19,7 +19,7 @@ from scaleplan.models.count import (
     state_bytes,
     training_flops,
 )
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
@@ -45,6 +45,11 @@ __all__ = [
     "read_model",
     "training_config_at",
 ]
+
+_ENCODER_DECODER = (
+    "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; "
+    "the cache is that of one token of each"
+)
 
 DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
@@ -328,7 +333,8 @@ def read_model(
     if vocab is not None:
         data = _with_vocabulary(data, vocab, name)
     architecture = architecture_of(data, source=name, arch=arch)
-    stored = quantization_of(text_part(data, name).data, source=name)
+    config = data.get("config", {}) if is_description(data) else data
+    stored = quantization_of(text_part(config, name).data, source=name) if isinstance(config, dict) else None
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 
@@ -374,10 +380,7 @@ def describe(
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
     notes += _shared_note(a)
     if a.causal and any(stack.encoder for stack in a.stacks):
-        notes += (
-            "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; the cache is "
-             "that of one token of each",
-        )
+        notes += (_ENCODER_DECODER,)
     if not a.causal and a.tied and not any(atom.label.endswith("head") for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

@@ -6,15 +6,15 @@ import json
 import re
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, did_you_mean, quote
-from scaleplan.files import read_data
+from scaleplan.files import data_folder, read_data
 from scaleplan.record import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from scaleplan.toml_table import Table
 
@@ -65,8 +65,9 @@ class PublicModel(Result, PublicModelEntry):
 
     @property
     def source(self) -> str:
-        """What a result says that it is about: the model, and that its config was not read from the user's file."""
-        return f"{self.id} (shipped description)"
+        """What a result says that it is about: the model, and whose description of it was read."""
+        shipped = Path(self.origin).parent == data_folder()
+        return f"{self.id} ({'shipped description' if shipped else self.origin})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

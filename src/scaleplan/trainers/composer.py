@@ -98,6 +98,8 @@ def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
             raise top.error("no length that can be read", "max_duration", hint="for example 63900ba, 26e9tok or 1ep")
         if found.reason:
             reading.leave("tokens", found.reason, length.places[0])
+            if found.unit == "epochs":
+                reading.put("epochs", Setting(found.number, length.places))
         else:
             reading.put(found.unit, Setting(found.number, length.places))
     elif length is not None:

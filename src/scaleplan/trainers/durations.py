@@ -31,7 +31,7 @@ class Duration(NamedTuple):
     """A length of training: what it counts and how many, or why that is open."""
 
     unit: str = ""
-    number: int = 0
+    number: float = 0
     reason: str = ""
 
 
@@ -40,12 +40,12 @@ def read_duration(value: object, *, units: Mapping[str, str] = UNITS) -> Duratio
     text = str(value).strip()
     match = DURATION.fullmatch(text)
     unit = match["unit"] if match is not None else ""
-    if unit in OPEN_UNITS:
-        return Duration(reason=OPEN_UNITS[unit])
-    if unit not in units:
+    if unit not in units and unit not in OPEN_UNITS:
         return None
     try:
         number = parse_count((match["numeral"] if match is not None else text).replace("_", ""), what="tokens")
     except QuantityError:
         return None
+    if unit in OPEN_UNITS:
+        return Duration(reason=OPEN_UNITS[unit], unit="epochs" if unit == "ep" else "", number=number)
     return Duration(unit=units[unit], number=int(number)) if number == number // 1 else None

@@ -117,6 +117,8 @@ def _length(top: Settings, reading: Reading, length: Setting) -> None:
         raise top.error("no length that can be read", "max_duration", hint="for example 500000, 2e12T or 1ep")
     if found.reason:
         reading.leave("tokens", found.reason, length.places[0])
+        if found.unit == "epochs":
+            reading.put("epochs", Setting(found.number, length.places))
     else:
         reading.put(found.unit, Setting(found.number, length.places))
 
@@ -256,3 +258,4 @@ def _duration(own: Settings, reading: Reading, kind: str) -> None:
     else:
         place = found.places[0] if isinstance(found, Setting) else own.place("max_duration")
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
+        reading.put("epochs", found if kind == "epochs" and isinstance(found, Setting) else None)

@@ -179,12 +179,12 @@ def gpu_report(gpu: PricedAccelerator) -> Report:
 
 
 def _device_facts(gpu: PricedAccelerator) -> Iterator[Fact]:
-    """Yield memory, power and peaks, or that they are not published."""
+    """Yield memory, power and peaks, or that there are none to rely on."""
     shared = "shared with the processor and the system" if gpu.unified_memory else ""
     yield Fact("memory", format_gigabytes(gpu.memory_bytes / 1e9), unit=shared)
     yield Fact("memory bandwidth", format_number(gpu.bandwidth / 1e9, digits=4), unit="GB/s")
     if gpu.tdp_w is None:
-        yield Fact("design power", "not published")
+        yield Fact("design power", "none that is confirmed")
     else:
         label = "maximum power" if gpu.tdp_basis == "measured maximum" else "design power"
         unit = "W" if gpu.tdp_basis == "design" else f"W, {gpu.tdp_basis.partition(' ')[0]}"

@@ -34,6 +34,7 @@ __all__ = [
 
 _TIED = "tie_word_embeddings"
 
+_LISTED = "'scaleplan families list' lists the known ones"
 INDEX = "index.json"
 """The file of a folder that has what :func:`index_of` finds in it; ``docs/write`` writes the bundled one."""
 
@@ -253,7 +254,7 @@ def _find(data: Mapping[str, object], *, source: str, arch: str | Description | 
         return found
     raise FileError(
         f"{source}: missing field model_type{_lacking(data, source)}",
-        hint=f"name the family with --arch; known: {', '.join(library.model_types())}",
+        hint=f"name the family with --arch; {_LISTED}",
     )
 
 
@@ -294,10 +295,8 @@ def _unknown(name: object, data: Mapping[str, object], *, source: str) -> FileEr
     known = families().model_types()
     close = did_you_mean(name, known) if isinstance(name, str) else None
     advice = f"did you mean '{close}'? " if close else ""
-    advice += "describe its layers in a file of your own: --arch ./mine.toml; known: "
-    return FileError(
-        f"{source}: unknown model family {quote(name)}{_lacking(data, source)}", hint=advice + ", ".join(known)
-    )
+    advice += f"describe its layers in a file of your own: --arch ./mine.toml; {_LISTED}"
+    return FileError(f"{source}: unknown model family {quote(name)}{_lacking(data, source)}", hint=advice)
 
 
 def _lacking(data: Mapping[str, object], source: str) -> str:

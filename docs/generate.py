@@ -63,7 +63,7 @@ def families() -> str:
 def index() -> None:
     """Write which file has which model types and classes beside the families, so that one is found without all."""
     from scaleplan.files import data_folder
-    from scaleplan.models.families.library import INDEX, index_of
+    from scaleplan.models.families.finding import INDEX, index_of
 
     folder = data_folder() / "families"
     text = json.dumps(index_of(folder), indent=1, sort_keys=True)

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from scaleplan.errors import QuantityError
 from scaleplan.models import read_model
-from scaleplan.models.families.library import _library
+from scaleplan.models.families.finding import _library
 from scaleplan.models.shape import shape
 from scaleplan.units import KINDS
 

@@ -117,3 +117,14 @@ def test_a_saved_result_is_shown_as_it_was(cli, words, tmp_path):
     saved = tmp_path / "saved.json"
     saved.write_text(cli(*words, "--json").out, encoding="utf-8")
     assert cli("show", saved).out == cli(*words).out
+
+
+def test_a_project_names_a_description_as_its_model(cli, folder):
+    """In a run of ``scaleplan.toml``, alone or with the config that it names."""
+    whole, named = folder / "whole.toml", folder / "named.toml"
+    named.write_text(MINE.replace('like = "llama"', 'like = "llama"\nconfig = "config.json"'), encoding="utf-8")
+    for description in (whole, named):
+        project = folder / "scaleplan.toml"
+        project.write_text(f'[[run]]\nname = "base"\nmodel = "{description.name}"\ntokens = "1T"\n', encoding="utf-8")
+        (run,) = cli("check", project, "--json").json["runs"]
+        assert run["values"]["params"] == cli("model", description, "--json").json["params"]

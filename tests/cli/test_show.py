@@ -85,6 +85,8 @@ families show llama --config config.json
 families validate mine.toml
 evaluate besiroglu-2024 params=7B tokens=2T
 model config.json
+model levanter.yaml
+model levanter.yaml --vocab 1000
 shape 47B --style mixtral --experts 8
 init new.toml --force
 fit runs.csv --samples 40
@@ -108,8 +110,8 @@ IN_EVERY_FORMAT = [  # one of each schema
     "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
     "families show llama --config config.json", "families validate mine.toml", "presets path kaplan",
     "presets validate scaleplan.toml",
-    "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "shape 7B", "init new.toml --force",
-    "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
+    "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",
+    "init new.toml --force", "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
 ]  # fmt: skip
 
 
@@ -124,6 +126,10 @@ def folder(apart):
         rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
     Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
+    Path("levanter.yaml").write_text(
+        "model: {type: llama, hidden_dim: 64, intermediate_dim: 96, num_layers: 2, num_heads: 4, num_kv_heads: 4}\n"
+        "trainer: {num_train_steps: 10, train_batch_size: 8}\n"
+    )
     Path("mine.toml").write_text(
         'schema = 1\nname = "mine"\nlike = "llama"\n[let]\nd = 64\nn = 2\nvocab = 99\nh = 4\nf = 96\n'
     )

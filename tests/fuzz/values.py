@@ -17,9 +17,23 @@ from scaleplan.hardware.convert import QUANTITIES as CONVERTED
 from scaleplan.laws import LAWS
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.laws.kaplan import Kaplan
-from scaleplan.models.families.library import families
+from scaleplan.models.families.finding import families
 from scaleplan.models.memory import RECOMPUTE, STATES
 from scaleplan.models.styles import STYLES
+from scaleplan.models.tuning import (
+    ALSO,
+    ATTENTION,
+    FROZEN,
+    HABITS,
+    KERNELS,
+    OFFLOADED,
+    OPTIMIZERS,
+    PRECISIONS,
+    QUANTIZED,
+    STORED,
+    TARGETS,
+    TUNED,
+)
 from scaleplan.output import FORMATS, JUDGING
 from scaleplan.planning.constraints import constraint_keys, constraint_options
 from scaleplan.planning.evaluation import evaluate
@@ -95,7 +109,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "preset": _laws,
     "gpu": lambda: [name for row in _accelerators() for name in (row["id"], *row.get("aliases", ()))],
     "vendor": lambda: [row["vendor"] for row in _accelerators()],
-    "precision": lambda: [name for row in _accelerators() for name in row.get("tflops", ())],
+    "precision": lambda: [name for row in _accelerators() for name in row.get("tflops", ())] + [*PRECISIONS],
     "profile": _profiles,
     "batch_regime": lambda: Kaplan.regimes,
     "price": lambda: [row["commitment"] for row in _table("prices")["price"]],
@@ -115,6 +129,16 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "schedule": lambda: ["cosine", "wsd"],
     "states": lambda: [*STATES],
     "recompute": lambda: RECOMPUTE,
+    "trainer": lambda: [*HABITS],
+    "tune": lambda: [*TUNED, *QUANTIZED],
+    "targets": lambda: [*TARGETS, "q,v", "all"],
+    "quantize": lambda: [*STORED],
+    "freeze": lambda: FROZEN,
+    "optimizer": lambda: [*OPTIMIZERS],
+    "attention": lambda: ATTENTION,
+    "kernels": lambda: KERNELS,
+    "offload": lambda: OFFLOADED,
+    "also": lambda: [*ALSO, "no-dropout"],
     "style": lambda: [*STYLES],
     "arch": lambda: families().model_types(),
     "kind": lambda: [*PICTURES],
@@ -309,7 +333,7 @@ _BY_NAME = {
     "log10": "column", "tensor": "small", "pipeline": "small", "expert": "small", "context_parallel": "small",
     "micro_batch": "small", "kv_heads": "small", "tensor_parallel": "small", "experts_per_token": "small",
     "sequences": "integer", "gpus_per_replica": "integer", "id": "text", "title": "text", "tokenizer": "text",
-    "corpus": "text", "source": "text",
+    "corpus": "text", "source": "text", "epochs": "number", "data_tokens": "tokens", "hours": "number",
 }  # fmt: skip
 """What the option of a name takes, where neither its declaration nor a table of names says so."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaleplan.models.count import count, layer_params
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 
 CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"
 MODELS = json.loads(CONFIGS.read_text(encoding="utf-8"))["models"] if CONFIGS.is_file() else {}

@@ -7,7 +7,7 @@ import pytest
 from tests.models.examples import LLAMA_2_7B, LLAMA_2_7B_SIZES, decoder
 
 from scaleplan.models.count import attention_flops, count, training_flops
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.model import describe
 
 CONFIGS = Path(__file__).parents[2].parent / "shared" / "reference" / "configs.json"

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from scaleplan.files import data_folder
 from scaleplan.models.config import Fields
 from scaleplan.models.count import count, executed_params, kv_bytes_per_token, state_bytes
 from scaleplan.models.families.checking import check
+from scaleplan.models.families.description import KEYS
 from scaleplan.models.families.expansion import expand
-from scaleplan.models.families.expressions import ExpressionError, compiled
-from scaleplan.models.families.library import INDEX, FamilyLibrary, described, families, index_of
+from scaleplan.models.families.expressions import FUNCTIONS, ExpressionError, compiled
+from scaleplan.models.families.finding import INDEX, FamilyLibrary, described, families, index_of
+from scaleplan.models.families.parts import SHORTHANDS
+from scaleplan.models.families.parts import SIZES as PART_SIZES
 from scaleplan.models.model import read_model
 
 GRAMMAR = Path(__file__).parents[2].parent / "shared" / "reference" / "arch_grammar"
@@ -110,9 +114,9 @@ def test_only_the_family_of_a_config_is_read(model_type, most, monkeypatch):
     """One file and those that it is like, whatever the number of families; the index where the names differ."""
     read_files = []
     for name in ("read_table", "read_text"):
-        original = getattr(__import__("scaleplan.models.families.library", fromlist=[name]), name)
+        original = getattr(__import__("scaleplan.models.families.finding", fromlist=[name]), name)
         monkeypatch.setattr(
-            f"scaleplan.models.families.library.{name}",
+            f"scaleplan.models.families.finding.{name}",
             lambda path, original=original, **words: read_files.append(path) or original(path, **words),
         )
     assert FamilyLibrary([FAMILIES]).get(model_type) is not None
@@ -324,3 +328,14 @@ def test_ones_own_families_are_known_by_their_model_types(tmp_path, monkeypatch)
     monkeypatch.setenv("SCALEPLAN_PRESETS", str(tmp_path / "."))
     with pytest.raises(FileError, match=r"mine\.toml: let\.x: unknown name 'nope'"):
         FamilyLibrary([FAMILIES, tmp_path / "families"]).get("newer")
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
+
+
+@pytest.mark.skipif(not DOCS.is_file(), reason="the documentation lies in the repository")
+def test_the_documentation_names_the_whole_language():
+    """Every function, kind of field, shorthand and key of a description is in docs/architectures.md."""
+    words = set(re.findall(r"[a-z_0-9]+", DOCS.read_text(encoding="utf-8").partition("\n## Families")[0]))
+    kinds = {"size", "count", "integer", "number", "flag", "text", "list", "each", "pattern", "any", "present"}
+    assert {*FUNCTIONS, *SHORTHANDS, *kinds, *PART_SIZES, *KEYS} <= words

@@ -4,7 +4,7 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.models.count import count, executed_params, kv_bytes_per_token
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.model import read_model
 
 

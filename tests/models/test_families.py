@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError
-from scaleplan.models.families.library import architecture_of, families
+from scaleplan.models.families.finding import architecture_of, families
 
 LLAMA = {
     "model_type": "llama",

@@ -50,7 +50,7 @@ def test_the_first_stage_of_a_pipeline_holds_all_layers_activations():
     whole = training_memory(LLAMA_2_70B, training, Parallel())
     staged = training_memory(LLAMA_2_70B, training, Parallel(pipeline=8))
     mixed = training_memory(LLAMA_2_70B, training, Parallel(pipeline=8, virtual=2))
-    # besides, the backward pass of a layer works with 4 f bytes a token, which are less than the logits of the last stage
+    # the backward pass of a layer works with 4 f bytes a token, which are less than the logits of the last stage
     assert staged.activations - 2048 * 4 * 28_672 == pytest.approx(whole.activations)
     assert mixed.activations - 2048 * 4 * 28_672 == pytest.approx(whole.activations * (1 + 7 / 16))
 

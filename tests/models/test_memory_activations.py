@@ -69,7 +69,7 @@ def test_operation_selective_recomputation_keeps_every_second_product():
 
 
 def test_full_recomputation_keeps_inputs_and_works_on_one_layer():
-    """2 d bytes stay; one layer, and 4 f for its gradients, when the logits have gone: that counts where it is more."""
+    """2 d bytes stay; one layer and 4 f for its gradients come when the logits have gone, and count where more."""
     assert kept(LLAMA_3_8B, Method(), recompute="full") == 2 * 4096
     tokens, layers = 8192, 32
     plain, lean = (

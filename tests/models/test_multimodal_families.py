@@ -3,7 +3,7 @@
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.models.families.library import families
+from scaleplan.models.families.finding import families
 from scaleplan.models.families.multimodal import wrappers
 from scaleplan.models.model import read_model
 

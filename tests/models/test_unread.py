@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.models.families.library import families
+from scaleplan.models.families.finding import families
 from scaleplan.models.model import read_model
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"

@@ -289,3 +289,46 @@ def test_model_tells_the_run_of_a_training_config(cli):
     Path("mine.yaml").write_text(kind.text.replace("dp: 2, ", ""))
     opened = json.loads(cli("model", "mine.yaml", "--json").out)["training"]["open"]
     assert any(text.startswith("the devices: not in the file") for text in opened)
+
+
+SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"
+
+WIDER = {
+    "megatron_pretrain.sh": ("--hidden-size 2048", "--hidden-size 4096", ""),
+    "megatron_args.yaml": ("hidden_size: 768", "hidden_size: 1536", ""),
+    "nemo_gpt.yaml": ("hidden_size: 2048", "hidden_size: 4096", "vocab = 50257"),
+    "gpt_neox.yml": ('"hidden_size": 2048', '"hidden_size": 4096', "vocab = 50257"),
+    "olmo.yaml": ("d_model: 2048", "d_model: 4096", ""),
+    "olmo_core.py": ("olmo2_1B", "olmo2_7B", ""),
+    "torchtitan.toml": ('"8B"', '"70B"', "gpus = 64"),
+    "torchtitan_registry.py": ('"8B"', '"70B"', "gpus = 64"),
+    "litgpt_pretrain.yaml": ("tiny-llama-1.1b", "Llama-2-7b-hf", ""),
+    "levanter.yaml": ("hidden_dim: 4096", "hidden_dim: 8192", "vocab = 128256"),
+    "llm_foundry.yaml": ("d_model: 4096", "d_model: 8192", ""),
+    "nanotron.yaml": ("hidden_size: 2048", "hidden_size: 4096", ""),
+    "nanogpt_train.py": ("weight_decay", "n_embd = 1536\nweight_decay", ""),
+    "nanochat_run.sh": ("--depth=20", "--depth=26", "vocab = 65536"),
+    "axolotl.yaml": ("Meta-Llama-3.1-8B", "Meta-Llama-3.1-70B", 'tokens = "1B"'),
+    "training_args.json": ('"max_steps": 20000', '"max_steps": 30000', 'model = "gpt2"\ncontext = 1024\ngpus = 8'),
+    "maxtext_run.sh": ("llama3-8b", "llama3-70b", ""),
+    "marin_experiment.py": ("hidden_dim=2048", "hidden_dim=4096", "vocab = 128256"),
+}
+"""A change of the model in each sample, or of the steps where it names none, and what a run gives beside it."""
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared folder is not here")
+@pytest.mark.parametrize("name", WIDER)
+def test_a_wider_model_costs_more_in_every_sample(cli, repository, git, name):
+    """The bill before and after, from the file alone and what the run gives."""
+    old, new, given = WIDER[name]
+    text = (SAMPLES / name).read_text()
+    assert old in text
+    own = "\n".join(f"{key} = {value}" for key, value in {**BESIDE, "config": f'"{name}"'}.items())
+    (repository / "scaleplan.toml").write_text(f"[[run]]\n{own}\n{given}\n")
+    (repository / name).write_text(text)
+    git("add", ".")
+    git("commit", "-q", "-m", "a config")
+    (repository / name).write_text(text.replace(old, new))
+    changes = json.loads(cli("diff", "--base", "main", "--json", "-q").out)["changes"]
+    (changed,) = (each for each in changes if each["quantity"] == "cost")
+    assert 0 < changed["before"] < changed["after"]

@@ -201,9 +201,11 @@ def test_batches_of_maxtext(more, gpus, batch):
         assert value(read(Template(MAXTEXT).substitute(more=more), "run.sh", gpus=64), "batch") == 256
 
 
-@pytest.mark.parametrize("scale, factors", [(1, (1, 1, 1)), (2, (2, 1, 1)), (4, (2, 2, 1)), (8, (2, 2, 2))])
+@pytest.mark.parametrize(
+    "scale, factors", [(1, (1, 1, 1)), (2, (1, 2, 1)), (4, (2, 2, 1)), (8, (2, 2, 2)), (16, (2, 4, 2))]
+)
 def test_a_scale_of_maxtext_is_spread_over_the_dimensions(scale, factors):
-    """A power of two: first the width, then heads and inner width, then the layers."""
+    """A power of two: first heads and inner width, then the width, then the layers."""
     found = read(Template(MAXTEXT).substitute(more=f"model_name=default global_parameter_scale={scale}"), "run.sh")
     fields = found.fields
     width, inner, layers = factors
@@ -357,7 +359,7 @@ FOUND = "--num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-
         f'ARGS="{FOUND}"\nARGS+=" --seq-length 64"\npython pretrain.py $ARGS',
         f'ARGS="{FOUND}"\nARGS="$ARGS --seq-length 64"\npython pretrain.py ${{ARGS}}',
         f'MORE="--seq-length 64 --rank $RANK --host $(hostname)"\npython pretrain.py {FOUND} $MORE',
-        f'A=({FOUND})\nB=("${{A[@]}}" --seq-length 64)\nsrun python pretrain.py ${{B[*]}} # --hidden-size 1',
+        f'A=({FOUND})\nB=("${{A[@]}}" --seq-length 64)\nsrun python pretrain.py ${{B[*]}}',
         f"python other.py --hidden-size 1\nif true; then\n  python pretrain.py {FOUND} --seq-length 64\nfi",
     ],
 )
@@ -491,3 +493,31 @@ def test_what_a_config_holds_is_not_repeated():
     ):
         error = refusal(text, name)
         assert "s3cret" not in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    "text, name, targets",
+    [
+        ("base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_linear: true\n", "a.yaml", "all"),
+        (
+            "base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_modules: [q_proj, v_proj]\n",
+            "a.yaml",
+            "q_proj,v_proj",
+        ),
+        ("base_model: gpt2\nmicro_batch_size: 1\nadapter: lora\nlora_target_modules: [c_attn]\n", "a.yaml", None),
+        (
+            "model_name_or_path: gpt2\nper_device_train_batch_size: 1\nlora_rank: 8\nlora_target: all\n",
+            "a.yaml",
+            "all",
+        ),
+        (
+            "checkpoint_dir: x/Llama-3-8B\nlora_r: 8\nlora_mlp: true\ntrain: {micro_batch_size: 1}\n",
+            "a.yaml",
+            "q_proj,v_proj,gate_proj,up_proj,down_proj",
+        ),
+        (ARGUMENTS.replace("lora_alpha=32", 'target_modules=["model.q_proj"]'), "a.py", "q_proj"),
+    ],
+)
+def test_the_matrices_that_have_adapters(text, name, targets):
+    """By the names that adapter configs use; others are left to the default."""
+    assert value(read(text, name), "lora_targets") == targets

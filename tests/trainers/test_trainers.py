@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.trainers.kinds import KINDS
 from scaleplan.documents.document import parse_document
 from scaleplan.models.model import VocabularyError, read_model
 from scaleplan.trainers.registry import TRAINERS, read_training_config
-from scaleplan.trainers.training_config import VALUES, RunGiven
+from scaleplan.trainers.stated_run import StatedRun
+from scaleplan.trainers.training_config import STATED, VALUES, RunGiven
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"
 
@@ -69,6 +71,12 @@ def test_every_value_has_the_line_that_it_stands_on(kind):
         if isinstance(value, int) and not isinstance(value, bool) and value > 99:
             number = lines[place.line - 1].replace("_", "")
             assert str(value) in number or any(sign in number for sign in ("$", "*", "e", "{"))
+
+
+def test_a_result_has_every_value_that_a_run_may_have():
+    """By its name or by that in results, beside the trainer and what is open."""
+    names = {item.name for item in fields(StatedRun)} - {"trainer", "open"}
+    assert {STATED.get(name, name) for name in VALUES} == names
 
 
 def test_every_trainer_has_an_example():

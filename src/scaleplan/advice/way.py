@@ -15,8 +15,8 @@ __all__ = ["ServingWay", "Way", "Ways"]
 class Way(Record):
     """One way to train or tune the model: ``memory`` with these ``options`` gives the same bytes.
 
-    Tokens, hours, money and energy are those of the whole run; None where a speed, a price or a power is not known.
-    ``possible_tokens`` are what a limit in hours or money pays for.
+    Tokens, hours, money and energy are those of the whole run, as if it fitted; None where no speed, price or power
+    is known. ``possible_tokens`` are what a limit in hours or money pays for.
     """
 
     name: str
@@ -46,9 +46,10 @@ class Way(Record):
     longest_context: int | None = None
     """Tokens of the longest sequence that fits with full recomputation, one at once."""
     on_host: bool = False
-    """Whether something waits in host memory, so that the hours are the least."""
-    partial: bool = False
-    """Whether only some layers or parts are trained, without adapters in the others."""
+    """Whether states wait in host memory, so that the hours are the least that it takes."""
+    answers: bool = True
+    """Whether it may be the answer: it reaches all layers, and not by plain SGD, whose steps are the same for all
+    weights and seldom tune a language model."""
     from_scratch: bool = False
     configured: bool = False
     """Whether it is the way of a training config."""
@@ -100,6 +101,6 @@ class Ways(Record, Result):
 
     @property
     def best(self) -> Way:
-        """The cheapest way that fits and reaches all layers; else of those that fit, else the nearest to fitting."""
+        """The cheapest way that fits and may be the answer; else of those that fit, else the nearest to fitting."""
         tuned = [way for way in self.ways if not way.from_scratch]
-        return next((way for way in tuned if not way.partial and way.fits == self.fits), tuned[0])
+        return next((way for way in tuned if way.answers and way.fits == self.fits), tuned[0])

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.advice.way import ServingWay, Way, Ways
-from scaleplan.errors import Notice, UsageError
+from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import BAND_LEVEL, BudgetRequest
 from scaleplan.hardware.device_budget import DeviceBudget
 from scaleplan.models import Model, questions
 from scaleplan.models.memory import DEFAULT_STATES
 from scaleplan.models.questions import parse_whole
-from scaleplan.models.usual_ways import options_text, way_name, ways_with
+from scaleplan.models.usual_ways import options_text, way_name, way_options, ways_with
 from scaleplan.models.weights import weights_of
 from scaleplan.models.work import work_of
 from scaleplan.planning.context import Context
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.utilisation import Utilisation
     from scaleplan.models.layout import Layout, LayoutSearch
+    from scaleplan.models.memory import Footprint
     from scaleplan.models.questions import TrainingAsked
     from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
@@ -109,6 +110,10 @@ def ways(
     True
 
     """
+    unknown = options.keys() - {*questions.LAYOUT, *_OTHERS, *way_options()}
+    if unknown:
+        msg = f"unexpected keyword argument '{min(unknown)}'"
+        raise TypeError(msg)
     for name in _SERVING:
         if options.get(name):
             raise UsageError(
@@ -286,8 +291,14 @@ class _Comparison:
             utilisation_source=None if utilisation is None else utilisation.source,
             no_hours=self.why or speed.why,
             unified_memory=self.device.unified_memory,
-            warnings=(*(self.bill.notices if self.bill else ()), *self.notices.values()),
+            warnings=(*self._about_model(), *(self.bill.notices if self.bill else ()), *self.notices.values()),
         )
+
+    def _about_model(self) -> Iterator[Notice]:
+        """Yield what the work of a token does not tell of this model."""
+        if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
+            message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
+            yield Notice(code="encoder_decoder", message=message)
 
     # ---- the ways -------------------------------------------------------------------------------------------
 
@@ -335,7 +346,7 @@ class _Comparison:
             asked = Planner.of(Request(model=self.model), self.context)
             size = next(limit.value for limit in asked.limits if limit.quantity == "params")
             tokens = Planner.of(Request(), self.context).target_params(size).tokens
-        except UsageError:  # no law is about such a model
+        except ScaleplanError:  # no law is about such a model
             return
         yield self._way({"states": DEFAULT_STATES}, tokens=tokens)
 
@@ -347,8 +358,8 @@ class _Comparison:
         weights = weights_of(self.model.architecture, method)
         profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
         speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
-        per_second = self._tokens_per_second(layout, work, speed.rate)
         footprint = search.feasible.footprint
+        per_second = self._tokens_per_second(layout, work, speed.rate, offloaded=_offloaded(footprint, layout))
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
         exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
         self.searches[options_text(exact)] = search
@@ -367,8 +378,8 @@ class _Comparison:
             trained_params=round(weights.layers + weights.routed + weights.first + weights.last),
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
-            on_host=bool(method.offload) or str(method.optimizer).startswith("paged"),
-            partial=method.layers is not None or bool(method.frozen),
+            on_host="optimizer" in method.offload or str(method.optimizer).startswith("paged"),
+            answers=method.layers is None and not method.frozen and method.optimizer != "sgd",
             from_scratch=tokens is not None,
             configured=configured,
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),
@@ -432,14 +443,20 @@ class _Comparison:
                 self.notices[notice.code] = Notice(code=notice.code, message=message)
         return _Speed(bill.peak * found.value, utilisation=found)
 
-    def _tokens_per_second(self, layout: Layout, work: Work, rate: float) -> float | None:
-        """Return the speed of all devices: the work of a micro-batch, and what is moved for it."""
+    def _tokens_per_second(self, layout: Layout, work: Work, rate: float, *, offloaded: float) -> float | None:
+        """Return the speed of all devices: the work of a micro-batch, and what is moved for it.
+
+        Bytes that are ``offloaded`` go to the host and come back beside the work.
+        """
         if not rate:
             return None
         parallel, training = layout.parallel, layout.training
         tokens = training.micro_batch * training.sequence
         moving = work.moving_seconds(self.device.bandwidth) / (parallel.tensor * parallel.pipeline * parallel.expert)
         seconds = (tokens * work.flops / (parallel.replica * rate) + moving) * (1 + layout.bubble)
+        if not self.device.unified_memory:
+            link = next(rate for last, rate in _HOST_LINKS if self.device.year <= last)
+            seconds = max(seconds, 2 * offloaded / link)
         return parallel.data * tokens / seconds
 
     def _run(self, tokens: float, per_second: float | None, utilisation: Utilisation | None) -> dict[str, Any]:
@@ -512,12 +529,27 @@ _SERVED: Mapping[str, dict[str, Any]] = {
 _STEP, _MOST_CONTEXT = 256, 1 << 20  # whole steps of a context, and the longest of a model that states none
 
 
+_HOST_LINKS = ((2019, 12e9), (math.inf, 25e9))
+"""Bytes a second that copies to and from the host reach, by the last year of a generation: four fifths of 16 lanes of
+PCIe 3, and of PCIe 4; few hosts of one device have more."""
+
+
+def _offloaded(footprint: Footprint, layout: Layout) -> float:
+    """Return the bytes of activations of a micro-batch that wait on the host, and not on the device."""
+    training = layout.training
+    method = training.method
+    if "activations" not in method.offload:
+        return 0.0
+    kept = replace(training, method=replace(method, offload=tuple(x for x in method.offload if x != "activations")))
+    return footprint.memory(kept, layout.parallel).activations - layout.memory.activations
+
+
 def _around(value: float, band: float | None) -> tuple[float, float] | None:
     return None if band is None else (value / band, value * band)
 
 
 def _order(way: Way) -> tuple[object, ...]:
-    """Return the key of the order: what fits, the fewest hours first; what waits for the host last of these."""
+    """Return the key of the order: what fits, the fewest hours first; states that wait on the host last of these."""
     work = way.flops_per_token if way.hours is None else way.hours
     if way.fits:
         return way.from_scratch, 0, way.on_host, work, way.memory_bytes

@@ -457,8 +457,8 @@ class Footprint:
         if own and layer.working > logits:  # a layer works when the logits have gone
             kept += layer.working - logits
         largest = self._layer - self._routed * (1 - 1 / division.expert)
-        gathered = (min(held, 2) * way.stored + way.reduced) * largest
-        gathered += way.wide * way.table * (1 if way.tied else first + last)
+        # tables are gathered one at a time: that of words before the layers, the head after them
+        gathered = (min(held, 2) * way.stored + way.reduced) * largest + way.wide * way.table
         load = StageLoad(
             (w.layers * share + tables) / tensor,
             w.routed * share / (tensor * division.expert),

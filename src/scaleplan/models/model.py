@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import FileError, UsageError, quote
-from scaleplan.models.config import read_config
+from scaleplan.files import is_file, read_text
+from scaleplan.models.config import MAX_CONFIG_BYTES, is_description, read_config
 from scaleplan.models.count import (
     Count,
     TrainingFlops,
@@ -17,11 +19,11 @@ from scaleplan.models.count import (
     state_bytes,
     training_flops,
 )
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
 from scaleplan.record import Result
-from scaleplan.trainers.stated_run import StatedRun
+from scaleplan.trainers.stated_run import StatedRun  # noqa: TC001  saved results are read by the types of fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,11 @@ __all__ = [
     "read_model",
     "training_config_at",
 ]
+
+_ENCODER_DECODER = (
+    "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; "
+    "the cache is that of one token of each"
+)
 
 DEFAULT_CONTEXT = 2048
 """Tokens in a training sequence when neither the user nor the config states one."""
@@ -249,8 +256,8 @@ class ModelBody(Result):
         """Return what two models that differ by one row of the vocabulary have in common."""
         sizes = model.sizes()
         taken = {name: sizes[name] for name in cls.__dataclass_fields__ if name in sizes}
-        per_row = larger.params - model.params
-        return cls(source=model.source, **taken, table_params_per_row=per_row, notes=model.notes, training=model.training)
+        taken |= {"notes": model.notes, "training": model.training}
+        return cls(source=model.source, table_params_per_row=larger.params - model.params, **taken)
 
 
 class VocabularyError(FileError):
@@ -281,8 +288,19 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
     raise VocabularyError(config.missing("vocab"), body)
 
 
+_OF_A_MODEL = re.compile(r'"(?:model_type|architectures|text_config)"\s*:')
+
+
+def _describes_a_model(path: Path) -> bool:
+    """Whether a JSON file has a field that every config.json has and no trainer's config."""
+    return _OF_A_MODEL.search(read_text(path, what="model config", limit=MAX_CONFIG_BYTES)) is not None
+
+
 def training_config_at(source: str | Path, **given: int | None) -> TrainedFile | None:
     """Return the training config of a trainer at a path, with what is given beside it; None for anything else."""
+    path = Path(source)
+    if not path.suffix or (path.suffix == ".json" and (not is_file(path) or _describes_a_model(path))):
+        return None
     from scaleplan.models.trained import trained_file  # parsers of other formats, only for files
 
     return trained_file(source, **given)
@@ -315,7 +333,8 @@ def read_model(
     if vocab is not None:
         data = _with_vocabulary(data, vocab, name)
     architecture = architecture_of(data, source=name, arch=arch)
-    stored = quantization_of(text_part(data, name).data, source=name)
+    config = data.get("config", {}) if is_description(data) else data
+    stored = quantization_of(text_part(config, name).data, source=name) if isinstance(config, dict) else None
     return describe(architecture, source=name, context=context, notes=architecture.notes, quantization=stored)
 
 
@@ -361,10 +380,7 @@ def describe(
         notes += ("multi-token-prediction blocks are left out of the counts; extra_params is their size",)
     notes += _shared_note(a)
     if a.causal and any(stack.encoder for stack in a.stacks):
-        notes += (
-            "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; the cache is "
-            + "that of one token of each",
-        )
+        notes += (_ENCODER_DECODER,)
     if not a.causal and a.tied and not any(atom.label.endswith("head") for atom in a.atoms):
         notes += ("counted as the bare encoder; architectures in the config selects a head",)
     return Model(

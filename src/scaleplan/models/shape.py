@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 from scaleplan.errors import UnknownNameError, UnreachableError, UsageError, quote
 from scaleplan.models.count import count
-from scaleplan.models.families.library import architecture_of
+from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.model import Model, ModelSizes, read_model
 from scaleplan.models.styles import (
     STYLES,

@@ -107,7 +107,7 @@ _OPTIONS = {
 }
 """The options of ``memory`` that values of a run become, by name of the value."""
 
-_WAYS = {"adapter": "tune", "lora_rank": "rank", "optimizer": "optimizer"}
+_WAYS = {"adapter": "tune", "lora_rank": "rank", "lora_targets": "targets", "optimizer": "optimizer"}
 """The options about the way to train, likewise; they are left out where the user gives the states by name."""
 
 _OPTIMIZERS = {
@@ -141,6 +141,7 @@ def memory_options(config: TrainingConfig, *, states: bool = False) -> dict[str,
         found["optimizer"] = optimizer
     if "tune" not in found:
         found.pop("rank", None)
+        found.pop("targets", None)
     elif found["tune"] != "qlora" and "weight_bits" in config.values:
         found["quantize"] = _QUANTIZED.get(config.values["weight_bits"].value)
     if "offload" in config.values:

@@ -28,6 +28,7 @@ __all__ = [
     "OFFLOADED",
     "OPTIMIZERS",
     "PRECISIONS",
+    "QUANTIZED",
     "STORED",
     "TARGETS",
     "TUNED",

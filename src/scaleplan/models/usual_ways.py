@@ -12,7 +12,7 @@ from scaleplan.units import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "options_text", "way_name", "ways_with"]
+__all__ = ["BF16", "LORA", "PAGED_IN_BACKWARD", "QLORA", "options_text", "way_name", "way_options", "ways_with"]
 
 Options = dict[str, Any]
 
@@ -101,6 +101,11 @@ def _impossible(choices: Mapping[str, Any]) -> bool:
     return True
 
 
+def way_options() -> frozenset[str]:
+    """Return the names of the options that make a way to train."""
+    return frozenset(method_of.__kwdefaults__ or ())
+
+
 def options_text(options: Mapping[str, Any]) -> str:
     """Return options as they are typed."""
     return " ".join(f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in options.items())
@@ -125,7 +130,7 @@ def way_name(method: Method, *, trainer: str | None = None) -> str:
         parts.append(str(method.optimizer))
     if method.layers is not None:
         parts.append(f"last {counted(method.layers, 'layer').removeprefix('1 ')}")
-    parts += [f"no {name}" for name in method.frozen]
+    parts += [f"{name} frozen" for name in method.frozen]
     parts += ["in backward"] if method.in_backward else []
     habits: Mapping[str, Any] = HABITS[trainer] if trainer else {}
     parts += [f"{method.loss} loss"] if method.loss != habits.get("loss", "full") else []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MOVED_SHARE", "Work", "work_of"]
 
 MOVED_SHARE = 1 / 3
-"""Share of the bandwidth at which quantised weights become 16-bit ones: the median of 15 published pairs of LoRA with
+"""Share of the bandwidth at which quantised weights become 16-bit ones: the median of 19 published pairs of LoRA with
 and without 4-bit weights, which lie between a sixth and four fifths (litgpt and ms-swift tables, Qwen's and
 torchtune's README)."""
 

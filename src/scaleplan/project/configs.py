@@ -11,6 +11,7 @@ from scaleplan.documents.document import parse_document
 from scaleplan.documents.key_path import Location, Undetermined, format_key
 from scaleplan.errors import FileError, QuantityError, did_you_mean, escape_control, quote
 from scaleplan.project.source import display_name, inside
+from scaleplan.trainers.durations import DURATION, OPEN_UNITS, UNITS
 from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
@@ -134,18 +135,6 @@ _KINDS = {dict: "a table", list: "a list", bool: "true or false", type(None): "n
 _LEFT_OPEN = ("", "auto", "none", "null", "???", "-1", "max", "inf")
 """What configs write in place of an amount that the run finds when it starts; ``???`` is OmegaConf's missing."""
 
-_DURATION = re.compile(r"(?P<numeral>[0-9][0-9_,.]*(?:[eE][+-]?[0-9]+)?) ?(?P<unit>[A-Za-z]+)")
-
-_UNITS = {"ba": "steps", "tok": "tokens", "sp": "samples"}
-"""The units of a length of training that are amounts, by Composer's abbreviations (llm-foundry, OLMo)."""
-
-_OPEN_UNITS = {
-    "ep": "passes over the data, whose size is not in this file",
-    "dur": "a share of the training's own length",
-    "iter": "iterations, whose length is not in this file",
-    **dict.fromkeys(("s", "sec", "min", "h", "hr", "d"), "a time, in which the tokens depend on the speed"),
-}
-
 _OWN_UNITS = {"batch": "samples", "sequence": "tokens", "batch_tokens": "tokens", "steps": "steps", "key": "tokens"}
 """What the number of a role counts: the unit that it may name, and need not."""
 
@@ -174,14 +163,14 @@ class _Part:
         Raises FileError at its place for a text that is no amount, or an amount of something else.
         """
         unit, text = _OWN_UNITS[self.role], self.value
-        duration = _DURATION.fullmatch(text.strip()) if isinstance(text, str) and option == "tokens" else None
-        if duration is not None and duration["unit"] in _OPEN_UNITS:
+        duration = DURATION.fullmatch(text.strip()) if isinstance(text, str) and option == "tokens" else None
+        if duration is not None and duration["unit"] in OPEN_UNITS:
             raise self.error(
-                f"not determined by the file: {quote(text)} is {_OPEN_UNITS[duration['unit']]}",
+                f"not determined by the file: {quote(text)} is {OPEN_UNITS[duration['unit']]}",
                 hint="give the tokens in the project's file, or a key that holds them",
             )
-        if duration is not None and duration["unit"] in _UNITS:
-            unit, text = _UNITS[duration["unit"]], duration["numeral"]
+        if duration is not None and duration["unit"] in UNITS:
+            unit, text = UNITS[duration["unit"]], duration["numeral"]
         try:
             number = parse_count(text, what="tokens")
         except QuantityError as error:

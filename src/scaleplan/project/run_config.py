@@ -40,7 +40,9 @@ def model_of(document: Document, given: RunGiven = NOT_GIVEN, find: Find = lambd
     Raises FileError where the file does not determine it, at the line that comes nearest.
     """
     data = document.data if isinstance(document, DataDocument) else None
-    if isinstance(data, dict) and not is_description(data):
+    if isinstance(data, dict) and is_description(data):
+        return _described(_with_config(data, find), document.name, given)
+    if isinstance(data, dict):
         if DESCRIBES_A_MODEL & data.keys():
             return _described(data, document.name, given)
         found = read_training_config(document, given, beside=find)
@@ -50,6 +52,13 @@ def model_of(document: Document, given: RunGiven = NOT_GIVEN, find: Find = lambd
         found = read_training_config(document, given, beside=find)
     config = require_trained(found, document)
     return model_of_config(config, model_fields(config, find), context=given.sequence)
+
+
+def _with_config(data: Mapping[str, object], find: Find) -> Mapping[str, object]:
+    """Return a description with the fields of the config beside it that it names, if it names one."""
+    named = data.get("config")
+    beside = find(named) if isinstance(named, str) else None
+    return {**data, "config": beside.data} if isinstance(beside, DataDocument) else data
 
 
 def _described(data: Mapping[str, object], name: str, given: RunGiven) -> Model:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaleplan.trainers.training_config import Reading
 
 __all__ = [
-    "adapter",
+    "adapted",
     "command_with",
     "gated",
     "launched",
@@ -27,6 +27,22 @@ __all__ = [
     "vocabulary",
     "zero_of_fsdp",
 ]
+
+
+_MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The matrices of a layer, as configs of adapters name them."""
+
+
+def adapted(settings: Settings, reading: Reading, *names: str) -> None:
+    """Take the matrices that have an adapter: a list of their names, or all of the layers."""
+    for name in names:
+        found = [each for each in settings.items(name) if isinstance(each, Setting)]
+        texts = [str(each.value).rpartition(".")[2] for each in found]
+        places = tuple(place for each in found for place in each.places)
+        if texts in (["all-linear"], ["all"]):
+            reading.put("lora_targets", Setting("all", places))
+        elif texts and set(texts) <= set(_MATRICES):
+            reading.put("lora_targets", Setting(",".join(dict.fromkeys(texts)), places))
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -181,8 +197,8 @@ def optimizer(settings: Settings, reading: Reading, *names: str) -> None:
 
 def passes(settings: Settings, reading: Reading, *names: str) -> None:
     """Take the passes over the data, where they are a number above 0."""
-    found = settings.raw(*names)
-    if isinstance(found, Setting) and isinstance(found.value, int | float) and found.value > 0:
+    found = settings.number(*names)
+    if isinstance(found, Setting):
         reading.put("epochs", found)
 
 
@@ -208,10 +224,3 @@ def gated(settings: Settings, *names: str, default: bool) -> bool:
     found = settings.text(*names, default="")
     text = str(found.value).casefold()
     return default if not text else text.endswith(("glu", "bilinear")) or "glu" in text
-
-
-def adapter(settings: Settings, reading: Reading, *ranks: str) -> None:
-    """Take the rank of a low-rank adapter."""
-    rank = settings.whole(*ranks)
-    if isinstance(rank, Setting):
-        reading.put("lora_rank", rank)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, vocabulary, zero_of_fsdp
+from scaleplan.trainers.durations import read_duration
 from scaleplan.trainers.settings import Setting, Settings
-from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
@@ -85,18 +83,6 @@ def _ratio(s: Settings) -> float:
     return float(found.value) if isinstance(found, Setting) else 4.0
 
 
-_DURATION = re.compile(r"(?P<numeral>[0-9][0-9_,.]*(?:[eE][+-]?[0-9]+)?) ?(?P<unit>[A-Za-z]+)")
-
-_UNITS = {"ba": "steps", "tok": "tokens", "sp": "samples"}
-
-_OPEN = {
-    "ep": "passes over the data, whose size is not in this file",
-    "dur": "a share of the training's own length",
-    "iter": "iterations, whose length is not in this file",
-    **dict.fromkeys(("s", "sec", "min", "h", "hr", "d"), "a time, in which the tokens depend on the speed"),
-}
-
-
 def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and states: ``63900ba`` are batches, ``26e9tok`` tokens, ``1000sp`` samples."""
     top = s.section("", "variables", "parameters")
@@ -107,27 +93,24 @@ def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
     reading.put("micro_batch", top.whole("device_train_microbatch_size"))
     length = top.raw("max_duration")
     if isinstance(length, Setting):
-        match = _DURATION.fullmatch(str(length.value).strip())
-        unit = match["unit"] if match is not None else ""
-        try:
-            number = parse_count(match["numeral"].replace("_", ""), what="tokens") if match is not None else 0.5
-        except QuantityError:
-            number = 0.5
-        if unit in _OPEN:
-            reading.leave("tokens", _OPEN[unit], length.places[0])
-        elif unit in _UNITS and number == number // 1:
-            reading.put(_UNITS[unit], Setting(int(number), length.places))
-        else:
+        found = read_duration(length.value)
+        if found is None:
             raise top.error("no length that can be read", "max_duration", hint="for example 63900ba, 26e9tok or 1ep")
+        if found.reason:
+            reading.leave("tokens", found.reason, length.places[0])
+            if found.unit == "epochs":
+                reading.put("epochs", Setting(found.number, length.places))
+        else:
+            reading.put(found.unit, Setting(found.number, length.places))
     elif length is not None:
         reading.put("tokens", length)
     reading.leave("tokens", "the file has no max_duration")
     precision(top, reading, "precision")
     optimizer(top, reading, "optimizer.name")
     zero_of_fsdp(top, reading, "fsdp_config.sharding_strategy", "parallelism_config.fsdp.sharding_strategy")
-    found = top.raw("fsdp_config.activation_checkpointing", "parallelism_config.fsdp.activation_checkpointing")
-    if isinstance(found, Setting):
-        reading.put("recompute", Setting("full" if found.value else "none", found.places))
+    again = top.raw("fsdp_config.activation_checkpointing", "parallelism_config.fsdp.activation_checkpointing")
+    if isinstance(again, Setting):
+        reading.put("recompute", Setting("full" if again.value else "none", again.places))
     if s.any("peft_config.r"):
         reading.put("lora_rank", s.whole("peft_config.r"))
         reading.put("adapter", Setting("lora", reading.values["lora_rank"].places))

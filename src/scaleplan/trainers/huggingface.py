@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument, ShellDocument
-from scaleplan.trainers.common import launched, optimizer, passes, switched_precision, zero_of_fsdp
+from scaleplan.trainers.common import adapted, launched, optimizer, passes, switched_precision, zero_of_fsdp
 from scaleplan.trainers.megatron import deepspeed_batch, deepspeed_states
-from scaleplan.trainers.settings import Open, Setting, Settings
+from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
@@ -85,10 +85,12 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
             own = s.of(call, show=call.name)
             if call.name.endswith("LoraConfig"):
                 reading.put("lora_rank", own.whole("r"), default=8)
+                adapted(own, reading, "target_modules")
             elif call.find(("load_in_4bit",)) is not None or call.find(("load_in_8bit",)) is not None:
                 _bits(own, reading)
     else:
         _bits(s, reading)
+        adapted(s, reading, "lora_target", "lora_target_modules")
         kind = s.raw("finetuning_type")
         if isinstance(kind, Setting) and kind.value == "full":
             return
@@ -159,6 +161,9 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
     if isinstance(kind, Setting) and str(kind.value) in ("lora", "qlora", "dora"):
         reading.put("adapter", kind)
         reading.put("lora_rank", s.whole("lora_r"), default=8)
+        if s.flag("lora_target_linear", default=False).value:
+            reading.put("lora_targets", combined("all", s.flag("lora_target_linear")))
+        adapted(s, reading, "lora_target_modules")
     _bits(s, reading)
 
 

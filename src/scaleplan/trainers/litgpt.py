@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.trainers.common import optimizer, passes, precision, product, round_up, vocabulary
 from scaleplan.trainers.named import named_sizes, sources
-from scaleplan.trainers.settings import Setting, Settings
+from scaleplan.trainers.settings import Setting, Settings, combined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,6 +173,16 @@ def _name(s: Settings) -> str | None:
     return re.split(r"[/\\]", found.value.rstrip("/"))[-1]
 
 
+_ADAPTED = {
+    "lora_query": (True, "q_proj"),
+    "lora_key": (False, "k_proj"),
+    "lora_value": (True, "v_proj"),
+    "lora_projection": (False, "o_proj"),
+    "lora_mlp": (False, "gate_proj,up_proj,down_proj"),
+}
+"""The switches of adapters with their defaults (litgpt/finetune/lora.py), and the matrices that they stand for."""
+
+
 def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, devices, and what a fine-tuning trains; the batch is that of all ranks."""
     train = s.section("train")
@@ -211,3 +221,7 @@ def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
     if isinstance(rank, Setting):
         reading.put("lora_rank", rank)
         reading.put("adapter", Setting("qlora" if "weight_bits" in reading.values else "lora", rank.places))
+        given = [s.flag(key, default=default) for key, (default, _) in _ADAPTED.items()]
+        names = [name for each, (_, name) in zip(given, _ADAPTED.values(), strict=True) if each.value]
+        if names:
+            reading.put("lora_targets", combined(",".join(names), *given))

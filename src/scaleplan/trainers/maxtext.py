@@ -107,14 +107,14 @@ def _table(s: Settings, reading: Reading, named: dict[str, object]) -> dict[str,
 def _scales(s: Settings) -> tuple[int, int, int, int]:
     """Return the factors of width, heads, inner width and layers of ``global_parameter_scale`` (pyconfig.py).
 
-    Of the power n, ``(n + 2) // 3`` doubles the width, ``(n + 1) // 3`` heads and inner width, ``n // 3`` the layers.
+    Of the power n, heads and inner width are doubled ``(n + 2) // 3`` times, the width ``(n + 1) // 3``, layers
+    ``n // 3`` times.
     """
     scale = s.size("global_parameter_scale", default=1)
     if scale & (scale - 1):
         raise s.error("expected a power of two", "global_parameter_scale")
     power = scale.bit_length() - 1
-    # the width grows first, then heads and inner width, then the layers
-    width, inner, layers = (power + 2) // 3, (power + 1) // 3, power // 3
+    inner, width, layers = (power + 2) // 3, (power + 1) // 3, power // 3
     return 2**width, 2**inner, 2**inner, 2**layers
 
 

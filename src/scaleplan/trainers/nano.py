@@ -176,7 +176,10 @@ def nanochat_run(s: Settings, reading: Reading, document: Document) -> None:
 
 def _by_ratio(s: Settings, reading: Reading) -> None:
     """Take tokens as a multiple of the matrices and the head, in whole steps."""
-    ratio = s.number("target_param_data_ratio") or Setting(12.0)
+    ratio = s.number("target_param_data_ratio")
+    if ratio is None:
+        ratio = Setting(12.0)  # scripts/base_train.py @92d63d4e; other versions had 10.5, 11 and 20
+        reading.note("--target-param-data-ratio is not stated: the trainer's 12 are taken")
     if isinstance(ratio, Open):
         reading.leave("tokens", ratio.reason, ratio.place)
         return

@@ -6,11 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument
-from scaleplan.errors import QuantityError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
+from scaleplan.trainers.durations import read_duration
 from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
-from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
@@ -78,7 +77,8 @@ def _table(s: Settings) -> dict[str, int]:
     return {"vocab_size": rows}
 
 
-_DURATION = re.compile(r"(?P<numeral>[0-9][0-9_,.]*(?:[eE][+-]?[0-9]+)?) ?(?P<unit>T|tok|ep|ba|sp)?")
+_UNITS = {"": "steps", "T": "tokens", "tok": "tokens", "ba": "steps", "sp": "samples"}
+"""The units of OLMo's ``max_duration`` (olmo/train.py): T means tokens, and none steps."""
 
 
 def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
@@ -111,20 +111,16 @@ def _checkpointed(top: Settings, reading: Reading) -> None:
             reading.put("recompute", Setting(kind, found.places))
 
 
-def _length(top: Settings, reading: Reading, found: Setting) -> None:
-    match = _DURATION.fullmatch(str(found.value).strip())
-    try:
-        number = None if match is None else parse_count(match["numeral"].replace("_", ""), what="tokens")
-    except QuantityError:
-        number = None
-    if match is None or number is None or number != number // 1:
+def _length(top: Settings, reading: Reading, length: Setting) -> None:
+    found = read_duration(length.value, units=_UNITS)
+    if found is None:
         raise top.error("no length that can be read", "max_duration", hint="for example 500000, 2e12T or 1ep")
-    unit = match["unit"]
-    if unit == "ep":
-        reading.leave("tokens", "passes over the data, whose size is not in this file", found.places[0])
+    if found.reason:
+        reading.leave("tokens", found.reason, length.places[0])
+        if found.unit == "epochs":
+            reading.put("epochs", Setting(found.number, length.places))
     else:
-        name = {"T": "tokens", "tok": "tokens", "sp": "samples"}.get(unit or "", "steps")
-        reading.put(name, Setting(int(number), found.places))
+        reading.put(found.unit, Setting(found.number, length.places))
 
 
 _FACTORY = re.compile(r"(?:.*\.)?TransformerConfig\.(?P<name>\w+)")
@@ -262,3 +258,4 @@ def _duration(own: Settings, reading: Reading, kind: str) -> None:
     else:
         place = found.places[0] if isinstance(found, Setting) else own.place("max_duration")
         reading.leave("tokens", "passes over the data, whose size is not in this file", place)
+        reading.put("epochs", found if kind == "epochs" and isinstance(found, Setting) else None)

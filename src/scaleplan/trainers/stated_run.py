@@ -18,6 +18,7 @@ class StatedRun:
     steps: int | None = None
     samples: int | None = None
     tokens: float | None = None
+    epochs: float | None = None
     gpus: int | None = None
     data_parallel: int | None = None
     tensor_parallel: int | None = None
@@ -34,5 +35,6 @@ class StatedRun:
     offload: str | None = None
     adapter: str | None = None
     lora_rank: int | None = None
+    lora_targets: str | None = None
     weight_bits: int | None = None
     open: tuple[str, ...] = ()

@@ -64,9 +64,7 @@ class TrainingConfig:
     def stated(self) -> StatedRun:
         """Return the run as a flat record, with what is open in words."""
         known = {name: setting.value for name, setting in self.values.items()}
-        renamed = {"batch": "sequences_per_step", "batch_tokens": "tokens_per_step", "data": "data_parallel"}
-        renamed |= {name: f"{name}_parallel" for name in ("tensor", "pipeline", "expert")}
-        values = {renamed.get(name, name): value for name, value in known.items()}
+        values = {STATED.get(name, name): value for name, value in known.items()}
         return StatedRun(trainer=self.trainer, **values, open=tuple(self._open()))
 
     def _open(self) -> Iterator[str]:
@@ -128,6 +126,7 @@ VALUES: Mapping[str, str] = {
     "offload": "what is offloaded to the host: states, or states and weights",
     "adapter": "kind of adapter",
     "lora_rank": "rank of the adapter",
+    "lora_targets": "matrices that have one",
     "weight_bits": "bits of a frozen weight",
 }
 """The values that a run may have, by name."""
@@ -135,6 +134,14 @@ VALUES: Mapping[str, str] = {
 
 _FACTORS = ("batch", "micro_batch", "accumulation", "data")
 """A batch, and what it is the product of."""
+
+
+STATED: Mapping[str, str] = {
+    "batch": "sequences_per_step",
+    "batch_tokens": "tokens_per_step",
+    **{name: f"{name}_parallel" for name in ("data", "tensor", "pipeline", "expert")},
+}
+"""The names of values in a result, where they are others."""
 
 
 class Reading:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["SCHEMA", "Description", "merged"]
+__all__ = ["KEYS", "SCHEMA", "Description", "merged"]
 
 SCHEMA = 1
 
-_KEYS = (
+KEYS = (
     "schema",
     "name",
     "title",
@@ -48,12 +48,12 @@ class Description:
         self.like = like
         """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
-        unknown = [key for key in table.data if key not in (*_KEYS, *_TABLES)]
+        unknown = [key for key in table.data if key not in (*KEYS, *_TABLES)]
         if unknown:
-            close = did_you_mean(unknown[0], (*_KEYS, *_TABLES))
+            close = did_you_mean(unknown[0], (*KEYS, *_TABLES))
             raise FileError(
                 f"{self.source}: {quote(unknown[0])} is no key of a description",
-                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*_KEYS, *_TABLES))}",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*KEYS, *_TABLES))}",
             )
         if table.integer("schema") != SCHEMA:
             raise table.error("schema", f"expected {SCHEMA}")

@@ -9,7 +9,7 @@ from scaleplan.errors import ScaleplanError, UnknownNameError
 from scaleplan.models.architecture import Atom
 from scaleplan.models.config import NAMES
 from scaleplan.models.families.expansion import expand
-from scaleplan.models.families.library import families, read_description
+from scaleplan.models.families.finding import families, read_description
 from scaleplan.models.model import Model, describe, read_model
 from scaleplan.record import Record, Result
 

@@ -75,7 +75,9 @@ def _worth_section(needs: MemorySummary) -> Report:
     ]
     if needs.fits is None:
         rows, columns = [row[:2] for row in rows], columns[:2]
-    return Report(title="the same with other choices", grid=ReportTable(columns, rows=rows, text={"with", "fits"}))
+    more = "" if needs.gpu is None else "; --ways compares all that are usual, with hours and money"
+    table = ReportTable(columns, rows=rows, text={"with", "fits"})
+    return Report(title=f"the same with other choices{more}", grid=table)
 
 
 def _memory_title(needs: MemorySummary) -> str:
@@ -109,12 +111,13 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.bands is not None:
-        told = (
-            f"{format_gigabytes(getattr(needs, name) / GIGA)} {words} "
+        told = {name: getattr(needs, name) for name in _TOLD}
+        yield ", ".join(
+            f"{format_gigabytes(value / GIGA)} {_TOLD[name]} "
             f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
-            for name, words in _TOLD.items()
+            for name, value in told.items()
+            if value is not None
         )
-        yield ", ".join(told)
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"
     if needs.ways_out:

@@ -126,7 +126,7 @@ def _remarks(found: Ways) -> Iterator[str]:
     if found.price_per_hour is not None:
         yield f"price: {dated_price(found.price_per_hour, found.price_source, found.price_date)}"
     if any(way.fits and way.on_host and way.hours is not None for way in found.ways):
-        yield "+: or longer, as the link to host memory allows"
+        yield "+: or longer, by the tokens of a step: its states come from host memory"
     if found.fits:
         yield from _first(found)
     if found.unified_memory:

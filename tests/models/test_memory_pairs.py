@@ -29,9 +29,10 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("model, gpus, at_once, way, allocated, shown", PAIRS)
-def test_both_figures_are_met(model, gpus, at_once, way, allocated, shown):
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+def test_both_figures_are_met(pair):
     """Within 12 and 15 %, without a trainer; fused losses leave no blocks behind, others two copies of the logits."""
+    model, gpus, at_once, way, allocated, shown = pair
     also = ",".join(filter(None, [way.get("also"), "no-unpacked"]))
     adapters = {} if way["tune"] == "full" else {"rank": 16, "targets": "q,k,v,o"}
     asked = {**way, **adapters, "also": also, "gpus": gpus, "context": 4096, "micro_batch": at_once}

@@ -192,6 +192,11 @@ def test_fused_kernels_fuse_the_loss_too():
     assert method_of(tune="full", kernels="compiled")[0].loss == "compiled"
     assert method_of(tune="full", kernels="compiled", precision="fsdp")[0].loss == "full"
     assert method_of(tune="full", kernels="compiled", loss="fused")[0].loss == "fused"
+    assert method_of(trainer="huggingface", kernels="compiled")[0].loss == "compiled"
+    assert [method_of(trainer=name, kernels="compiled")[0].loss for name in ("torchtitan", "torchtune")] == [
+        "full",
+        "chunked",
+    ]
 
 
 def test_what_is_not_said_is_a_range():
@@ -200,7 +205,9 @@ def test_what_is_not_said_is_a_range():
     found = sp.memory(**asked)
     assert found.recompute == "full"
     assert found.unsaid.least < found.allocated < found.unsaid.most
-    assert sp.memory(**asked, trainer="huggingface").unsaid is None
+    named = sp.memory(**asked, trainer="huggingface")
+    assert named.unsaid is None
+    assert all(getattr(named.bands, name) < getattr(found.bands, name) for name in ("allocated", "reserved"))
     ends = [
         sp.memory(**asked, **way).allocated
         for way in ({"kernels": "compiled", "loss": "fused"}, {"kernels": "eager", "loss": "full", "also": "upcast"})
@@ -209,7 +216,7 @@ def test_what_is_not_said_is_a_range():
 
 
 def test_either_gradients_or_activations_are_alive():
-    """Freed gradients come when activations have gone; summed ones stay, and so do those that devices do not share."""
+    """Freed gradients come when activations have gone; summed ones stay, and those that devices do not share."""
     method, _ = method_of(precision="bf16", loss="fused")
     footprint, short, long = (
         Footprint(LLAMA_3_8B),

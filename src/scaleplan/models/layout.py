@@ -507,7 +507,7 @@ class Worth(Record):
 
 
 class Unsaid(Record):
-    """Bytes of tensors by choices of a trainer that are not made: fused kernels and loss, or neither, and the like."""
+    """Bytes of tensors by choices of a trainer that are not made: fused kernels and loss, or neither."""
 
     least: float
     most: float

@@ -12,8 +12,8 @@ What a layer keeps for the backward pass is listed by :mod:`scaleplan.models.act
 way to train; for full heads, a block of 4 d, two matrices, fused kernels and dropout it is the 34 d bytes of
 Korthikanti et al. 2022 (arXiv:2205.05198, section 4).
 
-All parts count at once, save on one device whose gradients are freed after each step: there either all activations
-are alive, at the start of the backward pass, or all gradients, at its end.
+All parts count at once, save where gradients are freed after each step, on one device or shared out: there either all
+activations are alive, at the start of the backward pass, or all gradients, at its end.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ __all__ = [
     "FULL",
     "RECOMPUTE",
     "STATES",
+    "WIDE_BANDS",
     "Bands",
     "Division",
     "Footprint",
@@ -266,9 +267,12 @@ class Bands(Record):
     device_used: float
 
 
-BANDS = Bands(allocated=0.15, reserved=0.20, device_used=0.20)
-"""How far the peaks in ``docs/memory.md`` scatter, those among them that nothing was chosen by: tensors alone; with an
+BANDS = Bands(allocated=0.12, reserved=0.20, device_used=0.20)
+"""How far the peaks in ``docs/memory.md`` scatter, also those that no constant was chosen by: tensors alone; with an
 allocator; with a driver."""
+
+WIDE_BANDS = Bands(allocated=0.20, reserved=0.25, device_used=0.25)
+"""The same where neither a trainer nor its choices are known."""
 
 _GIBI = 2.0**30
 

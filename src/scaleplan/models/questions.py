@@ -18,6 +18,7 @@ from scaleplan.models.margins import Margins, read_margins
 from scaleplan.models.memory import (
     BANDS,
     DEFAULT_STATES,
+    WIDE_BANDS,
     Footprint,
     Memory,
     Training,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.layout import Layout
-    from scaleplan.models.memory import Parallel
+    from scaleplan.models.memory import Bands, Parallel
     from scaleplan.models.shape import Shape
     from scaleplan.models.tuning import Method
     from scaleplan.trainers.training_config import TrainingConfig
@@ -343,6 +344,11 @@ class TrainingAsked(NamedTuple):
     extremes: tuple[Method, Method] | None = None
     """The ways that keep the least and the most, by choices that are not made."""
 
+    @property
+    def bands(self) -> Bands:
+        """How far published peaks are from answers to such questions."""
+        return BANDS if self.extremes is None else WIDE_BANDS
+
 
 LAYOUT = (
     *("gpus", "context", "batch", "micro_batch", "states", "recompute", "zero"),
@@ -471,6 +477,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
+        bands=BANDS,
         **shown(held, held.allocated, device, gpus),
     )
 
@@ -501,7 +508,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
     """Lay the model out on known devices; else divide it by the fixed parts."""
     gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
     if device is None:
-        return _divided(model, gpus, sequence, fixed, margins, asked.extremes)
+        return _divided(model, asked)
     search = search_of(model, device, asked)
     devices = gpus or search.fewest or _MANY
     layout = best_layout(search, devices, asked)
@@ -531,6 +538,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
         unsaid=_unsaid(footprint, layout.training, layout.parallel, asked.extremes),
+        bands=asked.bands,
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device, layout.parallel.devices),
     )
 
@@ -539,16 +547,10 @@ _MANY = 1 << 20
 """Devices on which a model is shown that no number of them can train."""
 
 
-def _divided(
-    model: Model,
-    gpus: int | None,
-    sequence: int,
-    fixed: FixedLayout,
-    margins: Margins,
-    extremes: tuple[Method, Method] | None,
-) -> MemorySummary:
+def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
     """Return the memory of a model divided by the fixed parts, on devices that are not known."""
-    parallel = fixed.parallel(gpus)
+    sequence, fixed, margins = asked.sequence, asked.fixed, asked.margins
+    parallel = fixed.parallel(asked.gpus)
     training = Training(
         sequence=sequence,
         micro_batch=fixed.micro_batch or 1,
@@ -577,7 +579,8 @@ def _divided(
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
-        unsaid=_unsaid(footprint, training, parallel, extremes),
+        unsaid=_unsaid(footprint, training, parallel, asked.extremes),
+        bands=asked.bands,
         # what a device must have
         **shown(found, footprint.reserved(training, parallel, scarce=True), None, parallel.devices),
     )
@@ -645,7 +648,6 @@ def shown(held: Memory, reserved: float, device: Accelerator | None, devices: in
         "allocated": held.allocated,
         "reserved": reserved,
         "device_used": reserved + context,
-        "bands": BANDS,
     }
 
 

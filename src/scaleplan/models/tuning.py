@@ -303,8 +303,8 @@ QUANTIZED = {"qlora": "lora", "qdora": "dora"}
 """Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
 
 _USUAL = {"kernels": "eager", "foreach": True, "packed": False}
-"""What holds where a way to tune is given and no trainer: what most trainers do. Operations are PyTorch's own, adapters
-are in fp32 (PEFT, and what is built on it); examples are not packed (the default of TRL, LLaMA-Factory, ms-swift,
+"""What holds where a way to tune is given and no trainer: what most do. Operations are PyTorch's own, adapters are in
+fp32 (PEFT, and what is built on it); examples are not packed (the default of TRL, LLaMA-Factory, ms-swift,
 torchtune, litgpt and axolotl); and what is not quantised stays in 16 bits: axolotl casts it back to them, and
 LLaMA-Factory, torchtune, litgpt and Unsloth do not upcast it."""
 
@@ -368,9 +368,7 @@ def method_of(
         )
     if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
         raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
-    habits = _habits(trainer, adapters=adapters, quantize=quantize)
-    if trainer is None and tune is not None:
-        habits = dict(_USUAL)
+    habits = _habits(trainer, tune=tune, quantize=quantize, kernels=kernels, precision=precision)
     recompute = habits.pop("recompute", None)
     given = {
         "tune": tune,
@@ -389,8 +387,6 @@ def method_of(
         "offload": _words(offload) or None,
         **_switched(also),
     }
-    if trainer is None and kernels == "compiled" and precision not in _SHARDED:
-        habits["loss"] = "compiled"
     method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
         method = replace(method, precision=_usual_precision(method, trainer))
@@ -433,18 +429,24 @@ def _refuse_adapters(only: Mapping[str, object]) -> None:
             raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
 
 
-def _habits(trainer: str | None, *, adapters: bool, quantize: str | None) -> dict[str, Any]:
-    """Return the choices of a trainer that concern a training with or without adapters, on weights stored so."""
+def _habits(
+    trainer: str | None, *, tune: str | None, quantize: str | None, kernels: str | None, precision: str | None
+) -> dict[str, Any]:
+    """Return the choices of a trainer, or of most, that concern a training by these."""
     if trainer is None:
-        return {}
-    if trainer not in HABITS:
+        found: dict[str, Any] = {} if tune is None else dict(_USUAL)
+    elif trainer not in HABITS:
         raise UnknownNameError("trainer", trainer, HABITS)
-    idle = {
-        *(() if adapters else ("targets", "adapter_bits", "upcast")),
-        *(() if quantize else ("quantizes_head",)),
-        *(() if quantize in _UPCAST else ("upcast",)),
-    }
-    return {name: value for name, value in HABITS[trainer].items() if name not in idle}
+    else:
+        idle = {
+            *(("targets", "adapter_bits", "upcast") if tune in (None, "full") else ()),
+            *(() if quantize else ("quantizes_head",)),
+            *(() if quantize in _UPCAST else ("upcast",)),
+        }
+        found = {name: value for name, value in HABITS[trainer].items() if name not in idle}
+    if kernels == "compiled" and (precision or found.get("precision")) not in _SHARDED:
+        found.setdefault("loss", "compiled")
+    return found
 
 
 def _switched(also: str | None) -> dict[str, bool]:

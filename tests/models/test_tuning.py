@@ -187,6 +187,13 @@ def test_only_what_bitsandbytes_stores_is_upcast():
     assert method_of(tune="lora", trainer="huggingface", quantize="nf4")[0].upcast
 
 
+def test_what_bitsandbytes_serves_is_unpacked():
+    """A matrix at a time, the largest; NVFP4 has kernels of its own."""
+    served = {name: sp.memory("llama-3-8b", serve=True, quantize=name) for name in ("nf4", "nvfp4")}
+    assert served["nf4"].memory.copies == 2 * WIDTH * INNER
+    assert served["nvfp4"].memory.copies == 0
+
+
 def test_fused_kernels_fuse_the_loss_too():
     """But where layers are compiled one by one, or a loss is given."""
     assert method_of(tune="full", kernels="compiled")[0].loss == "compiled"

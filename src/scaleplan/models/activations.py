@@ -252,8 +252,8 @@ def loss_bytes(a: Architecture, method: Method) -> float:
 
 _FREED = 6.6
 """Bytes of blocks that each entry of the logits leaves: 1.66 fp32 copies, the median of 21 pairs of what tensors took
-and what the driver showed of one A100 (fms-acceleration, ``scripts/benchmarks/refs``), 0.9 to 3.4 of models with 32,000
-and 128,256 entries; the seven pairs with a fused loss have 0.1."""
+and what the driver showed of one A100 (fms-acceleration, ``scripts/benchmarks/refs``), 0.9 to 3.4 of models with
+32,000 and 128,256 entries; the seven pairs with a fused loss have 0.1."""
 
 
 def freed_bytes(a: Architecture, method: Method) -> float:
@@ -261,7 +261,8 @@ def freed_bytes(a: Architecture, method: Method) -> float:
 
     A loss of several operations makes fp32 logits of all tokens more often than they are alive at once.
     """
-    return _FREED * a.vocab if method.loss in ("full", "shifted") and method.kernels == "eager" else 0.0
+    unfused = method.loss in ("full", "shifted") and method.kernels == "eager"
+    return _FREED * a.vocab if unfused else 0.0
 
 
 def check_recompute(kind: str) -> None:

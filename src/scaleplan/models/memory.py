@@ -685,9 +685,13 @@ def serving_memory(
     devices: int = 1,
     weight_bytes: float = 2.0,
     cache_bytes: float = 2.0,
+    unpacks: bool = False,
     margins: Margins = MARGINS,
 ) -> Memory:
     """Return the memory of each of ``devices`` tensor-parallel devices that serve ``sequences`` of a model at once.
+
+    Where quantised weights are unpacked to multiply many tokens, as bitsandbytes does for a prompt, the largest
+    matrix is there in 16 bits, too.
 
     Each sequence may grow to ``context`` tokens. The devices share the weights; the cache is shared by as many as
     there are key-value heads, and a latent cache by none. Raises UsageError for a number of devices that no engine
@@ -707,8 +711,15 @@ def serving_memory(
         weights=count(a).params * weight_bytes / devices,
         cache=sequences * kv_bytes(a, context=context, bytes_per_value=cache_bytes) / ways,
         logits=sequences * 6.0 * a.vocab / devices,  # one new token of each sequence at a time
+        copies=2.0 * _largest_matrix(a) / devices if unpacks else 0.0,
         overhead=margins.reserve,
     )
+
+
+def _largest_matrix(a: Architecture) -> int:
+    """Return the weights of the largest matrix of a layer."""
+    atoms = [atom for _, part in a.parts() for atom in (*part.atoms, *(part.experts.atoms if part.experts else ()))]
+    return max((atom.params for atom in atoms if atom.kind == "matrix"), default=0)
 
 
 def served_by(a: Architecture, devices: int) -> bool:

@@ -30,7 +30,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import STORED, extremes_of, method_of
+from scaleplan.models.tuning import STORED, UPCAST, extremes_of, method_of
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
@@ -443,6 +443,7 @@ def _serving(
             devices=devices,
             weight_bytes=weight_bytes,
             cache_bytes=cache_bits / 8,
+            unpacks=stored is not None and stored.method in UPCAST,
             margins=margins,
         )
 

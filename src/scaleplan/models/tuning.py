@@ -32,6 +32,7 @@ __all__ = [
     "STORED",
     "TARGETS",
     "TUNED",
+    "UPCAST",
     "Method",
     "Optimizer",
     "Precision",
@@ -311,7 +312,7 @@ LLaMA-Factory, torchtune, litgpt and Unsloth do not upcast it."""
 _SHARDED = ("fsdp", "fp8", "nvfp4")
 """Precisions of sharded training."""
 
-_UPCAST = ("nf4", "nf4-dq", "int8")
+UPCAST = ("nf4", "nf4-dq", "int8")
 """Ways to store weights by bitsandbytes, for which PEFT casts all other weights to fp32; with GPTQ's it does not."""
 
 ALSO = {
@@ -409,7 +410,7 @@ def extremes_of(method: Method, said: Mapping[str, object]) -> tuple[Method, Met
         least["kernels"], most["kernels"] = "compiled", "eager"
     if said.get("loss") is None:
         least["loss"], most["loss"] = "fused", "full"
-    if method.adapts and method.quantize in _UPCAST and "upcast" not in str(said.get("also")):
+    if method.adapts and method.quantize in UPCAST and "upcast" not in str(said.get("also")):
         least["upcast"], most["upcast"] = False, True
     return (replace(method, **least), replace(method, **most)) if least else None
 
@@ -441,7 +442,7 @@ def _habits(
         idle = {
             *(("targets", "adapter_bits", "upcast") if tune in (None, "full") else ()),
             *(() if quantize else ("quantizes_head",)),
-            *(() if quantize in _UPCAST else ("upcast",)),
+            *(() if quantize in UPCAST else ("upcast",)),
         }
         found = {name: value for name, value in HABITS[trainer].items() if name not in idle}
     if kernels == "compiled" and (precision or found.get("precision")) not in _SHARDED:

@@ -19,12 +19,23 @@ from scaleplan.toml_table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "is_description", "parse_config", "read_config"]
+__all__ = [
+    "DESCRIBES_A_MODEL",
+    "MAX_CONFIG_BYTES",
+    "NAMES",
+    "Fields",
+    "is_description",
+    "parse_config",
+    "read_config",
+]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
 
 MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
+
+DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
+"""Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
 def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tuple[dict[str, object], str]:

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, quote
+from scaleplan.errors import FileError, UnknownNameError, quote
+from scaleplan.models.tuning import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.models.count import Count
 
-__all__ = ["Quantization", "quantization_of"]
+__all__ = ["Quantization", "quantization_of", "stored_as"]
 
 _NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
 _WIDEST = 16
@@ -42,6 +43,13 @@ class Quantization:
         if not self.experts_only:
             packed += counts.attention_params + counts.ffn_params
         return (packed * self.bits / 8 + 2.0 * (counts.params - packed)) / counts.params
+
+
+def stored_as(name: str) -> Quantization:
+    """Return a way to store weights by its name; raises UnknownNameError for none of this name."""
+    if name not in STORED:
+        raise UnknownNameError("way to store weights", name, STORED)
+    return Quantization(name, STORED[name])
 
 
 def quantization_of(data: Mapping[str, object], *, source: str) -> Quantization | None:
@@ -83,7 +91,7 @@ def _unnamed(table: Mapping[str, object]) -> str:
 
 def _bitsandbytes(table: Mapping[str, object], source: str) -> float:
     if table.get("load_in_4bit") or table.get("_load_in_4bit"):
-        return 4 + (8 / 64 + 32 / (64 * 256) if table.get("bnb_4bit_use_double_quant") else 32 / 64)
+        return STORED["nf4-dq" if table.get("bnb_4bit_use_double_quant") else "nf4"]
     if table.get("load_in_8bit") or table.get("_load_in_8bit"):
         return 8
     raise _unreadable(source, "quantization_config of 'bitsandbytes' loads neither in 4 nor in 8 bits")

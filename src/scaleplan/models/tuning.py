@@ -173,7 +173,7 @@ HABITS: Mapping[str, Mapping[str, object]] = {
     },
     "torchtitan": {"kernels": "compiled", "precision": "fsdp", "recompute": "selective"},
 }
-"""What trainers choose where nothing is said, as plain choices: their defaults of 2024 to 2026."""
+"""What trainers choose by themselves, as plain choices: their defaults of 2024 to 2026."""
 
 
 class Method(Record):

@@ -109,6 +109,8 @@ _OPTIMIZERS = {
     "paged_adamw": "paged-adamw",
     "paged_adamw_8bit": "paged-adamw-8bit",
     "galore_adamw": "galore",
+    "galore_adamw_8bit": "galore-8bit",
+    "lion_8bit": "lion-8bit",
     **{name: name for name in ("adafactor", "lion", "muon", "sgd")},
 }
 """The optimizers whose states are not those of Adam in full, which are the default."""

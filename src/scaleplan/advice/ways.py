@@ -509,7 +509,12 @@ class _Comparison:
             options: dict[str, Any] = {"gpus": self.gpus, "context": self.sequence, **bits}
             try:
                 found = questions.memory(
-                    self.model, gpu=self.device.id, serve=True, margins=self.options.get("margins"), **options
+                    self.model,
+                    gpu=self.device.id,
+                    serve=True,
+                    margins=self.options.get("margins"),
+                    data=self.context,
+                    **options,
                 )
             except UsageError:  # heads that so many devices cannot share
                 return

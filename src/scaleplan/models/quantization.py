@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Quantization", "quantization_of", "stored_as"]
 
 _NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
-_FLOATS = {"NVFP4": 4 + 8 / 16, "W4A16_NVFP4": 4 + 8 / 16, "FP8": 8}
+_FLOATS = {"NVFP4": STORED["nvfp4"], "W4A16_NVFP4": STORED["nvfp4"], "FP8": STORED["fp8"]}
 """Bits of a weight, scales included, by the Model Optimizer's names."""
 _ALWAYS = {"mxfp4": 4 + 8 / 32, "eetq": 8}
 """Bits of a weight of methods without settings."""
@@ -134,7 +134,7 @@ def _bitsandbytes(table: Mapping[str, object]) -> float | None:
     if table.get("load_in_4bit") or table.get("_load_in_4bit"):
         return STORED["nf4-dq" if table.get("bnb_4bit_use_double_quant") else "nf4"]
     if table.get("load_in_8bit") or table.get("_load_in_8bit"):
-        return 8
+        return STORED["int8"]
     return None
 
 

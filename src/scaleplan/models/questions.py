@@ -221,6 +221,7 @@ def memory(
     also: str | None = None,
     margins: str | None = None,
     vocab: Amount | None = None,
+    data: Catalogue | None = None,
 ) -> MemorySummary:
     """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
 
@@ -257,6 +258,8 @@ def memory(
         What is left free of each device: ``"states=80%, activations=1, reserve=2GB, usable=92%"``, or some of it.
     vocab
         The vocabulary of a training config that leaves it to the tokenizer.
+    data
+        The data files; read anew by default.
 
     Raises
     ------
@@ -300,7 +303,7 @@ def memory(
         "context_parallel": context_parallel,
         "expert": expert,
     }
-    device = None if gpu is None else Catalogue().accelerators.get(gpu)
+    device = None if gpu is None else (data or Catalogue()).accelerators.get(gpu)
     if serve:
         if any(value is not None for value in (*layout.values(), *way.values())):
             raise UsageError(

@@ -176,3 +176,10 @@ def test_an_optimizer_keeps_its_own_states(optim, name):
     """Names of the Hugging Face Trainer; eight bits stay eight bits."""
     found = config(f"model_name_or_path: gpt2\nper_device_train_batch_size: 8\noptim: {optim}\n", "train.yaml")
     assert trained.memory_options(found).get("optimizer") == name
+
+
+@pytest.mark.parametrize(("precision", "name"), [("bf16-true", "bf16"), ("bf16-mixed", "autocast")])
+def test_weights_of_a_mixed_precision_stay_in_fp32(precision, name):
+    """litgpt keeps weights in the precision that is ``true``, and else in fp32."""
+    found = config(f"model_name: pythia-14m\nprecision: {precision}\ntrain:\n  global_batch_size: 8\n", "a.yaml")
+    assert trained.memory_options(found)["precision"] == name

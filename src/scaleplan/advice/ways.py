@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.utilisation import Utilisation
     from scaleplan.models.layout import Layout, LayoutSearch
     from scaleplan.models.memory import Footprint
-    from scaleplan.models.questions import TrainingSetup
+    from scaleplan.models.questions import TrainingAsked
     from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
     from scaleplan.trainers.training_config import TrainingConfig
@@ -238,7 +238,7 @@ class _Comparison:
     ) -> None:
         self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
         self.run, self.limits, self.paid, self.context = run, limits, paid, context
-        self.sequence = questions.training_setup(model, self.base).sequence
+        self.sequence = questions.training_asked(model, self.base).sequence
         self.bill, self.why = self._bill()
         self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
         self.notices: dict[str, Notice] = {}
@@ -295,7 +295,7 @@ class _Comparison:
         )
 
     def _about_model(self) -> Iterator[Notice]:
-        """Yield what the work of a token leaves out of this model."""
+        """Yield what the work of a token does not tell of this model."""
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
             message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
             yield Notice(code="encoder_decoder", message=message)
@@ -345,8 +345,8 @@ class _Comparison:
         if any(name not in questions.LAYOUT for name in self.options):
             return
         try:
-            sized = Planner.of(Request(model=self.model), self.context)
-            size = next(limit.value for limit in sized.limits if limit.quantity == "params")
+            asked = Planner.of(Request(model=self.model), self.context)
+            size = next(limit.value for limit in asked.limits if limit.quantity == "params")
             tokens = Planner.of(Request(), self.context).target_params(size).tokens
         except ScaleplanError:  # no law is about such a model
             return
@@ -354,9 +354,9 @@ class _Comparison:
 
     def _way(self, options: dict[str, Any], *, tokens: float | None = None, configured: bool = False) -> Way:
         """Return one way with the least recomputation that fits; else the nearest to fitting."""
-        setup, search, layout, fits = self._laid_out(options)
+        asked, search, layout, fits = self._laid_out(options)
         training, parallel, method = layout.training, layout.parallel, layout.training.method
-        work = work_of(self.model.architecture, method, context=setup.sequence, recompute=training.recompute)
+        work = work_of(self.model.architecture, method, context=asked.sequence, recompute=training.recompute)
         weights = weights_of(self.model.architecture, method)
         profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
         speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
@@ -373,7 +373,7 @@ class _Comparison:
             device_used=questions.shown(layout.memory, footprint.reserved(training, parallel), self.device)[
                 "device_used"
             ],
-            spare=1 - layout.memory.demand(self.device.memory_bytes, setup.margins),
+            spare=1 - layout.memory.demand(self.device.memory_bytes, asked.margins),
             recompute=training.recompute,
             micro_batch=training.micro_batch,
             devices=parallel.devices,
@@ -387,7 +387,7 @@ class _Comparison:
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),
         )
 
-    def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingSetup, LayoutSearch, Layout, bool]:
+    def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingAsked, LayoutSearch, Layout, bool]:
         """Return the layout of a way: with enough tokens at once where that fits, else with one sequence."""
         base = {**self.base, **options}
         free = base.get("micro_batch") is None and base.get("batch") is None
@@ -395,12 +395,12 @@ class _Comparison:
         if free:
             sizes = list(dict.fromkeys((max(1, _FED // self.sequence), 1)))
         for size in sizes:
-            setup = questions.training_setup(self.model, {**base, **({"micro_batch": size} if size else {})})
-            search = questions.search_of(self.model, self.device, setup)
-            layout = questions.best_layout(search, self.gpus, setup)
+            asked = questions.training_asked(self.model, {**base, **({"micro_batch": size} if size else {})})
+            search = questions.search_of(self.model, self.device, asked)
+            layout = questions.best_layout(search, self.gpus, asked)
             if layout is not None:
-                return setup, search, layout, True
-        return setup, search, search.closest(self.gpus), False
+                return asked, search, layout, True
+        return asked, search, search.closest(self.gpus), False
 
     def _longest(self, search: LayoutSearch, layout: Layout) -> int | None:
         """Return the tokens of the longest sequence that fits, in whole steps of 256; None where none does."""

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, UnknownNameError, quote
+from scaleplan.errors import FileError, quote
 from scaleplan.models.tuning import STORED
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scaleplan.models.count import Count
 
-__all__ = ["Quantization", "quantization_of", "stored_as"]
+__all__ = ["Quantization", "quantization_of"]
 
 _NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
 _FLOATS = {"NVFP4": STORED["nvfp4"], "W4A16_NVFP4": STORED["nvfp4"], "FP8": STORED["fp8"]}
@@ -63,13 +63,6 @@ class Quantization:
             packed += counts.ffn_params
             packed += 0 if self.attention_kept else counts.attention_params
         return (packed * self.bits / 8 + 2.0 * (counts.params - packed)) / counts.params
-
-
-def stored_as(name: str) -> Quantization:
-    """Return a way to store weights by its name; raises UnknownNameError for none of this name."""
-    if name not in STORED:
-        raise UnknownNameError("way to store weights", name, STORED)
-    return Quantization(name, STORED[name])
 
 
 def quantization_of(data: Mapping[str, object], *, source: str) -> Quantization | None:

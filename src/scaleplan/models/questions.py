@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import QuantityError, UsageError, quote
+from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
@@ -26,10 +26,10 @@ from scaleplan.models.memory import (
     serving_memory,
 )
 from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_config_at
-from scaleplan.models.quantization import stored_as
+from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import method_of
+from scaleplan.models.tuning import STORED, method_of
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.models.layout import Layout
     from scaleplan.models.memory import Parallel
-    from scaleplan.models.quantization import Quantization
     from scaleplan.models.shape import Shape
     from scaleplan.models.tuning import Method
     from scaleplan.trainers.training_config import TrainingConfig
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAYOUT",
-    "SHORTEST",
-    "TrainingSetup",
+    "TrainingAsked",
     "best_layout",
     "memory",
     "model",
@@ -59,7 +57,7 @@ __all__ = [
     "sized",
     "stated",
     "stated_config",
-    "training_setup",
+    "training_asked",
 ]
 
 
@@ -319,7 +317,7 @@ def memory(
             sequences=parse_whole(sequences, what="sequences") or 1,
             weight_bits=None if weight_bits is None else parse_positive(weight_bits),
             cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
-            stored=found.quantization if quantize is None else stored_as(quantize),
+            stored=found.quantization if quantize is None else _quantization(quantize),
             margins=read_margins(margins),
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
@@ -327,11 +325,11 @@ def memory(
     options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
     run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
     options.update({name: value for name, value in run.items() if options[name] is None})
-    return _training(found, device, training_setup(found, options))
+    return _training(found, device, training_asked(found, options))
 
 
-class TrainingSetup(NamedTuple):
-    """A training as its options describe it: devices, sequences, and the parts of its layout that are given."""
+class TrainingAsked(NamedTuple):
+    """What is asked of a training: its devices, its sequences, and the parts of its layout that are given."""
 
     gpus: int | None
     sequence: int
@@ -349,7 +347,7 @@ LAYOUT = (
 _WHOLE = ("rank", "trained_layers", "adapter_bits", "galore_rank")
 
 
-def training_setup(model: Model, options: Mapping[str, Any]) -> TrainingSetup:
+def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
     """Read the options of a training: those of :func:`memory` but for the model and the device; None for a default.
 
     Raises UsageError for ways to train that contradict each other.
@@ -366,7 +364,7 @@ def training_setup(model: Model, options: Mapping[str, Any]) -> TrainingSetup:
     free = read_margins(options.get("margins"))
     if not method.plain and "states" not in (options.get("margins") or ""):
         free = replace(free, states=1.0)  # the work that the share of states leaves room for is counted
-    return TrainingSetup(
+    return TrainingAsked(
         gpus=read["gpus"],
         sequence=sequence,
         batch_tokens=tokens,
@@ -399,6 +397,13 @@ def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[M
     if method.adapts and method.rank > a.width:
         raise UsageError(f"adapters of rank {method.rank} are larger than the model's width, {a.width}")
     return method, recompute
+
+
+def _quantization(name: str) -> Quantization:
+    """Return the way to store the weights of a served model; raises UnknownNameError for none of this name."""
+    if name not in STORED:
+        raise UnknownNameError("way to store weights", name, STORED)
+    return Quantization(name, STORED[name])
 
 
 def _serving(
@@ -467,32 +472,32 @@ _SERVED_BITS = (8, 4)
 """The bits of a weight to which served models are usually quantised, the closer first."""
 
 
-def search_of(model: Model, device: Accelerator, setup: TrainingSetup) -> LayoutSearch:
+def search_of(model: Model, device: Accelerator, asked: TrainingAsked) -> LayoutSearch:
     """Return the layouts of a model on a device."""
     return LayoutSearch(
         model.architecture,
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
-        sequence=setup.sequence,
-        fixed=setup.fixed,
-        margins=setup.margins,
+        sequence=asked.sequence,
+        fixed=asked.fixed,
+        margins=asked.margins,
     )
 
 
-def best_layout(search: LayoutSearch, gpus: int, setup: TrainingSetup) -> Layout | None:
+def best_layout(search: LayoutSearch, gpus: int, asked: TrainingAsked) -> Layout | None:
     """Return the preferred layout on so many devices, one sequence each by default; None where none fits."""
-    wanted = gpus if setup.batch_tokens is None else setup.batch_tokens / setup.sequence
-    return search.best(gpus, Batch(wanted, given=setup.batch_tokens is not None))
+    wanted = gpus if asked.batch_tokens is None else asked.batch_tokens / asked.sequence
+    return search.best(gpus, Batch(wanted, given=asked.batch_tokens is not None))
 
 
-def _training(model: Model, device: Accelerator | None, setup: TrainingSetup) -> MemorySummary:
+def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) -> MemorySummary:
     """Lay the model out on known devices; else divide it by the fixed parts."""
-    gpus, sequence, fixed, margins = setup.gpus, setup.sequence, setup.fixed, setup.margins
+    gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
     if device is None:
         return _divided(model, gpus, sequence, fixed, margins)
-    search = search_of(model, device, setup)
+    search = search_of(model, device, asked)
     devices = gpus or search.fewest or _MANY
-    layout = best_layout(search, devices, setup)
+    layout = best_layout(search, devices, asked)
     ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
     layout = layout or search.closest(devices)
     footprint = search.feasible.footprint

@@ -123,12 +123,9 @@ def ways(
     if profile is not None:
         context.utilisations.profile(profile)  # refuses an unknown one
     model = questions.sized(source, options.get("vocab"))
-    config, stated = questions.stated_config(source, {**options, "gpus": gpus})
-    own = {name: stated.pop(name) for name in [*stated] if name not in questions.LAYOUT or name == "recompute"}
-    given = {
-        **stated,
-        **{name: value for name, value in options.items() if value is not None and name not in _OTHERS},
-    }
+    config, said = questions.stated_config(source, {**options, "gpus": gpus})
+    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
+    given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
     if gpus is not None:
         given["gpus"] = gpus
     devices = parse_whole(given.pop("gpus", None), what="gpus") or 1

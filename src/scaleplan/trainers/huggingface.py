@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.script import Command, PythonDocument, ShellDocument
 from scaleplan.trainers.common import adapted, launched, optimizer, passes, switched_precision, zero_of_fsdp
+from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.megatron import deepspeed_batch, deepspeed_states
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
@@ -62,7 +63,9 @@ def arguments_sizes(s: Settings, _: Reading, document: Document) -> Setting:
 def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch and length: ``max_steps`` above 0 wins over epochs."""
     launched(s, reading, document)
-    reading.put("sequence", s.whole("max_seq_length", "max_length", "block_size", "model_max_length", "cutoff_len"))
+    if isinstance(s.source, Command) and (names := named_configs(s.source)):
+        _others(s, reading, names[0])
+    reading.put("sequence", s.whole(*_SEQUENCES))
     reading.leave("sequence", "the arguments do not have it")
     reading.put("micro_batch", s.whole(*_MARKS), default=8)
     reading.put("accumulation", s.whole("gradient_accumulation_steps"), default=1)
@@ -76,6 +79,25 @@ def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     if s.any("lora_rank", "lora_r"):
         reading.put("lora_rank", s.whole("lora_rank", "lora_r"))
     _adapter(s, reading, document)
+
+
+def _others(s: Settings, reading: Reading, name: str) -> None:
+    """Leave open what the config that a command names may have, in place of the defaults of the arguments."""
+    reason = f"{name} has the other arguments, and is not read with the command"
+    place = s.place(*_MARKS, "output_dir")
+    for value, keys in (
+        ("sequence", _SEQUENCES),
+        ("micro_batch", _MARKS),
+        ("accumulation", ("gradient_accumulation_steps",)),
+        ("tokens", ("max_steps",)),
+        ("steps", ("max_steps",)),
+        ("optimizer", ("optim",)),
+    ):
+        if not s.any(*keys):
+            reading.leave(value, reason, place)
+
+
+_SEQUENCES = ("max_seq_length", "max_length", "block_size", "model_max_length", "cutoff_len")
 
 
 def _adapter(s: Settings, reading: Reading, document: Document) -> None:
@@ -129,6 +151,14 @@ def _recompute(s: Settings, reading: Reading) -> None:
         )
 
 
+_AXOLOTL_LAYOUT = {
+    "tensor": ("tensor_parallel_size",),
+    "context_parallel": ("context_parallel_size", "sequence_parallel_degree"),
+    "expert": ("expert_parallel_size",),
+}
+"""The sizes that divide the devices (axolotl-ai-cloud/axolotl docs/nd_parallelism.qmd @1377ccc3), older names last."""
+
+
 def axolotl(document: Document) -> Settings | None:
     """Recognise a base model beside a micro-batch."""
     s = Settings(document, file=document.name)
@@ -148,6 +178,8 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
         reading.note("samples are not packed: a step has at most these tokens")
     reading.put("micro_batch", s.whole("micro_batch_size"), default=1)
     reading.put("accumulation", s.whole("gradient_accumulation_steps"), default=1)
+    for name, keys in _AXOLOTL_LAYOUT.items():
+        reading.put(name, s.whole(*keys))
     _epochs(s, reading, "num_epochs")
     switched_precision(s, reading)
     optimizer(s, reading, "optimizer")

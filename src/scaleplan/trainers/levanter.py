@@ -37,7 +37,11 @@ def levanter_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
 
 
 def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, object]:
-    """Return fields with the defaults of Levanter's classes (src/levanter/models/)."""
+    """Return fields with the defaults of Levanter's classes.
+
+    stanford-crfm/levanter src/levanter/models/: gpt2.py and llama.py @a36cbe5f, mistral.py @00ecb15b, whose
+    ``sliding_window`` its transformer, which is Llama's, does not use, mixtral.py @004865be, qwen.py @074f2edd.
+    """
     if kind == "gpt2":
         width = s.size("hidden_dim", default=768)
         biased = bool(s.flag("use_bias", default=True).value)
@@ -63,6 +67,10 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     s.refuse("hybrid_norm")
     width, heads = s.size("hidden_dim", default=4096), s.size("num_heads", default=32)
     grouped = kind in ("mistral", "mixtral")
+    if grouped:
+        s.refuse("tie_word_embeddings")  # their classes have a head of their own in any case
+    if kind == "mixtral":
+        s.refuse("use_bias")
     biased = bool(s.flag("use_bias", default=False).value)
     fields: dict[str, object] = {
         "model_type": "levanter",
@@ -73,7 +81,7 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
         "intermediate_size": s.size("intermediate_dim", default=14336 if grouped else 11008),
         "norm": _norm(bool(s.flag("use_layer_norm_weight", default=True).value), biased),
         "qkv_bias": biased or kind == "qwen",
-        "output_bias": biased,
+        "output_bias": biased and kind != "qwen",
         "mlp_bias": biased,
         "qk_norm": "head" if kind == "qwen3" or s.any("qk_norm") else "none",
         "tie_word_embeddings": bool(s.flag("tie_word_embeddings", default=False).value),
@@ -83,10 +91,8 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     if s.any("head_dim"):
         fields["head_dim"] = s.size("head_dim")
     if kind == "mixtral":
-        fields["num_local_experts"] = s.size("n_routed_experts", "num_experts", default=8)
+        fields["num_local_experts"] = s.size("num_local_experts", "n_routed_experts", default=8)
         fields["num_experts_per_tok"] = s.size("num_experts_per_tok", default=2)
-    if kind in ("mistral", "mixtral") and s.any("sliding_window"):
-        fields["sliding_window"] = s.size("sliding_window")
     return fields
 
 

@@ -43,7 +43,7 @@ _GPT2 = {
     "gpt2-large": (36, 20, 1280),
     "gpt2-xl": (48, 25, 1600),
 }
-"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py)."""
+"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py @0011cd44, ``from_pretrained``)."""
 
 
 def nanogpt_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError
 from scaleplan.trainers import (
     composer,
@@ -17,6 +18,7 @@ from scaleplan.trainers import (
     olmo,
     torchtitan,
 )
+from scaleplan.trainers.elsewhere import composed
 from scaleplan.trainers.settings import Setting, Settings
 from scaleplan.trainers.training_config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 
@@ -202,6 +204,8 @@ def read_training_config(
     does not determine is kept as ``unsized``. Raises FileError for values of the run that are no numbers, or
     contradict each other.
     """
+    if isinstance(document, YamlDocument):
+        document.follow(beside)
     found = recognised(document)
     if found is None:
         return None
@@ -221,6 +225,8 @@ def read_training_config(
             fields = {name: value for name, value in sizes.items() if value is not None or name in _MAY_BE_NULL}
     sized = tuple(settings.read)
     trainer.run(settings, reading, document)
+    if names := composed(document):
+        reading.note(f"the files that the list of defaults names are not read: {', '.join(names)}")
     reading.derive(document.name)
     return TrainingConfig(
         trainer=trainer.name,

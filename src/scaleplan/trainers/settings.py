@@ -274,9 +274,16 @@ class Settings:
             if isinstance(found, Open) or (
                 isinstance(found, Setting)
                 and found.value not in (False, 0)
+                and not (isinstance(found.value, dict | list) and self._empty(name))
                 and str(found.value).casefold() not in _FALSE
             ):
                 raise self.error("a model with this is not counted here", name, hint=SIZES_HINT)
+
+    def _empty(self, name: str) -> bool:
+        """Return whether a mapping or a list, which has been found, holds nothing."""
+        found = self._find((name,))
+        assert found is not None
+        return not self.source.names(found[0]) and self.source.find((*found[0], 0)) is None
 
 
 SIZES_HINT = "give params in the project's file, or model with the config.json of the model"

@@ -596,8 +596,10 @@ class Command:
             elif values is not None:
                 if values[0].value is True:
                     values.clear()
-                    word = word._replace(given=True) if isinstance(word, Undetermined) else word
-                values.append(_Place(word, line))
+                    found = word._replace(given=True) if isinstance(word, Undetermined) else word
+                    values.append(_Place(found, line))
+                else:
+                    values.append(_Place(word, line))
 
     def find(self, key: Key) -> Found | None:
         """Return the value of a flag, or its value at an index, and the line; True for a flag without one."""
@@ -700,7 +702,11 @@ class ShellDocument:
             if command and (position in self._starts or word in _MARKS):
                 yield Command(command, name=self.name)
                 command = []
-            if word not in _MARKS and (command or _ASSIGNMENT.fullmatch(word) is None):
+            if position and words[position - 1][0] == "-c" and " " in word.strip():  # of bash: a command in one word
+                for part in word.split():
+                    command += self._put_in(part, line, _DEEPEST) if not set(part) <= set(_MARKS) else []
+                del command[_MOST_WORDS:]
+            elif word not in _MARKS and (command or _ASSIGNMENT.fullmatch(word) is None):
                 command += self._put_in(word, line, _DEEPEST)
                 del command[_MOST_WORDS:]
         if command:

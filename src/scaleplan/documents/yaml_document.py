@@ -1,10 +1,10 @@
 """Read single values, and the lines on which they stand, from a YAML text.
 
 Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up. A tag
-other than YAML's own is never acted on, but for ``!include`` of a file that the reader has beside this one, and what it stands on is refused; so is a mapping with a key twice, of which
-readers of YAML take the last, the first, or none. ``${a.b}`` refers to another key of the text, as OmegaConf
-(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots. Of the functions that configs register,
-``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are computed.
+other than YAML's own is never acted on, but for ``!include`` of a file that the reader has beside this one, and what
+it stands on is refused; so is a mapping with a key twice, of which readers of YAML take the last, the first, or none.
+``${a.b}`` refers to another key of the text, as OmegaConf (llm-foundry, NeMo, OLMo) has it: absolute, or relative with
+leading dots. Of the functions that configs register, ``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are computed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class YamlDocument:
         self.name = name
         self._indices: dict[int, tuple[dict[str, tuple[Any, int]], list[Any]]] = {}
         self._beside: Callable[[str], object] | None = None
-        self._included: dict[int, YamlDocument | None] = {}
-        self._depth = _MOST_INCLUDED
+        self._included: dict[int, Any] = {}
+        self._depth = 0
         if len(text) > _MOST_CHARACTERS:
             raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
         if _NESTED.search(text):  # the parser takes quadratic time
@@ -87,24 +87,32 @@ class YamlDocument:
             raise FileError(message, file=name) from None
         self._refuse_twice()
 
-    def follow(self, beside: Callable[[str], object]) -> None:
+    def follow(self, beside: Callable[[str], object], *, depth: int = _MOST_INCLUDED) -> None:
         """Follow ``!include NAME`` to the YAML document that ``beside`` has by the name, if it has one."""
-        self._beside = beside
+        self._beside, self._depth, self._included = beside, depth, {}
+
+    def included(self, beside: Callable[[str], object], folder: str, depth: int) -> Any:  # noqa: ANN401
+        """Return the top node for a document that includes this one; what this one includes is named from a folder."""
+        own = copy(self)
+        own.follow(lambda name: beside(posixpath.join(folder, name)), depth=depth)
+        return own.top()
+
+    def top(self) -> Any:  # noqa: ANN401
+        """Return the top node, or that of the document which is included in its place."""
+        return self._followed(self._root)
 
     def _followed(self, node: Any) -> Any:  # noqa: ANN401
         """Return the node that is included in place of another, or that node itself; a circle ends by its depth."""
         if node is None or node.id != "scalar" or node.tag != "!include" or self._beside is None or not self._depth:
             return node
         if id(node) not in self._included:
-            find, folder = self._beside, posixpath.dirname(node.value)
-            other = find(node.value)
-            if isinstance(other, YamlDocument):
-                other = copy(other)  # of its own depth
-                other.follow(lambda name: find(posixpath.join(folder, name)))
-                other._depth, other._included = self._depth - 1, {}
-            self._included[id(node)] = other if isinstance(other, YamlDocument) else None
-        found = self._included[id(node)]
-        return node if found is None else found._followed(found._root)
+            other = self._beside(node.value)
+            self._included[id(node)] = (
+                other.included(self._beside, posixpath.dirname(node.value), self._depth - 1)
+                if isinstance(other, YamlDocument)
+                else node
+            )
+        return self._included[id(node)]
 
     def _refuse_twice(self) -> None:
         """Refuse a key that stands twice in one mapping; a FileError has its line."""
@@ -230,10 +238,8 @@ class YamlDocument:
             elif kind == "mapping":
                 places = (self._index(mapping)[0].get(str(part)) for mapping in self._merged(parent))
                 node, line = next((place for place in places if place is not None), (None, None))
-            followed = self._followed(node)
-            if followed is not node and at is None:
-                at = line
-            node = followed
+            if at is None and (followed := self._followed(node)) is not node:
+                node, at = followed, line
         return node, line if at is None or node is None else at
 
     def _merged(self, node: Any) -> Iterator[Any]:  # noqa: ANN401

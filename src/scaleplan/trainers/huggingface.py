@@ -156,7 +156,7 @@ _AXOLOTL_LAYOUT = {
     "context_parallel": ("context_parallel_size", "sequence_parallel_degree"),
     "expert": ("expert_parallel_size",),
 }
-"""The sizes that divide the devices (axolotl-ai-cloud/axolotl docs/nd_parallelism.qmd @1377ccc3), older names last."""
+"""The groups of devices (axolotl-ai-cloud/axolotl docs/nd_parallelism.qmd @1377ccc3), older names last."""
 
 
 def axolotl(document: Document) -> Settings | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument
 from scaleplan.trainers.common import precision, vocabulary
-from scaleplan.trainers.settings import Open, Setting, Settings, combined
+from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
@@ -189,6 +189,13 @@ def marin_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, 
     found = [call for call in document.calls if call.name.rpartition(".")[2] in _MODELS]
     if not found:
         raise s.error("the file makes no model of a type that is counted here", "train_batch_size")
+    if len(found) > 1:
+        shown = ", ".join(f"{call.name} at line {call.line}" for call in found)
+        raise s.error(
+            f"the size of the model is not determined by the file, which makes several: {shown}",
+            "train_batch_size",
+            hint=SIZES_HINT,
+        )
     own = s.of(found[0], show=found[0].name)
     return _fields(own, reading, _MODELS[found[0].name.rpartition(".")[2]])
 

@@ -70,6 +70,11 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     s.refuse(
         "mtp_num_layers", "hybrid_override_pattern", "is_hybrid_model", "encoder_num_layers", "linear_attention_freq"
     )
+    s.refuse("num_shared_experts", "enable_shared_expert", "qk_nope_head_dim", "qk_rope_head_dim")  # of its offshoots
+    if not s.switch("multi_latent_attention").value and s.size("kv_lora_rank", default=_LATENT_RANK) != _LATENT_RANK:
+        raise s.error(
+            "a rank of latent attention without --multi-latent-attention is not counted here", "kv_lora_rank"
+        )
     width, heads = s.size("hidden_size"), s.size("num_attention_heads")
     swiglu = bool(s.switch("swiglu").value)
     inner = s.size("ffn_hidden_size", default=int(4 * width * 2 / 3 / 64) * 64 if swiglu else 4 * width)
@@ -116,6 +121,9 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     if s.any("num_experts"):
         fields |= _experts(s, biased=biased)
     return fields
+
+
+_LATENT_RANK = 32  # the default of --kv-lora-rank, which a list of all arguments has for any model
 
 
 def _table(s: Settings, reading: Reading, multiple: int) -> dict[str, int]:
@@ -188,7 +196,7 @@ def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
         "model_type": "deepseek_v3",
         "num_key_value_heads": fields["num_attention_heads"],
         "q_lora_rank": s.size("q_lora_rank") if s.any("q_lora_rank") else None,
-        "kv_lora_rank": s.size("kv_lora_rank", default=32),
+        "kv_lora_rank": s.size("kv_lora_rank", default=_LATENT_RANK),
         "qk_nope_head_dim": nope,
         "qk_rope_head_dim": rope,
         "v_head_dim": s.size("v_head_dim", default=128),
@@ -314,7 +322,7 @@ def _first_end(
     samples: Setting | Open | None,
     batch: Setting | Open | None,
 ) -> Setting | Open | None:
-    """Return the tokens that end a run, None where its samples or steps do so before; open where that is not known."""
+    """Return the tokens that end a run, None where samples or steps do so before; open where that is not known."""
     others = samples if samples is not None else product(steps, batch)
     end = product(others, reading.get("sequence"))
     if isinstance(tokens, Open) or isinstance(end, Open):

@@ -43,7 +43,7 @@ _GPT2 = {
     "gpt2-large": (36, 20, 1280),
     "gpt2-xl": (48, 25, 1600),
 }
-"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py @0011cd44, ``from_pretrained``)."""
+"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py @0011cd44)."""
 
 
 def nanogpt_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, object]:
@@ -133,6 +133,7 @@ def nanochat(document: Document) -> Settings | None:
 
 def nanochat_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     """Return the fields of nanochat's model (nanochat/gpt.py): the width is depth times 64, in whole heads of 128."""
+    reading.note("counted as nanochat's @92d63d4e: others have no value embeddings, or have them in other layers")
     return _nanochat_fields(s, reading)
 
 

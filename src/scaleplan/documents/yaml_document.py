@@ -3,8 +3,9 @@
 Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up. A tag
 other than YAML's own is never acted on, but for ``!include`` of a file that the reader has beside this one, and what
 it stands on is refused; so is a mapping with a key twice, of which readers of YAML take the last, the first, or none.
-``${a.b}`` refers to another key of the text, as OmegaConf (llm-foundry, NeMo, OLMo) has it: absolute, or relative with
-leading dots. Of the functions that configs register, ``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are computed.
+``${a.b}`` refers to another key of the text, as OmegaConf (llm-foundry, NeMo, OLMo) has it: absolute, or relative
+with leading dots. Of the functions that configs register, ``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are
+computed.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class YamlDocument:
         self._beside, self._depth, self._included = beside, depth, {}
 
     def included(self, beside: Callable[[str], object], folder: str, depth: int) -> Any:  # noqa: ANN401
-        """Return the top node for a document that includes this one; what this one includes is named from a folder."""
+        """Return the top node for a document that includes this one, whose own includes are named from a folder."""
         own = copy(self)
         own.follow(lambda name: beside(posixpath.join(folder, name)), depth=depth)
         return own.top()

@@ -152,6 +152,16 @@ def test_a_hydra_config_names_what_it_is_composed_of():
         ("accelerate launch -m axolotl.cli.train lora.yml", "lora.yml"),
         ("torchrun --nproc_per_node 8 -m torchtitan.train --job.config_file ./a.toml", "./a.toml"),
         ("FILE=conf/a.yaml\ncomposer train.py $FILE max_duration=10ba", "conf/a.yaml"),
+        ("composer t.py a.yaml model.name=mpt_causal_lm model.d_model=64 max_duration=10ba", "a.yaml"),
+        ("python -m levanter.main.train_lm --config_path l.yaml --model.type llama --model.hidden_dim 64", "l.yaml"),
+        (
+            "python p.py --config-path=conf --config-name=gpt model.num_layers=2 model.hidden_size=64",
+            "conf/gpt.yaml",
+        ),
+        (
+            "python train.py config/mine.py --n_layer=4 --n_embd=128 --block_size=64 --max_iters=2000",
+            "config/mine.py",
+        ),
     ],
 )
 def test_a_command_names_its_config(command, name):
@@ -170,6 +180,32 @@ def test_a_config_beside_flags_leaves_the_others_open():
     assert found.open["batch_tokens"].reason.startswith("sft.yaml has the other arguments")
     alone = values(config("accelerate launch --config_file z.yaml sft.py --per_device_train_batch_size 4\n"))
     assert alone["accumulation"] == 1
+
+
+def test_a_config_of_maxtext_that_is_not_its_defaults_leaves_the_rest_open():
+    """A command may start from base.yml, whose values are the trainer's, or from another one."""
+    command = "python3 MaxText/train.py configs/{}.yml {} max_target_length=128 ici_fsdp_parallelism=8"
+    found = config(command.format("base", "per_device_batch_size=2") + "\n")
+    assert (found.unsized, values(found)["batch"], values(found)["steps"]) == (None, 16, 150_001)
+    other = config(command.format("v5p/128b", "steps=5") + "\n")
+    assert "128b.yml" in other.unsized.message
+    assert "batch" not in other.values
+    assert "128b.yml" in other.open["tokens"].reason
+    named = config(command.format("v5p/128b", "model_name=llama2-7b per_device_batch_size=2 steps=5") + "\n")
+    assert (named.unsized, values(named)["tokens"]) == (None, 5 * 16 * 128)
+
+
+def test_a_context_of_levanter_is_that_of_its_model():
+    """By the class of the model, and of a public one that it starts from by that one."""
+    text = "model: {{type: {}, hidden_dim: 64}}\ntrainer: {{train_batch_size: 2, num_train_steps: 3}}\n"
+    assert [values(config(text.format(kind), "a.yaml"))["sequence"] for kind in ("gpt2", "llama", "mistral")] == [
+        1024,
+        2048,
+        8192,
+    ]
+    found = config(text.format("llama") + "use_hf_model_config: true\ninitialize_from_hf: a/b\n", "a.yaml")
+    assert "the run starts from" in found.open["sequence"].reason
+    assert "tokens" not in found.values
 
 
 @pytest.mark.parametrize(

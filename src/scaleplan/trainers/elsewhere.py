@@ -32,13 +32,22 @@ _MOST = 20  # of the files that a hydra config is composed of
 
 
 def named_configs(command: Command) -> list[str]:
-    """Return the configs that a command names, but for those of what it starts with."""
+    """Return the configs that a command names, but for those of what it starts with; scripts after the first, too."""
     if not {str(word).rpartition("/")[2] for word in command.words} & set(_PROGRAMS):
         return []
     found = (command.find((flag,)) for flag in _OTHER)
     other = {str(each.value) for each in found if each is not None and not isinstance(each.value, Undetermined)}
     words = (word.rpartition("=")[2] for word in command.words)
-    return [word for word in dict.fromkeys(words) if word.casefold().endswith(_ENDINGS) and word not in other]
+    named = [word for word in dict.fromkeys(words) if word.casefold().endswith(_ENDINGS) and word not in other]
+    return [*named, *_hydra(command), *[word for word in command.words if word.endswith(".py")][1:]]
+
+
+def _hydra(command: Command) -> Iterator[str]:
+    """Yield the config that a command names to hydra, by the folder and the name of it."""
+    name, folder = (command.find((flag,)) for flag in ("config_name", "config_path"))
+    if name is not None and isinstance(name.value, str):
+        path = f"{folder.value}/" if folder is not None and isinstance(folder.value, str) else ""
+        yield f"{path}{name.value}" if name.value.endswith(_ENDINGS) else f"{path}{name.value}.yaml"
 
 
 def composed(document: Document) -> list[str]:

@@ -101,12 +101,21 @@ def _norm(weights: bool, shift: bool) -> str:
     return "layer" if weights and shift else "rms" if weights or shift else "none"
 
 
+_CONTEXTS = {"gpt2": 1024, "mistral": 8192, "mixtral": 8192}
+"""The positions of models where they are not stated, if they are not Llama's 2048 (see :func:`_fields`)."""
+
+
 def levanter_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, which may be a schedule, and length; both have defaults of the trainer."""
     trainer = s.section("trainer")
     reading.leave("gpus", "the slice of TPUs, or the launcher, gives them")
     reading.put("sequence", s.section("").whole("train_seq_len"))
-    reading.put("sequence", s.whole("seq_len", "max_seq_len"), default=2048)
+    if s.section("").flag("use_hf_model_config", default=False).value:
+        place = s.section("").place("initialize_from_hf", "use_hf_model_config")
+        reading.leave("sequence", "it is the context of the model that the run starts from", place)
+    else:
+        kind = str(s.text("type", default="llama").value)
+        reading.put("sequence", s.whole("seq_len", "max_seq_len"), default=_CONTEXTS.get(kind, 2048))
     steps = trainer.whole("num_train_steps") or Setting(400_000)
     if not trainer.any("num_train_steps"):
         reading.note("trainer.num_train_steps is not stated: the trainer's 400,000 are taken")

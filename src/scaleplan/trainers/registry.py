@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from scaleplan.documents.script import PythonDocument, ShellDocument
 from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError
 from scaleplan.trainers import (
@@ -165,7 +166,7 @@ TRAINERS: tuple[Trainer, ...] = (
         "model, devices, sequence, length",
     ),
     Trainer(
-        "nanoGPT", "Python, JSON", nano.nanogpt, nano.nanogpt_sizes, nano.nanogpt_run,
+        "nanoGPT", "Python, JSON, shell", nano.nanogpt, nano.nanogpt_sizes, nano.nanogpt_run,
         "`n_layer`, `n_head`, `n_embd`, `bias`, or `init_from`",
         "`batch_size`, `gradient_accumulation_steps` over all devices, `block_size`",
         "`max_iters`",
@@ -187,12 +188,21 @@ _MAY_BE_NULL = frozenset({"q_lora_rank"})
 
 
 def recognised(document: Document) -> tuple[Trainer, Settings] | None:
-    """Return the trainer of a config, and its settings; None for a file of another kind."""
+    """Return the trainer of a config, and its settings; None for a file of another kind.
+
+    A script of the shell with words such as ``model.num_layers=12`` changes a config of a trainer without flags.
+    """
     for trainer in TRAINERS:
-        settings = trainer.recognise(document)
+        settings = trainer.recognise(document) if _has_form(trainer, document) else None
         if settings is not None:
             return trainer, settings
     return None
+
+
+def _has_form(trainer: Trainer, document: Document) -> bool:
+    if isinstance(document, ShellDocument):
+        return "shell" in trainer.forms
+    return not isinstance(document, PythonDocument) or "Python" in trainer.forms
 
 
 def read_training_config(

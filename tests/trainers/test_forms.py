@@ -151,6 +151,7 @@ def test_a_hydra_config_names_what_it_is_composed_of():
     [
         ("accelerate launch -m axolotl.cli.train lora.yml", "lora.yml"),
         ("torchrun --nproc_per_node 8 -m torchtitan.train --job.config_file ./a.toml", "./a.toml"),
+        ("X=1 torchrun --nproc_per_node=8 run_train.py --config-file examples/tiny.yaml", "examples/tiny.yaml"),
         ("FILE=conf/a.yaml\ncomposer train.py $FILE max_duration=10ba", "conf/a.yaml"),
         ("composer t.py a.yaml model.name=mpt_causal_lm model.d_model=64 max_duration=10ba", "a.yaml"),
         ("python -m levanter.main.train_lm --config_path l.yaml --model.type llama --model.hidden_dim 64", "l.yaml"),
@@ -252,6 +253,14 @@ def test_a_head_of_levanter_s_mistral_is_its_own():
     text = "model: {type: mistral, hidden_dim: 64, num_layers: 2, tie_word_embeddings: true}\ntrainer: {}\n"
     with pytest.raises(FileError, match="not counted here"):
         raise config(text, "a.yaml").unsized
+
+
+def test_olmo_shards_in_full_unless_it_says_otherwise():
+    """By the default of its config, where it has one of FSDP."""
+    text = "model: {d_model: 64, n_heads: 4, n_layers: 2}\nmax_duration: 10\nglobal_train_batch_size: 8\nfsdp: {}\n"
+    assert values(config(text, "a.yaml"))["zero"] == 3
+    other = text.replace("{}", "{sharding_strategy: SHARD_GRAD_OP}")
+    assert values(config(other, "a.yaml"))["zero"] == 2
 
 
 def test_an_open_length_is_open_for_its_cause():

@@ -25,17 +25,19 @@ _PROGRAMS = (
 )
 """The programs that start a training, by the last part of their path."""
 
-_OTHER = ("deepspeed", "deepspeed_config", "config_file", "fsdp_config", "ds_config")
-"""The flags whose file is no config of the run: that of DeepSpeed, of accelerate, of FSDP."""
+_OTHER = ("deepspeed", "deepspeed_config", "fsdp_config", "ds_config")
+"""The flags whose file is no config of the run: that of DeepSpeed, of FSDP; accelerate's is its ``config_file``."""
 
 _MOST = 20  # of the files that a hydra config is composed of
 
 
 def named_configs(command: Command) -> list[str]:
     """Return the configs that a command names, but for those of what it starts with; scripts after the first, too."""
-    if not {str(word).rpartition("/")[2] for word in command.words} & set(_PROGRAMS):
+    programs = {str(word).rpartition("/")[2] for word in command.words} & set(_PROGRAMS)
+    if not programs:
         return []
-    found = (command.find((flag,)) for flag in _OTHER)
+    flags = (*_OTHER, "config_file") if "accelerate" in programs else _OTHER
+    found = (command.find((flag,)) for flag in flags)
     other = {str(each.value) for each in found if each is not None and not isinstance(each.value, Undetermined)}
     words = (word.rpartition("=")[2] for word in command.words)
     named = [word for word in dict.fromkeys(words) if word.casefold().endswith(_ENDINGS) and word not in other]

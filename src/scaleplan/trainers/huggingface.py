@@ -171,7 +171,10 @@ def axolotl_sizes(s: Settings, _: Reading, __: Document) -> Setting:
 
 
 def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
-    """Read batch, length, states, and what is trained; packed samples fill the sequence."""
+    """Read batch, length, states, and what is trained; packed samples fill the sequence.
+
+    What is missing has the defaults of its schema (axolotl-ai-cloud/axolotl src/axolotl/utils/schemas/).
+    """
     launched(s, reading, document)
     reading.put("sequence", s.whole("sequence_len"), default=512)
     if not s.flag("sample_packing", default=False).value:
@@ -192,7 +195,7 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
     kind = s.raw("adapter")
     if isinstance(kind, Setting) and str(kind.value) in ("lora", "qlora", "dora"):
         reading.put("adapter", kind)
-        reading.put("lora_rank", s.whole("lora_r"), default=8)
+        reading.put("lora_rank", s.whole("lora_r"))
         if s.flag("lora_target_linear", default=False).value:
             reading.put("lora_targets", combined("all", s.flag("lora_target_linear")))
         adapted(s, reading, "lora_target_modules")

@@ -238,7 +238,10 @@ _TPU = re.compile(r"v(?P<version>\d+)(?P<kind>p|e|x|litepod|lite)?-(?P<count>\d{
 
 
 def chips_of(name: str) -> int | None:
-    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips."""
+    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips.
+
+    As the tables ``TpuTopologyInfo`` of marin-community/marin have them: v5p-8 has 4 chips, v5litepod-8 has 8.
+    """
     match = _TPU.fullmatch(name.strip().casefold())
     if match is None:
         return None

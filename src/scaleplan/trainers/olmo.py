@@ -100,6 +100,8 @@ def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
     precision(top, reading, "precision")
     optimizer(top, reading, "optimizer.name")
     zero_of_fsdp(top, reading, "fsdp.sharding_strategy")
+    if top.any("fsdp"):
+        reading.put("zero", None, default=3)  # FULL_SHARD of FSDPConfig
     _checkpointed(top, reading)
 
 

@@ -375,7 +375,7 @@ class _Comparison:
             recompute=training.recompute,
             micro_batch=training.micro_batch,
             devices=parallel.devices,
-            trained_params=round(weights.layers + weights.routed + weights.first + weights.last),
+            trained_params=round(weights.trained),
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
             on_host="optimizer" in method.offload or str(method.optimizer).startswith("paged"),

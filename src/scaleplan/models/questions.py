@@ -29,8 +29,9 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import STORED, method_of
+from scaleplan.models.tuning import OPTIMIZERS, STORED, TARGETS, method_of, names_of_matrix
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
+from scaleplan.models.weights import weights_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -393,7 +394,25 @@ def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[M
         raise UsageError(f"{method.layers} layers cannot be trained: the model has {a.layers}")
     if method.adapts and method.rank > a.width:
         raise UsageError(f"adapters of rank {method.rank} are larger than the model's width, {a.width}")
+    if (way.get("galore_rank") or 0) > a.width:
+        raise UsageError(f"gradients of rank {way['galore_rank']} are larger than the model's width, {a.width}")
+    _require_trained(model, method)
     return method, recompute
+
+
+def _require_trained(model: Model, method: Method) -> None:
+    """Refuse a way that trains nothing of a model: adapters on matrices that it does not have, or all frozen."""
+    if not (method.targets or method.frozen) or weights_of(model.architecture, method).trained:
+        return
+    if not method.adapts:
+        raise UsageError("all of the model is frozen, and nothing is trained", hint="leave out some of --freeze")
+    labels = {atom.label for _, part in model.architecture.parts() for atom in part.matrices()}
+    known = sorted(set().union(*map(names_of_matrix, labels)), key=[*TARGETS].index)
+    where = "" if method.layers is None else f" in its last {method.layers} layers"
+    raise UsageError(
+        f"no matrix of {model.source}{where} is called {' or '.join(method.targets)}, so that nothing is trained",
+        hint=f"--targets all, or some of {', '.join(known)}" if known else "--targets all",
+    )
 
 
 def _quantization(name: str) -> Quantization:

@@ -293,3 +293,21 @@ def test_memory_bounds_a_plan(cli):
     assert found["binding"][0]["limit"] == "memory_gb <= 8 GB"
     assert found["params"] < cli(*words, "--json").json["params"]
     assert "needs --gpu and --gpus" in cli("optimal", "--flops", "1e21", "--limit", "memory_gb <= 8").err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--context", "4096"), "4,096 tokens are longer than the 1,024"),
+        (("--context", "4096", "--serve"), "4,096 tokens are longer than the 1,024"),
+        (("--context", "4096", "--gpu", "v100", "--ways"), "4,096 tokens are longer than the 1,024"),
+        (("--gpu", "v100", "--precision", "bf16"), "has no bf16"),
+        (("--gpu", "a100", "--states", "fp8"), "has no fp8"),
+        (("--gpu", "rtx-4090", "--precision", "nvfp4"), "has no fp4"),
+    ],
+)
+def test_what_the_model_or_the_device_does_not_have_is_warned_of(cli, words, message):
+    """One line; what they have, and what is not published, passes without."""
+    assert message in cli("memory", "gpt2", *words).err
+    assert cli("memory", "gpt2", "--gpu", "rtx-4090", "--precision", "fp8", "--context", "1024").err == ""
+    assert cli("memory", "gpt2", "--gpu", "v100", "--tune", "lora").err == ""

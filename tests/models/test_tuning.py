@@ -81,6 +81,7 @@ def test_unknown_names_are_refused(options):
         ({"freeze": "embeddings,norms,attention,ffn"}, "nothing is trained"),
         ({"serve": True, "tune": "lora"}, "no training layout"),
         ({"serve": True, "quantize": "nf4", "weight_bits": 8}, "both say"),
+        ({"serve": True, "weight_bits": 100}, "no number has .100. bits"),
     ],
 )
 def test_what_does_not_suit_the_model_or_the_question_is_refused(options, words):

@@ -296,6 +296,7 @@ class _Comparison:
 
     def _about_model(self) -> Iterator[Notice]:
         """Yield what the work of a token does not tell of this model."""
+        yield from questions.about_context(self.model, self.sequence)
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
             message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
             yield Notice(code="encoder_decoder", message=message)

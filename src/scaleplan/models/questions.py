@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
+from scaleplan.errors import Notice, QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
@@ -29,7 +29,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import OPTIMIZERS, STORED, TARGETS, method_of, names_of_matrix
+from scaleplan.models.tuning import STORED, TARGETS, method_of, names_of_matrix
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.models.weights import weights_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUT",
     "TrainingAsked",
+    "about_context",
     "best_layout",
     "memory",
     "model",
@@ -183,6 +184,17 @@ def shape(
     )
 
 
+def _bits(amount: Amount | None) -> float | None:
+    """Return the bits of a stored value, None for None; raises UsageError for more than any number has."""
+    bits = None if amount is None else parse_positive(amount)
+    if bits is not None and bits > _MOST_BITS:
+        raise UsageError(f"no number has {quote(amount)} bits", hint=f"at most {_MOST_BITS}")
+    return bits
+
+
+_MOST_BITS = 64
+
+
 def memory(
     source: Amount | Path | Mapping[str, object] | Model,
     *,
@@ -313,8 +325,8 @@ def memory(
             gpus=parse_whole(gpus, what="gpus") or 1,
             sequence=parse_whole(context, what="context") or found.architecture.context or DEFAULT_CONTEXT,
             sequences=parse_whole(sequences, what="sequences") or 1,
-            weight_bits=None if weight_bits is None else parse_positive(weight_bits),
-            cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
+            weight_bits=_bits(weight_bits),
+            cache_bits=_bits(cache_bits) or 16.0,
             stored=found.quantization if quantize is None else _quantization(quantize),
             margins=read_margins(margins),
         )
@@ -480,6 +492,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
+        warnings=tuple(about_context(model, sequence)),
         **shown(held, held.allocated, device),
     )
 
@@ -539,6 +552,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         ways_out=ways,
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
+        warnings=(*about_context(model, sequence), *_about_precision(device, fixed)),
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
@@ -578,6 +592,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, margins)),
+        warnings=tuple(about_context(model, sequence)),
         **shown(found, footprint.reserved(training, parallel), None),
     )
 
@@ -690,6 +705,31 @@ _SMALLER: dict[str, dict[str, Any]] = {
 
 _SHORT = 512
 """Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""
+
+
+def about_context(model: Model, sequence: int) -> Iterator[Notice]:
+    """Yield that sequences are longer than the model's positions."""
+    longest = model.architecture.context
+    if longest is not None and sequence > longest:
+        message = f"sequences of {sequence:,} tokens are longer than the {longest:,} that {model.source} states"
+        yield Notice(code="beyond_context", message=message)
+
+
+_NEEDED = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
+"""The precision of which a device must have a peak, by that of a training or the name of its states."""
+
+
+def _about_precision(device: Accelerator, fixed: FixedLayout) -> Iterator[Notice]:
+    """Yield that a device does not have the numbers that a training is in, as far as its peaks are published.
+
+    Adapters do not need bf16: they learn in fp16 too, with a scaled loss, which takes as many bytes.
+    """
+    needed = _NEEDED.get(fixed.method.precision or fixed.states or "")
+    if needed is None or needed in device.peaks or not device.peaks.keys() & {"fp16", "bf16"}:
+        return
+    if needed != "bf16" or not fixed.method.adapts:
+        message = f"{device.id} has no {needed} in its published rates, and this training is in {needed}"
+        yield Notice(code="no_such_precision", message=message)
 
 
 def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:

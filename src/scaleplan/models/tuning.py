@@ -134,8 +134,9 @@ _OF_SEVERAL = {
     "queries and keys": ("query", "key"),
     "gate and up": ("gate", "up"),
 }
-"""The targets that a matrix of another label is: one matrix for several, or one of two through a latent. A matrix whose
-label merely has the word (an output gate, an indexer, the one input of a recurrence) is none of them in a trainer."""
+"""The targets that a matrix of another label is: one matrix for several, or one of two through a latent.
+
+One whose label merely has the word (an output gate, an indexer, the one input of a recurrence) is none of them."""
 
 FROZEN = ("embeddings", "norms", "attention", "ffn")
 
@@ -187,7 +188,7 @@ HABITS: Mapping[str, Mapping[str, object]] = {
 
 
 def names_of_matrix(label: str) -> frozenset[str]:
-    """Return the names of :data:`TARGETS` by which adapters are put on a matrix; a shared expert's are those of all."""
+    """Return the names of :data:`TARGETS` by which adapters are put on a matrix, that of a shared expert too."""
     plain = label.removeprefix("shared ")
     return frozenset(_OF_SEVERAL.get(plain, (plain,))) & TARGETS.keys()
 
@@ -361,12 +362,12 @@ def method_of(
     """
     adapters = tune is not None and tune != "full"
     if tune in QUANTIZED:
-        tune, quantize = QUANTIZED[tune], quantize or "nf4"
-        if STORED.get(quantize, 0.0) >= _WHOLE_BITS:
+        if STORED.get(quantize or "", 0.0) >= _WHOLE_BITS:
             raise UsageError(
-                f"--tune q{tune} quantises frozen matrices, and {quantize} does not",
-                hint=f"--tune {tune}, or leave out --quantize",
+                f"--tune {tune} quantises frozen matrices, and {quantize} does not",
+                hint=f"--tune {QUANTIZED[tune]}, or leave out --quantize",
             )
+        tune, quantize = QUANTIZED[tune], quantize or "nf4"
     elif optimizer == "q-galore":
         quantize = quantize or "int8"
     only = {"--rank": rank, "--targets": targets, "--adapter-bits": adapter_bits}
@@ -378,12 +379,7 @@ def method_of(
         raise UsageError(
             "weights that are trained are not quantised", hint="--tune qlora, --optimizer q-galore, or --serve"
         )
-    if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
-        raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
-    if adapters and optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].projected:
-        raise UsageError(
-            f"{optimizer} projects gradients of whole matrices, and adapters have none", hint="--optimizer adamw-8bit"
-        )
+    _refuse_projection(optimizer, galore_rank, adapters=adapters)
     by = trainer or (_USUAL if tune is not None else None)
     habits = _habits(by, adapters=adapters, quantized=STORED.get(quantize or "", _WHOLE_BITS) < _WHOLE_BITS)
     recompute = habits.pop("recompute", None)
@@ -429,6 +425,18 @@ def _refuse_adapters(only: Mapping[str, object]) -> None:
     for name, value in only.items():
         if value is not None:
             raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
+
+
+def _refuse_projection(optimizer: str | None, rank: int | None, *, adapters: bool) -> None:
+    """Refuse a rank of projected gradients where none are, and projections of adapters; raises UsageError."""
+    projected = optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].projected
+    if rank is not None and not projected:
+        raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
+    if adapters and projected:
+        raise UsageError(
+            f"{optimizer} projects gradients of whole matrices, and adapters have none",
+            hint="--optimizer adamw-8bit",
+        )
 
 
 def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str, Any]:

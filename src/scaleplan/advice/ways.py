@@ -153,7 +153,8 @@ def ways(
         ),
         context=context,
     )
-    return comparison.answer()
+    found = comparison.answer()
+    return replace(found, warnings=(*questions.about_config(config), *found.warnings))
 
 
 def _stated(config: TrainingConfig) -> dict[str, float]:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUT",
     "TrainingAsked",
+    "about_config",
     "about_context",
     "best_layout",
     "memory",
@@ -333,9 +334,10 @@ def memory(
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
     options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
-    run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
+    config, run = stated_config(source, {"gpus": gpus, "context": context, "vocab": vocab, "states": states})
     options.update({name: value for name, value in run.items() if options[name] is None})
-    return _training(found, device, training_asked(found, options))
+    held = _training(found, device, training_asked(found, options))
+    return replace(held, warnings=(*about_config(config), *held.warnings))
 
 
 class TrainingAsked(NamedTuple):
@@ -713,6 +715,12 @@ def about_context(model: Model, sequence: int) -> Iterator[Notice]:
     if longest is not None and sequence > longest:
         message = f"sequences of {sequence:,} tokens are longer than the {longest:,} that {model.source} states"
         yield Notice(code="beyond_context", message=message)
+
+
+def about_config(config: TrainingConfig | None) -> Iterator[Notice]:
+    """Yield what a training config says that is not counted."""
+    if config is not None:
+        yield from (Notice(code="config_note", message=f"{config.file}: {note}") for note in config.notes)
 
 
 _NEEDED = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}

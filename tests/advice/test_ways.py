@@ -315,3 +315,11 @@ def test_a_unit_is_refused_where_it_means_nothing():
     """Hours are a number."""
     with pytest.raises(UsageError):
         ways(hours=-1)
+
+
+@pytest.mark.parametrize("options", [{"hours": 1e300}, {"cost": 1e16}, {"epochs": 1e14, "data_tokens": 1e15}])
+def test_a_run_beyond_any_other_is_refused(options):
+    """Its figures would be infinite, or mean nothing."""
+    with pytest.raises(UsageError) as caught:
+        ways(**options)
+    assert "at most" in caught.value.hint

@@ -179,9 +179,13 @@ class _Limits(NamedTuple):
 
 
 def _above(value: float, what: str) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{what} is a number above 0, not {value:g}")
+    if not 0 < value <= _MOST:
+        raise UsageError(f"{what} is a number above 0, not {value:g}", hint=f"at most {_MOST:g}")
     return value
+
+
+_MOST = 1e15
+"""Of hours, US dollars and passes; the amounts of all runs there have been are far below."""
 
 
 def _run_of(
@@ -199,7 +203,8 @@ def _run_of(
         source = "epochs x data-tokens" if passes is not None else "data-tokens, once"
         if passes is None and "epochs" in stated:
             passes, source = stated["epochs"], "epochs of the config x data-tokens"
-        return _Run((passes or 1.0) * size, source, passes or 1.0, size)
+        found = parse_count((passes or 1.0) * size, what="tokens")
+        return _Run(found, source, passes or 1.0, size)
     if passes is not None:
         raise UsageError(
             "--epochs are passes over data whose size is not given", hint="add --data-tokens, or --tokens"

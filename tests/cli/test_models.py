@@ -320,12 +320,13 @@ def test_what_a_training_config_says_and_memory_does_not_count_is_warned_of(cli)
     devices = ("--gpus", "1", "--gpu", "l4")
     Path("plain.yaml").write_text(plain + "lora_modules_to_save: []\nrl:\n")
     assert "memory is counted" not in cli("memory", "plain.yaml", *devices).err
-    more = "lora_modules_to_save: [lm_head]\nrl: dpo\npeft_use_dora: true\n"
+    more = "lora_modules_to_save: [lm_head]\nrl: dpo\npeft_use_dora: true\nlora_target_modules: [q_proj, qkv_proj]\n"
     Path("more.yaml").write_text(plain + more)
     for ways in ((), ("--ways",)):
         found = cli("memory", "more.yaml", *devices, *ways).err
         assert "lora_modules_to_save: memory is counted without what is trained in full" in found
         assert "rl: memory is counted without its pairs" in found
+        assert "lora_target_modules: adapters are counted as on all matrices" in found
         assert "--tune dora" in found
     Path("other.yaml").write_text(plain + "overrides_of_model_config: {num_hidden_layers: 2}\n")
     assert cli("memory", "other.yaml", *devices).status == 2

@@ -106,6 +106,7 @@ _UNCOUNTED = {
         ("lora_modules_to_save", "modules_to_save", "additional_target"), "without what is trained in full"
     ),
     **dict.fromkeys(("peft_layers_to_transform", "layers_to_transform"), "with adapters in all layers"),
+    **dict.fromkeys(("lora_target_parameters", "target_parameters"), "without adapters on these"),
     "unfrozen_parameters": "as if none of the others were frozen",
     "rl": "without its pairs, samples and reference model",
 }

@@ -303,6 +303,7 @@ class _Comparison:
     def _about_model(self) -> Iterator[Notice]:
         """Yield what the work of a token does not tell of this model."""
         yield from questions.about_context(self.model, self.sequence)
+        yield from questions.about_kernels(self.device, "nf4")
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
             message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
             yield Notice(code="encoder_decoder", message=message)
@@ -368,6 +369,8 @@ class _Comparison:
         profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
         speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
         footprint = search.feasible.footprint
+        if fits and tokens is None:
+            self._require_steps(parallel.data * training.sequence)
         per_second = self._tokens_per_second(layout, work, speed.rate, offloaded=_offloaded(footprint, layout))
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
         exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
@@ -393,6 +396,12 @@ class _Comparison:
             configured=configured,
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),
         )
+
+    def _require_steps(self, least: float) -> None:
+        """Note that the smallest step of a way has more tokens than the run."""
+        if least > self.run.tokens:
+            message = f"a step on {self.gpus:,} devices has {least:,.0f} tokens or more, and the run has fewer"
+            self.notices.setdefault("less_than_a_step", Notice(code="less_than_a_step", message=message))
 
     def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingAsked, LayoutSearch, Layout, bool]:
         """Return the layout of a way: with enough tokens at once where that fits, else with one sequence."""

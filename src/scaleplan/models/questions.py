@@ -50,6 +50,7 @@ __all__ = [
     "TrainingAsked",
     "about_config",
     "about_context",
+    "about_kernels",
     "best_layout",
     "memory",
     "model",
@@ -554,7 +555,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         ways_out=ways,
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
-        warnings=(*about_context(model, sequence), *_about_precision(device, fixed)),
+        warnings=(*about_context(model, sequence), *_about_device(device, fixed)),
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
@@ -727,11 +728,24 @@ _NEEDED = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
 """The precision of which a device must have a peak, by that of a training or the name of its states."""
 
 
-def _about_precision(device: Accelerator, fixed: FixedLayout) -> Iterator[Notice]:
+_BITSANDBYTES = ("nf4", "nf4-dq", "int8")
+_ITS_VENDORS = ("NVIDIA", "AMD", "Intel", "Apple")
+"""The makers of devices that bitsandbytes supports (huggingface.co/docs/bitsandbytes/v0.50.0/installation)."""
+
+
+def about_kernels(device: Accelerator, quantize: str | None) -> Iterator[Notice]:
+    """Yield that no kernels for quantised weights run on a device."""
+    if quantize in _BITSANDBYTES and device.vendor not in _ITS_VENDORS:
+        message = f"{quantize} is counted as bitsandbytes stores it, which has no kernels for {device.id}"
+        yield Notice(code="no_kernels", message=message)
+
+
+def _about_device(device: Accelerator, fixed: FixedLayout) -> Iterator[Notice]:
     """Yield that a device does not have the numbers that a training is in, as far as its peaks are published.
 
     Adapters do not need bf16: they learn in fp16 too, with a scaled loss, which takes as many bytes.
     """
+    yield from about_kernels(device, fixed.method.quantize)
     needed = _NEEDED.get(fixed.method.precision or fixed.states or "")
     if needed is None or needed in device.peaks or not device.peaks.keys() & {"fp16", "bf16"}:
         return

@@ -308,8 +308,12 @@ def test_memory_bounds_a_plan(cli):
     ],
 )
 def test_what_the_model_or_the_device_does_not_have_is_warned_of(cli, words, message):
-    """One line; what they have, and what is not published, passes without."""
+    """In one line."""
     assert message in cli("memory", "gpt2", *words).err
+
+
+def test_what_they_have_passes_without_a_warning(cli):
+    """Numbers of the device, the model's whole context, and adapters, which learn in fp16 too."""
     assert cli("memory", "gpt2", "--gpu", "rtx-4090", "--precision", "fp8", "--context", "1024").err == ""
     assert cli("memory", "gpt2", "--gpu", "v100", "--tune", "lora").err == ""
 

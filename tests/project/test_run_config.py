@@ -117,12 +117,20 @@ def test_what_the_file_does_not_determine_is_named(name, text, line):
     assert "give " in caught.value.hint
 
 
-@pytest.mark.parametrize("more", ["--num-experts 8", "--mtp-num-layers 1", "--hybrid-override-pattern M-M*"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        *("--num-experts 8", "--mtp-num-layers 1", "--hybrid-override-pattern M-M*", "/opt/megatron/pretrain_t5.py"),
+        *("--experimental-attention-variant gated_delta_net", "--attention-output-gate", "--softmax-type learnable"),
+        *("--heterogeneous-layers-config-path layers.json", "--retro-add-retriever", "--spec plugins.next get_spec"),
+    ],
+)
 def test_a_model_that_is_not_counted_here_is_refused(more):
     """Experts with biases and layers of other kinds change the count: never counted as if they were not there."""
     sizes = "train --num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-embeddings 128"
     with pytest.raises(FileError, match="not counted here"):
         size(f"{sizes} --vocab-size 1000 {more}\n", "run.sh")
+    assert size(f"{sizes} --vocab-size 1000 --softmax-type vanilla pretrain_gpt.py\n", "run.sh") > 0
 
 
 def test_a_run_s_model_may_be_its_training_config(cli):

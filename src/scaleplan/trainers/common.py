@@ -43,6 +43,8 @@ def adapted(settings: Settings, reading: Reading, *names: str) -> None:
             reading.put("lora_targets", Setting("all", places))
         elif texts and set(texts) <= set(_MATRICES):
             reading.put("lora_targets", Setting(",".join(dict.fromkeys(texts)), places))
+        elif texts and "lora_targets" not in reading.values:
+            reading.note(f"{name}: adapters are counted as on all matrices of the layers")
 
 
 def round_up(value: int, multiple: int) -> int:

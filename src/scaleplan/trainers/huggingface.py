@@ -105,6 +105,7 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
             if call.name.endswith("LoraConfig"):
                 reading.put("lora_rank", own.whole("r"), default=8)
                 adapted(own, reading, "target_modules")
+                _uncounted(own, reading)
             elif call.find(("load_in_4bit",)) is not None or call.find(("load_in_8bit",)) is not None:
                 _bits(own, reading)
     else:
@@ -113,9 +114,33 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
         kind = s.raw("finetuning_type")
         if isinstance(kind, Setting) and kind.value == "full":
             return
+        _uncounted(s, reading)
     if "lora_rank" in reading.values:
         name = "qlora" if "weight_bits" in reading.values else "lora"
         reading.put("adapter", Setting(name, reading.values["lora_rank"].places))
+
+
+_UNCOUNTED = {
+    **dict.fromkeys(
+        ("lora_modules_to_save", "modules_to_save", "additional_target"), "without what is trained in full"
+    ),
+    **dict.fromkeys(("peft_layers_to_transform", "layers_to_transform"), "with adapters in all layers"),
+    **dict.fromkeys(("lora_target_parameters", "target_parameters"), "without adapters on these"),
+    "unfrozen_parameters": "as if none of the others were frozen",
+    "rl": "without its pairs, samples and reference model",
+}
+"""What changes the memory of a training and is no value of a run, by key."""
+
+
+def _uncounted(s: Settings, reading: Reading) -> None:
+    """Note what memory is counted without, and take adapters with magnitudes for what they are."""
+    for key, what in _UNCOUNTED.items():
+        if any(isinstance(each, Setting) and each.value not in ("", False, "false") for each in s.items(key)):
+            reading.note(f"{key}: memory is counted {what}")
+    for key in ("peft_use_dora", "use_dora"):
+        found = s.raw(key)
+        if isinstance(found, Setting) and s.switch(key).value:
+            reading.put("adapter", Setting("dora", found.places))
 
 
 def _bits(s: Settings, reading: Reading) -> None:
@@ -162,8 +187,16 @@ def axolotl(document: Document) -> Settings | None:
     return s if s.has("base_model") and s.any("micro_batch_size", "sequence_len", "num_epochs") else None
 
 
+_SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size"),
+    *("intermediate_size", "moe_intermediate_size", "num_local_experts", "num_experts", "num_experts_per_tok"),
+)
+"""Fields of a model's config that change its size."""
+
+
 def axolotl_sizes(s: Settings, _: Reading, __: Document) -> Setting:
-    """Return the name of the base model."""
+    """Return the name of the base model, whose sizes must be its own."""
+    s.refuse(*(f"{table}.{name}" for table in ("overrides_of_model_config", "model_config") for name in _SIZES))
     return s.text("base_model_config", "base_model")
 
 
@@ -190,6 +223,7 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
         place = s.place("fsdp", "fsdp_config", "fsdp_version")
         reading.put("zero", Setting(3, () if place is None else (place,)))
     kind = s.raw("adapter")
+    _uncounted(s, reading)
     if isinstance(kind, Setting) and str(kind.value) in ("lora", "qlora", "dora"):
         reading.put("adapter", kind)
         reading.put("lora_rank", s.whole("lora_r"))

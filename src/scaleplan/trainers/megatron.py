@@ -7,7 +7,7 @@ import re
 from math import ceil
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import ShellDocument
+from scaleplan.documents.script import Command, ShellDocument
 from scaleplan.trainers.common import (
     command_with,
     gated,
@@ -62,20 +62,39 @@ _NEOX_OWN = (
 )
 
 
+_OTHER_SCRIPTS = tuple(
+    f"pretrain_{kind}.py"
+    for kind in (
+        *("bert", "t5", "mamba", "hybrid", "vlm", "retro", "ict", "realm"),
+        *("vision_classify", "vision_dino", "vision_inpaint"),
+    )
+)
+"""The scripts of Megatron-LM that train no GPT; those of forks (``pretrain_llama.py``) do."""
+
+
 def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     """Return the fields of Megatron-LM's GPT (megatron/training/arguments.py).
 
     The inner width is four times the width, two thirds of that in multiples of 64 with SwiGLU; the table is padded to
     a multiple of 128, or of what is stated, times the tensor-parallel group.
     """
+    learned_softmax = s.has("softmax_type") and str(s.text("softmax_type").value) == "learnable"
     s.refuse(
-        "mtp_num_layers", "hybrid_override_pattern", "is_hybrid_model", "encoder_num_layers", "linear_attention_freq"
+        *("mtp_num_layers", "hybrid_override_pattern", "hybrid_layer_pattern", "is_hybrid_model"),
+        *("encoder_num_layers", "linear_attention_freq", "experimental_attention_variant", "attention_output_gate"),
+        *("spec", "heterogeneous_layers_config_path", "retro_add_retriever", "moe_latent_size"),
+        *(("softmax_type",) if learned_softmax else ()),
     )
     s.refuse("num_shared_experts", "enable_shared_expert", "qk_nope_head_dim", "qk_rope_head_dim")  # of its offshoots
     if not s.switch("multi_latent_attention").value and s.size("kv_lora_rank", default=_LATENT_RANK) != _LATENT_RANK:
         raise s.error(
             "a rank of latent attention without --multi-latent-attention is not counted here", "kv_lora_rank"
         )
+    words = s.source.words if isinstance(s.source, Command) else ()
+    script = next((name for word in words for name in _OTHER_SCRIPTS if word.rpartition("/")[2] == name), None)
+    if script is not None:
+        message = f"{script} trains a model of another kind than GPT, which is not counted here"
+        raise s.error(message, "num_layers", hint=SIZES_HINT)
     width, heads = s.size("hidden_size"), s.size("num_attention_heads")
     swiglu = bool(s.switch("swiglu").value)
     inner = s.size("ffn_hidden_size", default=int(4 * width * 2 / 3 / 64) * 64 if swiglu else 4 * width)

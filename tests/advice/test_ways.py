@@ -307,3 +307,15 @@ def test_a_unit_is_refused_where_it_means_nothing():
     """Hours are a number."""
     with pytest.raises(UsageError):
         ways(hours=-1)
+
+
+def test_a_memory_that_is_shared_with_the_host():
+    """Nothing can be put elsewhere: no way is told to need less, and an answer in one line is a command that runs."""
+    found = ways("gpt2", gpu="m4-max")
+    names = [way.name for way in found.ways]
+    assert len(names) == len(set(names))
+    assert not any(way.on_host or "on host" in way.name or "paged" in way.name for way in found.ways)
+    for options in ({"tune": "lora", "offload": "activations"}, {"states": "offload"}):
+        shared, own = (sp.memory("gpt2", gpu=gpu, gpus=1, **options) for gpu in ("m4-max", "h100-sxm"))
+        assert shared.memory.total > own.memory.total
+    assert all("offload" not in worth.options for worth in shared.worth)

@@ -476,7 +476,7 @@ def search_of(model: Model, device: Accelerator, asked: TrainingAsked) -> Layout
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
         sequence=asked.sequence,
-        fixed=asked.fixed,
+        fixed=asked.fixed.in_one_memory() if device.unified_memory else asked.fixed,
         margins=asked.margins,
     )
 
@@ -489,13 +489,16 @@ def best_layout(search: LayoutSearch, gpus: int, asked: TrainingAsked) -> Layout
 
 def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) -> MemorySummary:
     """Lay the model out on known devices; else divide it by the fixed parts."""
-    gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
+    gpus, sequence, margins = asked.gpus, asked.sequence, asked.margins
     if device is None:
-        return _divided(model, gpus, sequence, fixed, margins)
+        return _divided(model, gpus, sequence, asked.fixed, margins)
     search = search_of(model, device, asked)
+    fixed = search.fixed
     devices = gpus or search.fewest or _MANY
     layout = best_layout(search, devices, asked)
-    ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
+    ways = (
+        () if layout is not None else tuple(_ways_out(search, devices, gpus is None, unified=device.unified_memory))
+    )
     layout = layout or search.closest(devices)
     footprint = search.feasible.footprint
     return MemorySummary(
@@ -599,7 +602,10 @@ def _worth(
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
     for options in _ALTERNATIVES:
-        held = footprint.memory(_changed(training, options), parallel)
+        other = _changed(training, options)
+        if device is not None and device.unified_memory:
+            other = replace(other, method=other.method.in_one_memory())
+        held = footprint.memory(other, parallel)
         if held.total != now:
             fits = None if device is None else held.fits(device.memory_bytes, margins)
             yield Worth(options=options_text(options), total=held.total, fits=fits)
@@ -619,11 +625,12 @@ def shown(held: Memory, reserved: float, device: Accelerator | None) -> dict[str
     }
 
 
-def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
+def _ways_out(search: LayoutSearch, gpus: int, free: bool, *, unified: bool) -> Iterator[str]:
     """Yield the options, each tried, with which the answer would be yes; with ``free`` devices none about them."""
 
     def fits(**changed: Any) -> bool:  # noqa: ANN401  a part of a layout
-        return search.changed(fixed=replace(search.fixed, **changed)).feasible.fits(gpus)
+        fixed = replace(search.fixed, **changed)
+        return search.changed(fixed=fixed.in_one_memory() if unified else fixed).feasible.fits(gpus)
 
     if search.fewest is not None and not free:
         yield f"--gpus {search.fewest}"

@@ -44,3 +44,13 @@ def test_every_format(cli, form, tmp_path):
         path = tmp_path / "ways.json"
         path.write_text(found.out, encoding="utf-8")
         assert cli("show", str(path)).out == cli(*words).out
+
+
+def test_the_command_in_detail_can_be_pasted(cli):
+    """The last hint names the model as it was typed, and the figures that it leads to are those of the row."""
+    for model in ("gpt2", "124M"):
+        shown = cli("memory", model, "--gpu", "m4-max", "--ways").out
+        words = " ".join(shown.split()).split(" in detail: scaleplan ")[1].split(" the memory of ")[0].split()
+        again = cli(*words)
+        headline, first = shown.splitlines()[0], again.out.splitlines()[0]
+        assert first.split(" to train: ")[1].split(" of ")[0] == headline.split(" of ")[0].split(", ")[-1]

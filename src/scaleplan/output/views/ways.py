@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import band_text, dated_price
@@ -39,7 +41,8 @@ def ways_report(found: Ways) -> Report:
     if others:
         rows = [(_name(way), _memory(way), format_gigabytes(-way.spare * _usable(way))) for way in others]
         table = ReportTable(("way", "memory", "over"), rows=rows, text={"way"})
-        sections.append(Report(title="what does not fit", grid=table))
+        usable = format_gigabytes(_usable(others[0]))
+        sections.append(Report(title=f"what does not fit {usable}, what --margins leaves of a device", grid=table))
     sections += [Report(title=_scratch_title(way), lines=()) for way in scratch]
     if found.serving:
         rows = [(way.weights, format_gigabytes(way.memory_bytes / GIGA), _yes(way.fits)) for way in found.serving]
@@ -130,7 +133,7 @@ def _remarks(found: Ways) -> Iterator[str]:
     if found.fits:
         yield from _first(found)
     if found.unified_memory:
-        yield f"the memory of {found.gpu} is shared with the processor and the system; --margins leaves them room"
+        yield f"the memory of {found.gpu} is shared with the processor and the system: offloading frees nothing, --margins leaves room"
 
 
 def _source(found: Ways) -> str:
@@ -161,7 +164,12 @@ def _first(found: Ways) -> Iterator[str]:
         yield f"least memory: {least.name}, {_memory(least)}"
     if best.longest_context is not None and best.longest_context > found.context:
         yield f"longest sequence of {best.name}: {best.longest_context:,} tokens"
-    yield f"in detail: scaleplan memory MODEL --gpu {found.gpu} {best.options}"
+    yield f"in detail: scaleplan memory {_typed(found.model)} --gpu {found.gpu} {best.options}"
+
+
+def _typed(model: str) -> str:
+    """Return what was typed for a model, of what a result calls it."""
+    return "-" if model == "standard input" else shlex.quote(re.sub(r" \(.*\)$| in the \w+ style$", "", model))
 
 
 def _usable(way: Way) -> float:

@@ -186,6 +186,14 @@ def test_devices_without_a_peak_answer_memory_alone():
     assert all(way.hours_interval is None for way in known.ways)
 
 
+def test_memory_that_is_shared_with_the_host_is_not_had_twice():
+    """No way that lets something wait on the host."""
+    found = ways("llama-3.2-3b", "m3-max")
+    assert found.unified_memory
+    assert found.fits
+    assert not any("host" in way.name or "unsloth" in way.name or "paged" in way.name for way in found.ways)
+
+
 def test_a_device_without_bf16_trains_no_weights_in_it():
     """Pure fp16 does not learn: adapters and mixed precision stay, and a notice says so."""
     found = ways("gpt2-xl", "t4")

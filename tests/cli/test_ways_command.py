@@ -30,6 +30,19 @@ def test_the_command(cli):
     assert "--gpu" in nowhere.err
 
 
+def test_standing_settings_hold_in_the_comparison_alone(cli, monkeypatch):
+    """A price and a utilisation wait for it; a setting of another meaning than the option's is none of it."""
+    for name, value in {"PRICE": "2", "MFU": "0.3", "PRECISION": "fp16"}.items():
+        monkeypatch.setenv(f"SCALEPLAN_{name}", value)
+    asked = ("memory", "gpt2", "--gpu", "rtx-4090", "--json")
+    alone, compared = cli(*asked), cli(*asked, "--ways")
+    assert (alone.status, compared.status) == (0, 0)
+    assert (compared.json["price_per_hour"], compared.json["utilisation"]) == (2, 0.3)
+    for name in ("PRICE", "MFU", "PRECISION"):
+        monkeypatch.delenv(f"SCALEPLAN_{name}")
+    assert alone.json == cli(*asked).json
+
+
 @pytest.mark.parametrize("form", ["json", "csv", "tsv", "jsonl", "markdown"])
 def test_every_format(cli, form, tmp_path):
     """One row a way; saved JSON is shown again as it was."""

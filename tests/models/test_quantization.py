@@ -8,6 +8,15 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.models.quantization import quantization_of
 
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+NVFP4 = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+
+
+def grouped(**weights):
+    """Return the table of compressed-tensors for weights of one kind."""
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+
+
+PACKED = grouped(num_bits=4, group_size=32)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +42,12 @@ GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
             },
             8,
         ),
+        (NVFP4, 4.5),
+        (PACKED, 4 + 20 / 32),
+        (grouped(num_bits=4, group_size=32, symmetric=True, type="int"), 4.5),
+        (grouped(num_bits=4, group_size=16, symmetric=True, type="float"), 4.5),
+        (grouped(num_bits=8, group_size=None, type="float"), 8),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, 8),
     ],
 )
 def test_bits_of_a_weight_by_method(table, bits):
@@ -50,15 +65,46 @@ def test_bits_of_a_weight_by_method(table, bits):
         {"quant_method": "bitsandbytes"},
         {"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": {"num_bits": 4}}, "b": {}}},
         {"quant_method": "quanto", "weights": "int3"},
+        {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"},
+        {"quant_method": "modelopt", "quant_algo": ["FP8"]},
         "int4",
         [4],
     ],
 )
 def test_an_unknown_way_of_storing_is_refused_with_the_way_out(table):
-    """Bits that cannot be read are asked for, never taken as 16."""
+    """Bits that cannot be read are asked for, never taken as 16; counting needs none, and given ones serve."""
+    config = LLAMA | {"quantization_config": table}
     with pytest.raises(ScaleplanError) as caught:
-        quantization_of({"quantization_config": table}, source="config")
+        sp.memory(config, serve=True)
     assert "--weight-bits" in caught.value.hint
+    assert sp.model(config).counts == sp.model(LLAMA).counts
+    assert sp.memory(config, serve=True, weight_bits=4).memory == sp.memory(LLAMA, serve=True, weight_bits=4).memory
+
+
+@pytest.mark.parametrize("stored", [NVFP4, PACKED])
+def test_attention_that_is_ignored_stays_at_16_bits(stored):
+    """Whole attention layers in ``ignore`` are not packed; one of their matrices, or a tower, changes nothing."""
+    counts = sp.model(LLAMA).counts
+
+    def weights(*ignored):
+        return sp.memory(
+            LLAMA | {"quantization_config": stored | {"ignore": ["lm_head", *ignored]}}, serve=True
+        ).memory.weights
+
+    packed = weights()
+    bits = (packed - 2 * (counts.params - counts.ffn_params - counts.attention_params)) * 8
+    bits /= counts.ffn_params + counts.attention_params
+    for name in ("model.layers.0.self_attn*", "re:.*self_attn.*", "model.language_model.layers.1.linear_attn*"):
+        assert weights(name) - packed == pytest.approx(counts.attention_params * (16 - bits) / 8)
+    for name in ("model.layers.0.self_attn.kv_b_proj", "model.visual.blocks.0.attn", "re:.*vision.*self_attn.*"):
+        assert weights(name) == packed
+
+
+def test_a_published_model_with_packed_experts_alone():
+    """Kimi K2.5 leaves attention, shared experts and its dense layer at 16 bits, the routed experts take 4.5."""
+    counts = sp.model("kimi-k2.5").counts
+    weights = sp.memory("kimi-k2.5", serve=True).memory.weights
+    assert weights == pytest.approx(counts.expert_params * 4.5 / 8 + 2 * (counts.params - counts.expert_params))
 
 
 @pytest.mark.parametrize("table", [None, {}])

@@ -97,6 +97,7 @@ def test_sizes_are_counted_exactly(name, text, params):
         ("params.json", json.dumps({**LLAMA2, "vocab_size": -1}, indent=1), 7),
         ("params.json", json.dumps(LLAMA2), 1),
         ("train.yaml", "x: 1\nmodel:\n  d_model: 4096\n  n_heads: 32\n  n_layers: 32\n", 3),
+        ("train.yaml", "model:\n  d_model: 4096\n  n_heads: 32\n  n_layers: 32\n  mlp_hidden_size: 22016\n", 2),
         ("train.yaml", "model:\n  type: llama\n  hidden_dim: 4096\n", 3),
         ("train.yaml", "base_model: some/model\n", 1),
         ("train.yaml", "base_model: some/model\nmicro_batch_size: 2\n", 1),

@@ -50,7 +50,7 @@ torchrun --nproc-per-node 8 --nnodes $NODES pretrain_gpt.py "${MODEL[@]}" --voca
   --micro-batch-size 4 --global-batch-size $((4 * 16)) --train-samples 640000 --bf16 \\
   --tensor-model-parallel-size ${TP}
 """,
-        ("--hidden-size $WIDTH", "--hidden-size 1536"),
+        ("WIDTH=1024", "WIDTH=1536"),
         llama(1024, 12, 2816, 32000, 0.25),
         {
             "gpus": 16,

@@ -312,7 +312,9 @@ class _Comparison:
         refused: UsageError | None = None
         found, names = False, set()
         for options, method, _ in ways_with(given, layers=self.model.architecture.layers):
-            if self._unstable(method) and "precision" not in given:
+            if (self._unstable(method) and "precision" not in given) or (
+                self.device.unified_memory and _waits(method)
+            ):
                 continue
             try:
                 way = self._way(options)
@@ -381,7 +383,7 @@ class _Comparison:
             trained_params=round(weights.layers + weights.routed + weights.first + weights.last),
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
-            on_host="optimizer" in method.offload or str(method.optimizer).startswith("paged"),
+            on_host=_waits(_with_activations(method)),
             answers=method.layers is None and not method.frozen and method.optimizer != "sgd",
             from_scratch=tokens is not None,
             configured=configured,
@@ -537,13 +539,23 @@ _HOST_LINKS = ((2019, 12e9), (math.inf, 25e9))
 PCIe 3, and of PCIe 4; few hosts of one device have more."""
 
 
+def _waits(method: Method) -> bool:
+    """Whether something waits in host memory, which a device that shares it with the host does not have besides."""
+    return bool(method.offload) or str(method.optimizer).startswith("paged")
+
+
+def _with_activations(method: Method) -> Method:
+    """Return a way with its activations on the device."""
+    return replace(method, offload=tuple(name for name in method.offload if name != "activations"))
+
+
 def _offloaded(footprint: Footprint, layout: Layout) -> float:
     """Return the bytes of activations of a micro-batch that wait on the host, and not on the device."""
     training = layout.training
     method = training.method
     if "activations" not in method.offload:
         return 0.0
-    kept = replace(training, method=replace(method, offload=tuple(x for x in method.offload if x != "activations")))
+    kept = replace(training, method=_with_activations(method))
     return footprint.memory(kept, layout.parallel).activations - layout.memory.activations
 
 

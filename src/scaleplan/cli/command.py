@@ -255,6 +255,7 @@ def command(
             if values.get("gpu") is None:
                 _drop_hardware_settings(ctx, values)
             _drop_rival_settings(ctx, values)
+            _drop_idle_settings(ctx, values)
             taken = {
                 group: kind(**{member: values.pop(member) for member in members})
                 for group, (kind, members) in groups.items()
@@ -322,6 +323,21 @@ def _drop_rival_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
             other = ctx.get_parameter_source(rival)
             if other is not None and other.name in ("ENVIRONMENT", "DEFAULT_MAP"):
                 values[rival] = None
+
+
+_SWITCHED = {"price": "ways", "mfu": "ways", "profile": "ways"}
+"""Options that mean something beside a flag only, in a command that has the flag."""
+
+
+def _drop_idle_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
+    """Drop standing settings of options that have the name of one and another meaning, or whose flag is not given."""
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        source = ctx.get_parameter_source(name) if values.get(name) is not None else None
+        if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
+            continue
+        if parameter.envvar is None or values.get(_SWITCHED.get(name, ""), True) is False:
+            values[name] = parameter.default
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -13,6 +13,7 @@ import typer
 from scaleplan.advice.ways import ways as compare_ways
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import MarginOptions, keywords
+from scaleplan.cli.settings import variable
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import decoded, read_input, require_writable, write_atomic
 from scaleplan.models import questions
@@ -212,7 +213,8 @@ class WaysOptions:
     """The comparison of every way to train or tune the model, and how long the run is."""
 
     ways: Annotated[
-        bool, typer.Option("--ways", help="Every way to train or tune it on --gpu: memory, hours, money.")
+        bool,
+        typer.Option("--ways", help="Every way to train or tune it on --gpu (one, or --gpus): memory, hours, money."),
     ] = False
     tokens: Annotated[str | None, typer.Option(metavar="D", help="Ways: tokens of the run (10M).")] = None
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Ways: passes over --data-tokens.")] = None
@@ -222,11 +224,16 @@ class WaysOptions:
         None
     )
     price: Annotated[
-        str | None, typer.Option(metavar="USD/H", help="Ways: price of a device-hour, or the name of one.")
+        str | None,
+        typer.Option(metavar="USD/H", envvar=variable("price"), help="Ways: price of a device-hour, or its name."),
     ] = None
-    mfu: Annotated[str | None, typer.Option(metavar="F", help="Ways: share of the peak that is reached.")] = None
+    mfu: Annotated[
+        str | None,
+        typer.Option(metavar="F", envvar=variable("mfu"), help="Ways: share of the peak that is reached."),
+    ] = None
     profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Ways: utilisation to assume (fine-tuning).")
+        str | None,
+        typer.Option(metavar="NAME", envvar=variable("profile"), help="Ways: utilisation to assume (fine-tuning)."),
     ] = None
 
 

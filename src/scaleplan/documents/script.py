@@ -535,6 +535,14 @@ class _Unsure(str):
     __slots__ = ()
 
 
+class _From(str):
+    """A word into which a variable was put, and where that was set."""
+
+    __slots__ = ("origin",)
+
+    origin: tuple[Key, int | None]
+
+
 class Command:
     """One command of a shell script with its words in order, arrays and texts of flags put in.
 
@@ -553,11 +561,12 @@ class Command:
             given = _ASSIGNMENT.fullmatch(word) if isinstance(word, str) else None
             if flag is not None:
                 stated, unsure = flag["value"] is not None, isinstance(word, _Unsure)
-                places = [_Place(_SOMETIMES if unsure else flag["value"] if stated else True, line)]
+                value = _like(flag["value"], word) if stated else True
+                places = [_Place(_SOMETIMES if unsure else value, line)]
                 self._places[flag["name"].replace("-", "_")] = places
                 values = None if stated or unsure else places
             elif given is not None:
-                self._places[given["name"]] = [_Place(given["value"], line)]
+                self._places[given["name"]] = [_Place(_like(given["value"], word), line)]
                 values = None
             elif values is not None:
                 if values[0].value is True:
@@ -569,11 +578,24 @@ class Command:
         index = key[-1] if key and isinstance(key[-1], int) else 0
         name = ".".join(str(part) for part in key if not isinstance(part, int))
         places = self._places.get(name) or self._places.get(name.lstrip("-").replace("-", "_")) or []
-        return Found(value=places[index].value, line=places[index].line) if index < len(places) else None
+        if index >= len(places):
+            return None
+        value = places[index].value
+        origin = value.origin if isinstance(value, _From) else None
+        return Found(value=str(value) if isinstance(value, str) else value, line=places[index].line, origin=origin)
 
     def names(self, key: Key) -> list[str]:
         """Return the names of the flags and words, for hints."""
         return [] if key else list(self._places)
+
+
+def _like(text: str, word: object) -> str:
+    """Return a part of a word, with where its variable was set."""
+    if not isinstance(word, _From):
+        return text
+    part = _From(text)
+    part.origin = word.origin
+    return part
 
 
 class ShellDocument:
@@ -710,6 +732,12 @@ class ShellDocument:
         if name is not None and isinstance(value, str) and " " in value.strip():
             at = self._found[name].line if name in self._found else line
             return [(part, at) for part in value.split()]
+        match = _VARIABLE.search(word)
+        place = self._found.get(match["plain"] or match["name"] or "") if match is not None else None
+        if isinstance(value, str) and match is not None and place is not None:
+            put = _From(value)
+            put.origin = ((match["plain"] or match["name"],), place.line)
+            return [(put, line)]
         return [(value, line)]
 
     def _changed(self, words: list[tuple[str, int]]) -> None:

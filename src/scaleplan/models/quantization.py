@@ -3,12 +3,14 @@
 Tables, norms and the head stay at 16 bits in every method read here; the bits include the scales of groups.
 Sources: QLoRA (arXiv:2305.14314, section 3: blocks of 64, 0.5 bits of scales, 0.127 when they are quantised again);
 GPTQ and AWQ (one 16-bit scale and one zero of the weight's own bits a group); FP8 in blocks of 128 x 128
-(arXiv:2412.19437, section 3.3); OCP microscaling formats 1.0 (blocks of 32 with an 8-bit scale); compressed-tensors
-and Quanto by their own fields.
+(arXiv:2412.19437, section 3.3); OCP microscaling formats 1.0 (blocks of 32 with an 8-bit scale); NVFP4 as the Model
+Optimizer stores it (NeMo AutoModel's documentation of components/quantization/nvfp4: 0.5625 bytes, an 8-bit scale for
+16 weights); compressed-tensors and Quanto by their own fields.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Quantization", "quantization_of"]
 
 _NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
+_FLOATS = {"NVFP4": 4 + 8 / 16, "W4A16_NVFP4": 4 + 8 / 16, "FP8": 8}
+"""Bits of a weight, scales included, by the Model Optimizer's names."""
+_ALWAYS = {"mxfp4": 4 + 8 / 32, "eetq": 8}
+"""Bits of a weight of methods without settings."""
+_ATTENTION = re.compile(r"attn\W*$")
+_SHARED = re.compile(r"shared_experts?\W*$")
+_TOWER = re.compile(r"vis|audio")
+_FLOAT4 = 4
 _WIDEST = 16
 _FIELDS = ("bits", "w_bit", "nbits", "num_bits")
 _GROUPS = ("group_size", "q_group_size")
@@ -34,45 +44,75 @@ class Quantization:
     method: str
     bits: float
     experts_only: bool = False
-    """Whether only the routed experts are packed (MXFP4 of gpt-oss)."""
+    """Whether only the routed experts are packed (gpt-oss, Kimi K2.5)."""
+    attention_kept: bool = False
+    """Whether attention stays at 16 bits (most NVFP4 checkpoints)."""
+    unread: FileError | None = None
+    """Why the bits are unknown: no error for a model that is counted or trained, or served in bits that are given."""
 
     def weight_bytes(self, counts: Count) -> float:
-        """Return the mean bytes of a weight: packed ones by :attr:`bits`, tables, norms and the head at 16 bits."""
+        """Return the mean bytes of a weight: packed ones by :attr:`bits`, tables, norms and the head at 16 bits.
+
+        Raises FileError when the config does not tell the bits.
+        """
+        if self.unread is not None:
+            raise self.unread
         packed = counts.expert_params
         if not self.experts_only:
-            packed += counts.attention_params + counts.ffn_params
+            packed += counts.ffn_params
+            packed += 0 if self.attention_kept else counts.attention_params
         return (packed * self.bits / 8 + 2.0 * (counts.params - packed)) / counts.params
 
 
 def quantization_of(data: Mapping[str, object], *, source: str) -> Quantization | None:
-    """Return how a config's weights are stored, None where it states nothing; raises FileError for an unknown way."""
+    """Return how a config's weights are stored, None where it states nothing.
+
+    A way whose bits cannot be read is returned as :attr:`~Quantization.unread`.
+    """
     table = data.get("quantization_config")
     if not table:
         return None
     if not isinstance(table, dict):
-        raise _unreadable(source, f"quantization_config is {quote(table)}, not a table")
+        return _unreadable("unknown", source, f"quantization_config is {quote(table)}, not a table")
     method = str(table.get("quant_method") or _unnamed(table))
-    if method == "mxfp4":
-        return Quantization(method, 4 + 8 / 32, experts_only=True)
+    bits = _bits_of(method, table)
+    if bits is None:
+        what = f"quantization_config of {quote(method)}: the bits of a weight cannot be read"
+        return _unreadable(method, source, what)
+    name = f"{method} {table['quant_algo']}" if method == "modelopt" else method
+    attention, shared = _ignores(_ATTENTION, table), _ignores(_SHARED, table)
+    return Quantization(
+        name, bits, experts_only=method == "mxfp4" or (attention and shared), attention_kept=attention
+    )
+
+
+def _bits_of(method: str, table: Mapping[str, object]) -> float | None:
+    """Return the bits of a weight, scales included; None where they cannot be read."""
+    bits: float | None = _ALWAYS.get(method)
     if method in {"fp8", "fbgemm_fp8", "finegrained_fp8"}:
-        return Quantization(method, 8 + _block_scale(table))
-    if method in {"bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit"}:
-        return Quantization(method, _bitsandbytes(table, source))
-    if method == "eetq":
-        return Quantization(method, 8)
-    if method == "quanto" and table.get("weights") in _NAMED_BITS:
-        return Quantization(method, _NAMED_BITS[str(table["weights"])])
-    if method in {"gptq", "awq", "hqq", "compressed-tensors", "auto-round", "intel/auto-round", "gptqmodel"}:
+        bits = 8 + _block_scale(table)
+    elif method in {"bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit"}:
+        bits = _bitsandbytes(table)
+    elif method == "modelopt":
+        bits = _FLOATS.get(str(table.get("quant_algo")))
+    elif method == "quanto":
+        bits = _NAMED_BITS.get(str(table.get("weights")))
+    elif method in {"gptq", "awq", "hqq", "compressed-tensors", "auto-round", "intel/auto-round", "gptqmodel"}:
         sizes = {_grouped(group) for group in _groups(table)}
-        if len(sizes) == 1 and None not in sizes:
-            (bits,) = sizes
-            assert bits is not None
-            return Quantization(method, bits)
-    raise _unreadable(source, f"quantization_config of {quote(method)}: the bits of a weight cannot be read")
+        bits = sizes.pop() if len(sizes) == 1 else None
+    return bits
 
 
-def _unreadable(source: str, what: str) -> FileError:
-    return FileError(f"{source}: {what}", hint="state them: --weight-bits 4 (16 for weights that are unpacked)")
+def _ignores(part: re.Pattern[str], table: Mapping[str, object]) -> bool:
+    """Tell whether ``ignore`` names this part of the text model as a whole, as in ``re:.*self_attn.*``."""
+    ignored = table.get("ignore")
+    names = ignored if isinstance(ignored, list) else []
+    return any(part.search(name) and not _TOWER.search(name) for name in names if isinstance(name, str))
+
+
+def _unreadable(method: str, source: str, what: str) -> Quantization:
+    hint = "state them: --weight-bits 4 (16 for weights that are unpacked)"
+    return Quantization(method, _WIDEST, unread=FileError(f"{source}: {what}", hint=hint))
 
 
 def _unnamed(table: Mapping[str, object]) -> str:
@@ -81,12 +121,13 @@ def _unnamed(table: Mapping[str, object]) -> str:
     return "gptq" if any(key in table for key in _FIELDS) else "unnamed"
 
 
-def _bitsandbytes(table: Mapping[str, object], source: str) -> float:
+def _bitsandbytes(table: Mapping[str, object]) -> float | None:
+    """Return the bits of a weight; None where it is loaded neither in 4 nor in 8 bits."""
     if table.get("load_in_4bit") or table.get("_load_in_4bit"):
         return 4 + (8 / 64 + 32 / (64 * 256) if table.get("bnb_4bit_use_double_quant") else 32 / 64)
     if table.get("load_in_8bit") or table.get("_load_in_8bit"):
         return 8
-    raise _unreadable(source, "quantization_config of 'bitsandbytes' loads neither in 4 nor in 8 bits")
+    return None
 
 
 def _block_scale(table: Mapping[str, object]) -> float:
@@ -110,11 +151,18 @@ def _groups(table: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 
 def _grouped(table: Mapping[str, object]) -> float | None:
-    """Return the bits of a weight with its share of a group's scale and zero; None where not stated."""
+    """Return the bits of a weight with its share of a group's scale and zero; None where not stated.
+
+    Floating-point weights and symmetric ones of compressed-tensors have no zero; 4-bit floats have an 8-bit scale.
+    """
     bits = next((table[key] for key in _FIELDS if key in table), None)
     size = next((table[key] for key in _GROUPS if table.get(key) is not None), -1)
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= _WIDEST:
         return None
     if isinstance(size, bool) or not isinstance(size, int):
         return None
-    return bits + ((16 + bits) / size if size > 0 else 0.0)
+    if table.get("type") == "float":
+        scale = 8 if bits == _FLOAT4 else 16
+    else:
+        scale = 16 if table.get("symmetric") is True else 16 + bits
+    return bits + (scale / size if size > 0 else 0.0)

@@ -30,7 +30,7 @@ def olmo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
 
     With SwiGLU ``mlp_hidden_size`` is gate and up together; ``embedding_size`` is the table, not ``vocab_size``.
     """
-    if not s.any("activation_type", "mlp_ratio", "mlp_hidden_size", "weight_tying", "include_bias"):
+    if not s.any("activation_type", "weight_tying", "include_bias", "rope"):  # sizes alone may be of any trainer
         raise s.error("the size of the model is not determined by the file alone", "d_model", hint=SIZES_HINT)
     s.refuse("embedding_layer_norm")
     width, heads = s.size("d_model", default=768), s.size("n_heads", default=12)

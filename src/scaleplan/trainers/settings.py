@@ -139,7 +139,7 @@ class Settings:
         places = [self._place(key, found)]
         if found.origin is not None:
             origin, line = found.origin
-            places.append(Location(file=self.file, line=line, key=escape_control(format_key(origin))))
+            places.insert(0, Location(file=self.file, line=line, key=escape_control(format_key(origin))))
         value = found.value
         kept = value if isinstance(value, str | int | float) else None
         self.read.update(dict.fromkeys(places, kept))

@@ -363,7 +363,8 @@ def test_the_documentation_names_the_whole_language():
 @pytest.mark.skipif(not DOCS.is_file(), reason="the documentation lies in the repository")
 def test_the_examples_of_the_documentation_are_counted():
     """Each description in docs/architectures.md, with the sizes of a small config."""
-    sizes = dict(hidden_size=64, num_hidden_layers=8, num_attention_heads=4, intermediate_size=128, vocab_size=100)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 4}
+    sizes |= {"intermediate_size": 128, "vocab_size": 100}
     texts = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     assert len(texts) >= 2
     for text in texts:

@@ -310,7 +310,7 @@ class _Comparison:
             own = self._way(dict(self.configured), configured=True)
             yield own
         refused: UsageError | None = None
-        found, names = False, set()
+        found = False
         for options, method, _ in ways_with(given, layers=self.model.architecture.layers):
             if (self._unstable(method) and "precision" not in given) or (
                 self.device.unified_memory and _waits(method)
@@ -322,9 +322,6 @@ class _Comparison:
                 refused = error
                 continue
             found = True
-            if way.name in names:  # what is put on the host where the host has no memory of its own
-                continue
-            names.add(way.name)
             if own is None or (way.name, way.options) != (own.name, own.options):
                 yield way
         if refused is not None and not found:

@@ -123,7 +123,8 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.ways_out:
         yield f"it fits with {', or '.join(needs.ways_out)}"
     if needs.unified_memory:
-        yield f"the memory of {needs.gpu} is shared with the processor and the system: offloading frees nothing, --margins leaves room"
+        shared = f"the memory of {needs.gpu} is shared with the processor and the system"
+        yield f"{shared}: offloading frees nothing, and --margins leaves them room"
     if needs.excess is not None and needs.margins is not None:
         yield _margins_text(needs.margins, serving=needs.parallel is None)
 

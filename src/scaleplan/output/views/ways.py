@@ -133,7 +133,8 @@ def _remarks(found: Ways) -> Iterator[str]:
     if found.fits:
         yield from _first(found)
     if found.unified_memory:
-        yield f"the memory of {found.gpu} is shared with the processor and the system: offloading frees nothing, --margins leaves room"
+        shared = f"the memory of {found.gpu} is shared with the processor and the system"
+        yield f"{shared}: offloading frees nothing, and --margins leaves them room"
 
 
 def _source(found: Ways) -> str:

@@ -283,7 +283,7 @@ class Method(Record):
     def checked(self) -> Method:
         """Return this, or raise UsageError for a choice that is not known or choices that contradict each other."""
         known = (
-            ("way to tune", self.tune, TUNED),
+            ("way to tune", self.tune, (*TUNED, *QUANTIZED)),
             ("way to store weights", self.quantize, STORED),
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("precision", self.precision, PRECISIONS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -333,3 +334,16 @@ def test_a_wider_model_costs_more_in_every_sample(cli, repository, git, name):
     changes = json.loads(cli("diff", "--base", "main", "--json", "-q").out)["changes"]
     (changed,) = (each for each in changes if each["quantity"] == "cost")
     assert 0 < changed["before"] < changed["after"]
+
+
+def test_further_places_are_named_once_and_a_few(cli):
+    """A limit on a run whose values stand in twenty lines of its config points at the first of them, each once."""
+    Path("pretrain.sh").write_text(KINDS[0].text, encoding="utf-8")
+    policy = '[policy]\nerror = ["cost <= 1 USD"]\n'
+    Path("scaleplan.toml").write_text(
+        f'[[run]]\nname = "a"\nconfig = "pretrain.sh"\ngpu = "h100-sxm"\n{policy}', encoding="utf-8"
+    )
+    told = " ".join(cli("check").out.split()).partition("see also ")[2].partition(" lines more")[0]
+    places = re.findall(r"[\w.]+:\d+", told)
+    assert len(places) == len(set(places)) == 3
+    assert re.search(r" and \d+$", told)

@@ -16,7 +16,7 @@ from scaleplan.units import counted, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scaleplan.documents.key_path import Value
     from scaleplan.project.check import Check, CheckedRun, Verdict
@@ -96,9 +96,21 @@ def _line(verdict: Verdict) -> str:
         f"{place}: {level}: {verdict.run}: {verdict.message}",
         verdict.note,
         f"hint: {verdict.hint}" if verdict.hint else "",
-        f"see also {', '.join(f'{at.file}:{at.line}' for at in verdict.also)}" if verdict.also else "",
+        _also(place, [f"{at.file}:{at.line}" for at in verdict.also]),
     )
     return "; ".join(filter(None, parts))
+
+
+_FEW = 3
+"""Further places that a line names; a value of a training config may come from twenty."""
+
+
+def _also(place: str, others: Iterable[str]) -> str:
+    """Return further places once each, of many the first few."""
+    found = [other for other in dict.fromkeys(others) if other != place]
+    if len(found) <= _FEW + 1:
+        return f"see also {', '.join(found)}" if found else ""
+    return f"see also {', '.join(found[:_FEW])} and {len(found) - _FEW} lines more"
 
 
 def _runs(runs: Sequence[CheckedRun]) -> Report:

@@ -419,10 +419,10 @@ def _serving(
     stored = stored if weight_bits is None else None
     bits = stored.bits if stored else weight_bits or 16.0
 
-    def needs(devices: int, weight_bytes: float) -> Memory:
+    def needs(devices: int, weight_bytes: float, context: int = sequence) -> Memory:
         return serving_memory(
             model.architecture,
-            context=sequence,
+            context=context,
             sequences=sequences,
             devices=devices,
             weight_bytes=weight_bytes,
@@ -441,6 +441,10 @@ def _serving(
         more = next((many for many in possible if excess(needs(many, stored_bytes)) is None), None)
         if more is not None:
             yield f"--gpus {more}"
+        halves = (sequence // 2**halvings for halvings in range(1, sequence.bit_length()))
+        shorter = next((few for few in halves if excess(needs(gpus, stored_bytes, few)) is None), None)
+        if shorter is not None and shorter >= _SHORT:
+            yield f"--context {shorter}"
         fewer = next((few for few in _SERVED_BITS if few < bits and excess(needs(gpus, few / 8)) is None), None)
         if fewer is not None:
             yield f"--weight-bits {fewer}"

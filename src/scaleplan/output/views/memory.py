@@ -107,6 +107,8 @@ def _memory_title(needs: MemorySummary) -> str:
 def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.parallel is not None:
         yield from _training_remarks(needs, needs.parallel)
+    if needs.sequences is not None:
+        yield f"{counted(needs.sequences, 'sequence')} of {needs.sequence:,} tokens at once; --context, --sequences"
     if needs.weight_bits is not None:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"

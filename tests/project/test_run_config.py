@@ -347,3 +347,21 @@ def test_further_places_are_named_once_and_a_few(cli):
     places = re.findall(r"[\w.]+:\d+", told)
     assert len(places) == len(set(places)) == 3
     assert re.search(r" and \d+$", told)
+
+
+def test_what_neither_side_determines_is_told_once(cli, repository, git):
+    """A config that lacks its tokens before and after is one line, whose place stands at its beginning alone."""
+    project = "".join(
+        f'[[run]]\nname = "{name}"\nconfig = "{name}.yaml"\ngpu = "h100-sxm"\ngpus = 8\n' for name in "ab"
+    )
+    text = "base_model: gpt2\nsequence_len: 512\nmicro_batch_size: 4\ngradient_accumulation_steps: 2\n"
+    (repository / "scaleplan.toml").write_text(project)
+    (repository / "a.yaml").write_text(f"{text}num_epochs: 3\n")
+    (repository / "b.yaml").write_text(f"{text}max_steps: 100\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "configs")
+    (repository / "b.yaml").write_text(f"{text}max_steps: 200\n")
+    told = " ".join(cli("diff", "--base", "main", "-q").out.split())
+    assert told.count("run 'a' cannot be planned") == told.count("a.yaml:5") == 1
+    assert "on both sides" in told
+    assert "+100 %" in told

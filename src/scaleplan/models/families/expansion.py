@@ -42,8 +42,8 @@ def expand(description: Description, fields: Fields | None = None, *, family: st
         _require(description, given)
     except FileError as error:
         if fields is None:
-            named = f"--arch {description.source} config.json"
-            error.hint = f"they are fields of a config.json: {named}, or sizes in [let]"
+            named = f"'scaleplan model --arch {description.source} config.json'"
+            error.hint = f'name a config in the file (config = "config.json"), put sizes in [let], or {named}'
         raise
     try:
         return _Expansion(description, given).architecture(family or description.name)

@@ -59,6 +59,18 @@ def test_every_format(cli, form, tmp_path):
         assert cli("show", str(path)).out == cli(*words).out
 
 
+def test_what_the_headline_leaves_out_is_told(cli):
+    """A limit has no tokens of its own; what is cheaper than the answer reaches a part of the model."""
+    words = ("memory", "gpt2", "--gpu", "h100-sxm", "--ways")
+    limited = cli(*words, "--cost", "5").out
+    assert "tokens (give" not in limited
+    assert "\n  in sequences of 1,024\n" in limited
+    shown = cli(*words).out
+    assert "for 10.0M tokens (give" in shown
+    assert "cheaper than LoRA r16 are only ways that train a part" in shown
+    assert "cheaper than" not in cli(*words, "--tune", "lora").out
+
+
 def test_the_command_in_detail_can_be_pasted(cli):
     """The last hint names the model as it was typed, and the figures that it leads to are those of the row."""
     for model in ("gpt2", "124M"):

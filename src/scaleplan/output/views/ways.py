@@ -124,12 +124,16 @@ def _scratch_title(way: Way) -> str:
 
 def _remarks(found: Ways) -> Iterator[str]:
     """Yield what the figures stand for."""
-    yield f"for {format_count(found.tokens)} tokens ({_source(found)}), in sequences of {found.context:,}"
+    limited = found.limit_hours is not None or found.limit_cost is not None
+    run = "" if limited and found.tokens_source == "default" else f"for {format_count(found.tokens)} tokens "
+    yield (
+        f"{run}({_source(found)}), in sequences of {found.context:,}" if run else f"in sequences of {found.context:,}"
+    )
     yield from _speed(found)
     if found.price_per_hour is not None:
         yield f"price: {dated_price(found.price_per_hour, found.price_source, found.price_date)}"
     if any(way.fits and way.on_host and way.hours is not None for way in found.ways):
-        yield "+: or longer, by the tokens of a step: its states come from host memory"
+        yield "+: at least so long, for its states come from host memory in each step"
     if found.fits:
         yield from _first(found)
     if found.unified_memory:
@@ -160,6 +164,8 @@ def _speed(found: Ways) -> Iterator[str]:
 def _first(found: Ways) -> Iterator[str]:
     """Yield what else to know of the first way that fits, and of the one that needs the least."""
     best = found.best
+    if found.ways[0].fits and found.ways[0] is not best and not found.ways[0].from_scratch:
+        yield f"cheaper than {best.name} are only ways that train a part of the model, or by plain SGD"
     least = min((way for way in found.ways if way.fits), key=lambda way: way.memory_bytes)
     if least.memory_bytes < best.memory_bytes:
         yield f"least memory: {least.name}, {_memory(least)}"

@@ -327,3 +327,11 @@ def test_a_memory_that_is_shared_with_the_host():
         shared, own = (sp.memory("gpt2", gpu=gpu, gpus=1, **options) for gpu in ("m4-max", "h100-sxm"))
         assert shared.memory.total > own.memory.total
     assert all("offload" not in worth.options for worth in shared.worth)
+
+
+def test_nothing_moves_to_the_host_without_need():
+    """Of two ways that are as fast, the one that keeps its activations is the answer where both fit."""
+    found = ways("bert-base-uncased", "rtx-3060-12")
+    rows = named(found)
+    assert rows["LoRA r16"].hours == rows["LoRA r16, activations on host"].hours
+    assert found.best is rows["LoRA r16"]

@@ -561,8 +561,11 @@ def _around(value: float, band: float | None) -> tuple[float, float] | None:
 
 
 def _order(way: Way) -> tuple[object, ...]:
-    """Return the key of the order: what fits, the fewest hours first; states that wait on the host last of these."""
+    """Return the key of the order: what fits, the fewest hours first; states that wait on the host last of these.
+
+    Of equally fast ways one that moves activations to the host without need comes after one that does not.
+    """
     work = way.flops_per_token if way.hours is None else way.hours
     if way.fits:
-        return way.from_scratch, 0, way.on_host, work, way.memory_bytes
+        return way.from_scratch, 0, way.on_host, work, "--offload" in way.options, way.memory_bytes
     return way.from_scratch, 1, False, way.memory_bytes, work

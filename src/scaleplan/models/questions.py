@@ -6,7 +6,7 @@ They are called by the command line and from Python; amounts are texts or number
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +29,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import STORED, method_of
+from scaleplan.models.tuning import METHOD, STORED, method_of
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
@@ -333,6 +333,8 @@ class TrainingAsked(NamedTuple):
     batch_tokens: float | None
     fixed: FixedLayout
     margins: Margins
+    trainer: str | None = None
+    """Whose habits hold where nothing is said, in other ways to train too."""
 
 
 LAYOUT = (
@@ -377,6 +379,7 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
             method=method,
         ),
         margins=free,
+        trainer=options.get("trainer"),
     )
 
 
@@ -495,7 +498,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
     """Lay the model out on known devices; else divide it by the fixed parts."""
     gpus, sequence, margins = asked.gpus, asked.sequence, asked.margins
     if device is None:
-        return _divided(model, gpus, sequence, asked.fixed, margins)
+        return _divided(model, asked)
     search = search_of(model, device, asked)
     fixed = search.fixed
     devices = gpus or search.fewest or _MANY
@@ -526,7 +529,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
         method=fixed.method,
-        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
+        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, asked)),
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
@@ -535,9 +538,10 @@ _MANY = 1 << 20
 """Devices on which a model is shown that no number of them can train."""
 
 
-def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, margins: Margins) -> MemorySummary:
+def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
     """Return the memory of a model divided by the fixed parts, on devices that are not known."""
-    parallel = fixed.parallel(gpus)
+    sequence, fixed, margins = asked.sequence, asked.fixed, asked.margins
+    parallel = fixed.parallel(asked.gpus)
     training = Training(
         sequence=sequence,
         micro_batch=fixed.micro_batch or 1,
@@ -565,7 +569,7 @@ def _divided(model: Model, gpus: int | None, sequence: int, fixed: FixedLayout, 
         tokens_per_step=parallel.data * training.micro_batch * training.accumulation * sequence,
         margins=margins,
         method=fixed.method,
-        worth=tuple(_worth(footprint, training, parallel, None, margins)),
+        worth=tuple(_worth(footprint, training, parallel, None, asked)),
         **shown(found, footprint.reserved(training, parallel), None),
     )
 
@@ -586,12 +590,17 @@ _OWN = ("tune", "rank", "quantize", "frozen", "optimizer", "precision", "in_back
 """The choices of a way to tune; the others stay as they are."""
 
 
-def _changed(training: Training, options: Mapping[str, Any]) -> Training:
-    """Return a training with other choices."""
+def _changed(training: Training, options: Mapping[str, Any], trainer: str | None) -> Training:
+    """Return a training with other choices, as the options beside those of the training make it."""
     method, recompute = training.method, options.get("recompute", training.recompute)
     if "tune" in options:
-        way = method_of(**options)[0]
-        method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=method.upcast and way.upcast)
+        way = method_of(**options, trainer=trainer)[0]
+        if method.plain:  # a way to tune brings the habits of its trainer with it
+            chosen = {item.name: getattr(method, item.name) for item in fields(METHOD)}
+            method = replace(way, **{name: value for name, value in chosen.items() if value != getattr(METHOD, name)})
+        else:
+            upcast = way.upcast and (method.upcast or method.quantize is None)
+            method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=upcast)
     elif "recompute" not in options:
         changed: dict[str, Any] = {name: (value,) if name == "offload" else value for name, value in options.items()}
         method = replace(method, **changed)
@@ -601,17 +610,17 @@ def _changed(training: Training, options: Mapping[str, Any]) -> Training:
 
 
 def _worth(
-    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, margins: Margins
+    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, asked: TrainingAsked
 ) -> Iterator[Worth]:
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
     for options in _ALTERNATIVES:
-        other = _changed(training, options)
+        other = _changed(training, options, asked.trainer)
         if device is not None and device.unified_memory:
             other = replace(other, method=other.method.in_one_memory())
         held = footprint.memory(other, parallel)
         if held.total != now:
-            fits = None if device is None else held.fits(device.memory_bytes, margins)
+            fits = None if device is None else held.fits(device.memory_bytes, asked.margins)
             yield Worth(options=options_text(options), total=held.total, fits=fits)
 
 

@@ -7,6 +7,7 @@ import shlex
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UsageError
@@ -335,3 +336,14 @@ def test_nothing_moves_to_the_host_without_need():
     rows = named(found)
     assert rows["LoRA r16"].hours == rows["LoRA r16, activations on host"].hours
     assert found.best is rows["LoRA r16"]
+
+
+def test_a_vocabulary_that_is_given_stays_in_the_options(tmp_path):
+    """A training config that leaves it open is asked for with it, way by way."""
+    kind = next(kind for kind in KINDS if kind.trainer == "GPT-NeoX")
+    path = tmp_path / kind.file
+    path.write_text(kind.text, encoding="utf-8")
+    found = ways(path, "h100-sxm", vocab=50257)
+    alone = sp.memory(path, gpu="h100-sxm", **keywords(found.best.options))
+    assert alone.memory.total == pytest.approx(found.best.memory_bytes, rel=1e-12)
+    assert "--vocab 50257" in found.serving[0].options

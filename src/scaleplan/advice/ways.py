@@ -127,6 +127,8 @@ def ways(
         context.utilisations.profile(profile)  # refuses an unknown one
     model = questions.sized(source, options.get("vocab"))
     config, said = questions.stated_config(source, {**options, "gpus": gpus})
+    if config is not None and gpus is None and "gpus" not in said:  # its batch may follow from the one that is meant
+        config, said = questions.stated_config(source, {**options, "gpus": 1})
     own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
     given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
     if gpus is not None:
@@ -152,6 +154,7 @@ def ways(
             profile=profile,
         ),
         context=context,
+        vocab=options.get("vocab"),
     )
     return comparison.answer()
 
@@ -235,9 +238,11 @@ class _Comparison:
         limits: _Limits,
         paid: BudgetRequest,
         context: Context,
+        vocab: Amount | None,
     ) -> None:
         self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
         self.run, self.limits, self.paid, self.context = run, limits, paid, context
+        self.counted = {} if vocab is None else {"vocab": vocab}
         self.sequence = questions.training_asked(model, self.base).sequence
         self.bill, self.why = self._bill()
         self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
@@ -363,7 +368,7 @@ class _Comparison:
         footprint = search.feasible.footprint
         per_second = self._tokens_per_second(layout, work, speed.rate, offloaded=_offloaded(footprint, layout))
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
-        exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
+        exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch, **self.counted}
         self.searches[options_text(exact)] = search
         return Way(
             name=way_name(method, trainer=options.get("trainer")) if tokens is None else "from scratch",
@@ -515,7 +520,7 @@ class _Comparison:
                 return
             yield ServingWay(
                 weights=name,
-                options=f"--serve {options_text(options)}",
+                options=f"--serve {options_text({**options, **self.counted})}",
                 fits=bool(found.fits),
                 memory_bytes=found.memory.total,
             )

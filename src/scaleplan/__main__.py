@@ -62,17 +62,13 @@ def run(arguments: list[str]) -> int:
         status = execute(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        from scaleplan.files import discard_output
-
-        discard_output()  # the reader has all it wanted
+        _discard_output()  # the reader has all it wanted
         return 0
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # the boundary: a user meets no traceback
         if _is_of_output(error):
-            from scaleplan.files import discard_output
-
-            discard_output()
+            _discard_output()
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             sys.stderr.write(f"error: cannot write the result: {reason}\n")
             return _USAGE
@@ -86,6 +82,12 @@ def run(arguments: list[str]) -> int:
         )
         return _BUG
     return status
+
+
+def _discard_output() -> None:
+    from scaleplan.files import discard_output
+
+    discard_output()
 
 
 def _is_of_output(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,11 @@ from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.models import questions
 from scaleplan.planning.context import Context
 
 DATA = Context()
+sized = cache(questions.sized)
 
 
 def ways(model="llama-3.1-8b", gpu="rtx-4090", **options):
@@ -70,12 +73,12 @@ def test_each_row_can_be_asked_by_itself(model, gpu, gpus, options):
     found = ways(model, gpu, gpus=gpus, **options)
     assert len(found.ways) > 10
     for way in found.ways:
-        alone = sp.memory(model, gpu=gpu, **keywords(way.options))
+        alone = sp.memory(model, gpu=gpu, data=DATA, **keywords(way.options))
         assert alone.memory.total == pytest.approx(way.memory_bytes, rel=1e-12), way.name
         assert alone.fits is way.fits
         assert alone.device_used == way.device_used
     for served in found.serving:
-        alone = sp.memory(model, gpu=gpu, margins=options.get("margins"), **keywords(served.options))
+        alone = sp.memory(model, gpu=gpu, data=DATA, margins=options.get("margins"), **keywords(served.options))
         assert (alone.memory.total, alone.fits) == (served.memory_bytes, served.fits)
 
 
@@ -281,8 +284,8 @@ def device(gigabytes, factory, *, year=2026):
 
 
 def ways_on(data, model, **options):
-    """Return the ways on one's own device."""
-    return sp.ways(model, gpu="mine", data=data, **options)
+    """Return the ways on one's own device, the model read once."""
+    return sp.ways(sized(model), gpu="mine", data=data, **options)
 
 
 def test_what_waits_on_the_host_takes_its_way_there_and_back(tmp_path_factory):
@@ -294,6 +297,12 @@ def test_what_waits_on_the_host_takes_its_way_there_and_back(tmp_path_factory):
     assert fast[there].hours >= fast["LoRA r16"].hours
     for name in ("LoRA r16", "QLoRA r16, unsloth"):
         assert slow[name].hours == pytest.approx(fast[name].hours)
+
+
+def test_a_device_of_ones_own_serves_too(tmp_path_factory):
+    """Data files that are given are those of every row."""
+    served = ways_on(device(14, tmp_path_factory), "llama-3.1-8b").serving
+    assert [way.fits for way in served] == [False, True, True]
 
 
 @pytest.mark.parametrize("model", ["llama-3.2-1b", "llama-3.1-8b", "mixtral-8x7b"])

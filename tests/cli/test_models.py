@@ -131,7 +131,7 @@ def test_a_way_to_train_that_does_not_fit_says_what_would(cli):
 
 
 def test_frozen_weights_may_fill_a_device(cli):
-    """The share that states may take leaves room for a step, which is counted; it is for pre-training, or as given."""
+    """The share that states may take leaves room for a step, which is counted: it is for pre-training, or given."""
     words = ("memory", "yi-34b", "--gpu", "a100-sxm-80", "--gpus", "1", "--context", "512", "--tune", "lora")
     words += ("--recompute", "full")
     assert cli(*words).status == 0

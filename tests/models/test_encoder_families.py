@@ -3,7 +3,7 @@
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.models.count import count, executed_params, kv_bytes_per_token
+from scaleplan.models.count import attention_flops, count, executed_params, kv_bytes_per_token
 from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.model import read_model
 
@@ -136,3 +136,13 @@ def test_what_cannot_be_counted_is_refused_with_the_reason(config, says):
     with pytest.raises(FileError) as caught:
         architecture_of(config, source="config.json")
     assert says in caught.value.message
+
+
+def test_only_the_decoder_of_t5_is_causal():
+    """Its encoder attends to both sides: a causal mask saves half of the rest."""
+    found = read("t5", "T5ForConditionalGeneration", **T5_LARGE).architecture
+    full, causal = (attention_flops(found, context=512, causal=masked) for masked in (False, True))
+    own = sum(many * part.pairs for many, part in found.parts()) * 6 * 512
+    encoder = sum(stack.repeat * part.pairs for stack in found.stacks if stack.encoder for part in stack.parts)
+    assert full == own
+    assert causal == (own + encoder * 6 * 512) / 2 > full / 2

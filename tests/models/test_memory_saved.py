@@ -27,7 +27,7 @@ def test_a_layer_keeps_what_real_ones_do(row):
     model = read_model(config(row["model"])).architecture
     options = {"precision": "bf16", **row["options"]}
     method, _ = method_of(**options)
-    kept = layer_kept(model, model.stacks[0], method, sequence=512)[0].on(1)
+    kept = layer_kept(model, model.stacks[0], method, sequence=512)[0]
     assert kept == pytest.approx(row["bytes"], rel=0.11 if row["model"] in NORMS_IN_FP32 else 0.01)
 
 

@@ -1,9 +1,12 @@
 """What training keeps for every parameter."""
 
 import pytest
+from tests.models.examples import LLAMA_3_8B
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.models.memory import STATES, states_of
+from scaleplan.models.tuning import method_of
+from scaleplan.models.weights import weights_of
 
 
 def test_zero_shares_the_states_in_stages():
@@ -49,3 +52,20 @@ def test_unknown_names_and_stages_are_refused():
         states_of("adafactor")
     with pytest.raises(UsageError, match="no ZeRO stage 4"):
         states_of("mixed").shared(4, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mixed", {"precision": "mixed", "optimizer": "adamw"}),
+        ("fp32", {"precision": "fp32", "optimizer": "adamw"}),
+        ("bf16", {"precision": "bf16", "optimizer": "adamw"}),
+        ("8bit-adam", {"precision": "mixed", "optimizer": "adamw-8bit"}),
+        ("momentum", {"precision": "mixed", "optimizer": "lion"}),
+        ("offload", {"precision": "mixed", "optimizer": "adamw", "offload": "optimizer"}),
+    ],
+)
+def test_named_states_are_those_of_a_precision_and_an_optimizer(name, options):
+    """Two ways to say the same; only the maxima of blocks, 1/64 byte a moment, are left out of the round name."""
+    found = weights_of(LLAMA_3_8B, method_of(**options)[0]).states
+    assert found == pytest.approx(STATES[name], abs=2 / 64)

@@ -264,14 +264,14 @@ def test_hostile_names_come_out_inert(cli, name, name_of_format):
         assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
 
 
-def test_hundreds_of_runs_are_judged_alike_twice(cli):
+def test_a_hundred_runs_are_judged_alike_twice(cli):
     """Each with its own size, tokens and devices; twice the same bytes."""
     runs = "".join(
-        f'[[run]]\nname = "r{i}"\nparams = {7e9 + i}\ntokens = "{1000 + i}B"\ngpus = {8 + i}\n' for i in range(200)
+        f'[[run]]\nname = "r{i}"\nparams = {7e9 + i}\ntokens = "{1000 + i}B"\ngpus = {8 + i}\n' for i in range(100)
     )
     project('[defaults]\ngpu = "h100-sxm"\n' + runs, policy=["cost <= 250k USD", "days <= 30", "loss@95% <= 2.5"])
     first = cli("check", "--json", "-q")
-    assert len(verdicts(first)) == 600
+    assert len(verdicts(first)) == 300
     assert cli("check", "--json", "-q").out == first.out
 
 

@@ -418,10 +418,10 @@ def test_states_come_from_the_deepspeed_config_beside_the_arguments(tmp_path):
     (tmp_path / "ds" / "mine.json").write_text(
         '{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}'
     )
-    found = trained.config_of_path(tmp_path / "args.json")
+    found = trained.trained_file(tmp_path / "args.json").config
     assert (value(found, "zero"), value(found, "offload")) == (2, "states")
     (tmp_path / "args.json").write_text(json.dumps({**args, "deepspeed": "../other/ds_z3_config.json"}))
-    assert value(trained.config_of_path(tmp_path / "args.json"), "zero") == 3
+    assert value(trained.trained_file(tmp_path / "args.json").config, "zero") == 3
 
 
 @pytest.mark.parametrize("trainer", ["litgpt", "torchtitan", "OLMo-core", "MaxText"])

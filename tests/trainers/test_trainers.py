@@ -10,7 +10,9 @@ import pytest
 from tests.trainers.kinds import KINDS
 
 from scaleplan.documents.document import parse_document
+from scaleplan.models import trained, tuning
 from scaleplan.models.model import VocabularyError, read_model
+from scaleplan.trainers import common
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.stated_run import StatedRun
 from scaleplan.trainers.training_config import STATED, VALUES, RunGiven
@@ -145,3 +147,39 @@ def test_the_page_lists_what_is_read():
         for each in TRAINERS
     }
     assert set(rows) == expected
+
+
+def test_what_configs_name_is_known_to_memory():
+    """Optimizers, matrices with an adapter and trainers have one name, or one translation."""
+    optimizers = {name for _, name in common._OPTIMIZERS}
+    assert optimizers == {*trained._OPTIMIZERS, "adamw"}  # which is the default
+    assert set(trained._OPTIMIZERS.values()) <= tuning.OPTIMIZERS.keys()
+    assert set(trained._QUANTIZED.values()) <= tuning.STORED.keys()
+    assert [tuning.target_labels(name) for name in common._MATRICES] == [(label,) for label in tuning.TARGETS]
+    assert trained._TRAINERS.keys() <= {trainer.name for trainer in TRAINERS}
+    assert set(trained._TRAINERS.values()) <= tuning.HABITS.keys()
+
+
+@pytest.mark.parametrize(
+    ("optim", "name"),
+    [
+        ("adamw_torch_fused", None),
+        ("adamw_bnb_8bit", "adamw-8bit"),
+        ("paged_adamw_8bit", "paged-adamw-8bit"),
+        ("lion_8bit", "lion-8bit"),
+        ("galore_adamw", "galore"),
+        ("galore_adamw_8bit_layerwise", "galore-8bit"),
+        ("adafactor", "adafactor"),
+    ],
+)
+def test_an_optimizer_keeps_its_own_states(optim, name):
+    """Names of the Hugging Face Trainer; eight bits stay eight bits."""
+    found = config(f"model_name_or_path: gpt2\nper_device_train_batch_size: 8\noptim: {optim}\n", "train.yaml")
+    assert trained.memory_options(found).get("optimizer") == name
+
+
+@pytest.mark.parametrize(("precision", "name"), [("bf16-true", "bf16"), ("bf16-mixed", "autocast")])
+def test_weights_of_a_mixed_precision_stay_in_fp32(precision, name):
+    """litgpt keeps weights in the precision that is ``true``, and else in fp32."""
+    found = config(f"model_name: pythia-14m\nprecision: {precision}\ntrain:\n  global_batch_size: 8\n", "a.yaml")
+    assert trained.memory_options(found)["precision"] == name

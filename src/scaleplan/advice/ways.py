@@ -56,10 +56,7 @@ _PROFILE, _SCRATCH = "fine-tuning", "project"
 """The utilisation of tuning a model, and that of a whole pre-training."""
 
 _MOST_DEVICES = 64
-"""Devices up to which more of them are a way out for somebody who asks about a few."""
-
-_SHORT = 512
-"""Tokens below which no shorter context is a way out."""
+"""Devices up to which more of them are a way out where there are a few."""
 
 
 def ways(
@@ -89,7 +86,7 @@ def ways(
     tokens, epochs, data_tokens
         The tokens of the run, or passes over so many; 10M where neither is given.
     hours, cost
-        A limit: each way tells the tokens that it can do within.
+        A limit, for which each way has the tokens that it can do within.
     price, mfu, profile
         Price of a device-hour, and the utilisation: its share of the peak, or a profile in place of ``fine-tuning``.
     data
@@ -502,7 +499,7 @@ class _Comparison:
         if not tuned:
             return
         least = min(tuned, key=lambda way: way.memory_bytes)
-        if least.longest_context is not None and _SHORT <= least.longest_context < self.sequence:
+        if least.longest_context is not None and questions.SHORTEST <= least.longest_context < self.sequence:
             yield f"--context {least.longest_context}"
         fewest = self.searches[least.options].fewest
         if fewest is not None and self.gpus < fewest <= _MOST_DEVICES:
@@ -514,7 +511,12 @@ class _Comparison:
             options: dict[str, Any] = {"gpus": self.gpus, "context": self.sequence, **bits}
             try:
                 found = questions.memory(
-                    self.model, gpu=self.device.id, serve=True, margins=self.options.get("margins"), **options
+                    self.model,
+                    gpu=self.device.id,
+                    serve=True,
+                    margins=self.options.get("margins"),
+                    data=self.context,
+                    **options,
                 )
             except UsageError:  # heads that so many devices cannot share
                 return

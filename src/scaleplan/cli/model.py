@@ -341,8 +341,8 @@ def _taken(source: str, given: Mapping[str, Any]) -> Iterator[Notice]:
     """Yield which options were taken from a training config."""
     if source == "-" or given.get("serve"):
         return
-    asked = {name: given.get(name) for name in ("gpus", "context", "vocab", "states")}
-    stated = {name: value for name, value in questions.stated(source, **asked).items() if given.get(name) is None}
+    own = {name: given.get(name) for name in ("gpus", "context", "vocab", "states")}
+    stated = {name: value for name, value in questions.stated(source, **own).items() if given.get(name) is None}
     if stated:
         options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in stated.items())
         yield Notice(code="taken", message=f"taken from {source}: {options}")

@@ -7,46 +7,37 @@ function its input; a product both factors. ``docs/memory.md`` has the list and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
+from scaleplan.models.tuning import STORED
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture, Atom, Part, Stack
     from scaleplan.models.tuning import Method
 
-__all__ = ["RECOMPUTE", "Kept", "backward_bytes", "check_recompute", "layer_kept", "loss_bytes"]
+__all__ = ["RECOMPUTE", "backward_bytes", "check_recompute", "layer_kept", "loss_bytes"]
 
 RECOMPUTE = ("none", "selective", "full")
 """Nothing; every second product of matrices and all between them; everything but the input of each layer."""
 
 
-class Kept(NamedTuple):
-    """Bytes of one token: of the width of the stream, and of heads and inner channels, which devices divide."""
-
-    stream: float
-    split: float
-
-    def on(self, tensor: int, *, sequence_parallel: bool = True) -> float:
-        """Return the bytes on one of the devices that share a layer."""
-        return self.stream / (tensor if sequence_parallel else 1) + self.split / tensor
-
-    def __add__(self, other: tuple[float, ...]) -> Kept:  # type: ignore[override]
-        return Kept(self.stream + other[0], self.split + other[1])
-
-
 def layer_kept(
     a: Architecture, stack: Stack, method: Method, *, sequence: int, tensor: int = 1
-) -> tuple[Kept, Kept, Kept]:
-    """Return what a trained layer keeps of a token: with nothing recomputed, selectively, and its input alone."""
-    first = Kept(method.numbers.stream * a.width, 0.0)
-    whole, products = Kept(0.0, 0.0), Kept(0.0, 0.0)
+) -> tuple[float, float, float]:
+    """Return the bytes of a token that a trained layer keeps: with nothing recomputed, selectively, its input alone.
+
+    They are those of each of ``tensor`` devices, which divide heads and inner channels, and between matrices the
+    tokens (sequence parallelism).
+    """
+    first = method.numbers.stream * a.width
+    whole = products = 0.0
     turn = 0
     for part in stack.parts:
         whole += _part(a, part, method, sequence=sequence, tensor=tensor)
         found, turn = _every_second(part, method, tensor, turn)
         products += found
-    return whole, first + products, first
+    return whole / tensor, (first + products) / tensor, first / tensor
 
 
 def backward_bytes(stack: Stack, method: Method, *, tensor: int = 1) -> float:
@@ -61,31 +52,31 @@ def backward_bytes(stack: Stack, method: Method, *, tensor: int = 1) -> float:
     return 2 * method.numbers.activations * widest / tensor
 
 
-def _part(a: Architecture, part: Part, method: Method, *, sequence: int, tensor: int) -> Kept:
+def _part(a: Architecture, part: Part, method: Method, *, sequence: int, tensor: int) -> float:
     """Return what a part keeps when nothing is recomputed."""
     h = method.numbers.activations
     learns = method.trains(part.kind)
     matrices = [atom for atom in part.atoms if atom.kind == "matrix"]
     adapted = [atom for atom in matrices if method.adapts and method.target(atom)]
-    stream = sum(_norm(atom, method) for atom in part.atoms if atom.kind == "norm")
+    kept = sum(_norm(atom, method) for atom in part.atoms if atom.kind == "norm")
     if method.dropout and not method.adapts:
-        stream += a.width  # the mask of what a part adds
+        kept += a.width  # the mask of what a part adds
     outer = [atom for atom in matrices if not _inner(atom)]
     if outer or part.experts:
         reads = max((atom.rows for atom in outer), default=a.width)
-        stream += _inputs(reads, method, learns=learns, adapted=[atom for atom in outer if atom in adapted])
-    split = sum(_inner_kept(atom, part, method, adapted=adapted) for atom in matrices if _inner(atom))
+        kept += _inputs(reads, method, learns=learns, adapted=[atom for atom in outer if atom in adapted])
+    kept += sum(_inner_kept(atom, part, method, adapted=adapted) for atom in matrices if _inner(atom))
     if part.pairs:
-        split += _attention(part, method, sequence, tensor) + _head_norms(part, method, learns=learns)
+        kept += _attention(part, method, sequence, tensor) + _head_norms(part, method, learns=learns)
         if method.merged:  # values are a part of what the one matrix has made
-            split += h * (part.head_size * part.heads + part.keys / 2)
-            split += sum(h * atom.columns for atom in adapted if atom.label in ("query", "key", "value"))
+            kept += h * (part.head_size * part.heads + part.keys / 2)
+            kept += sum(h * atom.columns for atom in adapted if atom.label in ("query", "key", "value"))
     elif part.kind == "recurrent":
-        split += h * sum(atom.columns if atom.kind == "matrix" else atom.rows for atom in _mixing(part))
-    split += _block(part.inner, method, gated=part.gated) + _experts(a, part, method, learns=learns)
+        kept += h * sum(atom.columns if atom.kind == "matrix" else atom.rows for atom in _mixing(part))
+    kept += _block(part.inner, method, gated=part.gated) + _experts(a, part, method, learns=learns)
     if method.tune == "dora":  # magnitudes need the products that they scale
-        split += sum((h + method.adapter_bits / 8) * atom.columns for atom in adapted)
-    return Kept(stream, split)
+        kept += sum((h + method.adapter_bits / 8) * atom.columns for atom in adapted)
+    return kept
 
 
 def _inner_kept(atom: Atom, part: Part, method: Method, *, adapted: list[Atom]) -> float:
@@ -201,32 +192,26 @@ def _block(inner: int, method: Method, *, gated: bool) -> float:
     return h * inner * (3 if method.kernels == "eager" else 2)
 
 
-_NVFP4 = (4 + 8 / 16) / 8
-
-
-def _every_second(part: Part, method: Method, tensor: int, turn: int) -> tuple[Kept, int]:
+def _every_second(part: Part, method: Method, tensor: int, turn: int) -> tuple[float, int]:
     """Return what is kept by an operation-selective choice: the core of attention, and every second product."""
     h = method.numbers.activations
-    stream = split = 0.0
+    kept = 0.0
     if part.pairs:
-        split += h * (part.pairs - part.heads * part.head_size)
+        kept += h * (part.pairs - part.heads * part.head_size)
     for atom in part.atoms:
         if atom.kind != "matrix" or "router" in atom.label:
             continue
         unread = method.kernels == "compiled" and atom.label == "down"  # no gradient needs it, and it is not kept
         if method.precision == "nvfp4":  # inputs are kept in 4 bits, with scales, instead of products
             if atom.label not in ("key", "value", "up"):  # whose input is another's too
-                split += _NVFP4 * atom.rows
+                kept += STORED["nvfp4"] / 8 * atom.rows
         elif turn % 2 == 0 and not unread:
-            if atom.label == "output" or atom.label.endswith("down"):
-                stream += h * atom.columns
-            else:
-                split += h * atom.columns * (_copies(part, tensor) if atom.label in ("key", "value") else 1.0)
+            kept += h * atom.columns * (_copies(part, tensor) if atom.label in ("key", "value") else 1.0)
         turn += 1
     if part.experts:
         width = next((atom.columns for atom in part.experts.atoms if atom.label == "down"), 0)
-        split += h * part.experts.per_token * (part.experts.width + 2 * width)
-    return Kept(stream, split), turn
+        kept += h * part.experts.per_token * (part.experts.width + 2 * width)
+    return kept, turn
 
 
 def loss_bytes(a: Architecture, method: Method) -> float:

@@ -19,12 +19,23 @@ from scaleplan.toml_table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_CONFIG_BYTES", "NAMES", "Fields", "is_description", "parse_config", "read_config"]
+__all__ = [
+    "DESCRIBES_A_MODEL",
+    "MAX_CONFIG_BYTES",
+    "NAMES",
+    "Fields",
+    "is_description",
+    "parse_config",
+    "read_config",
+]
 
 _SIZE = re.compile(r"\d[\d.,_]*(e\d+)?\s?[kmbt]?", re.IGNORECASE)
 """What looks like a number of parameters, where the name of a file is expected."""
 
 MAX_CONFIG_BYTES = 1_000_000  # real ones are 1 to 30 kB
+
+DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
+"""Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
 def read_config(source: str | Path | Mapping[str, object] | PublicModel) -> tuple[dict[str, object], str]:
@@ -183,10 +194,6 @@ class Fields:
             found = Fields(value, source=f"{found.source}: {key}")
         return found, last
 
-    def require(self, *names: str) -> None:
-        """Refuse a config that leaves out any of these quantities, naming all of them at once."""
-        self.refuse_missing(self.missing(*names))
-
     def refuse_missing(self, missing: list[str]) -> None:
         """Refuse a config that leaves out some fields, naming them."""
         if missing:
@@ -196,25 +203,18 @@ class Fields:
                 hint="this family's parameters cannot be counted without; nothing is guessed",
             )
 
-    def size(self, name: str, default: int | None = None, *, at_least: int = 1) -> int:
+    def size(self, name: str, *, at_least: int = 1) -> int:
         """Return a whole number by the name of the quantity or of a field; raises FileError for any other value.
 
-        It may not be absent without a default, nor stated twice with different values.
+        It may not be absent, nor stated twice with different values.
         """
+        self.refuse_missing(self.missing(name))
         keys = [key for key in _spellings(name) if key in self._table]
-        if not keys:
-            if default is None:
-                self.require(name)
-            return default or 0
         values = [self._bounded(key, name, at_least=at_least) for key in keys]
         if len(set(values)) > 1 and name != "context":
             both = " and ".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))
             raise FileError(f"{self.source}: {both} contradict each other")
         return values[0]
-
-    def optional(self, name: str) -> int | None:
-        """Return a whole number of at least 1, or None when the field is absent or null."""
-        return self.size(name) if name in self else None
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return true or false."""
@@ -236,10 +236,6 @@ class Fields:
         if not isinstance(value, list):
             raise self._table.error(name, "expected a list")
         return value
-
-    def error(self, name: str, expected: str) -> FileError:
-        """Return the error for one field."""
-        return self._table.error(name, expected)
 
     def _bounded(self, key: str, name: str, *, at_least: int) -> int:
         value = self._table.integer(key, at_least=at_least)

@@ -546,9 +546,9 @@ class MemorySummary(Record, Result):
     method: Method | None = None
     """What is trained, and how; None to serve."""
     allocated: float | None = None
-    """Bytes of tensors at the peak, as ``max_memory_allocated`` tells them."""
+    """Bytes of tensors at the peak, as ``max_memory_allocated`` has them."""
     reserved: float | None = None
-    """Bytes that the allocator takes of the device for them, as ``max_memory_reserved`` tells them."""
+    """Bytes that the allocator takes of the device for them, as ``max_memory_reserved`` has them."""
     device_used: float | None = None
     """Bytes that the driver shows: what is reserved, and its own context."""
     bands: Bands | None = None

@@ -246,7 +246,7 @@ again, for blocks of shorter ones. Medians of published peaks: one device, full 
 
 
 class Bands(Record):
-    """Shares of an estimate within which four of five published peaks are, by what programs tell of them."""
+    """Shares of an estimate within which four of five published peaks are, by what programs show of them."""
 
     allocated: float
     reserved: float
@@ -563,11 +563,11 @@ def _layers(a: Architecture, training: Training, tensor: int) -> _Layers:
     for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
         if own:
             found = layer_kept(a, stack, method, sequence=training.sequence, tensor=tensor)
-            each = found[kind].on(tensor)
+            each = found[kind]
             kept += own * each
             trained += own
             # one layer is recomputed at a time
-            again = found[0].on(tensor) - (each if kind < len(RECOMPUTE) - 1 else 0.0)
+            again = found[0] - (each if kind < len(RECOMPUTE) - 1 else 0.0)
             working = max(working, again + backward_bytes(stack, method, tensor=tensor))
     mean = kept / trained if trained else 0.0
     if "activations" in method.offload:  # two layers are on their way to the host or back

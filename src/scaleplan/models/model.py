@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.errors import FileError, UsageError, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.config import MAX_CONFIG_BYTES, is_description, read_config
+from scaleplan.models.config import DESCRIBES_A_MODEL, MAX_CONFIG_BYTES, is_description, read_config
 from scaleplan.models.count import (
     Count,
     TrainingFlops,
@@ -288,7 +288,7 @@ def model_of_config(config: TrainingConfig, fields: Mapping[str, object], *, con
     raise VocabularyError(config.missing("vocab"), body)
 
 
-_OF_A_MODEL = re.compile(r'"(?:model_type|architectures|text_config)"\s*:')
+_OF_A_MODEL = re.compile(rf'"(?:{"|".join(sorted(DESCRIBES_A_MODEL))})"\s*:')
 
 
 def _describes_a_model(path: Path) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, quote
+from scaleplan.models.tuning import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Quantization", "quantization_of"]
 
 _NAMED_BITS = {"int8": 8, "int4": 4, "int2": 2, "float8": 8, "qint8": 8, "qint4": 4, "qint2": 2, "qfloat8": 8}
-_FLOATS = {"NVFP4": 4 + 8 / 16, "W4A16_NVFP4": 4 + 8 / 16, "FP8": 8}
+_FLOATS = {"NVFP4": STORED["nvfp4"], "W4A16_NVFP4": STORED["nvfp4"], "FP8": STORED["fp8"]}
 """Bits of a weight, scales included, by the Model Optimizer's names."""
 _ALWAYS = {"mxfp4": 4 + 8 / 32, "eetq": 8}
 """Bits of a weight of methods without settings."""
@@ -124,9 +125,9 @@ def _unnamed(table: Mapping[str, object]) -> str:
 def _bitsandbytes(table: Mapping[str, object]) -> float | None:
     """Return the bits of a weight; None where it is loaded neither in 4 nor in 8 bits."""
     if table.get("load_in_4bit") or table.get("_load_in_4bit"):
-        return 4 + (8 / 64 + 32 / (64 * 256) if table.get("bnb_4bit_use_double_quant") else 32 / 64)
+        return STORED["nf4-dq" if table.get("bnb_4bit_use_double_quant") else "nf4"]
     if table.get("load_in_8bit") or table.get("_load_in_8bit"):
-        return 8
+        return STORED["int8"]
     return None
 
 

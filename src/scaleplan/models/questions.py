@@ -219,6 +219,7 @@ def memory(
     also: str | None = None,
     margins: str | None = None,
     vocab: Amount | None = None,
+    data: Catalogue | None = None,
 ) -> MemorySummary:
     """Return the memory that each device needs to train a model, or with ``serve`` to serve it.
 
@@ -241,7 +242,7 @@ def memory(
         For serving: sequences at once, bits of a weight (by the config's ``quantization_config``, else 16) and of a
         cached value (16).
     trainer
-        A trainer whose defaults hold where nothing is said: ``torchtune``, ``litgpt``, ``huggingface``, …
+        A trainer whose defaults hold for what is not given: ``torchtune``, ``litgpt``, ``huggingface``, …
     tune, rank, targets, adapter_bits, quantize
         ``full``, ``lora``, ``qlora``, ``dora`` or ``qdora``; the adapters' rank, the matrices that have one
         (``"q,v"``, ``"all"``), the bits of their weights, and how frozen matrices are stored (``nf4``, ``int8``, …).
@@ -255,6 +256,8 @@ def memory(
         What is left free of each device: ``"states=80%, activations=1, reserve=2GB, usable=92%"``, or some of it.
     vocab
         The vocabulary of a training config that leaves it to the tokenizer.
+    data
+        The data files; read anew by default.
 
     Raises
     ------
@@ -298,7 +301,7 @@ def memory(
         "context_parallel": context_parallel,
         "expert": expert,
     }
-    device = None if gpu is None else Catalogue().accelerators.get(gpu)
+    device = None if gpu is None else (data or Catalogue()).accelerators.get(gpu)
     if serve:
         if any(value is not None for value in (*layout.values(), *way.values())):
             raise UsageError(
@@ -675,7 +678,7 @@ def _ways_out(search: LayoutSearch, gpus: int, free: bool, *, unified: bool) -> 
 
 def _suits(search: LayoutSearch, length: int) -> bool:
     """Whether a shorter sequence is one that trainings have, and is divided as the longer one is."""
-    return length >= _SHORT and length % (search.fixed.context or 1) == 0
+    return length >= SHORTEST and length % (search.fixed.context or 1) == 0
 
 
 _SMALLER_STATES = ("8bit-adam", "offload")
@@ -689,7 +692,7 @@ _SMALLER: dict[str, dict[str, Any]] = {
 }
 """The choices that are suggested where a way to train does not fit: what they change, the cheaper in time first."""
 
-_SHORT = 512
+SHORTEST = 512
 """Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.documents.document import ENDINGS, DataDocument, parse_document
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
-from scaleplan.models.config import is_description
+from scaleplan.models.config import DESCRIBES_A_MODEL, is_description
 from scaleplan.models.public_models import PublicModels
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
@@ -23,17 +23,13 @@ if TYPE_CHECKING:
     from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
-    "DESCRIBES_A_MODEL",
     "TrainedFile",
     "beside",
-    "config_of_path",
     "memory_options",
     "model_fields",
     "require_trained",
+    "trained_file",
 ]
-
-DESCRIBES_A_MODEL = frozenset({"model_type", "architectures", "text_config"})
-"""Fields of which one stands in every config.json, and none in the sizes of a trainer."""
 
 
 class TrainedFile(NamedTuple):
@@ -54,23 +50,21 @@ class TrainedFile(NamedTuple):
 def trained_file(
     source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
 ) -> TrainedFile | None:
-    """Return the training config at a path, None where there is none, as :func:`config_of_path` finds it."""
-    config = config_of_path(source, vocab=vocab, gpus=gpus, sequence=sequence)
-    return None if config is None else TrainedFile(Path(source), config)
-
-
-def config_of_path(
-    source: str | Path, *, vocab: int | None = None, gpus: int | None = None, sequence: int | None = None
-) -> TrainingConfig | None:
     """Return the training config at a path with what the user gives beside it.
 
     None for a config.json, a folder, a text, and what is no file.
 
     Raises FileError for a file of another kind that is no config.json either.
     """
-    path, given = Path(source), RunGiven(vocab, gpus, sequence)
+    path = Path(source)
+    config = _config_at(path, str(source), RunGiven(vocab, gpus, sequence))
+    return None if config is None else TrainedFile(path, config)
+
+
+def _config_at(path: Path, text: str, given: RunGiven) -> TrainingConfig | None:
+    """Return the training config at a path, or None; ``text`` is the path as it was given."""
     ending = path.suffix.casefold()
-    if str(source).lstrip().startswith(("{", "[")) or ending not in ENDINGS or not is_file(path):
+    if text.lstrip().startswith(("{", "[")) or ending not in ENDINGS or not is_file(path):
         return None
     if ending not in (".json", ".toml"):
         document = parse_document(read_text(path, what="training config"), name=str(path))
@@ -115,6 +109,8 @@ _OPTIMIZERS = {
     "paged_adamw": "paged-adamw",
     "paged_adamw_8bit": "paged-adamw-8bit",
     "galore_adamw": "galore",
+    "galore_adamw_8bit": "galore-8bit",
+    "lion_8bit": "lion-8bit",
     **{name: name for name in ("adafactor", "lion", "muon", "sgd")},
 }
 """The optimizers whose states are not those of Adam in full, which are the default."""

@@ -91,6 +91,7 @@ OPTIMIZERS = {
     "paged-adamw": Optimizer(0),  # in managed memory: on the host until a step needs them
     "paged-adamw-8bit": Optimizer(0),
     "lion": Optimizer(1),
+    "lion-8bit": Optimizer(1, bits=_BLOCK8),
     "adafactor": Optimizer(1, bits=32, factored=True),  # arXiv:1804.04235, without a first moment
     "muon": Optimizer(1, tables=2),  # one momentum for matrices, Adam for the rest
     "sgd": Optimizer(0),
@@ -173,7 +174,7 @@ HABITS: Mapping[str, Mapping[str, object]] = {
     },
     "torchtitan": {"kernels": "compiled", "precision": "fsdp", "recompute": "selective"},
 }
-"""What trainers choose where nothing is said, as plain choices: their defaults of 2024 to 2026."""
+"""What trainers choose by themselves, as plain choices: their defaults of 2024 to 2026."""
 
 
 class Method(Record):

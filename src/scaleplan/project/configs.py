@@ -12,6 +12,7 @@ from scaleplan.documents.key_path import Location, Undetermined, format_key
 from scaleplan.errors import FileError, QuantityError, did_you_mean, escape_control, quote
 from scaleplan.project.source import display_name, inside
 from scaleplan.trainers.durations import DURATION, OPEN_UNITS, UNITS
+from scaleplan.trainers.settings import LEFT_OPEN
 from scaleplan.units import parse_count
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Configs:
             reason = value.reason
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             reason = f"expected an amount, found {_KINDS.get(type(value), 'something else')}"
-        elif str(value).strip().casefold() in _LEFT_OPEN:
+        elif str(value).strip().casefold() in LEFT_OPEN:
             reason = f"{quote(value)} leaves it to the run"
         elif not isinstance(value, str) and not value > 0:
             reason = "the number is not above 0, and leaves the value to the run"
@@ -131,9 +132,6 @@ class Configs:
 
 
 _KINDS = {dict: "a table", list: "a list", bool: "true or false", type(None): "nothing"}
-
-_LEFT_OPEN = ("", "auto", "none", "null", "???", "-1", "max", "inf")
-"""What configs write in place of an amount that the run finds when it starts; ``???`` is OmegaConf's missing."""
 
 _OWN_UNITS = {"batch": "samples", "sequence": "tokens", "batch_tokens": "tokens", "steps": "steps", "key": "tokens"}
 """What the number of a role counts: the unit that it may name, and need not."""

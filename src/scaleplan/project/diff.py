@@ -155,8 +155,10 @@ def _saved_runs(result: Plan | Plans | Check, shown: str, side: str) -> dict[str
         if run.preset is not None:
             found[name] = State(values=run.values, preset=run.preset, band=run.budget.band if run.budget else None)
         else:
-            said = (verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit)
-            message = next(said, f"run {quote(run.name)} could not be planned")
+            reasons = (
+                verdict.message for verdict in result.verdicts if verdict.run == run.name and not verdict.limit
+            )
+            message = next(reasons, f"run {quote(run.name)} could not be planned")
             found[name] = State(
                 problem=Unreadable(side=side, run=name, message=message, hint=None, file=shown, line=None)
             )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.document import DataDocument
 from scaleplan.errors import FileError
-from scaleplan.models.config import is_description
+from scaleplan.models.config import DESCRIBES_A_MODEL, is_description
 from scaleplan.models.model import Model, model_of_config, read_model
-from scaleplan.models.trained import DESCRIBES_A_MODEL, model_fields, require_trained
+from scaleplan.models.trained import model_fields, require_trained
 from scaleplan.project.configs import Given
 from scaleplan.trainers.registry import read_training_config
 from scaleplan.trainers.training_config import NOT_GIVEN

@@ -133,7 +133,7 @@ class Revision:
         name = f"{self.commit}:{place}"
         if "\n" in place:  # no name of the protocol below
             return _git(self._folder, "cat-file", "blob", name)
-        found = _git(self._folder, "cat-file", "--batch", "--follow-symlinks", asked=os.fsencode(f"{name}\n"))
+        found = _git(self._folder, "cat-file", "--batch", "--follow-symlinks", stdin=os.fsencode(f"{name}\n"))
         head, _, rest = (found or b"").partition(b"\n")
         words = head.split()
         if len(words) != 3 or words[1] != b"blob":  # no such file, a folder, or a link that leads nowhere
@@ -165,7 +165,7 @@ def _from_here(path: Path) -> str | None:
     return None if here.startswith("..") else here
 
 
-def _git(folder: Path, *arguments: str, asked: bytes = b"") -> bytes | None:
+def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes | None:
     """Run one reading git command on an input; None when it fails. Nothing is fetched, prompted for or paged."""
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
     try:
@@ -174,7 +174,7 @@ def _git(folder: Path, *arguments: str, asked: bytes = b"") -> bytes | None:
             capture_output=True,
             check=False,
             env=environment,
-            input=asked,
+            input=stdin,
             timeout=_SECONDS,
         )
     except FileNotFoundError:

@@ -83,8 +83,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _params(config: TrainingConfig, path: Path) -> int | None:
     try:
-        fields = trained.model_fields(config, lambda name: trained.beside(path, name))
-        return model_of_config(config, fields).params
+        return model_of_config(config, trained.TrainedFile(path, config).fields()).params
     except (FileError, VocabularyError):
         return None
 
@@ -110,7 +109,7 @@ def _run(found: FoundConfig, names: set[str]) -> str:
     config = found.config
     lines = [f"# {config.trainer}{_summary(found)}", "[[run]]", f'name = "{_name(found.path, names)}"']
     lines.append(f"config = {_quoted(found.path)}")
-    lines += [f"# {key} = …  # {_reason(each)}" for key, each in _asked(found)]
+    lines += [f"# {key} = …  # {_reason(each)}" for key, each in _needed(found)]
     return "\n".join((*lines, ""))
 
 
@@ -124,7 +123,7 @@ def _summary(found: FoundConfig) -> str:
     return "".join(f", {part}" for part in parts if part)
 
 
-def _asked(found: FoundConfig) -> Iterator[tuple[str, Open | None]]:
+def _needed(found: FoundConfig) -> Iterator[tuple[str, Open | None]]:
     """Yield the keys that a run needs beside its config, each with the reason."""
     config = found.config
     if config.fields is None and found.params is None:

@@ -172,7 +172,8 @@ def switched_precision(settings: Settings, reading: Reading) -> None:
 _OPTIMIZERS: tuple[tuple[str, str], ...] = (
     (r"paged.*(8bit|8_bit)", "paged_adamw_8bit"),
     (r"paged.*adam", "paged_adamw"),
-    (r"(galore|apollo).*", "galore_adamw"),
+    (r"(galore|apollo).*(8bit|8_bit)", "galore_adamw_8bit"),
+    (r"(galore|apollo)", "galore_adamw"),
     (r"adam.*(8bit|8_bit|bnb)|(8bit|bnb).*adam", "adamw_8bit"),
     (r"adafactor", "adafactor"),
     (r"muon", "muon"),

@@ -1,4 +1,4 @@
-"""Read configs around Hugging Face's Trainer: its arguments, axolotl's YAML, and DeepSpeed's JSON."""
+"""Read the arguments of Hugging Face's Trainer, and axolotl's YAML, which is built on it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument, ShellDocument
 from scaleplan.trainers.common import adapted, launched, optimizer, passes, switched_precision, zero_of_fsdp
-from scaleplan.trainers.megatron import deepspeed_batch, deepspeed_states
-from scaleplan.trainers.settings import Open, Setting, Settings, combined
+from scaleplan.trainers.deepspeed import deepspeed_file
+from scaleplan.trainers.settings import Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
     from scaleplan.trainers.training_config import Reading
 
-__all__ = [
-    "arguments", "arguments_run", "arguments_sizes", "axolotl", "axolotl_run", "axolotl_sizes", "deepspeed",
-    "deepspeed_run", "deepspeed_sizes",
-]  # fmt: skip
+__all__ = ["arguments", "arguments_run", "arguments_sizes", "axolotl", "axolotl_run", "axolotl_sizes"]
 
 _MARKS = ("per_device_train_batch_size", "per_gpu_train_batch_size")
 
@@ -72,7 +69,7 @@ def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     reading.put("optimizer", None, default="adamw")
     _recompute(s, reading)
     zero_of_fsdp(s, reading, "fsdp")
-    _deepspeed_file(s, reading)
+    deepspeed_file(s, reading)
     if s.any("lora_rank", "lora_r"):
         reading.put("lora_rank", s.whole("lora_rank", "lora_r"))
     _adapter(s, reading, document)
@@ -153,7 +150,7 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
     optimizer(s, reading, "optimizer")
     _recompute(s, reading)
     if s.any("deepspeed"):
-        _deepspeed_file(s, reading)
+        deepspeed_file(s, reading)
     elif s.any("fsdp", "fsdp_config", "fsdp_version"):
         place = s.place("fsdp", "fsdp_config", "fsdp_version")
         reading.put("zero", Setting(3, () if place is None else (place,)))
@@ -165,49 +162,3 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
             reading.put("lora_targets", combined("all", s.flag("lora_target_linear")))
         adapted(s, reading, "lora_target_modules")
     _bits(s, reading)
-
-
-def deepspeed(document: Document) -> Settings | None:
-    """Recognise DeepSpeed's batches or stages without any sizes of a model."""
-    s = Settings(document, file=document.name)
-    own = s.any("zero_optimization", "train_micro_batch_size_per_gpu") and not s.any("hidden_size", "hidden-size")
-    return s if own else None
-
-
-def deepspeed_sizes(s: Settings, _: Reading, __: Document) -> Setting:
-    """Refuse: the model is elsewhere."""
-    raise s.error(
-        "the size of the model is not determined by the file, which names no model",
-        "train_batch_size",
-        "train_micro_batch_size_per_gpu",
-        "zero_optimization",
-        hint="give model (its config.json, or the name of a public model) or params",
-    )
-
-
-def deepspeed_run(s: Settings, reading: Reading, _: Document) -> None:
-    """Read batch and states."""
-    reading.leave("gpus", "the launcher gives them")
-    reading.leave("sequence", "the file does not have it")
-    deepspeed_batch(s, reading)
-    if isinstance(batch := s.raw("train_batch_size"), Open):
-        reading.leave("batch", batch.reason, batch.place)
-    reading.leave("tokens", "the file has no steps")
-    deepspeed_states(s, reading)
-    switched_precision(s, reading)
-    optimizer(s, reading, "optimizer.type")
-
-
-def _deepspeed_file(s: Settings, reading: Reading) -> None:
-    """Take the states from the DeepSpeed config that is named, where it lies beside the file, or from its name."""
-    if s.any("deepspeed.zero_optimization"):
-        deepspeed_states(s.section("deepspeed"), reading)
-        return
-    found = s.raw("deepspeed")
-    if not isinstance(found, Setting) or not isinstance(found.value, str):
-        return
-    document = reading.beside(found.value)
-    if document is not None:
-        deepspeed_states(Settings(document, file=document.name, read=s.read), reading)
-    else:
-        zero_of_fsdp(s, reading, "deepspeed")

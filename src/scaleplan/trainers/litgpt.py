@@ -58,11 +58,11 @@ class _Sizes:
         self.own = settings
         self.named = named
 
-    def size(self, key: str, default: object = None) -> int:
+    def size(self, key: str, default: int | None = None) -> int:
         """Return a dimension."""
         stated = self.named.get(key, default)
-        whole = isinstance(stated, int) and not isinstance(stated, bool)
-        return self.own.size(key, default=stated if whole else None)  # type: ignore[arg-type]
+        whole = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
+        return self.own.size(key, default=whole)
 
     def flag(self, key: str) -> bool:
         """Return true or false."""

@@ -18,6 +18,7 @@ from scaleplan.trainers.common import (
     switched_precision,
     vocabulary,
 )
+from scaleplan.trainers.deepspeed import deepspeed_batch, deepspeed_states
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
@@ -495,36 +496,3 @@ def neox_run(s: Settings, reading: Reading, _: Document) -> None:
     checkpointed = s.raw("checkpoint_activations", "activation_checkpointing.checkpoint_activations")
     if isinstance(checkpointed, Setting):
         reading.put("recompute", Setting("full" if checkpointed.value else "none", checkpointed.places))
-
-
-def deepspeed_batch(s: Settings, reading: Reading) -> None:
-    """Take two of batch, micro-batch and accumulation; the third follows with the devices."""
-    batch, micro = s.whole("train_batch_size"), s.whole("train_micro_batch_size_per_gpu")
-    steps = s.whole("gradient_accumulation_steps", "gas")
-    reading.put("batch", batch)
-    reading.put("micro_batch", micro)
-    reading.put("accumulation", steps)
-    if not isinstance(batch, Setting) and isinstance(micro, Setting) and steps is None:
-        reading.put("accumulation", Setting(1))
-
-
-def deepspeed_states(s: Settings, reading: Reading) -> None:
-    """Take the stage of sharing, and what is offloaded."""
-    zero = s.section(
-        *(f"{section}.zero_optimization" if section else "zero_optimization" for section in _sections(s))
-    )
-    reading.put("zero", zero.whole("stage", at_least=0))
-    if s.any("zero_optimization"):
-        reading.put("zero", None, default=0)
-    devices = {name: zero.raw(f"offload_{name}.device") for name in ("optimizer", "param")}
-    on = {
-        name: each for name, each in devices.items() if isinstance(each, Setting) and each.value not in ("none", None)
-    }
-    if "param" in on:
-        reading.put("offload", combined("states and weights", *on.values()))
-    elif on:
-        reading.put("offload", combined("states", *on.values()))
-
-
-def _sections(s: Settings) -> list[str]:
-    return [".".join(map(str, section)) for section in s.sections]

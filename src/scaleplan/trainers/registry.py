@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.errors import FileError
 from scaleplan.trainers import (
     composer,
+    deepspeed,
     huggingface,
     levanter,
     litgpt,
@@ -156,7 +157,7 @@ TRAINERS: tuple[Trainer, ...] = (
         "model, devices, sequence, the size of the data where the length is in epochs",
     ),
     Trainer(
-        "DeepSpeed", "JSON", huggingface.deepspeed, huggingface.deepspeed_sizes, huggingface.deepspeed_run,
+        "DeepSpeed", "JSON", deepspeed.deepspeed, deepspeed.deepspeed_sizes, deepspeed.deepspeed_run,
         "–",
         "two of `train_batch_size`, `train_micro_batch_size_per_gpu`, `gradient_accumulation_steps`",
         "–",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Found, Key
 
-__all__ = ["SIZES_HINT", "Open", "Setting", "Settings", "SettingsSource", "combined"]
+__all__ = ["LEFT_OPEN", "SIZES_HINT", "Open", "Setting", "Settings", "SettingsSource", "combined"]
 
 LARGEST = 10**16
 """Of a whole number in a config: no run has as many tokens."""
@@ -283,7 +283,7 @@ def _number(value: object) -> float | int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return value if abs(value) < float("inf") and value == value else None  # noqa: PLR0124
+        return value if abs(value) < float("inf") else None  # which NaN is not either
     if isinstance(value, str) and len(value) <= 40:
         text = value.strip().replace("_", "").replace(",", "")
         if _WHOLE.fullmatch(text):

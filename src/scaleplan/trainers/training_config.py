@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import FileError
 from scaleplan.trainers.settings import Open, Setting, combined
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scaleplan.documents.key_path import Document, Location
 
-__all__ = ["NOT_GIVEN", "OPTIONS", "Reading", "RunGiven", "TrainingConfig"]
+__all__ = ["NOT_GIVEN", "OPTIONS", "STATED", "VALUES", "Reading", "RunGiven", "TrainingConfig"]
 
 OPTIONS: Mapping[str, str] = {
     "vocab": "--vocab, or vocab in the run of a project",
@@ -79,7 +79,7 @@ class TrainingConfig:
         return tuple(self.read)
 
     def missing(self, name: str) -> FileError:
-        """Return the error of a value that is asked for and open, with its place and the option that gives it."""
+        """Return the error of a value that is needed and open, with its place and the option that gives it."""
         found = self.open.get(name, Open("it is not in the file"))
         at = self.file if found.place is None or found.place.line is None else f"{self.file}:{found.place.line}"
         key = f" {found.place.key}:" if found.place is not None else ""
@@ -101,6 +101,7 @@ LABELS: Mapping[str, str] = {
     "tokens": "the tokens of the run are",
     "model": "the model is",
 }
+"""The beginning of a message about a value that is open."""
 
 VALUES: Mapping[str, str] = {
     "sequence": "tokens of a sequence",
@@ -158,7 +159,7 @@ class Reading:
             if value is not None:
                 self.values[name] = Setting(value)
 
-    def put(self, name: str, found: Setting | Open | None, *, default: Any = None) -> None:  # noqa: ANN401
+    def put(self, name: str, found: Setting | Open | None, *, default: object = None) -> None:
         """Keep a value of the run, unless the user gives it; with a default of the trainer where it is missing."""
         if name in self.values:
             return

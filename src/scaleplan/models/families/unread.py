@@ -61,6 +61,7 @@ _HARMLESS = re.compile(
 
 _ROTARY = {"rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_dim", "partial_rotary_factor"}
 _ACTIVATIONS = ("hidden_act", "hidden_activation", "mlp_hidden_act", "activation_function", "activation")
+_WITHOUT_SHIFT, _WITH_SHIFT = ("rms_norm_eps",), ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")  # norms
 _UNGATED = frozenset({"relu2", "relu_squared", "squared_relu", "xielu"})  # never used with a gate
 _USUALLY_UNGATED = _UNGATED | {"gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "relu"}
 _USUALLY_GATED = frozenset({"silu", "swish", "swiglu", "geglu"})
@@ -120,7 +121,7 @@ def refuse_unread(
         ]
     if plain:
         shifted = any(atom.kind == "norm" and atom.bias for _, part in architecture.parts() for atom in part.atoms)
-        foreign = ("rms_norm_eps",) if shifted else ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")
+        foreign = _WITHOUT_SHIFT if shifted else _WITH_SHIFT
         found += [("norms of another kind", name) for name in unread if name in foreign]
     if not found:
         return

@@ -449,7 +449,7 @@ def _serving(
             yield f"--gpus {more}"
         halves = (sequence // 2**halvings for halvings in range(1, sequence.bit_length()))
         shorter = next((few for few in halves if excess(needs(gpus, stored_bytes, few)) is None), None)
-        if shorter is not None and shorter >= _SHORT:
+        if shorter is not None and shorter >= SHORTEST:
             yield f"--context {shorter}"
         fewer = next((few for few in _SERVED_BITS if few < bits and excess(needs(gpus, few / 8)) is None), None)
         if fewer is not None:

@@ -356,3 +356,27 @@ def test_a_vocabulary_that_is_given_stays_in_the_options(tmp_path):
     alone = sp.memory(path, gpu="h100-sxm", **keywords(found.best.options))
     assert alone.memory.total == pytest.approx(found.best.memory_bytes, rel=1e-12)
     assert "--vocab 50257" in found.serving[0].options
+
+
+@pytest.mark.parametrize("options", [{"hours": 1e300}, {"cost": 1e16}, {"epochs": 1e14, "data_tokens": 1e15}])
+def test_a_run_beyond_any_other_is_refused(options):
+    """Its figures would be infinite, or mean nothing."""
+    with pytest.raises(UsageError) as caught:
+        ways(**options)
+    assert "at most" in caught.value.hint
+
+
+def test_a_run_that_is_shorter_than_a_step_is_warned_of():
+    """So many devices do not share it."""
+    few, many = (ways("gpt2", "h100-sxm", gpus=n, tokens="1M") for n in (8, 10_000))
+    assert "less_than_a_step" not in [each.code for each in few.warnings]
+    assert "less_than_a_step" in [each.code for each in many.warnings]
+
+
+def test_quantised_weights_need_kernels():
+    """Of bitsandbytes there are none for TPUs, and none are needed for adapters on whole weights."""
+    for options, noted in (({"tune": "qlora"}, True), ({"tune": "lora"}, False)):
+        found = sp.memory("gpt2", gpu="tpu-v5e", **options)
+        assert ("no_kernels" in [each.code for each in found.warnings]) is noted
+    assert "no_kernels" in [each.code for each in ways("gpt2", "tpu-v5e").warnings]
+    assert not sp.memory("gpt2", gpu="l4", tune="qlora").warnings

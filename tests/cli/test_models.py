@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from tests.models.examples import LLAMA_3_8B_CONFIG as LLAMA_3_8B
@@ -303,3 +304,43 @@ def test_what_is_served_is_named(cli):
     words = ("memory", "llama-3.1-8b", "--serve", "--gpu", "rtx-4090")
     assert "it fits with --gpus 2, or --context 32768, or --weight-bits 4" in " ".join(cli(*words).out.split())
     assert cli(*words, "--context", "32768").status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--context", "4096"), "4,096 tokens are longer than the 1,024"),
+        (("--context", "4096", "--serve"), "4,096 tokens are longer than the 1,024"),
+        (("--context", "4096", "--gpu", "v100", "--ways"), "4,096 tokens are longer than the 1,024"),
+        (("--gpu", "v100", "--precision", "bf16"), "has no bf16"),
+        (("--gpu", "a100", "--states", "fp8"), "has no fp8"),
+        (("--gpu", "rtx-4090", "--precision", "nvfp4"), "has no fp4"),
+    ],
+)
+def test_what_the_model_or_the_device_does_not_have_is_warned_of(cli, words, message):
+    """In one line."""
+    assert message in cli("memory", "gpt2", *words).err
+
+
+def test_what_they_have_passes_without_a_warning(cli):
+    """Numbers of the device, the model's whole context, and adapters, which learn in fp16 too."""
+    assert cli("memory", "gpt2", "--gpu", "rtx-4090", "--precision", "fp8", "--context", "1024").err == ""
+    assert cli("memory", "gpt2", "--gpu", "v100", "--tune", "lora").err == ""
+
+
+def test_what_a_training_config_says_and_memory_does_not_count_is_warned_of(cli):
+    """One line for each; adapters with magnitudes are counted, and a model of other sizes is refused."""
+    plain = "base_model: llama-3.2-1b\nadapter: lora\nlora_r: 8\nsequence_len: 512\nsample_packing: true\n"
+    devices = ("--gpus", "1", "--gpu", "l4")
+    Path("plain.yaml").write_text(plain + "lora_modules_to_save: []\nrl:\n")
+    assert "memory is counted" not in cli("memory", "plain.yaml", *devices).err
+    more = "lora_modules_to_save: [lm_head]\nrl: dpo\npeft_use_dora: true\nlora_target_modules: [q_proj, qkv_proj]\n"
+    Path("more.yaml").write_text(plain + more)
+    for ways in ((), ("--ways",)):
+        found = cli("memory", "more.yaml", *devices, *ways).err
+        assert "lora_modules_to_save: memory is counted without what is trained in full" in found
+        assert "rl: memory is counted without its pairs" in found
+        assert "lora_target_modules: adapters are counted as on all matrices" in found
+        assert "--tune dora" in found
+    Path("other.yaml").write_text(plain + "overrides_of_model_config: {num_hidden_layers: 2}\n")
+    assert cli("memory", "other.yaml", *devices).status == 2

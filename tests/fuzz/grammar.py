@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.fuzz import files, values
 
 from scaleplan.cli.app import COMMANDS, build
+from scaleplan.files import data_folder
+from scaleplan.models.public_models import PublicModels
+from scaleplan.models.tuning import LOSSES, PRECISIONS
 from scaleplan.output import FORMATS
 
 if TYPE_CHECKING:
@@ -118,7 +121,9 @@ _PARTNERS = {
     "tuned_batch": ("tuned_tokens",), "tuned_tokens": ("tuned_batch",), "max_memory": ("experts",),
     "kv_tokens": ("max_memory", "experts"), "quant_block": ("fp_format",), "tensor": ("gpu", "gpus"),
     "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",), "grid": ("gpu",),
-    "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",),
+    "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",), "rank": ("tune",), "targets": ("tune",),
+    "adapter_bits": ("tune",), "quantize": ("tune",), "galore_rank": ("optimizer",), "ways": ("gpu",),
+    "data_tokens": ("ways", "gpu"), "epochs": ("ways", "gpu"), "hours": ("ways", "gpu"),
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
 
@@ -303,7 +308,20 @@ def _config(builder: Builder) -> str:
 
 
 def _model_or_size(builder: Builder) -> str:
-    return values.amount(builder.rng, "params") if builder.chance(0.5) else _config(builder)
+    if builder.chance(0.3):
+        return builder.rng.choice(_published())
+    return values.amount(builder.rng, "params") if builder.chance(0.3) else _config(builder)
+
+
+@cache
+def _published() -> tuple[str, ...]:
+    return PublicModels([data_folder()]).ids()  # a case may have a file of its own, and a broken one
+
+
+def _architecture(builder: Builder) -> str:
+    if builder.chance(0.3):
+        return builder.file("mine.toml", files.description(builder.rng))
+    return values.plausible(builder.rng, "arch")
 
 
 def _saved(builder: Builder, name: str = "saved.json") -> str:
@@ -336,6 +354,9 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "model"): _config,
     ("model", "source"): _config,
     ("memory", "source"): _model_or_size,
+    ("memory", "loss"): lambda builder: builder.rng.choice(LOSSES),
+    ("memory", "precision"): lambda builder: builder.rng.choice([*PRECISIONS]),
+    ("", "arch"): _architecture,
     ("optimal", "source"): lambda _: "-",
     ("show", "file"): _saved,
     ("check", "paths"): _project,

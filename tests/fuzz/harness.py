@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from tests.fuzz.files import SECRET
 from tests.fuzz.grammar import Case, commands
 
 import scaleplan
@@ -356,7 +357,7 @@ def _state() -> dict[str, object]:
 
 def judged(sandbox: Sandbox, case: Case, outcome: Outcome) -> list[Finding]:
     """Return every breach of the contract."""
-    found = [*_judged_status(sandbox, case, outcome)]
+    found = [*_judged_status(sandbox, case, outcome), *_judged_secrets(outcome)]
     found += [Finding("library warning", _general(text), text) for text in outcome.caught]
     broken = outcome.err.startswith("error: cannot write the result")
     if broken and case.surroundings not in _BROKEN_STREAMS:
@@ -437,6 +438,13 @@ _UNREAD = {"COLUMNS", "TERM", "LC_ALL", "TZ", "NO_COLOR", "FORCE_COLOR", "SOURCE
 """Variables that change no data: how wide a terminal is, of which kind, its language, its clock."""
 
 _KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "  ")
+
+
+def _judged_secrets(outcome: Outcome) -> Iterator[Finding]:
+    """Judge that nothing quotes a key that stands in a config."""
+    for name, text in (("standard output", outcome.out), ("standard error", outcome.err)):
+        if SECRET in text:
+            yield Finding("secret", f"on {name}", text[:200])
 
 
 def _judged_errors(case: Case, outcome: Outcome) -> Iterator[Finding]:

@@ -37,6 +37,10 @@ def memory(**options):
         ({"tune": "lora", "adapter_bits": 8}, "are not trained"),
         ({"also": "in-backward"}, "need an optimizer"),
         ({"tune": "lora", "also": "upcast"}, "nothing is quantised"),
+        ({"tune": "lora", "quantize": "bf16", "also": "upcast"}, "nothing is quantised"),
+        ({"tune": "qlora", "quantize": "bf16"}, "and bf16 does not"),
+        ({"tune": "lora", "optimizer": "galore"}, "adapters have none"),
+        ({"also": "foreach,no-foreach", "optimizer": "adamw"}, "contradict each other"),
     ],
 )
 def test_choices_that_contradict_each_other_are_refused(options, words):
@@ -73,8 +77,11 @@ def test_unknown_names_are_refused(options):
         ({"tune": "lora", "states": "mixed"}, "say the bytes"),
         ({"trained_layers": 33}, "the model has 32"),
         ({"tune": "lora", "rank": 5000}, "larger than the model's width"),
+        ({"optimizer": "galore", "galore_rank": 5000}, "larger than the model's width"),
+        ({"freeze": "embeddings,norms,attention,ffn"}, "nothing is trained"),
         ({"serve": True, "tune": "lora"}, "no training layout"),
         ({"serve": True, "quantize": "nf4", "weight_bits": 8}, "both say"),
+        ({"serve": True, "weight_bits": 100}, "no number has .100. bits"),
     ],
 )
 def test_what_does_not_suit_the_model_or_the_question_is_refused(options, words):
@@ -89,6 +96,33 @@ def test_adapters_have_the_parameters_of_their_matrices():
     every = LAYERS * 16 * (4 * WIDTH + 2 * (WIDTH + KEYS) + 3 * (WIDTH + INNER))
     assert weights_of(LLAMA_3_8B, method_of(tune="lora", rank=8, targets="q,v")[0]).layers == both
     assert weights_of(LLAMA_3_8B, method_of(tune="lora", rank=16, targets="all")[0]).layers == every
+
+
+def test_adapters_are_put_on_matrices_of_this_name_and_not_on_those_that_have_the_word():
+    """What compresses a latent is no down projection; the one input of a linear attention is no query, nor value."""
+    latent = read_model(PublicModels().get("deepseek-v3").config).architecture
+    hybrid = read_model(PublicModels().get("qwen3-next-80b-a3b").config).architecture
+    blocks = 7168 + 18432, 7168 + 2048  # dense in 3 layers; of the others 256 experts and the shared one
+    found = weights_of(latent, method_of(tune="lora", rank=8, targets="gate,up,down")[0])
+    assert (found.layers, found.routed) == (8 * 3 * (3 * blocks[0] + 58 * blocks[1]), 8 * 3 * 58 * 256 * blocks[1])
+    found = weights_of(latent, method_of(tune="lora", rank=8, targets="q")[0])
+    assert found.layers == 8 * 61 * ((7168 + 1536) + (1536 + 128 * 192))
+    found = weights_of(hybrid, method_of(tune="lora", rank=8, targets="q,v")[0])
+    assert found.layers == 8 * 12 * ((2048 + 2 * 16 * 256) + (2048 + 2 * 256))  # of 48 layers, with gated queries
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("gpt2", {"targets": "gate"}, "no matrix of gpt2 .* is called gate"),
+        ("falcon-mamba-7b", {"targets": "q,v"}, "is called query or value"),
+        ("jamba-v0.1", {"targets": "q", "trained_layers": 1}, "in its last 1 layers"),
+    ],
+)
+def test_adapters_on_nothing_are_refused(name, options, words):
+    """A way to train that trains no weight is no answer."""
+    with pytest.raises(UsageError, match=words):
+        sp.memory(name, tune="lora", **options)
 
 
 def test_a_direction_has_a_magnitude_for_each_output():
@@ -236,7 +270,7 @@ def test_a_trainer_is_a_set_of_choices():
             "kernels": st.sampled_from(KERNELS),
             "offload": st.sampled_from(["activations", "optimizer"]),
         },
-    ),
+    ).filter(lambda options: options.get("tune", "full") == "full" or "galore" not in options.get("optimizer", "")),
     name=st.sampled_from(
         ["llama-3.2-1b", "gemma-2-2b", "mixtral-8x7b", "deepseek-v3", "kimi-linear-48b-a3b", "gpt2"]
     ),

@@ -118,12 +118,20 @@ def test_what_the_file_does_not_determine_is_named(name, text, line):
     assert "give " in caught.value.hint
 
 
-@pytest.mark.parametrize("more", ["--num-experts 8", "--mtp-num-layers 1", "--hybrid-override-pattern M-M*"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        *("--num-experts 8", "--mtp-num-layers 1", "--hybrid-override-pattern M-M*", "/opt/megatron/pretrain_t5.py"),
+        *("--experimental-attention-variant gated_delta_net", "--attention-output-gate", "--softmax-type learnable"),
+        *("--heterogeneous-layers-config-path layers.json", "--retro-add-retriever", "--spec plugins.next get_spec"),
+    ],
+)
 def test_a_model_that_is_not_counted_here_is_refused(more):
     """Experts with biases and layers of other kinds change the count: never counted as if they were not there."""
     sizes = "train --num-layers 2 --hidden-size 64 --num-attention-heads 4 --max-position-embeddings 128"
     with pytest.raises(FileError, match="not counted here"):
         size(f"{sizes} --vocab-size 1000 {more}\n", "run.sh")
+    assert size(f"{sizes} --vocab-size 1000 --softmax-type vanilla pretrain_gpt.py\n", "run.sh") > 0
 
 
 def test_a_run_s_model_may_be_its_training_config(cli):
@@ -152,9 +160,14 @@ BESIDE = {"name": '"r"', "price": "2", "gpu": '"h100-sxm"'}
 """What every run below gives; its tokens are given where the file leaves its length open."""
 
 
-def a_run(kind):
+def a_run(kind, name="r"):
     """Return the project of a run that names a config, and gives what is not in it."""
-    given = {**BESIDE, "config": f'"{kind.file}"', **{name: str(value) for name, value in kind.beside.items()}}
+    given = {
+        **BESIDE,
+        "name": f'"{name}"',
+        "config": f'"{kind.file}"',
+        **{name: str(value) for name, value in kind.beside.items()},
+    }
     if "tokens" not in kind.values and not (
         "tokens" in kind.open and "gpus" in kind.beside and "steps" in kind.values
     ):
@@ -162,23 +175,26 @@ def a_run(kind):
     return "[[run]]\n" + "".join(f"{name} = {value}\n" for name, value in given.items())
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.change[0]], ids=lambda kind: kind.file)
-def test_a_change_of_the_model_changes_the_bill(cli, repository, git, kind):
+def test_a_change_of_the_model_changes_the_bill(cli, repository, git):
     """The width in a config of any trainer: the difference shows it, at the line of the change."""
-    (repository / "scaleplan.toml").write_text(a_run(kind))
-    (repository / kind.file).write_text(kind.text)
+    kinds = [kind for kind in KINDS if kind.change[0]]
+    (repository / "scaleplan.toml").write_text("".join(a_run(kind, kind.file) for kind in kinds))
+    for kind in kinds:
+        (repository / kind.file).write_text(kind.text)
     git("add", ".")
-    git("commit", "-q", "-m", "a config")
-    (repository / kind.file).write_text(kind.text.replace(*kind.change))
+    git("commit", "-q", "-m", "the configs")
+    for kind in kinds:
+        (repository / kind.file).write_text(kind.text.replace(*kind.change))
     before = json.loads(cli("diff", "--base", "main", "--json", "-q").out)
-    (changed,) = (each for each in before["changes"] if each["quantity"] == "cost")
-    assert changed["before"] > 0
-    assert changed["before"] < changed["after"]
-    line = 1 + next(n for n, text in enumerate(kind.text.split("\n")) if kind.change[0] in text)
+    costs = {each["run"]: each for each in before["changes"] if each["quantity"] == "cost" and each["run"]}
+    assert {name: 0 < each["before"] < each["after"] for name, each in costs.items()} == {
+        kind.file: True for kind in kinds
+    }
     result = cli("diff", "--base", "main", "--fail-on", "cost increase > 0.1%", "--format", "github", "-q")
-    annotations = result.out
     assert result.status == 1
-    assert f"file={kind.file},line={line}" in annotations
+    for kind in kinds:
+        line = 1 + next(n for n, text in enumerate(kind.text.split("\n")) if kind.change[0] in text)
+        assert f"file={kind.file},line={line}," in result.out
 
 
 def test_what_a_run_gives_wins_over_its_config(cli):
@@ -196,6 +212,25 @@ def test_what_a_run_gives_wins_over_its_config(cli):
     assert cli("check").status == 0
     Path("scaleplan.toml").write_text(run + 'tokens = "3B"\nparams = "1B"\n[policy]\nerror = ["params = 1B"]\n')
     assert cli("check").status == 0
+
+
+def test_an_include_does_not_leave_the_folder(cli):
+    """A file above is not read, one beside is: by a command, and by a run of a project."""
+    small = "type: llama\nhidden_dim: 64\nintermediate_dim: 128\nnum_layers: 2\nnum_heads: 4\nnum_kv_heads: 4\n"
+    Path("in").mkdir()
+    Path("small.yaml").write_text(small)
+    Path("in/a.yaml").write_text("model: !include ../small.yaml\ntrainer: {train_batch_size: 8}\n")
+    result = cli("model", "in/a.yaml")
+    assert result.status == 2
+    assert "'../small.yaml', which is no YAML beside or below it" in " ".join(result.err.split())
+    Path("a.yaml").write_text("model: !include small.yaml\ntrainer: {train_batch_size: 8}\n")
+    assert cli("model", "a.yaml", "--vocab", "100", "--get", "layers").out == "2\n"
+    run = '[[run]]\nname = "r"\nconfig = "{}"\nvocab = 100\ntokens = "1B"\n'
+    Path("scaleplan.toml").write_text(run.format("a.yaml"))
+    (shown,) = json.loads(cli("check", "--json", "-q").out)["runs"]
+    assert shown["values"]["params"] == 2 * 100 * 64 + 2 * (4 * 64**2 + 3 * 64 * 128 + 2 * 64) + 64
+    Path("in/scaleplan.toml").write_text(run.format("a.yaml"))
+    assert cli("check", "in/scaleplan.toml", "-q").status == 2
 
 
 def test_a_model_may_stand_beside_arguments(cli):
@@ -319,21 +354,27 @@ WIDER = {
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared folder is not here")
-@pytest.mark.parametrize("name", WIDER)
-def test_a_wider_model_costs_more_in_every_sample(cli, repository, git, name):
+def test_a_wider_model_costs_more_in_every_sample(cli, repository, git):
     """The bill before and after, from the file alone and what the run gives."""
-    old, new, given = WIDER[name]
-    text = (SAMPLES / name).read_text()
-    assert old in text
-    own = "\n".join(f"{key} = {value}" for key, value in {**BESIDE, "config": f'"{name}"'}.items())
-    (repository / "scaleplan.toml").write_text(f"[[run]]\n{own}\n{given}\n")
-    (repository / name).write_text(text)
+    runs = []
+    for name, (_, _, given) in WIDER.items():
+        own = {**BESIDE, "name": f'"{name}"', "config": f'"{name}"'}
+        runs += ["[[run]]", *(f"{key} = {value}" for key, value in own.items()), given]
+        (repository / name).write_text((SAMPLES / name).read_text())
+    (repository / "scaleplan.toml").write_text("\n".join((*runs, "")))
     git("add", ".")
-    git("commit", "-q", "-m", "a config")
-    (repository / name).write_text(text.replace(old, new))
+    git("commit", "-q", "-m", "the configs")
+    for name, (old, new, _) in WIDER.items():
+        text = (SAMPLES / name).read_text()
+        assert old in text
+        (repository / name).write_text(text.replace(old, new))
     changes = json.loads(cli("diff", "--base", "main", "--json", "-q").out)["changes"]
-    (changed,) = (each for each in changes if each["quantity"] == "cost")
-    assert 0 < changed["before"] < changed["after"]
+    costs = {
+        each["run"]: 0 < each["before"] < each["after"]
+        for each in changes
+        if each["quantity"] == "cost" and each["run"]
+    }
+    assert costs == dict.fromkeys(WIDER, True)
 
 
 def test_further_places_are_named_once_and_a_few(cli):

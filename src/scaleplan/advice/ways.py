@@ -153,7 +153,8 @@ def ways(
         context=context,
         vocab=options.get("vocab"),
     )
-    return comparison.answer()
+    found = comparison.answer()
+    return replace(found, warnings=(*questions.about_config(config), *found.warnings))
 
 
 def _stated(config: TrainingConfig) -> dict[str, float]:
@@ -178,9 +179,13 @@ class _Limits(NamedTuple):
 
 
 def _above(value: float, what: str) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{what} is a number above 0, not {value:g}")
+    if not 0 < value <= _MOST:
+        raise UsageError(f"{what} is a number above 0, not {value:g}", hint=f"at most {_MOST:g}")
     return value
+
+
+_MOST = 1e15
+"""Of hours, US dollars and passes; the amounts of all runs there have been are far below."""
 
 
 def _run_of(
@@ -198,7 +203,8 @@ def _run_of(
         source = "epochs x data-tokens" if passes is not None else "data-tokens, once"
         if passes is None and "epochs" in stated:
             passes, source = stated["epochs"], "epochs of the config x data-tokens"
-        return _Run((passes or 1.0) * size, source, passes or 1.0, size)
+        found = parse_count((passes or 1.0) * size, what="tokens")
+        return _Run(found, source, passes or 1.0, size)
     if passes is not None:
         raise UsageError(
             "--epochs are passes over data whose size is not given", hint="add --data-tokens, or --tokens"
@@ -298,6 +304,8 @@ class _Comparison:
 
     def _about_model(self) -> Iterator[Notice]:
         """Yield what the work of a token does not tell of this model."""
+        yield from questions.about_context(self.model, self.sequence)
+        yield from questions.about_kernels(self.device, "nf4")
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
             message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
             yield Notice(code="encoder_decoder", message=message)
@@ -363,6 +371,8 @@ class _Comparison:
         profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
         speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
         footprint = search.feasible.footprint
+        if fits and tokens is None:
+            self._require_steps(parallel.data * training.sequence)
         per_second = self._tokens_per_second(layout, work, speed.rate, offloaded=_offloaded(footprint, layout))
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
         exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch, **self.counted}
@@ -379,7 +389,7 @@ class _Comparison:
             recompute=training.recompute,
             micro_batch=training.micro_batch,
             devices=parallel.devices,
-            trained_params=round(weights.layers + weights.routed + weights.first + weights.last),
+            trained_params=round(weights.trained),
             flops_per_token=work.flops,
             longest_context=self._longest(search, layout),
             on_host=_waits(_with_activations(method)),
@@ -388,6 +398,12 @@ class _Comparison:
             configured=configured,
             **self._run(self.run.tokens if tokens is None else tokens, per_second, speed.utilisation),
         )
+
+    def _require_steps(self, least: float) -> None:
+        """Note that the smallest step of a way has more tokens than the run."""
+        if least > self.run.tokens:
+            message = f"a step on {self.gpus:,} devices has {least:,.0f} tokens or more, and the run has fewer"
+            self.notices.setdefault("less_than_a_step", Notice(code="less_than_a_step", message=message))
 
     def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingAsked, LayoutSearch, Layout, bool]:
         """Return the layout of a way: with enough tokens at once where that fits, else with one sequence."""

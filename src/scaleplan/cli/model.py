@@ -319,7 +319,7 @@ def memory(
         if value is not None:
             raise UsageError(f"--{name.replace('_', '-')} is about a comparison of ways to train", hint="add --ways")
     found = questions.memory(model_or_size, **given)
-    notices = tuple(_taken(source, given))
+    notices = (*_taken(source, given), *found.warnings)
     if found.excess is not None:
         notices += (Notice(code="does_not_fit", message=_no(found)),)
     return Answer(result=found, notices=notices, exit_status=1 if found.fits is False else 0)

@@ -120,9 +120,13 @@ class Location:
 
 
 class Undetermined(NamedTuple):
-    """In place of a value that a file does not determine by itself: why it does not."""
+    """In place of a value that a file does not determine by itself: why it does not.
+
+    ``given`` is true for a flag that stands there, where the word after it is not known: a switch is on all the same.
+    """
 
     reason: str
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

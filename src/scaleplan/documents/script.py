@@ -486,6 +486,8 @@ _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<item>\[[^\]]*\])?\+?=(?P
 _BLOCKS = {"if": 1, "for": 1, "while": 1, "until": 1, "case": 1, "fi": -1, "done": -1, "esac": -1}
 """The keywords that open and close what runs only where the script decides."""
 
+_LATER = Undetermined("it is computed when the script runs, or comes from the environment")
+
 _SOMETIMES = Undetermined("it is given only where the script decides, or set twice")
 
 _SETTING = frozenset({"read", "readarray", "mapfile", "getopts", "unset", "for", "select", "printf"})
@@ -496,6 +498,9 @@ _ARITHMETIC = re.compile(
     r"|(?:\+\+|--)(?P<after>[A-Za-z_]\w*+)"
 )
 """An assignment in ``(( ))``."""
+
+_FRONT = re.compile(r"(?:--)?[A-Za-z_][\w.-]*=")
+"""The name of a flag, or of a setting, whose value stands in the same word."""
 
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
@@ -519,6 +524,15 @@ def _unquoted(match: re.Match[str]) -> str:
     return match["single"] if match["single"] is not None else match["one"].strip("\n")
 
 
+_SHORT = {"-N": "--nodes", "-G": "--gpus"}
+
+_OF_SLURM = {
+    "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
+    "gpus_per_node": ("SLURM_GPUS_PER_NODE",),
+    "ntasks_per_node": ("SLURM_NTASKS_PER_NODE",),
+}
+"""The variables that Slurm sets from a directive (``man sbatch``, output environment variables)."""
+
 _DIRECTIVE = re.compile(r"^#SBATCH[ \t]+(?P<words>[^\n#]*)", re.MULTILINE)
 
 
@@ -526,11 +540,19 @@ def _directives(text: str) -> Iterator[tuple[object, int]]:
     """Yield the words for Slurm in the comments of a script, each with its line."""
     for match in _DIRECTIVE.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
-        yield from ((word, line) for word in match["words"].split()[:20])
+        for word in match["words"].split()[:20]:
+            flag = _SHORT.get(word[:2])
+            yield from ((part, line) for part in ((flag, word[2:]) if flag is not None else (word,)) if part)
 
 
 class _Unsure(str):
     """A word that a command has only where the script decides."""
+
+    __slots__ = ()
+
+
+class _Unknown(str):
+    """The front of a word, ``--name=`` or ``NAME=``, whose value is not known before the script runs."""
 
     __slots__ = ()
 
@@ -559,7 +581,10 @@ class Command:
         for word, line in words:
             flag = _FLAG.fullmatch(word) if isinstance(word, str) else None
             given = _ASSIGNMENT.fullmatch(word) if isinstance(word, str) else None
-            if flag is not None:
+            if isinstance(word, _Unknown):
+                self._places[word.strip("-=").replace("-", "_")] = [_Place(_LATER, line)]
+                values = None
+            elif flag is not None:
                 stated, unsure = flag["value"] is not None, isinstance(word, _Unsure)
                 value = _like(flag["value"], word) if stated else True
                 places = [_Place(_SOMETIMES if unsure else value, line)]
@@ -571,7 +596,10 @@ class Command:
             elif values is not None:
                 if values[0].value is True:
                     values.clear()
-                values.append(_Place(word, line))
+                    found = word._replace(given=True) if isinstance(word, Undetermined) else word
+                    values.append(_Place(found, line))
+                else:
+                    values.append(_Place(word, line))
 
     def find(self, key: Key) -> Found | None:
         """Return the value of a flag, or its value at an index, and the line; True for a flag without one."""
@@ -608,13 +636,20 @@ class ShellDocument:
     def __init__(self, text: str, *, name: str) -> None:
         self.name = name
         _limit(text, name)
-        self._found: dict[str, _Place] = {}
+        self.directives = Command(list(_directives(text)), name=name)
+        self._found: dict[str, _Place] = dict(self._scheduled())
         self._arrays: dict[str, list[tuple[str, int]]] = {}
         self._starts: set[int] = set()  # the words that begin a line
         words = list(self._words(_SUM.sub(lambda m: "${=" + m["sum"].translate(_HIDDEN) + "}", text)))
         self._read(words)
         self.commands = tuple(self._commands(words))
-        self.directives = Command(list(_directives(text)), name=name)
+
+    def _scheduled(self) -> Iterator[tuple[str, _Place]]:
+        """Yield the variables that Slurm sets from the directives of the script."""
+        for flag, names in _OF_SLURM.items():
+            found = self.directives.find((flag,))
+            if found is not None and isinstance(found.value, str) and found.value.isdecimal():
+                yield from ((name, _Place(found.value, found.line or 1)) for name in names)
 
     def _words(self, text: str) -> Iterator[tuple[str, int]]:
         """Yield the words and marks of a script, each with its line; not those of a command that is put in."""
@@ -667,7 +702,11 @@ class ShellDocument:
             if command and (position in self._starts or word in _MARKS):
                 yield Command(command, name=self.name)
                 command = []
-            if word not in _MARKS and (command or _ASSIGNMENT.fullmatch(word) is None):
+            if position and words[position - 1][0] == "-c" and " " in word.strip():  # of bash: a command in one word
+                for part in word.split():
+                    command += self._put_in(part, line, _DEEPEST) if not set(part) <= set(_MARKS) else []
+                del command[_MOST_WORDS:]
+            elif word not in _MARKS and (command or _ASSIGNMENT.fullmatch(word) is None):
                 command += self._put_in(word, line, _DEEPEST)
                 del command[_MOST_WORDS:]
         if command:
@@ -738,7 +777,8 @@ class ShellDocument:
             put = _From(value)
             put.origin = ((match["plain"] or match["name"],), place.line)
             return [(put, line)]
-        return [(value, line)]
+        front = _FRONT.match(word)
+        return [(_Unknown(front[0]) if value is _LATER and front is not None else value, line)]
 
     def _changed(self, words: list[tuple[str, int]]) -> None:
         """Find the variables that a command sets while the script runs: ``read N``, ``for N in``, ``((N *= 2))``."""
@@ -784,7 +824,7 @@ class ShellDocument:
 
         expanded = _VARIABLE.sub(value_of, text)
         if "$" in expanded or "`" in expanded or len(expanded) > _LONGEST:
-            return Undetermined("it is computed when the script runs, or comes from the environment")
+            return _LATER
         return expanded
 
     def _sum(self, text: str) -> str:

@@ -1,16 +1,19 @@
 """Read single values, and the lines on which they stand, from a YAML text.
 
 Only what is looked up is constructed: anchors, aliases and merge keys are followed, each node once a look-up. A tag
-other than YAML's own is never acted on, and what it stands on is refused; so is a mapping with a key twice, of which
-readers of YAML take the last, the first, or none. ``${a.b}`` refers to another key of the text, as OmegaConf
-(llm-foundry, NeMo, OLMo) has it: absolute, or relative with leading dots. Of the functions that configs register,
-``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are computed.
+other than YAML's own is never acted on, but for ``!include`` of a file that the reader has beside this one, and what
+it stands on is refused; so is a mapping with a key twice, of which readers of YAML take the last, the first, or none.
+``${a.b}`` refers to another key of the text, as OmegaConf (llm-foundry, NeMo, OLMo) has it: absolute, or relative
+with leading dots. Of the functions that configs register, ``${multiply:2,${a.b}}``, those of :data:`_RESOLVERS` are
+computed.
 """
 
 from __future__ import annotations
 
 import operator
+import posixpath
 import re
+from copy import copy
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,8 @@ _MOST_CHARACTERS = 200_000  # training configs are kilobytes; the slowest text o
 _MOST_NAMES = 200  # that a hint can use
 
 _MOST_REFERENCES = 20  # from one value to the next: more is a circle, or not a config
+
+_MOST_INCLUDED = 5  # from one file to the next: more is a circle, or not a config
 
 _LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
 
@@ -55,6 +60,9 @@ class YamlDocument:
 
         self.name = name
         self._indices: dict[int, tuple[dict[str, tuple[Any, int]], list[Any]]] = {}
+        self._beside: Callable[[str], object] | None = None
+        self._included: dict[int, Any] = {}
+        self._depth = 0
         if len(text) > _MOST_CHARACTERS:
             raise FileError(f"{name}: larger than {_MOST_CHARACTERS:,} characters", file=name)
         if _NESTED.search(text):  # the parser takes quadratic time
@@ -79,6 +87,33 @@ class YamlDocument:
             message = f"{name}: not valid YAML: unreadable characters, or nested too deeply"
             raise FileError(message, file=name) from None
         self._refuse_twice()
+
+    def follow(self, beside: Callable[[str], object], *, depth: int = _MOST_INCLUDED) -> None:
+        """Follow ``!include NAME`` to the YAML document that ``beside`` has by the name, if it has one."""
+        self._beside, self._depth, self._included = beside, depth, {}
+
+    def included(self, beside: Callable[[str], object], folder: str, depth: int) -> Any:  # noqa: ANN401
+        """Return the top node for a document that includes this one, whose own includes are named from a folder."""
+        own = copy(self)
+        own.follow(lambda name: beside(posixpath.join(folder, name)), depth=depth)
+        return own.top()
+
+    def top(self) -> Any:  # noqa: ANN401
+        """Return the top node, or that of the document which is included in its place."""
+        return self._followed(self._root)
+
+    def _followed(self, node: Any) -> Any:  # noqa: ANN401
+        """Return the node that is included in place of another, or that node itself; a circle ends by its depth."""
+        if node is None or node.id != "scalar" or node.tag != "!include" or self._beside is None or not self._depth:
+            return node
+        if id(node) not in self._included:
+            other = self._beside(node.value)
+            self._included[id(node)] = (
+                other.included(self._beside, posixpath.dirname(node.value), self._depth - 1)
+                if isinstance(other, YamlDocument)
+                else node
+            )
+        return self._included[id(node)]
 
     def _refuse_twice(self) -> None:
         """Refuse a key that stands twice in one mapping; a FileError has its line."""
@@ -134,6 +169,8 @@ class YamlDocument:
         line, kind = node.start_mark.line + 1, node.tag.removeprefix(_TAG)
         tag = f"!!{kind}" if kind != node.tag else node.tag
         message = f"{self.name}: line {line}: the tag {quote(tag)} is not acted on"
+        if tag == "!include" and node.id == "scalar" and self._beside is not None:
+            message = f"{self.name}: line {line}: includes {quote(node.value)}, which is no YAML beside or below it"
         return FileError(message, file=self.name, line=line)
 
     def _referred(self, text: str, key: Key, line: int | None, references: int) -> Found:
@@ -188,6 +225,7 @@ class YamlDocument:
     def _node(self, key: Key) -> tuple[Any, int | None]:
         """Return the node at a key path and its line; (None, None) when there is none."""
         node, line = self._root, None
+        at: int | None = None  # the line of what is included, whose own lines are those of another file
         for part in key:
             if node is None:
                 break
@@ -201,7 +239,9 @@ class YamlDocument:
             elif kind == "mapping":
                 places = (self._index(mapping)[0].get(str(part)) for mapping in self._merged(parent))
                 node, line = next((place for place in places if place is not None), (None, None))
-        return node, line
+            if at is None and (followed := self._followed(node)) is not node:
+                node, at = followed, line
+        return node, line if at is None or node is None else at
 
     def _merged(self, node: Any) -> Iterator[Any]:  # noqa: ANN401
         """Yield a mapping and those merged into it, each once: its own keys win, then the first of several."""

@@ -94,6 +94,12 @@ class Part:
         """What it does: ``attention``, ``recurrent`` (state-space, linear attention, convolution), or ``ffn``."""
         return "attention" if self.pairs else "recurrent" if self.state else "ffn"
 
+    def matrices(self) -> list[Atom]:
+        """Return its matrices, and those of one expert."""
+        return [
+            atom for atom in (*self.atoms, *(self.experts.atoms if self.experts else ())) if atom.kind == "matrix"
+        ]
+
     @property
     def params(self) -> int:
         """Weights, all experts among them."""

@@ -13,6 +13,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from scaleplan.errors import Notice  # noqa: TC001  the types of a record are resolved
 from scaleplan.models.feasibility import NODE, Feasibility, FixedLayout
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
@@ -555,3 +556,4 @@ class MemorySummary(Record, Result):
     """By what share measured peaks scatter around each of these three: four of five are within."""
     worth: tuple[Worth, ...] = ()
     """What other ways to train the model would need on the same devices."""
+    warnings: tuple[Notice, ...] = ()

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import QuantityError, UnknownNameError, UsageError, quote
+from scaleplan.errors import Notice, QuantityError, UnknownNameError, UsageError, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.layout import Excess, FixedLayout, LayoutSearch, MemorySummary, Worth, linked_devices
@@ -29,8 +29,9 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import METHOD, STORED, method_of
+from scaleplan.models.tuning import METHOD, STORED, TARGETS, method_of, names_of_matrix
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
+from scaleplan.models.weights import weights_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUT",
     "TrainingAsked",
+    "about_config",
+    "about_context",
+    "about_kernels",
     "best_layout",
     "memory",
     "model",
@@ -182,6 +186,17 @@ def shape(
     )
 
 
+def _bits(amount: Amount | None) -> float | None:
+    """Return the bits of a stored value, None for None; raises UsageError for more than any number has."""
+    bits = None if amount is None else parse_positive(amount)
+    if bits is not None and bits > _MOST_BITS:
+        raise UsageError(f"no number has {quote(amount)} bits", hint=f"at most {_MOST_BITS}")
+    return bits
+
+
+_MOST_BITS = 64
+
+
 def memory(
     source: Amount | Path | Mapping[str, object] | Model,
     *,
@@ -315,17 +330,18 @@ def memory(
             gpus=parse_whole(gpus, what="gpus") or 1,
             sequence=parse_whole(context, what="context") or found.architecture.context or DEFAULT_CONTEXT,
             sequences=parse_whole(sequences, what="sequences") or 1,
-            weight_bits=None if weight_bits is None else parse_positive(weight_bits),
-            cache_bits=16.0 if cache_bits is None else parse_positive(cache_bits),
+            weight_bits=_bits(weight_bits),
+            cache_bits=_bits(cache_bits) or 16.0,
             stored=found.quantization if quantize is None else _quantization(quantize),
             margins=read_margins(margins),
         )
     if any(value is not None for value in (sequences, weight_bits, cache_bits)):
         raise UsageError("sequences and bits belong to serving", hint="add --serve")
     options = {**layout, **way, "quantize": quantize, "gpus": gpus, "context": context, "margins": margins}
-    run = stated(source, gpus=gpus, context=context, vocab=vocab, states=states)
+    config, run = stated_config(source, {"gpus": gpus, "context": context, "vocab": vocab, "states": states})
     options.update({name: value for name, value in run.items() if options[name] is None})
-    return _training(found, device, training_asked(found, options))
+    held = _training(found, device, training_asked(found, options))
+    return replace(held, warnings=(*about_config(config), *held.warnings))
 
 
 class TrainingAsked(NamedTuple):
@@ -399,7 +415,25 @@ def _method(model: Model, way: dict[str, Any], *, states: str | None) -> tuple[M
         raise UsageError(f"{method.layers} layers cannot be trained: the model has {a.layers}")
     if method.adapts and method.rank > a.width:
         raise UsageError(f"adapters of rank {method.rank} are larger than the model's width, {a.width}")
+    if (way.get("galore_rank") or 0) > a.width:
+        raise UsageError(f"gradients of rank {way['galore_rank']} are larger than the model's width, {a.width}")
+    _require_trained(model, method)
     return method, recompute
+
+
+def _require_trained(model: Model, method: Method) -> None:
+    """Refuse a way that trains nothing of a model: adapters on matrices that it does not have, or all frozen."""
+    if not (method.targets or method.frozen) or weights_of(model.architecture, method).trained:
+        return
+    if not method.adapts:
+        raise UsageError("all of the model is frozen, and nothing is trained", hint="leave out some of --freeze")
+    labels = {atom.label for _, part in model.architecture.parts() for atom in part.matrices()}
+    known = sorted(set().union(*map(names_of_matrix, labels)), key=[*TARGETS].index)
+    where = "" if method.layers is None else f" in its last {method.layers} layers"
+    raise UsageError(
+        f"no matrix of {model.source}{where} is called {' or '.join(method.targets)}, so that nothing is trained",
+        hint=f"--targets all, or some of {', '.join(known)}" if known else "--targets all",
+    )
 
 
 def _quantization(name: str) -> Quantization:
@@ -471,6 +505,7 @@ def _serving(
         ways_out=() if over is None else tuple(ways_out()),
         weight_bits=bits,
         quantization=stored.method if stored else None,
+        warnings=tuple(about_context(model, sequence)),
         **shown(held, held.allocated, device),
     )
 
@@ -533,6 +568,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         ways_out=ways,
         method=fixed.method,
         worth=tuple(_worth(footprint, layout.training, layout.parallel, device, asked)),
+        warnings=(*about_context(model, sequence), *_about_device(device, fixed)),
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device),
     )
 
@@ -573,6 +609,7 @@ def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
         margins=margins,
         method=fixed.method,
         worth=tuple(_worth(footprint, training, parallel, None, asked)),
+        warnings=tuple(about_context(model, sequence)),
         **shown(found, footprint.reserved(training, parallel), None),
     )
 
@@ -694,6 +731,50 @@ _SMALLER: dict[str, dict[str, Any]] = {
 
 SHORTEST = 512
 """Tokens of a sequence below which none is suggested; pre-trainings have 512 (BERT) and more."""
+
+
+def about_context(model: Model, sequence: int) -> Iterator[Notice]:
+    """Yield that sequences are longer than the model's positions."""
+    longest = model.architecture.context
+    if longest is not None and sequence > longest:
+        message = f"sequences of {sequence:,} tokens are longer than the {longest:,} that {model.source} states"
+        yield Notice(code="beyond_context", message=message)
+
+
+def about_config(config: TrainingConfig | None) -> Iterator[Notice]:
+    """Yield what a training config says that is not counted."""
+    if config is not None:
+        yield from (Notice(code="config_note", message=f"{config.file}: {note}") for note in config.notes)
+
+
+_NEEDED = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
+"""The precision of which a device must have a peak, by that of a training or the name of its states."""
+
+
+_BITSANDBYTES = ("nf4", "nf4-dq", "int8")
+_ITS_VENDORS = ("NVIDIA", "AMD", "Intel", "Apple")
+"""The makers of devices that bitsandbytes supports (huggingface.co/docs/bitsandbytes/v0.50.0/installation)."""
+
+
+def about_kernels(device: Accelerator, quantize: str | None) -> Iterator[Notice]:
+    """Yield that no kernels for quantised weights run on a device."""
+    if quantize in _BITSANDBYTES and device.vendor not in _ITS_VENDORS:
+        message = f"{quantize} is counted as bitsandbytes stores it, which has no kernels for {device.id}"
+        yield Notice(code="no_kernels", message=message)
+
+
+def _about_device(device: Accelerator, fixed: FixedLayout) -> Iterator[Notice]:
+    """Yield that a device does not have the numbers that a training is in, as far as its peaks are published.
+
+    Adapters do not need bf16: they learn in fp16 too, with a scaled loss, which takes as many bytes.
+    """
+    yield from about_kernels(device, fixed.method.quantize)
+    needed = _NEEDED.get(fixed.method.precision or fixed.states or "")
+    if needed is None or needed in device.peaks or not device.peaks.keys() & {"fp16", "bf16"}:
+        return
+    if needed != "bf16" or not fixed.method.adapts:
+        message = f"{device.id} has no {needed} in its published rates, and this training is in {needed}"
+        yield Notice(code="no_such_precision", message=message)
 
 
 def _subject(model: Model, device: Accelerator | None) -> dict[str, Any]:

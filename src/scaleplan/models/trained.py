@@ -12,6 +12,7 @@ from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.models.config import DESCRIBES_A_MODEL, is_description
 from scaleplan.models.public_models import PublicModels
+from scaleplan.trainers.elsewhere import elsewhere
 from scaleplan.trainers.registry import TRAINERS, read_training_config
 from scaleplan.trainers.settings import SIZES_HINT, Settings
 from scaleplan.trainers.training_config import RunGiven
@@ -155,6 +156,8 @@ def require_trained(found: TrainingConfig | None, document: Document) -> Trainin
     if found is not None:
         return found
     document.find(("model",))  # a tag that is not acted on is an error of its own
+    if (other := elsewhere(document)) is not None:
+        raise other
     known = ", ".join(trainer.name for trainer in TRAINERS)
     settings = Settings(document, file=document.name, sections=("", "model", "model_config", "model.model_config"))
     for mark in _MARKS:

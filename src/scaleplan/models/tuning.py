@@ -36,6 +36,7 @@ __all__ = [
     "Optimizer",
     "Precision",
     "method_of",
+    "names_of_matrix",
     "target_labels",
 ]
 
@@ -128,6 +129,16 @@ TARGETS = {
 }
 """The matrices that adapters are put on, by label, with the names that adapter configs use."""
 
+_OF_SEVERAL = {
+    **dict.fromkeys(("query and gate", "query down", "query up", "queries and gates up"), ("query",)),
+    **dict.fromkeys(("key and value", "keys and values", "key and value down", "key and value up"), ("key", "value")),
+    "queries and keys": ("query", "key"),
+    "gate and up": ("gate", "up"),
+}
+"""The targets that a matrix of another label is: one matrix for several, or one of two through a latent.
+
+One whose label merely has the word (an output gate, an indexer, the one input of a recurrence) is none of them."""
+
 FROZEN = ("embeddings", "norms", "attention", "ffn")
 
 LOSSES = ("full", "compiled", "shifted", "chunked", "chunked-16", "fused")
@@ -175,6 +186,12 @@ HABITS: Mapping[str, Mapping[str, object]] = {
     "torchtitan": {"kernels": "compiled", "precision": "fsdp", "recompute": "selective"},
 }
 """What trainers choose by themselves, as plain choices: their defaults of 2024 to 2026."""
+
+
+def names_of_matrix(label: str) -> frozenset[str]:
+    """Return the names of :data:`TARGETS` by which adapters are put on a matrix, that of a shared expert too."""
+    plain = label.removeprefix("shared ")
+    return frozenset(_OF_SEVERAL.get(plain, (plain,))) & TARGETS.keys()
 
 
 class Method(Record):
@@ -260,7 +277,7 @@ class Method(Record):
         """Whether a matrix of a layer has an adapter."""
         if atom.kind != "matrix" or "router" in atom.label:
             return False
-        return not self.targets or any(atom.label == label or label in atom.label.split() for label in self.targets)
+        return not self.targets or not names_of_matrix(atom.label).isdisjoint(self.targets)
 
     def trains(self, kind: str) -> bool:
         """Whether parts of a kind (``attention``, ``ffn``, ``norms``, ``embeddings``) are trained themselves."""
@@ -308,6 +325,8 @@ METHOD = Method()
 QUANTIZED = {"qlora": "lora", "qdora": "dora"}
 """Ways to tune that also store the frozen matrices in 4 bits, with what they are besides."""
 
+_WHOLE_BITS = 16  # bits from which a stored weight is not quantised
+
 _USUAL = "huggingface"
 """The trainer whose choices hold where a way to tune is given and no trainer."""
 
@@ -350,6 +369,11 @@ def method_of(
     """
     adapters = tune is not None and tune != "full"
     if tune in QUANTIZED:
+        if STORED.get(quantize or "", 0.0) >= _WHOLE_BITS:
+            raise UsageError(
+                f"--tune {tune} quantises frozen matrices, and {quantize} does not",
+                hint=f"--tune {QUANTIZED[tune]}, or leave out --quantize",
+            )
         tune, quantize = QUANTIZED[tune], quantize or "nf4"
     elif optimizer == "q-galore":
         quantize = quantize or "int8"
@@ -362,10 +386,9 @@ def method_of(
         raise UsageError(
             "weights that are trained are not quantised", hint="--tune qlora, --optimizer q-galore, or --serve"
         )
-    if galore_rank is not None and (optimizer not in OPTIMIZERS or not OPTIMIZERS[optimizer].projected):
-        raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
+    _refuse_projection(optimizer, galore_rank, adapters=adapters)
     by = trainer or (_USUAL if tune is not None else None)
-    habits = _habits(by, adapters=adapters, quantized=quantize is not None)
+    habits = _habits(by, adapters=adapters, quantized=STORED.get(quantize or "", _WHOLE_BITS) < _WHOLE_BITS)
     recompute = habits.pop("recompute", None)
     given = {
         "tune": tune,
@@ -387,7 +410,7 @@ def method_of(
     method = Method(**{**habits, **{name: value for name, value in given.items() if value is not None}}).checked()
     if method.precision is None:
         method = replace(method, precision=_usual_precision(method, trainer))
-    if method.quantize is None and (method.upcast or method.quantizes_head):
+    if STORED.get(method.quantize or "", _WHOLE_BITS) >= _WHOLE_BITS and (method.upcast or method.quantizes_head):
         raise UsageError(
             "nothing is quantised that could be upcast, or have its head quantised", hint="add --quantize"
         )
@@ -411,6 +434,18 @@ def _refuse_adapters(only: Mapping[str, object]) -> None:
             raise UsageError(f"{name} belongs to adapters", hint="add --tune lora, qlora, dora or qdora")
 
 
+def _refuse_projection(optimizer: str | None, rank: int | None, *, adapters: bool) -> None:
+    """Refuse a rank of projected gradients where none are, and projections of adapters; raises UsageError."""
+    projected = optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].projected
+    if rank is not None and not projected:
+        raise UsageError("--galore-rank belongs to an optimizer of projected gradients", hint="--optimizer galore")
+    if adapters and projected:
+        raise UsageError(
+            f"{optimizer} projects gradients of whole matrices, and adapters have none",
+            hint="--optimizer adamw-8bit",
+        )
+
+
 def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str, Any]:
     """Return the choices of a trainer that concern a training with or without adapters."""
     if trainer is None:
@@ -426,12 +461,14 @@ def _habits(trainer: str | None, *, adapters: bool, quantized: bool) -> dict[str
 
 def _switched(also: str | None) -> dict[str, bool]:
     """Return the fields that words switch on, or off."""
-    found = {}
+    found: dict[str, bool] = {}
     for word in _words(also):
         name = word.removeprefix("no-")
         if name not in ALSO:
             raise UnknownNameError("habit of a training", word, ALSO)
-        found[ALSO[name]] = (word == name) != (name == "unpacked")
+        value = (word == name) != (name == "unpacked")
+        if found.setdefault(ALSO[name], value) != value:
+            raise UsageError(f"{name} and no-{name} contradict each other", hint="give one of them")
     return found
 
 

@@ -68,6 +68,11 @@ class Weights(NamedTuple):
     matrix_bits: float = 16.0
     """Bits in which a layer's matrices are gathered."""
 
+    @property
+    def trained(self) -> float:
+        """All trained parameters."""
+        return self.layers + self.routed + self.first + self.last
+
 
 class _Tensor(NamedTuple):
     """A tensor, how many there are of it, and where it stands: ``layers``, ``routed``, ``first`` or ``last``."""

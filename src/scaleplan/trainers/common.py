@@ -43,6 +43,8 @@ def adapted(settings: Settings, reading: Reading, *names: str) -> None:
             reading.put("lora_targets", Setting("all", places))
         elif texts and set(texts) <= set(_MATRICES):
             reading.put("lora_targets", Setting(",".join(dict.fromkeys(texts)), places))
+        elif texts and "lora_targets" not in reading.values:
+            reading.note(f"{name}: adapters are counted as on all matrices of the layers")
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -91,16 +93,25 @@ def command_with(document: Document, *flags: str) -> Settings | None:
     return None
 
 
+_EACH = ("nproc_per_node", "num_gpus", "gpus_per_node")
+
+_NODES = ("nnodes", "num_nodes", "nodes")
+"""The devices of a node and the nodes, as torchrun, deepspeed and srun name them."""
+
 _GRES = re.compile(r"gpu(?::[A-Za-z0-9_.-]+)?:(\d+)")
 
 
 def launched(settings: Settings, reading: Reading, document: Document) -> None:
     """Take the devices from the launcher: torchrun, accelerate, deepspeed, or the directives of Slurm."""
-    each, nodes = settings.raw("nproc_per_node", "num_gpus", "gpus_per_node"), settings.raw("nnodes", "num_nodes")
+    each, nodes = settings.raw(*_EACH), settings.raw(*_NODES)
     if each is not None:
-        counted = settings.whole("nproc_per_node", "num_gpus", "gpus_per_node") if _plain(each) else _open(each)
-        machines = settings.whole("nnodes", "num_nodes") if _plain(nodes) else _open(nodes)
-        reading.put("gpus", product(counted, machines if nodes is not None else Setting(1)))
+        counted = settings.whole(*_EACH) if _plain(each) else _open(each)
+        machines = settings.whole(*_NODES) if _plain(nodes) else _open(nodes)
+        if nodes is None and settings.has("hostfile"):
+            machines = Open("the hostfile of the launcher has the nodes", settings.place("hostfile"))
+        elif nodes is None and not settings.any("nproc_per_node", "num_gpus") and isinstance(document, ShellDocument):
+            machines = settings.of(document.directives, show="#SBATCH").whole("nodes")  # of srun, in a job
+        reading.put("gpus", product(counted, Setting(1) if machines is None else machines))
     elif settings.has("num_processes"):
         reading.put("gpus", settings.whole("num_processes"))  # accelerate counts all of them
     elif isinstance(document, ShellDocument):
@@ -165,8 +176,8 @@ def switched_precision(settings: Settings, reading: Reading) -> None:
             if isinstance(found, Setting) and not isinstance(found.value, dict):
                 if settings.switch(key).value:
                     reading.put("precision", Setting(name, found.places))
-            elif isinstance(found, Open) and key == name and name == "bf16":
-                reading.put("precision", Setting(name, () if found.place is None else (found.place,)))  # bf16: auto
+            elif isinstance(found, Open) and key == name and (name == "bf16" or found.given):  # bf16: auto
+                reading.put("precision", Setting(name, () if found.place is None else (found.place,)))
 
 
 _OPTIMIZERS: tuple[tuple[str, str], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.trainers.common import optimizer, precision, vocabulary, zero_of_fsdp
+from scaleplan.trainers.common import adapted, optimizer, precision, vocabulary, zero_of_fsdp
 from scaleplan.trainers.durations import read_duration
 from scaleplan.trainers.settings import Setting, Settings
 
@@ -26,7 +26,9 @@ def foundry(document: Document) -> Settings | None:
 
 
 def foundry_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object] | Setting:
-    """Return the fields of MPT (llmfoundry/models/mpt/configuration_mpt.py), or the name of a public model.
+    """Return the fields of MPT, or the name of a public model.
+
+    The defaults are those of mosaicml/llm-foundry llmfoundry/models/mpt/configuration_mpt.py @0085285a.
 
     MPT is tied, has biases unless ``no_bias``, and learned positions unless turned off or replaced.
     """
@@ -114,3 +116,4 @@ def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
     if s.any("peft_config.r"):
         reading.put("lora_rank", s.whole("peft_config.r"))
         reading.put("adapter", Setting("lora", reading.values["lora_rank"].places))
+        adapted(s, reading, "peft_config.target_modules")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.script import Command, PythonDocument, ShellDocument
 from scaleplan.trainers.common import adapted, launched, optimizer, passes, switched_precision, zero_of_fsdp
 from scaleplan.trainers.deepspeed import deepspeed_file
+from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.settings import Setting, Settings, combined
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def arguments_sizes(s: Settings, _: Reading, document: Document) -> Setting:
 def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch and length: ``max_steps`` above 0 wins over epochs."""
     launched(s, reading, document)
-    reading.put("sequence", s.whole("max_seq_length", "max_length", "block_size", "model_max_length", "cutoff_len"))
+    if isinstance(s.source, Command) and (names := named_configs(s.source)):
+        _others(s, reading, names[0])
+    reading.put("sequence", s.whole(*_SEQUENCES))
     reading.leave("sequence", "the arguments do not have it")
     reading.put("micro_batch", s.whole(*_MARKS), default=8)
     reading.put("accumulation", s.whole("gradient_accumulation_steps"), default=1)
@@ -75,6 +78,25 @@ def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     _adapter(s, reading, document)
 
 
+def _others(s: Settings, reading: Reading, name: str) -> None:
+    """Leave open what the config that a command names may have, in place of the defaults of the arguments."""
+    reason = f"{name} has the other arguments, and is not read with the command"
+    place = s.place(*_MARKS, "output_dir")
+    for value, keys in (
+        ("sequence", _SEQUENCES),
+        ("micro_batch", _MARKS),
+        ("accumulation", ("gradient_accumulation_steps",)),
+        ("tokens", ("max_steps",)),
+        ("steps", ("max_steps",)),
+        ("optimizer", ("optim",)),
+    ):
+        if not s.any(*keys):
+            reading.leave(value, reason, place)
+
+
+_SEQUENCES = ("max_seq_length", "max_length", "block_size", "model_max_length", "cutoff_len")
+
+
 def _adapter(s: Settings, reading: Reading, document: Document) -> None:
     """Take the rank of an adapter from arguments or from a ``LoraConfig``, and the bits of a quantised base."""
     if isinstance(document, PythonDocument):
@@ -83,6 +105,7 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
             if call.name.endswith("LoraConfig"):
                 reading.put("lora_rank", own.whole("r"), default=8)
                 adapted(own, reading, "target_modules")
+                _uncounted(own, reading)
             elif call.find(("load_in_4bit",)) is not None or call.find(("load_in_8bit",)) is not None:
                 _bits(own, reading)
     else:
@@ -91,9 +114,33 @@ def _adapter(s: Settings, reading: Reading, document: Document) -> None:
         kind = s.raw("finetuning_type")
         if isinstance(kind, Setting) and kind.value == "full":
             return
+        _uncounted(s, reading)
     if "lora_rank" in reading.values:
         name = "qlora" if "weight_bits" in reading.values else "lora"
         reading.put("adapter", Setting(name, reading.values["lora_rank"].places))
+
+
+_UNCOUNTED = {
+    **dict.fromkeys(
+        ("lora_modules_to_save", "modules_to_save", "additional_target"), "without what is trained in full"
+    ),
+    **dict.fromkeys(("peft_layers_to_transform", "layers_to_transform"), "with adapters in all layers"),
+    **dict.fromkeys(("lora_target_parameters", "target_parameters"), "without adapters on these"),
+    "unfrozen_parameters": "as if none of the others were frozen",
+    "rl": "without its pairs, samples and reference model",
+}
+"""What changes the memory of a training and is no value of a run, by key."""
+
+
+def _uncounted(s: Settings, reading: Reading) -> None:
+    """Note what memory is counted without, and take adapters with magnitudes for what they are."""
+    for key, what in _UNCOUNTED.items():
+        if any(isinstance(each, Setting) and each.value not in ("", False, "false") for each in s.items(key)):
+            reading.note(f"{key}: memory is counted {what}")
+    for key in ("peft_use_dora", "use_dora"):
+        found = s.raw(key)
+        if isinstance(found, Setting) and s.switch(key).value:
+            reading.put("adapter", Setting("dora", found.places))
 
 
 def _bits(s: Settings, reading: Reading) -> None:
@@ -126,25 +173,46 @@ def _recompute(s: Settings, reading: Reading) -> None:
         )
 
 
+_AXOLOTL_LAYOUT = {
+    "tensor": ("tensor_parallel_size",),
+    "context_parallel": ("context_parallel_size", "sequence_parallel_degree"),
+    "expert": ("expert_parallel_size",),
+}
+"""The groups of devices (axolotl-ai-cloud/axolotl docs/nd_parallelism.qmd @1377ccc3), older names last."""
+
+
 def axolotl(document: Document) -> Settings | None:
     """Recognise a base model beside a micro-batch."""
     s = Settings(document, file=document.name)
     return s if s.has("base_model") and s.any("micro_batch_size", "sequence_len", "num_epochs") else None
 
 
+_SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size"),
+    *("intermediate_size", "moe_intermediate_size", "num_local_experts", "num_experts", "num_experts_per_tok"),
+)
+"""Fields of a model's config that change its size."""
+
+
 def axolotl_sizes(s: Settings, _: Reading, __: Document) -> Setting:
-    """Return the name of the base model."""
+    """Return the name of the base model, whose sizes must be its own."""
+    s.refuse(*(f"{table}.{name}" for table in ("overrides_of_model_config", "model_config") for name in _SIZES))
     return s.text("base_model_config", "base_model")
 
 
 def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
-    """Read batch, length, states, and what is trained; packed samples fill the sequence."""
+    """Read batch, length, states, and what is trained; packed samples fill the sequence.
+
+    What is missing has the defaults of its schema (axolotl-ai-cloud/axolotl src/axolotl/utils/schemas/).
+    """
     launched(s, reading, document)
     reading.put("sequence", s.whole("sequence_len"), default=512)
     if not s.flag("sample_packing", default=False).value:
         reading.note("samples are not packed: a step has at most these tokens")
     reading.put("micro_batch", s.whole("micro_batch_size"), default=1)
     reading.put("accumulation", s.whole("gradient_accumulation_steps"), default=1)
+    for name, keys in _AXOLOTL_LAYOUT.items():
+        reading.put(name, s.whole(*keys))
     _epochs(s, reading, "num_epochs")
     switched_precision(s, reading)
     optimizer(s, reading, "optimizer")
@@ -155,9 +223,10 @@ def axolotl_run(s: Settings, reading: Reading, document: Document) -> None:
         place = s.place("fsdp", "fsdp_config", "fsdp_version")
         reading.put("zero", Setting(3, () if place is None else (place,)))
     kind = s.raw("adapter")
+    _uncounted(s, reading)
     if isinstance(kind, Setting) and str(kind.value) in ("lora", "qlora", "dora"):
         reading.put("adapter", kind)
-        reading.put("lora_rank", s.whole("lora_r"), default=8)
+        reading.put("lora_rank", s.whole("lora_r"))
         if s.flag("lora_target_linear", default=False).value:
             reading.put("lora_targets", combined("all", s.flag("lora_target_linear")))
         adapted(s, reading, "lora_target_modules")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument
 from scaleplan.trainers.common import precision, vocabulary
-from scaleplan.trainers.settings import Open, Setting, Settings, combined
+from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
@@ -37,7 +37,11 @@ def levanter_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
 
 
 def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, object]:
-    """Return fields with the defaults of Levanter's classes (src/levanter/models/)."""
+    """Return fields with the defaults of Levanter's classes.
+
+    stanford-crfm/levanter src/levanter/models/: gpt2.py and llama.py @a36cbe5f, mistral.py @00ecb15b, whose
+    ``sliding_window`` its transformer, which is Llama's, does not use, mixtral.py @004865be, qwen.py @074f2edd.
+    """
     if kind == "gpt2":
         width = s.size("hidden_dim", default=768)
         biased = bool(s.flag("use_bias", default=True).value)
@@ -63,6 +67,10 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     s.refuse("hybrid_norm")
     width, heads = s.size("hidden_dim", default=4096), s.size("num_heads", default=32)
     grouped = kind in ("mistral", "mixtral")
+    if grouped:
+        s.refuse("tie_word_embeddings")  # their classes have a head of their own in any case
+    if kind == "mixtral":
+        s.refuse("use_bias")
     biased = bool(s.flag("use_bias", default=False).value)
     fields: dict[str, object] = {
         "model_type": "levanter",
@@ -73,7 +81,7 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
         "intermediate_size": s.size("intermediate_dim", default=14336 if grouped else 11008),
         "norm": _norm(bool(s.flag("use_layer_norm_weight", default=True).value), biased),
         "qkv_bias": biased or kind == "qwen",
-        "output_bias": biased,
+        "output_bias": biased and kind != "qwen",
         "mlp_bias": biased,
         "qk_norm": "head" if kind == "qwen3" or s.any("qk_norm") else "none",
         "tie_word_embeddings": bool(s.flag("tie_word_embeddings", default=False).value),
@@ -83,10 +91,8 @@ def _fields(s: Settings, reading: Reading, kind: str, *keys: str) -> dict[str, o
     if s.any("head_dim"):
         fields["head_dim"] = s.size("head_dim")
     if kind == "mixtral":
-        fields["num_local_experts"] = s.size("n_routed_experts", "num_experts", default=8)
+        fields["num_local_experts"] = s.size("num_local_experts", "n_routed_experts", default=8)
         fields["num_experts_per_tok"] = s.size("num_experts_per_tok", default=2)
-    if kind in ("mistral", "mixtral") and s.any("sliding_window"):
-        fields["sliding_window"] = s.size("sliding_window")
     return fields
 
 
@@ -95,12 +101,21 @@ def _norm(weights: bool, shift: bool) -> str:
     return "layer" if weights and shift else "rms" if weights or shift else "none"
 
 
+_CONTEXTS = {"gpt2": 1024, "mistral": 8192, "mixtral": 8192}
+"""The positions of models where they are not stated, if they are not Llama's 2048 (see :func:`_fields`)."""
+
+
 def levanter_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, which may be a schedule, and length; both have defaults of the trainer."""
     trainer = s.section("trainer")
     reading.leave("gpus", "the slice of TPUs, or the launcher, gives them")
     reading.put("sequence", s.section("").whole("train_seq_len"))
-    reading.put("sequence", s.whole("seq_len", "max_seq_len"), default=2048)
+    if s.section("").flag("use_hf_model_config", default=False).value:
+        place = s.section("").place("initialize_from_hf", "use_hf_model_config")
+        reading.leave("sequence", "it is the context of the model that the run starts from", place)
+    else:
+        kind = str(s.text("type", default="llama").value)
+        reading.put("sequence", s.whole("seq_len", "max_seq_len"), default=_CONTEXTS.get(kind, 2048))
     steps = trainer.whole("num_train_steps") or Setting(400_000)
     if not trainer.any("num_train_steps"):
         reading.note("trainer.num_train_steps is not stated: the trainer's 400,000 are taken")
@@ -183,6 +198,13 @@ def marin_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, 
     found = [call for call in document.calls if call.name.rpartition(".")[2] in _MODELS]
     if not found:
         raise s.error("the file makes no model of a type that is counted here", "train_batch_size")
+    if len(found) > 1:
+        shown = ", ".join(f"{call.name} at line {call.line}" for call in found)
+        raise s.error(
+            f"the size of the model is not determined by the file, which makes several: {shown}",
+            "train_batch_size",
+            hint=SIZES_HINT,
+        )
     own = s.of(found[0], show=found[0].name)
     return _fields(own, reading, _MODELS[found[0].name.rpartition(".")[2]])
 
@@ -216,7 +238,10 @@ _TPU = re.compile(r"v(?P<version>\d+)(?P<kind>p|e|x|litepod|lite)?-(?P<count>\d{
 
 
 def chips_of(name: str) -> int | None:
-    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips."""
+    """Return the chips of a slice of TPUs: names of v2 to v4 and v5p count cores, two a chip, the others chips.
+
+    As the tables ``TpuTopologyInfo`` of marin-community/marin have them: v5p-8 has 4 chips, v5litepod-8 has 8.
+    """
     match = _TPU.fullmatch(name.strip().casefold())
     if match is None:
         return None

@@ -180,7 +180,7 @@ _ADAPTED = {
     "lora_projection": (False, "o_proj"),
     "lora_mlp": (False, "gate_proj,up_proj,down_proj"),
 }
-"""The switches of adapters with their defaults (litgpt/finetune/lora.py), and the matrices that they stand for."""
+"""The switches of adapters with their defaults (litgpt/finetune/lora.py @01fe959c), and the matrices meant."""
 
 
 def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import ShellDocument
+from scaleplan.documents.script import Command, ShellDocument
 from scaleplan.trainers.common import precision, vocabulary
+from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
@@ -32,6 +33,15 @@ def maxtext(document: Document) -> Settings | None:
     return s if own else None
 
 
+_KEYS = ("per_device_batch_size", "max_target_length", "steps")
+
+
+def _other(s: Settings) -> str:
+    """Return the config that a command starts from, where it is not that of the defaults."""
+    names = named_configs(s.source) if isinstance(s.source, Command) else []
+    return next((name for name in names if name.rpartition("/")[2] != "base.yml"), "")
+
+
 _DEFAULTS: dict[str, object] = {
     "base_emb_dim": 2048, "base_num_query_heads": 16, "base_num_kv_heads": 16, "base_mlp_dim": 7168,
     "base_num_decoder_layers": 16, "head_dim": 128, "vocab_size": 32_000, "num_experts": 1, "num_experts_per_tok": 1,
@@ -49,6 +59,8 @@ def maxtext_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, objec
     """
     named: dict[str, object] = dict(_DEFAULTS)
     name = s.raw("model_name")
+    if name is None and (other := _other(s)):
+        raise s.error(f"the size of the model is not determined: {other} has it", *_KEYS, hint=f"give {other}")
     if isinstance(name, Setting) and name.value != "default":
         named |= named_sizes("MaxText", str(name.value), s, "model_name")
         reading.note(f"{name.value} has the sizes of {sources()['MaxText']}")
@@ -125,15 +137,16 @@ _SHARES = ("data", "fsdp", "fsdp_transpose", "sequence", "context", "tensor", "t
 def maxtext_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and layout: a batch is that of a device, and may be below one sequence."""
     _devices(s, reading)
+    _leave_other(s, reading)
     reading.put("sequence", s.whole("max_target_length"), default=2048)
     steps = s.whole("steps")
-    reading.put("steps", steps, default=150_001)
-    if steps is None:
+    reading.put("steps", steps, default=None if "tokens" in reading.open else 150_001)
+    if steps is None and "tokens" not in reading.open:
         reading.note("steps are not stated: the trainer's 150,001 are taken")
     elif isinstance(steps, Open):
         reading.leave("tokens", steps.reason, steps.place)
     each, many = s.number("per_device_batch_size"), s.whole("gradient_accumulation_steps") or Setting(1)
-    each = Setting(12.0) if each is None else each
+    each = Setting(12.0) if each is None and "batch_tokens" not in reading.open else each
     gpus = reading.get("gpus")
     if isinstance(each, Setting) and isinstance(many, Setting):
         group = prod(reading.number(name, 1) for name in ("tensor", "pipeline", "context_parallel"))
@@ -159,6 +172,16 @@ def maxtext_run(s: Settings, reading: Reading, _: Document) -> None:
     if isinstance(policy, Setting) and isinstance(policy.value, str):
         kind = {"full": "full", "minimal": "none", "none": "none"}.get(policy.value, "selective")
         reading.put("recompute", Setting(kind, policy.places))
+
+
+def _leave_other(s: Settings, reading: Reading) -> None:
+    """Leave open what is not stated, where it may stand in another config than that of the defaults."""
+    if other := _other(s):
+        for key, value in zip(_KEYS, ("batch_tokens", "sequence", "tokens"), strict=True):
+            if not s.any(key):
+                reading.leave(
+                    value, f"{other} has the other settings, and is not read with the command", s.place(*_KEYS)
+                )
 
 
 def _devices(s: Settings, reading: Reading) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from math import ceil
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import ShellDocument
+from scaleplan.documents.script import Command, ShellDocument
 from scaleplan.trainers.common import (
     command_with,
     gated,
@@ -61,15 +62,39 @@ _NEOX_OWN = (
 )
 
 
+_OTHER_SCRIPTS = tuple(
+    f"pretrain_{kind}.py"
+    for kind in (
+        *("bert", "t5", "mamba", "hybrid", "vlm", "retro", "ict", "realm"),
+        *("vision_classify", "vision_dino", "vision_inpaint"),
+    )
+)
+"""The scripts of Megatron-LM that train no GPT; those of forks (``pretrain_llama.py``) do."""
+
+
 def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     """Return the fields of Megatron-LM's GPT (megatron/training/arguments.py).
 
     The inner width is four times the width, two thirds of that in multiples of 64 with SwiGLU; the table is padded to
     a multiple of 128, or of what is stated, times the tensor-parallel group.
     """
+    learned_softmax = s.has("softmax_type") and str(s.text("softmax_type").value) == "learnable"
     s.refuse(
-        "mtp_num_layers", "hybrid_override_pattern", "is_hybrid_model", "encoder_num_layers", "linear_attention_freq"
+        *("mtp_num_layers", "hybrid_override_pattern", "hybrid_layer_pattern", "is_hybrid_model"),
+        *("encoder_num_layers", "linear_attention_freq", "experimental_attention_variant", "attention_output_gate"),
+        *("spec", "heterogeneous_layers_config_path", "retro_add_retriever", "moe_latent_size"),
+        *(("softmax_type",) if learned_softmax else ()),
     )
+    s.refuse("num_shared_experts", "enable_shared_expert", "qk_nope_head_dim", "qk_rope_head_dim")  # of its offshoots
+    if not s.switch("multi_latent_attention").value and s.size("kv_lora_rank", default=_LATENT_RANK) != _LATENT_RANK:
+        raise s.error(
+            "a rank of latent attention without --multi-latent-attention is not counted here", "kv_lora_rank"
+        )
+    words = s.source.words if isinstance(s.source, Command) else ()
+    script = next((name for word in words for name in _OTHER_SCRIPTS if word.rpartition("/")[2] == name), None)
+    if script is not None:
+        message = f"{script} trains a model of another kind than GPT, which is not counted here"
+        raise s.error(message, "num_layers", hint=SIZES_HINT)
     width, heads = s.size("hidden_size"), s.size("num_attention_heads")
     swiglu = bool(s.switch("swiglu").value)
     inner = s.size("ffn_hidden_size", default=int(4 * width * 2 / 3 / 64) * 64 if swiglu else 4 * width)
@@ -116,6 +141,9 @@ def megatron_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, obje
     if s.any("num_experts"):
         fields |= _experts(s, biased=biased)
     return fields
+
+
+_LATENT_RANK = 32  # the default of --kv-lora-rank, which a list of all arguments has for any model
 
 
 def _table(s: Settings, reading: Reading, multiple: int) -> dict[str, int]:
@@ -175,7 +203,10 @@ def _pattern(s: Settings, name: str, layers: int) -> list[int]:
 
 
 def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
-    """Return the fields of DeepSeek's architecture, for latent attention with RMS norms and gated blocks."""
+    """Return the fields of DeepSeek's architecture, for latent attention with RMS norms and gated blocks.
+
+    Ranks and sizes of heads have the defaults of ``_add_mla_args`` (megatron/training/arguments.py @000c4ac2).
+    """
     if fields["norm"] != "rms" or not fields["mlp_gated"] or not s.switch("disable_bias_linear").value:
         raise s.error("latent attention with biases or layer norms is not counted here", "multi_latent_attention")
     nope, rope = s.size("qk_head_dim", default=128), s.size("qk_pos_emb_head_dim", default=64)
@@ -185,7 +216,7 @@ def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
         "model_type": "deepseek_v3",
         "num_key_value_heads": fields["num_attention_heads"],
         "q_lora_rank": s.size("q_lora_rank") if s.any("q_lora_rank") else None,
-        "kv_lora_rank": s.size("kv_lora_rank", default=32),
+        "kv_lora_rank": s.size("kv_lora_rank", default=_LATENT_RANK),
         "qk_nope_head_dim": nope,
         "qk_rope_head_dim": rope,
         "v_head_dim": s.size("v_head_dim", default=128),
@@ -234,6 +265,7 @@ def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
         reading.put("accumulation", Setting(1))  # the default of the global batch is one micro-batch of each group
     _megatron_length(s, reading, batch)
     switched_precision(s, reading)
+    reading.put("precision", None, default="fp32")  # params_dtype of megatron/training/arguments.py
     fp8 = s.raw("fp8_format", "fp8_hybrid", "fp8")
     if isinstance(fp8, Setting) and fp8.value not in (False, "false"):
         reading.values["precision"] = Setting("fp8", fp8.places)
@@ -243,6 +275,8 @@ def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
     sharded = s.switch("use_distributed_optimizer")
     if s.switch("use_torch_fsdp2").value:
         reading.put("zero", combined(3, s.switch("use_torch_fsdp2")))
+    elif s.any("zero_stage"):  # of Megatron-DeepSpeed
+        reading.put("zero", s.whole("zero_stage", at_least=0))
     elif s.any("data_parallel_sharding_strategy"):
         strategy = s.text("data_parallel_sharding_strategy")
         reading.put("zero", Setting(_STRATEGIES.get(str(strategy.value), 1), strategy.places))
@@ -276,8 +310,17 @@ def _recomputed(s: Settings, reading: Reading, granularity: str, switch: str) ->
 
 
 def _megatron_length(s: Settings, reading: Reading, batch: Setting | Open | None) -> None:
-    """Take steps or samples; a batch that grows makes the first steps shorter."""
+    """Take steps or samples; a batch that grows makes the first steps shorter.
+
+    Megatron-DeepSpeed ends at ``train_tokens`` where these come first (its megatron/training.py).
+    """
     steps, samples = s.whole("train_iters"), s.whole("train_samples")
+    tokens = s.whole("train_tokens")
+    if tokens is not None and reading.get("sequence") is not None:
+        tokens = _first_end(reading, tokens, steps, samples, batch)
+    if tokens is not None:
+        reading.put("tokens", tokens)
+        return
     ramp = [each for each in _ramp(s) if isinstance(each, Setting)]
     if isinstance(samples, Setting):
         reading.put("samples", samples)
@@ -292,6 +335,21 @@ def _megatron_length(s: Settings, reading: Reading, batch: Setting | Open | None
         reading.leave("tokens", "the file has no train_iters and no train_samples")
 
 
+def _first_end(
+    reading: Reading,
+    tokens: Setting | Open,
+    steps: Setting | Open | None,
+    samples: Setting | Open | None,
+    batch: Setting | Open | None,
+) -> Setting | Open | None:
+    """Return the tokens that end a run, None where samples or steps do so before; open where that is not known."""
+    others = samples if samples is not None else product(steps, batch)
+    end = product(others, reading.get("sequence"))
+    if isinstance(tokens, Open) or isinstance(end, Open):
+        return tokens if isinstance(tokens, Open) else end
+    return None if isinstance(end, Setting) and end.value <= tokens.value else tokens
+
+
 def _ramp(s: Settings) -> list[Setting | Open | None]:
     """Return start, increment and samples of a batch that grows; none where it does not."""
     found = s.raw("rampup_batch_size")
@@ -304,7 +362,11 @@ def _ramp(s: Settings) -> list[Setting | Open | None]:
 
 
 def _stages(ramp: list[Setting], batch: Setting, s: Settings) -> list[tuple[int, int]]:
-    """Return the batches of a ramp, each with the samples after which the next begins."""
+    """Return the batches of a ramp, each with the samples after which the next begins.
+
+    A batch is the start and as many increments as shares of the samples are done (megatron/core/
+    num_microbatches_calculator.py @00caa53a).
+    """
     start, step, total = (int(each.value) for each in ramp)
     if not 0 < start <= batch.value or not step or (batch.value - start) % step:
         raise s.error(f"does not lead to a batch of {batch.value:,}", "rampup_batch_size")
@@ -314,7 +376,7 @@ def _stages(ramp: list[Setting], batch: Setting, s: Settings) -> list[tuple[int,
     if stages > 100_000:
         raise s.error("has too many stages", "rampup_batch_size")
     each = total / stages
-    return [(start + position * step, int(each * (position + 1))) for position in range(stages)]
+    return [(start + position * step, ceil(each * (position + 1))) for position in range(stages)]
 
 
 def _ramped_samples(ramp: list[Setting], batch: Setting, steps: int, s: Settings) -> int:
@@ -344,7 +406,11 @@ def nemo(document: Document) -> Settings | None:
 
 
 def nemo_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
-    """Return the fields of NeMo's GPT; its tokenizer has the vocabulary."""
+    """Return the fields of NeMo's GPT; its tokenizer has the vocabulary.
+
+    What is missing has the defaults of NVIDIA/NeMo
+    nemo/collections/nlp/models/language_modeling/megatron_gpt_model.py (``cfg.get``).
+    """
     s.refuse("num_moe_experts", "transformer_engine_moe", "headscale", "mcore_customization_config")
     width, heads = s.size("hidden_size"), s.size("num_attention_heads")
     inner = s.size("ffn_hidden_size", default=4 * width)
@@ -432,7 +498,7 @@ class _Dashed:
 
 
 def neox_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
-    """Return the fields of GPT-NeoX's model (megatron/model/transformer.py).
+    """Return the fields of GPT-NeoX's model (EleutherAI/gpt-neox megatron/model/transformer.py, ``ParallelMLP``).
 
     A gated block has an inner width of ``int(ffn * 2/3) // 2`` in multiples: 32768 is 11008 in multiples of 256.
     """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument
+from scaleplan.documents.script import Command, PythonDocument
 from scaleplan.trainers.common import command_with, launched, product, round_up, vocabulary
+from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def nanogpt(document: Document) -> Settings | None:
         own = ("max_iters", "gradient_accumulation_steps", "n_embd", "n_layer", "init_from")
         return s if s.has("block_size", "max_iters") or (s.any(*own[1:]) and s.any("max_iters", "dataset")) else None
     found = command_with(document, "block_size", "max_iters") or command_with(document, "n_layer", "n_embd")
-    if found is not None:
-        return found
+    if found is not None:  # without a config, whose assignments would change what the flags do not state
+        return None if isinstance(found.source, Command) and named_configs(found.source) else found
     return s if s.has("n_layer", "n_head", "n_embd", "block_size") and not s.any("model_type") else None
 
 
@@ -43,7 +44,7 @@ _GPT2 = {
     "gpt2-large": (36, 20, 1280),
     "gpt2-xl": (48, 25, 1600),
 }
-"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py)."""
+"""Layers, heads and width of the weights that a run may start from (karpathy/nanoGPT model.py @0011cd44)."""
 
 
 def nanogpt_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, object]:
@@ -133,6 +134,7 @@ def nanochat(document: Document) -> Settings | None:
 
 def nanochat_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
     """Return the fields of nanochat's model (nanochat/gpt.py): the width is depth times 64, in whole heads of 128."""
+    reading.note("counted as nanochat's @92d63d4e: others have no value embeddings, or have them in other layers")
     return _nanochat_fields(s, reading)
 
 

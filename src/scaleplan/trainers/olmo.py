@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.script import PythonDocument
+from scaleplan.errors import FileError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
 from scaleplan.trainers.durations import read_duration
 from scaleplan.trainers.named import named_sizes, sources
@@ -99,6 +100,8 @@ def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
     precision(top, reading, "precision")
     optimizer(top, reading, "optimizer.name")
     zero_of_fsdp(top, reading, "fsdp.sharding_strategy")
+    if top.any("fsdp"):
+        reading.put("zero", None, default=3)  # FULL_SHARD of FSDPConfig
     _checkpointed(top, reading)
 
 
@@ -137,8 +140,13 @@ def olmo_core(document: Document) -> Settings | None:
 
 
 def _model(document: PythonDocument) -> Call | None:
-    found = [call for call in document.calls if _FACTORY.fullmatch(call.name)]
-    return found[0] if found else None
+    return next(iter(_factories(document)), None)
+
+
+def _factories(document: Document) -> list[Call]:
+    """Return the calls that make a model."""
+    calls = document.calls if isinstance(document, PythonDocument) else ()
+    return [call for call in calls if _FACTORY.fullmatch(call.name)]
 
 
 def olmo_core_sizes(s: Settings, reading: Reading, document: Document) -> dict[str, object]:
@@ -146,6 +154,16 @@ def olmo_core_sizes(s: Settings, reading: Reading, document: Document) -> dict[s
     match = _FACTORY.fullmatch(s.show)
     assert match is not None
     name = match["name"]
+    several = _factories(document)
+    if len({call.name for call in several}) > 1:
+        shown = ", ".join(f"{call.name.rpartition('.')[2]} at line {call.line}" for call in several)
+        line = several[0].line
+        raise FileError(
+            f"{document.name}:{line}: the size of the model is not determined: the file makes several: {shown}",
+            hint=SIZES_HINT,
+            file=document.name,
+            line=line,
+        )
     sizes = dict(named_sizes("OLMo-core", name, s, "vocab_size", "0")) if name != "llama_like" else {}
     if name != "llama_like":
         reading.note(f"{name} has the sizes of {sources()['OLMo-core']}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError
 from scaleplan.trainers import (
     composer,
@@ -18,6 +20,7 @@ from scaleplan.trainers import (
     olmo,
     torchtitan,
 )
+from scaleplan.trainers.elsewhere import composed
 from scaleplan.trainers.settings import Setting, Settings
 from scaleplan.trainers.training_config import NOT_GIVEN, Reading, RunGiven, TrainingConfig
 
@@ -164,7 +167,7 @@ TRAINERS: tuple[Trainer, ...] = (
         "model, devices, sequence, length",
     ),
     Trainer(
-        "nanoGPT", "Python, JSON", nano.nanogpt, nano.nanogpt_sizes, nano.nanogpt_run,
+        "nanoGPT", "Python, JSON, shell", nano.nanogpt, nano.nanogpt_sizes, nano.nanogpt_run,
         "`n_layer`, `n_head`, `n_embd`, `bias`, or `init_from`",
         "`batch_size`, `gradient_accumulation_steps` over all devices, `block_size`",
         "`max_iters`",
@@ -186,12 +189,21 @@ _MAY_BE_NULL = frozenset({"q_lora_rank"})
 
 
 def recognised(document: Document) -> tuple[Trainer, Settings] | None:
-    """Return the trainer of a config, and its settings; None for a file of another kind."""
+    """Return the trainer of a config, and its settings; None for a file of another kind.
+
+    A script of the shell with words such as ``model.num_layers=12`` changes a config of a trainer without flags.
+    """
     for trainer in TRAINERS:
-        settings = trainer.recognise(document)
+        settings = trainer.recognise(document) if _has_form(trainer, document) else None
         if settings is not None:
             return trainer, settings
     return None
+
+
+def _has_form(trainer: Trainer, document: Document) -> bool:
+    if isinstance(document, ShellDocument):
+        return "shell" in trainer.forms
+    return not isinstance(document, PythonDocument) or "Python" in trainer.forms
 
 
 def read_training_config(
@@ -203,6 +215,8 @@ def read_training_config(
     does not determine is kept as ``unsized``. Raises FileError for values of the run that are no numbers, or
     contradict each other.
     """
+    if isinstance(document, YamlDocument):
+        document.follow(beside)
     found = recognised(document)
     if found is None:
         return None
@@ -222,6 +236,8 @@ def read_training_config(
             fields = {name: value for name, value in sizes.items() if value is not None or name in _MAY_BE_NULL}
     sized = tuple(settings.read)
     trainer.run(settings, reading, document)
+    if names := composed(document):
+        reading.note(f"the files that the list of defaults names are not read: {', '.join(names)}")
     reading.derive(document.name)
     return TrainingConfig(
         trainer=trainer.name,

@@ -47,11 +47,15 @@ class Setting(NamedTuple):
 
 
 class Open(NamedTuple):
-    """What a config does not determine: why, where, and the option that gives it."""
+    """What a config does not determine: why, where, and the option that gives it.
+
+    ``given`` is true for a flag of a command that stands there, whose word is not known.
+    """
 
     reason: str
     place: Location | None = None
     option: str | None = None
+    given: bool = False
 
 
 class SettingsSource(Protocol):
@@ -163,7 +167,7 @@ class Settings:
         places = self._places(*found)
         value = found[1].value
         if isinstance(value, Undetermined):
-            return Open(value.reason, places[0])
+            return Open(value.reason, places[0], given=value.given)
         if isinstance(value, str) and value.strip().casefold() in LEFT_OPEN:
             return Open("the file leaves it to the run", places[0])
         if isinstance(value, int) and not isinstance(value, bool) and value == -1:
@@ -219,6 +223,8 @@ class Settings:
         if found is None:
             return Setting(False)
         if isinstance(found, Open):
+            if found.given and found.place is not None:
+                return Setting(True, (found.place,))
             raise self.error(f"not determined by the file: {found.reason}", name, *others, hint=SIZES_HINT)
         return Setting(str(found.value).strip().casefold() not in _FALSE, found.places)
 
@@ -268,9 +274,16 @@ class Settings:
             if isinstance(found, Open) or (
                 isinstance(found, Setting)
                 and found.value not in (False, 0)
+                and not (isinstance(found.value, dict | list) and self._empty(name))
                 and str(found.value).casefold() not in _FALSE
             ):
                 raise self.error("a model with this is not counted here", name, hint=SIZES_HINT)
+
+    def _empty(self, name: str) -> bool:
+        """Return whether a mapping or a list, which has been found, holds nothing."""
+        found = self._find((name,))
+        assert found is not None
+        return not self.source.names(found[0]) and self.source.find((*found[0], 0)) is None
 
 
 SIZES_HINT = "give params in the project's file, or model with the config.json of the model"

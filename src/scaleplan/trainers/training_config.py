@@ -166,7 +166,7 @@ class Reading:
         if isinstance(found, Setting):
             self.values[name] = found
             self.open.pop(name, None)
-        elif default is not None and found is None:
+        elif default is not None and found is None and name not in self.open:
             self.values[name] = Setting(default)
         elif found is not None:
             self.open.setdefault(name, found)
@@ -274,6 +274,8 @@ class Reading:
         if tokens is not None:
             self.open.pop("tokens", None)
         else:
+            if steps is not None or samples is not None:
+                self.open.pop("tokens", None)  # the length is stated: what is open is what it follows with
             self._explain("tokens", ("sequence",) if samples is not None else ("steps", "batch_tokens"))
         if "steps" in self.values:
             self.open.pop("steps", None)

@@ -96,6 +96,9 @@ def test_an_option_is_met_with_what_it_means(name, meant):
         ("tp", ["tensor", "pipeline"], "tensor"),
         ("seq", ["context", "zero"], "context"),
         ("md", ["text", "markdown"], "markdown"),
+        ("int4", ["nf4", "int8", "gptq-int4"], "gptq-int4"),
+        ("trl", ["huggingface", "torchtune"], "huggingface"),
+        ("adam", ["adamw-8bit", "adamw"], "adamw"),
         ("interval.los.low", ["interval.loss.low", "interval.loss.high"], "interval.loss.low"),
     ],
 )

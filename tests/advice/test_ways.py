@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError, UsageError
@@ -324,6 +325,37 @@ def test_a_unit_is_refused_where_it_means_nothing():
     """Hours are a number."""
     with pytest.raises(UsageError):
         ways(hours=-1)
+
+
+def test_a_memory_that_is_shared_with_the_host():
+    """Nothing can be put elsewhere: no way is told to need less, and an answer in one line is a command that runs."""
+    found = ways("gpt2", gpu="m4-max")
+    names = [way.name for way in found.ways]
+    assert len(names) == len(set(names))
+    assert not any(way.on_host or "on host" in way.name or "paged" in way.name for way in found.ways)
+    for options in ({"tune": "lora", "offload": "activations"}, {"states": "offload"}):
+        shared, own = (sp.memory("gpt2", gpu=gpu, gpus=1, **options) for gpu in ("m4-max", "h100-sxm"))
+        assert shared.memory.total > own.memory.total
+    assert all("offload" not in worth.options for worth in shared.worth)
+
+
+def test_nothing_moves_to_the_host_without_need():
+    """Of two ways that are as fast, the one that keeps its activations is the answer where both fit."""
+    found = ways("bert-base-uncased", "rtx-3060-12")
+    rows = named(found)
+    assert rows["LoRA r16"].hours == rows["LoRA r16, activations on host"].hours
+    assert found.best is rows["LoRA r16"]
+
+
+def test_a_vocabulary_that_is_given_stays_in_the_options(tmp_path):
+    """A training config that leaves it open is asked for with it, way by way."""
+    kind = next(kind for kind in KINDS if kind.trainer == "GPT-NeoX")
+    path = tmp_path / kind.file
+    path.write_text(kind.text, encoding="utf-8")
+    found = ways(path, "h100-sxm", vocab=50257)
+    alone = sp.memory(path, gpu="h100-sxm", **keywords(found.best.options))
+    assert alone.memory.total == pytest.approx(found.best.memory_bytes, rel=1e-12)
+    assert "--vocab 50257" in found.serving[0].options
 
 
 @pytest.mark.parametrize("options", [{"hours": 1e300}, {"cost": 1e16}, {"epochs": 1e14, "data_tokens": 1e15}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 
@@ -79,3 +80,22 @@ def test_completion_answers_with_commands_and_options(process):
         found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert found.returncode == 0
         assert expected in found.stdout.split()
+
+
+def test_the_options_of_memory_stand_in_sections(cli):
+    """Devices, the comparison, one way, the layout and serving, each option once; what all commands have is last."""
+    text = cli("memory", "--help").out.partition("Examples:")[0]
+    heads = re.findall(r"^(\w[\w, ]+):$", text, re.MULTILINE)
+    assert heads[0] == "Arguments"
+    assert heads[1] == "Devices"
+    assert heads[-1] == "Options"
+    assert len(heads) == 7
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
+    assert len(options) == len(set(options)) > 50
+    assert (
+        text.index("Every way, compared:")
+        < text.index("--ways")
+        < text.index("One way to train")
+        < text.index("--tune")
+    )
+    assert text.index("Serving:") < text.index("--cache-bits") < text.index("\nOptions:") < text.index("--json")

@@ -302,6 +302,16 @@ def test_memory_bounds_a_plan(cli):
     assert "needs --gpu and --gpus" in cli("optimal", "--flops", "1e21", "--limit", "memory_gb <= 8").err
 
 
+def test_what_is_served_is_named(cli):
+    """Keys and values are those of so many sequences of such a length, which a line tells."""
+    assert "\n  1 sequence of 1,024 tokens at once" in cli("memory", "gpt2", "--serve").out
+    told = cli("memory", "gpt2", "--serve", "--sequences", "3", "--context", "256").out
+    assert "\n  3 sequences of 256 tokens at once" in told
+    words = ("memory", "llama-3.1-8b", "--serve", "--gpu", "rtx-4090")
+    assert "it fits with --gpus 2, or --context 32768, or --weight-bits 4" in " ".join(cli(*words).out.split())
+    assert cli(*words, "--context", "32768").status == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

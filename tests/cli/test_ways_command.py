@@ -57,3 +57,25 @@ def test_every_format(cli, form, tmp_path):
         path = tmp_path / "ways.json"
         path.write_text(found.out, encoding="utf-8")
         assert cli("show", str(path)).out == cli(*words).out
+
+
+def test_what_the_headline_leaves_out_is_told(cli):
+    """A limit has no tokens of its own; what is cheaper than the answer reaches a part of the model."""
+    words = ("memory", "gpt2", "--gpu", "h100-sxm", "--ways")
+    limited = cli(*words, "--cost", "5").out
+    assert "tokens (give" not in limited
+    assert "\n  in sequences of 1,024\n" in limited
+    shown = cli(*words).out
+    assert "for 10.0M tokens (give" in shown
+    assert "cheaper than LoRA r16 are only ways that train a part" in shown
+    assert "cheaper than" not in cli(*words, "--tune", "lora").out
+
+
+def test_the_command_in_detail_can_be_pasted(cli):
+    """The last hint names the model as it was typed, and the figures that it leads to are those of the row."""
+    for model in ("gpt2", "124M"):
+        shown = cli("memory", model, "--gpu", "m4-max", "--ways").out
+        words = " ".join(shown.split()).split(" in detail: scaleplan ")[1].split(" the memory of ")[0].split()
+        again = cli(*words)
+        headline, first = shown.splitlines()[0], again.out.splitlines()[0]
+        assert first.split(" to train: ")[1].split(" of ")[0] == headline.split(" of ")[0].split(", ")[-1]

@@ -179,6 +179,7 @@ def test_only_the_family_of_a_config_is_read(model_type, most, monkeypatch):
         ("[let]", '[fields]\nx = "size ="\n[let]', "fields.x: expected the name of a field"),
         ("[let]", "[fields]\nx = 3\n[let]", "fields.x: expected the name of a field"),
         ("[let]", '[fields]\nx = "x_size = y"\n[let]', "fields.x: unknown name 'y'"),
+        ("[let]", '[fields]\nx = "sise x_size = 4"\n[let]', "fields.x: unknown kind of field 'sise'"),
     ],
 )
 def test_a_description_that_is_wrong_says_where(old, new, says):
@@ -192,6 +193,24 @@ def test_a_description_that_is_wrong_says_where(old, new, says):
     assert says in caught.value.message
     assert "mine.toml" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_size_that_a_shorthand_lacks_is_found_without_a_config():
+    """The check of a file finds it, with what the shorthand needs."""
+    with pytest.raises(FileError, match="heads is missing") as caught:
+        check(described(tomllib.loads(SMALL.replace('heads = "h", ', "")), source="mine.toml"))
+    assert caught.value.hint.startswith("it needs heads, head_size, and may have ")
+
+
+@pytest.mark.parametrize("atom", ["words: table vocab x d", "head: matrix d -> vocab"])
+def test_a_word_table_of_the_description_s_own_is_noted(atom):
+    """The table and the head follow from vocab and width: a second one counts, and is said; a condition means it."""
+    text = SMALL.replace("vocab = 100", 'vocab = "vocab"').replace("d = 64", "d = 64\nvocab = 100")
+    own, meant = (text.replace('"final', f'"{tensor}", "final') for tensor in (atom, f"{atom} if true"))
+    assert count(read(own)).params == count(read(text)).params + 6400
+    assert any(note.startswith(f"'{atom.split(':')[0]}' is counted beside the ") for note in read(own).notes)
+    assert not read(meant).notes
+    assert not read(text).notes
 
 
 ODD = [
@@ -339,3 +358,16 @@ def test_the_documentation_names_the_whole_language():
     words = set(re.findall(r"[a-z_0-9]+", DOCS.read_text(encoding="utf-8").partition("\n## Families")[0]))
     kinds = {"size", "count", "integer", "number", "flag", "text", "list", "each", "pattern", "any", "present"}
     assert {*FUNCTIONS, *SHORTHANDS, *kinds, *PART_SIZES, *KEYS} <= words
+
+
+@pytest.mark.skipif(not DOCS.is_file(), reason="the documentation lies in the repository")
+def test_the_examples_of_the_documentation_are_counted():
+    """Each description in docs/architectures.md, with the sizes of a small config."""
+    sizes = {"hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 4}
+    sizes |= {"intermediate_size": 128, "vocab_size": 100}
+    texts = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(texts) >= 2
+    for text in texts:
+        description = described(tomllib.loads(text), source="example.toml")
+        check(description)
+        assert count(expand(description, Fields(sizes, source="config.json"))).params > 0

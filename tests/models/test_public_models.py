@@ -53,7 +53,7 @@ def test_every_model_is_counted_as_published(ident):
     """Its counted total is the published one, to the last digit where a source prints that."""
     model = PUBLIC.get(ident)
     found = read_model(model)
-    assert found.source == f"{ident} (shipped description)"
+    assert found.source == f"{ident} (as published)"
     if model.params_exact:
         assert found.params == model.params
     elif model.params is not None:

@@ -109,3 +109,15 @@ def test_memory_needs_no_peak():
     assert sp.memory("1B").unified_memory is None
     with pytest.raises(UsageError, match="no peak rate of m4 is published"):
         sp.optimal(gpu="m4", gpus=1, time="30d")
+
+
+@pytest.mark.parametrize("own", [{}, {"tune": "lora"}, {"tune": "lora", "trainer": "unsloth"}, {"loss": "chunked"}])
+def test_what_other_ways_need_is_what_their_options_give(own):
+    """Each row beside an answer, typed in place of that choice, is the same layout's memory."""
+    same = {"gpu": "h100-sxm", "gpus": 1, "recompute": "full", "micro_batch": 1}
+    found = sp.memory("gpt2", **same, **own)
+    rows = {row.options: row.total for row in found.worth}
+    for tune, precision in (("lora", None), ("qlora", None), ("full", "bf16")):
+        typed = f"--tune {tune} " + ("--precision bf16" if precision else "--rank 16")
+        options = {**same, **own, "tune": tune, "precision": precision, "rank": None if precision else 16}
+        assert rows[typed] == sp.memory("gpt2", **options).memory.total, typed

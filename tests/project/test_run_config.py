@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -374,3 +375,34 @@ def test_a_wider_model_costs_more_in_every_sample(cli, repository, git):
         if each["quantity"] == "cost" and each["run"]
     }
     assert costs == dict.fromkeys(WIDER, True)
+
+
+def test_further_places_are_named_once_and_a_few(cli):
+    """A limit on a run whose values stand in twenty lines of its config points at the first of them, each once."""
+    Path("pretrain.sh").write_text(KINDS[0].text, encoding="utf-8")
+    policy = '[policy]\nerror = ["cost <= 1 USD"]\n'
+    Path("scaleplan.toml").write_text(
+        f'[[run]]\nname = "a"\nconfig = "pretrain.sh"\ngpu = "h100-sxm"\n{policy}', encoding="utf-8"
+    )
+    told = " ".join(cli("check").out.split()).partition("see also ")[2].partition(" lines more")[0]
+    places = re.findall(r"[\w.]+:\d+", told)
+    assert len(places) == len(set(places)) == 3
+    assert re.search(r" and \d+$", told)
+
+
+def test_what_neither_side_determines_is_told_once(cli, repository, git):
+    """A config that lacks its tokens before and after is one line, whose place stands at its beginning alone."""
+    project = "".join(
+        f'[[run]]\nname = "{name}"\nconfig = "{name}.yaml"\ngpu = "h100-sxm"\ngpus = 8\n' for name in "ab"
+    )
+    text = "base_model: gpt2\nsequence_len: 512\nmicro_batch_size: 4\ngradient_accumulation_steps: 2\n"
+    (repository / "scaleplan.toml").write_text(project)
+    (repository / "a.yaml").write_text(f"{text}num_epochs: 3\n")
+    (repository / "b.yaml").write_text(f"{text}max_steps: 100\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "configs")
+    (repository / "b.yaml").write_text(f"{text}max_steps: 200\n")
+    told = " ".join(cli("diff", "--base", "main", "-q").out.split())
+    assert told.count("run 'a' cannot be planned") == told.count("a.yaml:5") == 1
+    assert "on both sides" in told
+    assert "+100 %" in told

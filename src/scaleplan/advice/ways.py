@@ -124,6 +124,8 @@ def ways(
         context.utilisations.profile(profile)  # refuses an unknown one
     model = questions.sized(source, options.get("vocab"))
     config, said = questions.stated_config(source, {**options, "gpus": gpus})
+    if config is not None and gpus is None and "gpus" not in said:  # its batch may follow from the one that is meant
+        config, said = questions.stated_config(source, {**options, "gpus": 1})
     own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
     given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
     if gpus is not None:
@@ -149,6 +151,7 @@ def ways(
             profile=profile,
         ),
         context=context,
+        vocab=options.get("vocab"),
     )
     found = comparison.answer()
     return replace(found, warnings=(*questions.about_config(config), *found.warnings))
@@ -238,9 +241,11 @@ class _Comparison:
         limits: _Limits,
         paid: BudgetRequest,
         context: Context,
+        vocab: Amount | None,
     ) -> None:
         self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
         self.run, self.limits, self.paid, self.context = run, limits, paid, context
+        self.counted = {} if vocab is None else {"vocab": vocab}
         self.sequence = questions.training_asked(model, self.base).sequence
         self.bill, self.why = self._bill()
         self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
@@ -370,7 +375,7 @@ class _Comparison:
             self._require_steps(parallel.data * training.sequence)
         per_second = self._tokens_per_second(layout, work, speed.rate, offloaded=_offloaded(footprint, layout))
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
-        exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch}
+        exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch, **self.counted}
         self.searches[options_text(exact)] = search
         return Way(
             name=way_name(method, trainer=options.get("trainer")) if tokens is None else "from scratch",
@@ -533,7 +538,7 @@ class _Comparison:
                 return
             yield ServingWay(
                 weights=name,
-                options=f"--serve {options_text(options)}",
+                options=f"--serve {options_text({**options, **self.counted})}",
                 fits=bool(found.fits),
                 memory_bytes=found.memory.total,
             )
@@ -579,8 +584,11 @@ def _around(value: float, band: float | None) -> tuple[float, float] | None:
 
 
 def _order(way: Way) -> tuple[object, ...]:
-    """Return the key of the order: what fits, the fewest hours first; states that wait on the host last of these."""
+    """Return the key of the order: what fits, the fewest hours first; states that wait on the host last of these.
+
+    Of equally fast ways one that moves activations to the host without need comes after one that does not.
+    """
     work = way.flops_per_token if way.hours is None else way.hours
     if way.fits:
-        return way.from_scratch, 0, way.on_host, work, way.memory_bytes
+        return way.from_scratch, 0, way.on_host, work, "--offload" in way.options, way.memory_bytes
     return way.from_scratch, 1, False, way.memory_bytes, work

@@ -35,7 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vocab": ("advise", "this size → how large the vocabulary should be"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
     "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
-    "model": ("model", "a config.json → exact parameters, FLOP per token, cache"),
+    "model": ("model", "a config of any trainer, or a name → exact parameters, FLOP per token, cache"),
+    "memory": ("model", "a model on these devices → does it train, tune, serve? which way, how long, for how much"),
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
     "plot": ("draw", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
     "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
@@ -46,8 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "marginal": ("plan", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
     "show": ("project", "a saved JSON result → any format"),
-    "init": ("project", "write a commented scaleplan.toml to start from"),
-    "memory": ("model", "a model on these devices → memory by what it holds, and a layout that fits"),
+    "init": ("project", "write a scaleplan.toml with the training configs found here"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("lists", "the accelerators: list, show"),
     "families": ("families", "the model families: list, show, validate a description of your own"),
@@ -64,6 +64,8 @@ scaleplan optimal --flops 1e21
 scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d
 
 scaleplan target --loss 2.1 --json
+
+scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways
 """
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
@@ -247,6 +248,7 @@ def command(
                 hints = get_type_hints(group, include_extras=True)
                 members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
                 groups[parameter.name] = (group, [member.name for member in members])
+                _put_under(getattr(group, "TITLE", None), members)
                 parameters += members
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
@@ -279,13 +281,40 @@ def command(
         run.__doc__ = function.__doc__
         run.__name__ = function.__name__
         epilog = "\n\n".join(["Examples:", *examples]) if examples else None
-        app.command(name, epilog=epilog, context_settings=_HELP)(run)
+        app.command(name, cls=_Sectioned, epilog=epilog, context_settings=_HELP)(run)
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         app.waiting.append(partial(build, function))
         return function
 
     return register
+
+
+class _Sectioned(TyperCommand):
+    """A command whose help has the options of a group with a ``TITLE`` in a section of their own."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the arguments, the sections in the order of the groups, and the other options."""
+        others = "Options"
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                option = parameter.param_type_name == "option"
+                title = (getattr(parameter, "rich_help_panel", None) or others) if option else "Arguments"
+                sections.setdefault(title, []).append(record)
+        sections[others] = sections.pop(others, [])
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _put_under(title: str | None, members: Iterable[inspect.Parameter]) -> None:
+    """Put options under a title of the help."""
+    for member in members if title is not None else ():
+        for option in member.annotation.__metadata__:
+            option.rich_help_panel = title
 
 
 def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -130,34 +130,71 @@ def shape(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryOptions:
-    """The devices, and how they train or serve the model."""
+    """The devices, and what they take at once."""
 
-    gpu: Annotated[str | None, typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator.")] = None
+    TITLE: ClassVar[str] = "Devices"
+
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator; 'scaleplan gpus list' shows them."),
+    ] = None
     gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None
     context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None
     batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None
     micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None
-    states: Annotated[
-        str | None, typer.Option(metavar="NAME", help="mixed, fp32, bf16, 8bit-adam, momentum, fp8, offload, …")
+    vocab: Annotated[
+        str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
     ] = None
-    recompute: Annotated[str | None, typer.Option(metavar="KIND", help="none, selective or full.")] = None
-    zero: Annotated[str | None, typer.Option(metavar="0-3", help="Stage of sharing; 3 is full sharding.")] = None
-    tensor: Annotated[str | None, typer.Option(metavar="N", help="Tensor-parallel devices.")] = None
-    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Pipeline stages.")] = None
-    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None
-    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
-    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
-    sequences: Annotated[str | None, typer.Option(metavar="N", help="Serving: sequences at once.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaysOptions:
+    """The comparison of every way to train or tune the model, and how long the run is."""
+
+    TITLE: ClassVar[str] = "Every way, compared"
+
+    ways: Annotated[
+        bool,
+        typer.Option(
+            "--ways", help="All usual ways to train or tune it on --gpu (one, or --gpus): memory, hours, money."
+        ),
+    ] = False
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="Tokens of the run (10M).")] = None
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over --data-tokens.")] = None
+    data_tokens: Annotated[str | None, typer.Option(metavar="D", help="Tokens of the data.")] = None
+    hours: Annotated[str | None, typer.Option(metavar="H", help="The tokens that so many hours do.")] = None
+    cost: Annotated[str | None, typer.Option(metavar="USD", help="The tokens that so much money pays for.")] = None
+    price: Annotated[
+        str | None,
+        typer.Option(metavar="USD/H", envvar=variable("price"), help="Price of a device-hour, or its name."),
+    ] = None
+    mfu: Annotated[
+        str | None,
+        typer.Option(metavar="F", envvar=variable("mfu"), help="Share of the peak that is reached."),
+    ] = None
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", envvar=variable("profile"), help="Utilisation to assume (fine-tuning)."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodOptions:
+    """How a model is trained or tuned."""
+
+    TITLE: ClassVar[str] = "One way to train or tune"
+
+    tune: Annotated[
+        str | None, typer.Option(metavar="KIND", help="All weights (full), or adapters: lora, qlora, dora, qdora.")
+    ] = None
     trainer: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Its choices: huggingface, axolotl, ms-swift, unsloth, torchtune, litgpt or torchtitan.",
+            help="As this trainer does it, where nothing is said: huggingface, axolotl, ms-swift, unsloth, "
+            "torchtune, litgpt or torchtitan.",
         ),
     ] = None
-    tune: Annotated[str | None, typer.Option(metavar="KIND", help="full, or adapters: lora, qlora, dora, qdora.")] = (
-        None
-    )
     rank: Annotated[str | None, typer.Option(metavar="R", help="Adapters: rank (8).")] = None
     targets: Annotated[
         str | None, typer.Option(metavar="LIST", help="Adapters: q,k,v,o,gate,up,down, some of them, or all.")
@@ -177,64 +214,71 @@ class MemoryOptions:
     ] = None
     optimizer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="adamw, adamw-8bit, paged-adamw-8bit, adafactor, muon, sgd, galore, …"),
+        typer.Option(
+            metavar="NAME", help="Optimizer: adamw, adamw-8bit, paged-adamw-8bit, adafactor, muon, sgd, galore, …"
+        ),
     ] = None
     galore_rank: Annotated[str | None, typer.Option(metavar="R", help="GaLore: rank of a gradient (1024).")] = None
     precision: Annotated[
-        str | None, typer.Option(metavar="KIND", help="fp32, autocast, bf16, mixed, fsdp, fp8, nvfp4.")
+        str | None, typer.Option(metavar="KIND", help="Numbers: fp32, autocast, bf16, mixed, fsdp, fp8, nvfp4.")
+    ] = None
+    states: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="In place of optimizer and precision: mixed, fp32, bf16, 8bit-adam, fp8, …"
+        ),
+    ] = None
+    recompute: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What is computed again: none, selective or full.")
     ] = None
     loss: Annotated[
         str | None,
         typer.Option(metavar="KIND", help="Logits: full, compiled, shifted, chunked, chunked-16 or fused (none)."),
     ] = None
     attention: Annotated[
-        str | None, typer.Option(metavar="KIND", help="flash, sdpa (keys for each head), eager (scores stored).")
+        str | None,
+        typer.Option(metavar="KIND", help="Attention: flash, sdpa (keys for each head), eager (scores stored)."),
     ] = None
     kernels: Annotated[
-        str | None, typer.Option(metavar="KIND", help="compiled (fused), or eager: fp32 copies in norms.")
+        str | None, typer.Option(metavar="KIND", help="Operations: compiled (fused), or eager: fp32 copies in norms.")
     ] = None
     offload: Annotated[str | None, typer.Option(metavar="LIST", help="In host memory: activations, optimizer.")] = (
         None
     )
     also: Annotated[
-        str | None, typer.Option(metavar="LIST", help="in-backward, dropout, unpacked, upcast, merged, untied, …")
-    ] = None
-    weight_bits: Annotated[
-        str | None, typer.Option(metavar="N", help="Serving: bits of a weight (the config's, else 16).")
-    ] = None
-    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Serving: bits of a cached value.")] = None
-    vocab: Annotated[
-        str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Other habits, in docs/memory.md: in-backward, dropout, unpacked, upcast, merged, untied, …",
+        ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaysOptions:
-    """The comparison of every way to train or tune the model, and how long the run is."""
+class LayoutOptions:
+    """How several devices divide a model."""
 
-    ways: Annotated[
-        bool,
-        typer.Option("--ways", help="Every way to train or tune it on --gpu (one, or --gpus): memory, hours, money."),
-    ] = False
-    tokens: Annotated[str | None, typer.Option(metavar="D", help="Ways: tokens of the run (10M).")] = None
-    epochs: Annotated[str | None, typer.Option(metavar="N", help="Ways: passes over --data-tokens.")] = None
-    data_tokens: Annotated[str | None, typer.Option(metavar="D", help="Ways: tokens of the data.")] = None
-    hours: Annotated[str | None, typer.Option(metavar="H", help="Ways: the tokens that so many hours do.")] = None
-    cost: Annotated[str | None, typer.Option(metavar="USD", help="Ways: the tokens that so much money pays for.")] = (
-        None
-    )
-    price: Annotated[
-        str | None,
-        typer.Option(metavar="USD/H", envvar=variable("price"), help="Ways: price of a device-hour, or its name."),
+    TITLE: ClassVar[str] = "Layout over devices, the best if not given"
+
+    zero: Annotated[str | None, typer.Option(metavar="0-3", help="ZeRO stage; 3 shards all (FSDP).")] = None
+    tensor: Annotated[str | None, typer.Option(metavar="N", help="Devices that share each layer.")] = None
+    pipeline: Annotated[str | None, typer.Option(metavar="N", help="Stages of layers, one after the other.")] = None
+    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None
+    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingOptions:
+    """A model that is served."""
+
+    TITLE: ClassVar[str] = "Serving"
+
+    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
+    sequences: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once.")] = None
+    weight_bits: Annotated[
+        str | None, typer.Option(metavar="N", help="Bits of a weight (the config's, else 16).")
     ] = None
-    mfu: Annotated[
-        str | None,
-        typer.Option(metavar="F", envvar=variable("mfu"), help="Ways: share of the peak that is reached."),
-    ] = None
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", envvar=variable("profile"), help="Ways: utilisation to assume (fine-tuning)."),
-    ] = None
+    cache_bits: Annotated[str | None, typer.Option(metavar="N", help="Bits of a cached value.")] = None
 
 
 @command(
@@ -257,13 +301,17 @@ def memory(
             help="A size such as 7B, a name such as llama-3.1-8b, a config.json, its folder, or - for input.",
         ),
     ],
+    *,
     options: MemoryOptions,
     compared: WaysOptions,
+    method: MethodOptions,
+    layout: LayoutOptions,
+    served: ServingOptions,
     margins: MarginOptions,
 ) -> Answer:
     """Tell the memory of each device by what it holds, and a layout that fits; status 1 where none does."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
-    given = keywords(options, margins)
+    given = keywords(options, method, layout, served, margins)
     run = {name: value for name, value in keywords(compared).items() if name != "ways"}
     if compared.ways:
         return _ways(source, model_or_size, given, run)

@@ -82,6 +82,11 @@ class FixedLayout(Record):
     method: Method = METHOD
     """What is trained, and how; ``states`` name the bytes of a parameter where it does not."""
 
+    def in_one_memory(self) -> FixedLayout:
+        """Return the same on devices whose memory is the host's: nothing is kept elsewhere."""
+        states = "mixed" if self.states == "offload" else self.states
+        return replace(self, states=states, method=self.method.in_one_memory())
+
     def parallel(self, gpus: int | None) -> Parallel:
         """Return the division that these parts describe, the rest data-parallel."""
         tensor, pipeline, context = self.tensor or 1, self.pipeline or 1, self.context or 1

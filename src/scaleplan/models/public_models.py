@@ -67,7 +67,7 @@ class PublicModel(Result, PublicModelEntry):
     def source(self) -> str:
         """What a result says that it is about: the model, and whose description of it was read."""
         shipped = Path(self.origin).parent == data_folder()
-        return f"{self.id} ({'shipped description' if shipped else self.origin})"
+        return f"{self.id} ({'as published' if shipped else self.origin})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

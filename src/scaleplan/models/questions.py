@@ -6,7 +6,7 @@ They are called by the command line and from Python; amounts are texts or number
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +30,7 @@ from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model, training_
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.sequences import Batch
 from scaleplan.models.shape import shape as find_shape
-from scaleplan.models.tuning import STORED, TARGETS, UPCAST, extremes_of, method_of, names_of_matrix
+from scaleplan.models.tuning import METHOD, STORED, TARGETS, UPCAST, extremes_of, method_of, names_of_matrix
 from scaleplan.models.usual_ways import BF16, LORA, PAGED_IN_BACKWARD, QLORA, options_text
 from scaleplan.models.weights import weights_of
 from scaleplan.units import parse_count, parse_integer, parse_positive
@@ -360,6 +360,8 @@ class TrainingAsked(NamedTuple):
     batch_tokens: float | None
     fixed: FixedLayout
     margins: Margins
+    trainer: str | None = None
+    """Whose habits hold where nothing is said, in other ways to train too."""
     extremes: tuple[Method, Method] | None = None
     """The ways that keep the least and the most, by choices that are not made."""
 
@@ -412,6 +414,7 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
         ),
         margins=free,
         extremes=extremes_of(method, way),
+        trainer=options.get("trainer"),
     )
 
 
@@ -472,10 +475,10 @@ def _serving(
     stored = stored if weight_bits is None else None
     bits = stored.bits if stored else weight_bits or 16.0
 
-    def needs(devices: int, weight_bytes: float) -> Memory:
+    def needs(devices: int, weight_bytes: float, context: int = sequence) -> Memory:
         return serving_memory(
             model.architecture,
-            context=sequence,
+            context=context,
             sequences=sequences,
             devices=devices,
             weight_bytes=weight_bytes,
@@ -495,6 +498,10 @@ def _serving(
         more = next((many for many in possible if excess(needs(many, stored_bytes)) is None), None)
         if more is not None:
             yield f"--gpus {more}"
+        halves = (sequence // 2**halvings for halvings in range(1, sequence.bit_length()))
+        shorter = next((few for few in halves if excess(needs(gpus, stored_bytes, few)) is None), None)
+        if shorter is not None and shorter >= SHORTEST:
+            yield f"--context {shorter}"
         fewer = next((few for few in _SERVED_BITS if few < bits and excess(needs(gpus, few / 8)) is None), None)
         if fewer is not None:
             yield f"--weight-bits {fewer}"
@@ -532,7 +539,7 @@ def search_of(model: Model, device: Accelerator, asked: TrainingAsked) -> Layout
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
         sequence=asked.sequence,
-        fixed=asked.fixed,
+        fixed=asked.fixed.in_one_memory() if device.unified_memory else asked.fixed,
         margins=asked.margins,
     )
 
@@ -545,13 +552,16 @@ def best_layout(search: LayoutSearch, gpus: int, asked: TrainingAsked) -> Layout
 
 def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) -> MemorySummary:
     """Lay the model out on known devices; else divide it by the fixed parts."""
-    gpus, sequence, fixed, margins = asked.gpus, asked.sequence, asked.fixed, asked.margins
+    gpus, sequence, margins = asked.gpus, asked.sequence, asked.margins
     if device is None:
         return _divided(model, asked)
     search = search_of(model, device, asked)
+    fixed = search.fixed
     devices = gpus or search.fewest or _MANY
     layout = best_layout(search, devices, asked)
-    ways = () if layout is not None else tuple(_ways_out(search, devices, gpus is None))
+    ways = (
+        () if layout is not None else tuple(_ways_out(search, devices, gpus is None, unified=device.unified_memory))
+    )
     layout = layout or search.closest(devices)
     footprint = search.feasible.footprint
     return MemorySummary(
@@ -575,7 +585,7 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
         method=fixed.method,
-        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, margins)),
+        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, asked)),
         warnings=(*about_context(model, sequence), *_about_device(device, fixed)),
         unsaid=_unsaid(footprint, layout.training, layout.parallel, asked.extremes),
         bands=asked.bands,
@@ -618,7 +628,7 @@ def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
         tokens_per_step=parallel.data * training.micro_batch * training.accumulation * sequence,
         margins=margins,
         method=fixed.method,
-        worth=tuple(_worth(footprint, training, parallel, None, margins)),
+        worth=tuple(_worth(footprint, training, parallel, None, asked)),
         warnings=tuple(about_context(model, sequence)),
         unsaid=_unsaid(footprint, training, parallel, asked.extremes),
         bands=asked.bands,
@@ -643,12 +653,17 @@ _OWN = ("tune", "rank", "quantize", "frozen", "optimizer", "precision", "in_back
 """The choices of a way to tune; the others stay as they are."""
 
 
-def _changed(training: Training, options: Mapping[str, Any]) -> Training:
-    """Return a training with other choices."""
+def _changed(training: Training, options: Mapping[str, Any], trainer: str | None) -> Training:
+    """Return a training with other choices, as the options beside those of the training make it."""
     method, recompute = training.method, options.get("recompute", training.recompute)
     if "tune" in options:
-        way = method_of(**options)[0]
-        method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=method.upcast and way.upcast)
+        way = method_of(**options, trainer=trainer)[0]
+        if method.plain:  # a way to tune brings the habits of its trainer with it
+            chosen = {item.name: getattr(method, item.name) for item in fields(METHOD)}
+            method = replace(way, **{name: value for name, value in chosen.items() if value != getattr(METHOD, name)})
+        else:
+            upcast = way.upcast and (method.upcast or method.quantize is None)
+            method = replace(method, **{name: getattr(way, name) for name in _OWN}, upcast=upcast)
     elif "recompute" not in options:
         changed: dict[str, Any] = {name: (value,) if name == "offload" else value for name, value in options.items()}
         method = replace(method, **changed)
@@ -668,14 +683,17 @@ def _unsaid(
 
 
 def _worth(
-    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, margins: Margins
+    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, asked: TrainingAsked
 ) -> Iterator[Worth]:
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
     for options in _ALTERNATIVES:
-        held = footprint.memory(_changed(training, options), parallel)
+        other = _changed(training, options, asked.trainer)
+        if device is not None and device.unified_memory:
+            other = replace(other, method=other.method.in_one_memory())
+        held = footprint.memory(other, parallel)
         if held.total != now:
-            fits = None if device is None else held.fits(device.memory_bytes, margins)
+            fits = None if device is None else held.fits(device.memory_bytes, asked.margins)
             yield Worth(options=options_text(options), total=held.total, fits=fits)
 
 
@@ -692,11 +710,12 @@ def shown(held: Memory, reserved: float, device: Accelerator | None, devices: in
     }
 
 
-def _ways_out(search: LayoutSearch, gpus: int, free: bool) -> Iterator[str]:
+def _ways_out(search: LayoutSearch, gpus: int, free: bool, *, unified: bool) -> Iterator[str]:
     """Yield the options, each tried, with which the answer would be yes; with ``free`` devices none about them."""
 
     def fits(**changed: Any) -> bool:  # noqa: ANN401  a part of a layout
-        return search.changed(fixed=replace(search.fixed, **changed)).feasible.fits(gpus)
+        fixed = replace(search.fixed, **changed)
+        return search.changed(fixed=fixed.in_one_memory() if unified else fixed).feasible.fits(gpus)
 
     if search.fewest is not None and not free:
         yield f"--gpus {search.fewest}"

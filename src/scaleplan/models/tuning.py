@@ -269,6 +269,12 @@ class Method(Record):
         """Return the same with gradients that are summed over micro-batches."""
         return replace(self, accumulates=True)
 
+    def in_one_memory(self) -> Method:
+        """Return the same on a device whose memory is the host's: nothing is kept elsewhere."""
+        if not self.offload and not (self.optimizer or "").startswith("paged-"):
+            return self
+        return replace(self, offload=(), optimizer=self.optimizer and self.optimizer.removeprefix("paged-"))
+
     def target(self, atom: Atom) -> bool:
         """Whether a matrix of a layer has an adapter."""
         if atom.kind != "matrix" or "router" in atom.label:
@@ -297,7 +303,7 @@ class Method(Record):
     def checked(self) -> Method:
         """Return this, or raise UsageError for a choice that is not known or choices that contradict each other."""
         known = (
-            ("way to tune", self.tune, TUNED),
+            ("way to tune", self.tune, (*TUNED, *QUANTIZED)),
             ("way to store weights", self.quantize, STORED),
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("precision", self.precision, PRECISIONS),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.families.expressions import ExpressionError, compiled, names_of
 from scaleplan.models.families.notation import IN_TEXT, atom_text, shared_name
-from scaleplan.models.families.parts import SHORTHANDS, SIZES, refuse_unknown
+from scaleplan.models.families.parts import SHORTHANDS, SIZES, check_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,7 +130,7 @@ class _Check:
                 if key == "experts":
                     self._keys(f"{where}.experts", inner, _EXPERTS)
                 elif key in SHORTHANDS:
-                    refuse_unknown(self.source, f"{where}.{key}", key, inner)
+                    check_sizes(self.source, f"{where}.{key}", key, inner)
                 for size, text in inner.items():
                     self._sizes_or_atoms(f"{where}.{key}", size, text, scope)
             elif key != "parts":

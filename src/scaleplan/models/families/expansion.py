@@ -15,7 +15,7 @@ from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Sta
 from scaleplan.models.config import NAMES, Fields
 from scaleplan.models.families.expressions import ExpressionError, SizesError, compiled
 from scaleplan.models.families.notation import IN_TEXT, FieldSpec, atom_text, class_default, has, says, shared_name
-from scaleplan.models.families.parts import SHORTHANDS, SIZES, refuse_unknown
+from scaleplan.models.families.parts import SHORTHANDS, SIZES, check_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,8 +42,8 @@ def expand(description: Description, fields: Fields | None = None, *, family: st
         _require(description, given)
     except FileError as error:
         if fields is None:
-            named = f"--arch {description.source} config.json"
-            error.hint = f"they are fields of a config.json: {named}, or sizes in [let]"
+            named = f"'scaleplan model --arch {description.source} config.json'"
+            error.hint = f'name a config in the file (config = "config.json"), put sizes in [let], or {named}'
         raise
     try:
         return _Expansion(description, given).architecture(family or description.name)
@@ -270,8 +270,21 @@ class _Expansion:
             taken = ", ".join(f"{name} {value}" for name, value in scope.assumed.items())
             note = f"not stated, and taken as the family's class has it: {taken}"
             architecture = replace(architecture, notes=(*architecture.notes, note))
+        if not any(stack.encoder for stack in stacks):
+            architecture = replace(architecture, notes=(*architecture.notes, *self._twice()))
         scope.local.pop("largest_layer", None)
         return architecture
+
+    def _twice(self) -> Iterator[str]:
+        """Yield a note on each tensor that may be meant for one that is there anyway: the word table, or the head."""
+        model = self.description.model
+        vocab, width = str(model.get("vocab", "vocab")), str(model.get("width", "d"))
+        for text in model.get("atoms", ()):
+            atom = atom_text(self.description.source, "model.atoms", text)
+            sizes = {"table": (vocab, width), "matrix": (width, vocab)}.get(atom.kind)
+            if sizes == (atom.rows.strip(), (atom.columns or "").strip()) and atom.condition is None:
+                there = "word table" if atom.kind == "table" else "output head"
+                yield f"'{atom.label}' is counted beside the {there}, which vocab and width make by themselves"
 
     def _at_least_one(self, where: str, value: object) -> int:
         found = self.scope.size(where, value)
@@ -390,13 +403,9 @@ class _Expansion:
             _join(pieces, {key: getattr(inner, key) for key in Part.__slots__ if key not in ("name", "shared")})
 
     def _shorthand(self, part: str, key: str, make: Any, table: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
-        refuse_unknown(self.description.source, f"part.{part}.{key}", key, table)
+        check_sizes(self.description.source, f"part.{part}.{key}", key, table)
         values = {"width": self.scope.size("width", self.description.model.get("width", "d"))}
         values |= {name: self._argument(f"part.{part}.{key}.{name}", value) for name, value in table.items()}
-        required = {*SHORTHANDS[key].__code__.co_varnames[: SHORTHANDS[key].__code__.co_kwonlyargcount]}
-        missing = sorted(required - values.keys() - (SHORTHANDS[key].__kwdefaults__ or {}).keys())
-        if missing:
-            raise FileError(f"{self.description.source}: part.{part}.{key}: {missing[0]} is missing")
         try:
             return dict(make(**values))
         except ValueError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import FileError, quote
+from scaleplan.errors import FileError, did_you_mean, quote
 from scaleplan.models.config import NAMES
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ _ATOM = re.compile(
 )
 IN_TEXT = re.compile(r"\{([^{}]+)\}")
 """An expression in a note."""
+_KINDS = ("size", "count", "integer", "number", "flag", "text", "list", "pattern", "each", "any", "present")
 _FIELD = re.compile(
-    r"^(?:(?P<type>size|count|integer|number|flag|text|list|pattern|each|any|present)(?:\[(?P<length>\w+)\])?\s+)?"
+    rf"^(?:(?P<type>{'|'.join(_KINDS)})(?:\[(?P<length>\w+)\])?\s+)?"
     r"(?P<names>[\w.| -]+?)(?:\s*=\s*(?P<default>[^;]+?))?(?:\s*;\s*null\s*=\s*(?P<null>.+))?$"
 )
 
@@ -73,6 +74,11 @@ def field_spec(source: str, key: str, value: object) -> FieldSpec:
     names = tuple(name.strip() for name in match["names"].split("|"))
     if not all(0 < len(name) <= _LONGEST_NAME for name in names):
         raise FileError(f"{source}: fields.{key}: expected names of fields, found {quote(value)}")
+    kind, gap, _ = names[0].partition(" ")
+    if gap:
+        close = did_you_mean(kind, _KINDS)
+        hint = f"did you mean '{close}'?" if close else f"known: {', '.join(_KINDS)}"
+        raise FileError(f"{source}: fields.{key}: unknown kind of field {quote(kind)}", hint=hint)
     default = match["default"]
     needed = default == "needed"
     given = None if needed else default

@@ -14,7 +14,7 @@ from scaleplan.models.architecture import Architecture, Atom, Experts, Part, Sta
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SHORTHANDS", "SIZES", "plain", "refuse_unknown"]
+__all__ = ["SHORTHANDS", "SIZES", "check_sizes", "plain"]
 
 SIZES = ("cache", "state", "pairs", "keys", "window", "heads", "kv_heads", "head_size", "inner")
 """What a part states of itself beside its tensors."""
@@ -280,9 +280,9 @@ SHORTHANDS: dict[str, Callable[..., Pieces]] = {
 """The shorthands of a part, by the key that stands in its table."""
 
 
-def refuse_unknown(source: str, where: str, name: str, values: Mapping[str, object]) -> None:
-    """Refuse an argument that a shorthand does not have."""
-    code = SHORTHANDS[name].__code__
+def check_sizes(source: str, where: str, name: str, values: Mapping[str, object]) -> None:
+    """Refuse a size that a shorthand does not have, and the lack of one that it needs."""
+    code, defaults = SHORTHANDS[name].__code__, SHORTHANDS[name].__kwdefaults__ or {}
     known = code.co_varnames[: code.co_kwonlyargcount]
     for key in values:
         if key not in known:
@@ -291,6 +291,14 @@ def refuse_unknown(source: str, where: str, name: str, values: Mapping[str, obje
                 f"{source}: {where}: unknown size {quote(key)}",
                 hint=f"did you mean '{close}'?" if close else f"known: {', '.join(known)}",
             )
+    needed = [key for key in known if key not in defaults and key != "width"]
+    missing = [key for key in needed if key not in values]
+    if missing:
+        others = [key for key in known if key not in needed]
+        raise FileError(
+            f"{source}: {where}: {missing[0]} is missing",
+            hint=f"it needs {', '.join(needed)}, and may have {', '.join(others)}",
+        )
 
 
 def plain(

@@ -16,7 +16,7 @@ from scaleplan.units import counted, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.documents.key_path import Value
     from scaleplan.project.check import Check, CheckedRun, Verdict
@@ -93,12 +93,29 @@ def _line(verdict: Verdict) -> str:
     level = "warning" if verdict.status == "warn" else "error"
     place = verdict.file if verdict.line is None else f"{verdict.file}:{verdict.line}"
     parts = (
-        f"{place}: {level}: {verdict.run}: {verdict.message}",
+        f"{place}: {level}: {verdict.run}: {_without(place, verdict.message)}",
         verdict.note,
         f"hint: {verdict.hint}" if verdict.hint else "",
-        f"see also {', '.join(f'{at.file}:{at.line}' for at in verdict.also)}" if verdict.also else "",
+        _also(place, [f"{at.file}:{at.line}" for at in verdict.also]),
     )
     return "; ".join(filter(None, parts))
+
+
+def _without(place: str, message: str) -> str:
+    """Return a message without the place that its line begins with."""
+    return message.replace(f": {place}: ", ": ", 1)
+
+
+_FEW = 3
+"""Further places that a line names; a value of a training config may come from twenty."""
+
+
+def _also(place: str, others: Iterable[str]) -> str:
+    """Return further places once each, of many the first few."""
+    found = [other for other in dict.fromkeys(others) if other != place]
+    if len(found) <= _FEW + 1:
+        return f"see also {', '.join(found)}" if found else ""
+    return f"see also {', '.join(found[:_FEW])} and {len(found) - _FEW} lines more"
 
 
 def _runs(runs: Sequence[CheckedRun]) -> Report:
@@ -160,7 +177,7 @@ _LABELS = {
     "gpu_hours": "GPU time",
     "energy_kwh": "energy",
     "carbon_kg": "carbon",
-    "memory_gb": "memory",
+    "memory_gb": "least memory",
 }
 
 _MOST_DIGITS = 17
@@ -183,7 +200,7 @@ def diff_report(result: Difference) -> Report:
             continue
         title = name if status[name] == "changed" else f"{name} ({status[name]})"
         sections.append(_section(title, by_run[name]))
-    remarks = [_problem(problem, result) for problem in result.problems]
+    remarks = [*_problems(result)]
     remarks += [_verdict(breach) for breach in result.judged]
     if shown and result.band is not None:
         remarks.append(
@@ -282,12 +299,24 @@ def _written(quantity: str, value: Value, *, digits: int = 3) -> str:
     return f"{value:,}" if is_count else format_number(value, digits=digits)
 
 
+def _problems(result: Difference) -> Iterator[str]:
+    """Yield what could not be read; what could not on either side for the same reason once."""
+    reasons = {(problem.run, problem.message) for problem in result.problems if problem.side == "after"}
+    twice = set()
+    for problem in result.problems:
+        reason = (problem.run, problem.message.removeprefix(f"at {quote(result.before)}: "))
+        if problem.side == "before" and reason in reasons:
+            twice.add(reason)
+        else:
+            yield _problem(problem, result) + (", on both sides" if reason in twice else "")
+
+
 def _problem(problem: Unreadable, result: Difference) -> str:
     word, place = "error" if _stops(problem, result) else "warning", problem.file
     if problem.line is not None:
         place = f"{problem.file}:{problem.line}"
     hint = f"; hint: {problem.hint}" if problem.hint else ""
-    return f"{place}: {word}: {problem.message}{hint}"
+    return f"{place}: {word}: {_without(place, problem.message)}{hint}"
 
 
 def _stops(problem: Unreadable, result: Difference) -> bool:

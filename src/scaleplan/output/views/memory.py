@@ -110,6 +110,8 @@ def _memory_title(needs: MemorySummary) -> str:
 def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.parallel is not None:
         yield from _training_remarks(needs, needs.parallel)
+    if needs.sequences is not None:
+        yield f"{counted(needs.sequences, 'sequence')} of {needs.sequence:,} tokens at once; --context, --sequences"
     if needs.weight_bits is not None:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"
@@ -135,7 +137,8 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.ways_out:
         yield f"it fits with {', or '.join(needs.ways_out)}"
     if needs.unified_memory:
-        yield f"the memory of {needs.gpu} is shared with the processor and the system; --margins leaves them room"
+        shared = f"the memory of {needs.gpu} is shared with the processor and the system"
+        yield f"{shared}: offloading frees nothing, and --margins leaves them room"
     if needs.excess is not None and needs.margins is not None:
         yield _margins_text(needs.margins, serving=needs.parallel is None)
 

@@ -80,7 +80,8 @@ def stated_run(run: StatedRun | None) -> Iterator[str]:
     """Yield what a training config says about its run: a step, the length, the devices, and what is open."""
     if run is None:
         return
-    step = [f"{run.sequences_per_step:,.0f} sequences" if run.sequences_per_step else ""]
+    many = f"{run.sequences_per_step:,.0f} " if run.sequences_per_step else ""
+    step = [f"{many}sequences" if many or run.sequence else ""]
     step += [f"of {run.sequence:,} tokens" if run.sequence else ""]
     step += [f"({format_count(run.tokens_per_step)} tokens a step)" if run.tokens_per_step else ""]
     length = [f"{run.steps:,} steps" if run.steps else "", f"{format_count(run.tokens)} tokens" if run.tokens else ""]

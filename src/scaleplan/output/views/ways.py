@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import band_text, dated_price
@@ -39,7 +41,8 @@ def ways_report(found: Ways) -> Report:
     if others:
         rows = [(_name(way), _memory(way), format_gigabytes(-way.spare * _usable(way))) for way in others]
         table = ReportTable(("way", "memory", "over"), rows=rows, text={"way"})
-        sections.append(Report(title="what does not fit", grid=table))
+        usable = format_gigabytes(_usable(others[0]))
+        sections.append(Report(title=f"what does not fit {usable}, what --margins leaves of a device", grid=table))
     sections += [Report(title=_scratch_title(way), lines=()) for way in scratch]
     if found.serving:
         rows = [(way.weights, format_gigabytes(way.memory_bytes / GIGA), _yes(way.fits)) for way in found.serving]
@@ -121,16 +124,21 @@ def _scratch_title(way: Way) -> str:
 
 def _remarks(found: Ways) -> Iterator[str]:
     """Yield what the figures stand for."""
-    yield f"for {format_count(found.tokens)} tokens ({_source(found)}), in sequences of {found.context:,}"
+    limited = found.limit_hours is not None or found.limit_cost is not None
+    run = "" if limited and found.tokens_source == "default" else f"for {format_count(found.tokens)} tokens "
+    yield (
+        f"{run}({_source(found)}), in sequences of {found.context:,}" if run else f"in sequences of {found.context:,}"
+    )
     yield from _speed(found)
     if found.price_per_hour is not None:
         yield f"price: {dated_price(found.price_per_hour, found.price_source, found.price_date)}"
     if any(way.fits and way.on_host and way.hours is not None for way in found.ways):
-        yield "+: or longer, by the tokens of a step: its states come from host memory"
+        yield "+: at least so long, for its states come from host memory in each step"
     if found.fits:
         yield from _first(found)
     if found.unified_memory:
-        yield f"the memory of {found.gpu} is shared with the processor and the system; --margins leaves them room"
+        shared = f"the memory of {found.gpu} is shared with the processor and the system"
+        yield f"{shared}: offloading frees nothing, and --margins leaves them room"
 
 
 def _source(found: Ways) -> str:
@@ -156,12 +164,19 @@ def _speed(found: Ways) -> Iterator[str]:
 def _first(found: Ways) -> Iterator[str]:
     """Yield what else to know of the first way that fits, and of the one that needs the least."""
     best = found.best
+    if found.ways[0].fits and found.ways[0] is not best and not found.ways[0].from_scratch:
+        yield f"cheaper than {best.name} are only ways that train a part of the model, or by plain SGD"
     least = min((way for way in found.ways if way.fits), key=lambda way: way.memory_bytes)
     if least.memory_bytes < best.memory_bytes:
         yield f"least memory: {least.name}, {_memory(least)}"
     if best.longest_context is not None and best.longest_context > found.context:
         yield f"longest sequence of {best.name}: {best.longest_context:,} tokens"
-    yield f"in detail: scaleplan memory MODEL --gpu {found.gpu} {best.options}"
+    yield f"in detail: scaleplan memory {_typed(found.model)} --gpu {found.gpu} {best.options}"
+
+
+def _typed(model: str) -> str:
+    """Return what was typed for a model, of what a result calls it."""
+    return "-" if model == "standard input" else shlex.quote(re.sub(r" \(.*\)$| in the \w+ style$", "", model))
 
 
 def _usable(way: Way) -> float:

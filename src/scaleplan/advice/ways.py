@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.utilisation import Utilisation
     from scaleplan.models.layout import Layout, LayoutSearch
     from scaleplan.models.memory import Footprint
-    from scaleplan.models.questions import TrainingAsked
+    from scaleplan.models.questions import TrainingSetup
     from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
     from scaleplan.trainers.training_config import TrainingConfig
@@ -123,11 +123,16 @@ def ways(
     if profile is not None:
         context.utilisations.profile(profile)  # refuses an unknown one
     model = questions.sized(source, options.get("vocab"))
-    config, said = questions.stated_config(source, {**options, "gpus": gpus})
-    if config is not None and gpus is None and "gpus" not in said:  # its batch may follow from the one that is meant
-        config, said = questions.stated_config(source, {**options, "gpus": 1})
-    own = {name: said.pop(name) for name in [*said] if name not in questions.LAYOUT or name == "recompute"}
-    given = {**said, **{name: value for name, value in options.items() if value is not None and name not in _OTHERS}}
+    config, stated = questions.stated_config(source, {**options, "gpus": gpus})
+    if (
+        config is not None and gpus is None and "gpus" not in stated
+    ):  # its batch may follow from the one that is meant
+        config, stated = questions.stated_config(source, {**options, "gpus": 1})
+    own = {name: stated.pop(name) for name in [*stated] if name not in questions.LAYOUT or name == "recompute"}
+    given = {
+        **stated,
+        **{name: value for name, value in options.items() if value is not None and name not in _OTHERS},
+    }
     if gpus is not None:
         given["gpus"] = gpus
     devices = parse_whole(given.pop("gpus", None), what="gpus") or 1
@@ -246,7 +251,7 @@ class _Comparison:
         self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
         self.run, self.limits, self.paid, self.context = run, limits, paid, context
         self.counted = {} if vocab is None else {"vocab": vocab}
-        self.sequence = questions.training_asked(model, self.base).sequence
+        self.sequence = questions.training_setup(model, self.base).sequence
         self.bill, self.why = self._bill()
         self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
         self.notices: dict[str, Notice] = {}
@@ -303,7 +308,7 @@ class _Comparison:
         )
 
     def _about_model(self) -> Iterator[Notice]:
-        """Yield what the work of a token does not tell of this model."""
+        """Yield what the work of a token leaves out of this model."""
         yield from questions.about_context(self.model, self.sequence)
         yield from questions.about_kernels(self.device, "nf4")
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
@@ -355,8 +360,8 @@ class _Comparison:
         if any(name not in questions.LAYOUT for name in self.options):
             return
         try:
-            asked = Planner.of(Request(model=self.model), self.context)
-            size = next(limit.value for limit in asked.limits if limit.quantity == "params")
+            sized = Planner.of(Request(model=self.model), self.context)
+            size = next(limit.value for limit in sized.limits if limit.quantity == "params")
             tokens = Planner.of(Request(), self.context).target_params(size).tokens
         except ScaleplanError:  # no law is about such a model
             return
@@ -364,9 +369,9 @@ class _Comparison:
 
     def _way(self, options: dict[str, Any], *, tokens: float | None = None, configured: bool = False) -> Way:
         """Return one way with the least recomputation that fits; else the nearest to fitting."""
-        asked, search, layout, fits = self._laid_out(options)
+        setup, search, layout, fits = self._laid_out(options)
         training, parallel, method = layout.training, layout.parallel, layout.training.method
-        work = work_of(self.model.architecture, method, context=asked.sequence, recompute=training.recompute)
+        work = work_of(self.model.architecture, method, context=setup.sequence, recompute=training.recompute)
         weights = weights_of(self.model.architecture, method)
         profile = self.paid.profile or (_PROFILE if tokens is None else _SCRATCH)
         speed = self._speed(_PRECISIONS.get(method.precision or ""), profile)
@@ -385,7 +390,7 @@ class _Comparison:
             device_used=questions.shown(
                 layout.memory, footprint.reserved(training, parallel), self.device, parallel.devices
             )["device_used"],
-            spare=1 - layout.memory.demand(self.device.memory_bytes, asked.margins),
+            spare=1 - layout.memory.demand(self.device.memory_bytes, setup.margins),
             recompute=training.recompute,
             micro_batch=training.micro_batch,
             devices=parallel.devices,
@@ -405,7 +410,7 @@ class _Comparison:
             message = f"a step on {self.gpus:,} devices has {least:,.0f} tokens or more, and the run has fewer"
             self.notices.setdefault("less_than_a_step", Notice(code="less_than_a_step", message=message))
 
-    def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingAsked, LayoutSearch, Layout, bool]:
+    def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingSetup, LayoutSearch, Layout, bool]:
         """Return the layout of a way: with enough tokens at once where that fits, else with one sequence."""
         base = {**self.base, **options}
         free = base.get("micro_batch") is None and base.get("batch") is None
@@ -413,12 +418,12 @@ class _Comparison:
         if free:
             sizes = list(dict.fromkeys((max(1, _FED // self.sequence), 1)))
         for size in sizes:
-            asked = questions.training_asked(self.model, {**base, **({"micro_batch": size} if size else {})})
-            search = questions.search_of(self.model, self.device, asked)
-            layout = questions.best_layout(search, self.gpus, asked)
+            setup = questions.training_setup(self.model, {**base, **({"micro_batch": size} if size else {})})
+            search = questions.search_of(self.model, self.device, setup)
+            layout = questions.best_layout(search, self.gpus, setup)
             if layout is not None:
-                return asked, search, layout, True
-        return asked, search, search.closest(self.gpus), False
+                return setup, search, layout, True
+        return setup, search, search.closest(self.gpus), False
 
     def _longest(self, search: LayoutSearch, layout: Layout) -> int | None:
         """Return the tokens of the longest sequence that fits, in whole steps of 256; None where none does."""

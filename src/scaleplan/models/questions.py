@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAYOUT",
-    "TrainingAsked",
+    "TrainingSetup",
     "about_config",
     "about_context",
     "about_kernels",
@@ -62,7 +62,7 @@ __all__ = [
     "sized",
     "stated",
     "stated_config",
-    "training_asked",
+    "training_setup",
 ]
 
 
@@ -343,7 +343,7 @@ def memory(
     options.update({name: value for name, value in run.items() if options[name] is None})
     if options["tune"] is not None and options["trainer"] is None and options["recompute"] is None:
         options["recompute"] = _USUAL_RECOMPUTE
-    held = _training(found, device, training_asked(found, options))
+    held = _training(found, device, training_setup(found, options))
     return replace(held, warnings=(*about_config(config), *held.warnings))
 
 
@@ -352,8 +352,8 @@ _USUAL_RECOMPUTE = "full"
 preparation of quantised models, LLaMA-Factory, ms-swift, Unsloth and torchtune's configurations."""
 
 
-class TrainingAsked(NamedTuple):
-    """What is asked of a training: its devices, its sequences, and the parts of its layout that are given."""
+class TrainingSetup(NamedTuple):
+    """A training as its options describe it: devices, sequences, and the parts of its layout that are given."""
 
     gpus: int | None
     sequence: int
@@ -380,7 +380,7 @@ LAYOUT = (
 _WHOLE = ("rank", "trained_layers", "adapter_bits", "galore_rank")
 
 
-def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
+def training_setup(model: Model, options: Mapping[str, Any]) -> TrainingSetup:
     """Read the options of a training: those of :func:`memory` but for the model and the device; None for a default.
 
     Raises UsageError for ways to train that contradict each other.
@@ -397,7 +397,7 @@ def training_asked(model: Model, options: Mapping[str, Any]) -> TrainingAsked:
     free = read_margins(options.get("margins"))
     if not method.plain and "states" not in (options.get("margins") or ""):
         free = replace(free, states=1.0)  # the work that the share of states leaves room for is counted
-    return TrainingAsked(
+    return TrainingSetup(
         gpus=read["gpus"],
         sequence=sequence,
         batch_tokens=tokens,
@@ -532,33 +532,33 @@ _SERVED_BITS = (8, 4)
 """The bits of a weight to which served models are usually quantised, the closer first."""
 
 
-def search_of(model: Model, device: Accelerator, asked: TrainingAsked) -> LayoutSearch:
+def search_of(model: Model, device: Accelerator, setup: TrainingSetup) -> LayoutSearch:
     """Return the layouts of a model on a device."""
     return LayoutSearch(
         model.architecture,
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
-        sequence=asked.sequence,
-        fixed=asked.fixed.in_one_memory() if device.unified_memory else asked.fixed,
-        margins=asked.margins,
+        sequence=setup.sequence,
+        fixed=setup.fixed.in_one_memory() if device.unified_memory else setup.fixed,
+        margins=setup.margins,
     )
 
 
-def best_layout(search: LayoutSearch, gpus: int, asked: TrainingAsked) -> Layout | None:
+def best_layout(search: LayoutSearch, gpus: int, setup: TrainingSetup) -> Layout | None:
     """Return the preferred layout on so many devices, one sequence each by default; None where none fits."""
-    wanted = gpus if asked.batch_tokens is None else asked.batch_tokens / asked.sequence
-    return search.best(gpus, Batch(wanted, given=asked.batch_tokens is not None))
+    wanted = gpus if setup.batch_tokens is None else setup.batch_tokens / setup.sequence
+    return search.best(gpus, Batch(wanted, given=setup.batch_tokens is not None))
 
 
-def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) -> MemorySummary:
+def _training(model: Model, device: Accelerator | None, setup: TrainingSetup) -> MemorySummary:
     """Lay the model out on known devices; else divide it by the fixed parts."""
-    gpus, sequence, margins = asked.gpus, asked.sequence, asked.margins
+    gpus, sequence, margins = setup.gpus, setup.sequence, setup.margins
     if device is None:
-        return _divided(model, asked)
-    search = search_of(model, device, asked)
+        return _divided(model, setup)
+    search = search_of(model, device, setup)
     fixed = search.fixed
     devices = gpus or search.fewest or _MANY
-    layout = best_layout(search, devices, asked)
+    layout = best_layout(search, devices, setup)
     ways = (
         () if layout is not None else tuple(_ways_out(search, devices, gpus is None, unified=device.unified_memory))
     )
@@ -585,10 +585,10 @@ def _training(model: Model, device: Accelerator | None, asked: TrainingAsked) ->
         excess=Excess.of(layout.memory, device.memory_bytes, margins),
         ways_out=ways,
         method=fixed.method,
-        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, asked)),
+        worth=tuple(_worth(footprint, layout.training, layout.parallel, device, setup)),
         warnings=(*about_context(model, sequence), *_about_device(device, fixed)),
-        unsaid=_unsaid(footprint, layout.training, layout.parallel, asked.extremes),
-        bands=asked.bands,
+        unsaid=_unsaid(footprint, layout.training, layout.parallel, setup.extremes),
+        bands=setup.bands,
         **shown(layout.memory, footprint.reserved(layout.training, layout.parallel), device, layout.parallel.devices),
     )
 
@@ -597,10 +597,10 @@ _MANY = 1 << 20
 """Devices on which a model is shown that no number of them can train."""
 
 
-def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
+def _divided(model: Model, setup: TrainingSetup) -> MemorySummary:
     """Return the memory of a model divided by the fixed parts, on devices that are not known."""
-    sequence, fixed, margins = asked.sequence, asked.fixed, asked.margins
-    parallel = fixed.parallel(asked.gpus)
+    sequence, fixed, margins = setup.sequence, setup.fixed, setup.margins
+    parallel = fixed.parallel(setup.gpus)
     training = Training(
         sequence=sequence,
         micro_batch=fixed.micro_batch or 1,
@@ -628,10 +628,10 @@ def _divided(model: Model, asked: TrainingAsked) -> MemorySummary:
         tokens_per_step=parallel.data * training.micro_batch * training.accumulation * sequence,
         margins=margins,
         method=fixed.method,
-        worth=tuple(_worth(footprint, training, parallel, None, asked)),
+        worth=tuple(_worth(footprint, training, parallel, None, setup)),
         warnings=tuple(about_context(model, sequence)),
-        unsaid=_unsaid(footprint, training, parallel, asked.extremes),
-        bands=asked.bands,
+        unsaid=_unsaid(footprint, training, parallel, setup.extremes),
+        bands=setup.bands,
         # what a device must have
         **shown(found, footprint.reserved(training, parallel, scarce=True), None, parallel.devices),
     )
@@ -683,17 +683,17 @@ def _unsaid(
 
 
 def _worth(
-    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, asked: TrainingAsked
+    footprint: Footprint, training: Training, parallel: Parallel, device: Accelerator | None, setup: TrainingSetup
 ) -> Iterator[Worth]:
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
     for options in _ALTERNATIVES:
-        other = _changed(training, options, asked.trainer)
+        other = _changed(training, options, setup.trainer)
         if device is not None and device.unified_memory:
             other = replace(other, method=other.method.in_one_memory())
         held = footprint.memory(other, parallel)
         if held.total != now:
-            fits = None if device is None else held.fits(device.memory_bytes, asked.margins)
+            fits = None if device is None else held.fits(device.memory_bytes, setup.margins)
             yield Worth(options=options_text(options), total=held.total, fits=fits)
 
 

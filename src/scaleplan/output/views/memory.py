@@ -27,7 +27,7 @@ _LABELS = {"gathered": "gathered layers", "cache": "keys and values", "copies": 
 """What the parts of a memory are called where the name of the field does not say it; they are shown last."""
 
 
-_TOLD = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a driver shows it"}
+_MEASURED = {"allocated": "allocated", "reserved": "reserved", "device_used": "as a driver shows it"}
 """What programs and drivers tell, by the fields of an answer."""
 
 
@@ -116,12 +116,12 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
         yield f"weights of {needs.weight_bits:.3g} bits{stored}"
     if needs.bands is not None:
-        told = {name: getattr(needs, name) for name in _TOLD}
+        known = {name: getattr(needs, name) for name in _MEASURED}
         yield (
             ", ".join(
-                f"{format_gigabytes(value / GIGA)} {_TOLD[name]} "
+                f"{format_gigabytes(value / GIGA)} {_MEASURED[name]} "
                 f"(±{format_fraction(getattr(needs.bands, name), digits=2)})"
-                for name, value in told.items()
+                for name, value in known.items()
                 if value is not None
             )
             + "; four of five within"

@@ -276,6 +276,11 @@ CASES = {
         "gpus show mi308x",
         "optimal --gpus 1 --gpu m4 --time 30d",
     ),
+    "families": (
+        "",
+        "families show mixtral --format jsonl",
+        "families show lama",
+    ),
     "models": (
         "",
         "models list --family mixtral",
@@ -309,7 +314,7 @@ CASES = {
 
 def settled(text):
     """Put names in place of what differs between machines, and round numbers that have more than nine digits."""
-    text = re.sub(r"/[^\s\"]+(?=/(laws/[\w-]+|accelerators|models)\.toml)", "DATA", text)
+    text = re.sub(r"/[^\s\"]+(?=/((laws|families)/[\w-]+|accelerators|models)\.toml)", "DATA", text)
     text = text.replace(f"scaleplan {scaleplan.__version__}", "scaleplan VERSION")
     text = text.replace(f'version = "{scaleplan.__version__}"', 'version = "VERSION"')
     text = text.replace(f'"version": "{scaleplan.__version__}"', '"version": "VERSION"')

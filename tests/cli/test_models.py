@@ -115,7 +115,7 @@ def test_memory_shows_what_ways_to_train_are_worth(cli):
         "lora of rank 16, bf16, adamw",
         "allocated (±20 %)",
         "allocated by the trainer",
-        "the same with other choices",
+        "the same layout and micro-batch with other choices",
         "--tune qlora",
     ):
         assert text in found.out

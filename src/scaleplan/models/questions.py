@@ -653,11 +653,14 @@ _OWN = ("tune", "rank", "quantize", "frozen", "optimizer", "precision", "in_back
 """The choices of a way to tune; the others stay as they are."""
 
 
-def _changed(training: Training, options: Mapping[str, Any], trainer: str | None) -> Training:
+def _changed(training: Training, options: Mapping[str, Any], setup: TrainingSetup) -> Training:
     """Return a training with other choices, as the options beside those of the training make it."""
     method, recompute = training.method, options.get("recompute", training.recompute)
+    if "tune" in options and setup.fixed.recompute is None:
+        recompute = _USUAL_RECOMPUTE if setup.trainer is None else method_of(**options, trainer=setup.trainer)[1]
+        recompute = recompute or training.recompute
     if "tune" in options:
-        way = method_of(**options, trainer=trainer)[0]
+        way = method_of(**options, trainer=setup.trainer)[0]
         if method.plain:  # a way to tune brings the habits of its trainer with it
             chosen = {item.name: getattr(method, item.name) for item in fields(METHOD)}
             method = replace(way, **{name: value for name, value in chosen.items() if value != getattr(METHOD, name)})
@@ -688,7 +691,7 @@ def _worth(
     """Yield what other choices need of the same devices, those that change something."""
     now = footprint.memory(training, parallel).total
     for options in _ALTERNATIVES:
-        other = _changed(training, options, setup.trainer)
+        other = _changed(training, options, setup)
         if device is not None and device.unified_memory:
             other = replace(other, method=other.method.in_one_memory())
         held = footprint.memory(other, parallel)

@@ -80,7 +80,7 @@ def _worth_section(needs: MemorySummary) -> Report:
         rows, columns = [row[:2] for row in rows], columns[:2]
     more = "" if needs.gpu is None else "; --ways compares all that are usual, with hours and money"
     table = ReportTable(columns, rows=rows, text={"with", "fits"})
-    return Report(title=f"the same with other choices{more}", grid=table)
+    return Report(title=f"the same layout and micro-batch with other choices{more}", grid=table)
 
 
 def _memory_title(needs: MemorySummary) -> str:
@@ -128,10 +128,11 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         )
     if needs.unsaid is not None:
         least, most = (format_gigabytes(value / GIGA) for value in (needs.unsaid.least, needs.unsaid.most))
-        yield (
-            f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
-            f"{_UPCAST if needs.unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
-        )
+        if least != most:
+            yield (
+                f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
+                f"{_UPCAST if needs.unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
+            )
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"
     if needs.ways_out:

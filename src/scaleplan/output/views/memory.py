@@ -17,7 +17,7 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.models.layout import MemorySummary
+    from scaleplan.models.layout import MemorySummary, Unsaid
     from scaleplan.models.margins import Margins
     from scaleplan.models.memory import Memory, Parallel
 
@@ -107,6 +107,16 @@ def _memory_title(needs: MemorySummary) -> str:
     return f"{needs.model} fits on {devices} {purpose}: {held}{of} on each device"
 
 
+def _unsaid_remark(unsaid: Unsaid) -> Iterator[str]:
+    """Yield between what the answer is, where choices that are not made change what is shown of it."""
+    least, most = (format_gigabytes(value / GIGA) for value in (unsaid.least, unsaid.most))
+    if least != most:
+        yield (
+            f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
+            f"{_UPCAST if unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
+        )
+
+
 def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
     if needs.parallel is not None:
         yield from _training_remarks(needs, needs.parallel)
@@ -127,12 +137,7 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
             + "; four of five within"
         )
     if needs.unsaid is not None:
-        least, most = (format_gigabytes(value / GIGA) for value in (needs.unsaid.least, needs.unsaid.most))
-        if least != most:
-            yield (
-                f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
-                f"{_UPCAST if needs.unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
-            )
+        yield from _unsaid_remark(needs.unsaid)
     if needs.excess is not None:
         yield f"too large: {needs.excess.text}"
     if needs.ways_out:

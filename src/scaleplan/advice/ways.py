@@ -1,7 +1,7 @@
 """Compare every usual way to train or tune a model on the devices that one has: memory, hours, money.
 
-Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.memory` with the same options,
-its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
+Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.memory` with the same
+options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
 """
 
 from __future__ import annotations

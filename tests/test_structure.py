@@ -15,7 +15,7 @@ import pytest
 
 import scaleplan
 from scaleplan.cli import model as commands
-from scaleplan.models import questions, trained
+from scaleplan.models import memory_questions, trained, training_setup
 from scaleplan.models.usual_ways import way_options
 from scaleplan.planning import request as requests
 from scaleplan.planning.constraints import constraint_options
@@ -131,10 +131,10 @@ def test_every_option_can_be_given_in_python():
 
 def test_options_of_memory_are_those_of_python():
     """The command, the function and what a training config states have the same names; each is about one thing."""
-    keywords = set(inspect.signature(questions.memory).parameters) - {"source", "data"}
+    keywords = set(inspect.signature(memory_questions.memory).parameters) - {"source", "data"}
     groups = [group for name, group in vars(commands).items() if name.endswith("Options") and name != "ShapeOptions"]
     assert keywords - {"margins"} <= set().union(*(group.__annotations__ for group in groups))
-    training = {*questions.LAYOUT, *way_options()}
+    training = {*training_setup.LAYOUT, *way_options()}
     assert keywords - training == {"gpu", "serve", "sequences", "weight_bits", "cache_bits", "vocab"}
     assert training <= keywords
     assert {*trained._OPTIONS.values(), *trained._WAYS.values()} <= training

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.pilot import design
-    from scaleplan.models.questions import memory, model, shape
+    from scaleplan.models.memory_questions import memory
+    from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
@@ -76,7 +77,7 @@ _HOMES = {
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
     "loss": "api",
-    "memory": "models.questions",
+    "memory": "models.memory_questions",
     "model": "models.questions",
     "optimal": "api",
     "optimal_array": "api",

@@ -1,7 +1,7 @@
 """Compare every usual way to train or tune a model on the devices that one has: memory, hours, money.
 
-Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.models.questions.memory` with
-the same options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
+Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.memory` with the same
+options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.advice.way import ServingWay, Way, Ways
+from scaleplan.advice.compared_ways import ServingWay, Way, Ways
 from scaleplan.errors import Notice, ScaleplanError, UsageError
 from scaleplan.hardware.budget import BAND_LEVEL, BudgetRequest
 from scaleplan.hardware.device_budget import DeviceBudget
-from scaleplan.models import Model, questions
 from scaleplan.models.memory import DEFAULT_STATES
-from scaleplan.models.questions import parse_whole
+from scaleplan.models.memory_questions import memory
+from scaleplan.models.memory_summary import SHORTEST, about_context, shown
+from scaleplan.models.memory_to_train import about_kernels, best_layout, search_of
+from scaleplan.models.questions import parse_whole, sized
+from scaleplan.models.training_setup import LAYOUT, about_config, stated_config, training_setup
 from scaleplan.models.usual_ways import options_text, way_name, way_options, ways_with
 from scaleplan.models.weights import weights_of
 from scaleplan.models.work import work_of
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.utilisation import Utilisation
+    from scaleplan.models import Model
     from scaleplan.models.layout import Layout, LayoutSearch
     from scaleplan.models.memory import Footprint
-    from scaleplan.models.questions import TrainingSetup
+    from scaleplan.models.training_setup import TrainingSetup
     from scaleplan.models.tuning import Method
     from scaleplan.models.work import Work
     from scaleplan.trainers.training_config import TrainingConfig
@@ -80,7 +84,7 @@ def ways(
     Parameters
     ----------
     source
-        What :func:`scaleplan.models.questions.memory` takes; the way that a training config states is there too.
+        What :func:`scaleplan.memory` takes; the way that a training config states is there too.
     gpu, gpus
         The devices, one where no number is given.
     tokens, epochs, data_tokens
@@ -92,8 +96,7 @@ def ways(
     data
         The data files; read anew by default.
     options
-        Those of :func:`scaleplan.models.questions.memory`: they hold in all ways, and leave those out that contradict
-        them.
+        Those of :func:`scaleplan.memory`: they hold in all ways, and leave those out that contradict them.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def ways(
     True
 
     """
-    unknown = options.keys() - {*questions.LAYOUT, *_OTHERS, *way_options()}
+    unknown = options.keys() - {*LAYOUT, *_OTHERS, *way_options()}
     if unknown:
         msg = f"unexpected keyword argument '{min(unknown)}'"
         raise TypeError(msg)
@@ -122,13 +125,13 @@ def ways(
     context = data or Context()
     if profile is not None:
         context.utilisations.profile(profile)  # refuses an unknown one
-    model = questions.sized(source, options.get("vocab"))
-    config, stated = questions.stated_config(source, {**options, "gpus": gpus})
+    model = sized(source, options.get("vocab"))
+    config, stated = stated_config(source, {**options, "gpus": gpus})
     if (
         config is not None and gpus is None and "gpus" not in stated
     ):  # its batch may follow from the one that is meant
-        config, stated = questions.stated_config(source, {**options, "gpus": 1})
-    own = {name: stated.pop(name) for name in [*stated] if name not in questions.LAYOUT or name == "recompute"}
+        config, stated = stated_config(source, {**options, "gpus": 1})
+    own = {name: stated.pop(name) for name in [*stated] if name not in LAYOUT or name == "recompute"}
     given = {
         **stated,
         **{name: value for name, value in options.items() if value is not None and name not in _OTHERS},
@@ -159,7 +162,7 @@ def ways(
         vocab=options.get("vocab"),
     )
     found = comparison.answer()
-    return replace(found, warnings=(*questions.about_config(config), *found.warnings))
+    return replace(found, warnings=(*about_config(config), *found.warnings))
 
 
 def _stated(config: TrainingConfig) -> dict[str, float]:
@@ -251,7 +254,7 @@ class _Comparison:
         self.model, self.device, self.gpus, self.options, self.configured = model, device, gpus, options, configured
         self.run, self.limits, self.paid, self.context = run, limits, paid, context
         self.counted = {} if vocab is None else {"vocab": vocab}
-        self.sequence = questions.training_setup(model, self.base).sequence
+        self.sequence = training_setup(model, self.base).sequence
         self.bill, self.why = self._bill()
         self.speeds: dict[tuple[str | None, str | None], _Speed] = {}
         self.notices: dict[str, Notice] = {}
@@ -260,7 +263,7 @@ class _Comparison:
     @property
     def base(self) -> dict[str, Any]:
         """The options that hold in all ways."""
-        return {name: value for name, value in self.options.items() if name in questions.LAYOUT} | {"gpus": self.gpus}
+        return {name: value for name, value in self.options.items() if name in LAYOUT} | {"gpus": self.gpus}
 
     def _bill(self) -> tuple[DeviceBudget | None, str | None]:
         """Return the budget that knows the peak, the price and the power; else why there are no hours."""
@@ -309,8 +312,8 @@ class _Comparison:
 
     def _about_model(self) -> Iterator[Notice]:
         """Yield what the work of a token leaves out of this model."""
-        yield from questions.about_context(self.model, self.sequence)
-        yield from questions.about_kernels(self.device, "nf4")
+        yield from about_context(self.model, self.sequence)
+        yield from about_kernels(self.device, "nf4")
         if self.model.architecture.causal and any(stack.encoder for stack in self.model.architecture.stacks):
             message = "encoder-decoder: hours count each token in both halves, which is more than it works through"
             yield Notice(code="encoder_decoder", message=message)
@@ -319,7 +322,7 @@ class _Comparison:
 
     def _tuned(self) -> Iterator[Way]:
         """Yield the usual ways that agree with the options, and that of a training config."""
-        given = {name: value for name, value in self.options.items() if name not in questions.LAYOUT}
+        given = {name: value for name, value in self.options.items() if name not in LAYOUT}
         own = None
         if self.configured and not given:
             own = self._way(dict(self.configured), configured=True)
@@ -357,11 +360,11 @@ class _Comparison:
 
     def _scratch(self) -> Iterator[Way]:
         """Yield the training from scratch on the tokens that the default law takes for compute-optimal."""
-        if any(name not in questions.LAYOUT for name in self.options):
+        if any(name not in LAYOUT for name in self.options):
             return
         try:
-            sized = Planner.of(Request(model=self.model), self.context)
-            size = next(limit.value for limit in sized.limits if limit.quantity == "params")
+            planner = Planner.of(Request(model=self.model), self.context)
+            size = next(limit.value for limit in planner.limits if limit.quantity == "params")
             tokens = Planner.of(Request(), self.context).target_params(size).tokens
         except ScaleplanError:  # no law is about such a model
             return
@@ -382,14 +385,13 @@ class _Comparison:
         exact = {"gpus": self.gpus, **{name: value for name, value in self.base.items() if name != "gpus"}, **options}
         exact |= {"recompute": training.recompute, "micro_batch": training.micro_batch, **self.counted}
         self.searches[options_text(exact)] = search
+        used = shown(layout.memory, footprint.reserved(training, parallel), self.device, parallel.devices)
         return Way(
             name=way_name(method, trainer=options.get("trainer")) if tokens is None else "from scratch",
             options=options_text(exact),
             fits=fits,
             memory_bytes=layout.memory.total,
-            device_used=questions.shown(
-                layout.memory, footprint.reserved(training, parallel), self.device, parallel.devices
-            )["device_used"],
+            device_used=used["device_used"],
             spare=1 - layout.memory.demand(self.device.memory_bytes, setup.margins),
             recompute=training.recompute,
             micro_batch=training.micro_batch,
@@ -418,9 +420,9 @@ class _Comparison:
         if free:
             sizes = list(dict.fromkeys((max(1, _FED // self.sequence), 1)))
         for size in sizes:
-            setup = questions.training_setup(self.model, {**base, **({"micro_batch": size} if size else {})})
-            search = questions.search_of(self.model, self.device, setup)
-            layout = questions.best_layout(search, self.gpus, setup)
+            setup = training_setup(self.model, {**base, **({"micro_batch": size} if size else {})})
+            search = search_of(self.model, self.device, setup)
+            layout = best_layout(search, self.gpus, setup)
             if layout is not None:
                 return setup, search, layout, True
         return setup, search, search.closest(self.gpus), False
@@ -520,7 +522,7 @@ class _Comparison:
         if not tuned:
             return
         least = min(tuned, key=lambda way: way.memory_bytes)
-        if least.longest_context is not None and questions.SHORTEST <= least.longest_context < self.sequence:
+        if least.longest_context is not None and SHORTEST <= least.longest_context < self.sequence:
             yield f"--context {least.longest_context}"
         fewest = self.searches[least.options].fewest
         if fewest is not None and self.gpus < fewest <= _MOST_DEVICES:
@@ -531,7 +533,7 @@ class _Comparison:
         for name, bits in _SERVED.items():
             options: dict[str, Any] = {"gpus": self.gpus, "context": self.sequence, **bits}
             try:
-                found = questions.memory(
+                found = memory(
                     self.model,
                     gpu=self.device.id,
                     serve=True,

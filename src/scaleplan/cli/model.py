@@ -16,14 +16,14 @@ from scaleplan.cli.options import MarginOptions, keywords
 from scaleplan.cli.settings import variable
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import decoded, read_input, require_writable, write_atomic
-from scaleplan.models import questions
+from scaleplan.models import memory_questions, questions, training_setup
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 from scaleplan.models.model import VocabularyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scaleplan.models.layout import MemorySummary
+    from scaleplan.models.memory_summary import MemorySummary
     from scaleplan.models.model import Model
 
 __all__ = ["APPS", "read_argument"]
@@ -318,7 +318,7 @@ def memory(
     for name, value in run.items():
         if value is not None:
             raise UsageError(f"--{name.replace('_', '-')} is about a comparison of ways to train", hint="add --ways")
-    found = questions.memory(model_or_size, **given)
+    found = memory_questions.memory(model_or_size, **given)
     notices = (*_taken(source, given), *found.warnings)
     if found.excess is not None:
         notices += (Notice(code="does_not_fit", message=_no(found)),)
@@ -342,7 +342,7 @@ def _taken(source: str, given: Mapping[str, Any]) -> Iterator[Notice]:
     if source == "-" or given.get("serve"):
         return
     own = {name: given.get(name) for name in ("gpus", "context", "vocab", "states")}
-    stated = {name: value for name, value in questions.stated(source, **own).items() if given.get(name) is None}
+    stated = {name: value for name, value in training_setup.stated(source, **own).items() if given.get(name) is None}
     if stated:
         options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in stated.items())
         yield Notice(code="taken", message=f"taken from {source}: {options}")

@@ -15,7 +15,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.key_path import Found, Location, format_key, parse_key
-from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.python_document import PythonDocument
+from scaleplan.documents.shell_document import ShellDocument
 from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 

@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.errors import Notice  # noqa: TC001  the types of a record are resolved
 from scaleplan.models.feasibility import NODE, Feasibility, FixedLayout
 from scaleplan.models.margins import MARGINS, Margins
 from scaleplan.models.memory import (
     FULL,
     RECOMPUTE,
-    Bands,
     Division,
     Memory,
     Parallel,
     Training,
 )
-from scaleplan.models.tuning import Method  # noqa: TC001  the types of a record are resolved
-from scaleplan.record import Record, Result
+from scaleplan.record import Record
 from scaleplan.units import GIGA, format_fraction, format_gigabytes
 
 if TYPE_CHECKING:
@@ -41,9 +38,6 @@ __all__ = [
     "FixedLayout",
     "Layout",
     "LayoutSearch",
-    "MemorySummary",
-    "Unsaid",
-    "Worth",
     "linked_devices",
 ]
 
@@ -497,75 +491,3 @@ def _chunks(layers: int, pipeline: int, micro_batches: int) -> int | None:
         return 1
     needed = math.ceil((pipeline - 1) / (micro_batches * _MOST_BUBBLE))
     return needed if pipeline * needed <= layers else None
-
-
-class Worth(Record):
-    """Another way to train, by the options that ask for it, and what a device needs then."""
-
-    options: str
-    total: float
-    fits: bool | None
-
-
-class Unsaid(Record):
-    """Bytes of tensors by choices of a trainer that are not made: fused kernels and loss, or neither."""
-
-    least: float
-    most: float
-    upcast: bool
-    """Whether what is not quantised may be in fp32, too."""
-
-
-class MemorySummary(Record, Result):
-    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
-
-    A layout that does not fit is the one that needs the least, and ``excess`` is what is too large of it by how much;
-    ``ways_out`` are options with which the same question is answered with a yes.
-    """
-
-    schema: ClassVar[str] = "scaleplan/memory/1"
-
-    model: str
-    params: int
-    purpose: str
-    gpu: str | None
-    gpus: int
-    memory_bytes: float | None
-    fits: bool | None
-    memory: Memory
-    sequence: int
-    sequences: int | None = None
-    parallel: Parallel | None = None
-    states: str | None = None
-    recompute: str | None = None
-    micro_batch: int | None = None
-    largest_micro_batch: int | None = None
-    accumulation: int | None = None
-    fewest_devices: int | None = None
-    weight_bits: float | None = None
-    """Bits of a served weight, its share of the scales included."""
-    quantization: str | None = None
-    """How the config stores its weights, where that decided the bits."""
-    in_flight: int | None = None
-    idle_devices: int | None = None
-    tokens_per_step: int | None = None
-    margins: Margins | None = None
-    excess: Excess | None = None
-    ways_out: tuple[str, ...] = ()
-    unified_memory: bool | None = None
-    """Whether the processor and the system take their part of the memory of the device."""
-    method: Method | None = None
-    """What is trained, and how; None to serve."""
-    allocated: float | None = None
-    """Bytes of tensors at the peak, as ``max_memory_allocated`` has them."""
-    reserved: float | None = None
-    """Bytes that the allocator takes of the device for them, as ``max_memory_reserved`` has them."""
-    device_used: float | None = None
-    """Bytes that the driver shows: what is reserved, and its own context."""
-    bands: Bands | None = None
-    """By what share measured peaks scatter around each of these three: four of five are within."""
-    unsaid: Unsaid | None = None
-    """Between what ``allocated`` is, by the trainer; None where one is named, or every choice is."""
-    worth: tuple[Worth, ...] = ()
-    """What other ways to train the model would need on the same devices."""
-    warnings: tuple[Notice, ...] = ()

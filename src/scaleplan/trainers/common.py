@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import ShellDocument
+from scaleplan.documents.shell_document import ShellDocument
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.key_path import Undetermined
-from scaleplan.documents.script import ShellDocument
+from scaleplan.documents.shell_document import ShellDocument
 from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError, quote
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scaleplan.documents.key_path import Document
-    from scaleplan.documents.script import Command
+    from scaleplan.documents.shell_document import Command
 
 __all__ = ["composed", "elsewhere", "named_configs"]
 

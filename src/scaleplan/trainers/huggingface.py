@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import Command, PythonDocument, ShellDocument
+from scaleplan.documents.python_document import PythonDocument
+from scaleplan.documents.shell_document import Command, ShellDocument
 from scaleplan.trainers.common import adapted, launched, optimizer, passes, switched_precision, zero_of_fsdp
 from scaleplan.trainers.deepspeed import deepspeed_file
 from scaleplan.trainers.elsewhere import named_configs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument
+from scaleplan.documents.python_document import PythonDocument
 from scaleplan.trainers.common import precision, vocabulary
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings, combined
 

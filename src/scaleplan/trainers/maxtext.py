@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import Command, ShellDocument
+from scaleplan.documents.shell_document import Command, ShellDocument
 from scaleplan.trainers.common import precision, vocabulary
 from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.named import named_sizes, sources

@@ -7,7 +7,7 @@ import re
 from math import ceil
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import Command, ShellDocument
+from scaleplan.documents.shell_document import Command, ShellDocument
 from scaleplan.trainers.common import (
     command_with,
     gated,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import Command, PythonDocument
+from scaleplan.documents.python_document import PythonDocument
+from scaleplan.documents.shell_document import Command
 from scaleplan.trainers.common import command_with, launched, product, round_up, vocabulary
 from scaleplan.trainers.elsewhere import named_configs
 from scaleplan.trainers.settings import Open, Setting, Settings, combined

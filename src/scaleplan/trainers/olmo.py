@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import PythonDocument
+from scaleplan.documents.python_document import PythonDocument
 from scaleplan.errors import FileError
 from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
 from scaleplan.trainers.durations import read_duration
@@ -14,7 +14,7 @@ from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 
 if TYPE_CHECKING:
     from scaleplan.documents.key_path import Document
-    from scaleplan.documents.script import Call
+    from scaleplan.documents.python_document import Call
     from scaleplan.trainers.training_config import Reading
 
 __all__ = ["olmo", "olmo_core", "olmo_core_run", "olmo_core_sizes", "olmo_run", "olmo_sizes"]

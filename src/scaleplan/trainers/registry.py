@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.documents.script import PythonDocument, ShellDocument
+from scaleplan.documents.python_document import PythonDocument
+from scaleplan.documents.shell_document import ShellDocument
 from scaleplan.documents.yaml_document import YamlDocument
 from scaleplan.errors import FileError
 from scaleplan.trainers import (

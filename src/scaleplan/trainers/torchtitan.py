@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.documents.script import Call, PythonDocument
+from scaleplan.documents.python_document import Call, PythonDocument
 from scaleplan.trainers.common import optimizer, product, vocabulary
 from scaleplan.trainers.named import named_models, named_sizes, sources
 from scaleplan.trainers.settings import Open, Setting, Settings, combined

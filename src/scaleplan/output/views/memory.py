@@ -17,9 +17,9 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.models.layout import MemorySummary, Unsaid
     from scaleplan.models.margins import Margins
     from scaleplan.models.memory import Memory, Parallel
+    from scaleplan.models.memory_summary import MemorySummary, Unsaid
 
 __all__ = ["memory_facts", "memory_report", "parallel_text", "room_text"]
 

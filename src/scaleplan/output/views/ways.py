@@ -23,7 +23,7 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.advice.way import Way, Ways
+    from scaleplan.advice.compared_ways import Way, Ways
 
 __all__ = ["ways_report"]
 

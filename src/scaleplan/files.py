@@ -341,10 +341,15 @@ def preset_folders() -> tuple[Path, ...]:
     """Return the folder of the bundled presets, then the user's own.
 
     A folder that only its usual place makes the user's own is absent where it cannot be looked into; one that they
-    named is reported there.
+    named is reported there. Raises FileError where they named a file.
     """
     own = user_folder()
     named = bool(os.environ.get("SCALEPLAN_PRESETS"))
+    if named and is_file(own):
+        raise FileError(
+            f"SCALEPLAN_PRESETS names {quote(own)}, which is a file",
+            hint="name the folder that holds the preset files",
+        )
     return (data_folder(), own) if named or not _closed(own) else (data_folder(),)
 
 

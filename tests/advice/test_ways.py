@@ -205,6 +205,13 @@ def test_a_device_without_bf16_trains_no_weights_in_it():
     assert "no_bf16" in {notice.code for notice in found.warnings}
 
 
+@pytest.mark.parametrize("device", ["t4", "m4-max"])
+def test_a_rate_that_is_not_published_is_called_that(device):
+    """An Apple device may compute in bf16; only that no rate is known is claimed."""
+    (notice,) = [each for each in ways("gpt2-xl", device).warnings if each.code == "no_bf16"]
+    assert notice.message.startswith(f"no bf16 rate of {device} is published")
+
+
 def test_what_is_cheap_and_another_thing_is_not_the_answer():
     """Training the last layers alone, or by plain SGD: in its place among the rows, and no more."""
     found = ways("gpt2", "rtx-4090")

@@ -467,6 +467,19 @@ def test_validate_names_each_file_and_its_problem(cli):
     assert cli("presets", "validate", good).status == 0
 
 
+@pytest.mark.parametrize(
+    "words", [OPTIMAL, ("presets", "list"), ("gpus", "list"), ("model", "gpt2"), ("families", "list")]
+)
+def test_a_file_is_no_folder_of_presets(cli, monkeypatch, words):
+    """``SCALEPLAN_PRESETS`` names a folder; a file would be passed over, and so would what it is meant to add."""
+    law_file(GOOD, "mine.toml")
+    monkeypatch.setenv("SCALEPLAN_PRESETS", "mine.toml")
+    found = cli(*words)
+    assert (found.status, found.out) == (2, "")
+    assert "SCALEPLAN_PRESETS names 'mine.toml', which is a file" in found.err
+    assert "name the folder" in found.err
+
+
 def test_the_users_own_folder_is_searched(cli, monkeypatch):
     """``SCALEPLAN_PRESETS`` holds further laws, by the names of their files; a broken one hides no other."""
     Path("laws").mkdir()

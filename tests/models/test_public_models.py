@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from itertools import groupby
 
 import pytest
 
@@ -233,3 +234,16 @@ def test_a_wrong_file_is_refused_with_its_key(tmp_path, change, error):
     (tmp_path / "models.toml").write_text(OWN.replace(*change))
     with pytest.raises(FileError, match=error):
         PublicModels([tmp_path]).all()
+
+
+def test_the_list_is_by_family_and_size():
+    """In text and JSON alike; without a published size that of the name counts, and none at all stands last."""
+    shown = PublicModelList.of(PUBLIC.all()).models
+    assert [each.family for each in shown] == sorted(each.family for each in shown)
+    for _, models in groupby(shown, key=lambda each: each.family):
+        sizes = [each.params for each in models if each.params is not None]
+        assert sizes == sorted(sizes)
+    names = [each.id for each in shown]
+    assert names.index("llama-2-13b") < names.index("llama-30b") < names.index("llama-2-70b")
+    assert names.index("pythia-31m") < names.index("pythia-70m") < names.index("pythia-12b")
+    assert len(shown) == len(PUBLIC.ids())

@@ -295,7 +295,7 @@ def test_a_trainer_is_a_set_of_choices():
         kernels="eager",
         attention="sdpa",
         loss="full",
-        also="merged,dropout,untied,gathers-all,unpacked,foreach",
+        also="merged,split,dropout,untied,gathers-all,unpacked,foreach",
     )
     assert (named, recompute) == (spelt, None)
     assert method_of(trainer="torchtitan")[1] == "selective"
@@ -330,3 +330,142 @@ def test_recomputing_more_never_takes_more(options, name, sequence):
         assert all(math.isfinite(part) and part >= 0 for part in vars(held).values())
         totals.append(held.total)
     assert totals == sorted(totals)
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "params"),
+    [  # of PEFT 0.21.2 on the classes of Transformers, with rank 8 and target_modules="all-linear"
+        ("gpt2", {"n_layer": 2, "n_embd": 96, "n_head": 6, "vocab_size": 100, "n_positions": 64}, 24576),
+        (
+            "phi3",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "num_key_value_heads": 2,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            17920,
+        ),
+        (
+            "gpt_neox",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            17408,
+        ),
+        ("falcon", {"num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6, "vocab_size": 100}, 22016),
+        ("bloom", {"n_layer": 2, "hidden_size": 96, "n_head": 6, "vocab_size": 100}, 24576),
+        ("mpt", {"n_layers": 2, "d_model": 96, "n_heads": 6, "vocab_size": 100}, 24576),
+        ("gpt_bigcode", {"n_layer": 2, "n_embd": 96, "n_head": 6, "vocab_size": 100, "n_positions": 64}, 22016),
+        (
+            "persimmon",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            17408,
+        ),
+        (
+            "gpt_neox_japanese",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_multiple_size": 4,
+                "vocab_size": 100,
+            },
+            24576,
+        ),
+        (
+            "glm",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "num_key_value_heads": 2,
+                "head_dim": 16,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            20992,
+        ),
+        ("openai-gpt", {"n_layer": 2, "n_embd": 96, "n_head": 6, "vocab_size": 100}, 24576),
+        (
+            "modernbert",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            19968,
+        ),
+        ("codegen", {"n_layer": 2, "n_embd": 96, "n_head": 4, "vocab_size": 100, "rotary_dim": 8}, 24576),
+        ("gptj", {"n_layer": 2, "n_embd": 96, "n_head": 6, "vocab_size": 100, "rotary_dim": 8}, 27648),
+        (
+            "opt",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "ffn_dim": 160,
+                "vocab_size": 100,
+                "word_embed_proj_dim": 96,
+                "max_position_embeddings": 64,
+            },
+            20480,
+        ),
+        (
+            "phi",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            20480,
+        ),
+        (
+            "starcoder2",
+            {
+                "num_hidden_layers": 2,
+                "hidden_size": 96,
+                "num_attention_heads": 6,
+                "intermediate_size": 160,
+                "vocab_size": 100,
+            },
+            18432,
+        ),
+    ],
+)
+def test_adapters_stand_beside_the_matrices_that_are_stored(family, sizes, params):
+    """Of queries, keys and values (or gate and up) in one matrix there is one adapter, as PEFT makes it."""
+    model = read_model({"model_type": family, **sizes})
+    assert weights_of(model.architecture, method_of(tune="lora")[0]).trained == params
+
+
+def test_adapters_on_stored_matrices_change_nothing_else():
+    """A trainer with models of its own splits them; of one target the whole matrix has the adapter."""
+    phi = read_model(PublicModels().get("phi-3-mini")).architecture
+    width, inner, layers, rank = 3072, 8192, 32, 8
+
+    def trained(**options):
+        return weights_of(phi, method_of(tune="lora", rank=rank, **options)[0]).trained
+
+    assert trained(targets="q") == trained(targets="q,k,v") == layers * rank * (width + 3 * width)
+    assert trained(targets="gate") == layers * rank * (width + 2 * inner)
+    assert (
+        trained(targets="q", also="split") == trained(targets="q", trainer="torchtune") == layers * rank * 2 * width
+    )
+    assert trained() == trained(also="split") - layers * rank * (2 + 1) * width

@@ -260,12 +260,35 @@ def test_init_writes_a_run_for_each_config_that_it_finds(cli):
     found = json.loads(result.out)
     assert found["configs"] == ["configs/lora.yml", "configs/nemo.yaml", "scripts/pretrain.sh"]
     text = Path("scaleplan.toml").read_text()
-    assert "# gpus = …  # not in the file: the launcher gives them" in text
+    assert "# gpus = …  # not in the file: the launcher sets the devices" in text
     checked = json.loads(cli("check", "--json", "-q").out)
     assert [run["name"] for run in checked["runs"]] == ["lora", "nemo", "pretrain"]
     assert [bool(run["values"]) for run in checked["runs"]] == [False, True, True]
     Path("scaleplan.toml").write_text(text.replace("# gpus = …", "gpus = 8"))
     assert all(run["values"] for run in json.loads(cli("check", "--json", "-q").out)["runs"])
+
+
+def test_a_fresh_project_is_judged_at_once(cli):
+    """Only limits that the runs found determine are written; the others are comments, for a run without devices."""
+    kinds = {kind.file: kind for kind in KINDS}
+    Path("nanotron.yaml").write_text(kinds["nanotron.yaml"].text)
+    assert cli("init").status == 0
+    limits = {each["limit"] for each in json.loads(cli("check", "--json", "-q").out)["verdicts"]}
+    assert "days <= 30" in limits
+    assert not any(limit.startswith("loss") for limit in limits)
+    Path("nanotron.yaml").unlink()
+    Path("olmo.yaml").write_text(kinds["olmo.yaml"].text)
+    assert cli("init", "--force").status == 0
+    text = Path("scaleplan.toml").read_text()
+    assert '  # "days <= 30",  # needs gpus in every run' in text
+    result = cli("check", "--json", "-q")
+    assert result.status == 0
+    assert {each["status"] for each in json.loads(result.out)["verdicts"]} <= {"pass", "warn"}
+    Path("scaleplan.toml").write_text(
+        text.replace("# gpus = …", "gpus = 8").replace('# "days <= 30",', '"days <= 30",')
+    )
+    limits = {each["limit"] for each in json.loads(cli("check", "--json", "-q").out)["verdicts"]}
+    assert "days <= 30" in limits
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.params], ids=lambda kind: kind.file)
@@ -325,7 +348,7 @@ def test_model_tells_the_run_of_a_training_config(cli):
         assert line in " ".join(shown.split())
     Path("mine.yaml").write_text(kind.text.replace("dp: 2, ", ""))
     opened = json.loads(cli("model", "mine.yaml", "--json").out)["training"]["open"]
-    assert any(text.startswith("the devices: not in the file") for text in opened)
+    assert any(text.startswith("devices are not in the file: ") and text.endswith("; give --gpus") for text in opened)
 
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from tests.trainers.kinds import KINDS
 
 from scaleplan.documents.document import parse_document
 from scaleplan.errors import FileError
@@ -270,3 +273,46 @@ def test_an_open_length_is_open_for_its_cause():
         '"train_micro_batch_size_per_gpu": 4, "train_iters": 5}\n'
     )
     assert "hostfile" in config(text, "a.yml").open["tokens"].reason
+
+
+def test_several_documents_of_yaml_are_named():
+    """None of them is taken for the one that is meant."""
+    with pytest.raises(FileError, match=r"run\.yaml holds several YAML documents, at lines 1 and 2:") as caught:
+        config("model: {}\n---\nmodel: {}\n", "run.yaml")
+    assert caught.value.line == 2
+    assert "file of its own" in caught.value.hint
+
+
+REGISTERED = """
+def llama3_{size}():
+    return Trainer.Config(
+        model_spec=model_registry("{name}"),
+        training=TrainingConfig(local_batch_size=1, max_context_length=8192, steps=1000),
+    )
+"""
+
+
+def test_several_configs_of_torchtitan_are_named():
+    """None of them is taken for the one that is run; one alone is read."""
+    one, two = REGISTERED.format(size="8b", name="8B"), REGISTERED.format(size="70b", name="70B")
+    assert values(config(one, "llama3.py"))["steps"] == 1000
+    with pytest.raises(FileError, match=r"makes several: llama3_8b at line 3, llama3_70b at line 9") as caught:
+        config(one + two, "llama3.py")
+    assert caught.value.line == 3
+
+
+def test_what_is_open_is_one_plain_sentence():
+    """What is missing, why, and the option that gives it; of what follows from others the cause is the reason."""
+    opened = config(
+        "torchrun pretrain_gpt.py --num-layers 2 --hidden-size 64 --num-attention-heads 4 --seq-length 128 "
+        "--micro-batch-size 2 --max-position-embeddings 128 --train-iters 10"
+    ).stated()
+    assert "tokens of a step are not in the file: the launcher sets the devices; give --gpus" in opened.open
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.file)
+def test_what_is_open_has_one_pattern(kind):
+    """For every trainer: no pronoun for what is missing, and a way to give it."""
+    for line in config(kind.text, kind.file).stated().open:
+        assert re.match(r"[a-z ]+ (is|are) not in the file(, line \d+)?: (?!it |they ).+; give .+", line)
+        assert not line.endswith(("has it", "gives them", "has them"))

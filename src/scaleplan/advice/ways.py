@@ -350,11 +350,11 @@ class _Comparison:
             )
 
     def _unstable(self, method: Method) -> bool:
-        """Whether a way needs bf16 and the device has none: weights that are updated in fp16 alone do not learn."""
+        """Whether a way needs bf16 and no rate in it is published: weights updated in fp16 alone do not learn."""
         peaks = self.device.peaks
         if method.adapts or method.precision != "bf16" or "bf16" in peaks or "fp16" not in peaks:
             return False
-        message = f"{self.device.id} has no bf16, so that ways to train all weights in it are left out"
+        message = f"no bf16 rate of {self.device.id} is published: ways to train all weights in bf16 are left out"
         self.notices["no_bf16"] = Notice(code="no_bf16", message=message)
         return True
 

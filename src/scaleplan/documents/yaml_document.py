@@ -46,6 +46,9 @@ _QUOTED = re.compile(r" '(?!<)[^']{2,}'")
 
 _TAG = "tag:yaml.org,2002:"
 
+_SEVERAL = "expected a single document in the stream"
+"""What the parser says of a text with several documents."""
+
 _COLLECTIONS = ("map", "seq")
 
 
@@ -75,6 +78,14 @@ class YamlDocument:
                 loader.dispose()
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
+            if isinstance(error, yaml.composer.ComposerError) and error.context == _SEVERAL:
+                first = error.context_mark.line + 1 if error.context_mark else 1
+                raise FileError(
+                    f"{name} holds several YAML documents, at lines {first} and {line}: which one is meant is open",
+                    hint="keep one of them in a file of its own",
+                    file=name,
+                    line=line,
+                ) from None
             where = f" at line {line}" if line else ""
             reason = _QUOTED.sub("", escape_control(str(error.problem)))
             message = f"{name}: not valid YAML{where}: {reason}"

@@ -77,6 +77,8 @@ class Part:
     """Channels of the keys and values that are computed for a token; the cache may store them compressed."""
     window: int | None = None
     """Tokens that its attention sees; None for all."""
+    fused: tuple[tuple[str, ...], ...] = ()
+    """Labels of matrices that the usual implementation (Hugging Face's) stores as one; adapters stand beside that."""
     shared: bool = False
     """Whether it has one set of weights wherever it stands."""
     heads: int = 0

@@ -272,5 +272,5 @@ def _about_device(device: Accelerator, fixed: FixedLayout) -> Iterator[Notice]:
     if needed is None or needed in device.peaks or not device.peaks.keys() & {"fp16", "bf16"}:
         return
     if needed != "bf16" or not fixed.method.adapts:
-        message = f"{device.id} has no {needed} in its published rates, and this training is in {needed}"
+        message = f"no {needed} rate of {device.id} is published, and this training is in {needed}"
         yield Notice(code="no_such_precision", message=message)

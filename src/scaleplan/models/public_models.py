@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -27,6 +28,11 @@ _VERSIONS = frozenset({"base", "instruct", "chat", "it", "hf"})
 """Words of a name that say how a model was tuned or stored, which leaves its sizes as they are."""
 
 _WORDS = re.compile(r"[^\W_]+")
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?P<number>\d+(?:\.\d+)?)(?P<unit>[mbt])(?![a-z0-9])")
+"""The size in a name; not the active parameters, as in 30b-a3b."""
+
+_UNITS = {"m": 1e6, "b": 1e9, "t": 1e12}
 
 _LONGEST = 200  # characters of a name
 _BEGINNING = 5  # characters of a name from which on its beginning says which one is meant
@@ -80,9 +86,23 @@ class PublicModelList(Result):
 
     @classmethod
     def of(cls, models: Iterable[PublicModel]) -> PublicModelList:
-        """List models, without their configs."""
+        """List models by family and size, without their configs."""
         names = [item.name for item in fields(PublicModelEntry)]
-        return cls(models=tuple(PublicModelEntry(**{name: getattr(each, name) for name in names}) for each in models))
+        return cls(
+            models=tuple(
+                PublicModelEntry(**{name: getattr(each, name) for name in names})
+                for each in sorted(models, key=_rank)
+            )
+        )
+
+
+def _rank(model: PublicModelEntry) -> tuple[str, float, str]:
+    """Return what orders a list: family, size (where none is published, that in the name, or the last), name."""
+    size = model.params
+    if size is None:
+        named = _SIZE.search(model.id)
+        size = float(named["number"]) * _UNITS[named["unit"]] if named else math.inf
+    return model.family, size, model.id
 
 
 class PublicModels:

@@ -170,13 +170,21 @@ HABITS: Mapping[str, Mapping[str, object]] = {
         "loss": "fused",
         "offload": ("activations",),
     },
-    "torchtune": {"kernels": "eager", "attention": "sdpa", "adapter_bits": 16, "loss": "chunked", "packed": False},
+    "torchtune": {
+        "kernels": "eager",
+        "split": True,
+        "attention": "sdpa",
+        "adapter_bits": 16,
+        "loss": "chunked",
+        "packed": False,
+    },
     "litgpt": {
         "kernels": "eager",
         "attention": "sdpa",
         "adapter_bits": 16,
         "loss": "chunked-16",
         "merged": True,
+        "split": True,
         "dropout": True,
         "foreach": True,
         "untied": True,
@@ -228,6 +236,8 @@ class Method(Record):
     loss: str = "full"
     attention: str = "flash"
     kernels: str = "compiled"
+    split: bool = False
+    """Whether the trainer's own models have adapters on each of the matrices that Hugging Face's store as one."""
     merged: bool = False
     """Whether one matrix makes queries, keys and values, whose output stays alive."""
     offload: tuple[str, ...] = ()
@@ -348,6 +358,7 @@ ALSO = {
     "unpacked": "packed",
     "upcast": "upcast",
     "merged": "merged",
+    "split": "split",
     "untied": "untied",
     "gathers-all": "gathers_all",
     "quantizes-head": "quantizes_head",

@@ -13,9 +13,9 @@ from scaleplan.models.tuning import OPTIMIZERS, STORED, Method
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.models.architecture import Architecture
+    from scaleplan.models.architecture import Architecture, Part
 
-__all__ = ["States", "Weights", "trained_layers", "weights_of"]
+__all__ = ["States", "Weights", "adapted", "trained_layers", "weights_of"]
 
 
 class States(NamedTuple):
@@ -81,7 +81,8 @@ class _Tensor(NamedTuple):
     atom: Atom
     where: str
     kind: str
-    targeted: bool = False
+    adapted: Atom | None = None
+    """What its adapters stand beside: itself, or the matrix that it is stored in with others; None for none."""
     trained: float = 0.0
     """Of :attr:`many`, those in layers that are trained."""
 
@@ -105,12 +106,14 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
                 continue
             seen.add(part.name)
             many, trained = (1, float(own > 0)) if part.shared else (stack.repeat, own)
-            for atom in part.atoms:
+            for atom, adapted in zip(part.atoms, adapted(part, method), strict=True):
                 kind = "embeddings" if atom.kind == "table" else "norms" if atom.kind == "norm" else part.kind
-                yield _Tensor(many, atom, "layers", kind, method.target(atom), trained)
+                yield _Tensor(many, atom, "layers", kind, adapted, trained)
             for atom in part.experts.atoms if part.experts else ():
                 each = part.experts.count if part.experts else 0
-                yield _Tensor(many * each, atom, "routed", part.kind, method.target(atom), trained * each)
+                yield _Tensor(
+                    many * each, atom, "routed", part.kind, atom if method.target(atom) else None, trained * each
+                )
     for atom in a.atoms:
         where, kind = ("first", "embeddings") if atom.kind == "table" else ("layers", "norms")
         yield _Tensor(1, atom, where, kind, trained=1.0)
@@ -120,6 +123,25 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
         yield _Tensor(
             1, Atom("head", "table", a.head_rows, a.head_width, a.head_bias), "last", "embeddings", trained=1.0
         )
+
+
+def adapted(part: Part, method: Method) -> Iterator[Atom | None]:
+    """Yield what the adapters of each tensor of a part stand beside: of those stored as one, at the first of them."""
+    groups = {} if method.split else {group[0]: group for group in part.fused}
+    inside = 0
+    for position, atom in enumerate(part.atoms):
+        if inside:
+            inside -= 1
+            yield None
+            continue
+        stored = [atom]
+        for other in part.atoms[position + 1 :]:
+            if other.label not in groups.get(atom.label, ())[1:]:
+                break
+            stored.append(other)
+        inside = len(stored) - 1
+        targeted = any(method.target(each) for each in stored)
+        yield atom._replace(columns=sum(each.columns for each in stored)) if targeted else None
 
 
 def weights_of(a: Architecture, method: Method) -> Weights:
@@ -163,8 +185,8 @@ class _Sums:
             stored = self.matrix
             self.wide = max(self.wide, (6.0 if method.quantizes_head else 2.0) * atom.rows * atom.columns)
         own = tensor.trained if method.trains(tensor.kind) else 0.0
-        if method.adapts and tensor.targeted:
-            for small in _adapter(atom, method):
+        if method.adapts and tensor.adapted is not None:
+            for small in _adapter(tensor.adapted, method):
                 self.trained[tensor.where] += tensor.trained * small.params
                 self.moments += tensor.trained * _moments(small, method, method.adapter_bits / 8, matrix=False)
         self.trained[tensor.where] += own * atom.params

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.models.count import attention_flops
 from scaleplan.models.tuning import STORED, Method
-from scaleplan.models.weights import trained_layers
+from scaleplan.models.weights import adapted, trained_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +66,8 @@ class _Product(NamedTuple):
     """The share that selective recomputation computes again."""
     held: float
     """How many of it are unpacked for a micro-batch."""
+    beside: Atom | None
+    """What an adapter of it stands beside: of matrices stored as one, at the first of them."""
 
 
 def work_of(a: Architecture, method: Method, *, context: int, recompute: str) -> Work:
@@ -73,7 +75,7 @@ def work_of(a: Architecture, method: Method, *, context: int, recompute: str) ->
     forward = inputs = weights = recomputed = moved = 0.0
     packed = STORED[method.quantize] / 8 + _UNPACKED if method.quantize else 0.0
     for stack, own in zip(a.stacks, trained_layers(a, method), strict=True):
-        for product in _products(stack):
+        for product in _products(stack, method):
             flops = 2.0 * product.times * product.atom.executed
             again = {"none": 0.0, "selective": product.again, "full": 1.0}[recompute]
             forward += stack.repeat * flops
@@ -81,7 +83,8 @@ def work_of(a: Architecture, method: Method, *, context: int, recompute: str) ->
             recomputed += own * again * flops
             if method.trains(product.part.kind):
                 weights += own * flops
-            small = _adapter_weights(product, method)
+            beside = product.beside if method.adapts else None
+            small = method.rank * (beside.rows + beside.columns) if beside else 0
             if small:
                 extra = 2.0 * product.times * small
                 forward += own * extra
@@ -91,8 +94,8 @@ def work_of(a: Architecture, method: Method, *, context: int, recompute: str) ->
             if product.atom.kind == "matrix":
                 passes = stack.repeat + own * (1.0 + again)
                 moved += passes * packed * product.held * product.atom.executed
-                if small and method.tune == "dora":
-                    moved += own * (1.0 + again) * _SCALED * product.held * product.atom.executed
+                if beside and method.tune == "dora":
+                    moved += own * (1.0 + again) * _SCALED * product.held * beside.executed
         attention = attention_flops(replace(a, stacks=(stack._replace(repeat=1),)), context=context, causal=a.causal)
         forward += stack.repeat * attention / 3
         inputs += own * attention * 2 / 3
@@ -109,7 +112,7 @@ def work_of(a: Architecture, method: Method, *, context: int, recompute: str) ->
     return Work(forward, inputs, weights, recomputed, moved)
 
 
-def _products(stack: Stack) -> Iterator[_Product]:
+def _products(stack: Stack, method: Method) -> Iterator[_Product]:
     """Yield the matrices and convolutions of a layer in their order.
 
     An operation-selective choice keeps every second product, and of experts one inner and the outer one; it keeps the
@@ -117,24 +120,17 @@ def _products(stack: Stack) -> Iterator[_Product]:
     """
     turn = 0
     for part in stack.parts:
-        for atom in part.atoms:
+        for atom, beside in zip(part.atoms, adapted(part, method), strict=True):
             if not atom.executed:
                 continue
             again = 1.0
             if atom.kind == "matrix":
                 again = 0.0 if "router" in atom.label else float(turn % 2)
                 turn += "router" not in atom.label
-            yield _Product(atom, 1.0, part, again, 1.0)
+            yield _Product(atom, 1.0, part, again, 1.0, beside)
         if part.experts:
             inside = [atom for atom in part.experts.atoms if atom.executed]
             for atom in inside:
                 again = max(0.0, 1 - 2 / len(inside))
-                yield _Product(atom, float(part.experts.per_token), part, again, float(part.experts.count))
-
-
-def _adapter_weights(product: _Product, method: Method) -> float:
-    """Return the weights of the adapter beside a matrix; 0 where it has none."""
-    atom = product.atom
-    if not method.adapts or not method.target(atom):
-        return 0.0
-    return float(method.rank * (atom.rows + atom.columns))
+                beside = atom if method.target(atom) else None
+                yield _Product(atom, float(part.experts.per_token), part, again, float(part.experts.count), beside)

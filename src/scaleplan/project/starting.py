@@ -97,11 +97,26 @@ def starter(found: list[FoundConfig] | None = None) -> str:
     example, blank, after = rest.partition("\n\n")
     names: set[str] = set()
     runs = "\n".join(_run(each, names) for each in found)
+    after = _judgeable(after, found)
     shown = "\n".join(line if line.startswith("#") else f"# {line}" for line in example.split("\n"))
     return (
         f"{before}# The runs of the training configs that were found; what a run says wins over its config.\n"
         f"{runs}\n# A run may also say all of it here: a size, tokens, and hardware.\n#\n{shown}{blank}{after}"
     )
+
+
+def _judgeable(policy: str, found: list[FoundConfig]) -> str:
+    """Return the policy with those limits as comments that these runs do not determine, or that are no usual goal."""
+    devices = all("gpus" in each.config.values for each in found)
+    unset = {"loss@90%": "the loss that is good enough depends on the model"}
+    if not devices:
+        unset["days"] = "needs gpus in every run"
+    lines = policy.split("\n")
+    for position, line in enumerate(lines):
+        name = line.strip().strip('"').partition(" ")[0]
+        if line.startswith('  "') and name in unset:
+            lines[position] = f"  # {line.strip()}  # {unset[name]}"
+    return "\n".join(lines)
 
 
 def _run(found: FoundConfig, names: set[str]) -> str:

@@ -60,7 +60,7 @@ def vocabulary(settings: Settings, reading: Reading, *names: str, multiple: int 
     if isinstance(found, Setting):
         return {"vocab_size": round_up(int(found.value), multiple)}
     place = settings.place(*names, *_TOKENIZERS, *_WIDTHS) if found is None else found.place
-    reading.leave("vocab", "the tokenizer has it", place)
+    reading.leave("vocab", "the tokenizer sets the vocabulary", place)
     return {}
 
 
@@ -108,7 +108,7 @@ def launched(settings: Settings, reading: Reading, document: Document) -> None:
         counted = settings.whole(*_EACH) if _plain(each) else _open(each)
         machines = settings.whole(*_NODES) if _plain(nodes) else _open(nodes)
         if nodes is None and settings.has("hostfile"):
-            machines = Open("the hostfile of the launcher has the nodes", settings.place("hostfile"))
+            machines = Open("the hostfile of the launcher lists the nodes", settings.place("hostfile"))
         elif nodes is None and not settings.any("nproc_per_node", "num_gpus") and isinstance(document, ShellDocument):
             machines = settings.of(document.directives, show="#SBATCH").whole("nodes")  # of srun, in a job
         reading.put("gpus", product(counted, Setting(1) if machines is None else machines))
@@ -116,7 +116,7 @@ def launched(settings: Settings, reading: Reading, document: Document) -> None:
         reading.put("gpus", settings.whole("num_processes"))  # accelerate counts all of them
     elif isinstance(document, ShellDocument):
         _scheduled(settings.of(document.directives, show="#SBATCH"), reading)
-    reading.leave("gpus", "the launcher gives them", option="--gpus")
+    reading.leave("gpus", "the launcher sets the devices", option="--gpus")
 
 
 def _plain(found: Setting | Open | None) -> bool:
@@ -125,7 +125,7 @@ def _plain(found: Setting | Open | None) -> bool:
 
 def _open(found: Setting | Open | None) -> Open | None:
     if isinstance(found, Setting):
-        return Open("the launcher finds them", found.places[0])
+        return Open("the launcher finds the devices", found.places[0])
     return found
 
 

@@ -34,8 +34,8 @@ def deepspeed_sizes(s: Settings, _: Reading, __: Document) -> Setting:
 
 def deepspeed_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch and states."""
-    reading.leave("gpus", "the launcher gives them")
-    reading.leave("sequence", "the file does not have it")
+    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("sequence", "the file has no length of a sequence")
     deepspeed_batch(s, reading)
     if isinstance(batch := s.raw("train_batch_size"), Open):
         reading.leave("batch", batch.reason, batch.place)

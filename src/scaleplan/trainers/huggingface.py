@@ -64,7 +64,7 @@ def arguments_run(s: Settings, reading: Reading, document: Document) -> None:
     if isinstance(s.source, Command) and (names := named_configs(s.source)):
         _others(s, reading, names[0])
     reading.put("sequence", s.whole(*_SEQUENCES))
-    reading.leave("sequence", "the arguments do not have it")
+    reading.leave("sequence", "the arguments have no length of a sequence")
     reading.put("micro_batch", s.whole(*_MARKS), default=8)
     reading.put("accumulation", s.whole("gradient_accumulation_steps"), default=1)
     _epochs(s, reading, "num_train_epochs")

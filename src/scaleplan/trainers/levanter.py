@@ -108,11 +108,11 @@ _CONTEXTS = {"gpt2": 1024, "mistral": 8192, "mixtral": 8192}
 def levanter_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, which may be a schedule, and length; both have defaults of the trainer."""
     trainer = s.section("trainer")
-    reading.leave("gpus", "the slice of TPUs, or the launcher, gives them")
+    reading.leave("gpus", "the slice of TPUs, or the launcher, sets the devices")
     reading.put("sequence", s.section("").whole("train_seq_len"))
     if s.section("").flag("use_hf_model_config", default=False).value:
         place = s.section("").place("initialize_from_hf", "use_hf_model_config")
-        reading.leave("sequence", "it is the context of the model that the run starts from", place)
+        reading.leave("sequence", "the length is the context of the model that the run starts from", place)
     else:
         kind = str(s.text("type", default="llama").value)
         reading.put("sequence", s.whole("seq_len", "max_seq_len"), default=_CONTEXTS.get(kind, 2048))

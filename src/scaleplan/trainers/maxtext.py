@@ -155,7 +155,9 @@ def maxtext_run(s: Settings, reading: Reading, _: Document) -> None:
         if gpus is not None:
             reading.put("batch", combined(int(each.value * gpus.value) * int(many.value), each, gpus, many))
         else:
-            reading.leave("batch", "it is that of a device", each.places[0] if each.places else None, option="--gpus")
+            reading.leave(
+                "batch", "the batch is that of a device", each.places[0] if each.places else None, option="--gpus"
+            )
             reading.leave(
                 "batch_tokens",
                 "the batch is that of a device",

@@ -250,6 +250,13 @@ def _latent(s: Settings, fields: dict[str, object]) -> dict[str, object]:
     }
 
 
+def _usual_batch(reading: Reading) -> None:
+    """Take the default of the global batch: one micro-batch of each data-parallel group."""
+    if "micro_batch" not in reading.values:
+        reading.leave("batch", "the file has no global_batch_size and no micro_batch_size")
+    reading.put("accumulation", Setting(1))
+
+
 def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch, length, layout and states."""
     launched(s, reading, document)
@@ -261,8 +268,7 @@ def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
     batch = s.whole("global_batch_size")
     reading.put("batch", batch)
     if batch is None:
-        reading.leave("batch", "the file has no global_batch_size and no micro_batch_size")
-        reading.put("accumulation", Setting(1))  # the default of the global batch is one micro-batch of each group
+        _usual_batch(reading)
     _megatron_length(s, reading, batch)
     switched_precision(s, reading)
     reading.put("precision", None, default="fp32")  # params_dtype of megatron/training/arguments.py
@@ -444,7 +450,7 @@ def nemo_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, layout and states."""
     trainer = s.section("trainer")
     reading.put("gpus", product(trainer.whole("devices"), trainer.whole("num_nodes") or Setting(1)))
-    reading.leave("gpus", "the launcher gives them")
+    reading.leave("gpus", "the launcher sets the devices")
     reading.put("sequence", s.whole("encoder_seq_length", "data.seq_length", "max_position_embeddings"))
     for name, key in _LAYOUT.items():
         reading.put(name, s.whole(key), default=1)
@@ -546,7 +552,7 @@ def _zero_is_one(s: Settings, name: str) -> int:
 
 def neox_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, layout and states; the devices stand in a hostfile."""
-    reading.leave("gpus", "the hostfile of the launcher has them")
+    reading.leave("gpus", "the hostfile of the launcher lists the devices")
     reading.put("sequence", s.whole("seq_length"))
     for name, key in (("pipeline", "pipe_parallel_size"), ("tensor", "model_parallel_size")):
         found = s.whole(key, at_least=0)

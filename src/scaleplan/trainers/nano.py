@@ -162,7 +162,7 @@ def nanochat_run(s: Settings, reading: Reading, document: Document) -> None:
     reading.put("sequence", sequence, default=2048)
     reading.put("batch_tokens", s.whole("total_batch_size"))
     if not s.any("total_batch_size"):
-        reading.leave("batch_tokens", "the trainer finds it by a rule", s.place("depth"), option="--batch")
+        reading.leave("batch_tokens", "the trainer finds the batch by a rule", s.place("depth"), option="--batch")
     reading.put("micro_batch", s.whole("device_batch_size"), default=32)
     steps = s.whole("num_iterations")
     if isinstance(steps, Setting):
@@ -190,7 +190,7 @@ def _by_ratio(s: Settings, reading: Reading) -> None:
     if reading.given.vocab is None:
         reading.leave(
             "tokens",
-            "they are a multiple of the parameters, and the tokenizer has the vocabulary",
+            "the tokens are a multiple of the parameters, and the tokenizer sets the vocabulary",
             place,
             option="--vocab",
         )

@@ -85,7 +85,7 @@ _UNITS = {"": "steps", "T": "tokens", "tok": "tokens", "ba": "steps", "sp": "sam
 def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and states: a length is in steps, in tokens (``2e12T``), or in passes over the data."""
     top = s.section("")
-    reading.leave("gpus", "the launcher gives them")
+    reading.leave("gpus", "the launcher sets the devices")
     reading.put("sequence", s.whole("max_sequence_length"))
     reading.put("batch", top.whole("global_train_batch_size"))
     reading.put("micro_batch", top.whole("device_train_microbatch_size"))
@@ -225,14 +225,14 @@ def _padded(s: Settings, reading: Reading, document: Document) -> dict[str, int]
     named = [call.name.rpartition(".")[2] for call in calls if "TokenizerConfig." in f".{call.name}"]
     if len(named) == 1 and named[0] in _TOKENIZERS:
         return {"vocab_size": round_up(_TOKENIZERS[named[0]], 128)}
-    reading.leave("vocab", "the tokenizer has it", found.place if found is not None else None)
+    reading.leave("vocab", "the tokenizer sets the vocabulary", found.place if found is not None else None)
     return {}
 
 
 def olmo_core_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch and length: batches are in tokens, a length is a ``Duration`` of tokens, steps or epochs."""
     assert isinstance(document, PythonDocument)
-    reading.leave("gpus", "the launcher gives them")
+    reading.leave("gpus", "the launcher sets the devices")
     micro: Setting | Open | None = None
     for call in document.calls:
         own = s.of(call, show=call.name)
@@ -245,8 +245,8 @@ def olmo_core_run(s: Settings, reading: Reading, document: Document) -> None:
     sequence = reading.get("sequence")
     if isinstance(micro, Setting) and sequence is not None and micro.value % sequence.value == 0:
         reading.put("micro_batch", Setting(micro.value // sequence.value, micro.places + sequence.places))
-    reading.leave("sequence", "the file does not state it as a number")
-    reading.leave("batch_tokens", "the file does not state it as a number")
+    reading.leave("sequence", "the file does not state the length as a number")
+    reading.leave("batch_tokens", "the file does not state the batch as a number")
     reading.leave("tokens", "the file has no Duration in numbers")
     reading.put("precision", None, default="bf16")
     reading.put("optimizer", None, default="adamw")

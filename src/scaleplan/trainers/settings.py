@@ -169,9 +169,9 @@ class Settings:
         if isinstance(value, Undetermined):
             return Open(value.reason, places[0], given=value.given)
         if isinstance(value, str) and value.strip().casefold() in LEFT_OPEN:
-            return Open("the file leaves it to the run", places[0])
+            return Open("the file leaves the number to the run", places[0])
         if isinstance(value, int) and not isinstance(value, bool) and value == -1:
-            return Open("-1 leaves it to the run", places[0])
+            return Open("-1 leaves the number to the run", places[0])
         return Setting(value, places)
 
     def whole(self, *names: str, at_least: int = 1, at_most: int = LARGEST) -> Setting | Open | None:
@@ -183,7 +183,7 @@ class Settings:
         if number is None or number != number // 1:
             raise self.error("expected a whole number", *names)
         if number < at_least:
-            return Open("the number leaves it to the run", found.places[0])
+            return Open("the number is left to the run", found.places[0])
         if number > at_most:
             raise self.error(f"expected at most {at_most:,}", *names)
         return Setting(int(number), found.places)
@@ -197,7 +197,7 @@ class Settings:
         if number is None or number > LARGEST_NUMBER:
             raise self.error("expected a number", *names)
         if number <= 0:
-            return Open("the number leaves it to the run", found.places[0])
+            return Open("the number is left to the run", found.places[0])
         return Setting(number, found.places)
 
     def flag(self, name: str, *others: str, default: bool | None = None) -> Setting:

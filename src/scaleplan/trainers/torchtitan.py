@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.python_document import Call, PythonDocument
+from scaleplan.errors import FileError
 from scaleplan.trainers.common import optimizer, product, vocabulary
 from scaleplan.trainers.named import named_models, named_sizes, sources
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
@@ -20,7 +21,10 @@ def torchtitan(document: Document) -> Settings | None:
     """Recognise a model by name and flavor beside ``training``, or a call of ``model_registry``."""
     if isinstance(document, PythonDocument):
         call = _trainer(document)
-        return None if call is None else Settings(call, file=document.name, show=call.name)
+        if call is None:
+            return None
+        _require_one(document)
+        return Settings(call, file=document.name, show=call.name)
     s = Settings(document, file=document.name)
     own = s.has("model.flavor") or (s.has("training.seq_len") and s.any("training.steps", "parallelism", "job"))
     return s if own else None
@@ -37,6 +41,20 @@ def _trainer(document: PythonDocument) -> Call | None:
     if not named and not any(call.name.rpartition(".")[2] == "model_registry" for call in document.calls):
         return None
     return next(iter(named or found), None)
+
+
+def _require_one(document: PythonDocument) -> None:
+    """Refuse a file that makes several configs, of which nothing says which one is run; raises FileError."""
+    found = [call for call in document.calls if call.find(("model_spec",)) and call.find(("training",))]
+    if len(found) < 2:
+        return
+    shown = ", ".join(f"{getattr(call, 'function', '') or call.name} at line {call.line}" for call in found)
+    raise FileError(
+        f"{document.name}:{found[0].line}: the config is not determined: the file makes several: {shown}",
+        hint="keep the one that is run in a file of its own",
+        file=document.name,
+        line=found[0].line,
+    )
 
 
 def torchtitan_sizes(s: Settings, reading: Reading, _: Document) -> dict[str, object]:
@@ -73,11 +91,9 @@ def _named(s: Settings) -> tuple[str, str]:
 _HINT = "give params or model in the project's file"
 
 
-def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
+def torchtitan_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, layout and states; a batch is that of a data-parallel group unless it is the global one."""
     training, layout = s.section("training"), s.section("parallelism", "experimental", "training")
-    if isinstance(document, PythonDocument) and len(_alike(document)) > 1:
-        reading.note(f"{document.name} holds several configs: the first, {_first(s)}, is read")
     reading.put("sequence", training.whole("seq_len", "max_context_length"))
     reading.put("sequence", s.whole("training.max_seq_len"), default=2048)
     for name, key in _LAYOUT.items():
@@ -86,7 +102,7 @@ def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
     copies = layout.whole("data_parallel_replicate_degree") or Setting(1)
     if isinstance(shard, Setting):
         reading.put("data", product(shard, copies))
-    reading.leave("gpus", "the launcher gives them", layout.place("data_parallel_shard_degree"))
+    reading.leave("gpus", "the launcher sets the devices", layout.place("data_parallel_shard_degree"))
     _batch(training, reading)
     reading.put("steps", training.whole("steps"), default=10_000)
     reading.put("zero", Setting(0 if isinstance(shard, Setting) and shard.value == 1 else 3))
@@ -104,14 +120,6 @@ def torchtitan_run(s: Settings, reading: Reading, document: Document) -> None:
             reading.put("recompute", Setting("full" if "Full" in kind else "selective"))
     if s.switch("training.enable_cpu_offload").value:
         reading.put("offload", combined("states and weights", s.switch("training.enable_cpu_offload")))
-
-
-def _alike(document: PythonDocument) -> list[str]:
-    return [call.name for call in document.calls if call.find(("model_spec",)) and call.find(("training",))]
-
-
-def _first(s: Settings) -> str:
-    return str(getattr(s.source, "function", "")) or s.show
 
 
 _LAYOUT = {
@@ -137,7 +145,7 @@ def _batch(training: Settings, reading: Reading) -> None:
         elif reading.number("pipeline", 1) == 1:
             reading.put("accumulation", Setting(1))
         else:
-            reading.leave("batch", "it depends on the micro-batches of the pipeline", tokens.places[0])
+            reading.leave("batch", "the batch depends on the micro-batches of the pipeline", tokens.places[0])
         return
     if isinstance(step, Setting):
         reading.put("batch_tokens", step)

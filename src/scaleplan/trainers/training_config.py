@@ -24,7 +24,7 @@ OPTIONS: Mapping[str, str] = {
     "batch_tokens": "--batch, or tokens in the run of a project",
     "batch": "--batch, or tokens in the run of a project",
     "tokens": "tokens in the run of a project",
-    "model": "the model: its config.json, or the name of a public one",
+    "model": "the model, by its config.json or the name of a public one",
 }
 """What gives that which a config leaves open, by name."""
 
@@ -72,7 +72,8 @@ class TrainingConfig:
         for name, found in self.open.items():
             if name in LABELS and name not in self.values:
                 line = f", line {found.place.line}" if found.place is not None and found.place.line else ""
-                yield f"{LABELS[name].rpartition(' ')[0]}: not in the file{line}: {found.reason}"
+                way = _way(name, found).partition(", or ")[0]
+                yield f"{LABELS[name]} not in the file{line}: {found.reason}; give {way}"
 
     def places(self) -> tuple[Location, ...]:
         """Return every place that was read."""
@@ -80,26 +81,31 @@ class TrainingConfig:
 
     def missing(self, name: str) -> FileError:
         """Return the error of a value that is needed and open, with its place and the option that gives it."""
-        found = self.open.get(name, Open("it is not in the file"))
+        found = self.open.get(name, Open("no key states the value"))
         at = self.file if found.place is None or found.place.line is None else f"{self.file}:{found.place.line}"
         key = f" {found.place.key}:" if found.place is not None else ""
         shown = LABELS.get(name, name)
-        way = found.option or OPTIONS.get(name, name)
         return FileError(
-            f"{at}:{key} {shown} not determined by the file: {found.reason}",
-            hint=f"give {OPTIONS.get(way.removeprefix('--'), way)}",
+            f"{at}:{key} {shown} not in the file: {found.reason}",
+            hint=f"give {_way(name, found)}",
             file=self.file,
             line=found.place.line if found.place is not None else None,
         )
 
 
+def _way(name: str, found: Open) -> str:
+    """Return what gives a value that is open: the option of its cause, or its own."""
+    way = found.option or OPTIONS.get(name, name)
+    return OPTIONS.get(way.removeprefix("--"), way)
+
+
 LABELS: Mapping[str, str] = {
-    "vocab": "the vocabulary is",
-    "gpus": "the devices are",
-    "sequence": "the length of a sequence is",
-    "batch_tokens": "the tokens of a step are",
-    "tokens": "the tokens of the run are",
-    "model": "the model is",
+    "vocab": "vocabulary is",
+    "gpus": "devices are",
+    "sequence": "length of a sequence is",
+    "batch_tokens": "tokens of a step are",
+    "tokens": "tokens of the run are",
+    "model": "model is",
 }
 """The beginning of a message about a value that is open."""
 

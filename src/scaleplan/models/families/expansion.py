@@ -444,6 +444,8 @@ def _join(pieces: dict[str, Any], more: Mapping[str, Any]) -> None:
     for key, value in more.items():
         if key == "atoms":
             pieces["atoms"] += value
+        elif key == "fused":
+            pieces["fused"] = (*pieces.get("fused", ()), *value)
         elif key in _ADDED:
             pieces[key] = pieces.get(key, 0) + value
         elif value:

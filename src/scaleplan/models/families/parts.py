@@ -44,12 +44,14 @@ def attention(
     cached: bool = True,
     reuses: bool = False,
     value_is_key: bool = False,
+    fused: bool = False,
 ) -> Pieces:
     """Return grouped-query attention: ``d -> h e``, ``d -> k e`` twice, ``h e -> d``.
 
     ``kv_heads`` default to ``heads``, ``value_size`` to ``head_size`` and ``reads`` (the width of its input) to the
     width. ``qk_norm`` are the weights of query and key norms, ``gate`` doubles the query matrix, ``sinks`` is one
-    weight a head, ``reuses`` takes keys and values of an earlier layer, ``value_is_key`` has no value matrix.
+    weight a head, ``reuses`` takes keys and values of an earlier layer, ``value_is_key`` has no value matrix,
+    ``fused`` stores those of queries, keys and values as one.
     """
     kv_heads, value_size, reads = kv_heads or heads, value_size or head_size, reads or width
     if kv_heads > heads or heads % kv_heads:
@@ -73,6 +75,7 @@ def attention(
         "heads": heads,
         "kv_heads": kv_heads,
         "head_size": head_size,
+        "fused": (("query", "key", "value"),) if fused else (),
     }
 
 
@@ -121,12 +124,17 @@ def latent(
     }
 
 
-def mlp(*, width: int, inner: int, gated: bool = True, bias: bool = False, reads: int = 0) -> Pieces:
-    """Return a feed-forward block: gate and up ``d -> f`` and down ``f -> d``, or without the gate."""
+def mlp(
+    *, width: int, inner: int, gated: bool = True, bias: bool = False, reads: int = 0, fused: bool = False
+) -> Pieces:
+    """Return a feed-forward block: gate and up ``d -> f`` and down ``f -> d``, or without the gate.
+
+    ``fused`` stores gate and up as one matrix.
+    """
     reads = reads or width
     names = ("gate", "up") if gated else ("up",)
     atoms = [*(_matrix(name, reads, inner, bias=bias) for name in names), _matrix("down", inner, width, bias=bias)]
-    return {"atoms": atoms, "inner": inner, "gated": gated}
+    return {"atoms": atoms, "inner": inner, "gated": gated, "fused": (("gate", "up"),) if fused else ()}
 
 
 def moe(

@@ -319,8 +319,8 @@ def test_what_is_served_is_named(cli):
         (("--context", "4096", "--serve"), "4,096 tokens are longer than the 1,024"),
         (("--context", "4096", "--gpu", "v100", "--ways"), "4,096 tokens are longer than the 1,024"),
         (("--gpu", "v100", "--precision", "bf16"), "no bf16 rate of"),
-        (("--gpu", "a100", "--states", "fp8"), "has no fp8"),
-        (("--gpu", "rtx-4090", "--precision", "nvfp4"), "has no fp4"),
+        (("--gpu", "a100", "--states", "fp8"), "no fp8 rate of"),
+        (("--gpu", "rtx-4090", "--precision", "nvfp4"), "no fp4 rate of"),
     ],
 )
 def test_what_the_model_or_the_device_does_not_have_is_warned_of(cli, words, message):

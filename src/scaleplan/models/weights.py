@@ -106,9 +106,9 @@ def _tensors(a: Architecture, method: Method) -> Iterator[_Tensor]:
                 continue
             seen.add(part.name)
             many, trained = (1, float(own > 0)) if part.shared else (stack.repeat, own)
-            for atom, adapted in zip(part.atoms, adapted(part, method), strict=True):
+            for atom, beside in zip(part.atoms, adapted(part, method), strict=True):
                 kind = "embeddings" if atom.kind == "table" else "norms" if atom.kind == "norm" else part.kind
-                yield _Tensor(many, atom, "layers", kind, adapted, trained)
+                yield _Tensor(many, atom, "layers", kind, beside, trained)
             for atom in part.experts.atoms if part.experts else ():
                 each = part.experts.count if part.experts else 0
                 yield _Tensor(

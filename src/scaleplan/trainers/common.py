@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.shell_document import ShellDocument
+from scaleplan.trainers.durations import UNITS, read_duration
 from scaleplan.trainers.settings import Open, Setting, Settings, combined
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "adapted",
     "command_with",
+    "duration",
     "gated",
     "launched",
     "optimizer",
@@ -236,3 +238,19 @@ def gated(settings: Settings, *names: str, default: bool) -> bool:
     found = settings.text(*names, default="")
     text = str(found.value).casefold()
     return default if not text else text.endswith(("glu", "bilinear")) or "glu" in text
+
+
+def duration(
+    settings: Settings, reading: Reading, length: Setting, *, units: Mapping[str, str] = UNITS, example: str
+) -> None:
+    """Take a ``max_duration`` in one of some units, as what it counts or as why that is open.
+
+    Raises FileError for what is no length; ``example`` shows some that are.
+    """
+    found = read_duration(length.value, units=units)
+    if found is None:
+        raise settings.error("no length that can be read", "max_duration", hint=f"for example {example}")
+    if found.reason:
+        reading.leave("tokens", found.reason, length.places[0])
+    if found.unit:
+        reading.put(found.unit, Setting(found.number, length.places))

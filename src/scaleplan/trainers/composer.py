@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.trainers.common import adapted, optimizer, precision, vocabulary, zero_of_fsdp
-from scaleplan.trainers.durations import read_duration
+from scaleplan.trainers.common import adapted, duration, optimizer, precision, vocabulary, zero_of_fsdp
 from scaleplan.trainers.settings import Setting, Settings
 
 if TYPE_CHECKING:
@@ -95,15 +94,7 @@ def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
     reading.put("micro_batch", top.whole("device_train_microbatch_size"))
     length = top.raw("max_duration")
     if isinstance(length, Setting):
-        found = read_duration(length.value)
-        if found is None:
-            raise top.error("no length that can be read", "max_duration", hint="for example 63900ba, 26e9tok or 1ep")
-        if found.reason:
-            reading.leave("tokens", found.reason, length.places[0])
-            if found.unit == "epochs":
-                reading.put("epochs", Setting(found.number, length.places))
-        else:
-            reading.put(found.unit, Setting(found.number, length.places))
+        duration(top, reading, length, example="63900ba, 26e9tok or 1ep")
     elif length is not None:
         reading.put("tokens", length)
     reading.leave("tokens", "the file has no max_duration")

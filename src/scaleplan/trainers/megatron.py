@@ -257,16 +257,22 @@ def _usual_batch(reading: Reading) -> None:
     reading.put("accumulation", Setting(1))
 
 
-def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
-    """Read batch, length, layout and states."""
-    launched(s, reading, document)
-    reading.put("sequence", s.whole("seq_length", "encoder_seq_length"))
-    reading.leave("sequence", "the file lacks seq_length")
+def _division(s: Settings, reading: Reading) -> Setting | Open | None:
+    """Read the layout and the batch, which is returned."""
     for name, key in _LAYOUT.items():
         reading.put(name, s.whole(key), default=1)
     reading.put("micro_batch", s.whole("micro_batch_size"))
     batch = s.whole("global_batch_size")
     reading.put("batch", batch)
+    return batch
+
+
+def megatron_run(s: Settings, reading: Reading, document: Document) -> None:
+    """Read batch, length, layout and states."""
+    launched(s, reading, document)
+    reading.put("sequence", s.whole("seq_length", "encoder_seq_length"))
+    reading.leave("sequence", "the file lacks seq_length")
+    batch = _division(s, reading)
     if batch is None:
         _usual_batch(reading)
     _megatron_length(s, reading, batch)
@@ -452,11 +458,7 @@ def nemo_run(s: Settings, reading: Reading, _: Document) -> None:
     reading.put("gpus", product(trainer.whole("devices"), trainer.whole("num_nodes") or Setting(1)))
     reading.leave("gpus", "the launcher sets the devices")
     reading.put("sequence", s.whole("encoder_seq_length", "data.seq_length", "max_position_embeddings"))
-    for name, key in _LAYOUT.items():
-        reading.put(name, s.whole(key), default=1)
-    reading.put("micro_batch", s.whole("micro_batch_size"))
-    batch = s.whole("global_batch_size")
-    reading.put("batch", batch)
+    batch = _division(s, reading)
     if batch is None:
         reading.put("accumulation", trainer.whole("accumulate_grad_batches"), default=1)
     ramp = [each for each in _ramp(s) if isinstance(each, Setting)]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.documents.python_document import PythonDocument
 from scaleplan.errors import FileError
-from scaleplan.trainers.common import optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
-from scaleplan.trainers.durations import read_duration
+from scaleplan.trainers.common import duration, optimizer, precision, product, round_up, vocabulary, zero_of_fsdp
 from scaleplan.trainers.named import named_sizes, sources
 from scaleplan.trainers.settings import SIZES_HINT, Open, Setting, Settings
 
@@ -91,7 +90,7 @@ def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
     reading.put("micro_batch", top.whole("device_train_microbatch_size"))
     length = top.raw("max_duration")
     if isinstance(length, Setting):
-        _length(top, reading, length)
+        duration(top, reading, length, units=_UNITS, example="500000, 2e12T or 1ep")
     elif length is not None:
         reading.put("tokens", length)
     reading.leave("tokens", "the file has no max_duration")
@@ -112,18 +111,6 @@ def _checkpointed(top: Settings, reading: Reading) -> None:
         kind = "full" if text == "whole_layer" else "selective" if text == "fine_grained" else None
         if kind is not None:
             reading.put("recompute", Setting(kind, found.places))
-
-
-def _length(top: Settings, reading: Reading, length: Setting) -> None:
-    found = read_duration(length.value, units=_UNITS)
-    if found is None:
-        raise top.error("no length that can be read", "max_duration", hint="for example 500000, 2e12T or 1ep")
-    if found.reason:
-        reading.leave("tokens", found.reason, length.places[0])
-        if found.unit == "epochs":
-            reading.put("epochs", Setting(found.number, length.places))
-    else:
-        reading.put(found.unit, Setting(found.number, length.places))
 
 
 _FACTORY = re.compile(r"(?:.*\.)?TransformerConfig\.(?P<name>\w+)")

@@ -1,0 +1,1 @@
+"""Training logs of every trainer and tracker, read as runs with curves."""

@@ -1,0 +1,49 @@
+"""The formats of training logs: how each is recognised by its content, and the function that reads it.
+
+A new format is a module of this package with ``recognise`` and ``read``, and a line in :data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scaleplan.logs.log_file import LogFile
+    from scaleplan.logs.run_log import Recorder
+
+__all__ = ["FORMATS", "LogFormat", "format_of"]
+
+
+class LogFormat(NamedTuple):
+    """A format: its name in results, what it is called, and the module that recognises and reads it.
+
+    The module has ``recognise(file: LogFile) -> bool``, which looks at ``file.head`` and ``file.name`` alone, and
+    ``read(file: LogFile) -> Iterator[Recorder]``, one for each run of the file, as soon as it is complete. Neither
+    runs anything that the file holds.
+    """
+
+    name: str
+    title: str
+    module: str
+
+    def recognises(self, file: LogFile) -> bool:
+        """Return whether a file is of this format, by its first bytes and its name."""
+        recognise: Callable[[LogFile], bool] = import_module(self.module).recognise
+        return recognise(file)
+
+    def read(self, file: LogFile) -> Iterator[Recorder]:
+        """Yield the runs of a file."""
+        read: Callable[[LogFile], Iterator[Recorder]] = import_module(self.module).read
+        return read(file)
+
+
+FORMATS: tuple[LogFormat, ...] = ()
+"""Every format, in the order in which they are tried: one that could be taken for another stands before it."""
+
+
+def format_of(file: LogFile) -> LogFormat | None:
+    """Return the format of a file, by its content; None where it is no log."""
+    return next((known for known in FORMATS if known.recognises(file)), None)

@@ -12,7 +12,7 @@ from scaleplan.charts.figure import draw, picture_path
 from scaleplan.charts.forecast_plots import calibration_chart
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fit import Level  # noqa: TC001  read at run time
-from scaleplan.cli.options import (  # noqa: TC001  options are read from the signature
+from scaleplan.cli.options import (
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
@@ -105,10 +105,6 @@ def resolve(
     force: _Force = False,
 ) -> Answer:
     """Score a registered forecast by what came out, and keep the outcome beside it as NAME.outcome.json."""
-    if (log is None) == (loss is None):
-        raise UsageError(
-            "one outcome is needed: a log or a loss", hint="scaleplan resolve forecast.json --loss 2.234"
-        )
     path = None if dry_run else _new_file(file or str(outcome_path(forecast)), force=force, inputs=(forecast, log))
     outcome = resolve_forecast(forecast, log, loss=loss)
     write = None if path is None else partial(write_atomic, path, render_json(outcome.to_dict()))

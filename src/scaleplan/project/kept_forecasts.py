@@ -29,7 +29,7 @@ from scaleplan.tracking.registered import (
     scored,
     track_record,
 )
-from scaleplan.units import parse_fraction, parse_positive
+from scaleplan.units import format_count, parse_fraction, parse_positive
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _hashed(
     conventions = preset.conventions
     assert plan.loss is not None
     forecast = RegisteredForecast(
-        name=name or f"{plan.params:.4g} parameters on {plan.tokens:.4g} tokens",
+        name=name or f"{format_count(plan.params)} on {format_count(plan.tokens)} tokens",
         registered=_now(),
         version=__version__,
         question=question,
@@ -141,9 +141,17 @@ def _hashed(
         loss=plan.loss,
         intervals=intervals,
         note=note,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_not_ones_own(plan)),
     )
     return replace(forecast, sha256=content_hash(forecast.to_dict()))
+
+
+def _not_ones_own(plan: Plan) -> tuple[Notice, ...]:
+    """Return a warning for a published law, whose loss is of another text than that of the run."""
+    if plan.loss_text is None:
+        return ()
+    message = f"{plan.preset} is a published law, whose loss is of its own text and tokenizer, not of your run"
+    return (Notice(code="published_law", message=f"{message}: register a law fitted to your own pilots"),)
 
 
 def _now() -> str:
@@ -185,27 +193,39 @@ def outcome_path(forecast: str | Path) -> Path:
     return Path(forecast).with_suffix(".outcome.json")
 
 
-def resolve(forecast: str | Path, *, loss: Amount, source: str = "stated") -> Outcome:
+def resolve(forecast: str | Path, log: str | Path | None = None, *, loss: Amount | None = None) -> Outcome:
     """Score a registered forecast by the loss that came out.
 
     Parameters
     ----------
     forecast
         The file that was registered.
+    log
+        The log of the run, in any format that :func:`scaleplan.runs` reads; or ``loss``.
     loss
         The final loss of the run, in the unit of the forecast.
-    source
-        Where the loss comes from.
 
     Raises
     ------
+    UsageError
+        Without an outcome, or with two.
     FileError
         When the file is no forecast, or was changed.
 
     """
     found = read_forecast(forecast)
-    value = parse_positive(loss)
-    return scored(found, value, resolved=_now(), source=source, warnings=_doubts(found, value))
+    if (log is None) == (loss is None):
+        raise UsageError(
+            "one outcome is needed: a log or a loss", hint="scaleplan resolve forecast.json --loss 2.234"
+        )
+    value, source, warnings = (parse_positive(loss), "stated", ()) if loss is not None else _of_log(log, found)
+    warnings = (*warnings, *_doubts(found, value))
+    return scored(found, value, resolved=_now(), source=source, warnings=warnings)
+
+
+def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float, str, tuple[Notice, ...]]:
+    """Return the final loss of a log, where it comes from, and what does not agree with the forecast."""
+    raise NotImplementedError
 
 
 _FAR = math.log(1.5)  # no forecast of a loss is off by half: it is of another unit, or of another run
@@ -285,28 +305,23 @@ def _mentions(path: Path) -> bool:
 
 
 def _contradictions(found: Mapping[str, RegisteredForecast], outcomes: list[Outcome]) -> Iterator[Notice]:
-    """Yield what does not agree: changed forecasts, outcomes of none, several outcomes of one."""
+    """Yield what does not agree: changed forecasts, one kept twice, outcomes of none, several outcomes of one."""
+    files: dict[str, list[str]] = {}
     for file, forecast in found.items():
+        files.setdefault(forecast.sha256, []).append(file)
         if not forecast.unchanged:
             yield Notice(code="changed", message=f"{file} was changed after it was registered: it counts for nothing")
-    hashes: dict[str, list[str]] = {}
-    for file, forecast in found.items():
-        hashes.setdefault(forecast.sha256, []).append(file)
-    for files in hashes.values():
-        if len(files) > 1:
-            yield Notice(code="twice", message=f"{' and '.join(files)} are the same forecast, and count twice")
+    for names in files.values():
+        if len(names) > 1:
+            yield Notice(code="twice", message=f"{' and '.join(names)} are the same forecast: it counts once")
+    losses: dict[str, list[float]] = {}
     for outcome in outcomes:
-        if outcome.forecast_sha256 not in hashes:
-            message = (
-                f"the outcome of {quote(outcome.name)} belongs to no forecast here: it was changed, or is elsewhere"
-            )
+        losses.setdefault(outcome.forecast_sha256, []).append(outcome.loss)
+        if outcome.forecast_sha256 not in files:
+            message = f"the outcome of {quote(outcome.name)} belongs to no forecast here: changed, or kept elsewhere"
             yield Notice(code="no_forecast", message=message)
-    losses: dict[str, set[float]] = {}
-    for outcome in outcomes:
-        losses.setdefault(outcome.forecast_sha256, set()).add(outcome.loss)
     for sha256, values in losses.items():
-        if len(values) > 1 and sha256 in hashes:
-            several = ", ".join(f"{value:g}" for value in sorted(values))
-            yield Notice(
-                code="outcomes", message=f"{hashes[sha256][0]} has several outcomes ({several}): the first counts"
-            )
+        if len(set(values)) > 1 and sha256 in files:
+            several = ", ".join(f"{value:g}" for value in values)
+            message = f"{files[sha256][0]} has several outcomes ({several}): the first counts"
+            yield Notice(code="outcomes", message=message)

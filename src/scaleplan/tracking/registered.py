@@ -273,6 +273,7 @@ def track_record(
     An outcome is scored anew against its forecast, so that nothing of it but the loss is believed.
     """
     rows, kept = [], []
+    once: set[str] = set()  # a copy of a forecast is no second one
     for file, forecast in forecasts.items():
         found = next((each for each in outcomes if each.forecast_sha256 == forecast.sha256), None)
         outcome = None
@@ -280,7 +281,8 @@ def track_record(
             outcome = scored(forecast, found.loss, resolved=found.resolved, source=found.source)
         row = _kept(file, forecast, outcome, level)
         rows.append(row)
-        if row.status == "resolved" and outcome is not None:
+        if row.status == "resolved" and outcome is not None and forecast.sha256 not in once:
+            once.add(forecast.sha256)
             kept.append((row, outcome))
     errors = [outcome.relative_error for _, outcome in kept]
     scores = [row.score for row, _ in kept if row.score is not None]

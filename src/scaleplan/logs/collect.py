@@ -21,10 +21,11 @@ from scaleplan.logs.learning_rate import recognise_schedule
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
 from scaleplan.logs.reading import read_logs
 from scaleplan.logs.sizes_given import GivenSizes
-from scaleplan.units import SECONDS_PER_DAY, format_count, format_number, parse_integer
+from scaleplan.units import SECONDS_PER_DAY, format_count, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.units import Amount
@@ -275,8 +276,8 @@ class _Table:
         )
 
     def _tokens_per_step(
-        self, log: RunLog, values: Mapping[str, Any], *, batch: Any, sequence: Any
-    ) -> tuple[float | None, str]:  # fmt: skip
+        self, log: RunLog, values: Mapping[str, Any], *, batch: float | None, sequence: float | None
+    ) -> tuple[float | None, str]:
         """Return the tokens of a step and where they are from."""
         given, stated = self._given, log.stated
         product = float(batch) * float(sequence) if batch and sequence else None

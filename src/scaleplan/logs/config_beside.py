@@ -45,7 +45,7 @@ class ConfigBeside(Record):
 
     source: str
     model: Model | None = None
-    values: Mapping[str, Any] = {}  # noqa: RUF012  never changed
+    values: Mapping[str, Any] = {}
     problem: str | None = None
 
 
@@ -117,7 +117,7 @@ class ConfigsBeside:
             self._trained[folder] = [*self._trainings(folder)]
         found = self._trained[folder]
         own = [trained for trained in found if trained.path.stem in names]
-        chosen = own if own else found
+        chosen = own or found
         if len(chosen) == 1:
             return _of_training(chosen[0], self._vocab)
         if chosen:

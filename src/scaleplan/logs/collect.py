@@ -96,7 +96,7 @@ def runs(
     2.87
 
     """
-    listed = list(paths) if isinstance(paths, list | tuple) else [paths]
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
     if not listed:
         raise UsageError("there is no log", hint="name a log, or a folder of logs")
     given = GivenSizes.read(

@@ -7,7 +7,6 @@ no size is guessed: of several training configs in a folder the one with the nam
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import ENDINGS
@@ -21,6 +20,7 @@ from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from scaleplan.models.trained import TrainedFile
 

@@ -307,10 +307,10 @@ def _cosine(
             tries += [(start, stop) for stop in stops for start in starts]
         tries += [_refined(seen, start, planned, free=False) for start in starts[:2]]
     for stop in (planned,) if seen.total is not None else (planned, 1.3 * planned, 2.0 * planned, 4.0 * planned):
-        begins, ends = _refined(seen, starts[0], stop, free=True)
-        tries.append((begins, ends))
-        if math.isfinite(ends):  # few digits leave room for the whole numbers that were meant
-            tries += [(start, float(f"{ends:.{digits}e}")) for digits in range(5) for start in starts]
+        found_at = _refined(seen, starts[0], stop, free=True)
+        tries.append(found_at)
+        if math.isfinite(found_at[1]):  # few digits leave room for the whole numbers that were meant
+            tries += [(start, float(f"{found_at[1]:.{digits}e}")) for digits in range(5) for start in starts]
     for start, stop in tries:
         if not (start < stop and start <= latest + 1e-6):
             continue
@@ -527,6 +527,7 @@ def _inverse_sqrt(seen: _Seen, fall: _Seen, planned: float) -> Iterator[Learning
         peak=float(rates[0]),
         warmup=begin,
         decay_from=begin,
+        known_to=math.inf if seen.total is not None else float(seen.steps[-1]),
     )
 
 

@@ -117,7 +117,8 @@ def undecayed(table: RawTable, positions: Index) -> tuple[Notice, ...]:
         return ()
     message = (
         f"{len(names)} of {len(positions)} runs ended before their learning rate had decayed "
-        f"({listed(names, most=3)}): that is not the loss of a whole run on their tokens; --where 'state = finished' leaves them out"
+        f"({listed(names, most=3)}): that is not the loss of a whole run on their tokens; "
+        "--where 'state = finished' leaves them out"
     )
     return (Notice(code="not_decayed", message=message),)
 

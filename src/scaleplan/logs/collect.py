@@ -17,9 +17,9 @@ import numpy as np
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.logs.config_beside import ConfigBeside, ConfigsBeside, read_config_of_run
 from scaleplan.logs.last_part import final_loss, has_risen, is_growing, last_entry, lowest, rise, state_of, step_text
-from scaleplan.logs.learning_rate import recognise_schedule
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
 from scaleplan.logs.reading import read_logs
+from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.units import SECONDS_PER_DAY, format_count, parse_integer
 

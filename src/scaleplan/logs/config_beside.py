@@ -7,6 +7,7 @@ no size is guessed: of several training configs in a folder the one with the nam
 from __future__ import annotations
 
 import os
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import ENDINGS
@@ -45,7 +46,7 @@ class ConfigBeside(Record):
 
     source: str
     model: Model | None = None
-    values: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
 
 

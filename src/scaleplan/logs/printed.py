@@ -293,6 +293,7 @@ class PrintedLog:
         self.file = file
         self.kinds = tuple(line.fresh() for line in self.lines)
         self._process: bytes | None = None
+        self._late = 0  # lines that lie back to the first step, alone
         self._total = float("nan")
         self._spacing = float("nan")
 
@@ -392,8 +393,8 @@ class PrintedLog:
         if total is not None and len(known := total[np.isfinite(total)]):
             self._total = float(known[-1])
         if np.isnan(self._spacing) and len(entries.steps) > 1:
-            trained = entries.columns.get("loss")
-            steps = entries.steps if trained is None else entries.steps[~np.isnan(trained)]
+            validated = entries.columns.get("val_loss")
+            steps = entries.steps if validated is None else entries.steps[np.isnan(validated)]
             apart = np.diff(steps)
             if len(apart := apart[apart > 0]):
                 self._spacing = float(np.median(apart))
@@ -418,7 +419,8 @@ class PrintedLog:
         before = np.concatenate([[last], steps[:-1]])
         for row in np.flatnonzero((steps <= first) & (steps < before)).tolist():
             highest = max(last, float(np.max(steps[start:row], initial=float("-inf"))))
-            following = float(steps[row + 1]) if row + 1 < len(steps) else first
+            following = float(steps[row + 1]) if row + 1 < len(steps) else highest + self._late
+            self._late += following > highest
             from_start = first <= max(1.0, first if np.isnan(self._spacing) else self._spacing)
             if following <= highest and from_start:
                 if row > start:

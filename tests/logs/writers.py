@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def mlperf(points: Sequence[Point], total: int) -> list[str]:
     given = {"submission_benchmark": '"llama31_8b"', "global_batch_size": "32", "max_sequence_length": "8192"}
     lines = [line(key, value, '"samples_count": 0') for key, value in {**given, "max_steps": str(total)}.items()]
     for p in points:
-        lines.append(line("train_loss", f"{p.loss:.6f}", f'"samples_count": {p.step * 32}, "lr": {p.lr}'))
+        lines.append(line("train_loss", json.dumps(round(p.loss, 6)), f'"samples_count": {p.step * 32}, "lr": {p.lr}'))
         if p.val is not None:
             lines.append(line("eval_accuracy", f"{p.val:.6f}", f'"samples_count": {p.step * 32}'))
     return lines

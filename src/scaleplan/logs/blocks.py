@@ -156,16 +156,14 @@ class ComposerLog(_Blocks):
             return entries
         # The console counts tokens and batches before the batch, the file after it: the log tells which.
         batches = _latest(counted, self._counted)
-        rows = np.flatnonzero(np.isfinite(tokens) & np.isfinite(batches))
-        self._counted = float(batches[-1])
-        if not len(rows):
-            return entries
-        if batches[rows[-1]] > 0:
-            self._tokens_a_step = float(tokens[rows[-1]] / batches[rows[-1]])
-        shift = float(np.median(batches[rows] - entries.steps[rows]))
-        if -1 <= shift < 0:
-            at_batch = np.where(np.isfinite(tokens), entries.steps + shift, entries.steps)
-            return entries._replace(steps=np.maximum(at_batch, 0.0)) if shift else entries
+        self._counted = float(batches[-1]) if len(batches) else self._counted
+        rows = np.flatnonzero(np.isfinite(tokens) & (batches > 0))
+        each = tokens[rows] / batches[rows]
+        if len(rows):
+            self._tokens_a_step = float(each[-1])
+        at_end = np.full(len(tokens), np.nan)
+        at_end[rows] = tokens[rows] + each * np.clip(entries.steps[rows] - batches[rows], 0.0, 1.0)
+        entries.columns["tokens"] = at_end
         return entries
 
     def finish(self, run: Recorder) -> None:

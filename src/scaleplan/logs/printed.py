@@ -53,13 +53,13 @@ _PROCESS = re.compile(rb"[ \t]*(\[?(?:rank|default)?[ ]?\d+\]?):")
 """The number of a process, which launchers put before its lines: ``[rank0]:``, ``[default7]:``, ``0:``."""
 
 _UNITS = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"G": 1e9, b"T": 1e12}
-_VARIABLE = re.compile(rb"\d|nan|inf|n/a|\?", re.IGNORECASE)
+_VARIABLE = re.compile(rb"\d|nan|inf", re.IGNORECASE)
 
 
 class Value(NamedTuple):
     """A value of a line: its name among :data:`QUANTITIES` or a name of the reader's, and its pattern, of one group.
 
-    A space in the pattern stands for any number of them.
+    A space behind a colon stands for any number of them.
     """
 
     name: str
@@ -102,6 +102,10 @@ def numbers(texts: Sequence[bytes]) -> Array:
         return np.array([_number(text) for text in texts])
 
 
+def _is_number(text: bytes) -> bool:
+    return text.lower() in (b"nan", b"inf", b"-nan", b"-inf") or np.isfinite(_number(text)).item()
+
+
 def _number(text: bytes | None) -> float:
     if not text:
         return float("nan")
@@ -135,7 +139,7 @@ class LineKind:
     ) -> None:
         self._start, self._values, self._needs = start, values, frozenset(needs)
         self._groups = re.compile(start).groups
-        sources = [value.pattern.replace(b" ", b" *") for value in values]
+        sources = [value.pattern.replace(b": ", b": *") for value in values]
         self._sources = [source + rb"(?=[\s|,])" for source in sources]
         self._searches = [re.compile(before + rb"[ \t]*(" + source + rb")") for source in self._sources]
         self._layouts: list[tuple[bytes, tuple[int, ...]]] = []
@@ -148,9 +152,10 @@ class LineKind:
         return line
 
     def first(self, text: bytes) -> re.Match[bytes] | None:
-        """Return the first line of this kind that holds what it needs; its rest is the last group."""
+        """Return the first line of this kind that holds what it needs, and a number."""
         for found in re.finditer(self._start + rb"([^\n]*)", text):
-            if self._needs.intersection(self._names(self._find(found[found.re.groups]))):
+            values = self._find(found[found.re.groups])
+            if self._needs.intersection(self._names(values)) and any(map(_is_number, values.values())):
                 return found
         return None
 
@@ -253,7 +258,8 @@ class LineKind:
             end = stop
         if self._needs.isdisjoint(self._values[at].name for at in order):
             return None
-        return pattern, tuple(order)
+        # To the end of the line: what is known of this one must not hide a value that another has.
+        return pattern + _words(rest[end:].rstrip()) + rb"[ \t]*(?=\n)", tuple(order)
 
     def _expression(self) -> re.Pattern[bytes]:
         if self._compiled is None:

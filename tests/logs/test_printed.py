@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .writers import WRITERS, Point, written
 from scaleplan.logs.log_file import LogFile
 from scaleplan.logs.registry import FORMATS, format_of
+
+from .writers import WRITERS, Point, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,11 +80,15 @@ def test_each_sample_reads_to_its_truth(row: dict[str, str]) -> None:
     (run,) = read(path)
     assert run.format == SAMPLES[row["format"]]
     digits = 3 if run.stated.digits == 3 else 5
-    assert at(run, "loss", float(row["probe_step"])) == pytest.approx(float(row["probe_loss"]), rel=10.0 ** (1 - digits))
+    assert at(run, "loss", float(row["probe_step"])) == pytest.approx(
+        float(row["probe_loss"]), rel=10.0 ** (1 - digits)
+    )
     assert run.last_step == float(row["last_step"])
     if "lr" in run.curves:
         decimals = run.stated.rate_decimals or 9
-        assert at(run, "lr", float(row["probe_step"])) == pytest.approx(float(row["probe_lr"]), rel=0.005, abs=0.51 * 10.0**-decimals)
+        assert at(run, "lr", float(row["probe_step"])) == pytest.approx(
+            float(row["probe_lr"]), rel=0.005, abs=0.51 * 10.0**-decimals
+        )
     if "val_loss" in run.curves:
         assert run.curves["val_loss"].values[-1] == pytest.approx(float(row["last_val_loss"]), abs=6e-5)
     if run.stated.tokens_per_step:
@@ -104,7 +109,9 @@ def test_a_written_log_is_recognised_by_its_own_format_alone(name: str, runs) ->
 
 
 curves = st.lists(
-    st.tuples(st.floats(0.5, 12.0), st.floats(1e-4, 1e-3), st.one_of(st.none(), st.floats(0.5, 12.0))), min_size=3, max_size=40
+    st.tuples(st.floats(0.5, 12.0), st.floats(1e-4, 1e-3), st.one_of(st.none(), st.floats(0.5, 12.0))),
+    min_size=3,
+    max_size=40,
 )
 
 
@@ -162,7 +169,9 @@ def test_a_cut_log_loses_the_cut_line_alone(name: str, data: st.DataObject, tmp_
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=8, deadline=None)
 @given(stop=st.integers(8, 25), resume=st.integers(3, 7), every=st.sampled_from([1, 10]))
-def test_a_run_that_was_resumed_earlier_is_merged(name: str, stop: int, resume: int, every: int, tmp_path_factory) -> None:
+def test_a_run_that_was_resumed_earlier_is_merged(
+    name: str, stop: int, resume: int, every: int, tmp_path_factory
+) -> None:
     path = tmp_path_factory.getbasetemp() / "resumed.log"
     first = [Point(every * k, 5.0 - 0.01 * k, 3e-4, 4.5 if k % 5 == 0 else None) for k in range(1, stop)]
     second = [Point(every * k, 4.8 - 0.01 * k, 2e-4, 4.2 if k % 5 == 0 else None) for k in range(resume, 40)]
@@ -245,7 +254,11 @@ def test_a_text_that_is_no_log_is_not_recognised(text: str, tmp_path: Path) -> N
 
 def test_the_code_and_pages_of_this_project_are_no_logs() -> None:
     root = Path(__file__).parents[2]
-    for path in [*root.glob("src/scaleplan/logs/*.py"), *root.glob("src/scaleplan/presets/data/*"), *root.glob("docs/*.md")]:
+    for path in [
+        *root.glob("src/scaleplan/logs/*.py"),
+        *root.glob("src/scaleplan/presets/data/*"),
+        *root.glob("docs/*.md"),
+    ]:
         if path.is_file():
             assert [known.name for known in PRINTED if known.recognises(LogFile(path))] == [], path
 
@@ -256,7 +269,9 @@ def test_several_runs_of_modded_nanogpt_after_their_source_code(runs) -> None:
     for final in (3.2, 3.3, 3.1):
         text += "step:0/30 val_loss:10.8 train_time:0ms step_avg:nanms\n"
         text += "".join(f"step:{k}/30 train_time:{10 * k}ms step_avg:10.00ms\n" for k in range(1, 31))
-        text += f"step:30/30 val_loss:{final:.4f} train_time:0.305s step_avg:10.17ms\npeak memory consumption: 31 MiB\n"
+        text += (
+            f"step:30/30 val_loss:{final:.4f} train_time:0.305s step_avg:10.17ms\npeak memory consumption: 31 MiB\n"
+        )
     found = runs(text)
     assert [float(run.curves["val_loss"].values[-1]) for run in found] == [3.2, 3.3, 3.1]
     assert [run.ended for run in found] == ["finished"] * 3
@@ -270,7 +285,8 @@ def test_megatron_of_older_versions_and_other_trees(runs) -> None:
     (run,) = runs(
         " iteration      100/  320000 | elapsed time per iteration (ms): 520.1 | learning rate: 1.400E-05 | "
         "lm loss: 9.512345E+00 | loss scale: 4096.0 |\n"
-        " iteration      200/  320000 | elapsed time per iteration (ms): 520.1 | learning rate: 2.800E-05 | loss scale: 1.0 | "
+        " iteration      200/  320000 | elapsed time per iteration (ms): 520.1 | learning rate: 2.800E-05 | "
+        "loss scale: 1.0 | "
         "number of skipped iterations: 100 | number of nan iterations:   0 |\n"
         " iteration      300/  320000 | elapsed time per iteration (ms): 520.1 | learning rate: 4.200E-05 | "
         "lm loss: 8.512345E+00 | loss scale: 4096.0 |\n"
@@ -280,12 +296,17 @@ def test_megatron_of_older_versions_and_other_trees(runs) -> None:
     assert run.curves["seconds"].values[-1] == pytest.approx(0.5201 * 300)
     assert run.stated.smoothing == "mean of 100 steps"
     line = (
-        "[default7]: iteration {n:8d}/infinity | consumed samples: {s:12d} | consumed tokens: {t:12d} | elapsed time per "
-        "iteration (s): 14.28 | learning rate: 2.407E-04 | global batch size:   768 | lm loss: 5.905366E+00 | grad norm: "
-        "0.114 | num zeros: 0.0 | number of skipped iterations:   0 | number of nan iterations:   0 | TFLOPs: 69.85 |\n"
+        "[default7]: iteration {n:8d}/infinity | consumed samples: {s:12d} | consumed tokens: {t:12d} | elapsed "
+        "time per "
+        "iteration (s): 14.28 | learning rate: 2.407E-04 | global batch size:   768 | lm loss: 5.905366E+00 | "
+        "grad norm: "
+        "0.114 | num zeros: 0.0 | number of skipped iterations:   0 | number of nan iterations:   0 | TFLOPs: "
+        "69.85 |\n"
     )
     (run,) = runs(
-        "".join(line.format(n=n, s=768 * n, t=768 * 4096 * n) + "[default0]:time (ms) | forward: 3\n" for n in range(5, 9))
+        "".join(
+            line.format(n=n, s=768 * n, t=768 * 4096 * n) + "[default0]:time (ms) | forward: 3\n" for n in range(5, 9)
+        )
         + "[default7]: valid loss at iteration 8 | lm loss value: 5.8E+00 | lm loss PPL: 3.3E+02 |\n"
         + "[default7]: validation loss at iteration 8 on test set | lm loss value: 6.8E+00 | lm loss PPL: 3.3E+02 |\n"
     )
@@ -309,14 +330,17 @@ def test_a_log_tells_how_it_ended(tail: str, ended: str | None, runs) -> None:
     text = written("megatron", [Point(10 * k, 4.0) for k in range(1, 5)], 40)
     (run,) = runs(text + tail.encode())
     assert run.ended == ended
-    (run,) = runs(text + b"Traceback (most recent call last):\n" + written("megatron", [Point(50, 4.0), Point(60, 4.0)], 60))
+    (run,) = runs(
+        text + b"Traceback (most recent call last):\n" + written("megatron", [Point(50, 4.0), Point(60, 4.0)], 60)
+    )
     assert run.ended is None
 
 
 def test_ranks_that_print_the_same_are_one_run(runs) -> None:
     def line(rank: int, step: int, loss: float) -> str:
         return (
-            f"[rank{rank}]:[titan] 2026-03-01 10:00:{step:02d},123 - root - INFO - \x1b[31mstep: {step:2d}  \x1b[32mloss: "
+            f"[rank{rank}]:[titan] 2026-03-01 10:00:{step:02d},123 - root - INFO - \x1b[31mstep: {step:2d}  "
+            f"\x1b[32mloss: "
             f"{loss:8.4f}  \x1b[33mmemory:  1.21GiB(0.86%)  tps: 5,756  tflops: 0.41  mfu: N/A\x1b[39m\n"
         )
 
@@ -346,7 +370,9 @@ def test_torchtitan_states_its_batch_and_devices(runs) -> None:
 
 
 def test_two_runs_in_one_log_are_told(runs) -> None:
-    first, second = (written("llm.c", [Point(k, a - 0.01 * k) for k in range(60)], 60).splitlines() for a in (5.0, 6.0))
+    first, second = (
+        written("llm.c", [Point(k, a - 0.01 * k) for k in range(60)], 60).splitlines() for a in (5.0, 6.0)
+    )
     (run,) = runs(b"\n".join(line for pair in zip(first, second, strict=True) for line in pair) + b"\n")
     assert codes(run) == ["interleaved"]
     (run,) = runs(b"\n".join(line for pair in zip(first[30:], second, strict=False) for line in pair) + b"\n")
@@ -378,8 +404,10 @@ def test_olmo_core_writes_large_and_small_numbers_its_own_way(runs) -> None:
     (run,) = runs(
         "".join(
             head.format(n=n, s=f"{n * 1000:,}")
-            + f"    optim/LR (group 0)=1.0000E-05\n    optim/LR (group 1)=2.0000E-05\n    throughput/total tokens={n * 4.194:.3f}B\n"
-            f"    throughput/device/TPS=20,250\n    throughput/device/TPS (actual avg)=20,000\n    train/CE loss=2.{n}000\n"
+            + f"    optim/LR (group 0)=1.0000E-05\n    optim/LR (group 1)=2.0000E-05\n    throughput/total "
+            f"tokens={n * 4.194:.3f}B\n"
+            f"    throughput/device/TPS=20,250\n    throughput/device/TPS (actual avg)=20,000\n    train/CE "
+            f"loss=2.{n}000\n"
             for n in range(1, 6)
         )
     )
@@ -396,7 +424,8 @@ def test_nanotron_tells_its_digits_and_finds_the_batch(runs) -> None:
     assert run.stated.tokens_per_step == 262144
     assert run.stated.devices == 8
     (run,) = runs(  # of a run that began with another batch
-        "12/21 01:39:51 [INFO|DP=0|TP=0|n]: iteration: 211364 / 1500000 | consumed_tokens: 480B | time_per_iteration_ms: "
+        "12/21 01:39:51 [INFO|DP=0|TP=0|n]: iteration: 211364 / 1500000 | consumed_tokens: 480B | "
+        "time_per_iteration_ms: "
         "8.79K | tokens_per_sec: 182K | tokens_per_sec_per_gpu: 699 | global_batch_size: 1.6M | grad_norm: 4.14M | "
         "lm_loss: 2.04 | lr: 0.0001 | model_tflops_per_gpu: 15.4 | eta: 131 days, 1:45:39\n"
     )
@@ -407,13 +436,15 @@ def test_nanotron_tells_its_digits_and_finds_the_batch(runs) -> None:
 def test_mlperf_counts_samples_or_tokens(runs) -> None:
     def line(key: str, value: str, metadata: str = '"lineno": 1') -> str:
         return (
-            f'0: :::MLLOG {{"namespace": "", "time_ms": 1725490438668, "event_type": "POINT_IN_TIME", "key": "{key}", '
-            f'"value": {value}, "metadata": {{"file": "a", {metadata}}}}}\n'
+            f'0: :::MLLOG {{"namespace": "", "time_ms": 1725490438668, "event_type": "POINT_IN_TIME", '
+            f'"key": "{key}", "value": {value}, "metadata": {{"file": "a", {metadata}}}}}\n'
         )
 
     start = line("global_batch_size", "32") + line("max_sequence_length", "8192") + line("seed", "1234")
     language = line("submission_benchmark", '"llama31_8b"')
-    by_samples = line("eval_accuracy", "3.5", '"samples_count": 12288') + line("eval_accuracy", "3.3", '"samples_count": 24576')
+    by_samples = line("eval_accuracy", "3.5", '"samples_count": 12288') + line(
+        "eval_accuracy", "3.3", '"samples_count": 24576'
+    )
     (run,) = runs(start + language + by_samples + line("run_stop", "null", '"status": "success"'))
     assert run.curves["val_loss"].steps.tolist() == [384.0, 768.0]
     assert run.curves["tokens"].values[-1] == 24576 * 8192

@@ -16,7 +16,7 @@ import numpy as np
 from scaleplan.logs.run_log import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.logs.log_file import LogFile
@@ -363,16 +363,7 @@ class PrintedLog:
                 assert run is not None
                 self._note(piece)
                 given = self.record(piece, run)
-                if len(given.steps):
-                    places = given.places
-                    run.extend(
-                        given.steps,
-                        given.columns,
-                        lost=given.lost,
-                        line_of=lambda row, places=places, text=text, line=line: (
-                            line + text.count(b"\n", 0, int(places[row]))
-                        ),
-                    )
+                run.extend(given.steps, given.columns, lost=given.lost, line_of=_lines(text, given.places, line))
                 last = max(last, float(np.max(piece.steps)))
                 between, done = b"", int(piece.places[-1])
             between += chunk[done:]
@@ -447,14 +438,19 @@ class PrintedLog:
         if self._process is None and len(set(names)) == 1:
             return entries
         if self._process is None or self._process not in names:
-            known = np.flatnonzero(np.isfinite(loss)) if loss is not None else []
-            self._process = names[int(known[0])] if len(known) else names[0]
+            known = [] if loss is None else np.flatnonzero(np.isfinite(loss)).tolist()
+            self._process = names[known[0]] if known else names[0]
         return entries.take(np.array([name == self._process for name in names]))
 
     @staticmethod
     def _process_of(text: bytes, place: int) -> bytes | None:
         found = _PROCESS.match(text, text.rfind(b"\n", 0, place) + 1, place)
         return found[1] if found else None
+
+
+def _lines(text: bytes, places: Array, line: int) -> Callable[[int], int]:
+    """Return the function that tells the line of an entry."""
+    return lambda row: line + text.count(b"\n", 0, int(places[row]))
 
 
 _STAMPS = 256

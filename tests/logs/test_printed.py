@@ -168,7 +168,7 @@ def test_a_cut_log_loses_the_cut_line_alone(name: str, data: st.DataObject, tmp_
 
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=8, deadline=None)
-@given(stop=st.integers(8, 25), resume=st.integers(3, 7), every=st.sampled_from([1, 10]))
+@given(stop=st.integers(9, 25), resume=st.integers(3, 7), every=st.sampled_from([1, 10]))
 def test_a_run_that_was_resumed_earlier_is_merged(
     name: str, stop: int, resume: int, every: int, tmp_path_factory
 ) -> None:
@@ -400,7 +400,7 @@ def test_composer_counts_tokens_before_or_after_the_batch(runs) -> None:
 
 
 def test_olmo_core_writes_large_and_small_numbers_its_own_way(runs) -> None:
-    head = "2026-03-01 10:0{n}:00.123\tn0:0\tolmo_core.train.callbacks.console_logger:68\tINFO\t[step={s}/???,epoch=1,eta=1:02]\n"
+    head = "2026-03-01 10:0{n}:00.123\tn0:0\tconsole_logger:68\tINFO\t[step={s}/???,epoch=1,eta=1:02]\n"
     (run,) = runs(
         "".join(
             head.format(n=n, s=f"{n * 1000:,}")

@@ -97,7 +97,7 @@ def megatron(points: Sequence[Point], total: int) -> list[str]:
         if p.val is not None:
             lines += [
                 "-" * 96,
-                f" validation loss at iteration {p.step} on validation set | lm loss value: {p.val:.6E} | lm loss PPL: 1.0 | ",
+                f" validation loss at iteration {p.step} on valid set | lm loss value: {p.val:.6E} | PPL: 1.0 | ",
                 "-" * 96,
             ]
     return lines

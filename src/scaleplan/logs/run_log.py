@@ -256,6 +256,9 @@ class _Sequence:
             row = int(rows[back])
             trained = max(begin, int(rows[back - 1]) + 1 if back else 0)  # behind it validation alone
             self._append(_part(columns, steps, begin, trained))
+            gone_back = np.flatnonzero(steps[trained:row] < self.last)
+            kept, trained = trained, trained + int(gone_back[0]) if len(gone_back) else row
+            self._append(_part(columns, steps, kept, trained))
             follows = of_training[back + 1] if back + 1 < len(rows) else None
             if follows is not None and follows > self.last:
                 self.late += 1

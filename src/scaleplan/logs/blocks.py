@@ -36,10 +36,8 @@ class _Blocks(PrintedLog):
     def recognise(cls, file: LogFile) -> bool:
         """Return whether the opening of a file has a head, and a loss after it."""
         found = cls.head.search(file.opening)
-        return bool(found) and any(
-            cls._quantity(each[1])[0] in ("loss", "val_loss")
-            for each in cls.value.finditer(file.opening, found.start())
-        )
+        values = [] if found is None else cls.value.finditer(file.opening, found.start())
+        return any(cls._quantity(each[1])[0] in ("loss", "val_loss") for each in values)
 
     @classmethod
     def _quantity(cls, name: bytes) -> tuple[str, float]:
@@ -47,6 +45,7 @@ class _Blocks(PrintedLog):
         return next((of for begin, of in cls.quantities.items() if text.startswith(begin)), ("", 1.0))
 
     def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
         heads = list(self.head.finditer(text))
         values = list(self.value.finditer(text))
         places = np.array([each.start() for each in values], dtype=float)
@@ -56,6 +55,8 @@ class _Blocks(PrintedLog):
         of_head = np.searchsorted(at, places, side="right") - 1
         self._step, self._last = float(steps[-1]), float(lasts[-1])
         names = [each[1] for each in values]
+        for name in dict.fromkeys(names):
+            self._choose(name)
         known = {name: self._of(name) for name in dict.fromkeys(names)}
         given = numbers([each[2] for each in values])
         columns: dict[str, np.ndarray] = {"total": lasts[of_head]}
@@ -75,22 +76,23 @@ class _Blocks(PrintedLog):
         entries = Entries(places, steps[of_head], columns, lost)
         return entries.take(np.isfinite(entries.steps))
 
+    def _choose(self, name: bytes) -> None:
+        """Take a name as that of a loss: the first one, unless another ranks above it."""
+        quantity, _ = self._quantity(name)
+        if quantity in ("loss", "val_loss") and self._ranks_above(name, self._chosen.setdefault(quantity, name)):
+            self._chosen[quantity] = name
+
     def _of(self, name: bytes) -> tuple[str, float]:
         """Return the quantity of a name, nothing of a loss beside the one that counts."""
         quantity, scale = self._quantity(name)
-        if quantity in ("loss", "val_loss"):
-            chosen = self._chosen.setdefault(quantity, name)
-            if quantity == "loss" and self._ranks_above(name, chosen):
-                self._chosen[quantity] = chosen = name
-            if name != chosen:
-                return "", 1.0
-        return quantity, scale
+        return ("", 1.0) if self._chosen.get(quantity, name) != name else (quantity, scale)
 
     @staticmethod
     def _ranks_above(name: bytes, chosen: bytes) -> bool:  # noqa: ARG004  for subclasses
         return False
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = (
             self._chosen[name].decode("utf-8", "replace") if name in self._chosen else None
             for name in ("loss", "val_loss")
@@ -132,6 +134,7 @@ class ComposerLog(_Blocks):
         return name.startswith(b"metrics/") and not chosen.startswith(b"metrics/")
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         for name, pattern in (
             ("sequence", rb"\bmax_seq_len: *(\d+)"),
             ("seed", rb"(?m)(?:\bseed|rank_zero_seed): *(\d+)"),
@@ -149,24 +152,24 @@ class ComposerLog(_Blocks):
             run.state(params=float(found[1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         tokens, counted = entries.columns.get("tokens"), entries.columns.pop("counted", None)
         if tokens is None or counted is None:
             return entries
-        # Tokens and batches are counted before the batch in the console and after it in the file: the log tells which.
+        # The console counts tokens and batches before the batch, the file after it: the log tells which.
         batches = _latest(counted, self._counted)
-        rows = np.flatnonzero(np.isfinite(tokens) & np.isfinite(batches))
-        self._counted = float(batches[-1])
-        if not len(rows):
-            return entries
-        if batches[rows[-1]] > 0:
-            self._tokens_a_step = float(tokens[rows[-1]] / batches[rows[-1]])
-        shift = float(np.median(batches[rows] - entries.steps[rows]))
-        if -1 <= shift < 0:
-            at_batch = np.where(np.isfinite(tokens), entries.steps + shift, entries.steps)
-            return entries._replace(steps=np.maximum(at_batch, 0.0)) if shift else entries
+        self._counted = float(batches[-1]) if len(batches) else self._counted
+        rows = np.flatnonzero(np.isfinite(tokens) & (batches > 0))
+        each = tokens[rows] / batches[rows]
+        if len(rows):
+            self._tokens_a_step = float(each[-1])
+        at_end = np.full(len(tokens), np.nan)
+        at_end[rows] = tokens[rows] + each * np.clip(entries.steps[rows] - batches[rows], 0.0, 1.0)
+        entries.columns["tokens"] = at_end
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         super().finish(run)
         run.state(rate_decimals=4)
         if np.isfinite(self._tokens_a_step):
@@ -213,6 +216,7 @@ class OlmoCore(_Blocks):
         return ("val_loss", 1.0) if not of[0] and name.endswith(b"/CE loss") else of
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         tokens = entries.columns.get("tokens")
         if tokens is not None:
             known = np.flatnonzero(np.isfinite(tokens) & (entries.steps > 0))
@@ -223,6 +227,7 @@ class OlmoCore(_Blocks):
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         super().finish(run)
         run.state(rate_decimals=4)
         if np.isfinite(self._tokens_a_step):

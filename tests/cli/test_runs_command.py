@@ -68,7 +68,8 @@ def test_every_sample_reads_to_its_truth(cli, truth):
         expected_given = cli(*words, "--steps", str(total)).json["runs"][0]["state"]
         assert expected_given == expected
     else:
-        assert (run["state"], run["total_steps"]) == (expected, total)
+        assert run["state"] == expected
+        assert run["total_steps"] == (None if name == "wandb_history_csv" else total)  # its rate is at nothing
     assert run["loss"] == pytest.approx(float(truth["last_val_loss"]), rel=0.03)
     assert run["smoothing"]
     assert run["source"] == str(LOGS.parent / truth["file"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.pilot import design
+    from scaleplan.logs.collect import runs
     from scaleplan.models.memory_questions import memory
     from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
@@ -54,6 +55,7 @@ __all__ = [
     "optimal_array",
     "plot",
     "report",
+    "runs",
     "shape",
     "sweep",
     "target",
@@ -83,6 +85,7 @@ _HOMES = {
     "optimal_array": "api",
     "plot": "charts.plots",
     "report": "output.html.page",
+    "runs": "logs.collect",
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",

@@ -201,8 +201,8 @@ def _recognised(
         table = read_table(source)
         return table, recognised(table)
     except FileError as error:
-        other = isinstance(error, NotRunsError) or text
-        if by_step or str(source) == "-" or not (other and is_log(source)):
+        curves = isinstance(error, NotRunsError)
+        if by_step or str(source) == "-" or not ((curves or text) and is_log(source, tables=curves)):
             raise
         cause = error
     table = logged_table(source)

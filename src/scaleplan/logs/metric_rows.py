@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.metrics import Meaning
     from scaleplan.tables.cells import Cell
 
-__all__ = ["BLOCK_ROWS", "MetricRows", "MetricRun", "Numbers", "read_numbers"]
+__all__ = ["BLOCK_ROWS", "MetricRows", "MetricRun", "Numbers", "by_step", "read_numbers"]
 
 BLOCK_ROWS = 50_000
 """Rows that are read at once: the memory of a file of any length, and what the choice of metrics is made by."""
@@ -86,6 +86,24 @@ def _read_slowly(cells: Sequence[Cell]) -> Numbers:
     return Numbers(values, absent)
 
 
+def by_step(columns: Mapping[str, Numbers], steps: Array) -> Index | None:
+    """Return the order of rows by their steps, where each metric is in order and they together are not.
+
+    So are files that hold one metric after the other. None where the rows stay as they are: in order already, or those
+    of a run that went back.
+    """
+    if not np.any(np.diff(steps[np.isfinite(steps)]) < 0):
+        return None
+    for name, numbers in columns.items():
+        meaning = role_of(name)
+        if meaning is not None and meaning.role in _CURVES - _COUNTS and meaning.role != "samples":
+            of_metric = steps[~numbers.absent]
+            if np.any(np.diff(of_metric[np.isfinite(of_metric)]) < 0):
+                return None
+    order: Index = np.argsort(steps, kind="stable")
+    return order
+
+
 class MetricRun:
     """One run as its rows come: the metrics that were chosen for its curves, and the recorder that they go to."""
 
@@ -117,6 +135,10 @@ class MetricRun:
         known = np.isfinite(steps)
         if not known.any():
             return
+        if "loss" in curves and "val_loss" in curves:  # when a validation was written down is no time of training
+            validated = np.isfinite(curves["val_loss"]) & ~np.isfinite(curves["loss"]) & ~lost
+            for role in _COUNTS & curves.keys():
+                curves[role] = np.where(validated, np.nan, curves[role])
         self.rows += int(known.sum())
         self.first_step = min(self.first_step, float(np.min(steps[known])))
         clock = next((columns[n] for n, meaning in roles.items() if meaning.role == "clock"), None)
@@ -213,8 +235,9 @@ class MetricRun:
             if "lr" not in self._chosen:
                 self._chosen["lr"] = name
                 self.recorder.state(relative_rate=True)
-        if "clock" in self._chosen and "seconds" in self._chosen:
-            del self._chosen["clock"]
+        for role, better in (("clock", "seconds"), ("step_seconds", "seconds"), ("step_seconds", "clock")):
+            if role in self._chosen and better in self._chosen:
+                del self._chosen[role]
         if "samples" in self._chosen:
             name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
             if sequence and "tokens" not in self._chosen and self._rises(name, columns[name], steps):
@@ -366,10 +389,11 @@ class MetricRun:
 _CURVES = frozenset(
     {
         *("loss", "val_loss", "lr", "relative_lr", "tokens", "samples", "seconds", "clock", "grad_norm", "mfu"),
-        *("tokens_per_second", "device_tokens_per_second"),
+        *("tokens_per_second", "device_tokens_per_second", "step_seconds"),
     }
 )
 _LOSSES = frozenset({"loss", "val_loss"})
+_COUNTS = frozenset({"tokens", "seconds", "clock"})
 _CALLS = 9  # the rank of a count of calls of a logger
 _OTHER_UNIT = 20.0  # the rank of a loss in another unit than nats
 _MOSTLY = 0.9  # of the rows a count of tokens rises in, with a restart or two between them
@@ -412,6 +436,8 @@ class MetricRows:
         self._name, self._source, self._format = name, source, format_name
         self._one_run = one_run
         self.rows = 0
+        self._written: float | None = None
+        self._calls: tuple[float, float] | None = None
         self._runs: dict[tuple[str, int], MetricRun] = {}
         self._latest: dict[str, int] = {}
         self._last_steps: dict[str, float] = {}
@@ -430,17 +456,43 @@ class MetricRows:
             _spread(columns, names.metric, names.value)
         elif names.split is not None:
             _split(columns, names.split)
+        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        kinds = {meaning.role for meaning in roles.values()}
+        counted = min((meaning.rank for meaning in roles.values() if meaning.role == "step"), default=math.inf)
         numbers = {
-            name: _times(cells) if meaning.role == "clock" else read_numbers(cells)
-            for name, cells in columns.items()
-            if (meaning := role_of(name)) is not None and meaning.role != "gpu"
+            name: _times(columns[name]) if meaning.role == "clock" else read_numbers(columns[name])
+            for name, meaning in roles.items()
+            if meaning.role != "gpu"
+            and not (meaning.role == "clock" and "seconds" in kinds)
+            and not (meaning.role == "step" and meaning.rank >= _CALLS > counted)
         }
+        self._note_time(columns, roles)
+        self._note_calls(columns)
         if "Step" in columns and "_step" in columns:
             numbers.setdefault("Step", read_numbers(columns["Step"]))
         if not numbers:
             return
         for key, rows in self._grouped(columns, numbers, names.run, count).items():
             self._extend(key, rows, numbers, columns, line_of)
+
+    @property
+    def calls(self) -> float:
+        """How often W&B's log function was called from the first row to the last; 0 where nothing tells."""
+        return 0.0 if self._calls is None or len(self._runs) > 1 else self._calls[1] - self._calls[0] + 1
+
+    def _note_calls(self, columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Keep the first and the last count of W&B's calls."""
+        cells = columns.get("_step", ())
+        ends = read_numbers([cells[0], cells[-1]]).values if cells else np.array([math.nan])
+        if np.isfinite(ends).all():
+            self._calls = (float(ends[0]) if self._calls is None else self._calls[0], float(ends[-1]))
+
+    def _note_time(self, columns: Mapping[str, Sequence[Cell]], roles: Mapping[str, Meaning]) -> None:
+        """Keep the time stamp of the last row, if there is one."""
+        name = next((name for name, meaning in roles.items() if meaning.role == "clock"), None)
+        if name is not None:
+            last = _times(columns[name][-1:]).values
+            self._written = _seconds_since_1970(float(last[0])) or self._written
 
     def state(self, settings: Mapping[str, Cell]) -> None:
         """Take settings that are stated beside the rows, of every run."""
@@ -454,8 +506,10 @@ class MetricRows:
                 run.state_texts(self._pending)
             named = key or self._name
             if number > 0:
-                named = f"{named} ({number + 1})"
+                named = f"{named}#{number + 1}"
             run.recorder.name = named if several or key or number else self._name
+            if run.recorder.written is None and not several:
+                run.recorder.written = self._written
             if run.rows:
                 yield run
 
@@ -479,6 +533,10 @@ class MetricRows:
 
         run = self._run(key, at(0))
         steps = run.steps(picked)
+        order = by_step(picked, steps)
+        if order is not None:
+            picked = {name: Numbers(each.values[order], each.absent[order]) for name, each in picked.items()}
+            steps, rows = steps[order], order if rows is None else rows[order]
         for begin, end, is_new in self._pieces(key, steps, run):
             if is_new:
                 self._latest[key] += 1

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from scaleplan.logs.metric_rows import MetricRun, Numbers, by_step
 from scaleplan.logs.metrics import EVALUATION, role_of
@@ -48,7 +49,9 @@ def recognise(file: LogFile) -> bool:
         return True
     if len(head) < _HEADER or not file.name.startswith("events.out.tfevents"):
         return False
-    return int(masked_crc(np.frombuffer(head[:8], dtype=np.uint8)[None, :])[0]) == struct.unpack_from("<I", head, 8)[0]
+    return (
+        int(masked_crc(np.frombuffer(head[:8], dtype=np.uint8)[None, :])[0]) == struct.unpack_from("<I", head, 8)[0]
+    )
 
 
 def read(file: LogFile) -> Iterator[Recorder]:
@@ -67,7 +70,9 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
         folder = "" if file.path is None else file.path.parent.name
         evaluated = len(files) > 1 and folder.lower() in EVALUATION
         for found in stream:
-            _add(run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated)
+            _add(
+                run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated
+            )
         damaged += stream.damaged
         cut = cut or stream.cut
         if stream.damaged:
@@ -188,8 +193,8 @@ class _Records:
         found: dict[str, list[tuple[Array, Array, Array, Index]]] = {}
         for size in np.unique(sizes).tolist():
             rows = np.flatnonzero(sizes == size)
-            events = data[begins[rows][:, None] + np.arange(size)]
-            sums = np.ascontiguousarray(data[begins[rows][:, None] + size + np.arange(_FOOTER)]).view("<u4")[:, 0]
+            events = sliding_window_view(data, size)[begins[rows]]
+            sums = sliding_window_view(data, _FOOTER)[begins[rows] + size].view("<u4")[:, 0]
             right = masked_crc(events) == sums
             self.damaged += int(np.count_nonzero(~right))
             for tag, columns in _by_shape(events[right], numbers[rows[right]]):
@@ -230,7 +235,11 @@ def _by_shape(events: NDArray[uint8], numbers: Index) -> Iterator[tuple[str, tup
                 same &= bits[:, :-1].all(axis=1) & ~bits[:, -1]
         if event is not None and event.scalars:
             rows = left[same]
-            walls = _numbers(events[rows], event.wall_place, "<f8") if event.wall_place >= 0 else np.full(len(rows), np.nan)
+            walls = (
+                _numbers(events[rows], event.wall_place, "<f8")
+                if event.wall_place >= 0
+                else np.full(len(rows), np.nan)
+            )
             steps = _varints(events[rows], event.step_place, event.step_end)
             for scalar in event.scalars:
                 yield scalar.tag, (steps, _numbers(events[rows], scalar.place, scalar.kind), walls, numbers[rows])
@@ -376,8 +385,8 @@ def _first_wrong(data: bytes, starts: list[int], begin: int) -> int | None:
         return None
     places = np.array(starts[begin:]) - _HEADER
     raw = np.frombuffer(data, dtype=np.uint8)
-    headers = raw[places[:, None] + np.arange(8)]
-    sums = np.ascontiguousarray(raw[places[:, None] + 8 + np.arange(4)]).view("<u4")[:, 0]
+    windows = sliding_window_view(raw, _HEADER)[places]
+    headers, sums = windows[:, :8], np.ascontiguousarray(windows[:, 8:]).view("<u4")[:, 0]
     wrong = np.flatnonzero(masked_crc(headers) != sums)
     return begin + int(wrong[0]) if len(wrong) else None
 

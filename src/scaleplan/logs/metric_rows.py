@@ -178,10 +178,12 @@ class MetricRun:
 
     def _step_columns(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning]) -> list[str]:
         """Return the columns that count steps, of the best kind that there is; ``[]`` where rows must be counted."""
+        found = [(roles[name].rank, name) for name in columns if name in roles and roles[name].role == "step"] + [
+            (9.0, name) for name in columns if name == "Step" and "_step" in columns
+        ]
         found = [
-            (roles[name].rank, name) for name in columns if name in roles and roles[name].role == "step"
-        ] + [(9.0, name) for name in columns if name == "Step" and "_step" in columns]
-        found = [(rank, name) for rank, name in sorted(found, key=lambda each: each[0]) if columns[name].there().any()]
+            (rank, name) for rank, name in sorted(found, key=lambda each: each[0]) if columns[name].there().any()
+        ]
         if found:
             best = int(found[0][0])
             if best >= _CALLS:
@@ -233,8 +235,9 @@ class MetricRun:
             if "lr" not in self._chosen:
                 self._chosen["lr"] = name
                 self.recorder.state(relative_rate=True)
-        if "clock" in self._chosen and "seconds" in self._chosen:
-            del self._chosen["clock"]
+        for role, better in (("clock", "seconds"), ("step_seconds", "seconds"), ("step_seconds", "clock")):
+            if role in self._chosen and better in self._chosen:
+                del self._chosen[role]
         if "samples" in self._chosen:
             name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
             if sequence and "tokens" not in self._chosen and self._rises(name, columns[name], steps):
@@ -249,7 +252,9 @@ class MetricRun:
         if values[-1] > values[0] and np.mean(np.diff(values) >= 0) >= _MOSTLY:
             return True
         if len(values) >= _LEAST_ROWS and "total" not in normalised(name):
-            self.recorder.warn("tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far")
+            self.recorder.warn(
+                "tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far"
+            )
         return False
 
     def _comparable(self, meaning: Meaning, name: str) -> bool:
@@ -261,7 +266,9 @@ class MetricRun:
         meant = role_of(trained)
         if meant is None or LOSS_UNITS[meant.unit].kept == unit:
             return True
-        self.recorder.warn("other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'")
+        self.recorder.warn(
+            "other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'"
+        )
         return False
 
     def _describe(
@@ -306,7 +313,10 @@ class MetricRun:
         ]
         if rivals:
             which = "training" if role == "loss" else "validation"
-            self.recorder.warn(f"several-{role.replace('_', '-')}", f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}")
+            self.recorder.warn(
+                f"several-{role.replace('_', '-')}",
+                f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}",
+            )
 
     def _converted(self, role: str, name: str, values: Array) -> Array:
         meaning = role_of(name)
@@ -379,7 +389,7 @@ class MetricRun:
 _CURVES = frozenset(
     {
         *("loss", "val_loss", "lr", "relative_lr", "tokens", "samples", "seconds", "clock", "grad_norm", "mfu"),
-        *("tokens_per_second", "device_tokens_per_second"),
+        *("tokens_per_second", "device_tokens_per_second", "step_seconds"),
     }
 )
 _LOSSES = frozenset({"loss", "val_loss"})
@@ -426,6 +436,8 @@ class MetricRows:
         self._name, self._source, self._format = name, source, format_name
         self._one_run = one_run
         self.rows = 0
+        self._written: float | None = None
+        self._calls: tuple[float, float] | None = None
         self._runs: dict[tuple[str, int], MetricRun] = {}
         self._latest: dict[str, int] = {}
         self._last_steps: dict[str, float] = {}
@@ -444,17 +456,43 @@ class MetricRows:
             _spread(columns, names.metric, names.value)
         elif names.split is not None:
             _split(columns, names.split)
+        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        kinds = {meaning.role for meaning in roles.values()}
+        counted = min((meaning.rank for meaning in roles.values() if meaning.role == "step"), default=math.inf)
         numbers = {
-            name: _times(cells) if meaning.role == "clock" else read_numbers(cells)
-            for name, cells in columns.items()
-            if (meaning := role_of(name)) is not None and meaning.role != "gpu"
+            name: _times(columns[name]) if meaning.role == "clock" else read_numbers(columns[name])
+            for name, meaning in roles.items()
+            if meaning.role != "gpu"
+            and not (meaning.role == "clock" and "seconds" in kinds)
+            and not (meaning.role == "step" and meaning.rank >= _CALLS > counted)
         }
+        self._note_time(columns, roles)
+        self._note_calls(columns)
         if "Step" in columns and "_step" in columns:
             numbers.setdefault("Step", read_numbers(columns["Step"]))
         if not numbers:
             return
         for key, rows in self._grouped(columns, numbers, names.run, count).items():
             self._extend(key, rows, numbers, columns, line_of)
+
+    @property
+    def calls(self) -> float:
+        """How often W&B's log function was called from the first row to the last; 0 where nothing tells."""
+        return 0.0 if self._calls is None or len(self._runs) > 1 else self._calls[1] - self._calls[0] + 1
+
+    def _note_calls(self, columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Keep the first and the last count of W&B's calls."""
+        cells = columns.get("_step", ())
+        ends = read_numbers([cells[0], cells[-1]]).values if cells else np.array([math.nan])
+        if np.isfinite(ends).all():
+            self._calls = (float(ends[0]) if self._calls is None else self._calls[0], float(ends[-1]))
+
+    def _note_time(self, columns: Mapping[str, Sequence[Cell]], roles: Mapping[str, Meaning]) -> None:
+        """Keep the time stamp of the last row, if there is one."""
+        name = next((name for name, meaning in roles.items() if meaning.role == "clock"), None)
+        if name is not None:
+            last = _times(columns[name][-1:]).values
+            self._written = _seconds_since_1970(float(last[0])) or self._written
 
     def state(self, settings: Mapping[str, Cell]) -> None:
         """Take settings that are stated beside the rows, of every run."""
@@ -468,8 +506,10 @@ class MetricRows:
                 run.state_texts(self._pending)
             named = key or self._name
             if number > 0:
-                named = f"{named} ({number + 1})"
+                named = f"{named}#{number + 1}"
             run.recorder.name = named if several or key or number else self._name
+            if run.recorder.written is None and not several:
+                run.recorder.written = self._written
             if run.rows:
                 yield run
 
@@ -487,6 +527,7 @@ class MetricRows:
             if rows is None
             else {name: Numbers(each.values[rows], each.absent[rows]) for name, each in numbers.items()}
         )
+
         def at(row: int) -> int:
             return line_of(row if rows is None else int(rows[row]))
 
@@ -569,7 +610,13 @@ class MetricRows:
         found = []
         for name, cells in columns.items():
             meaning = role_of(name)
-            if meaning is not None and meaning.role not in {"params", "seed", "total_steps", "batch", "tokens_per_step"}:
+            if meaning is not None and meaning.role not in {
+                "params",
+                "seed",
+                "total_steps",
+                "batch",
+                "tokens_per_step",
+            }:
                 continue
             if meaning is None and (normalised(name) in _NO_SETTING or not _is_text(cells)):
                 continue

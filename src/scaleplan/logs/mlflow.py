@@ -125,7 +125,7 @@ def _fill(run: MetricRun, files: Mapping[str, LogFile], *, unnamed: str | None =
             steps = np.arange(1.0, len(steps) + 1)
         order = np.argsort(steps, kind="stable")  # a restarted run repeats steps: of one step the later counts
         steps, values = steps[order], values[order]
-        last = np.append(np.diff(steps) != 0, True)  # noqa: FBT003  an array of truth values
+        last = np.append(np.diff(steps) != 0, True)
         label = "loss" if name == unnamed else name
         series[label] = steps[last], values[last]
     if not series:
@@ -168,7 +168,10 @@ def _columns(file: LogFile) -> tuple[Array, Array, Array, int]:
             damaged += len(fields) - len(rows)
             found = list(np.array(rows, dtype=float).reshape(-1, 3).T)
         if not chunk.endswith(b"\n") and width > 2 and len(found[2]) > 1 and found[2][-1] <= found[2][-2]:
-            found, damaged = [column[:-1] for column in found], damaged + 1  # the step of a line that is being written
+            found, damaged = (
+                [column[:-1] for column in found],
+                damaged + 1,
+            )  # the step of a line that is being written
         times.append(found[0])
         values.append(found[1])
         steps.append(found[2])

@@ -313,9 +313,13 @@ class _Table:
                 self._differs(source, f"{_NAMED[key]} {own:,}", f"{amount:,.0f}", log.name)
                 for name in (key, "batch_tokens") if key in ("batch", "sequence") else (key,):
                     kept.pop(name, None)
-        if kept.get("steps") and _last_step(log) > 1 + float(kept["steps"]):
-            self._differs(source, f"{_NAMED['steps']} {kept['steps']:,}", f"{_last_step(log):,.0f}", log.name)
-            del kept["steps"]
+        planned = kept.get("steps")
+        if planned is None and kept.get("tokens") and kept.get("batch_tokens"):
+            planned = kept["tokens"] / kept["batch_tokens"]
+        if planned is not None and _last_step(log) > (1 + _AGREE) * float(planned):
+            self._differs(source, f"{_NAMED['steps']} {planned:,.0f}", f"{_last_step(log):,.0f}", log.name)
+            kept.pop("steps", None)
+            kept.pop("tokens", None)
         return kept
 
     def _differs(self, source: str, own: str, in_log: str, run: str) -> None:

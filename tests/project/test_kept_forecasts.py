@@ -179,14 +179,14 @@ def log(path, *, tokens=1e9, steps=100, last=100, val=True):
     return path
 
 
-def test_a_log_resolves_the_forecast_of_its_run(tmp_path, monkeypatch):
+def test_a_log_resolves_the_forecast_of_its_run(tmp_path):
     """By its validation loss at the end; without one by the training loss, with its smoothing named."""
     path = written(tmp_path / "f.json", sp.register(params="20M", tokens="1e9"))
     found = sp.resolve(path, log(tmp_path / "metrics.jsonl"))
     assert (found.loss, "validation loss at step 100" in found.source) == (2.55, True)
     found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=False))
     assert 2.5 < found.loss < 2.6
-    assert "training loss, mean" in found.source
+    assert "training loss, median" in found.source
 
 
 def test_the_log_of_another_run_resolves_nothing(tmp_path):

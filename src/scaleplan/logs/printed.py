@@ -414,7 +414,7 @@ class PrintedLog:
         return run
 
     def _note_damage(self, chunk: bytes, text: bytes, line: int) -> None:
-        """Keep the lines that are damaged, by missing values or bytes that are no text, and whether the last is cut."""
+        """Keep the lines that lack values or hold bytes that are no text, and whether the last one is cut."""
         places = [place for kind in self.kinds for place in kind.damaged]
         found = [text.count(b"\n", 0, place) for place in places]
         if b"\0" in chunk or not _is_utf8(chunk):

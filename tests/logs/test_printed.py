@@ -164,6 +164,7 @@ def test_a_cut_log_loses_the_cut_line_alone(name: str, data: st.DataObject, tmp_
     of_whole = reference.curves["loss"]
     assert len(of_whole) <= len(kept) <= len(of_whole) + 1  # a line that lacks nothing but its end counts
     assert kept.values == pytest.approx([points[k].loss for k in range(len(kept))], rel=0.006)
+    assert codes(run) in ([], ["truncated"])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -206,6 +207,7 @@ def test_damaged_bytes_cost_their_line_alone(name: str, runs) -> None:
     lines[middle] = b"\xff\xfe\x00\x01" + lines[middle][8:20] + b"\n"
     (run,) = runs(b"".join(lines))
     assert len(run.curves["loss"]) >= len(points) - 1
+    assert [notice.message for notice in run.warnings] == [f"a damaged line is left out: line {middle + 1}"]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -218,6 +220,23 @@ def test_a_loss_that_is_no_number_is_kept_out_and_told(name: str, runs) -> None:
     assert np.isfinite(run.curves["loss"].values).all()
     (run,) = runs(written(name, points[:6], 1000))
     assert run.lost
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_cut_last_line_is_told(name: str, runs) -> None:
+    points = [Point(10 * k, 5.0 - 0.01 * k, 3e-4) for k in range(1, 9)]
+    text = written(name, points, 1000)
+    for cut in (5, 1):  # in the last number, or no more than the end of the line
+        (run,) = runs(text[:-cut])
+        assert codes(run) == (["truncated"] if cut == 5 else [])
+
+
+def test_a_line_that_another_process_interrupts_is_told(runs) -> None:
+    lines = written("megatron", [Point(10 * k, 5.0) for k in range(1, 9)], 100).decode().splitlines()
+    lines[4] = lines[4][:90] + "[default3]:time (ms) | forward: 3"
+    (run,) = runs("\n".join(lines) + "\n")
+    assert len(run.curves["loss"]) == 7
+    assert [notice.message for notice in run.warnings] == ["a damaged line is left out: line 5"]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -482,3 +501,41 @@ def test_a_run_from_the_start_is_another_run(runs) -> None:
         assert [len(run.curves["loss"]) for run in found] == [8, 8]
         assert [codes(run) for run in found] == [[], []]
         assert found[0].line < found[1].line
+
+
+def test_a_log_that_begins_late_and_goes_back_to_its_beginning_is_one_run(runs) -> None:
+    points = [Point(step, 4.0 - 1e-4 * step) for step in range(5010, 5100, 10)]
+    (run,) = runs(written("megatron", points[:5], 9000) + written("megatron", points, 9000))
+    assert run.curves["loss"].steps.tolist() == [float(p.step) for p in points]
+    assert codes(run) == ["restarted"]
+
+
+def test_lines_with_fewer_values_do_not_hide_those_of_others(runs) -> None:
+    line = "step {n:05d}/00100 (1.00%) | loss: 4.{n:06d} | lrm: 1.00 | dt: {dt}ms | tok/sec: 1,000 | epoch: 1\n"
+    (run,) = runs("".join(line.format(n=n, dt="-" if n < 60 else "10.00") for n in range(1, 100)))
+    assert len(run.curves["loss"]) == 99
+    assert len(run.curves["seconds"]) == 40
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(WRITERS)), other=st.sampled_from(sorted(WRITERS)), data=st.data())
+def test_no_damage_breaks_the_reading(name: str, other: str, data: st.DataObject, tmp_path_factory) -> None:
+    points = [Point(10 * k, 5.0 - 0.01 * k, 3e-4, 4.0 if k % 3 == 0 else None) for k in range(1, 12)]
+    text = bytearray(written(name, points, 500))
+    foreign = written(other, points, 500)
+    junk = st.sampled_from(
+        [b"nan", b"inf", b"1e999", b"-", b".", b",", b"\n", b"\r", b"\0", b"\xff", b"9" * 30, foreign[:300]]
+    )
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = data.draw(st.integers(0, len(text)))
+        gone = data.draw(st.sampled_from([0, 1, 3, 100]))
+        text[place : place + gone] = data.draw(junk)
+    path = tmp_path_factory.getbasetemp() / "damaged.log"
+    path.write_bytes(bytes(text))
+    for known in PRINTED:
+        if known.recognises(LogFile(path)):
+            for found in known.read(LogFile(path)):
+                for curve in found.run().curves.values():
+                    assert (np.diff(curve.steps) > 0).all()
+                    assert np.isfinite(curve.values).all()

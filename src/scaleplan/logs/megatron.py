@@ -100,8 +100,8 @@ class MegatronLog(PrintedLog):
         if len(known := sequence[np.isfinite(sequence)]):
             run.state(sequence=int(known[-1]))
         length = run.stated("sequence")
-        if "tokens" not in columns and length and np.isfinite(samples).any():
-            columns["tokens"] = samples * length
+        if "tokens" not in columns and np.isfinite(samples).any():
+            columns |= {"tokens": samples * length} if length else {"samples": samples}
         if len(known := batch[np.isfinite(batch)]):
             self._batch = float(known[-1])
         tokens = columns.get("tokens", unset)

@@ -28,6 +28,7 @@ QUANTITIES: Mapping[str, str] = {
     "val_loss": "validation loss, nats per token",
     "lr": "learning rate, or what it is multiplied by (``Stated.relative_rate``)",
     "tokens": "tokens trained on so far, by all devices",
+    "samples": "sequences trained on so far, where the log does not tell how long they are",
     "seconds": "time since the run began, without pauses",
     "tokens_per_second": "speed of all devices together",
     "device_tokens_per_second": "speed of one device",
@@ -44,7 +45,7 @@ MOST_POINTS = 1 << 16
 """Points that are kept of a curve. A longer one is thinned by halves: the mean of two neighbours, at their later
 step, of a loss; the later of two for what is counted or set."""
 
-_COUNTED = frozenset({"lr", "tokens", "seconds", "clock"})
+_COUNTED = frozenset({"lr", "tokens", "samples", "seconds", "clock"})
 """Of two neighbours the later counts; of everything else their mean."""
 
 _LOSSES = frozenset({"loss", "val_loss"})

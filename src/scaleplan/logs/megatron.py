@@ -41,12 +41,13 @@ class MegatronLog(PrintedLog):
             Value("loss", rb"(?:lm )?loss: " + _ANY),
             Value("sequence", rb"actual seqlen: " + _ANY),
             Value("grad_norm", rb"grad norm: " + _ANY),
-            Value("skipped", rb"number of skipped iterations: " + _ANY),
-            Value("nan", rb"number of nan iterations: " + _ANY),
+            Value("skipped", rb"number of skipped iterations: " + _ANY, spare=True),
+            Value("nan", rb"number of nan iterations: " + _ANY, spare=True),
             Value("device_tokens_per_second", rb"tokens per gpu per second \(tgs\): " + _ANY),
             Value("device_tokens_per_second", rb"tokens per GPU \(tokens/s/GPU\): ([\d.eE+-]+)[^\s|]*"),
             needs=("loss", "skipped", "lr"),
             before=rb"\|",
+            alone=True,
         ),
     )
     finished = re.compile(rb"\[after training is done\]|after training is done")

@@ -106,9 +106,10 @@ def logged_loss(table: RawTable) -> tuple[str, str]:
     return "loss", f"loss is 'loss', the training loss over the last part: {why}{way}"
 
 
-def require_logged_unit(table: RawTable, loss_unit: str) -> None:
-    """Refuse losses in another unit than the user states; raises UsageError."""
-    units = {to_text(cell) for cell in table.column("loss_unit") if not is_missing(cell)} or {loss_unit}
+def require_logged_unit(table: RawTable, loss_unit: str, positions: Index) -> None:
+    """Refuse losses, of the rows in use, in another unit than the user states; raises UsageError."""
+    column = table.column("loss_unit")
+    units = {to_text(column[i]) for i in positions.tolist() if not is_missing(column[i])} or {loss_unit}
     if len(units) > 1:
         raise UsageError(
             f"the losses of {table.source} are in {' and '.join(sorted(units))}",

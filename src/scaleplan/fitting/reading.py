@@ -22,7 +22,7 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, is_logged, logged_table, undecayed
+from scaleplan.fitting.logged import is_log, is_logged, logged_table, require_logged_unit, undecayed
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
@@ -165,6 +165,8 @@ def read_runs(
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
     warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
     if is_logged(table):
+        if "loss" in needed:
+            require_logged_unit(table, loss_unit, np.flatnonzero(rows.alive))
         warnings += undecayed(table, np.flatnonzero(rows.alive))
     if set(needed) >= {"params", "tokens", "loss"}:
         warnings += _too_large(used, columns["loss"], loss_unit)

@@ -182,16 +182,11 @@ class _Table:
         names = [row.run for row in rows]
         for amounts in self._given:
             amounts.require_met(names)
-        own = [
-            Notice(code=notice.code, message=f"{row.run}: {notice.message}")
-            for row in rows
-            for notice in row.warnings
-        ]
         shared = [
             Notice(code=code, message=f"{_listed(names)}: {message}")
             for (code, message), names in self._notices.items()
         ]
-        return LoggedRuns(runs=tuple(rows), warnings=(*own, *shared, *_lacking(rows)))
+        return LoggedRuns(runs=tuple(rows), warnings=(*_of_rows(rows), *shared, *_lacking(rows)))
 
     def _row(self, log: RunLog) -> LoggedRun:
         curves, stated = log.curves, log.stated
@@ -485,6 +480,20 @@ def _in_name(name: str) -> float | None:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _of_rows(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
+    """Yield the warnings of rows with the names of their runs; of many alike the first."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for notice in row.warnings:
+            alike.setdefault(notice.code, []).append((row.run, notice.message))
+    for code, found in alike.items():
+        many = len(found) > _MOST_NAMED
+        for run, message in found[:1] if many else found:
+            others = list(dict.fromkeys(name for name, _ in found[1:] if name != run))
+            more = f"; the like of {_listed(others)}" if many and others else ""
+            yield Notice(code=code, message=f"{run}: {message}{more}")
 
 
 def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:

@@ -176,21 +176,17 @@ class _Table:
         rows: list[LoggedRun] = []
         for log in logs:
             rows.append(self._row(log))
+            del log  # with its curves, before the next is read
             if progress is not None:
                 progress(len(rows))
         names = [row.run for row in rows]
         for amounts in self._given:
             amounts.require_met(names)
-        own = [
-            Notice(code=notice.code, message=f"{row.run}: {notice.message}")
-            for row in rows
-            for notice in row.warnings
-        ]
         shared = [
             Notice(code=code, message=f"{_listed(names)}: {message}")
             for (code, message), names in self._notices.items()
         ]
-        return LoggedRuns(runs=tuple(rows), warnings=(*own, *shared, *_lacking(rows)))
+        return LoggedRuns(runs=tuple(rows), warnings=(*_of_rows(rows), *shared, *_lacking(rows)))
 
     def _row(self, log: RunLog) -> LoggedRun:
         curves, stated = log.curves, log.stated
@@ -486,6 +482,20 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
+def _of_rows(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
+    """Yield the warnings of rows with the names of their runs; of many alike the first."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for notice in row.warnings:
+            alike.setdefault(notice.code, []).append((row.run, notice.message))
+    for code, found in alike.items():
+        many = len(found) > _MOST_NAMED
+        for run, message in found[:1] if many else found:
+            others = list(dict.fromkeys(name for name, _ in found[1:] if name != run))
+            more = f"; the like of {_listed(others)}" if many and others else ""
+            yield Notice(code=code, message=f"{run}: {message}{more}")
+
+
 def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
     """Yield what could not be told of the runs, and the option that tells it."""
     sizes = [row.run for row in rows if row.params is None]
@@ -513,7 +523,8 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
     ends = [row.run for row in rows if row.state is None and row.steps is not None]
     if ends:
         of = f"{len(ends)} of {len(rows)} runs" if len(rows) > 1 else "the run"
-        message = f"{_listed(ends)}: whether {of} finished is not known; give --steps, where it was to end"
+        they = "it was" if len(ends) == 1 else "they were"
+        message = f"{_listed(ends)}: whether {of} finished is not known; give --steps, where {they} to end"
         yield Notice(code="state_unknown", message=message)
     lossless = [row.run for row in rows if row.loss is None and row.val_loss is None and row.state != "diverged"]
     if lossless:

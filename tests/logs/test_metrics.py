@@ -26,7 +26,8 @@ MEANINGS = {
     "step": "step|train/step|iter|iteration|global_step|trainer/global_step|train/global_step|_step|time/batch|Step",
     "tokens": (
         "tokens|train/tokens|num_input_tokens_seen|train/num_input_tokens_seen|consumed_tokens|throughput/total_tokens"
-        "|throughput/total tokens|time/token|tokens (B)|tokens_seen|optim.total_tokens|total_tokens|train/tokens/total|D"
+        "|throughput/total tokens|time/token|tokens (B)|tokens_seen"
+        "|optim.total_tokens|total_tokens|train/tokens/total|D"
     ),
     "seconds": "_runtime|elapsed|elapsed_s|train_time_ms|wall_clock|time_elapsed|time",
     "clock": "_timestamp|Wall time|timestamp|created_at",

@@ -323,3 +323,10 @@ def test_warnings_that_many_runs_share_are_one_line():
     assert notice.message.endswith("the like of run1, run2, run3, run4 and 4 more")
     assert all(len(row.warnings) == 1 for row in found.runs)
     assert len(table(*logs[:3], params="1M", tokens_per_step="1k", steps="4").warnings) == 3
+
+
+def test_runs_of_one_name_are_told_apart():
+    """By their files, so that a size can be given for one."""
+    logs = [log("exp", source=f"none/{name}.log") for name in ("a", "b", "b")]
+    found = table(*logs, params=["1B", "exp/b=2B"])
+    assert [(run.run, run.params) for run in found.runs] == [("exp", 1e9), ("exp/b", 2e9), ("exp/b#2", 1e9)]

@@ -74,7 +74,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, from standard input (``-``), or from logs.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of

@@ -10,6 +10,7 @@ import math
 import re
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,14 +175,16 @@ class _Table:
     def of(self, logs: Iterable[RunLog], progress: Callable[[int], None] | None) -> LoggedRuns:
         """Return the rows, and what they lack, a line for each cause."""
         rows: list[LoggedRun] = []
+        names: set[str] = set()
         for log in logs:
-            rows.append(self._row(log))
+            name = _distinct(log, names)
+            names.add(name)
+            rows.append(self._row(log if name == log.name else replace(log, name=name)))
             del log  # with its curves, before the next is read
             if progress is not None:
                 progress(len(rows))
-        names = [row.run for row in rows]
         for amounts in self._given:
-            amounts.require_met(names)
+            amounts.require_met([row.run for row in rows])
         shared = [
             Notice(code=code, message=f"{_listed(names)}: {message}")
             for (code, message), names in self._notices.items()
@@ -210,7 +213,7 @@ class _Table:
         rates = log.curves.get("lr")
         peak = None if stated.relative_rate or rates is None else float(rates.values.max())
         if peak is not None and schedule is not None and schedule.kind != "table":
-            peak = schedule.peak  # which may lie between two entries
+            peak = max(peak, schedule.peak)  # which may lie between two entries
         return LoggedRun(
             run=log.name,
             state=state,
@@ -393,6 +396,13 @@ class _Table:
 
 def _first(*values: Any) -> Any:  # noqa: ANN401  numbers and texts of three sources
     return next((value for value in values if value is not None), None)
+
+
+def _distinct(log: RunLog, names: set[str]) -> str:
+    """Return a name that no run before has, of logs that were named one by one: with the file, or a number."""
+    name = log.name if log.name not in names else f"{log.name}/{Path(log.source).stem}"
+    numbered = (f"{name}#{number}" for number in count(2))
+    return name if name not in names else next(each for each in numbered if each not in names)
 
 
 def _last_step(log: RunLog) -> float:

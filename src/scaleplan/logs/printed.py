@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Ended
 
-__all__ = ["Entries", "LineKind", "PrintedLog", "Value", "clock", "joined", "numbers", "roundest", "whole"]
+__all__ = ["Entries", "LineKind", "PrintedLog", "Value", "amount", "clock", "joined", "numbers", "roundest", "whole"]
 
 _MOST_LAYOUTS = 4
 """Layouts of one kind of line that are read at full speed; more at once are seldom in one log."""
@@ -100,6 +100,12 @@ def numbers(texts: Sequence[bytes]) -> Array:
         return np.array(list(map(float, b"\n".join(texts).replace(b",", b"").split(b"\n"))))
     except ValueError:
         return np.array([_number(text) for text in texts])
+
+
+def amount(text: bytes) -> float | None:
+    """Return one such number; None for what is none."""
+    value = _number(text)
+    return value if np.isfinite(value) else None
 
 
 def _is_number(text: bytes) -> bool:
@@ -199,7 +205,7 @@ class LineKind:
     def _gathered(self, rows: dict[str, list[re.Match[bytes]]], others: list[re.Match[bytes]]) -> Entries:
         """Return the values of lines, in the order of the lines."""
         parts = []
-        group = self._groups + 1  # the groups of a layout: one for all of it, then its values
+        group = self._groups  # the groups of a layout: its values, then an empty one that marks it
         for at, (_, order) in enumerate(self._layouts):
             if found := rows[f"l{at}"]:
                 columns = list(zip(*map(re.Match.groups, found), strict=True))
@@ -279,7 +285,7 @@ class LineKind:
 
     def _expression(self) -> re.Pattern[bytes]:
         if self._compiled is None:
-            layouts = b"|".join(b"(?P<l%d>%s)" % (at, pattern) for at, (pattern, _) in enumerate(self._layouts))
+            layouts = b"|".join(b"%s(?P<l%d>)" % (pattern, at) for at, (pattern, _) in enumerate(self._layouts))
             other = rb"(?P<other>[^\n]*)"
             self._compiled = re.compile(self._start + rb"(?:" + (layouts + b"|" if layouts else b"") + other + rb")")
         return self._compiled

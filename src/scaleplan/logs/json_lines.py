@@ -12,9 +12,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
-from scaleplan.logs.metrics import STATED, metric_names, role_of
+from scaleplan.logs.metrics import EVALUATION, STATED, TRAINING, metric_names, role_of
 from scaleplan.logs.naming import run_name
-from scaleplan.tables.cells import to_number
+from scaleplan.tables.cells import to_number, to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def recognise(file: LogFile) -> bool:
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the runs of a file with an object a line."""
     known = [key for item in head_objects(file) for key in item]
-    rows = MetricRows(run_name(file.path), file.source, wandb_format(known) or "jsonl")
+    rows = MetricRows(run_name(file.path), file.source, wandb_format(known) or "json-lines")
     damaged: list[int] = []
     cut = False
     for numbers, objects, bad, cut_here in _blocks(file):
@@ -64,7 +64,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
 
 def wandb_format(names: Iterable[str]) -> str | None:
     """Return the format of a history of W&B, by the names of its own columns; None for others."""
-    return "wandb_history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
+    return "wandb-history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
 
 
 def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
@@ -72,7 +72,7 @@ def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
     if rows.calls > _SPARSE * rows.rows:
         recorder.warn(
             "sampled",
-            f"{rows.rows} rows of {rows.calls:.0f} that were logged: run.history() draws a sample, scan_history() gives all",
+            f"{rows.rows} rows of {rows.calls:.0f} logged: run.history() draws a sample, scan_history() gives all",
         )
 
 
@@ -82,7 +82,7 @@ _SPARSE = 1.5  # calls of the logger to a row, above which rows were left out
 def head_objects(file: LogFile) -> list[dict[str, Any]]:
     """Return the objects of the first whole lines; none where those are no objects."""
     text = file.head_text
-    if not text.lstrip("\ufeff \n\t").startswith("{"):
+    if '{"' not in text:
         return []
     lines = text.split("\n")
     if len(lines) > 1:
@@ -92,7 +92,7 @@ def head_objects(file: LogFile) -> list[dict[str, Any]]:
         stripped = line.strip()
         if not stripped:
             continue
-        item = _parsed(stripped) if stripped.startswith("{") else None
+        item = _parsed(stripped[max(0, stripped.find('{"')) :])
         if isinstance(item, dict):
             found.append(item)
         else:
@@ -108,8 +108,9 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     columns = rows_as_columns(objects)
     roles = {name: meaning.role for name in columns if (meaning := role_of(name)) is not None}
     names = metric_names(columns)
-    long = names.metric is not None and names.value is not None
-    if not (long or {"loss", "val_loss"} & set(roles.values())):
+    metrics = columns[names.metric] if names.metric is not None and names.value is not None else []
+    meant = {meaning.role for cell in dict.fromkeys(map(_metric, metrics)) if (meaning := role_of(cell)) is not None}
+    if {"loss", "val_loss"}.isdisjoint(meant | set(roles.values())):
         return False
     counts = [name for name, role in roles.items() if role == "step"]
     words = {word for name in columns for word in normalised(name).split()}
@@ -121,6 +122,7 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     settings = [columns[name] for name, role in roles.items() if role in _SETTINGS]
     if names.run is not None:
         settings = [columns[names.run]]
+    settings += [metrics] if metrics else []
     runs: dict[tuple[str, ...], list[float]] = {}
     for row in range(len(objects)):
         for name in counts:
@@ -135,6 +137,12 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
         return bool(rising)
     # of a sweep a few runs may have the same settings; the steps of a run are many
     return sum(len(values) for values in rising if len(values) >= _LEAST_OF_SIZED) > len(objects) / 2
+
+
+def _metric(cell: Cell) -> str:
+    """Return the name of a metric that a cell holds; of a split alone its loss is meant."""
+    name = to_text(cell)
+    return f"{name}/loss" if normalised(name) in TRAINING | EVALUATION else name
 
 
 def _rises(values: Sequence[float]) -> bool:
@@ -180,6 +188,8 @@ def rows_as_columns(objects: Sequence[Mapping[str, Any]], prefix: str = "", dept
                 inner = [cell if isinstance(cell, dict) else {} for cell in cells]
                 for each, column in rows_as_columns(inner, name, depth + 1).items():
                     columns.setdefault(each, column)
+            if len(kinds) == 1:
+                continue
             cells = [None if isinstance(cell, dict) else cell for cell in cells]
             if all(cell is None for cell in cells):
                 continue
@@ -215,34 +225,38 @@ def _blocks(file: LogFile) -> Iterator[tuple[list[int], list[dict[str, Any]], li
 
 
 def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[str, Any]], list[int]]:
-    """Return the objects of lines, the number of each, and the numbers of the lines that hold none."""
-    try:
-        found = json.loads(b"[" + b",".join(lines).replace(b"\x00", b"") + b"]")
-        if len(found) == len(lines) and set(map(type, found)) <= {dict}:
-            return list(range(first, first + len(lines))), found, []
-    except (ValueError, RecursionError):
-        pass
-    if len(lines) > _HALVED:  # a bad line is found by halves
-        middle = len(lines) // 2
-        left, right = _parse_lines(lines[:middle], first), _parse_lines(lines[middle:], first + middle)
-        return left[0] + right[0], left[1] + right[1], left[2] + right[2]
-    numbers: list[int] = []
-    objects: list[dict[str, Any]] = []
-    bad: list[int] = []
-    for number, raw in enumerate(lines, first):
-        text = raw.decode("utf-8-sig", errors="replace").strip()
-        if not text:
-            continue
-        item = _parsed(text)
-        if isinstance(item, dict):
-            numbers.append(number)
-            objects.append(item)
-        elif text.startswith("{") or item is None:
-            bad.append(number)
-    return numbers, objects, bad
+    """Return the objects of lines, the number of each, and the numbers of the lines that hold none.
+
+    An object may stand behind what a logger writes; lines without one are what a trainer prints beside its metrics.
+    """
+    numbers: Sequence[int] = range(first, first + len(lines))
+    found = _parsed_at_once(lines)
+    if found is not None:
+        return list(numbers), found, []
+    holding = [(number, line, line.find(b"{")) for number, line in zip(numbers, lines, strict=True)]
+    holding = [each for each in holding if each[2] >= 0 and (each[2] == 0 or b'{"' in each[1])]
+    texts = [line[at if at == 0 else line.find(b'{"') :] for _, line, at in holding]
+    return _parse_by_halves(texts, [number for number, _, _ in holding])
 
 
-_HALVED = 64  # lines that are read one by one
+def _parsed_at_once(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Return the objects of lines that each hold one; None where one of them does not."""
+    found = _parsed((b"[" + b",".join(lines).replace(b"\x00", b"") + b"]").decode("utf-8", errors="replace"))
+    return found if isinstance(found, list) and len(found) == len(lines) and set(map(type, found)) <= {dict} else None
+
+
+def _parse_by_halves(
+    lines: Sequence[bytes], numbers: Sequence[int]
+) -> tuple[list[int], list[dict[str, Any]], list[int]]:
+    """Return what :func:`_parse_lines` does, of lines among which few are damaged."""
+    found = _parsed_at_once(lines)
+    if found is not None:
+        return list(numbers), found, []
+    if len(lines) == 1:
+        return [], [], list(numbers)
+    middle = len(lines) // 2
+    left, right = (_parse_by_halves(lines[part], numbers[part]) for part in (slice(middle), slice(middle, None)))
+    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
 
 
 def _parsed(text: str) -> object:

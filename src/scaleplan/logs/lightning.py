@@ -13,7 +13,7 @@ from scaleplan.logs.curve_table import read_rows
 from scaleplan.logs.metric_rows import MetricRows
 from scaleplan.logs.metrics import role_of
 from scaleplan.logs.naming import run_name
-from scaleplan.logs.settings import read_settings
+from scaleplan.logs.yaml_lines import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def recognise(file: LogFile) -> bool:
 
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the run of a file."""
-    rows = MetricRows(run_name(file.path), file.source, "lightning_metrics_csv", one_run=True)
+    rows = MetricRows(run_name(file.path), file.source, "lightning", one_run=True)
     if file.path is not None:
         rows.state(read_settings(file.path.parent / "hparams.yaml"))
     yield from read_rows(file, rows)

@@ -33,6 +33,7 @@ __all__ = ["Ending", "MethodForecast", "forecast_end"]
 
 _LEAST_SEEN, _LEAST_POINTS, _LEAST_BESIDE = 0.05, 4, 2
 """Of less no method tells the fall to come from the transient of the start; beside references two points do."""
+_ENOUGH_POINTS = 12  # that tell their own noise to a fifth; fewer are as noisy as the references, at least
 _LAST = 0.02  # of the run, over which its loss is taken
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
@@ -124,6 +125,7 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     if len(part.shares) < _LEAST_BESIDE or part.shares[-1] < _LEAST_SEEN:
         return None
     run, others = _prepared(curve, part, references)
+    part = run.part
     seen = float(part.shares[-1])
     question = _Question(
         shares=np.linspace(seen, 1.0, _WAY + 1)[1:],
@@ -169,6 +171,8 @@ def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve])
     away = np.abs(features[0] - [one.features for one in others]) @ np.abs(TREND) if others else np.empty(0)
     order = sorted(range(len(others)), key=lambda k: (not _alike(others[k], run), float(away[k]), k))
     chosen = [others[k] for k in order[:_MOST_REFERENCES]]
+    if chosen and len(part.shares) < _ENOUGH_POINTS:
+        run = replace(run, part=part.at_least(float(np.median([one.part.noise for one in chosen]))))
     return run, [_ended(one, chosen) for one in chosen]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from scaleplan.record import Record
 from scaleplan.tracking.kriging import mixed_sd
-from scaleplan.tracking.recipe_shape import TREND, Reference, forecast_by_shape
+from scaleplan.tracking.recipe_shape import TREND, RecipeRun, forecast_by_shape
 from scaleplan.tracking.schedule_law import forecast_by_law, outline, summarise
 from scaleplan.tracking.seen_part import SeenPart, level_at_end, seen_part
 
@@ -95,7 +95,7 @@ class _Run(Record, eq=False):
     part: SeenPart
     features: Array
     shape: Array | None
-    reference: Reference | None = None
+    reference: RecipeRun | None = None
     summary: Summary | None = None
 
 
@@ -167,7 +167,7 @@ def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve])
         found = _Run(curve=one, part=other, features=features[k], shape=shapes[k])
         if other.shares[-1] >= _FINISHED:
             end, end_sd = level_at_end(other)
-            found = replace(found, reference=Reference(part=other, end=end, end_sd=end_sd, features=features[k]))
+            found = replace(found, reference=RecipeRun(part=other, end=end, end_sd=end_sd, features=features[k]))
         others.append(found)
     away = np.abs(features[0] - [one.features for one in others]) @ np.abs(TREND) if others else np.empty(0)
     order = sorted(range(len(others)), key=lambda k: (not _alike(others[k], run), float(away[k]), k))
@@ -193,7 +193,7 @@ def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
         spread=np.concatenate([part.spread, np.full(len(shares), guess.sd)]),
         noise=part.noise,
     )
-    reference = Reference(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
+    reference = RecipeRun(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
     return replace(run, reference=reference)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TREND", "TREND_SD", "RecipeRun", "ShapeForecast", "forecast_by_shape"]
 
 TREND = np.array([0.13, -0.3])
-TREND_SD = np.array([0.04, 0.1])
+TREND_SD = np.array([0.035, 0.1])
 """d ln f / d ln N and d ln f / d ln D to expect. Measured: 0.10 to 0.19 and -0.56 to -0.14 (constant rates the
 steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
 12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""

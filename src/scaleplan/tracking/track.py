@@ -1,0 +1,775 @@
+"""Track a running training by its log: where its loss will end, whether that is the planned loss, what is left.
+
+The loss curve of the log, its learning rate and, where there are, the curves of smaller runs give the forecast of the
+end; a law, a registered forecast or the smaller runs give the loss to compare it with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, quote
+from scaleplan.hardware.budget import BudgetRequest
+from scaleplan.logs.learning_rate import parse_schedule, recognise_schedule
+from scaleplan.logs.reading import read_logs
+from scaleplan.planning.context import Context
+from scaleplan.planning.request import parse_price
+from scaleplan.planning.uncertainty import require_level
+from scaleplan.record import Record, Result
+from scaleplan.tracking.alarm import Alarm, find_alarm
+from scaleplan.tracking.ending import Ending, MethodForecast, forecast_end
+from scaleplan.tracking.loss_curve import LossCurve
+from scaleplan.tracking.pace import Pace, pace_of
+from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_by_law, planned_in
+from scaleplan.tracking.stopping import parse_condition
+from scaleplan.tracking.verdict import Verdict, compared, look_again, since_when, verdict_of
+from scaleplan.units import (
+    SECONDS_PER_DAY,
+    format_count,
+    format_fraction,
+    parse_count,
+    parse_fraction,
+    parse_integer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from scaleplan.arrays import Array
+    from scaleplan.logs.learning_rate import LearningRate
+    from scaleplan.logs.run_log import Curve, RunLog
+    from scaleplan.presets.preset import Preset
+    from scaleplan.units import Amount
+
+__all__ = ["Moment", "NextLook", "Tracked", "Tracking", "track", "track_run", "tracked"]
+
+Metric = Literal["training", "validation"]
+
+_QUANTITY: dict[Metric, str] = {"training": "loss", "validation": "val_loss"}
+
+_METRICS: dict[str, Metric] = {"train": "training", "training": "training", "val": "validation", "validation": "validation"}
+
+_ENOUGH = 25
+"""Points below which the curve of a run alone tells neither a departure nor its end: on public curves a local trend
+finds nothing in fewer."""
+
+_FEWEST = 8
+"""Points below which there is no forecast even with smaller runs beside it: a curve of three numbers and its noise."""
+
+_EARLY = 0.1
+"""The share of a run before which there is no verdict: forecasts are measured from a fifth of the run on, and their
+errors at a tenth are twice as large."""
+
+_POINTS = 2000
+"""Points of a curve that the methods get: neighbours are averaged, which keeps what they hold of its course."""
+
+_LATEST = 0.02  # the share of the points seen that the loss now is the mean of
+
+_LOST = 3  # entries without a number at the end of a log that mean a run is lost: one is skipped by a loss scale
+
+_DIFFERS = 0.01  # of the tokens: two statements of where a run ends that agree as well as round numbers do
+
+
+class Moment(Record):
+    """A place of a run: its step, its tokens, and the date and time in UTC where the log has times."""
+
+    step: float
+    tokens: float | None = None
+    date: str | None = None
+
+
+class NextLook(Record):
+    """The next useful moment to look: its step, tokens, share of the run, days from now, and why then."""
+
+    step: float
+    tokens: float | None
+    seen: float
+    days: float | None
+    reason: str
+
+
+class Departure(Record):
+    """A departure of the loss from its course: its kind, since when, and its size as a share (+0.01: higher)."""
+
+    kind: str
+    since: Moment
+    size: float
+
+
+class Tracking(Record, Result):
+    """What the log of a running training lets expect of its end.
+
+    Losses are in nats per token, or in the unit of the log. ``loss`` is the forecast at the end of the run of the
+    tracked ``metric``, which the log calls ``label`` and whose values are as ``smoothing`` says; ``interval`` holds
+    it, and ``upper_bound`` tells that a decay of the learning rate that is not known of may still lower it.
+    ``plan_loss`` is that of ``plan_source``, which judges or only stands beside. ``verdict`` is None where nothing
+    judges, and holds ``since`` a moment. ``seen`` is the share of the run, times left are at the measured speed. None
+    where a value is not known.
+    """
+
+    schema: ClassVar[str] = "scaleplan/track/1"
+
+    run: str
+    source: str
+    format: str
+    loss: float | None
+    interval: LossInterval | None
+    upper_bound: bool
+    plan_loss: float | None
+    plan_interval: LossInterval | None
+    plan_source: PlanSource | None
+    verdict: Verdict | None
+    since: Moment | None
+    departure: Departure | None
+    seen: float
+    step: float
+    total_steps: float
+    tokens: float | None
+    total_tokens: float | None
+    params: float | None
+    loss_now: float | None
+    metric: Metric
+    label: str | None
+    smoothing: str
+    loss_unit: str
+    points: int
+    finished: bool
+    updated: str | None
+    schedule: str
+    smaller_runs: int
+    methods: tuple[MethodForecast, ...]
+    days_left: float | None
+    cost_left: float | None
+    currency: str | None
+    mfu: float | None
+    mfu_source: str | None
+    planned_mfu: float | None
+    tokens_per_second: float | None
+    seconds_per_step: float | None
+    gpu: str | None
+    gpus: int | None
+    precision: str | None
+    price_per_hour: float | None
+    price_source: str | None
+    next_look: NextLook | None
+    stopped_by: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+
+class Tracked(Record, eq=False):
+    """A tracking with the curves behind it, for a picture: those of smaller runs are ``references``."""
+
+    tracking: Tracking
+    curve: LossCurve
+    references: tuple[LossCurve, ...]
+    ending: Ending | None
+
+
+class Question(Record):
+    """What is known of a run beside its log, read from the texts of options."""
+
+    planned: Planned | None
+    preset: str | Preset | None
+    references: tuple[RunLog, ...]
+    pilots: str | None
+    schedule: str | None
+    tokens: float | None
+    steps: float | None
+    params: float | None
+    metric: Metric | None
+    hardware: BudgetRequest
+    level: float
+    context: Context
+
+
+def track(
+    log: str | Path,
+    *,
+    plan: str | Path | None = None,
+    preset: str | Preset | None = None,
+    pilots: str | Path | None = None,
+    schedule: str | None = None,
+    tokens: Amount | None = None,
+    steps: Amount | None = None,
+    params: Amount | None = None,
+    run: str | None = None,
+    loss: str | None = None,
+    gpu: str | None = None,
+    gpus: Amount | None = None,
+    precision: str | None = None,
+    price: Amount | None = None,
+    mfu: Amount | None = None,
+    level: Amount = 0.9,
+    fail_on: Sequence[str] = (),
+    data: Context | None = None,
+) -> Tracking:
+    """Forecast the end of a running training from its log, and judge it by what was planned.
+
+    Parameters
+    ----------
+    log
+        The log of the run, in any format that :func:`scaleplan.runs` reads, a folder, or ``-`` for standard input.
+    plan
+        The planned loss: a plan that ``--json`` wrote, or a registered forecast.
+    preset
+        Instead of it, the law that gives it, at the size and the tokens of the run.
+    pilots
+        Smaller runs of the same recipe: a table, a log or a folder. Their curves show the shape, and their final
+        losses, without another plan, the loss to expect.
+    schedule
+        The learning rate where the log does not have it: ``"cosine"``, ``"wsd decay=20%"``.
+    tokens, steps
+        Where the run will end, if the log does not say so.
+    params
+        The parameters of the model, where neither the log nor a config.json beside it has them.
+    run
+        The name of the run, of a log that holds several.
+    loss
+        Which loss is tracked: ``"val"`` or ``"train"``; by default the validation loss where a plan is one and there
+        are enough points of it.
+    gpu, gpus, precision, price, mfu
+        The hardware; by default that of the plan. ``mfu`` is the planned utilisation.
+    level
+        Confidence level of the intervals.
+    fail_on
+        Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
+    data
+        The data files; read anew by default.
+
+    Raises
+    ------
+    ScaleplanError
+        When the log or the plan cannot be read, or an option is wrong.
+
+    """
+    return tracked(
+        log, plan=plan, preset=preset, pilots=pilots, schedule=schedule, tokens=tokens, steps=steps, params=params,
+        run=run, loss=loss, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu, level=level,
+        fail_on=fail_on, data=data,
+    ).tracking  # fmt: skip
+
+
+def tracked(
+    log: str | Path,
+    *,
+    run: str | None = None,
+    fail_on: Sequence[str] = (),
+    data: Context | None = None,
+    **options: object,
+) -> Tracked:
+    """Return the answer of :func:`track` with the curves behind it."""
+    conditions = [parse_condition(text) for text in fail_on]
+    question = question_of(data or Context(), **options)
+    found = track_run(chosen_run(read_logs([log]), run, str(log)), question)
+    reasons = [(each.text, each.met(found.tracking)) for each in conditions]
+    stopped = tuple(f"{text}: {reason}" for text, reason in reasons if reason is not None)
+    return replace(found, tracking=replace(found.tracking, stopped_by=stopped))
+
+
+def question_of(
+    context: Context,
+    *,
+    plan: str | Path | None = None,
+    preset: str | Preset | None = None,
+    pilots: str | Path | None = None,
+    schedule: str | None = None,
+    tokens: Amount | None = None,
+    steps: Amount | None = None,
+    params: Amount | None = None,
+    loss: str | None = None,
+    gpu: str | None = None,
+    gpus: Amount | None = None,
+    precision: str | None = None,
+    price: Amount | None = None,
+    mfu: Amount | None = None,
+    level: Amount = 0.9,
+) -> Question:
+    """Read the texts of options; raises UsageError for two plans."""
+    if plan is not None and preset is not None:
+        raise UsageError("the planned loss is given twice: --plan and --preset", hint="give one of them")
+    planned = None if plan is None else planned_in(plan)
+    if loss is not None and loss not in _METRICS:
+        raise UnknownNameError("loss to track", loss, ("val", "train"))
+    return Question(
+        planned=planned,
+        preset=preset,
+        references=() if pilots is None else tuple(read_logs([pilots])),
+        pilots=None if pilots is None else str(pilots),
+        schedule=schedule,
+        tokens=None if tokens is None else parse_count(tokens, what="tokens"),
+        steps=None if steps is None else float(parse_integer(steps)),
+        params=None if params is None else parse_count(params, what="params"),
+        metric=None if loss is None else _METRICS[loss],
+        hardware=_hardware(planned, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu),
+        level=require_level(parse_fraction(level)),
+        context=context,
+    )
+
+
+def _hardware(planned: Planned | None, **given: Amount | None) -> BudgetRequest:
+    """Return the hardware that is given, or that of the plan where none is."""
+    found = BudgetRequest(
+        gpu=None if given["gpu"] is None else str(given["gpu"]),
+        gpus=None if given["gpus"] is None else float(parse_integer(given["gpus"])),
+        precision=None if given["precision"] is None else str(given["precision"]),
+        price=None if given["price"] is None else parse_price(given["price"]),
+        mfu=None if given["mfu"] is None else parse_fraction(given["mfu"]),
+    )
+    if found.gpu is None:
+        for name in ("precision", "price", "mfu"):
+            if given[name] is not None and (planned is None or planned.gpu is None):
+                raise UsageError(f"--{name} belongs to an accelerator", hint="name it with --gpu")
+    if planned is None or planned.gpu is None or found.gpu not in (None, planned.gpu):
+        return found
+    own = {name: getattr(planned, name) for name in ("gpu", "gpus", "precision", "price", "mfu")}
+    return replace(found, **{name: value for name, value in own.items() if getattr(found, name) is None})
+
+
+def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
+    """Return the run of a log that is tracked: its only one with a loss, or the one of a name."""
+    found = [run for run in runs if any(each in run.curves for each in _QUANTITY.values())]
+    if not found:
+        raise FileError(f"{log}: holds no loss of a run", hint="'scaleplan runs' shows what it reads of a log")
+    if name is None and len(found) == 1:
+        return found[0]
+    names = list(dict.fromkeys(run.name for run in found))
+    if name is None:
+        some = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        raise UsageError(f"{log}: holds {len(found)} runs: {some}", hint=f"choose one, such as --run {quote(names[-1])}")
+    chosen = [run for run in found if run.name == name]
+    if not chosen:
+        raise UnknownNameError("run", name, names)
+    if len(chosen) > 1:
+        raise UsageError(f"{log}: holds {len(chosen)} runs of the name {quote(name)}", hint="name the file of one of them")
+    return chosen[0]
+
+
+def track_run(run: RunLog, question: Question) -> Tracked:
+    """Return the tracking of one run that was read."""
+    warnings = list(run.warnings)
+    step = run.last_step
+    total, per_step = _end_of(run, question, warnings)
+    params = question.params or run.stated.params or (question.planned.params if question.planned else None)
+    tokens = None if per_step is None else per_step * total
+    finished = run.ended == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
+    schedule = _schedule(run, question, total)
+    metric, raw = _chosen_curve(run, question, warnings)
+    known = {"total": total, "schedule": schedule, "params": params, "tokens": tokens}
+    curve, lost = _loss_curve(run.name, raw, **known)
+    references = _references(question, metric)
+    planned = _planned(question, params, tokens, warnings)
+    alarm = _alarm(curve, references, lost)
+    ending = _forecast(curve, references, question.level) if lost is None else None
+    if planned is not None and metric == "training":
+        planned = _as_training(planned, run, warnings)
+    comparison, since = _comparison(curve, references, ending, planned, question.level)
+    verdict = verdict_of(comparison, alarm)
+    if verdict is not None and verdict != comparison and alarm is not None:
+        since = alarm.since
+    pace = pace_of(
+        run,
+        question.context,
+        steps_left=0.0 if finished else max(total - step, 0.0),
+        tokens_per_step=per_step,
+        params=params,
+        request=question.hardware,
+    )
+    clock = _Clock(run, per_step)
+    warnings += _reservations(run, question, planned, ending, schedule, curve, total=total)
+    again = None
+    if ending is not None and not finished:
+        again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=question.level)
+    at = None if again is None else again.seen * total
+    tracking = Tracking(
+        run=run.name,
+        source=run.source,
+        format=run.format,
+        loss=None if ending is None else ending.loss,
+        interval=None if ending is None else LossInterval(level=ending.level, loss=ending.interval),
+        upper_bound=ending is not None and ending.upper_bound,
+        plan_loss=None if planned is None else planned.loss,
+        plan_interval=None if planned is None else planned.interval,
+        plan_source=None if planned is None else planned.source,
+        verdict=verdict,
+        since=None if since is None else clock.moment(since),
+        departure=None
+        if alarm is None
+        else Departure(kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size),
+        seen=min(step / total, 1.0),
+        step=step,
+        total_steps=total,
+        tokens=clock.tokens(step),
+        total_tokens=tokens,
+        params=params,
+        loss_now=_loss_now(curve),
+        metric=metric,
+        label=run.val_label if metric == "validation" else run.label,
+        smoothing=_smoothing(run, metric, curve),
+        loss_unit=run.stated.loss_unit,
+        points=len(raw),
+        finished=finished,
+        updated=None if run.written is None else _date(run.written),
+        schedule="unknown" if schedule is None else schedule.kind,
+        smaller_runs=len(references),
+        methods=() if ending is None else ending.methods,
+        **_pace_fields(pace, question),
+        next_look=None
+        if again is None or at is None
+        else NextLook(
+            step=at,
+            tokens=clock.tokens(at),
+            seen=again.seen,
+            days=None if pace.days_left is None else pace.days_left * (at - step) / (total - step),
+            reason=again.reason,
+        ),
+        warnings=tuple(dict.fromkeys((*warnings, *pace.warnings))),
+    )
+    return Tracked(tracking=tracking, curve=curve, references=references, ending=ending)
+
+
+def _pace_fields(pace: Pace, question: Question) -> dict[str, object]:
+    names = (
+        "days_left", "cost_left", "currency", "mfu", "mfu_source", "tokens_per_second", "seconds_per_step", "gpu",
+        "gpus", "precision", "price_per_hour", "price_source",
+    )  # fmt: skip
+    return {name: getattr(pace, name) for name in names} | {"planned_mfu": question.hardware.mfu}
+
+
+def _judges(planned: Planned | None) -> bool:
+    return planned is not None and planned.source.judges
+
+
+def _end_of(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[float, float | None]:
+    """Return the steps of the whole run, and the tokens of a step.
+
+    Raises UsageError where nothing says where the run ends, and for an end that it has passed.
+    """
+    stated, step = run.stated, run.last_step
+    per_step = stated.tokens_per_step or _tokens_per_step(run)
+    if per_step is None and question.tokens is not None and question.steps is not None:
+        per_step = question.tokens / question.steps
+    total, source = question.steps, "--steps"
+    if total is None and question.tokens is not None:
+        if per_step is None:
+            raise UsageError(
+                "--tokens ends no run whose log has no tokens of a step", hint="give --steps, alone or beside it"
+            )
+        total, source = question.tokens / per_step, "--tokens"
+    elif total is not None and question.tokens is not None and per_step is not None:
+        if abs(math.log(total * per_step / question.tokens)) > _DIFFERS:
+            raise UsageError(
+                f"--steps and --tokens end the run in two places: {total:,.0f} steps are "
+                f"{format_count(total * per_step)} tokens",
+                hint="give one of them",
+            )
+    if total is not None:
+        if step > total + 1:
+            raise UsageError(f"{run.source}: is at step {step:,.0f} already, beyond {source}", hint=f"correct {source}")
+        return max(total, step), per_step
+    if run.ended == "finished":
+        return step, per_step
+    planned = None if question.planned is None else question.planned.tokens
+    if stated.total_steps:
+        total = float(stated.total_steps)
+    elif (stated.total_tokens or planned) and per_step:
+        total = (stated.total_tokens or planned or 0.0) / per_step
+    if total is None:
+        raise UsageError(
+            f"{run.source}: the log does not say where the run will end", hint="give --steps, or --tokens"
+        )
+    if planned and per_step and abs(math.log(total * per_step / planned)) > _DIFFERS:
+        message = f"the run ends at {format_count(total * per_step)} tokens, and its plan has {format_count(planned)}"
+        warnings.append(Notice(code="other_tokens", message=message))
+    if step > total + 1:
+        message = f"the run is at step {step:,.0f}, beyond the {total:,.0f} that its log states"
+        warnings.append(Notice(code="beyond_end", message=message))
+    return max(total, step), per_step
+
+
+def _tokens_per_step(run: RunLog) -> float | None:
+    """Return the tokens of a step by the curve of tokens: the median of its slope."""
+    curve = run.curves.get("tokens")
+    if curve is None or not len(curve):
+        return None
+    if len(curve) == 1:
+        return float(curve.values[0] / curve.steps[0]) if curve.steps[0] > 0 and curve.values[0] > 0 else None
+    slopes = np.diff(curve.values) / np.diff(curve.steps)
+    slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
+    return float(np.median(slopes)) if len(slopes) else None
+
+
+def _schedule(run: RunLog, question: Question, total: float) -> LearningRate | None:
+    """Return the schedule that is given, or the one that the logged rates follow."""
+    rates = run.curves.get("lr")
+    seen = None if rates is None or len(rates) < 2 else recognise_schedule(rates.steps, rates.values, total)
+    if question.schedule is None:
+        return seen
+    if seen is None:
+        return parse_schedule(question.schedule, total=total)
+    return parse_schedule(question.schedule, total=total, peak=seen.peak, warmup=seen.warmup)
+
+
+def _chosen_curve(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[Metric, Curve]:
+    """Return which loss is tracked, and its curve.
+
+    Plans are of the validation loss; it is tracked where there are points enough, or nothing else.
+    """
+    counts: dict[Metric, int] = {
+        metric: int(np.isfinite(run.curves[name].values).sum()) if name in run.curves else 0
+        for metric, name in _QUANTITY.items()
+    }
+    if question.metric is not None:
+        if not counts[question.metric]:
+            other = next((metric for metric, count in counts.items() if count), None)
+            hint = None if other is None else f"the log has a {other} loss"
+            raise UsageError(f"{run.source}: holds no {question.metric} loss", hint=hint)
+        return question.metric, run.curves[_QUANTITY[question.metric]]
+    compares = question.planned is not None or question.preset is not None or question.pilots is not None
+    if not counts["training"] and not counts["validation"]:
+        raise FileError(f"{run.source}: its losses are no numbers", hint="'scaleplan runs' shows what was read")
+    if not counts["training"] or (compares and counts["validation"] >= _ENOUGH):
+        return "validation", run.curves["val_loss"]
+    if compares and counts["validation"]:
+        message = f"the training loss is tracked: the validation loss has {counts['validation']} points; --loss val takes it"
+        warnings.append(Notice(code="few_validations", message=message))
+    return "training", run.curves["loss"]
+
+
+def _loss_curve(
+    name: str,
+    curve: Curve,
+    *,
+    total: float,
+    schedule: LearningRate | None,
+    params: float | None,
+    tokens: float | None,
+) -> tuple[LossCurve, float | None]:
+    """Return the points of a loss that are numbers, thinned, and since which step there are none any more."""
+    usable = np.isfinite(curve.values) & (curve.values > 0)
+    last = int(np.flatnonzero(usable)[-1]) if usable.any() else -1
+    lost = float(curve.steps[last + 1]) if len(curve) - 1 - last >= _LOST else None
+    steps, values, group = _thinned(curve.steps[usable], curve.values[usable])
+    found = LossCurve(
+        name=name, steps=steps, loss=values, total=total, schedule=schedule, params=params, tokens=tokens,
+        stride=curve.stride * group,
+    )  # fmt: skip
+    return found, lost
+
+
+def _thinned(steps: Array, values: Array) -> tuple[Array, Array, int]:
+    """Return at most :data:`_POINTS` points, each the mean of as many neighbours; the last may be of fewer."""
+    group = -(-len(steps) // _POINTS)
+    if group <= 1:
+        return steps, values, 1
+    starts = np.arange(0, len(steps), group)
+    counts = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts, group
+
+
+def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
+    """Return the curves of the smaller runs, of the same loss as the tracked one."""
+    found = []
+    for run in question.references:
+        raw = run.curves.get(_QUANTITY[metric])
+        if raw is None or len(raw) < _FEWEST or run.last_step <= 0:
+            continue
+        per_step = run.stated.tokens_per_step or _tokens_per_step(run)
+        total = run.last_step
+        curve, lost = _loss_curve(
+            run.name,
+            raw,
+            total=total,
+            schedule=_schedule(run, replace(question, schedule=None), total),
+            params=run.stated.params,
+            tokens=None if per_step is None else per_step * total,
+        )
+        if lost is None and len(curve.steps) >= _FEWEST:
+            found.append(curve)
+    return tuple(found)
+
+
+def _planned(question: Question, params: float | None, tokens: float | None, warnings: list[Notice]) -> Planned | None:
+    """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one."""
+    planned = question.planned
+    if question.preset is not None:
+        planned = planned_by_law(
+            question.preset, params=params, tokens=tokens, level=question.level, context=question.context
+        )
+    if planned is not None:
+        warnings += planned.warnings
+        if not planned.source.judges:
+            message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
+            warnings.append(Notice(code="no_verdict", message=message))
+    return planned
+
+
+def _as_training(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planned:
+    """Return a planned validation loss as the training loss that it comes to in this run.
+
+    The median ratio of both in the later half of the validations is divided out, and its error is added. Without
+    validations they are taken as the same, with a warning.
+    """
+    train, val = run.curves["loss"], run.curves.get("val_loss")
+    if val is None or len(val) < 3 or not planned.source.judges:
+        if planned.source.judges:
+            message = "the plan's loss is a validation loss, and the log has none: the training loss stands for it"
+            warnings.append(Notice(code="other_loss", message=message))
+        return planned
+    later = slice(len(val) // 2, None)
+    smooth_steps, smooth = _blocks(train.steps, train.values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.log(val.values[later] / np.interp(val.steps[later], smooth_steps, smooth))
+    ratios = ratios[np.isfinite(ratios)]
+    if len(ratios) < 2:
+        return planned
+    offset, error = float(np.median(ratios)), float(np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
+    if abs(offset) <= 2 * error:
+        return planned
+    message = (
+        f"the validation loss lies {format_fraction(abs(math.expm1(offset)))} {'above' if offset > 0 else 'below'} the "
+        "training loss, and the planned loss is moved by as much"
+    )
+    warnings.append(Notice(code="moved_plan", message=message))
+    factor, interval = math.exp(-offset), planned.interval
+    moved = None if interval is None else replace(interval, loss=(interval.loss[0] * factor, interval.loss[1] * factor))
+    return replace(planned, loss=planned.loss * factor, interval=moved)
+
+
+def _blocks(steps: Array, values: Array, count: int = 200) -> tuple[Array, Array]:
+    """Return a curve as means of equal parts."""
+    usable = np.isfinite(values) & (values > 0)
+    steps, values = steps[usable], values[usable]
+    starts = np.unique(np.linspace(0, max(len(steps) - 1, 0), count).astype(int))
+    sizes = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / sizes, np.add.reduceat(values, starts) / sizes
+
+
+def _alarm(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> Alarm | None:
+    """Return the departure of a curve; a loss that is no number any more diverges."""
+    if lost is not None:
+        return Alarm(kind="diverging", since=lost, size=math.inf)
+    return find_alarm(curve, references) if len(curve.steps) >= _FEWEST else None
+
+
+def _forecast(curve: LossCurve, references: Sequence[LossCurve], level: float) -> Ending | None:
+    """Return the forecast of the end; None of a curve with too few points for one."""
+    return forecast_end(curve, references, level=level) if len(curve.steps) >= _FEWEST else None
+
+
+def _comparison(
+    curve: LossCurve,
+    references: Sequence[LossCurve],
+    ending: Ending | None,
+    planned: Planned | None,
+    level: float,
+) -> tuple[Verdict | None, float | None]:
+    """Return the verdict by the planned loss, None where nothing judges, and since which step it comes out so."""
+    few = len(curve.steps) < (_FEWEST if references else _ENOUGH)
+    if planned is None or not planned.source.judges:
+        return None, None
+    if few or ending is None:
+        return "too few points", None
+    if curve.seen < _EARLY:
+        return "too early", None
+    verdict = compared(ending, planned, level=level)
+    if verdict == "too early":
+        return verdict, None
+
+    def at(share: float) -> Verdict | None:
+        part = _part(curve, share * float(curve.steps[-1]))
+        if part.seen < _EARLY or len(part.steps) < _FEWEST:
+            return None
+        return compared(forecast_end(part, references, level=level), planned, level=level)
+
+    share = since_when(verdict, at)
+    return verdict, float(curve.steps[-1]) * (1.0 if share is None else share)
+
+
+def _part(curve: LossCurve, until: float) -> LossCurve:
+    """Return the part of a curve up to a step."""
+    count = int(np.searchsorted(curve.steps, until, side="right"))
+    return replace(curve, steps=curve.steps[:count], loss=curve.loss[:count])
+
+
+def _reservations(
+    run: RunLog,
+    question: Question,
+    planned: Planned | None,
+    ending: Ending | None,
+    schedule: LearningRate | None,
+    curve: LossCurve,
+    *,
+    total: float,
+) -> list[Notice]:
+    """Return the warnings about the forecast and the verdict."""
+    found = []
+    if ending is not None and ending.upper_bound:
+        what = "the log has no learning rate" if schedule is None else "the schedule of the learning rate is not known to the end"
+        message = f"{what}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"
+        found.append(Notice(code="upper_bound", message=message))
+    if ending is None:
+        message = f"there is no forecast from {len(curve.steps)} points; {_FEWEST} is the least"
+        if len(curve.steps) >= _FEWEST:
+            message = "there is no forecast: the loss is no number any more"
+        found.append(Notice(code="no_forecast", message=message))
+    elif len(curve.steps) < _ENOUGH and not question.references:
+        message = f"{len(curve.steps)} points are too few to tell a departure without smaller runs (--pilots)"
+        found.append(Notice(code="few_points", message=message))
+    if planned is None:
+        message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
+        found.append(Notice(code="no_plan", message=message))
+    if run.stated.digits is not None and run.stated.digits <= 3:
+        message = f"the log prints losses with {run.stated.digits} digits, which widens what it can tell"
+        found.append(Notice(code="few_digits", message=message))
+    return found
+
+
+def _loss_now(curve: LossCurve) -> float | None:
+    """Return the mean of the latest points."""
+    if not len(curve.steps):
+        return None
+    return float(np.mean(curve.loss[-max(5, round(_LATEST * len(curve.loss))) :]))
+
+
+def _smoothing(run: RunLog, metric: Metric, curve: LossCurve) -> str:
+    """Return what a value of the tracked loss is, and how many of them a point averages."""
+    value = run.stated.smoothing if metric == "training" and run.stated.smoothing else "as logged"
+    return value if curve.stride == 1 else f"{value}, means of {curve.stride}"
+
+
+class _Clock:
+    """The tokens and the date of a step of a run."""
+
+    def __init__(self, run: RunLog, per_step: float | None) -> None:
+        self._run, self._per_step = run, per_step
+
+    def tokens(self, step: float) -> float | None:
+        """Return the tokens trained on up to a step; counted where the log does."""
+        curve = self._run.curves.get("tokens")
+        if curve is not None and len(curve) and curve.steps[0] <= step <= curve.steps[-1]:
+            return float(np.interp(step, curve.steps, curve.values))
+        return None if self._per_step is None else step * self._per_step
+
+    def moment(self, step: float) -> Moment:
+        """Return the moment of a step; its date is counted back from the last entry."""
+        times, date = self._run.curves.get("seconds"), None
+        if times is not None and len(times) and self._run.written is not None:
+            passed = float(times.values[-1]) - float(np.interp(step, times.steps, times.values))
+            date = _date(self._run.written - passed)
+        return Moment(step=step, tokens=self.tokens(step), date=date)
+
+
+_LAST_DATE = 253_402_300_799.0  # the end of the year 9999, the last that a date is written of
+
+
+def _date(seconds: float) -> str | None:
+    """Return a date and time in UTC; None for a time that is none."""
+    if not 0 <= seconds <= _LAST_DATE:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

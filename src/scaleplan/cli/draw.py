@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
+from scaleplan.charts.figure import draw, picture_path
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, keywords
-from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
 from scaleplan.output.html.subject import gather
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["APPS"]
 
@@ -69,7 +65,7 @@ def plot(
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
-    path = None if file is None else _drawable(file, inputs=(runs, law.preset))
+    path = None if file is None else picture_path(file, inputs=(runs, law.preset))
     chart = chart_of(
         kind,
         start=start,
@@ -120,18 +116,3 @@ def report(
 def _if_named(result: T, output: OutputOptions) -> T | None:
     """Return a result beside a picture or a page of it only where a format or a field of it is named."""
     return None if chosen_format(output) == "text" and output.get is None else result
-
-
-def _drawable(file: str, *, inputs: Iterable[str | None]) -> Path:
-    """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it."""
-    path = Path(file)
-    extension = path.suffix[1:].lower()
-    if not extension:
-        raise UsageError(
-            f"{quote(file)} does not say which kind of picture", hint=f"end it in .{', .'.join(EXTENSIONS)}"
-        )
-    if extension not in EXTENSIONS:
-        raise UnknownNameError("kind of picture", extension, EXTENSIONS)
-    require_matplotlib()
-    require_writable(path, inputs=inputs)
-    return path

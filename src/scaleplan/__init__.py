@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
+    from scaleplan.tracking.track import track
     from scaleplan.version import __version__
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "shape",
     "sweep",
     "target",
+    "track",
     "ways",
 ]
 
@@ -86,6 +88,7 @@ _HOMES = {
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",
+    "track": "tracking.track",
     "ways": "advice.ways",
 }
 

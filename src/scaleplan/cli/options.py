@@ -21,6 +21,7 @@ __all__ = [
     "BoundOptions",
     "BudgetOptions",
     "ConstraintOptions",
+    "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
     "LawOptions",
@@ -40,8 +41,10 @@ def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
 class OptionGroup(Record):
     """A group of options, generated from the declarations of requests and of registered constraints."""
 
-    def __init_subclass__(cls, groups: tuple[str, ...] = (), constraints: bool = False) -> None:  # noqa: FBT002
-        names = option_names(*groups)
+    def __init_subclass__(
+        cls, groups: tuple[str, ...] = (), constraints: bool = False, names: tuple[str, ...] = ()  # noqa: FBT002
+    ) -> None:
+        names = (*option_names(*groups), *names)
         for item in fields(Request):
             if item.name in names:
                 _add(cls, item.name, default=item.default, **item.metadata)
@@ -82,6 +85,10 @@ _TYPES: dict[str, tuple[Any, Any]] = {"texts": (list[str] | None, None), "flag":
 
 class HardwareOptions(OptionGroup, groups=("hardware",)):
     """The hardware that the compute runs on."""
+
+
+class DeviceOptions(OptionGroup, names=("gpu", "gpus", "precision", "price", "mfu", "level")):
+    """The devices of a run that is measured, and the level of the intervals."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):

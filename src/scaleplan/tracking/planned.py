@@ -20,6 +20,7 @@ from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.record import Record
+from scaleplan.tracking.registered import RegisteredForecast, content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,8 @@ def planned_in(path: str | Path) -> Planned:
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema == Plan.schema:
         return _of_saved(data, name)
+    if schema == RegisteredForecast.schema:
+        return _of_registered(data, name)
     raise FileError(f"{name}: holds no plan: its schema is {quote(schema)}", hint=_AGAIN)
 
 
@@ -135,49 +138,97 @@ def _of_plan(plan: Plan, *, kind: PlanKind, name: str) -> Planned:
     )
 
 
-def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
-    """Return what a saved plan says; its numbers are checked one by one, because a file may hold anything."""
+class _Numbers:
+    """The numbers of a JSON object, checked one by one, because a file may hold anything."""
 
-    def number(value: object, key: str) -> float | None:
+    def __init__(self, data: object, name: str, path: str = "") -> None:
+        self._data, self._name, self._path = data if isinstance(data, dict) else {}, name, path
+
+    def number(self, key: str) -> float | None:
+        """Return a number above 0; raises FileError for what is none."""
+        return self._checked(self._data.get(key), key)
+
+    def interval(self, key: str = "loss") -> LossInterval | None:
+        """Return the interval with the level beside it."""
+        ends = self._data.get(key)
+        if not isinstance(ends, list) or len(ends) != 2:
+            return None
+        low, high, level = *(self._checked(end, key) for end in ends), self.number("level")
+        if low is None or high is None or level is None or low > high or level >= 1:
+            raise FileError(f"{self._name}: {self._path}{key}: {quote(ends)} is no interval", hint=_AGAIN)
+        return LossInterval(level=level, loss=(low, high))
+
+    def text(self, key: str) -> str | None:
+        """Return a text; None of anything else."""
+        value = self._data.get(key)
+        return value if isinstance(value, str) else None
+
+    def _checked(self, value: object, key: str) -> float | None:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise FileError(f"{name}: {key}: {quote(value)} is not a number above 0", hint=_AGAIN)
+            raise FileError(f"{self._name}: {self._path}{key}: {quote(value)} is not a number above 0", hint=_AGAIN)
         return float(value)
 
-    def mapping(key: str) -> Mapping[str, Any]:
-        value = data.get(key)
-        return value if isinstance(value, dict) else {}
 
-    loss = number(data.get("loss"), "loss")
+def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
+    """Return what a saved plan says."""
+    plan, budget = _Numbers(data, name), _Numbers(data.get("budget"), name, "budget.")
+    loss = plan.number("loss")
     if loss is None:
         raise FileError(f"{name}: this plan has no loss", hint="plan with a law that has one")
-    interval, budget = mapping("interval"), mapping("budget")
-    ends = interval.get("loss")
-    known = None
-    if isinstance(ends, list) and len(ends) == 2:
-        low, high = (number(end, "interval.loss") or loss for end in ends)
-        level = number(interval.get("level"), "interval.level") or 0.9
-        if low > high or level >= 1:
-            raise FileError(f"{name}: interval: not one that a plan has", hint=_AGAIN)
-        known = LossInterval(level=level, loss=(low, high))
-    gpu = budget.get("gpu")
-    precision = budget.get("precision")
     return _judged(
         "plan",
         str(data.get("preset")),
         loss=loss,
         unit=str(data.get("loss_unit")),
         published=data.get("loss_text") is not None,
-        interval=known,
-        params=number(data.get("params"), "params"),
-        tokens=number(data.get("tokens"), "tokens"),
-        gpu=gpu if isinstance(gpu, str) else None,
-        gpus=number(budget.get("gpus"), "budget.gpus"),
-        mfu=number(budget.get("mfu"), "budget.mfu"),
-        precision=precision if isinstance(precision, str) else None,
-        price=number(budget.get("price_per_hour"), "budget.price_per_hour"),
+        interval=_Numbers(data.get("interval"), name, "interval.").interval(),
+        params=plan.number("params"),
+        tokens=plan.number("tokens"),
+        gpu=budget.text("gpu"),
+        gpus=budget.number("gpus"),
+        mfu=budget.number("mfu"),
+        precision=budget.text("precision"),
+        price=budget.number("price_per_hour"),
     )
+
+
+_WIDEST = 0.9
+"""The level of a registered interval that is shown, where it has this one; the widest otherwise."""
+
+
+def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
+    """Return what a registered forecast says, which judges as it was registered to.
+
+    Raises FileError for one that was changed since.
+    """
+    if content_hash(data) != data.get("sha256"):
+        raise FileError(
+            f"{name}: changed after it was registered: its content has another hash",
+            hint="take the file as it was registered, from version control or a copy",
+        )
+    forecast = _Numbers(data, name)
+    loss = forecast.number("loss")
+    if loss is None:
+        raise FileError(f"{name}: this forecast has no loss", hint="'scaleplan register … -o FILE' writes one")
+    listed = data.get("intervals")
+    found = [_Numbers(each, name, "intervals.").interval() for each in listed] if isinstance(listed, list) else []
+    intervals = sorted((each for each in found if each is not None), key=lambda each: abs(each.level - _WIDEST))
+    planned = _judged(
+        "forecast",
+        str(data.get("name")),
+        loss=loss,
+        unit=str(data.get("loss_unit")),
+        published=False,
+        interval=intervals[0] if intervals else None,
+        params=forecast.number("params"),
+        tokens=forecast.number("tokens"),
+    )
+    if data.get("runs_sha256") is None:
+        message = f"{planned.source.name} was registered by {data.get('preset')}, a published law: its loss is of another text"
+        planned = _warned(planned, Notice(code="published_law", message=message))
+    return planned
 
 
 def _judged(kind: PlanKind, name: str, *, unit: str, published: bool, **known: Any) -> Planned:  # noqa: ANN401

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, ClassVar, get_args
 
-from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.errors import ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 from scaleplan.tracking.verdict import Verdict
@@ -14,9 +14,9 @@ from scaleplan.units import format_number
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
-    from scaleplan.tracking.track import Tracking
+    from scaleplan.tracking.tracked_run import Tracking
 
-__all__ = ["Condition", "parse_condition"]
+__all__ = ["StopCondition", "StoppedError", "parse_condition"]
 
 _QUANTITIES = {
     "loss": "number",
@@ -38,7 +38,14 @@ _AFTER = re.compile(r"(?P<name>\s*[A-Za-z_]+)(?P<rest>\s*[<>=≤≥]+[^@]*)@(?P<
 _VERDICTS = get_args(Verdict)
 
 
-class Condition(Record):
+class StoppedError(ScaleplanError):
+    """A condition holds at which the run is to be stopped: the answer is there, and it is "no"."""
+
+    code: ClassVar[str] = "stopped"
+    exit_status: ClassVar[int] = 1
+
+
+class StopCondition(Record):
     """One condition, by its text: a verdict, or a limit that holds where the run must stop."""
 
     text: str
@@ -55,7 +62,7 @@ class Condition(Record):
         return None if None in reasons else " and ".join(str(reason) for reason in reasons)
 
 
-def parse_condition(text: str) -> Condition:
+def parse_condition(text: str) -> StopCondition:
     """Return the condition of a text.
 
     Raises UsageError, or one of its kinds, for what is none.
@@ -67,7 +74,7 @@ def parse_condition(text: str) -> Condition:
             raise UsageError(f"{quote(text)}: a verdict is compared with =", hint="for example verdict = diverging")
         if word not in _VERDICTS:
             raise UnknownNameError("verdict", word, _VERDICTS)
-        return Condition(text=f"verdict = {word}", verdict=word)
+        return StopCondition(text=f"verdict = {word}", verdict=word)
     moved = _AFTER.fullmatch(text)
     written = text if moved is None else f"{moved['name'].rstrip()}@{moved['level'].strip()}{moved['rest']}"
     limits = parse_limit(written, quantities=_QUANTITIES)
@@ -78,7 +85,7 @@ def parse_condition(text: str) -> Condition:
             )
         if limit.level is not None and limit.op == "=":
             raise UsageError(f"{quote(text)}: no forecast is equal to a loss at a confidence", hint="compare with > or <")
-    return Condition(text=" and ".join(limit.text for limit in limits), limits=limits)
+    return StopCondition(text=" and ".join(limit.text for limit in limits), limits=limits)
 
 
 def _reason(limit: Limit, tracking: Tracking) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,36 +20,42 @@ from scaleplan.logs.reading import read_logs
 from scaleplan.planning.context import Context
 from scaleplan.planning.request import parse_price
 from scaleplan.planning.uncertainty import require_level
-from scaleplan.record import Record, Result
+from scaleplan.record import Record
 from scaleplan.tracking.alarm import Alarm, find_alarm
-from scaleplan.tracking.ending import Ending, MethodForecast, forecast_end
+from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import LossCurve
-from scaleplan.tracking.pace import Pace, pace_of
-from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_by_law, planned_in
+from scaleplan.tracking.pace import pace_of
+from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_in
 from scaleplan.tracking.stopping import parse_condition
-from scaleplan.tracking.verdict import Verdict, compared, look_again, since_when, verdict_of
+from scaleplan.tracking.tracked_run import Departure, Moment, NextLook, Tracked, Tracking
+from scaleplan.tracking.verdict import compared, look_again, since_when, verdict_of
+from scaleplan.tracking.watching import looks
 from scaleplan.units import (
-    SECONDS_PER_DAY,
     format_count,
     format_fraction,
     parse_count,
     parse_fraction,
     parse_integer,
+    parse_seconds,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from scaleplan.arrays import Array
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.presets.preset import Preset
+    from scaleplan.tracking.ending import Ending
+    from scaleplan.tracking.pace import Pace
+    from scaleplan.tracking.planned import Planned
+    from scaleplan.tracking.stopping import StopCondition
+    from scaleplan.tracking.tracked_run import Metric
+    from scaleplan.tracking.verdict import Verdict
     from scaleplan.units import Amount
 
-__all__ = ["Moment", "NextLook", "Tracked", "Tracking", "track", "track_run", "tracked"]
-
-Metric = Literal["training", "validation"]
+__all__ = ["Question", "chosen_run", "question_of", "track", "track_run", "tracked", "watched"]
 
 _QUANTITY: dict[Metric, str] = {"training": "loss", "validation": "val_loss"}
 
@@ -74,101 +80,6 @@ _LATEST = 0.02  # the share of the points seen that the loss now is the mean of
 _LOST = 3  # entries without a number at the end of a log that mean a run is lost: one is skipped by a loss scale
 
 _DIFFERS = 0.01  # of the tokens: two statements of where a run ends that agree as well as round numbers do
-
-
-class Moment(Record):
-    """A place of a run: its step, its tokens, and the date and time in UTC where the log has times."""
-
-    step: float
-    tokens: float | None = None
-    date: str | None = None
-
-
-class NextLook(Record):
-    """The next useful moment to look: its step, tokens, share of the run, days from now, and why then."""
-
-    step: float
-    tokens: float | None
-    seen: float
-    days: float | None
-    reason: str
-
-
-class Departure(Record):
-    """A departure of the loss from its course: its kind, since when, and its size as a share (+0.01: higher)."""
-
-    kind: str
-    since: Moment
-    size: float
-
-
-class Tracking(Record, Result):
-    """What the log of a running training lets expect of its end.
-
-    Losses are in nats per token, or in the unit of the log. ``loss`` is the forecast at the end of the run of the
-    tracked ``metric``, which the log calls ``label`` and whose values are as ``smoothing`` says; ``interval`` holds
-    it, and ``upper_bound`` tells that a decay of the learning rate that is not known of may still lower it.
-    ``plan_loss`` is that of ``plan_source``, which judges or only stands beside. ``verdict`` is None where nothing
-    judges, and holds ``since`` a moment. ``seen`` is the share of the run, times left are at the measured speed. None
-    where a value is not known.
-    """
-
-    schema: ClassVar[str] = "scaleplan/track/1"
-
-    run: str
-    source: str
-    format: str
-    loss: float | None
-    interval: LossInterval | None
-    upper_bound: bool
-    plan_loss: float | None
-    plan_interval: LossInterval | None
-    plan_source: PlanSource | None
-    verdict: Verdict | None
-    since: Moment | None
-    departure: Departure | None
-    seen: float
-    step: float
-    total_steps: float
-    tokens: float | None
-    total_tokens: float | None
-    params: float | None
-    loss_now: float | None
-    metric: Metric
-    label: str | None
-    smoothing: str
-    loss_unit: str
-    points: int
-    finished: bool
-    updated: str | None
-    schedule: str
-    smaller_runs: int
-    methods: tuple[MethodForecast, ...]
-    days_left: float | None
-    cost_left: float | None
-    currency: str | None
-    mfu: float | None
-    mfu_source: str | None
-    planned_mfu: float | None
-    tokens_per_second: float | None
-    seconds_per_step: float | None
-    gpu: str | None
-    gpus: int | None
-    precision: str | None
-    price_per_hour: float | None
-    price_source: str | None
-    next_look: NextLook | None
-    stopped_by: tuple[str, ...] = ()
-    warnings: tuple[Notice, ...] = ()
-
-
-class Tracked(Record, eq=False):
-    """A tracking with the curves behind it, for a picture: those of smaller runs are ``references``."""
-
-    tracking: Tracking
-    curve: LossCurve
-    references: tuple[LossCurve, ...]
-    ending: Ending | None
 
 
 class Question(Record):
@@ -261,15 +172,33 @@ def tracked(
     run: str | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
-    **options: object,
+    **options: Any,  # noqa: ANN401  those of track
 ) -> Tracked:
     """Return the answer of :func:`track` with the curves behind it."""
     conditions = [parse_condition(text) for text in fail_on]
     question = question_of(data or Context(), **options)
-    found = track_run(chosen_run(read_logs([log]), run, str(log)), question)
-    reasons = [(each.text, each.met(found.tracking)) for each in conditions]
-    stopped = tuple(f"{text}: {reason}" for text, reason in reasons if reason is not None)
-    return replace(found, tracking=replace(found.tracking, stopped_by=stopped))
+    return track_run(chosen_run(read_logs([log]), run, str(log)), question, conditions)
+
+
+def watched(
+    log: str | Path,
+    *,
+    every: Amount = 60.0,
+    run: str | None = None,
+    fail_on: Sequence[str] = (),
+    data: Context | None = None,
+    **options: Any,  # noqa: ANN401  those of track
+) -> Iterator[Tracked]:
+    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop."""
+    conditions = [parse_condition(text) for text in fail_on]
+    question = question_of(data or Context(), **options)
+    yield from looks(
+        log,
+        lambda: chosen_run(read_logs([log]), run, str(log)),
+        lambda found: track_run(found, question, conditions),
+        lambda each: each.tracking.finished or bool(each.tracking.stopped_by),
+        every=parse_seconds(every),
+    )
 
 
 def question_of(
@@ -350,7 +279,7 @@ def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
     return chosen[0]
 
 
-def track_run(run: RunLog, question: Question) -> Tracked:
+def track_run(run: RunLog, question: Question, conditions: Sequence[StopCondition] = ()) -> Tracked:
     """Return the tracking of one run that was read."""
     warnings = list(run.warnings)
     step = run.last_step
@@ -400,7 +329,7 @@ def track_run(run: RunLog, question: Question) -> Tracked:
         since=None if since is None else clock.moment(since),
         departure=None
         if alarm is None
-        else Departure(kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size),
+        else Departure(kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size if math.isfinite(alarm.size) else None),
         seen=min(step / total, 1.0),
         step=step,
         total_steps=total,
@@ -430,6 +359,8 @@ def track_run(run: RunLog, question: Question) -> Tracked:
         ),
         warnings=tuple(dict.fromkeys((*warnings, *pace.warnings))),
     )
+    reasons = (each.met(tracking) for each in conditions)
+    tracking = replace(tracking, stopped_by=tuple(reason for reason in reasons if reason is not None))
     return Tracked(tracking=tracking, curve=curve, references=references, ending=ending)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
+    from scaleplan.project.kept_forecasts import forecasts, register, resolve
     from scaleplan.tracking.track import track
     from scaleplan.version import __version__
 
@@ -48,13 +49,16 @@ __all__ = [
     "design",
     "evaluate",
     "fit",
+    "forecasts",
     "loss",
     "memory",
     "model",
     "optimal",
     "optimal_array",
     "plot",
+    "register",
     "report",
+    "resolve",
     "shape",
     "sweep",
     "target",
@@ -78,13 +82,16 @@ _HOMES = {
     "design": "fitting.pilot",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
+    "forecasts": "project.kept_forecasts",
     "loss": "api",
     "memory": "models.memory_questions",
     "model": "models.questions",
     "optimal": "api",
     "optimal_array": "api",
     "plot": "charts.plots",
+    "register": "project.kept_forecasts",
     "report": "output.html.page",
+    "resolve": "project.kept_forecasts",
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",

@@ -236,6 +236,16 @@ CASES = {
     "fit-json": ("runs.csv", "fit runs.csv --samples 0 --json"),
     "backtest": ("runs.csv", "backtest runs.csv --samples 0", "backtest runs.csv --samples 0 --tied --format csv"),
     "design": ("", "design --flops 1e21 --target 5.76e23", "design --flops 1e21 --target 5.76e23 --format csv"),
+    "forecasts": (
+        "own.toml",
+        "register --preset own.toml --params 1B --tokens 20B --name pilot -o pilot.json",
+        "register --flops 1e21 -o main.json --quiet --json",
+        "register --flops 1e21 -o main.json",
+        "resolve main.json --loss 2.301",
+        "resolve main.json",
+        "forecasts .",
+        "forecasts . --format csv",
+    ),
     "check": (
         "scaleplan.toml train.yaml llama.json",
         *(f"check --quiet --format {name}" for name in ("text", "github", "junit", "sarif", "markdown", "csv")),
@@ -315,6 +325,7 @@ CASES = {
 def settled(text):
     """Put names in place of what differs between machines, and round numbers that have more than nine digits."""
     text = re.sub(r"/[^\s\"]+(?=/((laws|families)/[\w-]+|accelerators|models)\.toml)", "DATA", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{16}(?=…)", "HASH", text)  # of numbers to their last digit
     text = text.replace(f"scaleplan {scaleplan.__version__}", "scaleplan VERSION")
     text = text.replace(f'version = "{scaleplan.__version__}"', 'version = "VERSION"')
     text = text.replace(f'"version": "{scaleplan.__version__}"', '"version": "VERSION"')
@@ -350,6 +361,7 @@ def terminal(monkeypatch):
     """Fix what the shape of the output depends on."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
 
 
 @pytest.fixture

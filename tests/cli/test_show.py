@@ -61,6 +61,10 @@ memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
+register --flops 1e21 -o forecasts/new.json --force
+register --params 1B --tokens 20B --name big -o forecasts/new.json --force
+resolve forecasts/big.json --loss 2.3 --dry-run
+forecasts forecasts
 hyperparameters --flops 1e21
 precisions --cost 250k --gpu b200
 vocab --params 7B
@@ -105,7 +109,8 @@ backtest runs.csv --samples 0
 IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
-    "design --flops 1e20 --target 1e22",
+    "design --flops 1e20 --target 1e22", "register --flops 1e21 -o forecasts/new.json --force",
+    "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
     "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
@@ -117,8 +122,12 @@ IN_EVERY_FORMAT = [  # one of each schema
 
 
 @pytest.fixture
-def folder(apart):
+def folder(apart, cli, monkeypatch):
     """Fill the working folder with what the questions read."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    Path("forecasts").mkdir()
+    cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
+    cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)
     noise = Random(1)
     rows = ["name,params,tokens,loss,corpus,state", "lost,1e7,1e8,nan,a,finished", "late,1e7,5e7,9.9,b,crashed"]

@@ -509,8 +509,21 @@ def _results() -> tuple[bytes, ...]:
             ("backtest", f"{folder}/runs.csv", "--samples=0"),
             ("design", f"{folder}/runs.csv", "--flops=1e20", "--target=1e23"),
             ("diff", f"{folder}/scaleplan.toml", f"{folder}/scaleplan.toml"),
+            ("register", "--flops=1e21", "-o", f"{folder}/forecast.json"),
+            ("resolve", f"{folder}/forecast.json", "--loss=2.3"),
+            ("forecasts", f"{folder}"),
         ]
         return tuple(out.encode() for words in (*SAVED, *of_files) if (out := answer([*words, "--json"])))
+
+
+def registered() -> bytes:
+    """Return a registered forecast."""
+    return next(each for each in _results() if b'"scaleplan/forecast/1"' in each)
+
+
+def outcome() -> bytes:
+    """Return the outcome of that forecast."""
+    return next(each for each in _results() if b'"scaleplan/outcome/1"' in each)
 
 
 def saved(rng: Random) -> bytes:

@@ -112,6 +112,7 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
+    "resolve": (("loss",), ("log",)), "register": (*_BUDGETS, ("params", "tokens")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -337,6 +338,15 @@ def _project(builder: Builder) -> str:
     return builder.rng.choice(["scaleplan.toml", "scaleplan.toml", "."])
 
 
+def _record(builder: Builder) -> str:
+    """Return a folder with a forecast and its outcome, either of which may be broken."""
+    if builder.chance(0.1):
+        return builder.rng.choice(["nosuch", "forecast.json"])
+    builder.file("forecast.json", files.registered())
+    builder.file("forecast.outcome.json", files.outcome())
+    return "."
+
+
 def _compared(builder: Builder) -> str:
     if builder.chance(0.3):
         return _project(builder)
@@ -376,6 +386,11 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
         ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]
     ),
     ("init", "path"): _output("scaleplan.toml", "new.toml"),
+    ("register", "file"): _output("forecast.json"),
+    ("resolve", "forecast"): lambda builder: builder.file("forecast.json", files.registered()),
+    ("resolve", "file"): _output("outcome.json"),
+    ("forecasts", "folder"): _record,
+    ("forecasts", "file"): _output("picture.svg", "picture"),
     ("plot", "file"): _output("picture.svg", "picture.png", "picture.pdf", "picture"),
     ("report", "file"): _output("page.html"),
     ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml"),

@@ -256,7 +256,7 @@ def calibration_chart(record: TrackRecord) -> Chart:
             ),
         ),
         caption=(
-            f"{counted(resolved, 'resolved forecast')}. The band is the 90 % interval of the share (Wilson): below the "
-            "line the intervals promised too much, above it too little."
+            f"{counted(resolved, 'resolved forecast')}. The band is the 90 % interval of the share (Wilson). Below "
+            "the line the intervals promised too much, above it too little."
         ),
     )

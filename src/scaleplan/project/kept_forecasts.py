@@ -98,6 +98,8 @@ def _question(given: Mapping[str, Any]) -> dict[str, object]:
     """Return the options of a question as JSON: what is no text or number by its name."""
     plain: dict[str, object] = {}
     for key, value in given.items():
+        if key == "overhead":  # no part of what is forecast
+            continue
         if isinstance(value, str | int | float):
             plain[key] = value
         elif isinstance(value, list | tuple):
@@ -156,8 +158,12 @@ def _not_ones_own(plan: Plan) -> tuple[Notice, ...]:
 
 def _now() -> str:
     """Return the date and time in UTC; that of ``SOURCE_DATE_EPOCH`` where it is set, for files made twice alike."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdecimal() else datetime.now(UTC)
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        moment = datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        hint = "it counts the seconds since 1970; unset it for the time of now"
+        raise UsageError(f"SOURCE_DATE_EPOCH is {quote(fixed)}, no time", hint=hint) from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -23,15 +23,16 @@ import numpy as np
 from scaleplan.errors import UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import Finding
-from scaleplan.fitting.table import is_missing, to_number, to_text
 from scaleplan.record import Record
+from scaleplan.tables.cells import is_missing, to_number, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
+    from scaleplan.tables.cells import Cell
 
     Detail = str | Callable[[int], str]
 

@@ -20,10 +20,10 @@ import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.headings import SIZE_ROLES, forms, headings, listed, normalised
-from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
-from scaleplan.fitting.table import to_numbers, to_text
+from scaleplan.tables.cells import to_numbers, to_text
+from scaleplan.tables.headings import SIZE_ROLES, forms, headings, listed, normalised
+from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -15,8 +15,10 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
+from scaleplan.logs.collect import collected
 from scaleplan.logs.learning_rate import parse_schedule, recognise_schedule
 from scaleplan.logs.reading import read_logs
+from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.planning.context import Context
 from scaleplan.planning.request import parse_price
 from scaleplan.planning.uncertainty import require_level
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array
     from scaleplan.logs.learning_rate import LearningRate
+    from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.presets.preset import Preset
     from scaleplan.tracking.ending import Ending
@@ -281,16 +284,18 @@ def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
 
 def track_run(run: RunLog, question: Question, conditions: Sequence[StopCondition] = ()) -> Tracked:
     """Return the tracking of one run that was read."""
-    warnings = list(run.warnings)
+    row = _row(run, question.params)
+    warnings = [*run.warnings, *row.warnings]
     step = run.last_step
-    total, per_step = _end_of(run, question, warnings)
-    params = question.params or run.stated.params or (question.planned.params if question.planned else None)
+    total, per_step = _end_of(run, row, question, warnings)
+    params = row.params or (question.planned.params if question.planned else None)
     tokens = None if per_step is None else per_step * total
     finished = run.ended == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = _schedule(run, question, total)
     metric, raw = _chosen_curve(run, question, warnings)
     known = {"total": total, "schedule": schedule, "params": params, "tokens": tokens}
-    curve, lost = _loss_curve(run.name, raw, **known)
+    curve = _loss_curve(run.name, raw, **known)
+    lost = _lost_since(run)
     references = _references(question, metric)
     planned = _planned(question, params, tokens, warnings)
     alarm = _alarm(curve, references, lost)
@@ -307,7 +312,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         steps_left=0.0 if finished else max(total - step, 0.0),
         tokens_per_step=per_step,
         params=params,
-        request=question.hardware,
+        request=_with_own(question.hardware, row),
     )
     clock = _Clock(run, per_step)
     warnings += _reservations(run, question, planned, ending, schedule, curve, total=total)
@@ -376,13 +381,27 @@ def _judges(planned: Planned | None) -> bool:
     return planned is not None and planned.source.judges
 
 
-def _end_of(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[float, float | None]:
+def _row(run: RunLog, params: float | None) -> LoggedRun:
+    """Return what the log of a run and the files beside it tell of its sizes, as ``runs`` reads them."""
+    given = GivenSizes.read({"params": None if params is None else {run.name: params}})
+    return collected([run], given).runs[0]
+
+
+def _with_own(hardware: BudgetRequest, row: LoggedRun) -> BudgetRequest:
+    """Return the hardware with the number of devices that the log has, where none is given."""
+    if hardware.gpus is not None or row.devices is None:
+        return hardware
+    return replace(hardware, gpus=float(row.devices))
+
+
+def _end_of(
+    run: RunLog, row: LoggedRun, question: Question, warnings: list[Notice]
+) -> tuple[float, float | None]:
     """Return the steps of the whole run, and the tokens of a step.
 
     Raises UsageError where nothing says where the run ends, and for an end that it has passed.
     """
-    stated, step = run.stated, run.last_step
-    per_step = stated.tokens_per_step or _tokens_per_step(run)
+    step, per_step = run.last_step, row.tokens_per_step
     if per_step is None and question.tokens is not None and question.steps is not None:
         per_step = question.tokens / question.steps
     total, source = question.steps, "--steps"
@@ -406,10 +425,9 @@ def _end_of(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[fl
     if run.ended == "finished":
         return step, per_step
     planned = None if question.planned is None else question.planned.tokens
-    if stated.total_steps:
-        total = float(stated.total_steps)
-    elif (stated.total_tokens or planned) and per_step:
-        total = (stated.total_tokens or planned or 0.0) / per_step
+    total = row.total_steps
+    if total is None and planned is not None and per_step:
+        total = planned / per_step
     if total is None:
         raise UsageError(
             f"{run.source}: the log does not say where the run will end", hint="give --steps, or --tokens"
@@ -421,18 +439,6 @@ def _end_of(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[fl
         message = f"the run is at step {step:,.0f}, beyond the {total:,.0f} that its log states"
         warnings.append(Notice(code="beyond_end", message=message))
     return max(total, step), per_step
-
-
-def _tokens_per_step(run: RunLog) -> float | None:
-    """Return the tokens of a step by the curve of tokens: the median of its slope."""
-    curve = run.curves.get("tokens")
-    if curve is None or not len(curve):
-        return None
-    if len(curve) == 1:
-        return float(curve.values[0] / curve.steps[0]) if curve.steps[0] > 0 and curve.values[0] > 0 else None
-    slopes = np.diff(curve.values) / np.diff(curve.steps)
-    slopes = slopes[np.isfinite(slopes) & (slopes > 0)]
-    return float(np.median(slopes)) if len(slopes) else None
 
 
 def _schedule(run: RunLog, question: Question, total: float) -> LearningRate | None:
@@ -480,17 +486,22 @@ def _loss_curve(
     schedule: LearningRate | None,
     params: float | None,
     tokens: float | None,
-) -> tuple[LossCurve, float | None]:
-    """Return the points of a loss that are numbers, thinned, and since which step there are none any more."""
+) -> LossCurve:
+    """Return the points of a loss that are numbers, thinned."""
     usable = np.isfinite(curve.values) & (curve.values > 0)
-    last = int(np.flatnonzero(usable)[-1]) if usable.any() else -1
-    lost = float(curve.steps[last + 1]) if len(curve) - 1 - last >= _LOST else None
     steps, values, group = _thinned(curve.steps[usable], curve.values[usable])
-    found = LossCurve(
+    return LossCurve(
         name=name, steps=steps, loss=values, total=total, schedule=schedule, params=params, tokens=tokens,
         stride=curve.stride * group,
     )  # fmt: skip
-    return found, lost
+
+
+def _lost_since(run: RunLog) -> float | None:
+    """Return the step since which the loss is no number; None while it is one."""
+    if not run.lost or run.not_finite is None or run.not_finite.count < _LOST:
+        return None
+    finite = [float(run.curves[name].steps[-1]) for name in _QUANTITY.values() if name in run.curves]
+    return max(run.not_finite.first, max(finite, default=0.0))
 
 
 def _thinned(steps: Array, values: Array) -> tuple[Array, Array, int]:
@@ -507,21 +518,20 @@ def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
     """Return the curves of the smaller runs, of the same loss as the tracked one."""
     found = []
     for run in question.references:
-        raw = run.curves.get(_QUANTITY[metric])
-        if raw is None or len(raw) < _FEWEST or run.last_step <= 0:
+        raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
+        if raw is None or len(raw) < _FEWEST or total <= 0 or run.lost:
             continue
-        per_step = run.stated.tokens_per_step or _tokens_per_step(run)
-        total = run.last_step
-        curve, lost = _loss_curve(
-            run.name,
-            raw,
-            total=total,
-            schedule=_schedule(run, replace(question, schedule=None), total),
-            params=run.stated.params,
-            tokens=None if per_step is None else per_step * total,
+        row = _row(run, None)
+        found.append(
+            _loss_curve(
+                run.name,
+                raw,
+                total=total,
+                schedule=_schedule(run, replace(question, schedule=None), total),
+                params=row.params,
+                tokens=row.tokens,
+            )
         )
-        if lost is None and len(curve.steps) >= _FEWEST:
-            found.append(curve)
     return tuple(found)
 
 

@@ -51,11 +51,15 @@ def track_chart(tracked: Tracked) -> Chart:
                     tone=_FORECAST,
                 )
             )
-        marks.append(Mark(x=1.0, y=tracked.ending.loss, label=format_number(tracked.ending.loss, digits=4), tone=_FORECAST))
+        marks.append(
+            Mark(x=1.0, y=tracked.ending.loss, label=format_number(tracked.ending.loss, digits=4), tone=_FORECAST)
+        )
     rules: tuple[GuideLine, ...] = ()
     if tracking.plan_loss is not None:
         name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "published law"
-        rules = (GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),)
+        rules = (
+            GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),
+        )
         if tracking.plan_interval is not None:
             low_end, high_end = tracking.plan_interval.loss
             series.append(
@@ -71,7 +75,10 @@ def track_chart(tracked: Tracked) -> Chart:
     verdict = "" if tracking.verdict is None else f": {tracking.verdict}"
     since = tracking.since
     if since is not None and tracking.verdict in ("worse", "better", "diverging"):
-        rules = (*rules, GuideLine(axis="x", at=min(since.step / tracking.total_steps, 1.0), label=f"{tracking.verdict} since"))
+        rules = (
+            *rules,
+            GuideLine(axis="x", at=min(since.step / tracking.total_steps, 1.0), label=f"{tracking.verdict} since"),
+        )
     return Chart(
         kind="track",
         title=f"{tracking.run}{verdict}",

@@ -42,7 +42,10 @@ class OptionGroup(Record):
     """A group of options, generated from the declarations of requests and of registered constraints."""
 
     def __init_subclass__(
-        cls, groups: tuple[str, ...] = (), constraints: bool = False, names: tuple[str, ...] = ()  # noqa: FBT002
+        cls,
+        groups: tuple[str, ...] = (),
+        constraints: bool = False,  # noqa: FBT002
+        names: tuple[str, ...] = (),
     ) -> None:
         names = (*option_names(*groups), *names)
         for item in fields(Request):

@@ -94,7 +94,7 @@ def track(
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="Exit status 1 where it holds, repeatable: 'loss > 2.1@90%', 'verdict = diverging', 'days_left > 3'.",
+            help="Exit status 1 where it holds, repeatable: 'loss > 2.1@90%', 'verdict = worse', 'days_left > 3'.",
         ),
     ] = None,
     watch: Annotated[

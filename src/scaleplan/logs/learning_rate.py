@@ -258,8 +258,9 @@ def parse_schedule(
         from the end of the warm-up to the ``end`` rate (a share of the peak: ``10%``, ``0.1``; default 0) at the
         end of the run, or at the step ``until``.
     ``wsd``
-        constant, then over the last ``decay`` or ``cooldown`` (a share of the run, ``20%``, or a number of steps; default 20%, as in
-        ``design --schedule wsd``) down to ``end`` by ``shape``: linear, cosine, 1-sqrt, 1-square or exponential.
+        constant, then over the last ``decay`` or ``cooldown`` (a share of the run, ``20%``, or a number of steps;
+        default 20%, as in ``design --schedule wsd``) down to ``end`` by ``shape``: linear, cosine, 1-sqrt, 1-square
+        or exponential.
     ``inverse_sqrt``
         peak · √(warmup / step) after the warm-up, which it needs.
     ``steps``

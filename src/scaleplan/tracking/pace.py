@@ -115,17 +115,16 @@ def pace_of(
     speed = steps_per_second(run, tokens_per_step, devices)
     tokens = None if speed is None or tokens_per_step is None else speed * tokens_per_step
     logged = _logged_mfu(run)
-    known = {"gpus": None if devices is None else int(devices)}
+    count = None if devices is None else int(devices)
     if request.gpu is None:
-        if speed is None:
-            return Pace(mfu=logged, mfu_source=None if logged is None else "log", warnings=_no_speed(steps_left), **known)
         return Pace(
-            seconds_per_step=1 / speed,
+            seconds_per_step=None if speed is None else 1 / speed,
             tokens_per_second=tokens,
-            days_left=steps_left / speed / SECONDS_PER_DAY,
+            days_left=None if speed is None else steps_left / speed / SECONDS_PER_DAY,
             mfu=logged,
             mfu_source=None if logged is None else "log",
-            **known,
+            gpus=count,
+            warnings=() if speed is not None else _no_speed(steps_left),
         )
     return _on_devices(
         catalogue, request, devices=devices, speed=speed, tokens=tokens, logged=logged, params=params,
@@ -154,8 +153,8 @@ def _on_devices(
         mfu, source = 6 * params * tokens / (devices * accelerator.peak(precision)), "6ND"
         if mfu > 1:
             raise UsageError(
-                f"the log's {tokens:,.0f} tokens/s of a model of {params:.3g} parameters are {100 * mfu:.0f} % of the "
-                f"peak of {devices:g} {accelerator.id}",
+                f"the log's {tokens:,.0f} tokens/s of a model of {params:.3g} parameters are {100 * mfu:.0f} % of "
+                f"the peak of {devices:g} {accelerator.id}",
                 hint="check --params, --gpus and --gpu, and the tokens of a step",
             )
     days = None if speed is None else steps_left / speed / SECONDS_PER_DAY

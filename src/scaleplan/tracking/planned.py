@@ -99,7 +99,9 @@ def planned_by_law(
         raise UsageError(f"{law.id} has no loss to compare with", hint="choose a law that has one")
     found = _of_plan(plan, kind="law", name=law.id)
     if found.source.judges and law.conventions.tokenizer != NOT_STATED:
-        message = f"{law.id} was fitted to losses of the tokenizer {quote(law.conventions.tokenizer)}; no log names its"
+        message = (
+            f"{law.id} was fitted to losses of the tokenizer {quote(law.conventions.tokenizer)}; no log names its"
+        )
         found = _warned(found, Notice(code="tokenizer", message=f"{message} own, so check that it is the same"))
     return found
 

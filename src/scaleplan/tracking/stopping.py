@@ -81,10 +81,13 @@ def parse_condition(text: str) -> StopCondition:
     for limit in limits:
         if limit.level is not None and limit.quantity != "loss":
             raise UsageError(
-                f"{quote(text)}: {limit.quantity} has no interval", hint="a confidence belongs to loss: 'loss > 2.1@90%'"
+                f"{quote(text)}: {limit.quantity} has no interval",
+                hint="a confidence belongs to loss: 'loss > 2.1@90%'",
             )
         if limit.level is not None and limit.op == "=":
-            raise UsageError(f"{quote(text)}: no forecast is equal to a loss at a confidence", hint="compare with > or <")
+            raise UsageError(
+                f"{quote(text)}: no forecast is equal to a loss at a confidence", hint="compare with > or <"
+            )
     return StopCondition(text=" and ".join(limit.text for limit in limits), limits=limits)
 
 

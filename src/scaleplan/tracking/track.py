@@ -16,8 +16,9 @@ import numpy as np
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.collect import collected
-from scaleplan.logs.learning_rate import parse_schedule, recognise_schedule
+from scaleplan.logs.learning_rate import parse_schedule
 from scaleplan.logs.reading import read_logs
+from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.planning.context import Context
 from scaleplan.planning.request import parse_price
@@ -62,7 +63,12 @@ __all__ = ["Question", "chosen_run", "question_of", "track", "track_run", "track
 
 _QUANTITY: dict[Metric, str] = {"training": "loss", "validation": "val_loss"}
 
-_METRICS: dict[str, Metric] = {"train": "training", "training": "training", "val": "validation", "validation": "validation"}
+_METRICS: dict[str, Metric] = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "validation": "validation",
+}
 
 _ENOUGH = 25
 """Points below which the curve of a run alone tells neither a departure nor its end: on public curves a local trend
@@ -273,12 +279,16 @@ def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
     names = list(dict.fromkeys(run.name for run in found))
     if name is None:
         some = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise UsageError(f"{log}: holds {len(found)} runs: {some}", hint=f"choose one, such as --run {quote(names[-1])}")
+        raise UsageError(
+            f"{log}: holds {len(found)} runs: {some}", hint=f"choose one, such as --run {quote(names[-1])}"
+        )
     chosen = [run for run in found if run.name == name]
     if not chosen:
         raise UnknownNameError("run", name, names)
     if len(chosen) > 1:
-        raise UsageError(f"{log}: holds {len(chosen)} runs of the name {quote(name)}", hint="name the file of one of them")
+        raise UsageError(
+            f"{log}: holds {len(chosen)} runs of the name {quote(name)}", hint="name the file of one of them"
+        )
     return chosen[0]
 
 
@@ -293,8 +303,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     finished = run.ended == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = _schedule(run, question, total)
     metric, raw = _chosen_curve(run, question, warnings)
-    known = {"total": total, "schedule": schedule, "params": params, "tokens": tokens}
-    curve = _loss_curve(run.name, raw, **known)
+    curve = _loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = _lost_since(run)
     references = _references(question, metric)
     planned = _planned(question, params, tokens, warnings)
@@ -334,7 +343,9 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         since=None if since is None else clock.moment(since),
         departure=None
         if alarm is None
-        else Departure(kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size if math.isfinite(alarm.size) else None),
+        else Departure(
+            kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size if math.isfinite(alarm.size) else None
+        ),
         seen=min(step / total, 1.0),
         step=step,
         total_steps=total,
@@ -352,7 +363,19 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         schedule="unknown" if schedule is None else schedule.kind,
         smaller_runs=len(references),
         methods=() if ending is None else ending.methods,
-        **_pace_fields(pace, question),
+        days_left=pace.days_left,
+        cost_left=pace.cost_left,
+        currency=pace.currency,
+        mfu=pace.mfu,
+        mfu_source=pace.mfu_source,
+        planned_mfu=question.hardware.mfu,
+        tokens_per_second=pace.tokens_per_second,
+        seconds_per_step=pace.seconds_per_step,
+        gpu=pace.gpu,
+        gpus=pace.gpus,
+        precision=pace.precision,
+        price_per_hour=pace.price_per_hour,
+        price_source=pace.price_source,
         next_look=None
         if again is None or at is None
         else NextLook(
@@ -367,14 +390,6 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     reasons = (each.met(tracking) for each in conditions)
     tracking = replace(tracking, stopped_by=tuple(reason for reason in reasons if reason is not None))
     return Tracked(tracking=tracking, curve=curve, references=references, ending=ending)
-
-
-def _pace_fields(pace: Pace, question: Question) -> dict[str, object]:
-    names = (
-        "days_left", "cost_left", "currency", "mfu", "mfu_source", "tokens_per_second", "seconds_per_step", "gpu",
-        "gpus", "precision", "price_per_hour", "price_source",
-    )  # fmt: skip
-    return {name: getattr(pace, name) for name in names} | {"planned_mfu": question.hardware.mfu}
 
 
 def _judges(planned: Planned | None) -> bool:
@@ -394,9 +409,7 @@ def _with_own(hardware: BudgetRequest, row: LoggedRun) -> BudgetRequest:
     return replace(hardware, gpus=float(row.devices))
 
 
-def _end_of(
-    run: RunLog, row: LoggedRun, question: Question, warnings: list[Notice]
-) -> tuple[float, float | None]:
+def _end_of(run: RunLog, row: LoggedRun, question: Question, warnings: list[Notice]) -> tuple[float, float | None]:
     """Return the steps of the whole run, and the tokens of a step.
 
     Raises UsageError where nothing says where the run ends, and for an end that it has passed.
@@ -420,7 +433,9 @@ def _end_of(
             )
     if total is not None:
         if step > total + 1:
-            raise UsageError(f"{run.source}: is at step {step:,.0f} already, beyond {source}", hint=f"correct {source}")
+            raise UsageError(
+                f"{run.source}: is at step {step:,.0f} already, beyond {source}", hint=f"correct {source}"
+            )
         return max(total, step), per_step
     if run.ended == "finished":
         return step, per_step
@@ -535,7 +550,9 @@ def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
     return tuple(found)
 
 
-def _planned(question: Question, params: float | None, tokens: float | None, warnings: list[Notice]) -> Planned | None:
+def _planned(
+    question: Question, params: float | None, tokens: float | None, warnings: list[Notice]
+) -> Planned | None:
     """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one."""
     planned = question.planned
     if question.preset is not None:
@@ -578,7 +595,9 @@ def _as_training(planned: Planned, run: RunLog, warnings: list[Notice]) -> Plann
     )
     warnings.append(Notice(code="moved_plan", message=message))
     factor, interval = math.exp(-offset), planned.interval
-    moved = None if interval is None else replace(interval, loss=(interval.loss[0] * factor, interval.loss[1] * factor))
+    moved = (
+        None if interval is None else replace(interval, loss=(interval.loss[0] * factor, interval.loss[1] * factor))
+    )
     return replace(planned, loss=planned.loss * factor, interval=moved)
 
 
@@ -651,7 +670,11 @@ def _reservations(
     """Return the warnings about the forecast and the verdict."""
     found = []
     if ending is not None and ending.upper_bound:
-        what = "the log has no learning rate" if schedule is None else "the schedule of the learning rate is not known to the end"
+        what = (
+            "the log has no learning rate"
+            if schedule is None
+            else "the schedule of the learning rate is not known to the end"
+        )
         message = f"{what}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"
         found.append(Notice(code="upper_bound", message=message))
     if ending is None:

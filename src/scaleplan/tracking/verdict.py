@@ -56,7 +56,11 @@ def compared(ending: Ending, planned: Planned, *, level: float) -> Verdict:
     if apart < -margin:
         return "better"
     if ending.upper_bound:
-        return "on course" if ending.loss <= planned.loss * math.exp(margin) and _narrow(ending, planned, reach) else "too early"
+        return (
+            "on course"
+            if ending.loss <= planned.loss * math.exp(margin) and _narrow(ending, planned, reach)
+            else "too early"
+        )
     if apart > margin:
         return "worse"
     return "on course" if _narrow(ending, planned, reach) else "too early"

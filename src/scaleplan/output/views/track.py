@@ -96,9 +96,7 @@ def _planned(tracking: Tracking) -> Iterator[Fact]:
 def _verdict(tracking: Tracking) -> str:
     if tracking.verdict is None:
         return _NO_VERDICT
-    text = tracking.verdict if tracking.verdict != "too early" else "too early to say"
-    if tracking.verdict == "too few points":
-        text = "too few points to say"
+    text = f"{tracking.verdict}{' to say' if tracking.verdict.startswith('too') else ''}"
     since, departure = tracking.since, tracking.departure
     if since is not None:
         text += f" since {_moment(since, tracking)}"
@@ -150,7 +148,8 @@ def _next(tracking: Tracking) -> Iterator[Fact]:
 
 def _remarks(tracking: Tracking) -> Iterator[str]:
     name = f" ({tracking.label})" if tracking.label else ""
-    yield f"{tracking.metric} loss{name}, {tracking.smoothing}, {tracking.points:,} points; schedule: {tracking.schedule}"
+    values = f"{tracking.smoothing}, {tracking.points:,} points"
+    yield f"{tracking.metric} loss{name}, {values}; schedule: {tracking.schedule}"
     if tracking.upper_bound:
         yield "the final loss is an upper bound: the rest of the learning rate is not known"
     source = tracking.plan_source

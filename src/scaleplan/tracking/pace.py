@@ -159,7 +159,10 @@ def _on_devices(
             )
     days = None if speed is None else steps_left / speed / SECONDS_PER_DAY
     if days is None and None not in (params, devices, tokens_per_step, request.mfu):
-        assert params is not None and devices is not None and tokens_per_step is not None and request.mfu is not None
+        assert params is not None
+        assert devices is not None
+        assert tokens_per_step is not None
+        assert request.mfu is not None
         flops = 6 * params * tokens_per_step * steps_left
         days = flops / (devices * accelerator.peak(precision) * request.mfu) / SECONDS_PER_DAY
         warnings.append(Notice(code="no_speed", message=f"{_NO_SPEED}; it is that of the given MFU"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
 
-__all__ = ["LossInterval", "Planned", "PlanSource", "planned_by_law", "planned_in"]
+__all__ = ["LossInterval", "PlanSource", "Planned", "planned_by_law", "planned_in"]
 
 PlanKind = Literal["law", "plan", "forecast", "pilots"]
 
@@ -228,7 +228,8 @@ def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
         tokens=forecast.number("tokens"),
     )
     if data.get("runs_sha256") is None:
-        message = f"{planned.source.name} was registered by {data.get('preset')}, a published law: its loss is of another text"
+        law = f"{data.get('preset')}, a published law"
+        message = f"{planned.source.name} was registered by {law}: its loss is of another text"
         planned = _warned(planned, Notice(code="published_law", message=message))
     return planned
 

@@ -116,6 +116,6 @@ def one_sided(tracking: Tracking, level: float, *, above: bool) -> float | None:
     low, high = tracking.interval.loss
     half = math.log(tracking.loss / low) if above else math.log(high / tracking.loss)
     # the end of the interval at level 2p - 1 leaves 1 - p on its side
-    reach = sigmas_of(2 * level - 1) if level > 0.5 else -sigmas_of(1 - 2 * level) if level < 0.5 else 0.0  # noqa: PLR2004
+    reach = sigmas_of(2 * level - 1) if level > 0.5 else -sigmas_of(1 - 2 * level) if level < 0.5 else 0.0
     moved = half * reach / sigmas_of(tracking.interval.level)
     return tracking.loss * math.exp(-moved if above else moved)

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.presets.preset import Preset
     from scaleplan.tracking.ending import Ending
-    from scaleplan.tracking.pace import Pace
     from scaleplan.tracking.planned import Planned
     from scaleplan.tracking.stopping import StopCondition
     from scaleplan.tracking.tracked_run import Metric
@@ -75,7 +74,7 @@ _ENOUGH = 25
 finds nothing in fewer."""
 
 _FEWEST = 8
-"""Points below which there is no forecast even with smaller runs beside it: a curve of three numbers and its noise."""
+"""Points below which there is no forecast, even with smaller runs: three numbers describe a curve, and its noise."""
 
 _EARLY = 0.1
 """The share of a run before which there is no verdict: forecasts are measured from a fifth of the run on, and their
@@ -324,7 +323,10 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         request=_with_own(question.hardware, row),
     )
     clock = _Clock(run, per_step)
-    warnings += _reservations(run, question, planned, ending, schedule, curve, total=total)
+    warnings += _about_forecast(run, ending, curve, alone=not references)
+    if planned is None:
+        message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
+        warnings.append(Notice(code="no_plan", message=message))
     again = None
     if ending is not None and not finished:
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=question.level)
@@ -417,32 +419,17 @@ def _end_of(run: RunLog, row: LoggedRun, question: Question, warnings: list[Noti
     step, per_step = run.last_step, row.tokens_per_step
     if per_step is None and question.tokens is not None and question.steps is not None:
         per_step = question.tokens / question.steps
-    total, source = question.steps, "--steps"
-    if total is None and question.tokens is not None:
-        if per_step is None:
+    given, option = _given_end(question, per_step)
+    if given is not None:
+        if step > given + 1:
             raise UsageError(
-                "--tokens ends no run whose log has no tokens of a step", hint="give --steps, alone or beside it"
+                f"{run.source}: is at step {step:,.0f} already, beyond {option}", hint=f"correct {option}"
             )
-        total, source = question.tokens / per_step, "--tokens"
-    elif total is not None and question.tokens is not None and per_step is not None:
-        if abs(math.log(total * per_step / question.tokens)) > _DIFFERS:
-            raise UsageError(
-                f"--steps and --tokens end the run in two places: {total:,.0f} steps are "
-                f"{format_count(total * per_step)} tokens",
-                hint="give one of them",
-            )
-    if total is not None:
-        if step > total + 1:
-            raise UsageError(
-                f"{run.source}: is at step {step:,.0f} already, beyond {source}", hint=f"correct {source}"
-            )
-        return max(total, step), per_step
+        return max(given, step), per_step
     if run.ended == "finished":
         return step, per_step
-    planned = None if question.planned is None else question.planned.tokens
-    total = row.total_steps
-    if total is None and planned is not None and per_step:
-        total = planned / per_step
+    planned = None if question.planned is None or not per_step else question.planned.tokens
+    total = planned / per_step if row.total_steps is None and planned and per_step else row.total_steps
     if total is None:
         raise UsageError(
             f"{run.source}: the log does not say where the run will end", hint="give --steps, or --tokens"
@@ -454,6 +441,24 @@ def _end_of(run: RunLog, row: LoggedRun, question: Question, warnings: list[Noti
         message = f"the run is at step {step:,.0f}, beyond the {total:,.0f} that its log states"
         warnings.append(Notice(code="beyond_end", message=message))
     return max(total, step), per_step
+
+
+def _given_end(question: Question, per_step: float | None) -> tuple[float | None, str]:
+    """Return the last step by the options, if any, and the option that says so."""
+    steps, tokens = question.steps, question.tokens
+    if tokens is None:
+        return steps, "--steps"
+    if per_step is None:
+        raise UsageError(
+            "--tokens ends no run whose log has no tokens of a step", hint="give --steps, alone or beside it"
+        )
+    if steps is not None and abs(math.log(steps * per_step / tokens)) > _DIFFERS:
+        raise UsageError(
+            f"--steps and --tokens end the run in two places: {steps:,.0f} steps are "
+            f"{format_count(steps * per_step)} tokens",
+            hint="give one of them",
+        )
+    return (steps, "--steps") if steps is not None else (tokens / per_step, "--tokens")
 
 
 def _schedule(run: RunLog, question: Question, total: float) -> LearningRate | None:
@@ -488,7 +493,8 @@ def _chosen_curve(run: RunLog, question: Question, warnings: list[Notice]) -> tu
     if not counts["training"] or (compares and counts["validation"] >= _ENOUGH):
         return "validation", run.curves["val_loss"]
     if compares and counts["validation"]:
-        message = f"the training loss is tracked: the validation loss has {counts['validation']} points; --loss val takes it"
+        what = f"the validation loss has {counts['validation']} points"
+        message = f"the training loss is tracked: {what}; --loss val takes it"
         warnings.append(Notice(code="few_validations", message=message))
     return "training", run.curves["loss"]
 
@@ -589,10 +595,8 @@ def _as_training(planned: Planned, run: RunLog, warnings: list[Notice]) -> Plann
     offset, error = float(np.median(ratios)), float(np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
     if abs(offset) <= 2 * error:
         return planned
-    message = (
-        f"the validation loss lies {format_fraction(abs(math.expm1(offset)))} {'above' if offset > 0 else 'below'} the "
-        "training loss, and the planned loss is moved by as much"
-    )
+    apart = f"{format_fraction(abs(math.expm1(offset)), digits=2)} {'above' if offset > 0 else 'below'}"
+    message = f"the validation loss lies {apart} the training loss, and the planned loss is moved by as much"
     warnings.append(Notice(code="moved_plan", message=message))
     factor, interval = math.exp(-offset), planned.interval
     moved = (
@@ -657,37 +661,21 @@ def _part(curve: LossCurve, until: float) -> LossCurve:
     return replace(curve, steps=curve.steps[:count], loss=curve.loss[:count])
 
 
-def _reservations(
-    run: RunLog,
-    question: Question,
-    planned: Planned | None,
-    ending: Ending | None,
-    schedule: LearningRate | None,
-    curve: LossCurve,
-    *,
-    total: float,
-) -> list[Notice]:
-    """Return the warnings about the forecast and the verdict."""
+def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve, *, alone: bool) -> list[Notice]:
+    """Return the warnings about a forecast; ``alone`` where no smaller runs are beside the run."""
     found = []
-    if ending is not None and ending.upper_bound:
-        what = (
-            "the log has no learning rate"
-            if schedule is None
-            else "the schedule of the learning rate is not known to the end"
-        )
-        message = f"{what}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"
-        found.append(Notice(code="upper_bound", message=message))
+    points = len(curve.steps)
     if ending is None:
-        message = f"there is no forecast from {len(curve.steps)} points; {_FEWEST} is the least"
-        if len(curve.steps) >= _FEWEST:
-            message = "there is no forecast: the loss is no number any more"
+        few = f"there is no forecast from {points} points; {_FEWEST} is the least"
+        message = "there is no forecast: the loss is no number any more" if points >= _FEWEST else few
         found.append(Notice(code="no_forecast", message=message))
-    elif len(curve.steps) < _ENOUGH and not question.references:
-        message = f"{len(curve.steps)} points are too few to tell a departure without smaller runs (--pilots)"
+    elif points < _ENOUGH and alone:
+        message = f"{points} points are too few to tell a departure without smaller runs (--pilots)"
         found.append(Notice(code="few_points", message=message))
-    if planned is None:
-        message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
-        found.append(Notice(code="no_plan", message=message))
+    if ending is not None and ending.upper_bound:
+        rate = "the log has no learning rate" if curve.schedule is None else "the rest of the schedule is not known"
+        message = f"{rate}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"
+        found.append(Notice(code="upper_bound", message=message))
     if run.stated.digits is not None and run.stated.digits <= 3:
         message = f"the log prints losses with {run.stated.digits} digits, which widens what it can tell"
         found.append(Notice(code="few_digits", message=message))

@@ -37,8 +37,10 @@ class NextLook(Record):
 
 
 class Departure(Record):
-    """A departure of the loss from its course: its kind, since when, and its size as a share (+0.01: higher), None of what is
-    no number any more."""
+    """A departure of the loss from its course: its kind, since when, and its size as a share (+0.01: higher).
+
+    The size is None where the loss is no number any more.
+    """
 
     kind: str
     since: Moment

@@ -1,4 +1,4 @@
-"""Follow the log of a running training: look again when it has grown, at a cost of less than a hundredth of a core."""
+"""Follow the log of a running training: look again when it has grown, for less than a hundredth of a core."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.pilot import design
+    from scaleplan.logs.collect import runs
     from scaleplan.models.memory_questions import memory
     from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
@@ -59,6 +60,7 @@ __all__ = [
     "register",
     "report",
     "resolve",
+    "runs",
     "shape",
     "sweep",
     "target",
@@ -92,6 +94,7 @@ _HOMES = {
     "register": "project.kept_forecasts",
     "report": "output.html.page",
     "resolve": "project.kept_forecasts",
+    "runs": "logs.collect",
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",

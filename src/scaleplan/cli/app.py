@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
     "plot": ("draw", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
     "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
+    "runs": ("runs", "training logs of any trainer or tracker → a table with one row a run"),
     "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),
     "backtest": ("fit", "training runs → how well the smaller would have predicted the larger"),
     "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),

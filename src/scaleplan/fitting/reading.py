@@ -9,28 +9,33 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.files import is_folder
 from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
+from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
+from scaleplan.fitting.logged import is_logged, logged_table, undecayed
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import read_table
 from scaleplan.laws.base import Cost
+from scaleplan.logs.reading import is_log
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.compute import OwnCount
@@ -38,6 +43,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
+
+    Recognised = tuple[dict[str, ColumnMapping], list[str]]
 
 __all__ = ["read_runs"]
 
@@ -90,9 +97,12 @@ def read_runs(
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     _check_choices(loss_unit, bytes_ratio, keep)
     least = None if min_flops is None else parse_flops(min_flops)
-    table = read_table(source)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
-    columns, notes = recognise(table, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last)
+    table, (columns, notes) = _recognised(
+        source,
+        partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
+        by_step=last or "params" not in needed,
+    )
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
@@ -154,7 +164,9 @@ def read_runs(
     used = runs.select(rows.alive)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
+    warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
+    if is_logged(table):
+        warnings += undecayed(table, np.flatnonzero(rows.alive))
     if set(needed) >= {"params", "tokens", "loss"}:
         warnings += _too_large(used, columns["loss"], loss_unit)
         if "unique_tokens" not in needed:
@@ -172,6 +184,33 @@ def read_runs(
         warnings += ladder_doubts(table, used, positions)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+def _recognised(
+    source: Path | str, recognised: Callable[[RawTable], Recognised], *, by_step: bool
+) -> tuple[RawTable, Recognised]:
+    """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
+
+    With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
+    """
+    if is_folder(Path(source)):
+        table = logged_table(source)
+        return table, recognised(table)
+    text = Path(source).suffix.lower() not in {".csv", ".tsv"}
+    try:
+        table = read_table(source)
+        return table, recognised(table)
+    except FileError as error:
+        other = isinstance(error, NotRunsError) or text
+        if by_step or str(source) == "-" or not (other and is_log(source)):
+            raise
+        cause = error
+    table = logged_table(source)
+    try:
+        return table, recognised(table)
+    except FileError as error:
+        way = "" if CURVE not in (cause.hint or "") else f"; {CURVE}{(cause.hint or '').partition(CURVE)[2]}"
+        raise FileError(error.message, hint=f"{error.hint}{way}") from None
 
 
 _MOST_EPOCHS = 4.5  # up to 4 epochs are nearly as good as new data (arXiv:2305.16264)

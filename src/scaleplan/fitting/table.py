@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes, read_input
-from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, chart_or_scalar, is_log, log_error
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, NotRunsError, chart_or_scalar, is_log, log_error
 from scaleplan.record import Record
 from scaleplan.tables.cells import Cell, is_missing, is_number
 from scaleplan.tables.delimited import (
@@ -39,6 +39,7 @@ from scaleplan.tables.delimited import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from scaleplan.errors import Notice
 
 __all__ = ["MAX_BYTES", "RawTable", "read_table"]
 
@@ -108,7 +109,7 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     tables = [
         value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], dict)
     ]
-    if len(tables) == 1:
+    if len(tables) == 1 or str(document.get("schema")) == "scaleplan/runs/1":  # which has its warnings, too
         return _objects(tables[0], source)
     values = list(document.values())
     if values and all(isinstance(value, list) for value in values):
@@ -127,7 +128,7 @@ def _refuse_scalar(document: list[object], source: str) -> None:
     """Refuse the scalar that TensorBoard exports as a list of (wall time, step, value)."""
     export = chart_or_scalar(SCALAR)
     if document and export and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
-        raise FileError(f"{source}: this is {export[0]}", hint=export[1])
+        raise NotRunsError(f"{source}: this is {export[0]}", hint=export[1])
 
 
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
@@ -182,7 +183,8 @@ _WHAT = "run file"
 class RawTable(Record):
     """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``.
 
-    ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467.
+    ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467, ``notices``
+    what is doubtful about the rows of logs.
     """
 
     source: str
@@ -191,6 +193,7 @@ class RawTable(Record):
     records: Sequence[Sequence[Cell]]
     rows: tuple[int, ...]
     ambiguous: frozenset[str] = frozenset()
+    notices: tuple[Notice, ...] = ()
 
     def column(self, name: str) -> list[Cell]:
         """Return all cells of one column."""
@@ -266,7 +269,7 @@ def _decode(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         if b"brain.Event:" in data[:64]:
-            raise FileError(f"{name}: these are the events of one TensorBoard run", hint=ONE_ROW_A_RUN) from None
+            raise NotRunsError(f"{name}: these are the events of one TensorBoard run", hint=ONE_ROW_A_RUN) from None
         raise FileError(f"{name}: row {row}: not UTF-8 text", hint="save the file as CSV in UTF-8") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1

@@ -17,14 +17,15 @@ import numpy as np
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.logs.config_beside import ConfigBeside, ConfigsBeside, read_config_of_run
 from scaleplan.logs.last_part import final_loss, has_risen, is_growing, last_entry, lowest, rise, state_of, step_text
-from scaleplan.logs.learning_rate import recognise_schedule
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
 from scaleplan.logs.reading import read_logs
+from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
-from scaleplan.units import SECONDS_PER_DAY, format_count, format_number, parse_integer
+from scaleplan.units import SECONDS_PER_DAY, format_count, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.units import Amount
@@ -95,7 +96,7 @@ def runs(
     2.87
 
     """
-    listed = list(paths) if isinstance(paths, list | tuple) else [paths]
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
     if not listed:
         raise UsageError("there is no log", hint="name a log, or a folder of logs")
     given = GivenSizes.read(
@@ -275,8 +276,8 @@ class _Table:
         )
 
     def _tokens_per_step(
-        self, log: RunLog, values: Mapping[str, Any], *, batch: Any, sequence: Any
-    ) -> tuple[float | None, str]:  # fmt: skip
+        self, log: RunLog, values: Mapping[str, Any], *, batch: float | None, sequence: float | None
+    ) -> tuple[float | None, str]:
         """Return the tokens of a step and where they are from."""
         given, stated = self._given, log.stated
         product = float(batch) * float(sequence) if batch and sequence else None

@@ -7,7 +7,6 @@ no size is guessed: of several training configs in a folder the one with the nam
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import ENDINGS
@@ -21,6 +20,7 @@ from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from scaleplan.models.trained import TrainedFile
 
@@ -45,7 +45,7 @@ class ConfigBeside(Record):
 
     source: str
     model: Model | None = None
-    values: Mapping[str, Any] = {}  # noqa: RUF012  never changed
+    values: Mapping[str, Any] = {}
     problem: str | None = None
 
 
@@ -117,7 +117,7 @@ class ConfigsBeside:
             self._trained[folder] = [*self._trainings(folder)]
         found = self._trained[folder]
         own = [trained for trained in found if trained.path.stem in names]
-        chosen = own if own else found
+        chosen = own or found
         if len(chosen) == 1:
             return _of_training(chosen[0], self._vocab)
         if chosen:

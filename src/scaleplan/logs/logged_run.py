@@ -20,7 +20,8 @@ class LoggedRun(Record):
     ``loss`` is the training loss over the last part, as ``smoothing`` says; ``val_loss`` the last validation loss, at
     ``val_step``. ``lr`` is the peak of the learning rate, ``end_lr`` its value at the end of the schedule. ``steps``
     is the last step that the log has, ``total_steps`` where the run was to end. ``params_from`` and ``tokens_from``
-    name what the sizes are from: the log, a file beside it, an option. ``line`` is where the run begins in ``source``.
+    name what the sizes are from: the log, a file beside it, an option. ``line`` is where the run begins in
+    ``source``.
     """
 
     run: str

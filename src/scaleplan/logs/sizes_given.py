@@ -11,7 +11,6 @@ from scaleplan.units import parse_count, parse_integer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from scaleplan.units import Amount
 
 __all__ = ["GivenAmounts", "GivenSizes", "PerRun"]
 

@@ -91,6 +91,7 @@ REPORTS: Mapping[str, View] = {
     "Check": View("views.check:check_report", rows="verdicts", judgements="views.check:check_cases"),
     "Difference": View("views.check:diff_report", rows="changes", judgements="views.check:diff_cases"),
     "Evaluation": View("views.lists:evaluation_report"),
+    "LoggedRuns": View("views.runs:runs_report", rows="runs"),
     "FitAnswer": View("views.fit:fit_report"),
     "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.fit:saved_report"),

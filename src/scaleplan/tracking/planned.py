@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scaleplan.errors import FileError, Notice, UsageError, quote
+from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
 from scaleplan.files import read_text
 from scaleplan.planning.on_hardware import plan_run
 from scaleplan.planning.plan import Plan
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
 
-__all__ = ["LossInterval", "PlanSource", "Planned", "planned_by_law", "planned_in"]
+__all__ = ["LossInterval", "PlanSource", "Planned", "planned_by_law", "planned_by_runs", "planned_in"]
 
 PlanKind = Literal["law", "plan", "forecast", "pilots"]
 
@@ -104,6 +104,24 @@ def planned_by_law(
         )
         found = _warned(found, Notice(code="tokenizer", message=f"{message} own, so check that it is the same"))
     return found
+
+
+def planned_by_runs(
+    path: str, *, params: float | None, tokens: float | None, level: float, context: Context
+) -> Planned | Notice:
+    """Return the loss that a law through smaller runs forecasts, or why there is none.
+
+    The runs, a table or logs, are fitted as ``fit`` does it.
+    """
+    from scaleplan.fitting.fit import fit  # half a second of imports, for a law alone
+
+    try:
+        law = fit(path, samples=0).preset
+        found = planned_by_law(law, params=params, tokens=tokens, level=level, context=context)
+    except ScaleplanError as error:
+        message = f"the smaller runs give no loss to expect: {error.message}"
+        return Notice(code="no_ladder", message=message if error.hint is None else f"{message}; {error.hint}")
+    return replace(found, source=replace(found.source, kind="pilots", name=path))
 
 
 def planned_in(path: str | Path) -> Planned:

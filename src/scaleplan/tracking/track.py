@@ -28,7 +28,7 @@ from scaleplan.tracking.alarm import Alarm, find_alarm
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import LossCurve
 from scaleplan.tracking.pace import pace_of
-from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_in
+from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_by_runs, planned_in
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.tracked_run import Departure, Moment, NextLook, Tracked, Tracking
 from scaleplan.tracking.verdict import compared, look_again, since_when, verdict_of
@@ -324,9 +324,6 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     )
     clock = _Clock(run, per_step)
     warnings += _about_forecast(run, ending, curve, alone=not references)
-    if planned is None:
-        message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
-        warnings.append(Notice(code="no_plan", message=message))
     again = None
     if ending is not None and not finished:
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=question.level)
@@ -560,16 +557,25 @@ def _planned(
     question: Question, params: float | None, tokens: float | None, warnings: list[Notice]
 ) -> Planned | None:
     """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one."""
+    run = {"params": params, "tokens": tokens}
     planned = question.planned
     if question.preset is not None:
-        planned = planned_by_law(
-            question.preset, params=params, tokens=tokens, level=question.level, context=question.context
-        )
-    if planned is not None:
-        warnings += planned.warnings
-        if not planned.source.judges:
-            message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
-            warnings.append(Notice(code="no_verdict", message=message))
+        planned = planned_by_law(question.preset, **run, level=question.level, context=question.context)
+    elif planned is None and question.pilots is not None:
+        found = planned_by_runs(question.pilots, **run, level=question.level, context=question.context)
+        if isinstance(found, Notice):
+            warnings.append(found)
+        else:
+            planned = found
+    if planned is None:
+        if question.pilots is None:
+            message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
+            warnings.append(Notice(code="no_plan", message=message))
+        return None
+    warnings += planned.warnings
+    if not planned.source.judges:
+        message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
+        warnings.append(Notice(code="no_verdict", message=message))
     return planned
 
 

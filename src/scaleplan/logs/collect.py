@@ -176,13 +176,13 @@ class _Table:
 
     def _row(self, log: RunLog) -> LoggedRun:
         curves, stated = log.curves, log.stated
-        last = log.last_step
+        last = _last_step(log)
         sizes = self._sizes(log)
         schedule = _schedule(curves.get("lr"), sizes.total)
         known = schedule is not None and schedule.known
         train = curves.get("loss")
-        final = None if train is None or not len(train) else final_loss(train, stated.smoothing)
-        warnings = list(log.warnings)
+        final = None if train is None or log.lost else final_loss(train, stated.smoothing)
+        warnings = [*log.warnings, *_not_finite(log)]
         state = state_of(log, total=sizes.total, growing=is_growing(log, now=self._now))
         if train is not None and final is not None and has_risen(factor := rise(train, final)):
             lowest_at = lowest(train)
@@ -190,7 +190,8 @@ class _Table:
             message = f"the training loss ends {factor - 1:.0%} above its lowest part{at}"
             warnings.append(Notice(code="loss_rises", message=message))
         val, best = last_entry(curves.get("val_loss")), lowest(curves.get("val_loss"))
-        peak = None if stated.relative_rate or schedule is None else schedule.peak
+        rates = log.curves.get("lr")
+        peak = None if stated.relative_rate or rates is None else float(rates.values.max())
         return LoggedRun(
             run=log.name,
             state=state,
@@ -245,17 +246,17 @@ class _Table:
         counted = last_entry(log.curves.get("tokens"))
         if counted is not None and counted[1] > 0 and counted[0] > 0:
             own = counted[1] / counted[0]
-            tokens, tokens_from = counted[1] + max(log.last_step - counted[0], 0.0) * own, "counted in the log"
-            if per_step is not None and abs(math.log(per_step * log.last_step / tokens)) > _AGREE:
+            tokens, tokens_from = counted[1] + max(_last_step(log) - counted[0], 0.0) * own, "counted in the log"
+            if per_step is not None and abs(math.log(per_step * _last_step(log) / tokens)) > _AGREE:
                 self._note(
                     "tokens_differ",
                     f"the log counts other tokens than its steps times the tokens of a step ({source}); "
                     "those of the log count",
-                    f"{name} ({format_count(tokens)}, not {format_count(per_step * log.last_step)})",
+                    f"{name} ({format_count(tokens)}, not {format_count(per_step * _last_step(log))})",
                 )
             per_step = per_step if per_step is not None and source != "given" else own
-        elif per_step is not None and not math.isnan(log.last_step):
-            tokens, tokens_from = log.last_step * per_step, f"steps × tokens of a step, {source}"
+        elif per_step is not None and not math.isnan(_last_step(log)):
+            tokens, tokens_from = _last_step(log) * per_step, f"steps × tokens of a step, {source}"
         total = _first(given.steps.of(name), stated.total_steps, values.get("steps"))
         planned = _first(stated.total_tokens, values.get("tokens"))
         if total is None and planned is not None and per_step:
@@ -344,6 +345,23 @@ def _first(*values: Any) -> Any:  # noqa: ANN401  numbers and texts of three sou
     return next((value for value in values if value is not None), None)
 
 
+def _last_step(log: RunLog) -> float:
+    """Return the last step of a log, with a loss that is a number or not; NaN of an empty one."""
+    lost = math.nan if log.not_finite is None else log.not_finite.last
+    return max((step for step in (log.last_step, lost) if not math.isnan(step)), default=math.nan)
+
+
+def _not_finite(log: RunLog) -> Iterator[Notice]:
+    """Yield a warning for a loss that was no number on the way, or to the end."""
+    found = log.not_finite
+    if found is None or any(notice.code == "not_finite" for notice in log.warnings):
+        return
+    steps = step_text(found.first) if found.count == 1 else f"{step_text(found.first)} to {step_text(found.last)}"
+    many = f"step {steps}" if found.count == 1 else f"{found.count} entries, steps {steps}"
+    after = "to the end of the log" if log.lost else "and a number again after it"
+    yield Notice(code="not_finite", message=f"the loss is NaN or infinite at {many}, {after}")
+
+
 def _whole(value: float | None) -> float | None:
     """Return a count as a whole number where it is one; None for what is no number."""
     if value is None or not math.isfinite(value):
@@ -367,8 +385,7 @@ def _typical(curve: Curve | None) -> float | None:
     """Return the median of the second half of a curve: without the slow first steps."""
     if curve is None:
         return None
-    values = curve.values[np.isfinite(curve.values)]
-    return float(np.median(values[len(values) // 2 :])) if len(values) else None
+    return float(np.median(curve.values[len(curve) // 2 :]))
 
 
 def _speed(log: RunLog, sizes: _Sizes) -> float | None:

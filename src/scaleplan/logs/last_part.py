@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from scaleplan.arrays import Array
     from scaleplan.logs.logged_run import RunState
@@ -59,32 +59,25 @@ def step_text(step: float) -> str:
     return f"{step:.0f}" if float(step).is_integer() else f"{step:g}"
 
 
-def final_loss(curve: Curve, smoothed: str | None = None) -> FinalLoss | None:
-    """Return the median of the last part of a curve; None of one without a number there.
+def final_loss(curve: Curve, smoothed: str | None = None) -> FinalLoss:
+    """Return the median of the last part of a curve with at least one entry.
 
     ``smoothed`` says what an entry of the log is already: of a running mean the last one stands.
     """
-    finite = np.isfinite(curve.values)
-    if not finite.any():
-        return None
     end = float(curve.steps[-1])
-    within = curve.steps >= end * (1 - _LAST_PART)
-    if np.count_nonzero(within & finite) < _LEAST_ENTRIES:
-        start = np.flatnonzero(finite)[-_LEAST_ENTRIES:][0]
-        within = (np.arange(len(finite)) >= start) & (curve.steps >= end * (1 - _LONGEST_PART))
-    chosen = np.flatnonzero(within & finite)
-    if not len(chosen):
-        return None
+    count = int(np.count_nonzero(curve.steps >= end * (1 - _LAST_PART)))
+    if count < _LEAST_ENTRIES:
+        count = min(_LEAST_ENTRIES, int(np.count_nonzero(curve.steps >= end * (1 - _LONGEST_PART))))
     running = smoothed is not None and "running" in smoothed
-    chosen = chosen[-1:] if running else chosen
-    steps, values = curve.steps[chosen], curve.values[chosen]
+    count = 1 if running else max(count, 1)
+    steps, values = curve.steps[-count:], curve.values[-count:]
     each = "" if smoothed is None or stride_text(curve) else f", each the {smoothed}"
-    if len(chosen) == 1:
+    if count == 1:
         what = f", a {smoothed}" if running else f", the {smoothed}" if smoothed else ""
         return FinalLoss(float(values[0]), f"last entry, step {step_text(steps[0])}{what}", 1)
     span = f"steps {step_text(steps[0])} to {step_text(steps[-1])}"
-    text = f"median of the last {len(chosen)} entries, {span}{each}{stride_text(curve)}"
-    return FinalLoss(float(np.median(values)), text, len(chosen))
+    text = f"median of the last {count} entries, {span}{each}{stride_text(curve)}"
+    return FinalLoss(float(np.median(values)), text, count)
 
 
 def stride_text(curve: Curve) -> str:
@@ -93,29 +86,21 @@ def stride_text(curve: Curve) -> str:
 
 
 def last_entry(curve: Curve | None) -> tuple[float, float] | None:
-    """Return step and value of the last entry that is a number."""
-    return _entry(curve, lambda values: len(values) - 1)
+    """Return step and value of the last entry."""
+    return None if curve is None else (float(curve.steps[-1]), float(curve.values[-1]))
 
 
 def lowest(curve: Curve | None) -> tuple[float, float] | None:
     """Return step and value of the lowest entry, the first of equals."""
-    return _entry(curve, lambda values: int(np.argmin(values)))
-
-
-def _entry(curve: Curve | None, chosen: Callable[[Array], int]) -> tuple[float, float] | None:
     if curve is None:
         return None
-    finite = np.isfinite(curve.values)
-    if not finite.any():
-        return None
-    steps, values = curve.steps[finite], curve.values[finite]
-    at = chosen(values)
-    return float(steps[at]), float(values[at])
+    at = int(np.argmin(curve.values))
+    return float(curve.steps[at]), float(curve.values[at])
 
 
 def rise(curve: Curve, final: FinalLoss) -> float:
     """Return the factor by which a curve ends above its lowest part, of parts with as many entries as its last."""
-    values = curve.values[np.isfinite(curve.values)]
+    values = curve.values
     blocks = len(values) // final.entries
     if blocks < _FEW_BLOCKS:
         return 1.0
@@ -134,13 +119,9 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
 
     ``total`` is the step at which it was to end, None where that is not known.
     """
-    loss = run.curves.get("loss") or run.curves.get("val_loss")
-    if loss is not None and len(loss):
-        final = final_loss(loss, run.stated.smoothing)
-        if not np.isfinite(loss.values[-1]) or final is None:
-            return "diverged"
-        if "loss" in run.curves and rise(loss, final) > _DIVERGED:  # a validation loss rises where data repeat
-            return "diverged"
+    train = run.curves.get("loss")  # a validation loss rises where data repeat
+    if run.lost or (train is not None and rise(train, final_loss(train, run.stated.smoothing)) > _DIVERGED):
+        return "diverged"
     if run.ended == "crashed":
         return "crashed"
     at_end = total is not None and _is_at(total, run)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from inspect import get_annotations
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,9 @@ from scaleplan.output import FORMATS, JUDGING
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "BoundOptions",
@@ -45,12 +49,14 @@ class OptionGroup(Record):
         cls,
         groups: tuple[str, ...] = (),
         constraints: bool = False,  # noqa: FBT002
-        names: tuple[str, ...] = (),
+        names: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
-        names = (*option_names(*groups), *names)
+        """Add the options of some groups, or some by name with a help of their own here, None for that declared."""
+        chosen = dict.fromkeys(option_names(*groups)) | dict(names)
         for item in fields(Request):
-            if item.name in names:
-                _add(cls, item.name, default=item.default, **item.metadata)
+            if item.name in chosen:
+                declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
+                _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
             _add(cls, option.name, metavar=option.metavar, help=option.help)
         super().__init_subclass__()
@@ -90,7 +96,17 @@ class HardwareOptions(OptionGroup, groups=("hardware",)):
     """The hardware that the compute runs on."""
 
 
-class DeviceOptions(OptionGroup, names=("gpu", "gpus", "precision", "price", "mfu", "level")):
+class DeviceOptions(
+    OptionGroup,
+    names={
+        "gpu": None,
+        "gpus": "Number of accelerators, if neither the log nor the plan has it.",
+        "precision": None,
+        "price": None,
+        "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
+        "level": None,
+    },
+):
     """The devices of a run that is measured, and the level of the intervals."""
 
 

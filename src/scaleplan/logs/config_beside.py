@@ -6,6 +6,7 @@ no size is guessed: of several training configs in a folder the one with the nam
 
 from __future__ import annotations
 
+from dataclasses import field
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ class ConfigBeside(Record):
 
     source: str
     model: Model | None = None
-    values: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
 
 

@@ -1,0 +1,140 @@
+"""How loss falls over the run of a recipe, learnt from reference runs and their trend in size and tokens.
+
+f(x) = ln L(x) - ln L(1), what is left to fall at a share x of the run, is alike in all runs of a recipe. It grows
+with the size and falls with the tokens of the run,
+
+    f(x) = f0(x) N^n D^-d (1 + e),    e = c a + e',
+
+with e what a run has of its own; c is how much of it shows in a, the excess of its fall over the later half of the
+part seen. The expected f is a weighted sum of those of the references (kriging with a trend).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.record import Record
+from scaleplan.tracking.kriging import krige
+from scaleplan.tracking.seen_part import SeenPart, level_at_end
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaleplan.arrays import Array
+
+__all__ = ["TREND", "TREND_SD", "Reference", "ShapeForecast", "forecast_by_shape"]
+
+TREND = np.array([0.13, -0.3])
+TREND_SD = np.array([0.05, 0.15])
+"""d ln f / d ln N and d ln f / d ln D to expect. Measured: 0.10 to 0.19 and -0.56 to -0.14 (constant rates the
+steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
+12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""
+
+_SCATTER = 0.035  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
+_CARRIES = ((0.0, 0.25), (0.5, 0.4), (1.0, 0.35))
+"""Values of c and their chances; fitted ones on the same families lie between 0 and 1.3, most near 0.7."""
+_PACE_FROM, _PACE_POINTS = 0.5, 4
+_ANCHOR = 0.4  # of the part seen, at most, is what a curve's own level is taken from
+_LEAST_LEFT = 1e-6
+
+
+class Reference(Record, eq=False):
+    """A run of the recipe: its part, ln loss at its end with the sd, and ln N and ln D (or fewer where unknown)."""
+
+    part: SeenPart
+    end: float
+    end_sd: float
+    features: Array
+
+
+class ShapeForecast(Record, eq=False):
+    """ln loss at the end, its sd, and the way there: ln loss at later shares is ``loss`` + ``stretch`` * f."""
+
+    loss: float
+    sd: float
+    left: Array
+    shares: Array
+
+
+def forecast_by_shape(
+    part: SeenPart, references: Sequence[Reference], features: Array, shares: Array
+) -> ShapeForecast | None:
+    """Forecast the end of ``part`` of a run by the shape of the references, and what is left to fall at ``shares``.
+
+    None where a reference begins after the part seen ends.
+    """
+    begin = max(float(one.part.shares[0]) for one in references)
+    inside = part.after(begin)
+    if not len(inside.shares):
+        return None
+    away = features - np.array([one.features for one in references])
+    count = away.shape[1]
+    scale = np.exp(away @ TREND[:count])
+    left = scale[:, None] * np.array([one.part.at(inside.shares) - one.end for one in references])
+    unit = max(float(np.mean(left[:, -1])), _LEAST_LEFT)
+    noise = scale * np.array([np.hypot(one.end_sd, one.part.noise / np.sqrt(2)) for one in references])
+    pace = _pace(inside, left, scale * np.array([one.part.noise for one in references]), begin)
+    values, variance = left[:, -1] / unit, (noise / unit) ** 2
+    alone = krige(values, variance, away, trend_sd=TREND_SD[:count], scatter=_SCATTER)
+    options = [(_CARRIES[0][1], alone, 0.0)]
+    if pace is not None:
+        own = alone.scatter**2
+        for carry, chance in _CARRIES[1:]:
+            share = carry * own / (own + pace.mine_sd**2 + float(np.mean(pace.excess_sd**2)))
+            kriged = krige(
+                values - share * (pace.excess - pace.mine),
+                variance + (share * pace.excess_sd) ** 2,
+                away,
+                trend_sd=TREND_SD[:count],
+                scatter=_SCATTER,
+            )
+            options.append((chance, kriged, (share * pace.mine_sd) ** 2 + (carry - share) ** 2 * own))
+    weights = np.array([chance * np.exp(kriged.evidence - alone.evidence) for chance, kriged, _ in options])
+    weights = weights / weights.sum()
+    means = np.array([kriged.mean for _, kriged, _ in options])
+    variances = np.array([kriged.sd**2 + blur for _, kriged, blur in options])
+    mean = float(weights @ means)
+    sd = float(np.sqrt(weights @ (variances + (means - mean) ** 2)))
+    mixed = weights @ np.array([kriged.weights for _, kriged, _ in options])
+    shape = mixed @ left
+    stretch = float(np.clip(mean * unit / max(shape[-1], _LEAST_LEFT), 0.25, 4.0))
+    flat = SeenPart(
+        shares=inside.shares, loss=inside.loss - stretch * shape, spread=inside.spread, noise=inside.noise
+    )
+    level, level_sd = level_at_end(flat, sloping=False, reach=_ANCHOR)
+    ahead = scale[:, None] * np.array([one.part.at(shares) - one.end for one in references])
+    return ShapeForecast(
+        loss=level, sd=float(np.hypot(level_sd, sd * unit)), left=stretch * (mixed @ ahead), shares=shares
+    )
+
+
+class _Pace(Record, eq=False):
+    """By how much each reference, and the run itself, falls quicker than their mean over the later half seen."""
+
+    excess: Array
+    excess_sd: Array
+    mine: float
+    mine_sd: float
+
+
+def _pace(inside: SeenPart, left: Array, noise: Array, begin: float) -> _Pace | None:
+    """Return the pace of all runs; None of too few points or of references that do not fall there."""
+    seen = float(inside.shares[-1])
+    recent = inside.shares >= max(_PACE_FROM * seen, begin)
+    if recent.sum() < _PACE_POINTS or inside.shares[recent][0] > (1 + _PACE_FROM) / 2 * seen:
+        return None
+    fall = left[:, recent].mean(axis=0)
+    fall = fall - fall.mean()
+    power = float(fall @ fall)
+    if power <= 0:
+        return None
+    own = inside.loss[recent] - inside.loss[recent].mean()
+    mine = float(own @ fall) / power
+    return _Pace(
+        excess=left[:, recent] @ fall / power - 1.0,
+        excess_sd=noise / np.sqrt(power),
+        mine=mine - 1.0,
+        mine_sd=max(inside.noise, float(np.std(own - mine * fall))) / float(np.sqrt(power)),
+    )

@@ -1,0 +1,139 @@
+"""Clean and thin the curve of one run: what every method of a forecast works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.record import Record
+
+if TYPE_CHECKING:
+    from scaleplan.arrays import Array, Mask
+    from scaleplan.tracking.loss_curve import LossCurve
+
+__all__ = ["SeenPart", "level_at_end", "seen_part"]
+
+_MEDIAN = 0.6744897501960817  # of the absolute value of a standard normal variable
+_OUTLIER = 6.0  # standard deviations from a running median: one in 5e8 of normal noise
+_PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a smooth schedule bends
+_WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
+_FEWEST = 3  # points whose spread or slope can be told
+
+
+class SeenPart(Record, eq=False):
+    """The mean ln ``loss`` of bins at ``shares`` of the run, with its standard deviation in ``spread``.
+
+    ``noise`` is the standard deviation of one logged ln loss about the smooth curve.
+    """
+
+    shares: Array
+    loss: Array
+    spread: Array
+    noise: float
+
+    def upto(self, share: float) -> SeenPart:
+        """Return the part up to a share of the run."""
+        keep = self.shares <= share * (1 + 1e-9)
+        return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
+
+    def after(self, share: float) -> SeenPart:
+        """Return the part from a share of the run on."""
+        keep = self.shares >= share
+        return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
+
+    def at(self, shares: Array) -> Array:
+        """Return ln loss at shares of the run, on the line between bins over the logarithm of the share."""
+        return np.interp(np.log(shares), np.log(self.shares), self.loss)
+
+
+def seen_part(curve: LossCurve) -> SeenPart:
+    """Return what was seen of a run: without values that are no loss, spikes and what is beyond its end."""
+    steps, values = np.asarray(curve.steps, dtype=float), np.asarray(curve.loss, dtype=float)
+    usable = np.isfinite(steps) & np.isfinite(values) & (values > 0) & (steps > 0)
+    order = np.argsort(steps[usable], kind="stable")
+    shares = np.minimum(steps[usable][order] / curve.total, 1.0)
+    losses = np.log(values[usable][order])
+    last_of_share = np.append(np.diff(shares) > 0, True)[: len(shares)]
+    shares, losses = shares[last_of_share], losses[last_of_share]
+    noise = _noise(shares, losses)
+    regular = ~_outliers(losses, noise)
+    shares, losses = shares[regular], losses[regular]
+    noise = _noise(shares, losses)
+    return _binned(shares, losses, noise)
+
+
+def _noise(shares: Array, losses: Array) -> float:
+    """Return the standard deviation of one value about a smooth curve, from its distance to the neighbours' line.
+
+    The later half of the points is taken where it is long enough: the curve bends least there.
+    """
+    if len(losses) < _FEWEST + 2:
+        return 0.0
+    width = np.diff(shares)
+    ahead = width[:-1] / (width[:-1] + width[1:])
+    apart = losses[1:-1] - (1 - ahead) * losses[:-2] - ahead * losses[2:]
+    scaled = apart / np.sqrt(1 + ahead**2 + (1 - ahead) ** 2)
+    late = scaled[-max(len(scaled) // 2, min(len(scaled), 8)) :]
+    return float(np.median(np.abs(late)) / _MEDIAN)
+
+
+def _outliers(losses: Array, noise: float) -> Mask:
+    """Return which values lie far from the running median, which of a falling curve is the value in the middle."""
+    count = len(losses)
+    far = np.zeros(count, dtype=bool)
+    if count < 2 * _FEWEST + 1:
+        return far
+    limit = _OUTLIER * max(noise, 1e-4)
+    for width in {5, min(max(count // 40 * 2 + 1, 5), 101)}:
+        half = width // 2
+        middle = np.median(np.lib.stride_tricks.sliding_window_view(losses, width), axis=1)
+        far[half : count - half] |= np.abs(losses[half : count - half] - middle) > limit
+        for k in range(count - half, count):  # the window shrinks towards the end, which the forecast hangs on
+            before = losses[max(k - width, 0) : k][~far[max(k - width, 0) : k]]
+            far[k] |= len(before) > 0 and losses[k] - np.median(before[-_FEWEST:]) > limit
+    return far
+
+
+def _binned(shares: Array, losses: Array, noise: float) -> SeenPart:
+    """Return the means of bins that widen with the logarithm of the share."""
+    if not len(shares):
+        return SeenPart(shares=shares, loss=losses, spread=losses, noise=noise)
+    place = np.where(shares < _WIDEST * _PER_E_FOLD, np.log(shares) * _PER_E_FOLD, 0.0)
+    late = shares >= _WIDEST * _PER_E_FOLD
+    place[late] = np.log(_WIDEST * _PER_E_FOLD) * _PER_E_FOLD + 1 + (shares[late] / _WIDEST - _PER_E_FOLD)
+    edges = np.flatnonzero(np.diff(np.floor(place), prepend=-np.inf))
+    count = np.diff(np.append(edges, len(shares)))
+    mean_share, mean_loss = np.add.reduceat(shares, edges) / count, np.add.reduceat(losses, edges) / count
+    return SeenPart(shares=mean_share, loss=mean_loss, spread=noise / np.sqrt(count), noise=noise)
+
+
+def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) -> tuple[float, float]:
+    """Return the ln loss of the smooth curve at the last share seen, and its standard deviation.
+
+    A line (a level where not ``sloping``) through the last bins, as many as agree: the window grows as long as its
+    estimate stays within two standard deviations of every narrower window's (Lepski's rule), up to ``reach`` of what
+    was seen, the last four bins at least. One bin is its own level.
+    """
+    shares, losses, spread = part.shares[::-1], part.loss[::-1], np.maximum(part.spread[::-1], 1e-7)
+    level, deviation = float(losses[0]), float(spread[0])
+    low, high = level - 2 * deviation, level + 2 * deviation
+    widest = max(int(np.searchsorted(-shares, -(1 - reach) * shares[0])), min(4, len(shares)))
+    size = 3 if sloping else 2
+    while size <= widest:
+        weight = spread[:size] ** -2
+        distance = (shares[0] - shares[:size]) if sloping else np.zeros(size)
+        total, first, second = weight.sum(), weight @ distance, weight @ distance**2
+        spoken = total * second - first**2
+        if sloping and spoken > 0:
+            new = (second * (weight @ losses[:size]) - first * (weight @ (distance * losses[:size]))) / spoken
+            sd = float(np.sqrt(second / spoken))
+        else:
+            new, sd = (weight @ losses[:size]) / total, float(total**-0.5)
+        low, high = max(low, new - 2 * sd), min(high, new + 2 * sd)
+        if low > high:
+            break
+        if sd < deviation:
+            level, deviation = float(new), sd
+        size = max(size + 1, int(1.4 * size))
+    return level, deviation

@@ -414,8 +414,9 @@ def _end_of(run: RunLog, row: LoggedRun, question: Question, warnings: list[Noti
     Raises UsageError where nothing says where the run ends, and for an end that it has passed.
     """
     step, per_step = run.last_step, row.tokens_per_step
-    if per_step is None and question.tokens is not None and question.steps is not None:
-        per_step = question.tokens / question.steps
+    if per_step is None and question.tokens is not None:
+        whole = question.steps or row.total_steps or (step if run.ended == "finished" else None)
+        per_step = None if whole is None else question.tokens / whole
     given, option = _given_end(question, per_step)
     if given is not None:
         if step > given + 1:
@@ -653,9 +654,9 @@ def _comparison(
 
     def at(share: float) -> Verdict | None:
         part = _part(curve, share * float(curve.steps[-1]))
-        if part.seen < _EARLY or len(part.steps) < _FEWEST:
-            return None
-        return compared(forecast_end(part, references, level=level), planned, level=level)
+        early = part.seen < _EARLY or len(part.steps) < _FEWEST
+        then = None if early else forecast_end(part, references, level=level)
+        return None if then is None else compared(then, planned, level=level)
 
     share = since_when(verdict, at)
     return verdict, float(curve.steps[-1]) * (1.0 if share is None else share)

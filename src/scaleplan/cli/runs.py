@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import scaleplan
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fit import Progress
 from scaleplan.errors import Notice, UsageError, quote
@@ -81,10 +82,8 @@ def runs(
     """Read training logs of any trainer and tracker into one table: a row a run, which fit and backtest take."""
     if output_file is not None:
         _require_table(output_file, paths)
-    from scaleplan.logs.collect import runs as collect
-
     with Progress("runs") as progress:
-        found = collect(
+        found = scaleplan.runs(  # imported when it is called
             paths,
             params=params,
             model=model,

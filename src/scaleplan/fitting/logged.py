@@ -44,7 +44,9 @@ def is_logged(table: RawTable) -> bool:
 
 def logged_table(source: str | Path) -> RawTable:
     """Return the table of the runs of a log or a folder of logs, with the row numbers of the CSV file it would be."""
-    found = runs([source])
+    found = runs(source)
+    if not found.runs:
+        raise FileError(f"{quote(source)} holds no run", hint="name a log, a folder of logs, or a table of runs")
     records = [{name: _cell(value) for name, value in _row(run).items()} for run in found.runs]
     names = tuple(records[0])
     digest = hashlib.sha256(json.dumps(records, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import field
 import os
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import ENDINGS

@@ -353,6 +353,23 @@ def _compared(builder: Builder) -> str:
     return _saved(builder, builder.rng.choice(["before.json", "after.json"]))
 
 
+def _logs(builder: Builder) -> str:
+    """Return a log of a run, or a folder with a few."""
+    name, content = files.log(builder.rng)
+    if builder.chance(0.7):
+        return builder.file(name, content, stream=True)
+    for part in ("a", "b", "c")[: builder.rng.randrange(1, 4)]:
+        name, content = files.log(builder.rng)
+        builder.file(f"logs/{part}/{name}", content)
+    return "logs"
+
+
+def _of_runs(builder: Builder, kind: str) -> str:
+    """Return an amount for every run, or for one by its name."""
+    name = builder.rng.choice(["", "", "", "", "main=", "*=", "m*=", "125m=", "x="])
+    return f"{name}{values.amount(builder.rng, kind)}"
+
+
 def _output(*names: str) -> Callable[[Builder], str]:
     return lambda builder: builder.rng.choice([*names, *names, "nosuch/out.x", ".", "/dev/null", "/dev/full", "-"])
 
@@ -360,7 +377,14 @@ def _output(*names: str) -> Callable[[Builder], str]:
 _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "preset"): _law,
     ("", "laws"): _law,
-    ("", "runs"): _runs,
+    ("", "runs"): lambda builder: _logs(builder) if builder.chance(0.1) else _runs(builder),
+    ("runs", "paths"): _logs,
+    ("runs", "params"): lambda builder: _of_runs(builder, "params"),
+    ("runs", "tokens_per_step"): lambda builder: _of_runs(builder, "tokens"),
+    ("runs", "batch"): lambda builder: _of_runs(builder, "integer"),
+    ("runs", "sequence"): lambda builder: _of_runs(builder, "count"),
+    ("runs", "steps"): lambda builder: _of_runs(builder, "integer"),
+    ("runs", "output_file"): _output("table.csv", "table.json", "table.jsonl", "table.tsv", "table.toml"),
     ("", "model"): _config,
     ("model", "source"): _config,
     ("memory", "source"): _model_or_size,

@@ -1,0 +1,230 @@
+"""Read JSON logs: one object a line, flat or nested, or one document with the history of a run.
+
+Numbers may be bare ``NaN`` and ``Infinity``, as Python writes them; the last line may be cut, lines of settings may
+stand between the others, and the lines of several runs may be mixed where a key names the run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
+from scaleplan.logs.metrics import STATED, metric_names, role_of
+from scaleplan.logs.naming import run_name
+from scaleplan.tables.headings import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from scaleplan.logs.log_file import LogFile
+    from scaleplan.logs.run_log import Recorder
+    from scaleplan.tables.cells import Cell
+
+__all__ = ["flattened", "is_history", "read", "recognise", "rows_as_columns", "wandb_format"]
+
+_DEEPEST = 8  # levels of nesting; trainers write two or three
+_HEAD_LINES = 200
+_LEAST_ROWS = 2
+
+
+def recognise(file: LogFile) -> bool:
+    """Return whether a file has an object a line, some with a step and a loss."""
+    return is_history(head_objects(file))
+
+
+def read(file: LogFile) -> Iterator[Recorder]:
+    """Yield the runs of a file with an object a line."""
+    known = [key for item in head_objects(file) for key in item]
+    rows = MetricRows(run_name(file.path), file.source, wandb_format(known) or "jsonl")
+    damaged: list[int] = []
+    cut = False
+    for numbers, objects, bad, cut_here in _blocks(file):
+        damaged += bad
+        cut = cut_here
+        add_objects(rows, objects, numbers)
+    for run in rows.runs():
+        if damaged:
+            more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            run.recorder.warn("damaged-lines", f"line {damaged[0]}{more} cannot be read, and is left out")
+        if cut:
+            run.recorder.warn("cut", "the last line is cut off: the file was being written, or its writer was stopped")
+        yield run.recorder
+
+
+def wandb_format(names: Iterable[str]) -> str | None:
+    """Return the format of a history of W&B, by the names of its own columns; None for others."""
+    return "wandb_history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
+
+
+def head_objects(file: LogFile) -> list[dict[str, Any]]:
+    """Return the objects of the first whole lines; none where those are no objects."""
+    text = file.head_text
+    if not text.lstrip("\ufeff \n\t").startswith("{"):
+        return []
+    lines = text.split("\n")
+    if len(lines) > 1:
+        lines = lines[:-1]
+    found, bad = [], 0
+    for line in lines[:_HEAD_LINES]:
+        stripped = line.strip()
+        if not stripped:
+            continue
+        item = _parsed(stripped) if stripped.startswith("{") else None
+        if isinstance(item, dict):
+            found.append(item)
+        else:
+            bad += 1
+    return found if len(found) > bad else []
+
+
+def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether objects are the steps of runs: a step (or tokens) that rises within a run, and losses.
+
+    A table of final results, a row a run, is none: no two of its rows are of one run.
+    """
+    columns = rows_as_columns(objects)
+    roles = {name: meaning.role for name in columns if (meaning := role_of(name)) is not None}
+    names = metric_names(columns)
+    long = names.metric is not None and names.value is not None
+    if not (long or {"loss", "val_loss"} & set(roles.values())):
+        return False
+    steps = [name for name, role in roles.items() if role == "step"]
+    sized = "params" in roles.values()
+    counts = steps or [name for name, role in roles.items() if role in {"tokens", "epoch"} and not sized]
+    if sized and names.run is not None:
+        counts = counts or [name for name, role in roles.items() if role == "tokens"]
+    last: dict[str, float] = {}
+    rises: dict[str, int] = {}
+    settings = [columns[name] for name, role in roles.items() if role in {"params", "seed"}]
+    for name in counts:
+        for row, cell in enumerate(columns[name]):
+            run = "" if names.run is None else str(columns[names.run][row])
+            key = f"{name} {run} {[cells[row] for cells in settings] if names.run is None else ''}"
+            try:
+                value = float(cell)  # type: ignore[arg-type]  what cannot be is raised
+            except (TypeError, ValueError):
+                continue
+            rises[key] = rises.get(key, 0) + (value > last.get(key, float("inf")))
+            last[key] = value
+    # of a sweep a few runs may have the same settings; the steps of a run are many
+    return bool(rises) and (sum(rises.values()) >= len(rises) if sized else max(rises.values()) >= 1)
+
+
+def add_objects(rows: MetricRows, objects: Sequence[Mapping[str, Any]], lines: Sequence[int]) -> None:
+    """Give objects to the runs, and what settings among them state."""
+    columns = rows_as_columns(objects)
+    settings = {
+        name: next((cell for cell in cells if cell is not None), None)
+        for name, cells in columns.items()
+        if (meaning := role_of(name)) is not None and meaning.role in STATED and _is_setting(cells)
+    }
+    if settings:
+        rows.state(settings)
+        columns = {name: cells for name, cells in columns.items() if name not in settings}
+    rows.add(columns, lines.__getitem__)
+
+
+def _is_setting(cells: Sequence[Cell]) -> bool:
+    """Whether a thing is stated once, on a line of its own."""
+    return len(cells) - cells.count(None) == 1
+
+
+def rows_as_columns(objects: Sequence[Mapping[str, Any]], prefix: str = "", depth: int = 0) -> dict[str, list[Cell]]:
+    """Return objects as columns of scalars; nested keys are joined by dots, and lists left out."""
+    columns: dict[str, list[Cell]] = {}
+    keys: dict[str, None] = {}
+    shapes = dict.fromkeys(map(tuple, objects))
+    for shape in shapes:
+        keys.update(dict.fromkeys(shape))
+    for key in keys:
+        cells = [item.get(key) for item in objects]
+        name = f"{prefix}.{key}" if prefix else str(key)
+        kinds = set(map(type, cells))
+        if dict in kinds:
+            if depth < _DEEPEST:
+                inner = [cell if isinstance(cell, dict) else {} for cell in cells]
+                for each, column in rows_as_columns(inner, name, depth + 1).items():
+                    columns.setdefault(each, column)
+            cells = [None if isinstance(cell, dict) else cell for cell in cells]
+            if all(cell is None for cell in cells):
+                continue
+        if list in kinds:
+            cells = [None if isinstance(cell, list) else cell for cell in cells]
+            if all(cell is None for cell in cells):
+                continue
+        columns[name] = cells
+    return columns
+
+
+def flattened(item: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return the scalars of one object under dotted names."""
+    return {name: cells[0] for name, cells in rows_as_columns([item]).items()}
+
+
+def _blocks(file: LogFile) -> Iterator[tuple[list[int], list[dict[str, Any]], list[int], bool]]:
+    """Yield objects with the numbers of their lines, the lines that cannot be read, and whether the last was cut."""
+    line = 1
+    rest = False
+    for chunk in file.chunks():
+        lines = chunk.split(b"\n")
+        whole = lines[-1] == b""
+        if whole:
+            lines.pop()
+        for start in range(0, len(lines), BLOCK_ROWS):
+            part = lines[start : start + BLOCK_ROWS]
+            numbers, objects, bad = _parse_lines(part, line + start)
+            last = line + len(lines) - 1
+            rest = not whole and bool(bad) and bad[-1] == last
+            yield numbers, objects, [each for each in bad if not (rest and each == last)], rest
+        line += len(lines)
+
+
+def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[str, Any]], list[int]]:
+    """Return the objects of lines, the number of each, and the numbers of the lines that hold none."""
+    try:
+        found = json.loads(b"[" + b",".join(lines).replace(b"\x00", b"") + b"]")
+        if len(found) == len(lines) and set(map(type, found)) <= {dict}:
+            return list(range(first, first + len(lines))), found, []
+    except (ValueError, RecursionError):
+        pass
+    if len(lines) > _HALVED:  # a bad line is found by halves
+        middle = len(lines) // 2
+        left, right = _parse_lines(lines[:middle], first), _parse_lines(lines[middle:], first + middle)
+        return left[0] + right[0], left[1] + right[1], left[2] + right[2]
+    numbers: list[int] = []
+    objects: list[dict[str, Any]] = []
+    bad: list[int] = []
+    for number, raw in enumerate(lines, first):
+        text = raw.decode("utf-8-sig", errors="replace").strip()
+        if not text:
+            continue
+        item = _parsed(text)
+        if isinstance(item, dict):
+            numbers.append(number)
+            objects.append(item)
+        elif text.startswith("{") or item is None:
+            bad.append(number)
+    return numbers, objects, bad
+
+
+_HALVED = 64  # lines that are read one by one
+
+_PREFIXED = re.compile(r"^[^{]{0,200}?(?=\{)")
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+_RUNLESS = frozenset({"log history", "history", "logs", "metrics", "train", "training", "validation", "val", "eval"})
+"""Keys of a document that name its part and no run."""
+
+
+def is_part(name: str) -> bool:
+    """Return whether a key of a document is the name of a part of one run."""
+    return normalised(name) in _RUNLESS

@@ -1,0 +1,622 @@
+"""Read rows of metrics as runs: blocks of columns in, one recorder a run out.
+
+Every structured log comes down to rows: a row has values of some metrics, and mostly the step at which they were
+logged. Here it is decided which column counts the steps, which metric is the training loss and which the validation
+loss, what the rows state of the whole run, and which rows belong to which run. The choice is made by the first rows
+that are given, so that a file of any length is read in one pass.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from scaleplan.logs.metrics import EVALUATION, STATED, TRAINING, metric_names, role_of
+from scaleplan.logs.run_log import Recorder
+from scaleplan.tables.cells import is_missing, to_number, to_text
+from scaleplan.tables.headings import listed, normalised
+from scaleplan.tables.loss_units import LOSS_UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from scaleplan.arrays import Array, Index, Mask
+    from scaleplan.logs.metrics import Meaning
+    from scaleplan.tables.cells import Cell
+
+__all__ = ["BLOCK_ROWS", "MetricRows", "MetricRun", "Numbers", "read_numbers"]
+
+BLOCK_ROWS = 50_000
+"""Rows that are read at once: the memory of a file of any length, and what the choice of metrics is made by."""
+
+_FEW = 0.05
+"""The share of the points of the fullest candidate below which a metric is no curve beside it: the mean over the run
+that is logged once, at its end."""
+
+_LEAST_ROWS = 3
+"""Rows before a step that returns to the first one for which they are a run of their own."""
+
+
+class Numbers(NamedTuple):
+    """A column as numbers: ``values`` (NaN where there is none) and which cells are ``absent`` rather than NaN."""
+
+    values: Array
+    absent: Mask
+
+    def there(self) -> Mask:
+        """Return where there is a finite value."""
+        return np.isfinite(self.values)
+
+
+def read_numbers(cells: Sequence[Cell]) -> Numbers:
+    """Return the numbers of cells; one that cannot be read is absent."""
+    count = len(cells)
+    try:
+        values = np.fromiter(map(float, cells), float, count)  # type: ignore[arg-type]  what cannot be is raised
+    except (TypeError, ValueError, OverflowError):
+        return _read_slowly(cells)
+    return Numbers(values, np.zeros(count, dtype=bool))
+
+
+def _read_slowly(cells: Sequence[Cell]) -> Numbers:
+    count, nan = len(cells), math.nan
+    absent = np.fromiter((cell is None or cell == "" for cell in cells), bool, count)
+    try:
+        filled = (nan if cell is None or cell == "" else float(cell) for cell in cells)
+        return Numbers(np.fromiter(filled, float, count), absent)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    read = cache(to_number)
+    values = np.full(count, nan)
+    for position, cell in enumerate(cells):
+        if cell is None or isinstance(cell, bool) or not isinstance(cell, str | int | float):
+            absent[position] = True
+            continue
+        try:
+            values[position] = read(cell) if isinstance(cell, str) else to_number(cell)
+        except ValueError:
+            absent[position] = True
+            continue
+        if isinstance(cell, str) and math.isnan(values[position]):
+            absent[position] = cell.strip().lower() not in {"nan", "-nan", "+nan"}
+    return Numbers(values, absent)
+
+
+class MetricRun:
+    """One run as its rows come: the metrics that were chosen for its curves, and the recorder that they go to."""
+
+    def __init__(self, recorder: Recorder, *, loss: str | None = None) -> None:
+        self.recorder = recorder
+        self.first_step = math.inf
+        self.rows = 0
+        self._named_loss = loss
+        self._chosen: dict[str, str] = {}
+        self._factors: dict[str, float] = {}
+        self._steps: list[str] | None = None
+        self._last_step = math.nan
+        self._warned = False
+
+    def extend(self, columns: Mapping[str, Numbers], steps: Array, lines: Callable[[int], int]) -> None:
+        """Record rows at ``steps``; ``lines`` returns the line of one."""
+        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        self._state(columns, roles)
+        self._choose(columns, roles, steps)
+        curves: dict[str, Array] = {}
+        lost = np.zeros(len(steps), dtype=bool)
+        for role, name in self._chosen.items():
+            if name not in columns:
+                continue
+            numbers = columns[name]
+            curves[role] = self._converted(role, name, numbers.values)
+            if role in {"loss", "val_loss"}:
+                lost |= self._is_lost(role, numbers, columns)
+        known = np.isfinite(steps)
+        if not known.any():
+            return
+        self.rows += int(known.sum())
+        self.first_step = min(self.first_step, float(np.min(steps[known])))
+        clock = next((columns[n] for n, meaning in roles.items() if meaning.role == "clock"), None)
+        if clock is not None and clock.there().any():
+            latest = float(np.nanmax(np.where(clock.there(), clock.values, np.nan)))
+            self.recorder.written = _seconds_since_1970(latest) or self.recorder.written
+        if curves:
+            rows = np.flatnonzero(known & (lost | _any_finite(curves)))
+            self.recorder.extend(
+                steps[rows],
+                {role: values[rows] for role, values in curves.items()},
+                lost=lost[rows],
+                line_of=lambda row: lines(int(rows[row])),
+            )
+
+    def steps(self, columns: Mapping[str, Numbers]) -> Array:
+        """Return the step of each row: of the best column that counts them, else of the row before."""
+        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        if self._steps is None:
+            self._steps = self._step_columns(columns, roles)
+        count = len(next(iter(columns.values())).values)
+        steps = np.full(count, np.nan)
+        for name in self._steps:
+            if name in columns:
+                factor = roles[name].factor if name in roles and roles[name].role == "tokens" else 1.0
+                steps = np.where(np.isfinite(steps), steps, columns[name].values * factor)
+        steps[~np.isfinite(steps)] = np.nan
+        if not self._steps:
+            return np.arange(self.rows + 1.0, self.rows + count + 1.0)
+        known = np.isfinite(steps)
+        if not known.all():
+            last = np.maximum.accumulate(np.where(known, np.arange(count), -1))
+            steps = np.where(last >= 0, steps[np.maximum(last, 0)], self._last_step)
+        if count and np.isfinite(steps[-1]):
+            self._last_step = float(steps[-1])
+        return steps
+
+    def _step_columns(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning]) -> list[str]:
+        """Return the columns that count steps, of the best kind that there is; ``[]`` where rows must be counted."""
+        found = [
+            (roles[name].rank, name) for name in columns if name in roles and roles[name].role == "step"
+        ] + [(9.0, name) for name in columns if name == "Step" and "_step" in columns]
+        found = [(rank, name) for rank, name in sorted(found, key=lambda each: each[0]) if columns[name].there().any()]
+        if found:
+            best = int(found[0][0])
+            if best >= _CALLS:
+                self.recorder.warn(
+                    "logged-calls",
+                    f"'{found[0][1]}' counts calls of the logger, which need not be training steps; nothing else counts them",
+                )
+            return [name for rank, name in found if int(rank) == best or (best < 2 and int(rank) == 2)]
+        for role, warning in (
+            ("tokens", None),
+            ("epoch", "no count of steps: epochs are counted instead"),
+        ):
+            name = next((name for name, meaning in roles.items() if meaning.role == role and name in columns), None)
+            if name is not None and columns[name].there().any():
+                if warning is not None:
+                    self.recorder.warn("epochs-for-steps", warning)
+                elif role == "tokens":
+                    self.recorder.state(tokens_per_step=1.0)
+                return [name]
+        self.recorder.warn("rows-for-steps", "no count of steps: rows are counted instead")
+        return []
+
+    def _choose(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning], steps: Array) -> None:
+        """Choose a metric for each curve that has none yet."""
+        found: dict[str, list[str]] = {}
+        for name, meaning in roles.items():
+            if meaning.role not in _CURVES or meaning.role in self._chosen or name in self._chosen.values():
+                continue
+            numbers = columns[name]
+            if not (numbers.there().any() or (meaning.role in _LOSSES and np.any(~numbers.absent))):
+                continue
+            if meaning.role == "tokens" and not self._rises(name, numbers, steps):
+                continue
+            found.setdefault(meaning.role, []).append(name)
+        for role, names in found.items():
+            points = {name: int(np.count_nonzero(~columns[name].absent)) for name in names}
+            nats = [name for name in names if roles[name].rank < _OTHER_UNIT] or names
+            fullest = max(points[name] for name in nats)
+            kept = [name for name in names if points[name] > _FEW * fullest] if role != "val_loss" else names
+            first = min(kept, key=lambda name: (roles[name].rank, -points[name]))
+            if role in _LOSSES and self._named_loss in names:
+                first = self._named_loss
+            if role == "val_loss" and not self._comparable(roles[first], first):
+                continue
+            self._chosen[role] = first
+            self._describe(role, first, roles[first], [name for name in kept if name != first], columns, roles)
+        if "relative_lr" in self._chosen:
+            name = self._chosen.pop("relative_lr")
+            if "lr" not in self._chosen:
+                self._chosen["lr"] = name
+                self.recorder.state(relative_rate=True)
+        if "clock" in self._chosen and "seconds" in self._chosen:
+            del self._chosen["clock"]
+        if "samples" in self._chosen:
+            name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
+            if sequence and "tokens" not in self._chosen and self._rises(name, columns[name], steps):
+                self._chosen["tokens"], self._factors[name] = name, float(sequence)
+
+    def _rises(self, name: str, numbers: Numbers, steps: Array) -> bool:
+        """Whether a count of tokens is one of all tokens so far."""
+        there = np.flatnonzero(numbers.there() & np.isfinite(steps))
+        values = numbers.values[there][np.argsort(steps[there], kind="stable")]
+        if len(values) < 2:
+            return len(values) == 1 and values[0] > 0
+        if values[-1] > values[0] and np.mean(np.diff(values) >= 0) >= _MOSTLY:
+            return True
+        if len(values) >= _LEAST_ROWS and "total" not in normalised(name):
+            self.recorder.warn("tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far")
+        return False
+
+    def _comparable(self, meaning: Meaning, name: str) -> bool:
+        """Whether a validation loss is in the unit of the training loss, or becomes so; says where it is not."""
+        unit = LOSS_UNITS[meaning.unit].kept
+        trained = self._chosen.get("loss")
+        if trained is None:
+            return True
+        meant = role_of(trained)
+        if meant is None or LOSS_UNITS[meant.unit].kept == unit:
+            return True
+        self.recorder.warn("other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'")
+        return False
+
+    def _describe(
+        self,
+        role: str,
+        name: str,
+        meaning: Meaning,
+        others: list[str],
+        columns: Mapping[str, Numbers],
+        roles: Mapping[str, Meaning],
+    ) -> None:
+        """Record what was chosen, and which others there were."""
+        self._factors[name] = meaning.factor
+        if role == "mfu":
+            largest = np.nanmax(columns[name].values, initial=0.0, where=columns[name].there())
+            self._factors[name] = 0.01 if "%" in name or "percent" in name or largest > _LARGEST_MFU else 1.0
+        if role == "clock" and (there := columns[name].there()).any():
+            self._factors[name] = _clock_factor(float(np.max(columns[name].values[there])))
+        if role not in _LOSSES:
+            return
+        unit = LOSS_UNITS[meaning.unit]
+        self._factors[name] = unit.factor
+        if unit.kept != "nats/token":
+            key = next(key for key, each in LOSS_UNITS.items() if each.kept == unit.kept == each.meaning)
+            self.recorder.state(loss_unit=key)
+            self.recorder.warn("other-unit", f"'{name}' is in {unit.meaning}, not in nats per token")
+        elif meaning.unit != "nats":
+            self.recorder.warn("converted", f"'{name}' is in {unit.meaning}; its loss is in nats per token")
+        if role == "loss":
+            self.recorder.label = name
+            if meaning.means_over is not None:
+                over = "mean of an epoch" if meaning.means_over == "epoch" else meaning.means_over
+                self.recorder.state(smoothing=over)
+        else:
+            self.recorder.val_label = name
+        rivals = [
+            other
+            for other in others
+            if roles[other].unit == meaning.unit
+            and roles[other].means_over is None
+            and not _same(columns[other], columns[name])
+        ]
+        if rivals:
+            which = "training" if role == "loss" else "validation"
+            self.recorder.warn(f"several-{role.replace('_', '-')}", f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}")
+
+    def _converted(self, role: str, name: str, values: Array) -> Array:
+        meaning = role_of(name)
+        if role in _LOSSES and meaning is not None and LOSS_UNITS[meaning.unit].scale == "ppl":
+            with np.errstate(all="ignore"):
+                values = np.log(np.where(values > 0, values, np.nan))
+        factor = self._factors.get(name, 1.0)
+        return values if factor == 1.0 else values * factor
+
+    def _is_lost(self, role: str, numbers: Numbers, columns: Mapping[str, Numbers]) -> Mask:
+        """Return where a loss was NaN: not where an export writes NaN for a value that is not there.
+
+        An export that leaves cells empty, or keys out, writes NaN for itself. Where every cell is filled, the NaN of
+        a validation loss and of a training loss beside a validation loss is an empty cell.
+        """
+        nan = np.isnan(numbers.values) & ~numbers.absent
+        if not nan.any() or numbers.absent.any():
+            return nan
+        if role == "val_loss":
+            return nan & (not numbers.there().all() and nan.all())
+        other = self._chosen.get("val_loss")
+        if other is not None and other in columns:
+            nan &= ~columns[other].there()
+        rate = self._chosen.get("lr") or self._chosen.get("grad_norm")
+        if rate is not None and rate in columns and columns[rate].there().any():
+            nan &= columns[rate].there()
+        return nan
+
+    def _state(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning]) -> None:
+        """Record what rows state of the whole run: the same number in all of them, above 0."""
+        accumulated = any("accum" in name.lower() for name in columns)
+        for name in sorted((name for name in roles if roles[name].role in STATED), key=lambda name: roles[name].rank):
+            numbers, meaning = columns[name], roles[name]
+            values = numbers.values[numbers.there()]
+            if not len(values) or values[0] != values[-1] or (values[0] <= 0 and meaning.role != "seed"):
+                continue
+            self.state(meaning.role, float(values[0]) * meaning.factor, accumulated=accumulated)
+
+    def state(self, role: str, value: float, *, accumulated: bool = False) -> None:
+        """Record a number that is stated by a role of :data:`~scaleplan.logs.metrics.STATED`."""
+        if not math.isfinite(value):
+            return
+        if role == "batch_maybe":
+            if accumulated or (self.recorder.stated("devices") or 1) > 1:
+                return
+            role = "batch"
+        if role in {"total_steps", "sequence", "devices", "seed"}:
+            if value == int(value):
+                self.recorder.state(**{role: int(value)})
+        elif role != "gpu":
+            self.recorder.state(**{role: value})
+
+    def state_texts(self, cells: Mapping[str, Cell]) -> None:
+        """Record settings by their names: numbers, and the name of the device."""
+        accumulated = any("accum" in name.lower() for name in cells)
+        known = [(meaning.rank, name, meaning) for name in cells if (meaning := role_of(name)) is not None]
+        for _, name, meaning in sorted(known, key=lambda each: each[0]):
+            cell = cells[name]
+            if meaning.role == "gpu" and isinstance(cell, str) and not is_missing(cell):
+                self.recorder.state(gpu=cell.strip())
+            elif meaning.role in STATED and not is_missing(cell):
+                try:
+                    value = to_number(cell) * meaning.factor
+                except ValueError:
+                    continue
+                if value > 0 or meaning.role == "seed":
+                    self.state(meaning.role, value, accumulated=accumulated)
+
+
+_CURVES = frozenset(
+    {
+        *("loss", "val_loss", "lr", "relative_lr", "tokens", "samples", "seconds", "clock", "grad_norm", "mfu"),
+        *("tokens_per_second", "device_tokens_per_second"),
+    }
+)
+_LOSSES = frozenset({"loss", "val_loss"})
+_CALLS = 9  # the rank of a count of calls of a logger
+_OTHER_UNIT = 20.0  # the rank of a loss in another unit than nats
+_MOSTLY = 0.9  # of the rows a count of tokens rises in, with a restart or two between them
+_LARGEST_MFU = 1.5  # above it a utilisation is in percent
+_MILLISECONDS = 1e11  # seconds since 1970 reach it in the year 5138; milliseconds did in 1973
+
+
+def _clock_factor(latest: float) -> float:
+    """Return what a time stamp is multiplied by to be seconds: trackers count seconds, milli-, micro- or nanoseconds."""
+    factor = 1.0
+    while latest * factor > _MILLISECONDS:
+        factor *= 1e-3
+    return factor
+
+
+def _seconds_since_1970(latest: float) -> float | None:
+    """Return a time stamp as seconds since 1970; None of one that counts from elsewhere."""
+    value = latest * _clock_factor(latest)
+    return value if value > 1e8 else None
+
+
+def _any_finite(curves: Mapping[str, Array]) -> Mask:
+    found = [np.isfinite(values) for values in curves.values()]
+    any_of: Mask = np.logical_or.reduce(found)
+    return any_of
+
+
+def _same(left: Numbers, right: Numbers) -> bool:
+    return bool(np.array_equal(left.values, right.values, equal_nan=True))
+
+
+class MetricRows:
+    """The runs of one file, whose rows are given block by block.
+
+    Rows belong to the run that a column names (``run``, ``run_id``, ``name``). Without one, rows with other settings
+    (``params``, ``seed``, a column of texts) are other runs, and so are rows whose step returns to the first one.
+    """
+
+    def __init__(self, name: str, source: str, format_name: str, *, one_run: bool = False) -> None:
+        self._name, self._source, self._format = name, source, format_name
+        self._one_run = one_run
+        self.rows = 0
+        self._runs: dict[tuple[str, int], MetricRun] = {}
+        self._latest: dict[str, int] = {}
+        self._last_steps: dict[str, float] = {}
+        self._keys: list[str] | None = None
+        self._pending: dict[str, Cell] = {}
+
+    def add(self, columns: Mapping[str, Sequence[Cell]], line_of: Callable[[int], int]) -> None:
+        """Take a block of rows as columns of cells; ``line_of`` returns the line of a row."""
+        columns = dict(columns)
+        count = len(next(iter(columns.values()), ()))
+        if not count:
+            return
+        self.rows += count
+        names = metric_names(columns)
+        if names.metric is not None and names.value is not None:
+            _spread(columns, names.metric, names.value)
+        elif names.split is not None:
+            _split(columns, names.split)
+        numbers = {
+            name: _times(cells) if meaning.role == "clock" else read_numbers(cells)
+            for name, cells in columns.items()
+            if (meaning := role_of(name)) is not None and meaning.role != "gpu"
+        }
+        if "Step" in columns and "_step" in columns:
+            numbers.setdefault("Step", read_numbers(columns["Step"]))
+        if not numbers:
+            return
+        for key, rows in self._grouped(columns, numbers, names.run, count).items():
+            self._extend(key, rows, numbers, columns, line_of)
+
+    def state(self, settings: Mapping[str, Cell]) -> None:
+        """Take settings that are stated beside the rows, of every run."""
+        self._pending.update(settings)
+
+    def runs(self) -> Iterator[MetricRun]:
+        """Yield the runs that have rows, in the order of the file."""
+        several = len({key for key, _ in self._runs}) > 1
+        for (key, number), run in self._runs.items():
+            if self._pending:
+                run.state_texts(self._pending)
+            named = key or self._name
+            if number > 0:
+                named = f"{named} ({number + 1})"
+            run.recorder.name = named if several or key or number else self._name
+            if run.rows:
+                yield run
+
+    def _extend(
+        self,
+        key: str,
+        rows: Index | None,
+        numbers: Mapping[str, Numbers],
+        columns: Mapping[str, Sequence[Cell]],
+        line_of: Callable[[int], int],
+    ) -> None:
+        """Give rows to the run of a key, or to the next one of that key where they begin from the first step."""
+        picked = (
+            numbers
+            if rows is None
+            else {name: Numbers(each.values[rows], each.absent[rows]) for name, each in numbers.items()}
+        )
+        def at(row: int) -> int:
+            return line_of(row if rows is None else int(rows[row]))
+
+        run = self._run(key, at(0))
+        steps = run.steps(picked)
+        for begin, end, is_new in self._pieces(key, steps, run):
+            if is_new:
+                self._latest[key] += 1
+                run = self._run(key, at(begin))
+            piece = {name: Numbers(each.values[begin:end], each.absent[begin:end]) for name, each in picked.items()}
+            run.extend(piece, steps[begin:end], partial(_shifted, at, begin))
+        first = 0 if rows is None else int(rows[0])
+        texts = {
+            name: columns[name][first]
+            for name in columns
+            if name not in numbers and (meaning := role_of(name)) is not None and meaning.role == "gpu"
+        }
+        if texts:
+            run.state_texts(texts)
+
+    def _pieces(self, key: str, steps: Array, run: MetricRun) -> list[tuple[int, int, bool]]:
+        """Return the rows of each run, and whether it is a new one: its step returned to the first step."""
+        count = len(steps)
+        known = np.flatnonzero(np.isfinite(steps))
+        if self._one_run or not len(known):
+            return [(0, count, False)]
+        values = steps[known]
+        before = np.concatenate([[self._last_steps.get(key, -math.inf)], values[:-1]])
+        self._last_steps[key] = float(values[-1])
+        begins = [(0, False)]
+        first, rows, begun = run.first_step, run.rows, 0
+        for fall in np.flatnonzero(values < before).tolist():
+            lowest = min(first, float(values[begun])) if fall > begun else first
+            if rows + fall - begun >= _LEAST_ROWS and values[fall] <= lowest:
+                begins.append((int(known[fall]), True))
+                first, rows, begun = math.inf, 0, fall
+        ends = [begin for begin, _ in begins[1:]] + [count]
+        return [(begin, end, is_new) for (begin, is_new), end in zip(begins, ends, strict=True) if begin < end]
+
+    def _run(self, key: str, line: int) -> MetricRun:
+        number = self._latest.setdefault(key, 0)
+        run = self._runs.get((key, number))
+        if run is None:
+            recorder = Recorder(self._name, self._source, line=line, format_name=self._format)
+            run = self._runs[key, number] = MetricRun(recorder)
+        return run
+
+    def _grouped(
+        self, columns: Mapping[str, Sequence[Cell]], numbers: Mapping[str, Numbers], run: str | None, count: int
+    ) -> dict[str, Index | None]:
+        """Return the rows of each run by its name, all of them (None) where there is one run alone."""
+        if self._one_run:
+            return {"": None}
+        if self._keys is None:
+            self._keys = [run] if run is not None else self._settings(columns, numbers, count)
+        keys = [name for name in self._keys if name in columns]
+        if not keys:
+            return {"": None}
+        texts = [list(map(to_text, columns[name])) for name in keys]
+        cells = texts[0] if len(texts) == 1 else [" ".join(filter(None, each)) for each in zip(*texts, strict=True)]
+        groups: dict[str, list[int]] = {}
+        if cells.count(cells[0]) == count:
+            groups[cells[0]] = []
+            return {cells[0]: None}
+        for row, cell in enumerate(cells):
+            groups.setdefault(cell, []).append(row)
+        if "" in groups and len(groups) == 2 and run is not None:  # a line of settings without the name of the run
+            name = next(key for key in groups if key)
+            return {name: None}
+        return {key: np.array(rows, dtype=np.intp) for key, rows in groups.items()}
+
+    def _settings(
+        self, columns: Mapping[str, Sequence[Cell]], numbers: Mapping[str, Numbers], count: int
+    ) -> list[str]:
+        """Return the columns whose cells tell runs apart: settings and texts that stay the same for many rows."""
+        found = []
+        for name, cells in columns.items():
+            meaning = role_of(name)
+            if meaning is not None and meaning.role not in {"params", "seed", "total_steps", "batch", "tokens_per_step"}:
+                continue
+            if meaning is None and (normalised(name) in _NO_SETTING or not _is_text(cells)):
+                continue
+            different = len(set(map(to_text, cells)))
+            if 1 < different <= count / _LEAST_ROWS:
+                found.append(name)
+        return found
+
+
+_NO_SETTING = frozenset(
+    {
+        *("split", "mode", "phase", "kind", "stage", "event", "level", "message", "msg", "time", "date", "datetime"),
+        *("timestamp", "notes", "status", "state", "host", "hostname", "type", "tags", "unit", "logger", "set"),
+    }
+)
+"""Columns of texts that differ within a run."""
+
+
+def _is_text(cells: Sequence[Cell]) -> bool:
+    """Whether the filled cells of a column are texts and no numbers."""
+    filled = [cell for cell in cells[:_SAMPLE] if not is_missing(cell)]
+    if not filled or not all(isinstance(cell, str) for cell in filled):
+        return False
+    numbers = read_numbers(filled)
+    return bool(numbers.absent.all())
+
+
+def _shifted(line_of: Callable[[int], int], begin: int, row: int) -> int:
+    return line_of(begin + row)
+
+
+_SAMPLE = 200  # cells that tell whether a column holds texts
+
+
+def _spread(columns: dict[str, Sequence[Cell]], metric: str, value: str) -> None:
+    """Replace the columns of the name and the value of a metric by one column a metric."""
+    named, values = [to_text(cell) for cell in columns.pop(metric)], columns.pop(value)
+    for name in dict.fromkeys(named):
+        plain = f"{name}/loss" if normalised(name) in TRAINING | EVALUATION else name
+        if plain not in columns:
+            columns[plain] = [cell if other == name else None for cell, other in zip(values, named, strict=True)]
+
+
+def _split(columns: dict[str, Sequence[Cell]], split: str) -> None:
+    """Put the losses of rows that say of themselves to be an evaluation into columns of their own."""
+    evaluated = [not EVALUATION.isdisjoint(normalised(to_text(cell)).split()) for cell in columns[split]]
+    if not any(evaluated):
+        return
+    for name in list(columns):
+        meaning = role_of(name)
+        if meaning is not None and meaning.role == "loss" and TRAINING.isdisjoint(normalised(name).split()):
+            cells = columns[name]
+            columns[f"validation/{name}"] = [
+                cell if of_evaluation else None for cell, of_evaluation in zip(cells, evaluated, strict=True)
+            ]
+            columns[name] = [
+                None if of_evaluation else cell for cell, of_evaluation in zip(cells, evaluated, strict=True)
+            ]
+
+
+def _times(cells: Sequence[Cell]) -> Numbers:
+    """Return time stamps as seconds: numbers, or dates as ISO 8601 writes them."""
+    first = next((cell for cell in cells if not is_missing(cell)), None)
+    if not isinstance(first, str) or _moment(first) is None:
+        return read_numbers(cells)
+    values = np.fromiter((math.nan if (at := _moment(cell)) is None else at for cell in cells), float, len(cells))
+    return Numbers(values, np.isnan(values))
+
+
+def _moment(cell: Any) -> float | None:  # noqa: ANN401  any value of a JSON object
+    """Return the seconds since 1970 of a date; None where a cell holds none."""
+    if not isinstance(cell, str) or len(cell) > 40 or "-" not in cell:
+        return None
+    try:
+        return datetime.fromisoformat(cell.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -308,6 +308,8 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     planned = _planned(question, params, tokens, warnings)
     alarm = _alarm(curve, references, lost)
     ending = _forecast(curve, references, question.level) if lost is None else None
+    if finished and ending is not None:
+        ending = replace(ending, upper_bound=False)  # no decay is to come
     if planned is not None and metric == "training":
         planned = _as_training(planned, run, warnings)
     comparison, since = _comparison(curve, references, ending, planned, question.level)

@@ -32,12 +32,13 @@ _LEAST_SEEN, _LEAST_POINTS = 0.05, 4
 """Of less no method tells the fall to come from the transient of the start."""
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
+_SHARED = 0.5  # correlation of the errors of two methods, which see one curve
 _MOST_REFERENCES = 12
 _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of most logs
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
 _WAY = 40  # points of the way to the end
 
-_MISSES = {"law": 0.08, "shape": 0.0, "power": 0.15}
+_MISSES = {"law": 0.08, "shape": 0.0, "power": 0.35}
 """Share of the fall still to come that a method misses by beyond its own sd, before references say: the law and the
 power law are only nearly true; the shape's scatter is measured from the references already."""
 _MISSES_COUNT = 3.0  # references that this expectation counts for
@@ -129,7 +130,10 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
         return None
     now = level_at_end(part)[0]
     left = max(abs(now - guess.loss) for guess in guesses.values())
-    sds = {name: _with_misses(name, guess, others, question, left=left, seen=seen) for name, guess in guesses.items()}
+    sds = {
+        name: _with_misses(name, guess, run, others, question, left=left, seen=seen)
+        for name, guess in guesses.items()
+    }
     return _mixture(run, guesses, sds, question, level=level, now=now, informed=_informed(curve, guesses))
 
 
@@ -218,7 +222,7 @@ def _by_shape(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess 
     known = [one.reference for one in others if one.reference is not None and _alike(one.curve, run.curve)]
     known = [one for one in known if one.part.shares[0] < run.part.shares[-1]]
     found = forecast_by_shape(run.part, known, run.features, question.shares) if known else None
-    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.loss + found.left)
+    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way)
 
 
 def _by_power(run: _Run, _: Sequence[_Run], question: _Question) -> _Guess | None:
@@ -239,20 +243,21 @@ _METHODS: Mapping[str, Callable[[_Run, Sequence[_Run], _Question], _Guess | None
 
 
 def _with_misses(
-    name: str, guess: _Guess, others: Sequence[_Run], question: _Question, *, left: float, seen: float
+    name: str, guess: _Guess, run: _Run, others: Sequence[_Run], question: _Question, *, left: float, seen: float
 ) -> float:
     """Return the sd of a method's guess with what it misses beyond it, measured on the references' ends."""
     expected = _MISSES[name] ** 2
     if expected == 0:
         return guess.sd
     total, count = _MISSES_COUNT * expected, _MISSES_COUNT
+    alike = any(_alike(one.curve, run.curve) for one in others)  # else no held run has one of its own schedule either
     for one in others:
         if one.reference is None:
             continue
         part = one.part.upto(seen)
         if len(part.shares) < _LEAST_POINTS:
             continue
-        rest = [other for other in others if other is not one]
+        rest = [other for other in others if other is not one and (alike or not _alike(other.curve, one.curve))]
         held = _METHODS[name](replace(one, part=part), rest, question)
         if held is None:
             continue
@@ -286,7 +291,8 @@ def _mixture(
     weights = precision / precision.sum()
     ends = np.array([guess.loss for guess in guesses.values()])
     end = float(weights @ ends)
-    sd = float(np.sqrt(weights @ (np.array([sds[name] for name in guesses]) ** 2 + (ends - end) ** 2)))
+    own = weights * np.array([sds[name] for name in guesses])
+    sd = float(np.sqrt(_SHARED * own.sum() ** 2 + (1 - _SHARED) * own @ own + weights @ (ends - end) ** 2))
     margin = NormalDist().inv_cdf(0.5 + level / 2) * sd
     below = margin
     if not informed:

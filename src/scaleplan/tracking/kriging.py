@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import erf, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,11 @@ __all__ = ["Predicted", "krige"]
 
 _TREND_SCALES, _TREND_LN_SD = (0.5, 1.0, 2.0), 0.7
 _SCATTERS, _SCATTER_LN_SD = (0.17, 0.55, 1.7, 5.0), 1.0
-"""Multiples of the scales to expect that are tried, and the sd of their logarithms: families of runs differ by that much."""
+"""Multiples of the scales to expect that are tried, and the sd of their logarithms: families differ by that much."""
+DRIFT = 0.5
+
+_CENTRAL, _CENTRAL_REACH = 0.9, 1.6448536269514722
+_HALVINGS, _ROOT = 14, sqrt(2.0)
 
 
 class Predicted(Record, eq=False):
@@ -40,7 +45,7 @@ def krige(values: Array, variance: Array, away: Array, *, trend_sd: Array, scatt
     run has of its own. Both are scaled by what the values speak for (restricted likelihood), averaged over a grid.
     """
     scores, found = [], []
-    pull = (away * trend_sd**2) @ away.T
+    pull = (away * trend_sd**2) @ away.T + (DRIFT * scatter) ** 2 * _common_way(away[:, 0])
     for stretch, many in product(_TREND_SCALES, _SCATTERS):
         own = (many * scatter) ** 2
         covariance = stretch**2 * pull + np.diag(own + variance)
@@ -61,8 +66,30 @@ def krige(values: Array, variance: Array, away: Array, *, trend_sd: Array, scatt
     mean = float(chance @ means)
     return Predicted(
         mean=mean,
-        sd=float(np.sqrt(chance @ (variances + (means - mean) ** 2))),
+        sd=_spread(chance, means, np.sqrt(variances), mean),
         weights=chance @ weights,
         scatter=float(np.sqrt(chance @ owns)),
         evidence=evidence,
     )
+
+
+def _common_way(away: Array) -> Array:
+    """Return how far two runs lie on one way from the target: what a random walk along it shares."""
+    length = np.abs(away)
+    common = np.minimum(length[:, None], length[None, :])
+    return np.where(away[:, None] * away[None, :] > 0, common, 0.0)
+
+
+def _spread(chance: Array, means: Array, sds: Array, mean: float) -> float:
+    """Return the sd of the normal distribution whose central 90 % about ``mean`` hold as much of the mixture."""
+    low, high = 0.0, 3 * float(np.max(np.abs(means - mean) + sds))
+    reach = np.abs(means - mean)
+    for _ in range(_HALVINGS):
+        half = 0.5 * (low + high)
+        upper, lower = (half - reach) / (sds * _ROOT), (-half - reach) / (sds * _ROOT)
+        inside = sum(
+            float(part) * 0.5 * (erf(up) - erf(down))
+            for part, up, down in zip(chance, upper.tolist(), lower.tolist(), strict=True)
+        )
+        low, high = (half, high) if inside < _CENTRAL else (low, half)
+    return half / _CENTRAL_REACH

@@ -32,7 +32,10 @@ TREND_SD = np.array([0.05, 0.15])
 steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
 12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""
 
-_SCATTER = 0.035  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
+PLAIN_TREND = np.array([0.06, -0.3])
+"""Likewise of a difference of losses: the loss itself falls by 0.07 with ln N on these families."""
+
+_SCATTER = 0.025  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
 _CARRIES = ((0.0, 0.25), (0.5, 0.4), (1.0, 0.35))
 """Values of c and their chances; fitted ones on the same families lie between 0 and 1.3, most near 0.7."""
 _PACE_FROM, _PACE_POINTS = 0.5, 4
@@ -50,28 +53,73 @@ class Reference(Record, eq=False):
 
 
 class ShapeForecast(Record, eq=False):
-    """ln loss at the end, its sd, and the way there: ln loss at later shares is ``loss`` + ``stretch`` * f."""
+    """ln loss at the end, its sd, ln loss at later shares, and the ln evidence of the references."""
 
     loss: float
     sd: float
-    left: Array
-    shares: Array
+    way: Array
+    evidence: float
 
 
 def forecast_by_shape(
     part: SeenPart, references: Sequence[Reference], features: Array, shares: Array
 ) -> ShapeForecast | None:
-    """Forecast the end of ``part`` of a run by the shape of the references, and what is left to fall at ``shares``.
+    """Forecast the end of ``part`` of a run by the shape of the references, and the way there at ``shares``.
 
-    None where a reference begins after the part seen ends.
+    f is a difference of logarithms or of losses, whichever has the straighter trend. None where a reference begins
+    after the part seen ends.
     """
+    ratio = _forecast(part, references, features, shares, trend=TREND)
+    if ratio is None:
+        return None
+    plain = [
+        Reference(
+            part=_plain(one.part),
+            end=float(np.exp(one.end)),
+            end_sd=one.end_sd * float(np.exp(one.end)),
+            features=one.features,
+        )
+        for one in references
+    ]
+    difference = _forecast(_plain(part), plain, features, shares, trend=PLAIN_TREND)
+    if difference is None:
+        return ratio
+    level = max(difference.loss, 1e-3 * float(np.exp(part.loss[-1])))
+    logs = ShapeForecast(
+        loss=float(np.log(level)),
+        sd=difference.sd / level,
+        way=np.log(np.maximum(difference.way, 1e-3 * level)),
+        evidence=difference.evidence,
+    )
+    weights = np.exp(np.array([ratio.evidence, logs.evidence]) - max(ratio.evidence, logs.evidence))
+    weights = weights / weights.sum()
+    loss = float(weights @ (ratio.loss, logs.loss))
+    spread = float(weights @ ((ratio.loss - loss) ** 2, (logs.loss - loss) ** 2))
+    return ShapeForecast(
+        loss=loss,
+        sd=float(np.sqrt(weights @ (ratio.sd**2, logs.sd**2) + spread)),
+        way=weights[0] * ratio.way + weights[1] * logs.way,
+        evidence=ratio.evidence,
+    )
+
+
+def _plain(part: SeenPart) -> SeenPart:
+    """Return the part with losses in place of their logarithms."""
+    loss = np.exp(part.loss)
+    return SeenPart(shares=part.shares, loss=loss, spread=part.spread * loss, noise=part.noise * float(loss[-1]))
+
+
+def _forecast(
+    part: SeenPart, references: Sequence[Reference], features: Array, shares: Array, *, trend: Array
+) -> ShapeForecast | None:
+    """Forecast with f the difference of what the parts hold; None where a reference begins too late."""
     begin = max(float(one.part.shares[0]) for one in references)
     inside = part.after(begin)
     if not len(inside.shares):
         return None
     away = features - np.array([one.features for one in references])
     count = away.shape[1]
-    scale = np.exp(away @ TREND[:count])
+    scale = np.exp(away @ trend[:count])
     left = scale[:, None] * np.array([one.part.at(inside.shares) - one.end for one in references])
     unit = max(float(np.mean(left[:, -1])), _LEAST_LEFT)
     noise = scale * np.array([np.hypot(one.end_sd, one.part.noise / np.sqrt(2)) for one in references])
@@ -92,6 +140,7 @@ def forecast_by_shape(
             )
             options.append((chance, kriged, (share * pace.mine_sd) ** 2 + (carry - share) ** 2 * own))
     weights = np.array([chance * np.exp(kriged.evidence - alone.evidence) for chance, kriged, _ in options])
+    evidence = alone.evidence + float(np.log(weights.sum()))
     weights = weights / weights.sum()
     means = np.array([kriged.mean for _, kriged, _ in options])
     variances = np.array([kriged.sd**2 + blur for _, kriged, blur in options])
@@ -106,7 +155,10 @@ def forecast_by_shape(
     level, level_sd = level_at_end(flat, sloping=False, reach=_ANCHOR)
     ahead = scale[:, None] * np.array([one.part.at(shares) - one.end for one in references])
     return ShapeForecast(
-        loss=level, sd=float(np.hypot(level_sd, sd * unit)), left=stretch * (mixed @ ahead), shares=shares
+        loss=level,
+        sd=float(np.hypot(level_sd, sd * unit)),
+        way=level + stretch * (mixed @ ahead),
+        evidence=evidence,
     )
 
 

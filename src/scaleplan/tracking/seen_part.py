@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["SeenPart", "level_at_end", "seen_part"]
 
 _MEDIAN = 0.6744897501960817  # of the absolute value of a standard normal variable
+_MEAN = 0.7978845608028654  # likewise its mean
 _OUTLIER = 6.0  # standard deviations from a running median: one in 5e8 of normal noise
 _PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a smooth schedule bends
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
@@ -75,7 +76,8 @@ def _noise(shares: Array, losses: Array) -> float:
     apart = losses[1:-1] - (1 - ahead) * losses[:-2] - ahead * losses[2:]
     scaled = apart / np.sqrt(1 + ahead**2 + (1 - ahead) ** 2)
     late = scaled[-max(len(scaled) // 2, min(len(scaled), 8)) :]
-    return float(np.median(np.abs(late)) / _MEDIAN)
+    size = np.abs(late)
+    return float(np.mean(np.minimum(size, 4 * np.median(size) / _MEDIAN)) / _MEAN)
 
 
 def _outliers(losses: Array, noise: float) -> Mask:

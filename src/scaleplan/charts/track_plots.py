@@ -18,12 +18,12 @@ __all__ = ["track_chart"]
 
 _RUN, _FORECAST, _SMALLER, _PLAN = 4, 0, 8, 1
 
-_POINTS = 300
+_POINTS = 100
 """Points of a curve that are drawn: neighbours are averaged."""
 
 _MOST_RUNS = 6  # smaller runs that are drawn, the largest ones
 
-_BEGIN = 0.02
+_BEGIN = 0.05
 """The share of the run from which on it is drawn: the first steps fall by more than all the rest."""
 
 

@@ -358,7 +358,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         label=run.val_label if metric == "validation" else run.label,
         smoothing=_smoothing(run, metric, curve),
         loss_unit=run.stated.loss_unit,
-        points=len(raw),
+        points=len(raw) * raw.stride,
         finished=finished,
         updated=None if run.written is None else _date(run.written),
         schedule="unknown" if schedule is None else schedule.kind,

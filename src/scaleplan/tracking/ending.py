@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.record import Record
+from scaleplan.tracking.kriging import mixed_sd
 from scaleplan.tracking.recipe_shape import TREND, Reference, forecast_by_shape
 from scaleplan.tracking.schedule_law import forecast_by_law, outline, summarise
 from scaleplan.tracking.seen_part import SeenPart, level_at_end, seen_part
@@ -32,7 +33,6 @@ _LEAST_SEEN, _LEAST_POINTS = 0.05, 4
 """Of less no method tells the fall to come from the transient of the start."""
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
-_SHARED = 0.5  # correlation of the errors of two methods, which see one curve
 _MOST_REFERENCES = 12
 _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of most logs
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
@@ -291,8 +291,7 @@ def _mixture(
     weights = precision / precision.sum()
     ends = np.array([guess.loss for guess in guesses.values()])
     end = float(weights @ ends)
-    own = weights * np.array([sds[name] for name in guesses])
-    sd = float(np.sqrt(_SHARED * own.sum() ** 2 + (1 - _SHARED) * own @ own + weights @ (ends - end) ** 2))
+    sd = mixed_sd(weights, ends, np.array([sds[name] for name in guesses]), end)
     margin = NormalDist().inv_cdf(0.5 + level / 2) * sd
     below = margin
     if not informed:

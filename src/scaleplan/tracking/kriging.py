@@ -13,7 +13,7 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
 
-__all__ = ["Predicted", "krige"]
+__all__ = ["Predicted", "krige", "mixed_sd"]
 
 _TREND_SCALES, _TREND_LN_SD = (0.5, 1.0, 2.0), 0.7
 _SCATTERS, _SCATTER_LN_SD = (0.17, 0.55, 1.7, 5.0), 1.0
@@ -66,7 +66,7 @@ def krige(values: Array, variance: Array, away: Array, *, trend_sd: Array, scatt
     mean = float(chance @ means)
     return Predicted(
         mean=mean,
-        sd=_spread(chance, means, np.sqrt(variances), mean),
+        sd=mixed_sd(chance, means, np.sqrt(variances), mean),
         weights=chance @ weights,
         scatter=float(np.sqrt(chance @ owns)),
         evidence=evidence,
@@ -80,7 +80,7 @@ def _common_way(away: Array) -> Array:
     return np.where(away[:, None] * away[None, :] > 0, common, 0.0)
 
 
-def _spread(chance: Array, means: Array, sds: Array, mean: float) -> float:
+def mixed_sd(chance: Array, means: Array, sds: Array, mean: float) -> float:
     """Return the sd of the normal distribution whose central 90 % about ``mean`` hold as much of the mixture."""
     low, high = 0.0, 3 * float(np.max(np.abs(means - mean) + sds))
     reach = np.abs(means - mean)

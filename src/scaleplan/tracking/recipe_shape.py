@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.record import Record
-from scaleplan.tracking.kriging import krige
+from scaleplan.tracking.kriging import krige, mixed_sd
 from scaleplan.tracking.seen_part import SeenPart, level_at_end
 
 if TYPE_CHECKING:
@@ -94,10 +94,9 @@ def forecast_by_shape(
     weights = np.exp(np.array([ratio.evidence, logs.evidence]) - max(ratio.evidence, logs.evidence))
     weights = weights / weights.sum()
     loss = float(weights @ (ratio.loss, logs.loss))
-    spread = float(weights @ ((ratio.loss - loss) ** 2, (logs.loss - loss) ** 2))
     return ShapeForecast(
         loss=loss,
-        sd=float(np.sqrt(weights @ (ratio.sd**2, logs.sd**2) + spread)),
+        sd=mixed_sd(weights, np.array([ratio.loss, logs.loss]), np.array([ratio.sd, logs.sd]), loss),
         way=weights[0] * ratio.way + weights[1] * logs.way,
         evidence=ratio.evidence,
     )
@@ -143,9 +142,9 @@ def _forecast(
     evidence = alone.evidence + float(np.log(weights.sum()))
     weights = weights / weights.sum()
     means = np.array([kriged.mean for _, kriged, _ in options])
-    variances = np.array([kriged.sd**2 + blur for _, kriged, blur in options])
+    sds = np.sqrt([kriged.sd**2 + blur for _, kriged, blur in options])
     mean = float(weights @ means)
-    sd = float(np.sqrt(weights @ (variances + (means - mean) ** 2)))
+    sd = mixed_sd(weights, means, sds, mean)
     mixed = weights @ np.array([kriged.weights for _, kriged, _ in options])
     shape = mixed @ left
     stretch = float(np.clip(mean * unit / max(shape[-1], _LEAST_LEFT), 0.25, 4.0))

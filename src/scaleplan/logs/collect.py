@@ -164,7 +164,7 @@ class _Table:
         for amounts in self._given:
             amounts.require_met(names)
         own = [
-            Notice(code=notice.code, message=f"{row.source}: {notice.message}")
+            Notice(code=notice.code, message=f"{row.run}: {notice.message}")
             for row in rows
             for notice in row.warnings
         ]
@@ -179,11 +179,14 @@ class _Table:
         last = _last_step(log)
         sizes = self._sizes(log)
         schedule = _schedule(curves.get("lr"), sizes.total)
-        known = schedule is not None and schedule.known
+        known = schedule is not None and schedule.known and (sizes.total is not None or schedule.kind != "constant")
+        total = sizes.total
+        if total is None and known and schedule is not None and schedule.total > last:
+            total = schedule.total  # where the decay that the rate is in leads to
         train = curves.get("loss")
         final = None if train is None or log.lost else final_loss(train, stated.smoothing)
         warnings = [*log.warnings, *_not_finite(log)]
-        state = state_of(log, total=sizes.total, growing=is_growing(log, now=self._now))
+        state = state_of(log, total=total, growing=is_growing(log, now=self._now))
         if train is not None and final is not None and has_risen(factor := rise(train, final)):
             lowest_at = lowest(train)
             at = "" if lowest_at is None else f", which it had before step {step_text(train.steps[-1])}"
@@ -209,7 +212,7 @@ class _Table:
             warmup=None if schedule is None else _whole(schedule.warmup),
             end_lr=None if peak is None or schedule is None or not known else schedule.end,
             steps=None if math.isnan(last) else _whole(last),
-            total_steps=_whole(sizes.total),
+            total_steps=_whole(total),
             tokens_per_step=_whole(sizes.tokens_per_step),
             batch=_whole(sizes.batch),
             sequence=sizes.sequence,
@@ -429,7 +432,11 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
         named = next(((name, size) for name in sizes if (size := _in_name(name)) is not None), None)
         way = "" if named is None else f"; --params-from-name takes {format_count(named[1])} from {quote(named[0])}"
         yield _unknown(
-            "params", "parameters", sizes, rows, f"give --params or --model, or put a config.json beside{way}"
+            "params",
+            "parameters",
+            sizes,
+            rows,
+            f"give --params or --model, or put its config.json beside the log{way}",
         )
     tokens = [row for row in rows if row.tokens is None and row.steps is not None]
     for way, some in (
@@ -444,17 +451,14 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
             yield _unknown("tokens", "tokens", some, rows, way)
     ends = [row.run for row in rows if row.state is None and row.steps is not None]
     if ends:
-        yield _unknown(
-            "state", "ends", ends, rows, "give --steps, where they were to end", verb="tells whether it finished"
-        )
+        of = f"{len(ends)} of {len(rows)} runs" if len(rows) > 1 else "the run"
+        message = f"{_listed(ends)}: whether {of} finished is not known; give --steps, where it was to end"
+        yield Notice(code="state_unknown", message=message)
     lossless = [row.run for row in rows if row.loss is None and row.val_loss is None and row.state != "diverged"]
     if lossless:
         yield _unknown("loss", "losses", lossless, rows, "the log has none that is known by name")
 
 
-def _unknown(
-    code: str, what: str, names: Sequence[str], rows: Sequence[LoggedRun], way: str, *, verb: str = ""
-) -> Notice:
+def _unknown(code: str, what: str, names: Sequence[str], rows: Sequence[LoggedRun], way: str) -> Notice:
     of = f"{len(names)} of {len(rows)} runs" if len(rows) > 1 else "the run"
-    lacks = f"no log {verb}" if verb else f"the {what} are not known"
-    return Notice(code=f"{code}_unknown", message=f"{_listed(names)}: {lacks} for {of}; {way}")
+    return Notice(code=f"{code}_unknown", message=f"{_listed(names)}: the {what} of {of} are not known; {way}")

@@ -31,6 +31,9 @@ that of a run at its end, it has lost what six of seven of its tokens had brough
 _RISEN = 1.05
 """One above by this factor is worth a warning: the noise of an average over a last part is a tenth of it."""
 
+_NOTHING = 1e-3
+"""A rate below this share of its peak: a cosine has it in its last 2 %, in which it moves the loss by nothing."""
+
 _FEW_BLOCKS = 4  # a curve of fewer last parts has no lowest to compare with
 
 _MINUTES = 5.0
@@ -124,12 +127,17 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
         return "diverged"
     if run.ended == "crashed":
         return "crashed"
-    at_end = total is not None and _is_at(total, run)
+    at_end = (total is not None and _is_at(total, run)) or _has_decayed(run.curves.get("lr"))
     if at_end or (run.ended == "finished" and total is None):
         return "finished"
     if growing and run.ended is None:
         return "running"
     return "stopped" if total is not None and run.curves else None
+
+
+def _has_decayed(rates: Curve | None) -> bool:
+    """Return whether a rate has fallen to nothing, from where no training leads on."""
+    return rates is not None and 0 <= rates.values[-1] <= _NOTHING * rates.values.max() > 0
 
 
 def _is_at(total: float, run: RunLog) -> bool:

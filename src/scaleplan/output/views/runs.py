@@ -91,12 +91,10 @@ def _remarks(runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 def _one(run: LoggedRun) -> Report:
     """Return the report of one run."""
-    at = "" if run.steps is None else f" at step {_step(run.steps)}"
+    seen = "no step" if run.steps is None else f"step {_step(run.steps)}"
     end = "" if run.total_steps is None else f" of {_step(run.total_steps)}"
-    state = run.state or "how it ended is not known"
-    return Report(
-        title=f"{run.run}: {state}{at}{end}", facts=[*_facts(run)], remarks=[f"{run.format}, {_place(run)}"]
-    )
+    title = f"{run.state} at {seen}{end}" if run.state else f"{seen}{end}, how it ended is not known"
+    return Report(title=f"{run.run}: {title}", facts=[*_facts(run)], remarks=[f"{run.format}, {_place(run)}"])
 
 
 def _place(run: LoggedRun) -> str:

@@ -55,8 +55,8 @@ _FEW_REPEATS = 3
 _LONGEST_PAUSE = 10.0
 """Times the usual time of a step beyond which a gap between two time stamps is a pause and not training."""
 
-Ended = Literal["finished", "crashed"]
-"""What a log itself says of its end; None where it just stops."""
+Ended = Literal["finished", "stopped", "crashed"]
+"""What a log itself says of its end, ``stopped`` of a job that was ended from outside; None where it just stops."""
 
 
 class Curve(Record, eq=False):

@@ -1,0 +1,91 @@
+"""Logs of nanotron, which prints every number with three digits."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, roundest
+
+if TYPE_CHECKING:
+    from scaleplan.logs.log_file import LogFile
+    from scaleplan.logs.run_log import Recorder
+
+__all__ = ["Nanotron"]
+
+_ANY = rb"([^\s|]+)"
+_DIGITS = 3
+
+
+class Nanotron(PrintedLog):
+    """One line an iteration, of which the tokens are known to three digits."""
+
+    name = "nanotron"
+    lines = (
+        LineKind(
+            rb"iteration: (\d+) / (\d+) \|",
+            Value("tokens", rb"consumed_tokens: " + _ANY),
+            Value("step_seconds", rb"(?:elapsed_)?time_per_iteration_ms: " + _ANY, 1e-3),
+            Value("tokens_per_second", rb"tokens_per_sec: " + _ANY),
+            Value("device_tokens_per_second", rb"tokens_per_sec_per_gpu: " + _ANY),
+            Value("loss", rb"lm_loss: " + _ANY),
+            Value("lr", rb"lr: " + _ANY),
+            Value("grad_norm", rb"grad_norm: " + _ANY),
+            Value("val_loss", rb"(?:val|validation)_loss: " + _ANY),
+            before=rb"(?:^|\|)",
+        ),
+    )
+    finished = re.compile(rb"Training (?:is )?(?:done|finished|complete)")
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(file)
+        self._tokens_a_step = (0.0, float("inf"))
+        self._devices: list[float] = []
+
+    def settings(self, text: bytes, run: Recorder) -> None:
+        if found := re.search(
+            rb"mbs: (\d+) \| grad_accum: (\d+) \|(?: cp: \d+ \|)? sequence_length: (\d+) \| global_batch_size: (\d+)",
+            text,
+        ):
+            sequence, batch = int(found[3]), int(found[4])
+            run.state(sequence=sequence, batch=float(batch), tokens_per_step=float(sequence * batch))
+        if found := re.search(rb"[Tt]otal number of parameters: ([\d.]+[KMBT]?)", text):
+            run.state(params=_human(found[1]))
+
+    def record(self, entries: Entries, run: Recorder) -> Entries:
+        tokens = entries.columns.get("tokens")
+        if tokens is not None:
+            known = np.isfinite(tokens) & (tokens > 0) & (entries.steps > 0)
+            half = 0.5 * 10.0 ** (np.floor(np.log10(tokens[known])) - _DIGITS + 1)
+            if known.any():
+                low, high = self._tokens_a_step
+                low = max(low, float(np.max((tokens[known] - half) / entries.steps[known])))
+                high = min(high, float(np.min((tokens[known] + half) / entries.steps[known])))
+                self._tokens_a_step = low, high
+        total, each = entries.columns.get("tokens_per_second"), entries.columns.get("device_tokens_per_second")
+        if total is not None and each is not None and len(self._devices) < _DIGITS:
+            ratio = total / each
+            self._devices += ratio[np.isfinite(ratio)][:_DIGITS].tolist()
+        return entries
+
+    def finish(self, run: Recorder) -> None:
+        low, high = self._tokens_a_step
+        if 0 < low <= high < float("inf"):
+            run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))
+        if self._devices:
+            devices = float(np.median(self._devices))
+            if abs(devices / max(1.0, round(devices)) - 1.0) < _TOLERANCE and round(devices) * _TOLERANCE < 0.5:
+                run.state(devices=round(devices))
+        run.state(digits=_DIGITS)
+        run.label, run.val_label = "lm_loss", "val_loss"
+
+
+_TOLERANCE = 0.01
+"""What the ratio of two numbers of three digits can be off by."""
+
+
+def _human(text: bytes) -> float:
+    scale = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"T": 1e12}.get(text[-1:], 1.0)
+    return float(text[:-1] if scale > 1 else text) * scale

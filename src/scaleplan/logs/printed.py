@@ -1,0 +1,508 @@
+"""Logs that trainers print as lines: what the readers of all of them share.
+
+A reader is a subclass of :class:`PrintedLog` with its :class:`LineKind` patterns. A pattern says how a line begins and
+which values may follow; the words between them differ from version to version, so that the expression that reads a
+line at full speed is made from the lines of the log itself.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from scaleplan.logs.run_log import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.arrays import Array, Mask
+    from scaleplan.logs.log_file import LogFile
+    from scaleplan.logs.run_log import Ended
+
+__all__ = ["Entries", "LineKind", "PrintedLog", "Value", "clock", "joined", "numbers", "roundest", "whole"]
+
+_MOST_LAYOUTS = 4
+"""Layouts of one kind of line that are read at full speed; more at once are seldom in one log."""
+
+_SAMPLE = 256
+"""Lines of a piece of a log that its layouts are made from."""
+
+_UNKNOWN_SHARE = 0.05
+"""Share of lines of unknown layout from which on it pays to make a new expression."""
+
+_TAIL = 1 << 16
+"""Bytes after the last entry that are searched for the end of the run: the tracebacks of some processes."""
+
+_BEFORE = 1 << 22
+"""Bytes before the first entry that are searched for settings."""
+
+_CRASHED = re.compile(
+    rb"Traceback \(most recent call last\)|OutOfMemoryError|out of memory|Segmentation fault|core dumped"
+    rb"|ChildFailedError|NCCL (?:error|WARN|watchdog)|Watchdog caught collective|Bus error|SIGABRT|Signal \d+ \(SIG"
+    rb"|srun: error|RuntimeError:|AssertionError|oom[-_]kill|ERROR: .*exit code",
+)
+_STOPPED = re.compile(
+    rb"DUE TO TIME LIMIT|CANCELLED AT|DUE TO PREEMPTION|KeyboardInterrupt|SIGINT|SIGTERM|exiting program at iteration"
+)
+"""What ends a job from outside, or on purpose: the run neither finished nor crashed."""
+
+_PROCESS = re.compile(rb"[ \t]*(?:\w[\w.-]*:\s)?(\[?(?:rank|default)?[ ]?\d+\]?):")
+"""The number of a process, which launchers put before its lines: ``[rank0]:``, ``[default7]:``, ``0:``."""
+
+_UNITS = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"G": 1e9, b"T": 1e12}
+_VARIABLE = re.compile(rb"\d|nan|inf|n/a|\?", re.IGNORECASE)
+
+
+class Value(NamedTuple):
+    """A value of a line: its name among :data:`QUANTITIES` or a name of the reader's, and its pattern, of one group.
+
+    A space in the pattern stands for any number of them.
+    """
+
+    name: str
+    pattern: bytes
+    scale: float = 1.0
+
+
+class Entries(NamedTuple):
+    """The entries of a piece of a log in their order: where each begins, its step and its values (NaN: none)."""
+
+    places: Array
+    steps: Array
+    columns: dict[str, Array]
+    lost: Mask
+
+    def take(self, rows: Array | Mask | slice) -> Entries:
+        """Return some of the entries."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Entries(self.places[rows], self.steps[rows], columns, self.lost[rows])
+
+
+def whole(text: bytes) -> int:
+    """Return a whole number, with or without separators of thousands."""
+    return int(text.replace(b",", b"").replace(b"_", b""))
+
+
+def numbers(texts: Sequence[bytes]) -> Array:
+    """Return numbers as trainers print them: ``2,046``, ``1.13K``, ``nan``; NaN for what is none."""
+    try:
+        return np.array(list(map(float, texts)))
+    except (ValueError, TypeError):
+        return np.array([_number(text) for text in texts])
+
+
+def _number(text: bytes | None) -> float:
+    if not text:
+        return float("nan")
+    scale = _UNITS.get(text[-1:], 1.0)
+    try:
+        return float((text[:-1] if scale != 1.0 else text).replace(b",", b"")) * scale
+    except ValueError:
+        return float("nan")
+
+
+def roundest(low: float, high: float) -> float | None:
+    """Return the whole number between two that the highest power of two divides; None without one.
+
+    Tokens a step are sequences times their length: of the numbers that a rounded count allows, the likeliest.
+    """
+    for power in range(62, -1, -1):
+        if (least := -(-low // (1 << power)) * (1 << power)) <= high and least > 0:
+            return float(least)
+    return None
+
+
+class LineKind:
+    """A kind of line: how it begins (a group for the step, another for the last step), and its values.
+
+    ``needs`` are the names of which a line has one: others that begin alike are none of its kind. ``before`` is what
+    stands before the name of a value.
+    """
+
+    def __init__(
+        self, start: bytes, *values: Value, needs: Sequence[str] = ("loss",), before: bytes = rb"(?:^|[\s|,])"
+    ) -> None:
+        self._start, self._values, self._needs = start, values, frozenset(needs)
+        self._groups = re.compile(start).groups
+        sources = [value.pattern.replace(b" ", rb"[ \t]*") for value in values]
+        self._sources = [source + rb"(?=[\s|,])" for source in sources]
+        self._searches = [re.compile(before + rb"[ \t]*(" + source + rb")") for source in self._sources]
+        self._layouts: list[tuple[bytes, tuple[int, ...]]] = []
+        self._compiled: re.Pattern[bytes] | None = None
+
+    def fresh(self) -> LineKind:
+        """Return the kind without the layouts of another log."""
+        line = object.__new__(LineKind)
+        line.__dict__.update(self.__dict__, _layouts=[], _compiled=None)
+        return line
+
+    def first(self, text: bytes) -> re.Match[bytes] | None:
+        """Return the first line of this kind that holds what it needs; its rest is the last group."""
+        for found in re.finditer(self._start + rb"([^\n]*)", text):
+            if self._needs.intersection(self._names(self._find(found[found.re.groups]))):
+                return found
+        return None
+
+    def entries(self, text: bytes) -> Entries:
+        """Return the entries of a text of whole lines."""
+        if self._compiled is None:
+            sample = re.finditer(self._start + rb"([^\n]*)", text)
+            self._learn([found[found.re.groups] for found, _ in zip(sample, range(_SAMPLE), strict=False)])
+        rows, others = self._scan(text)
+        if len(others) > _UNKNOWN_SHARE * len(text) / 100 or len(others) > _UNKNOWN_SHARE * sum(
+            map(len, rows.values())
+        ):
+            rests = [other[other.re.groups] for other in others]
+            if self._learn(rests[:: max(1, len(rests) // _SAMPLE)]):
+                rows, others = self._scan(text)
+        return self._gathered(rows, others)
+
+    def _scan(self, text: bytes) -> tuple[dict[str, list[re.Match[bytes]]], list[re.Match[bytes]]]:
+        """Return the lines of each layout, and the others."""
+        expression = self._expression()
+        if not self._layouts:
+            return {}, list(expression.finditer(text))
+        rows: dict[str, list[re.Match[bytes]]] = {f"l{at}": [] for at in range(len(self._layouts))}
+        rows["other"] = []
+        for found in expression.finditer(text):
+            rows[found.lastgroup or "other"].append(found)
+        return rows, rows.pop("other")
+
+    def _gathered(self, rows: dict[str, list[re.Match[bytes]]], others: list[re.Match[bytes]]) -> Entries:
+        """Return the values of lines, in the order of the lines."""
+        places: list[int] = []
+        texts: dict[int, list[bytes | None]] = {}  # by the index of a value; -1 the step, -2 the last step
+        heads = range(self._groups)
+        count = 0
+        group = self._groups + 2  # the first value of the first layout: each layout is a group of its own
+        for at, (_, order) in enumerate(self._layouts):
+            found = rows[f"l{at}"]
+            if found:
+                places += [line.start() for line in found]
+                columns = list(zip(*[line.groups() for line in found], strict=True))
+                for name, index in (*((-1 - head, head) for head in heads), *_columns_of(order, group - 1)):
+                    texts.setdefault(name, [None] * count).extend(columns[index])
+                count += len(found)
+                for column in texts.values():
+                    column.extend([None] * (count - len(column)))
+            group += len(order) + 1
+        for line in others:
+            values = self._find(line[line.re.groups])
+            if self._needs.isdisjoint(self._names(values)):
+                continue
+            places.append(line.start())
+            for name, text in (*((-1 - head, line[head + 1]) for head in heads), *values.items()):
+                texts.setdefault(name, [None] * count).append(text)
+            count += 1
+            for column in texts.values():
+                column.extend([None] * (count - len(column)))
+        at_place = np.array(places, dtype=float)
+        order_of_places = np.argsort(at_place, kind="stable")
+        named: dict[str, Array] = {}
+        lost = np.zeros(count, dtype=bool)
+        for index, column in texts.items():
+            name, scale = ("step" if index == -1 else "total", 1.0) if index < 0 else self._values[index][::2]
+            values_of = numbers(column) * scale  # type: ignore[arg-type]
+            if name in ("loss", "val_loss"):
+                lost |= np.array([text is not None for text in column]) & ~np.isfinite(values_of)
+            named[name] = np.where(np.isnan(named[name]), values_of, named[name]) if name in named else values_of
+        steps = named.pop("step", np.array([]))
+        entries = Entries(at_place, steps, named, lost)
+        return entries if not others and len(self._layouts) == 1 else entries.take(order_of_places)
+
+    def _names(self, values: dict[int, bytes]) -> set[str]:
+        return {self._values[index].name for index in values}
+
+    def _find(self, rest: bytes) -> dict[int, bytes]:
+        """Return the values of a line by their index, one by one."""
+        ended = rest + b"\n"
+        return {
+            at: found[found.lastindex or 0] if (found.lastindex or 0) > 1 else found[2]
+            for at, search in enumerate(self._searches)
+            if (found := search.search(ended))
+        }
+
+    def _learn(self, rests: Sequence[bytes]) -> bool:
+        """Add the layouts of lines, the commonest first; return whether there was a new one."""
+        seen: dict[tuple[bytes, tuple[int, ...]], int] = {}
+        for rest in rests:
+            if layout := self._layout(rest):
+                seen[layout] = seen.get(layout, 0) + 1
+        new = [layout for layout in sorted(seen, key=lambda each: -seen[each]) if layout not in self._layouts]
+        if new:
+            self._layouts = (new + self._layouts)[:_MOST_LAYOUTS]
+            self._compiled = None
+        return bool(new)
+
+    def _layout(self, rest: bytes) -> tuple[bytes, tuple[int, ...]] | None:
+        """Return the expression of a line after its beginning, and the indices of the values that it captures."""
+        ended = rest + b"\n"
+        found = sorted(
+            (match.start(1), match.end(1), at)
+            for at, search in enumerate(self._searches)
+            if (match := search.search(ended))
+        )
+        pattern, order, end = b"", [], 0
+        for start, stop, at in found:
+            if start < end:
+                continue
+            pattern += _words(rest[end:start]) + self._sources[at]
+            order.append(at)
+            end = stop
+        if self._needs.isdisjoint(self._values[at].name for at in order):
+            return None
+        return pattern, tuple(order)
+
+    def _expression(self) -> re.Pattern[bytes]:
+        if self._compiled is None:
+            layouts = b"|".join(b"(?P<l%d>%s)" % (at, pattern) for at, (pattern, _) in enumerate(self._layouts))
+            other = rb"(?P<other>[^\n]*)"
+            self._compiled = re.compile(self._start + rb"(?:" + (layouts + b"|" if layouts else b"") + other + rb")")
+        return self._compiled
+
+
+def _columns_of(order: tuple[int, ...], group: int) -> Iterator[tuple[int, int]]:
+    return ((index, group + place) for place, index in enumerate(order))
+
+
+def _words(gap: bytes) -> bytes:
+    """Return the expression of the text between two values: words as they are, numbers as any word."""
+    if gap.count(b"|") > 1:
+        first, *between, last = gap.split(b"|")
+        return _words(first) + rb"\|" + rb"[^|\n]*\|" * len(between) + _words(last)
+    pattern = b""
+    for word in re.findall(rb"[ \t]+|\||[^\s|]+", gap):
+        if word.isspace():
+            pattern += rb"[ \t]*"
+        else:
+            pattern += rb"[^\s|]+" if _VARIABLE.search(word) else re.escape(word)
+    return pattern
+
+
+class PrintedLog:
+    """A log of printed lines: subclasses name their lines, and say what they and the text between them tell.
+
+    ``lines`` are the kinds of lines with values. ``from_start`` tells that a step that returns to the first one
+    begins a run.
+    """
+
+    name: ClassVar[str]
+    lines: ClassVar[tuple[LineKind, ...]] = ()
+    finished: ClassVar[re.Pattern[bytes]] = re.compile(rb"(?!)")
+    """What a trainer prints when a run is complete."""
+
+    def __init__(self, file: LogFile) -> None:
+        self.file = file
+        self.kinds = tuple(line.fresh() for line in self.lines)
+        self._process: bytes | None = None
+        self._total = float("nan")
+        self._spacing = float("nan")
+
+    @classmethod
+    def recognise(cls, file: LogFile) -> bool:
+        """Return whether a file has an entry of this format in its opening."""
+        return any(line.first(file.opening) is not None for line in cls.lines)
+
+    @classmethod
+    def read(cls, file: LogFile) -> Iterator[Recorder]:
+        """Yield the runs of a file, each when it is complete."""
+        return cls(file).runs()
+
+    def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
+        found = [kind.entries(text) for kind in self.kinds]
+        return found[0] if len(found) == 1 else joined(found)
+
+    def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
+
+    def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the reader's own names into quantities and statements."""
+        return entries
+
+    def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
+
+    def ending(self, text: bytes) -> Ended | None:
+        """Return what the text after the last entry of a run says of its end."""
+        if self.finished.search(text):
+            return "finished"
+        if _STOPPED.search(text):
+            return "stopped"
+        return "crashed" if _CRASHED.search(text) else None
+
+    def runs(self) -> Iterator[Recorder]:
+        """Yield the runs of the file."""
+        run: Recorder | None = None
+        count, line, first, last = 0, 1, float("inf"), float("-inf")
+        between = b""  # the text since the last entry
+        earlier = b""
+        for chunk in self.file.chunks():
+            text = chunk if chunk.endswith(b"\n") else completed(chunk, earlier)
+            entries = self._of_one_process(text, self.entries(text))
+            done = 0
+            for begins, rows in self._pieces(entries, run is None, first, last):
+                piece = entries.take(rows)
+                place = int(piece.places[0])
+                if begins:
+                    between += text[done:place]
+                    if run is not None:
+                        yield self._complete(run, between, last)
+                    count += 1
+                    name = self.file.stem if count == 1 else f"{self.file.stem}#{count}"
+                    at = line + text.count(b"\n", 0, place)
+                    run = Recorder(name, self.file.source, line=at, format_name=self.name, in_order=True)
+                    self._total = self._spacing = float("nan")
+                    self.settings(between[:_BEFORE] if count == 1 else between[-_BEFORE:], run)
+                    first, last = float(piece.steps[0]), float("-inf")
+                assert run is not None
+                self._note(piece)
+                given = self.record(piece, run)
+                if len(given.steps):
+                    places = given.places
+                    run.extend(
+                        given.steps,
+                        given.columns,
+                        lost=given.lost,
+                        line_of=lambda row, places=places, text=text, line=line: (
+                            line + text.count(b"\n", 0, int(places[row]))
+                        ),
+                    )
+                last = max(last, float(np.max(piece.steps)))
+                between, done = b"", int(piece.places[-1])
+            between += chunk[done:]
+            if run is not None:
+                between = between[-_TAIL:]
+            line += chunk.count(b"\n")
+            earlier = text[-_TAIL:]
+        if run is not None:
+            yield self._complete(run, between, last)
+
+    def _complete(self, run: Recorder, after: bytes, last: float) -> Recorder:
+        if np.isfinite(self._total):
+            run.state(total_steps=int(self._total))
+        run.ended = run.ended or self.ending(after[-_TAIL:])
+        total = run.stated("total_steps")
+        if run.ended == "finished" and total and last + max(1, self.spacing or 1) < total:
+            run.ended = "stopped"  # in good order, before its last step
+        self.finish(run)
+        return run
+
+    def _note(self, entries: Entries) -> None:
+        """Keep the last step that the lines state, and how far entries lie apart."""
+        total = entries.columns.pop("total", None)
+        if total is not None and len(known := total[np.isfinite(total)]):
+            self._total = float(known[-1])
+        if np.isnan(self._spacing) and len(entries.steps) > 1:
+            trained = entries.columns.get("loss")
+            steps = entries.steps if trained is None else entries.steps[~np.isnan(trained)]
+            apart = np.diff(steps)
+            if len(apart := apart[apart > 0]):
+                self._spacing = float(np.median(apart))
+
+    @property
+    def spacing(self) -> int | None:
+        """Steps from an entry of training to the next; None of one that stands alone."""
+        return None if np.isnan(self._spacing) else int(self._spacing)
+
+    def _pieces(self, entries: Entries, begins: bool, first: float, last: float) -> Iterator[tuple[bool, slice]]:
+        """Yield stretches of entries of one run, and whether a run begins with each.
+
+        A run begins where the steps go back to the first one of a log that was written from the start of training;
+        to a later one, a run was resumed. A single line that lies back is a late one.
+        """
+        steps = entries.steps
+        if not len(steps):
+            return
+        start = 0
+        if begins:
+            first, last = float(steps[0]), float("-inf")
+        before = np.concatenate([[last], steps[:-1]])
+        for row in np.flatnonzero((steps <= first) & (steps < before)).tolist():
+            highest = max(last, float(np.max(steps[start:row], initial=float("-inf"))))
+            following = float(steps[row + 1]) if row + 1 < len(steps) else first
+            from_start = first <= max(1.0, first if np.isnan(self._spacing) else self._spacing)
+            if following <= highest and from_start:
+                if row > start:
+                    yield begins, slice(start, row)
+                begins, start, last = True, row, float("-inf")
+                first = float(steps[row])
+        yield begins, slice(start, len(steps))
+
+    def _of_one_process(self, text: bytes, entries: Entries) -> Entries:
+        """Return the entries of one process, where several print the same ones: the first that knows the loss."""
+        if not len(entries.steps) or self._process_of(text, int(entries.places[0])) is None:
+            return entries
+        names = [self._process_of(text, int(place)) for place in entries.places]
+        if len(set(names)) == 1:
+            return entries
+        loss = entries.columns.get("loss")
+        if self._process is None or self._process not in names:
+            known = np.flatnonzero(np.isfinite(loss)) if loss is not None else []
+            self._process = names[int(known[0])] if len(known) else names[0]
+        return entries.take(np.array([name == self._process for name in names]))
+
+    @staticmethod
+    def _process_of(text: bytes, place: int) -> bytes | None:
+        found = _PROCESS.match(text, text.rfind(b"\n", 0, place) + 1, place)
+        return found[1] if found else None
+
+
+_STAMPS = 256
+"""Time stamps that are read of a piece of a log: the time between is that of training."""
+
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:[,.](\d{1,6}))?")
+
+
+def clock(text: bytes, places: Array) -> Array:
+    """Return the time stamps at the beginning of the lines of some entries, in seconds; NaN of the others."""
+    seconds = np.full(len(places), np.nan)
+    every = max(1, len(places) // _STAMPS)
+    for row in range(0, len(places), every):
+        place = int(places[row])
+        found = _STAMP.search(text, text.rfind(b"\n", 0, place) + 1, place)
+        if found:
+            try:
+                at = datetime.fromisoformat(found[1].decode()).replace(tzinfo=UTC).timestamp()
+            except ValueError:
+                continue
+            seconds[row] = at + (float(b"0." + found[2]) if found[2] else 0.0)
+    return seconds
+
+
+def joined(parts: Sequence[Entries]) -> Entries:
+    """Return the entries of several kinds of lines as one, in their order."""
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    columns = {
+        name: np.concatenate([part.columns.get(name, np.full(len(part.steps), np.nan)) for part in parts])
+        for name in names
+    }
+    both = Entries(
+        np.concatenate([part.places for part in parts]),
+        np.concatenate([part.steps for part in parts]),
+        columns,
+        np.concatenate([part.lost for part in parts]),
+    )
+    filled = [part for part in parts if len(part.steps)]
+    return both if len(filled) <= 1 else both.take(np.argsort(both.places, kind="stable"))
+
+
+def completed(chunk: bytes, earlier: bytes) -> bytes:
+    """Return the end of a log without a last line that was cut: one that no earlier line resembles to its last digit."""
+    start = chunk.rfind(b"\n") + 1
+    cut = chunk[start:]
+    outline = _outline(cut)
+    whole_lines = (earlier + chunk[:start]).splitlines()[-_SAMPLE:]
+    if not cut[-1:].isdigit() or b"." in cut.split()[-1]:
+        if any(_outline(each) == outline for each in whole_lines):
+            return chunk + b"\n"
+    return chunk[:start]
+
+
+def _outline(line: bytes) -> bytes:
+    """Return a line with its digits made alike: whole parts of any length, decimals of their number."""
+    decimals = re.sub(rb"(\.\d+)", lambda found: b"." + b"d" * (len(found[0]) - 1), line)
+    return b" ".join(re.sub(rb"\d+", b"0", decimals).split())

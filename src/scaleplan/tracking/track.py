@@ -360,7 +360,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         loss_unit=run.stated.loss_unit,
         points=len(raw) * raw.stride,
         finished=finished,
-        updated=None if run.written is None else _date(run.written),
+        updated=clock.moment(step).date,
         schedule="unknown" if schedule is None else schedule.kind,
         smaller_runs=len(references),
         methods=() if ending is None else ending.methods,

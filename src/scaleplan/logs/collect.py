@@ -40,6 +40,9 @@ batch moves tokens by less."""
 
 _SAME_COUNT = 0.01  # of parameters: 124M and 124,439,808 are one size
 
+_ENDING = ("cosine", "linear", "wsd", "exponential")
+"""Schedules that are over where their decay is."""
+
 _MOST_NAMED = 4
 
 _SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])")
@@ -181,8 +184,8 @@ class _Table:
         schedule = _schedule(curves.get("lr"), sizes.total)
         known = schedule is not None and schedule.known and (sizes.total is not None or schedule.kind != "constant")
         total = sizes.total
-        if total is None and known and schedule is not None and schedule.total > last:
-            total = schedule.total  # where the decay that the rate is in leads to
+        if total is None and known and schedule is not None and schedule.kind in _ENDING:
+            total = float(round(schedule.total))  # where the decay that the rate is in leads to
         train = curves.get("loss")
         final = None if train is None or log.lost else final_loss(train, stated.smoothing)
         warnings = [*log.warnings, *_not_finite(log)]
@@ -195,6 +198,8 @@ class _Table:
         val, best = last_entry(curves.get("val_loss")), lowest(curves.get("val_loss"))
         rates = log.curves.get("lr")
         peak = None if stated.relative_rate or rates is None else float(rates.values.max())
+        if peak is not None and schedule is not None and schedule.kind != "table":
+            peak = schedule.peak  # which may lie between two entries
         return LoggedRun(
             run=log.name,
             state=state,
@@ -209,7 +214,7 @@ class _Table:
             best_val_step=None if best is None else _whole(best[0]),
             lr=peak,
             schedule="unknown" if schedule is None or schedule.kind == "table" else schedule.kind,
-            warmup=None if schedule is None else _whole(schedule.warmup),
+            warmup=None if schedule is None else round(schedule.warmup),
             end_lr=None if peak is None or schedule is None or not known else schedule.end,
             steps=None if math.isnan(last) else _whole(last),
             total_steps=_whole(total),

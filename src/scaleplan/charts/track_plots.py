@@ -56,7 +56,7 @@ def track_chart(tracked: Tracked) -> Chart:
         )
     rules: tuple[GuideLine, ...] = ()
     if tracking.plan_loss is not None:
-        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "published law"
+        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "another law"
         rules = (
             GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),
         )

@@ -98,6 +98,9 @@ def planned_by_law(
     if plan.loss is None:
         raise UsageError(f"{law.id} has no loss to compare with", hint="choose a law that has one")
     found = _of_plan(plan, kind="law", name=law.id)
+    if not found.source.judges and str(preset).endswith(".toml"):
+        reason = "it has no [fit], by which a law of your own runs is known"
+        found = replace(found, source=replace(found.source, reason=reason))
     if found.source.judges and law.conventions.tokenizer != NOT_STATED:
         message = (
             f"{law.id} was fitted to losses of the tokenizer {quote(law.conventions.tokenizer)}; no log names its"
@@ -256,7 +259,7 @@ def _judged(kind: PlanKind, name: str, *, unit: str, published: bool, **known: A
     """Return a planned loss that judges, unless it is one of another text or unit."""
     reason = None
     if published:
-        reason = "a published law: its loss is of another text and tokenizer"
+        reason = "it is published, and its loss of another text and tokenizer"
     elif unit not in _NATS:
         reason = f"its loss is in {unit}, and that of the log in nats per token"
     found = Planned(source=PlanSource(kind=kind, name=name, judges=reason is None, reason=reason), **known)

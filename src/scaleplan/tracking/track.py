@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaleplan.arrays import whole
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, quote
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.collect import collected
@@ -348,10 +349,10 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
             kind=alarm.kind, since=clock.moment(alarm.since), size=alarm.size if math.isfinite(alarm.size) else None
         ),
         seen=min(step / total, 1.0),
-        step=step,
-        total_steps=total,
+        step=whole(step),
+        total_steps=whole(total),
         tokens=clock.tokens(step),
-        total_tokens=tokens,
+        total_tokens=None if tokens is None else whole(tokens),
         params=params,
         loss_now=_loss_now(curve),
         metric=metric,
@@ -380,7 +381,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         next_look=None
         if again is None or at is None
         else NextLook(
-            step=at,
+            step=whole(at),
             tokens=clock.tokens(at),
             seen=again.seen,
             days=None if pace.days_left is None else pace.days_left * (at - step) / (total - step),
@@ -714,8 +715,8 @@ class _Clock:
         """Return the tokens trained on up to a step; counted where the log does."""
         curve = self._run.curves.get("tokens")
         if curve is not None and len(curve) and curve.steps[0] <= step <= curve.steps[-1]:
-            return float(np.interp(step, curve.steps, curve.values))
-        return None if self._per_step is None else step * self._per_step
+            return whole(float(np.interp(step, curve.steps, curve.values)))
+        return None if self._per_step is None else whole(step * self._per_step)
 
     def moment(self, step: float) -> Moment:
         """Return the moment of a step; its date is counted back from the last entry."""
@@ -723,7 +724,7 @@ class _Clock:
         if times is not None and len(times) and self._run.written is not None:
             passed = float(times.values[-1]) - float(np.interp(step, times.steps, times.values))
             date = _date(self._run.written - passed)
-        return Moment(step=step, tokens=self.tokens(step), date=date)
+        return Moment(step=whole(step), tokens=self.tokens(step), date=date)
 
 
 _LAST_DATE = 253_402_300_799.0  # the end of the year 9999, the last that a date is written of

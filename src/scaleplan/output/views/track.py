@@ -88,7 +88,7 @@ def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit
 def _planned(tracking: Tracking) -> Iterator[Fact]:
     if tracking.plan_loss is None or tracking.plan_source is None:
         return
-    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "published law"
+    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "another law"
     ends = None if tracking.plan_interval is None else tracking.plan_interval.loss
     yield _loss(label, tracking.plan_loss, ends, tracking.loss_unit)
 
@@ -155,8 +155,8 @@ def _remarks(tracking: Tracking) -> Iterator[str]:
     source = tracking.plan_source
     if source is not None:
         kind = {"plan": "a plan by", "law": "the law", "forecast": "the registered forecast", "pilots": "runs in"}
-        reason = "" if source.reason is None else f": {source.reason}"
-        yield f"compared with {kind[source.kind]} {source.name}{reason}"
+        verdict = "" if source.reason is None else f", without a verdict: {source.reason}"
+        yield f"compared with {kind[source.kind]} {source.name}{verdict}"
     if tracking.methods:
         ranked = sorted(tracking.methods, key=lambda method: -method.weight)[:_METHODS]
         shown = ", ".join(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample"]
 
 _SAMPLE_ROWS = 200
+_CHUNK = 1 << 22
 _MOST_COLUMNS = 5000
 
 
@@ -133,17 +133,10 @@ def _may_have_commas(delimiter: str, text: str) -> bool:
     return delimiter != "," or '"' in text
 
 
-def _encoding(file: LogFile) -> str:
-    return "utf-16" if file.head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-
-
 def _outline(file: LogFile) -> tuple[tuple[str, ...], str, int, str] | None:
     """Return the names, the delimiter, the lines before the rows, and the rows of the head; None for no table."""
-    encoding = _encoding(file)
-    if b"\x00" in file.head and encoding != "utf-16":
-        return None
-    text = file.head_text if encoding != "utf-16" else codecs.getincrementaldecoder(encoding)().decode(file.head)
-    if text.lstrip()[:1] in {"", "{", "["}:
+    text = file.head_text
+    if "\x00" in text or text.lstrip()[:1] in {"", "{", "["}:
         return None
     table, skipped = without_comments(text)
     if not table.strip():
@@ -174,10 +167,9 @@ class _Lines:
         self.unended = False
 
     def __iter__(self) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(_encoding(self._file))(errors="replace")
         rest, number = "", 0
-        for chunk in self._file.chunks():
-            lines = (rest + decoder.decode(chunk)).splitlines(keepends=True)
+        for chunk in self._file.chunks(_CHUNK):
+            lines = (rest + chunk.decode("utf-8", errors="replace")).splitlines(keepends=True)
             rest = lines.pop() if lines and not lines[-1].endswith(("\n", "\r")) else ""
             for line in lines:
                 number += 1

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scaleplan.logs.metric_rows import MetricRun, Numbers
-from scaleplan.logs.metrics import role_of
+from scaleplan.logs.metric_rows import MetricRun, Numbers, by_step
+from scaleplan.logs.metrics import EVALUATION, role_of
 from scaleplan.logs.naming import run_name
 from scaleplan.logs.run_log import Recorder
 
@@ -35,7 +35,7 @@ _LONGEST_SCALAR = 4096
 """Bytes of an event beyond which it is a picture, a histogram or a graph, and is not looked into."""
 
 _LONGEST_RECORD = 1 << 30  # bytes; a record that claims more is damaged
-_CHUNK = 1 << 22
+_CHUNK = 1 << 23
 _FEW = 8  # records of one shape that are parsed one by one
 _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _MASK_DELTA = 0xA282EAD8
@@ -64,8 +64,10 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
     damaged, cut = 0, False
     for file in sorted(files, key=_began) if len(files) > 1 else files:
         stream = _Records(file)
+        folder = "" if file.path is None else file.path.parent.name
+        evaluated = len(files) > 1 and folder.lower() in EVALUATION
         for found in stream:
-            _add(run, found)
+            _add(run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated)
         damaged += stream.damaged
         cut = cut or stream.cut
         if stream.damaged:
@@ -88,8 +90,11 @@ def _began(file: LogFile) -> tuple[float, str]:
     return (float("inf") if wall is None else wall.wall), file.name
 
 
-def _add(run: MetricRun, found: dict[str, tuple[Array, Array, Array, Index]]) -> None:
-    """Give the values of a stretch of the file to the run, in the order of the records."""
+def _add(run: MetricRun, found: dict[str, tuple[Array, Array, Array, Index]], evaluated: bool) -> None:
+    """Give the values of a stretch of the file to the run, in the order of the records.
+
+    The times of a file that a validation alone is written to are none of the training.
+    """
     names = [name for name in found if role_of(name) is not None]
     if not names:
         return
@@ -103,7 +108,12 @@ def _add(run: MetricRun, found: dict[str, tuple[Array, Array, Array, Index]]) ->
         column[rows], absent[rows] = values, False
         steps[rows], walls[rows] = of_name, wall
         numbers[name] = Numbers(column, absent)
-    numbers["wall_time"] = Numbers(walls, np.zeros(len(places), dtype=bool))
+    if not evaluated:
+        numbers["wall_time"] = Numbers(walls, np.zeros(len(places), dtype=bool))
+    order = by_step(numbers, steps)
+    if order is not None:
+        numbers = {name: Numbers(each.values[order], each.absent[order]) for name, each in numbers.items()}
+        steps, places = steps[order], places[order]
     run.extend(numbers, steps, lambda row: int(places[row]) + 1)
 
 
@@ -140,7 +150,7 @@ class _Records:
         """Yield, by tag, the steps, values, times and numbers of records."""
         rest = b""
         skip = 0  # bytes of a long record that are not looked at
-        for chunk in self._file.chunks(_CHUNK):
+        for chunk in self._file.raw(_CHUNK):
             if skip >= len(chunk):
                 skip -= len(chunk)
                 continue
@@ -154,48 +164,20 @@ class _Records:
 
     def _frames(self, data: bytes) -> tuple[list[int], list[int], int]:
         """Return where the events of whole records begin, their lengths, and where the first other record begins."""
-        unpack = struct.Struct("<Q").unpack_from
-        end = len(data)
         position = 0
         starts: list[int] = []
         lengths: list[int] = []
-        checked = 0
-        while position + _HEADER <= end:
-            (length,) = unpack(data, position)
-            if length > _LONGEST_RECORD or (length > _LONGEST_SCALAR and not _is_length(data, position)):
-                wrong = True
-            else:
-                after = position + _HEADER + length + _FOOTER
-                wrong = False
-                if after > end:
-                    if not _is_length(data, position):
-                        wrong = True
-                    else:
-                        if length > _LONGEST_SCALAR:
-                            position = after  # of a long record the rest is passed over
-                        break
-                elif length <= _LONGEST_SCALAR:
-                    starts.append(position + _HEADER)
-                    lengths.append(length)
-            if wrong:
-                good = _first_wrong(data, starts, lengths, checked)
-                if good < len(starts):  # the length of an earlier record was wrong, and led here
-                    position = starts[good] - _HEADER
-                    del starts[good:], lengths[good:]
-                self.damaged += 1
-                position = _next_record(data, position + 1)
-                checked = len(starts)
-                continue
-            position = after
-        good = _first_wrong(data, starts, lengths, checked)
-        if good < len(starts):
-            position = starts[good] - _HEADER
-            del starts[good:], lengths[good:]
+        while True:
+            checked = len(starts)
+            position, is_stuck = _walk(data, position, starts, lengths)
+            wrong = _first_wrong(data, starts, checked)
+            if wrong is not None:  # a wrong length leads anywhere
+                position = starts[wrong] - _HEADER
+                del starts[wrong:], lengths[wrong:]
+            elif not is_stuck:
+                return starts, lengths, position
             self.damaged += 1
-            tail = _next_record(data, position + 1)
-            more_starts, more_lengths, stop = self._frames(data[tail:])
-            return starts + [tail + each for each in more_starts], lengths + more_lengths, tail + stop
-        return starts, lengths, position
+            position = _next_record(data, position + 1)
 
     def _scalars(
         self, data: NDArray[uint8], starts: list[int], lengths: list[int]
@@ -366,17 +348,38 @@ def _is_length(data: bytes, position: int) -> bool:
     return int(masked_crc(header[None, :])[0]) == struct.unpack_from("<I", data, position + 8)[0]
 
 
-def _first_wrong(data: bytes, starts: list[int], lengths: list[int], begin: int) -> int:
-    """Return the first record, from ``begin`` on, whose length does not match its checksum; their number for none."""
-    del lengths
+def _walk(data: bytes, position: int, starts: list[int], lengths: list[int]) -> tuple[int, bool]:
+    """Go from record to record by their lengths, and add where the short ones stand.
+
+    Returns where the first record begins that is not whole, and whether its length cannot be one.
+    """
+    unpack = struct.Struct("<Q").unpack_from
+    end = len(data)
+    while position + _HEADER <= end:
+        (length,) = unpack(data, position)
+        after = position + _HEADER + length + _FOOTER
+        if length > _LONGEST_SCALAR or after > end:
+            if length > _LONGEST_RECORD or not _is_length(data, position):
+                return position, True
+            if length <= _LONGEST_SCALAR:
+                return position, False
+        else:
+            starts.append(position + _HEADER)
+            lengths.append(length)
+        position = after  # beyond the end for a long record, of which the rest is passed over
+    return position, False
+
+
+def _first_wrong(data: bytes, starts: list[int], begin: int) -> int | None:
+    """Return the first record, from ``begin`` on, whose length does not match its checksum; None for none."""
     if begin >= len(starts):
-        return len(starts)
+        return None
     places = np.array(starts[begin:]) - _HEADER
     raw = np.frombuffer(data, dtype=np.uint8)
     headers = raw[places[:, None] + np.arange(8)]
     sums = np.ascontiguousarray(raw[places[:, None] + 8 + np.arange(4)]).view("<u4")[:, 0]
     wrong = np.flatnonzero(masked_crc(headers) != sums)
-    return begin + int(wrong[0]) if len(wrong) else len(starts)
+    return begin + int(wrong[0]) if len(wrong) else None
 
 
 def _next_record(data: bytes, position: int) -> int:

@@ -26,6 +26,7 @@ __all__ = ["flattened", "is_history", "read", "recognise", "rows_as_columns", "w
 
 _DEEPEST = 8  # levels of nesting; trainers write two or three
 _HEAD_LINES = 200
+_CHUNK = 1 << 22
 _LEAST_ROWS = 2
 
 
@@ -167,7 +168,7 @@ def _blocks(file: LogFile) -> Iterator[tuple[list[int], list[dict[str, Any]], li
     """Yield objects with the numbers of their lines, the lines that cannot be read, and whether the last was cut."""
     line = 1
     rest = False
-    for chunk in file.chunks():
+    for chunk in file.chunks(_CHUNK):
         lines = chunk.split(b"\n")
         whole = lines[-1] == b""
         if whole:

@@ -115,6 +115,11 @@ class LogFile:
         if rest:
             yield plain(rest)
 
+    def raw(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """Yield the file as it is, in pieces of ``size`` bytes: what is no text."""
+        with self._handle() as handle:
+            yield from self._pieces(handle, size)
+
     @property
     def _is_text(self) -> bool:
         return b"\0" not in self.head or any(self.head.startswith(mark) for mark, encoding in _ENCODINGS if encoding)

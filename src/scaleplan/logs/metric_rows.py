@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.metrics import Meaning
     from scaleplan.tables.cells import Cell
 
-__all__ = ["BLOCK_ROWS", "MetricRows", "MetricRun", "Numbers", "read_numbers"]
+__all__ = ["BLOCK_ROWS", "MetricRows", "MetricRun", "Numbers", "by_step", "read_numbers"]
 
 BLOCK_ROWS = 50_000
 """Rows that are read at once: the memory of a file of any length, and what the choice of metrics is made by."""
@@ -86,6 +86,24 @@ def _read_slowly(cells: Sequence[Cell]) -> Numbers:
     return Numbers(values, absent)
 
 
+def by_step(columns: Mapping[str, Numbers], steps: Array) -> Index | None:
+    """Return the order of rows by their steps, where each metric is in order and they together are not.
+
+    So are files that hold one metric after the other. None where the rows stay as they are: in order already, or those
+    of a run that went back.
+    """
+    if not np.any(np.diff(steps[np.isfinite(steps)]) < 0):
+        return None
+    for name, numbers in columns.items():
+        meaning = role_of(name)
+        if meaning is not None and meaning.role in _CURVES - _COUNTS and meaning.role != "samples":
+            of_metric = steps[~numbers.absent]
+            if np.any(np.diff(of_metric[np.isfinite(of_metric)]) < 0):
+                return None
+    order: Index = np.argsort(steps, kind="stable")
+    return order
+
+
 class MetricRun:
     """One run as its rows come: the metrics that were chosen for its curves, and the recorder that they go to."""
 
@@ -117,6 +135,10 @@ class MetricRun:
         known = np.isfinite(steps)
         if not known.any():
             return
+        if "loss" in curves and "val_loss" in curves:  # when a validation was written down is no time of training
+            validated = np.isfinite(curves["val_loss"]) & ~np.isfinite(curves["loss"]) & ~lost
+            for role in _COUNTS & curves.keys():
+                curves[role] = np.where(validated, np.nan, curves[role])
         self.rows += int(known.sum())
         self.first_step = min(self.first_step, float(np.min(steps[known])))
         clock = next((columns[n] for n, meaning in roles.items() if meaning.role == "clock"), None)
@@ -361,6 +383,7 @@ _CURVES = frozenset(
     }
 )
 _LOSSES = frozenset({"loss", "val_loss"})
+_COUNTS = frozenset({"tokens", "seconds", "clock"})
 _CALLS = 9  # the rank of a count of calls of a logger
 _OTHER_UNIT = 20.0  # the rank of a loss in another unit than nats
 _MOSTLY = 0.9  # of the rows a count of tokens rises in, with a restart or two between them
@@ -469,6 +492,10 @@ class MetricRows:
 
         run = self._run(key, at(0))
         steps = run.steps(picked)
+        order = by_step(picked, steps)
+        if order is not None:
+            picked = {name: Numbers(each.values[order], each.absent[order]) for name, each in picked.items()}
+            steps, rows = steps[order], order if rows is None else rows[order]
         for begin, end, is_new in self._pieces(key, steps, run):
             if is_new:
                 self._latest[key] += 1

@@ -62,7 +62,21 @@ _PRINTED = (
 )
 """Lines of text. None could be taken for another: the words of each are its own."""
 
-FORMATS: tuple[LogFormat, ...] = _PRINTED
+_STRUCTURED = (
+    LogFormat("tensorboard_events", "TensorBoard event file", "scaleplan.logs.event_file"),
+    LogFormat("hf_trainer_state", "trainer_state.json of Hugging Face", "scaleplan.logs.trainer_state"),
+    LogFormat("mlflow_metrics", "MLflow file store", "scaleplan.logs.mlflow"),
+    LogFormat("tensorboard_scalars", "scalar export of TensorBoard", "scaleplan.logs.tensorboard_scalars"),
+    LogFormat("wandb_chart", "chart export of W&B", "scaleplan.logs.wandb_chart"),
+    LogFormat("wandb_history", "history of a W&B run", "scaleplan.logs.wandb_history"),
+    LogFormat("lightning_metrics_csv", "metrics.csv of Lightning", "scaleplan.logs.lightning"),
+    LogFormat("jsonl", "JSON lines", "scaleplan.logs.json_lines"),
+    LogFormat("json_history", "JSON history of a run", "scaleplan.logs.json_history"),
+    LogFormat("curve_table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
+)
+"""Files of trackers and tables."""
+
+FORMATS: tuple[LogFormat, ...] = (*_PRINTED, *_STRUCTURED)
 """Every format, in the order in which they are tried: one that could be taken for another stands before it."""
 
 

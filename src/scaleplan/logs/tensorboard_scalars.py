@@ -40,17 +40,21 @@ def recognise(file: LogFile) -> bool:
 def metric_in_name(stem: str) -> tuple[str, str | None]:
     """Return the run and the metric that the name of a file holds: ``run-a-tag-train_loss``, ``a_train_loss``.
 
-    The metric is the longest end of the name that is one; None where no end is.
+    The metric is the end of the name that is the plainest one; None where no end is.
     """
     match = _TAGGED.fullmatch(stem)
     if match:
         return match["run"].strip("-_."), match["tag"]
-    for start in [0, *(found.end() for found in re.finditer(r"[_\-. ]", stem))]:
-        tag = stem[start:]
-        meaning = role_of(tag)
-        if meaning is not None and meaning.role in _ROLES:
-            return stem[:start].strip("_-. "), tag
-    return stem, None
+    starts = [0, *(found.end() for found in re.finditer(r"[_\-. ]", stem))]
+    ranked = [
+        (meaning.rank, start)
+        for start in starts
+        if (meaning := role_of(stem[start:])) is not None and meaning.role in _ROLES
+    ]
+    if not ranked:
+        return stem, None
+    _, start = min(ranked)
+    return stem[:start].strip("_-. "), stem[start:]
 
 
 _ROLES = frozenset({"loss", "val_loss", "lr", "relative_lr", "grad_norm", "tokens", "mfu", "tokens_per_second"})

@@ -308,7 +308,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     references = _references(question, metric)
     planned = _planned(question, params, tokens, warnings)
     alarm = _alarm(curve, references, lost)
-    ending = _forecast(curve, references, question.level) if lost is None else None
+    ending = _forecast(_rejoined(curve, alarm), references, question.level) if lost is None else None
     if finished and ending is not None:
         ending = replace(ending, upper_bound=False)  # no decay is to come
     if planned is not None and metric == "training":
@@ -629,6 +629,17 @@ def _alarm(curve: LossCurve, references: Sequence[LossCurve], lost: float | None
     if lost is not None:
         return Alarm(kind="diverging", since=lost, size=math.inf)
     return find_alarm(curve, references) if len(curve.steps) >= _FEWEST else None
+
+
+def _rejoined(curve: LossCurve, alarm: Alarm | None) -> LossCurve:
+    """Return a curve whose part before a departure is moved by its size, as if the whole run had it.
+
+    A lasting cause, such as other data or a broken layer, multiplies the loss from then on: the shape of the earlier
+    part still tells how the later one goes on.
+    """
+    if alarm is None or alarm.kind == "diverging" or not math.isfinite(alarm.size):
+        return curve
+    return replace(curve, loss=np.where(curve.steps < alarm.since, curve.loss * (1 + alarm.size), curve.loss))
 
 
 def _forecast(curve: LossCurve, references: Sequence[LossCurve], level: float) -> Ending | None:

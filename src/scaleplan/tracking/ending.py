@@ -38,10 +38,11 @@ _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of 
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
 _WAY = 40  # points of the way to the end
 
-_MISSES = {"law": 0.08, "shape": 0.0, "power": 0.35}
+_MISSES = {"law": 0.18, "shape": 0.0, "power": 0.35}
 """Share of the fall still to come that a method misses by beyond its own sd, before references say: the law and the
 power law are only nearly true; the shape's scatter is measured from the references already."""
 _MISSES_COUNT = 3.0  # references that this expectation counts for
+_UNLIKE = 0.5  # of what a reference of another schedule counts
 _POWER_FROM = 0.1  # of the part seen, where the power law of an unknown start-up begins
 _UNSEEN_GAIN = (
     1.2  # of the fall after a quarter, at most: what a decay not known of gains (0.75 times it, sd 0.4 of ln)
@@ -263,8 +264,9 @@ def _with_misses(
             continue
         miss = held.loss - one.reference.end
         fall = max(level_at_end(part)[0] - one.reference.end, _LEAST_FALL)
-        total += max((miss**2 - held.sd**2 - one.reference.end_sd**2) / fall**2, -expected)
-        count += 1
+        weight = 1.0 if _alike(one.curve, run.curve) else _UNLIKE
+        total += weight * max((miss**2 - held.sd**2 - one.reference.end_sd**2) / fall**2, -expected)
+        count += weight
     return float(np.sqrt(guess.sd**2 + max(total / count, expected / 4) * left**2))
 
 

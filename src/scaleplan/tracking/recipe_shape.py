@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TREND", "TREND_SD", "Reference", "ShapeForecast", "forecast_by_shape"]
 
 TREND = np.array([0.13, -0.3])
-TREND_SD = np.array([0.05, 0.15])
+TREND_SD = np.array([0.04, 0.1])
 """d ln f / d ln N and d ln f / d ln D to expect. Measured: 0.10 to 0.19 and -0.56 to -0.14 (constant rates the
 steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
 12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""
@@ -35,7 +35,7 @@ steepest, the last fifth of a decay the least) on public families of 25M-400M by
 PLAIN_TREND = np.array([0.06, -0.3])
 """Likewise of a difference of losses: the loss itself falls by 0.07 with ln N on these families."""
 
-_SCATTER = 0.025  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
+_SCATTER = 0.02  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
 _CARRIES = ((0.0, 0.25), (0.5, 0.4), (1.0, 0.35))
 """Values of c and their chances; fitted ones on the same families lie between 0 and 1.3, most near 0.7."""
 _PACE_FROM, _PACE_POINTS = 0.5, 4
@@ -116,12 +116,13 @@ def _forecast(
     inside = part.after(begin)
     if not len(inside.shares):
         return None
+    seen = float(inside.shares[-1])
     away = features - np.array([one.features for one in references])
     count = away.shape[1]
     scale = np.exp(away @ trend[:count])
     left = scale[:, None] * np.array([one.part.at(inside.shares) - one.end for one in references])
     unit = max(float(np.mean(left[:, -1])), _LEAST_LEFT)
-    noise = scale * np.array([np.hypot(one.end_sd, one.part.noise / np.sqrt(2)) for one in references])
+    noise = scale * np.array([np.hypot(one.end_sd, np.interp(seen, one.part.shares, one.part.spread) / np.sqrt(2)) for one in references])
     pace = _pace(inside, left, scale * np.array([one.part.noise for one in references]), begin)
     values, variance = left[:, -1] / unit, (noise / unit) ** 2
     alone = krige(values, variance, away, trend_sd=TREND_SD[:count], scatter=_SCATTER)

@@ -65,7 +65,8 @@ class LawForecast(Record, eq=False):
 def outline(schedule: LearningRate, length: float) -> Array:
     """Return the relative rates along ``length`` steps, scaled so that a distance is the rms difference."""
     at = (np.arange(_OUTLINE) + 0.5) / _OUTLINE * length
-    return schedule.at(at) / (schedule.peak * np.sqrt(_OUTLINE))
+    rates = np.where(at < schedule.warmup, schedule.peak, schedule.at(at))  # warm-ups differ and hardly matter
+    return rates / (schedule.peak * np.sqrt(_OUTLINE))
 
 
 def summarise(

@@ -18,7 +18,7 @@ from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, qu
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.collect import collected
 from scaleplan.logs.learning_rate import parse_schedule
-from scaleplan.logs.reading import read_logs
+from scaleplan.logs.reading import is_log, read_logs
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.planning.context import Context
@@ -237,7 +237,7 @@ def question_of(
     return Question(
         planned=planned,
         preset=preset,
-        references=() if pilots is None else tuple(read_logs([pilots])),
+        references=() if pilots is None or not is_log(pilots) else tuple(read_logs([pilots])),
         pilots=None if pilots is None else str(pilots),
         schedule=schedule,
         tokens=None if tokens is None else parse_count(tokens, what="tokens"),
@@ -313,10 +313,11 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         ending = replace(ending, upper_bound=False)  # no decay is to come
     if planned is not None and metric == "training":
         planned = _as_training(planned, run, warnings)
-    comparison, since = _comparison(curve, references, ending, planned, question.level)
+    comparison = _comparison(curve, references, ending, planned, question.level)
     verdict = verdict_of(comparison, alarm)
-    if verdict is not None and verdict != comparison and alarm is not None:
-        since = alarm.since
+    since = alarm.since if alarm is not None and verdict == alarm.kind else None
+    if since is None and planned is not None and verdict in ("on course", "better", "worse"):
+        since = _since(verdict, curve, references, planned, question.level)
     pace = pace_of(
         run,
         question.context,
@@ -327,6 +328,9 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     )
     clock = _Clock(run, per_step)
     warnings += _about_forecast(run, ending, curve, alone=not references)
+    if alarm is not None and ending is not None:
+        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast takes it that it stays so"
+        warnings.append(Notice(code="departure", message=message))
     again = None
     if ending is not None and not finished:
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=question.level)
@@ -648,32 +652,29 @@ def _forecast(curve: LossCurve, references: Sequence[LossCurve], level: float) -
 
 
 def _comparison(
-    curve: LossCurve,
-    references: Sequence[LossCurve],
-    ending: Ending | None,
-    planned: Planned | None,
-    level: float,
-) -> tuple[Verdict | None, float | None]:
-    """Return the verdict by the planned loss, None where nothing judges, and since which step it comes out so."""
-    few = len(curve.steps) < (_FEWEST if references else _ENOUGH)
+    curve: LossCurve, references: Sequence[LossCurve], ending: Ending | None, planned: Planned | None, level: float
+) -> Verdict | None:
+    """Return the verdict by the planned loss; None where nothing judges."""
     if planned is None or not planned.source.judges:
-        return None, None
-    if few or ending is None:
-        return "too few points", None
-    if curve.seen < _EARLY:
-        return "too early", None
-    verdict = compared(ending, planned, level=level)
-    if verdict == "too early":
-        return verdict, None
+        return None
+    if ending is None or len(curve.steps) < (_FEWEST if references else _ENOUGH):
+        return "too few points"
+    return "too early" if curve.seen < _EARLY else compared(ending, planned, level=level)
+
+
+def _since(
+    verdict: Verdict, curve: LossCurve, references: Sequence[LossCurve], planned: Planned, level: float
+) -> float:
+    """Return the step since which the forecasts come out alike, by those that earlier looks would have made."""
+    last = float(curve.steps[-1])
 
     def at(share: float) -> Verdict | None:
-        part = _part(curve, share * float(curve.steps[-1]))
+        part = _part(curve, share * last)
         early = part.seen < _EARLY or len(part.steps) < _FEWEST
         then = None if early else forecast_end(part, references, level=level)
         return None if then is None else compared(then, planned, level=level)
 
-    share = since_when(verdict, at)
-    return verdict, float(curve.steps[-1]) * (1.0 if share is None else share)
+    return last * (since_when(verdict, at) or 1.0)
 
 
 def _part(curve: LossCurve, until: float) -> LossCurve:

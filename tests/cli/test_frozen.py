@@ -129,7 +129,22 @@ def training_log():
     return "".join(lines)
 
 
+def logged():
+    """Return what llm.c prints of a run, and the metrics of another as JSON lines."""
+    printed, lines = [], []
+    for step in range(10, 401, 10):
+        rate = 6e-4 * min(1, step / 20) * (1 if step < 20 else 0.55 + 0.45 * math.cos(math.pi * (step - 20) / 380))
+        loss = 1.9 + 7 / step**0.4 + 0.01 * math.sin(step)
+        printed.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.41")
+        lines.append(json.dumps({"step": step, "loss": loss - 0.2, "lr": rate, "tokens": 262144 * step}))
+        if step % 100 == 0:
+            printed.append(f"s:{step} tel:{loss + 0.02:.4f}")
+            lines.append(json.dumps({"step": step, "val_loss": loss - 0.19}))
+    return {"main.log": "\n".join(printed) + "\n", "metrics.jsonl": "\n".join(lines[:-20]) + "\n"}
+
+
 FILES = {
+    **logged(),
     "llama.json": json.dumps(LLAMA),
     "mixtral.json": json.dumps(MIXTRAL),
     "scaleplan.toml": PROJECT,
@@ -139,7 +154,7 @@ FILES = {
     "own.toml": LAW,
     "bad.toml": LAW.replace("alpha", "alfa"),
     "runs.csv": runs(),
-    "main.log": training_log(),
+    "part.log": training_log(),
     "settings.toml": '[defaults]\npreset = "kaplan-2020"\nlevel = 0.5\n',
     "budgets": "1e18\n500 PF-days\n\n1e22\nlots\n",
 }
@@ -148,6 +163,14 @@ FILES = {
 # standard input, "> FILE" where its output goes. Not here, because both are known to be wrong: the compute of
 # mixtures in check and diff, and a saved result of --shape in show and diff.
 CASES = {
+    "runs": (
+        "main.log metrics.jsonl",
+        "runs main.log --params 124M --tokens-per-step 524288 --steps 400",
+        "runs main.log metrics.jsonl",
+        "runs main.log metrics.jsonl --params main=124M --format csv",
+        "runs metrics.jsonl --get val_loss",
+        "fit metrics.jsonl",
+    ),
     "help": ("", "--help", "gpus", "gpus list --help"),
     "optimal": ("", "optimal --flops 1e21", f"optimal {CLUSTER}"),
     "optimal-json": ("", f"optimal {CLUSTER} --json --quiet"),
@@ -258,12 +281,12 @@ CASES = {
         "forecasts . --format csv",
     ),
     "track": (
-        "own.toml main.log",
-        "track main.log",
-        "track main.log --steps 400 --preset own.toml --params 1B --tokens 20B --gpu h100-sxm --gpus 8",
-        "track main.log --steps 400 --fail-on 'loss > 2.1@90%' --json",
-        "track main.log --steps 400 --tokens 20B --params 1B --preset besiroglu-2024 --format csv --quiet",
-        "plot track main.log --steps 400",
+        "own.toml part.log",
+        "track part.log",
+        "track part.log --steps 400 --preset own.toml --params 1B --tokens 20B --gpu h100-sxm --gpus 8",
+        "track part.log --steps 400 --fail-on 'loss > 2.1@90%' --json",
+        "track part.log --steps 400 --tokens 20B --params 1B --preset besiroglu-2024 --format csv --quiet",
+        "plot track part.log --steps 400",
     ),
     "check": (
         "scaleplan.toml train.yaml llama.json",

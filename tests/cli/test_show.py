@@ -106,6 +106,7 @@ fit runs.csv --samples 0 --form kaplan
 fit runs.csv --samples 0 --form allocation
 fit runs.csv --samples 0 --form multiplicative --x params,tokens
 backtest runs.csv --samples 0
+runs main.log --params 124M --tokens-per-step 1k
 """.strip().splitlines()
 
 IN_EVERY_FORMAT = [  # one of each schema
@@ -120,6 +121,7 @@ IN_EVERY_FORMAT = [  # one of each schema
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",
     "init new.toml --force", "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
+    "runs main.log --steps 40",
 ]  # fmt: skip
 
 
@@ -138,6 +140,7 @@ def folder(apart, cli, monkeypatch):
     cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
     cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)
+    Path("main.log").write_text("".join(f"s:{step} trl:{4 / step**0.1:.4f} lr:0.000300\n" for step in range(1, 41)))
     noise = Random(1)
     rows = ["name,params,tokens,loss,corpus,state", "lost,1e7,1e8,nan,a,finished", "late,1e7,5e7,9.9,b,crashed"]
     for i, (params, ratio) in enumerate((1e7 * 2**i, ratio) for i in range(6) for ratio in (5, 20, 80)):

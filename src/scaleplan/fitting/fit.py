@@ -20,6 +20,7 @@ from scaleplan.fitting.fit_tables import backtest_data, holdout_data
 from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
+from scaleplan.fitting.table import RawTable
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ __all__ = ["BacktestResult", "backtest", "fit"]
 
 
 @np.errstate(all="ignore")  # a search tries laws beyond the floats, and no user can act on a warning of it
-def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
+def fit(
+    runs: str | Path | RawTable, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]
+) -> FitResult:
     """Fit a law to training runs, with its errors and reservations.
 
     Parameters
@@ -71,7 +74,7 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, source=str(runs), progress=progress)
+    return fit_runs(request, read, source=runs.source if isinstance(runs, RawTable) else str(runs), progress=progress)
 
 
 @np.errstate(all="ignore")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,9 +114,10 @@ def runs(
         }
     )
     words = None if vocab is None else parse_integer(vocab)
-    return collected(
-        read_logs(listed), given, vocab=words, params_from_name=params_from_name, now=now, progress=progress
-    )
+    skipped: list[Notice] = []
+    logs = read_logs(listed, skipped=skipped.append)
+    found = collected(logs, given, vocab=words, params_from_name=params_from_name, now=now, progress=progress)
+    return replace(found, warnings=(*found.warnings, *skipped))
 
 
 def collected(

@@ -151,7 +151,11 @@ def _outline(file: LogFile) -> tuple[tuple[str, ...], str, int, str] | None:
         second = next(reader, [])
     except (csv.Error, StopIteration):
         return None
-    if len(names) == 1 or len(names) > _MOST_COLUMNS or all(is_number(cell) for cell in names if not is_missing(cell)):
+    if (
+        len(names) == 1
+        or len(names) > _MOST_COLUMNS
+        or all(is_number(cell) for cell in names if not is_missing(cell))
+    ):
         return None
     if second and is_second_header(names, second):
         names, line = merged_headers(names, second), reader.line_num

@@ -48,7 +48,9 @@ def recognise(file: LogFile) -> bool:
         return True
     if len(head) < _HEADER or not file.name.startswith("events.out.tfevents"):
         return False
-    return int(masked_crc(np.frombuffer(head[:8], dtype=np.uint8)[None, :])[0]) == struct.unpack_from("<I", head, 8)[0]
+    return (
+        int(masked_crc(np.frombuffer(head[:8], dtype=np.uint8)[None, :])[0]) == struct.unpack_from("<I", head, 8)[0]
+    )
 
 
 def read(file: LogFile) -> Iterator[Recorder]:
@@ -67,7 +69,9 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
         folder = "" if file.path is None else file.path.parent.name
         evaluated = len(files) > 1 and folder.lower() in EVALUATION
         for found in stream:
-            _add(run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated)
+            _add(
+                run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated
+            )
         damaged += stream.damaged
         cut = cut or stream.cut
         if stream.damaged:
@@ -230,7 +234,11 @@ def _by_shape(events: NDArray[uint8], numbers: Index) -> Iterator[tuple[str, tup
                 same &= bits[:, :-1].all(axis=1) & ~bits[:, -1]
         if event is not None and event.scalars:
             rows = left[same]
-            walls = _numbers(events[rows], event.wall_place, "<f8") if event.wall_place >= 0 else np.full(len(rows), np.nan)
+            walls = (
+                _numbers(events[rows], event.wall_place, "<f8")
+                if event.wall_place >= 0
+                else np.full(len(rows), np.nan)
+            )
             steps = _varints(events[rows], event.step_place, event.step_end)
             for scalar in event.scalars:
                 yield scalar.tag, (steps, _numbers(events[rows], scalar.place, scalar.kind), walls, numbers[rows])

@@ -196,7 +196,13 @@ def _columns(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _singular(name: str) -> str:
     """Return the name of a metric of a list of its values: ``train_losses``."""
-    for plural, single in (("losses", "loss"), ("Losses", "Loss"), ("steps", "step"), ("lrs", "lr"), ("epochs", "epoch")):
+    for plural, single in (
+        ("losses", "loss"),
+        ("Losses", "Loss"),
+        ("steps", "step"),
+        ("lrs", "lr"),
+        ("epochs", "epoch"),
+    ):
         if name.endswith(plural):
             return name.removesuffix(plural) + single
     return name

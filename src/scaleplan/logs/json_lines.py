@@ -50,7 +50,9 @@ def read(file: LogFile) -> Iterator[Recorder]:
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
             run.recorder.warn("damaged-lines", f"line {damaged[0]}{more} cannot be read, and is left out")
         if cut:
-            run.recorder.warn("cut", "the last line is cut off: the file was being written, or its writer was stopped")
+            run.recorder.warn(
+                "cut", "the last line is cut off: the file was being written, or its writer was stopped"
+            )
         yield run.recorder
 
 

@@ -29,7 +29,9 @@ def recognise(file: LogFile) -> bool:
     names = csv_names(file)
     if not {"step", "epoch"} <= set(names) or any(name.startswith("_") for name in names):
         return False
-    usual = file.name.startswith("metrics") or (file.path is not None and (file.path.parent / "hparams.yaml").exists())
+    usual = file.name.startswith("metrics") or (
+        file.path is not None and (file.path.parent / "hparams.yaml").exists()
+    )
     typical = any(name.endswith(("_step", "_epoch")) or name.startswith("lr-") for name in names)
     return (usual or typical) and any(_is_loss(name) for name in names)
 

@@ -178,10 +178,12 @@ class MetricRun:
 
     def _step_columns(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning]) -> list[str]:
         """Return the columns that count steps, of the best kind that there is; ``[]`` where rows must be counted."""
+        found = [(roles[name].rank, name) for name in columns if name in roles and roles[name].role == "step"] + [
+            (9.0, name) for name in columns if name == "Step" and "_step" in columns
+        ]
         found = [
-            (roles[name].rank, name) for name in columns if name in roles and roles[name].role == "step"
-        ] + [(9.0, name) for name in columns if name == "Step" and "_step" in columns]
-        found = [(rank, name) for rank, name in sorted(found, key=lambda each: each[0]) if columns[name].there().any()]
+            (rank, name) for rank, name in sorted(found, key=lambda each: each[0]) if columns[name].there().any()
+        ]
         if found:
             best = int(found[0][0])
             if best >= _CALLS:
@@ -249,7 +251,9 @@ class MetricRun:
         if values[-1] > values[0] and np.mean(np.diff(values) >= 0) >= _MOSTLY:
             return True
         if len(values) >= _LEAST_ROWS and "total" not in normalised(name):
-            self.recorder.warn("tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far")
+            self.recorder.warn(
+                "tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far"
+            )
         return False
 
     def _comparable(self, meaning: Meaning, name: str) -> bool:
@@ -261,7 +265,9 @@ class MetricRun:
         meant = role_of(trained)
         if meant is None or LOSS_UNITS[meant.unit].kept == unit:
             return True
-        self.recorder.warn("other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'")
+        self.recorder.warn(
+            "other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'"
+        )
         return False
 
     def _describe(
@@ -306,7 +312,10 @@ class MetricRun:
         ]
         if rivals:
             which = "training" if role == "loss" else "validation"
-            self.recorder.warn(f"several-{role.replace('_', '-')}", f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}")
+            self.recorder.warn(
+                f"several-{role.replace('_', '-')}",
+                f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}",
+            )
 
     def _converted(self, role: str, name: str, values: Array) -> Array:
         meaning = role_of(name)
@@ -487,6 +496,7 @@ class MetricRows:
             if rows is None
             else {name: Numbers(each.values[rows], each.absent[rows]) for name, each in numbers.items()}
         )
+
         def at(row: int) -> int:
             return line_of(row if rows is None else int(rows[row]))
 
@@ -569,7 +579,13 @@ class MetricRows:
         found = []
         for name, cells in columns.items():
             meaning = role_of(name)
-            if meaning is not None and meaning.role not in {"params", "seed", "total_steps", "batch", "tokens_per_step"}:
+            if meaning is not None and meaning.role not in {
+                "params",
+                "seed",
+                "total_steps",
+                "batch",
+                "tokens_per_step",
+            }:
                 continue
             if meaning is None and (normalised(name) in _NO_SETTING or not _is_text(cells)):
                 continue

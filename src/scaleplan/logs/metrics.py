@@ -55,9 +55,24 @@ _COUNTED_LOGS = frozenset({"_step", "Step"})
 
 _TOKENS = frozenset(
     {
-        *("tokens", "train tokens", "training tokens", "consumed tokens", "tokens consumed", "tokens seen", "n tokens"),
+        *(
+            "tokens",
+            "train tokens",
+            "training tokens",
+            "consumed tokens",
+            "tokens consumed",
+            "tokens seen",
+            "n tokens",
+        ),
         *("seen tokens", "num tokens", "num input tokens seen", "total tokens", "tokens total", "time token", "d"),
-        *("tokens trained", "trained tokens", "tokens processed", "processed tokens", "token count", "num tokens seen"),
+        *(
+            "tokens trained",
+            "trained tokens",
+            "tokens processed",
+            "processed tokens",
+            "token count",
+            "num tokens seen",
+        ),
         *("cumulative tokens", "tokens cumulative", "cum tokens", "total tokens seen", "tokens so far", "token"),
         *("total tokens trained", "total train tokens", "train tokens total", "tokens num", "train tokens seen"),
         *("train num tokens", "train consumed tokens", "train total tokens", "total num tokens", "n tokens seen"),
@@ -73,7 +88,15 @@ _SECONDS = frozenset(
         *("train time", "training time", "time elapsed", "elapsed sec", "total time", "wall clock", "wall time s"),
         *("wallclock", "wall clock time", "relative time process", "relative time wall", "walltime", "wall seconds"),
         *("train time ms", "elapsed ms", "time sec", "time seconds", "total time s", "time total", "elapsed minutes"),
-        *("elapsed hours", "time ms", "total training time", "time since start", "elapsed time s", "hours", "minutes"),
+        *(
+            "elapsed hours",
+            "time ms",
+            "total training time",
+            "time since start",
+            "elapsed time s",
+            "hours",
+            "minutes",
+        ),
         *("relative time hr", "elapsed min", "total time seconds", "training time s", "train time s", "secs"),
         *("elapsed secs", "wall time seconds", "elapsed time seconds", "cumulative time", "total seconds", "sec"),
     }
@@ -83,7 +106,9 @@ _TIME_UNITS = {
     **dict.fromkeys(("minutes", "min", "mins"), 60.0),
     **dict.fromkeys(("hours", "hour", "hr", "hrs", "h"), 3600.0),
 }
-_CLOCK = frozenset({"timestamp", "wall time", "unix time", "time", "ts", "created at", "datetime", "date", "unixtime"})
+_CLOCK = frozenset(
+    {"timestamp", "wall time", "unix time", "time", "ts", "created at", "datetime", "date", "unixtime"}
+)
 
 _STATED: dict[str, str] = {
     "params": (
@@ -133,8 +158,32 @@ _METRIC_VALUES = frozenset({"value", "metric value"})
 
 _NO_CURVE = frozenset(
     {
-        *("best", "min", "max", "minimum", "maximum", "lowest", "worst", "final", "init", "initial", "target", "plan"),
-        *("std", "var", "variance", "delta", "change", "improvement", "threshold", "predicted", "forecast", "expected"),
+        *(
+            "best",
+            "min",
+            "max",
+            "minimum",
+            "maximum",
+            "lowest",
+            "worst",
+            "final",
+            "init",
+            "initial",
+            "target",
+            "plan",
+        ),
+        *(
+            "std",
+            "var",
+            "variance",
+            "delta",
+            "change",
+            "improvement",
+            "threshold",
+            "predicted",
+            "forecast",
+            "expected",
+        ),
         *("history", "weighted", "baseline", "reference", "ref", "prev", "previous", "last", "patience", "grad"),
     }
 )
@@ -142,7 +191,19 @@ _NO_CURVE = frozenset(
 
 _OTHER_LOSSES = frozenset(
     {
-        *("mtp", "indexer", "l2", "l1", "reg", "regularization", "regularisation", "penalty", "value", "policy", "vf"),
+        *(
+            "mtp",
+            "indexer",
+            "l2",
+            "l1",
+            "reg",
+            "regularization",
+            "regularisation",
+            "penalty",
+            "value",
+            "policy",
+            "vf",
+        ),
         *("critic", "actor", "reward", "kd", "distill", "distillation", "teacher", "student", "commit", "commitment"),
         *("vq", "recon", "reconstruction", "contrastive", "adversarial", "discriminator", "generator", "mse", "mae"),
         *("router", "moe", "lb", "orthogonal", "entropies", "halting", "ponder", "sparsity", "decoder", "encoder"),
@@ -155,16 +216,55 @@ _OTHER_LOSSES = frozenset(
 _PLAIN_LOSS = frozenset(
     {
         *("loss", "losses", "lm", "ce", "cross", "entropy", "nll", "xent", "crossentropy", "language", "model"),
-        *("avg", "average", "mean", "global", "metrics", "metric", "out", "learning", "step", "epoch", "per", "token"),
+        *(
+            "avg",
+            "average",
+            "mean",
+            "global",
+            "metrics",
+            "metric",
+            "out",
+            "learning",
+            "step",
+            "epoch",
+            "per",
+            "token",
+        ),
         *("tokens", "nats", "in", "reduced", "log", "text", "causal", "next", "perplexity", "ppl", "bits", "bpb"),
-        *("byte", "bpc", "character", "nat", "objective", "summary", "history", "set", "out", "ntp", "all", "softmax"),
+        *(
+            "byte",
+            "bpc",
+            "character",
+            "nat",
+            "objective",
+            "summary",
+            "history",
+            "set",
+            "out",
+            "ntp",
+            "all",
+            "softmax",
+        ),
     }
 )
 """Words that a name of a loss may have without being another one."""
 
 _RATE_WORDS = frozenset(
     {
-        *("lr", "learning", "rate", "train", "training", "optim", "optimizer", "current", "group", "group0", "pg", "pg1"),
+        *(
+            "lr",
+            "learning",
+            "rate",
+            "train",
+            "training",
+            "optim",
+            "optimizer",
+            "current",
+            "group",
+            "group0",
+            "pg",
+            "pg1",
+        ),
         *("param", "0", "lrs", "learningrate", "opt", "scheduler", "step", "metrics", "params", "schedule", "state"),
         *("adam", "adamw", "decoupled", "fused", "w", "sgd", "lion", "muon", "avg", "general", "trainer", "hyper"),
     }
@@ -268,7 +368,9 @@ def _rate(name: str, plain: str, words: list[str]) -> Meaning | None:
 
 def _norm(name: str, plain: str, words: list[str]) -> Meaning | None:  # noqa: ARG001
     found = set(words)
-    if not ({"gnorm", "gradnorm"} & found or ("norm" in found and found & {"grad", "gradient", "grads", "gradients"})):
+    if not (
+        {"gnorm", "gradnorm"} & found or ("norm" in found and found & {"grad", "gradient", "grads", "gradients"})
+    ):
         return None
     if found & {"layer", "layers", "weight", "bias", "embed", "embedding", "clip", "clipping", "max", "threshold"}:
         return None
@@ -303,7 +405,14 @@ def _tokens(name: str, plain: str, words: list[str]) -> Meaning | None:
     for position, form in enumerate(forms(name)):
         if form in _TOKENS and form != "d":
             return Meaning("tokens", 0.5 + 0.1 * position)
-    if plain in {"consumed samples", "consumed train samples", "time sample", "samples", "train samples", "samples seen"}:
+    if plain in {
+        "consumed samples",
+        "consumed train samples",
+        "time sample",
+        "samples",
+        "train samples",
+        "samples seen",
+    }:
         return Meaning("samples", 0.0)
     return None
 
@@ -347,11 +456,16 @@ def metric_names(names: Iterable[str]) -> _Names:
     """Return which columns name the run, the split, and a metric with its value."""
     known = {normalised(name): name for name in reversed(list(names))}
     run = next(
-        (known[form] for tier in _RUN_NAMES for form in tier.split("|") if form in known and form != "model name"), None
+        (known[form] for tier in _RUN_NAMES for form in tier.split("|") if form in known and form != "model name"),
+        None,
     )
     value = next((known[form] for form in _METRIC_VALUES if form in known), None)
-    metric = next((known[form] for form in sorted(_METRIC_NAMES) if form in known), None) if value is not None else None
+    metric = (
+        next((known[form] for form in sorted(_METRIC_NAMES) if form in known), None) if value is not None else None
+    )
     if metric is not None and metric == run:
         run = None
-    split = next((known[form] for form in sorted(_SPLITS) if form in known and known[form] not in (metric, run)), None)
+    split = next(
+        (known[form] for form in sorted(_SPLITS) if form in known and known[form] not in (metric, run)), None
+    )
     return _Names(run, split, metric, value)

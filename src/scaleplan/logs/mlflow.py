@@ -168,7 +168,10 @@ def _columns(file: LogFile) -> tuple[Array, Array, Array, int]:
             damaged += len(fields) - len(rows)
             found = list(np.array(rows, dtype=float).reshape(-1, 3).T)
         if not chunk.endswith(b"\n") and width > 2 and len(found[2]) > 1 and found[2][-1] <= found[2][-2]:
-            found, damaged = [column[:-1] for column in found], damaged + 1  # the step of a line that is being written
+            found, damaged = (
+                [column[:-1] for column in found],
+                damaged + 1,
+            )  # the step of a line that is being written
         times.append(found[0])
         values.append(found[1])
         steps.append(found[2])

@@ -34,7 +34,22 @@ __all__ = ["is_log", "read_logs"]
 
 _NO_LOGS = frozenset(
     {
-        *(".py", ".pyc", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".md", ".rst", ".html", ".css", ".js", ".c", ".cu"),
+        *(
+            ".py",
+            ".pyc",
+            ".ipynb",
+            ".sh",
+            ".yaml",
+            ".yml",
+            ".toml",
+            ".md",
+            ".rst",
+            ".html",
+            ".css",
+            ".js",
+            ".c",
+            ".cu",
+        ),
         *(".pt", ".pth", ".bin", ".safetensors", ".npy", ".npz", ".pkl", ".pickle", ".parquet", ".arrow", ".h5"),
         *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".so", ".ckpt"),
         *(".distcp", ".model", ".idx", ".onnx", ".mp4", ".wav", ".lock", ".pid", ".db", ".sqlite", ".tiktoken"),
@@ -248,4 +263,7 @@ def _has_state(path: Path) -> bool:
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
     """Return the key of an order in which ``run_2`` stands before ``run_10``."""
-    return [(part.isdigit(), int(part) if part.isdigit() and len(part) < 20 else 0, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (part.isdigit(), int(part) if part.isdigit() and len(part) < 20 else 0, part)
+        for part in re.split(r"(\d+)", name)
+    ]

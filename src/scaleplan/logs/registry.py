@@ -62,7 +62,8 @@ _PRINTED = (
 )
 """Lines of text. None could be taken for another: the words of each are its own."""
 
-_STRUCTURED = (
+FORMATS: tuple[LogFormat, ...] = (
+    *_PRINTED,
     LogFormat("tensorboard_events", "TensorBoard event file", "scaleplan.logs.event_file"),
     LogFormat("hf_trainer_state", "trainer_state.json of Hugging Face", "scaleplan.logs.trainer_state"),
     LogFormat("mlflow_metrics", "MLflow file store", "scaleplan.logs.mlflow"),
@@ -74,9 +75,6 @@ _STRUCTURED = (
     LogFormat("json_history", "JSON history of a run", "scaleplan.logs.json_history"),
     LogFormat("curve_table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
 )
-"""Files of trackers and tables."""
-
-FORMATS: tuple[LogFormat, ...] = (*_PRINTED, *_STRUCTURED)
 """Every format, in the order in which they are tried: one that could be taken for another stands before it."""
 
 

@@ -104,7 +104,9 @@ def _read_one(file: LogFile, recorder: Recorder) -> None:
     stem = "" if file.path is None else file.path.stem
     tag = metric_in_name(stem)[1]
     if tag is None or role_of(tag) is None:
-        recorder.warn("unnamed-metric", "nothing names the metric of these scalars: they are taken for the training loss")
+        recorder.warn(
+            "unnamed-metric", "nothing names the metric of these scalars: they are taken for the training loss"
+        )
         tag = "loss"
     run = MetricRun(recorder)
     for columns, line_of in _columns(file):

@@ -38,8 +38,10 @@ def recognise(file: LogFile) -> bool:
 
 def _is_axis(name: str) -> bool:
     meaning = role_of(name)
-    return name == "Step" or normalised(name) in _AXES or (
-        meaning is not None and meaning.role in {"step", "tokens", "epoch", "seconds", "clock"}
+    return (
+        name == "Step"
+        or normalised(name) in _AXES
+        or (meaning is not None and meaning.role in {"step", "tokens", "epoch", "seconds", "clock"})
     )
 
 
@@ -68,7 +70,9 @@ def read(file: LogFile) -> Iterator[Recorder]:
                 for name, (of_run, metric) in columns.items()
                 if of_run == run
             }
-            here = np.flatnonzero(np.isfinite(steps) & np.logical_or.reduce([~each.absent for each in numbers.values()]))
+            here = np.flatnonzero(
+                np.isfinite(steps) & np.logical_or.reduce([~each.absent for each in numbers.values()])
+            )
             if not len(here):
                 continue
             if run not in runs:
@@ -101,7 +105,8 @@ def _describe(recorder: Recorder, axis: str) -> None:
     meaning = role_of(axis)
     if axis == "Step":
         recorder.warn(
-            "logged-calls", "'Step' of a chart counts calls of the logger, unless the chart's x-axis is the trainer's step"
+            "logged-calls",
+            "'Step' of a chart counts calls of the logger, unless the chart's x-axis is the trainer's step",
         )
     elif meaning is not None and meaning.role == "tokens":
         recorder.state(tokens_per_step=1.0)

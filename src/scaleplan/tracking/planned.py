@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
 from scaleplan.files import read_text
+from scaleplan.logs.reading import is_log
 from scaleplan.planning.on_hardware import plan_run
 from scaleplan.planning.plan import Plan
 from scaleplan.planning.request import Request
@@ -117,9 +118,10 @@ def planned_by_runs(
     The runs, a table or logs, are fitted as ``fit`` does it.
     """
     from scaleplan.fitting.fit import fit  # half a second of imports, for a law alone
+    from scaleplan.fitting.logged import logged_table
 
     try:
-        law = fit(path, samples=0).preset
+        law = fit(logged_table(path) if is_log(path) else path, samples=0).preset
         found = planned_by_law(law, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
         message = f"the smaller runs give no loss to expect: {error.message}"

@@ -6,7 +6,6 @@ no size is guessed: of several training configs in a folder the one with the nam
 
 from __future__ import annotations
 
-from dataclasses import field
 import os
 from dataclasses import field
 from typing import TYPE_CHECKING, Any

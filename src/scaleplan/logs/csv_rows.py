@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.logs.metric_rows import BLOCK_ROWS
 from scaleplan.tables.cells import is_missing, is_number
 from scaleplan.tables.delimited import (
+    SPACES,
     delimiter_of,
     is_second_header,
     merged_headers,
@@ -28,6 +27,7 @@ __all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample"]
 _SAMPLE_ROWS = 200
 _CHUNK = 1 << 22
 _MOST_COLUMNS = 5000
+_LONGEST_QUOTED = 1 << 24  # characters of a piece that a quote is looked for in
 
 
 class CsvBlock(NamedTuple):
@@ -37,7 +37,7 @@ class CsvBlock(NamedTuple):
     """
 
     columns: dict[str, list[Cell]]
-    lines: list[int]
+    lines: Sequence[int]
     damaged: tuple[int, ...]
     cut: bool
 
@@ -54,10 +54,10 @@ def csv_sample(file: LogFile) -> dict[str, list[Cell]]:
     if outline is None:
         return {}
     names, delimiter, _, text = outline
-    reader = _reader(iter(text.splitlines(keepends=True)[:-1] or [text]), delimiter)
-    records = [record[: len(names)] + [""] * (len(names) - len(record)) for record in _records(reader, _SAMPLE_ROWS)]
+    lines = text.split("\n")[:-1] or [text]
+    records, _, _, _ = _records(lines[:_SAMPLE_ROWS], 1, len(names), delimiter, unended=False)
     table: list[list[Cell]] = [list(record) for record in records if any(record)]
-    if _may_have_commas(delimiter, text):
+    if delimiter != "," or '"' in text:
         read_decimal_commas(names, table, delimiter)
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
 
@@ -70,67 +70,109 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
     outline = _outline(file)
     if outline is None:
         return
-    names, delimiter, skipped, text = outline
-    commas = _may_have_commas(delimiter, text)
-    source = _Lines(file, skipped)
-    reader = _reader(iter(source), delimiter)
+    names, delimiter, skipped, head = outline
+    commas = delimiter != "," or '"' in head  # else a comma ends a cell, and no number has one
+    shortest = 0
+    for text, line in _texts(file):
+        lines = text.split("\n")
+        unended = lines[-1] != ""
+        if not unended:
+            del lines[-1]
+        if line <= skipped:
+            drop = min(len(lines), skipped + 1 - line)
+            del lines[:drop]
+            line += drop  # noqa: PLW2901
+        table, numbers, damaged, cut = _table(lines, line, names, delimiter, (unended, shortest))
+        shortest = min(filter(None, map(len, table[-1])), default=shortest) if table else shortest
+        if commas and table:
+            records = [list(row) for row in zip(*table, strict=True)]
+            read_decimal_commas(names, records, delimiter)
+            table = [list(column) for column in zip(*records, strict=True)]
+        yield CsvBlock(dict(zip(names, table, strict=False)), numbers, damaged, cut)
+
+
+def _texts(file: LogFile) -> Iterator[tuple[str, int]]:
+    """Yield the text of a file in pieces that break no quoted cell, and the number of the first line of each."""
+    line, kept = 1, ""
+    for chunk in file.chunks(_CHUNK):
+        text = kept + chunk.decode("utf-8", errors="replace").replace("\x00", "")
+        kept = ""
+        if text.count('"') % 2 and len(text) < _LONGEST_QUOTED:
+            kept = text
+            continue
+        yield text, line
+        line += text.count("\n")
+    if kept:
+        yield kept, line
+
+
+def _table(
+    lines: list[str], first: int, names: tuple[str, ...], delimiter: str, ending: tuple[bool, int]
+) -> tuple[list[list[Cell]], Sequence[int], tuple[int, ...], bool]:
+    """Return lines as columns with the line of each row, the lines that are no rows, and whether the last was cut."""
     width = len(names)
-    shortest = 0  # of the last cells so far
+    plain = delimiter != SPACES and {line.count(delimiter) for line in lines} == {width - 1}
+    plain = plain and not any(line.startswith("#") for line in lines) and '"' not in "".join(lines)
+    numbers: Sequence[int] = range(first, first + len(lines))
+    damaged: tuple[int, ...] = ()
+    cut = False
+    if plain:
+        cells = delimiter.join(lines).split(delimiter)
+        table: list[list[Cell]] = [list(cells[j::width]) for j in range(width)]
+    else:
+        records, rows, damaged, cut = _records(lines, first, width, delimiter, unended=ending[0])
+        numbers = rows
+        table = [list(column) for column in zip(*records, strict=True)]
+    if not table:
+        return [], [], damaged, cut
+    if ending[0] and not cut and _is_short(table[-1], ending[1]):
+        table, numbers, cut = [column[:-1] for column in table], numbers[:-1], True
+    if names[0] in table[0]:  # the row of names, once more
+        rows_kept = [row for row, cell in enumerate(table[0]) if cell != names[0]]
+        table = [[column[row] for row in rows_kept] for column in table]
+        numbers = [numbers[row] for row in rows_kept]
+    return table, numbers, damaged, cut
+
+
+def _records(
+    lines: list[str], first: int, width: int, delimiter: str, *, unended: bool
+) -> tuple[list[list[str]], list[int], tuple[int, ...], bool]:
+    """Return the rows of lines that need a reader of CSV, filled up to one width."""
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, skipinitialspace=True)
+    records: list[list[str]] = []
+    numbers: list[int] = []
+    damaged: list[int] = []
+    short = False
     while True:
-        records: list[list[str]] = []
-        lines: list[int] = []
-        damaged: list[int] = []
         try:
-            for record in islice(reader, BLOCK_ROWS):
-                records.append(record)
-                lines.append(reader.line_num + skipped)
+            record = next(reader)
+        except StopIteration:
+            break
         except csv.Error:  # a cell of more characters than a cell has: a quote that nothing closes
-            damaged.append(reader.line_num + skipped)
-        if not records and not damaged:
-            return
-        cut = source.unended and bool(records) and _is_cut(records, width, shortest)
-        if cut:
-            del records[-1], lines[-1]
-        shortest = min((len(record[-1]) for record in records if record), default=shortest)
-        if set(map(len, records)) != {width} or any(record[0][:1] == "#" for record in records):
-            kept = []
-            for position, record in enumerate(records):
-                line = lines[position]
-                if not any(record) or record[0].startswith("#"):
-                    continue
-                extra = record[width:]
-                if any(extra):
-                    damaged.append(line)
-                    continue
-                kept.append((record[:width] + [""] * (width - len(record)), line))
-            records, lines = [record for record, _ in kept], [line for _, line in kept]
-        table: list[list[Cell]] = records  # type: ignore[assignment]  texts are cells
-        heads = [i for i, record in enumerate(records) if record[0] == names[0] and tuple(record) == names]
-        for i in reversed(heads):
-            del table[i], lines[i]
-        if commas:
-            read_decimal_commas(names, table, delimiter)
-        columns = dict(zip(names, map(list, zip(*table, strict=True)), strict=True)) if table else {}
-        yield CsvBlock(columns, lines, tuple(damaged), cut)
+            damaged.append(first + reader.line_num - 1)
+            continue
+        if not any(record) or record[0].startswith("#"):
+            continue
+        if any(record[width:]):
+            damaged.append(first + reader.line_num - 1)
+            continue
+        short = len(record) < width
+        records.append(record[:width] + [""] * (width - len(record)))
+        numbers.append(first + reader.line_num - 1)
+    whole = [record for record in records[-_COMPARED - 1 : -1] if record[-1]]
+    if unended and short and whole:
+        return records[:-1], numbers[:-1], tuple(damaged), True
+    return records, numbers, tuple(damaged), False
 
 
-def _reader(lines: Iterator[str], delimiter: str) -> csv._reader:  # type: ignore[name-defined]  its type has no public name
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+def _is_short(cells: Sequence[Cell], shortest: int) -> bool:
+    """Whether the last cell of a row without the end of its line has fewer characters than any before."""
+    lengths = [len(str(cell)) for cell in cells[-_COMPARED - 1 : -1] if cell]
+    least = min([*lengths, *([shortest] if shortest else [])], default=0)
+    return bool(cells[-1]) and len(lengths) >= _LEAST_COMPARED and len(str(cells[-1])) < least
 
 
-def _records(reader: Iterator[list[str]], most: int) -> list[list[str]]:
-    found = []
-    try:
-        for record in islice(reader, most):
-            found.append(record)  # noqa: PERF402  what was read before an error counts
-    except csv.Error:
-        pass
-    return found
-
-
-def _may_have_commas(delimiter: str, text: str) -> bool:
-    """Whether numbers may have decimal commas: where a comma does not separate the cells, or cells are quoted."""
-    return delimiter != "," or '"' in text
+_COMPARED, _LEAST_COMPARED = 1000, 5  # rows, and the least with a number, that the length of the last is judged by
 
 
 def _outline(file: LogFile) -> tuple[tuple[str, ...], str, int, str] | None:
@@ -161,41 +203,3 @@ def _outline(file: LogFile) -> tuple[tuple[str, ...], str, int, str] | None:
         names, line = merged_headers(names, second), reader.line_num
     rest = "".join(table.splitlines(keepends=True)[line:])
     return unique_names(names), delimiter, skipped + line, rest
-
-
-class _Lines:
-    """The lines of a file below its names; ``unended`` once the last one came without an end."""
-
-    def __init__(self, file: LogFile, skipped: int) -> None:
-        self._file, self._skipped = file, skipped
-        self.unended = False
-
-    def __iter__(self) -> Iterator[str]:
-        rest, number = "", 0
-        for chunk in self._file.chunks(_CHUNK):
-            lines = (rest + chunk.decode("utf-8", errors="replace")).splitlines(keepends=True)
-            rest = lines.pop() if lines and not lines[-1].endswith(("\n", "\r")) else ""
-            for line in lines:
-                number += 1
-                if number > self._skipped:
-                    yield line.replace("\x00", "") if "\x00" in line else line
-        if rest and number >= self._skipped:
-            self.unended = True
-            yield rest.replace("\x00", "")
-
-
-def _is_cut(records: Sequence[Sequence[str]], width: int, shortest: int) -> bool:
-    """Whether a row without the end of its line is one that was being written.
-
-    It lacks cells that the row before has, or its last number has fewer digits than any before.
-    """
-    last, before = records[-1], records[-_COMPARED - 1 : -1]
-    if len(last) < width and any(len(record) == width for record in before):
-        return True
-    lengths = [len(record[-1]) for record in before if record and record[-1]]
-    if len(last) != width or not last[-1] or len(lengths) < _LEAST_COMPARED:
-        return False
-    return len(last[-1]) < min(min(lengths), shortest or len(last[-1]) + 1)
-
-
-_COMPARED, _LEAST_COMPARED = 1000, 5  # rows, and the least with a number, that the length of the last is judged by

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from scaleplan.logs.metric_rows import MetricRun, Numbers, by_step
 from scaleplan.logs.metrics import EVALUATION, role_of
@@ -192,8 +193,8 @@ class _Records:
         found: dict[str, list[tuple[Array, Array, Array, Index]]] = {}
         for size in np.unique(sizes).tolist():
             rows = np.flatnonzero(sizes == size)
-            events = data[begins[rows][:, None] + np.arange(size)]
-            sums = np.ascontiguousarray(data[begins[rows][:, None] + size + np.arange(_FOOTER)]).view("<u4")[:, 0]
+            events = sliding_window_view(data, size)[begins[rows]]
+            sums = sliding_window_view(data, _FOOTER)[begins[rows] + size].view("<u4")[:, 0]
             right = masked_crc(events) == sums
             self.damaged += int(np.count_nonzero(~right))
             for tag, columns in _by_shape(events[right], numbers[rows[right]]):
@@ -384,8 +385,8 @@ def _first_wrong(data: bytes, starts: list[int], begin: int) -> int | None:
         return None
     places = np.array(starts[begin:]) - _HEADER
     raw = np.frombuffer(data, dtype=np.uint8)
-    headers = raw[places[:, None] + np.arange(8)]
-    sums = np.ascontiguousarray(raw[places[:, None] + 8 + np.arange(4)]).view("<u4")[:, 0]
+    windows = sliding_window_view(raw, _HEADER)[places]
+    headers, sums = windows[:, :8], np.ascontiguousarray(windows[:, 8:]).view("<u4")[:, 0]
     wrong = np.flatnonzero(masked_crc(headers) != sums)
     return begin + int(wrong[0]) if len(wrong) else None
 

@@ -7,7 +7,7 @@ stand between the others, and the lines of several runs may be mixed where a key
 from __future__ import annotations
 
 import json
-import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
@@ -27,7 +27,10 @@ __all__ = ["flattened", "is_history", "read", "recognise", "rows_as_columns", "w
 _DEEPEST = 8  # levels of nesting; trainers write two or three
 _HEAD_LINES = 200
 _CHUNK = 1 << 22
-_LEAST_ROWS = 2
+_LEAST_OF_SIZED = 3  # rows of a run in a table that has the sizes of runs
+_MOSTLY = 0.8  # of the rows of a run its count rises in: processes and runs whose name nothing gives mix
+_COMPUTE = frozenset({"flops", "flop", "compute"})
+_SETTINGS = frozenset({"params", "seed", "total_steps", "batch", "tokens_per_step"})
 
 
 def recognise(file: LogFile) -> bool:
@@ -93,26 +96,37 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     long = names.metric is not None and names.value is not None
     if not (long or {"loss", "val_loss"} & set(roles.values())):
         return False
-    steps = [name for name, role in roles.items() if role == "step"]
-    sized = "params" in roles.values()
-    counts = steps or [name for name, role in roles.items() if role in {"tokens", "epoch"} and not sized]
-    if sized and names.run is not None:
-        counts = counts or [name for name, role in roles.items() if role == "tokens"]
-    last: dict[str, float] = {}
-    rises: dict[str, int] = {}
-    settings = [columns[name] for name, role in roles.items() if role in {"params", "seed"}]
-    for name in counts:
-        for row, cell in enumerate(columns[name]):
-            run = "" if names.run is None else str(columns[names.run][row])
-            key = f"{name} {run} {[cells[row] for cells in settings] if names.run is None else ''}"
+    counts = [name for name, role in roles.items() if role == "step"]
+    words = {word for name in columns for word in normalised(name).split()}
+    sized = "params" in roles.values() or "n" in map(normalised, columns) or (not counts and bool(words & _COMPUTE))
+    if not counts and (not sized or names.run is not None):
+        counts = [name for name, role in roles.items() if role in {"tokens", "epoch"}]
+    if not counts:
+        return False
+    settings = [columns[name] for name, role in roles.items() if role in _SETTINGS]
+    if names.run is not None:
+        settings = [columns[names.run]]
+    runs: dict[tuple[str, ...], list[float]] = {}
+    for row in range(len(objects)):
+        for name in counts:
             try:
-                value = float(cell)  # type: ignore[arg-type]  what cannot be is raised
+                value = float(columns[name][row])  # type: ignore[arg-type]  what cannot be is raised
             except (TypeError, ValueError):
                 continue
-            rises[key] = rises.get(key, 0) + (value > last.get(key, float("inf")))
-            last[key] = value
+            runs.setdefault((name, *(str(cells[row]) for cells in settings)), []).append(value)
+    rising = [values for values in runs.values() if _rises(values)]
+    if not sized:
+        return bool(rising)
     # of a sweep a few runs may have the same settings; the steps of a run are many
-    return bool(rises) and (sum(rises.values()) >= len(rises) if sized else max(rises.values()) >= 1)
+    return sum(len(values) for values in rising if len(values) >= _LEAST_OF_SIZED) > len(objects) / 2
+
+
+def _rises(values: Sequence[float]) -> bool:
+    """Whether a count goes up, but for restarts and rows of one step."""
+    pairs = list(pairwise(values))
+    return any(left < right for left, right in pairs) and _MOSTLY * len(pairs) <= sum(
+        left <= right for left, right in pairs
+    )
 
 
 def add_objects(rows: MetricRows, objects: Sequence[Mapping[str, Any]], lines: Sequence[int]) -> None:
@@ -213,8 +227,6 @@ def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[s
 
 
 _HALVED = 64  # lines that are read one by one
-
-_PREFIXED = re.compile(r"^[^{]{0,200}?(?=\{)")
 
 
 def _parsed(text: str) -> object:

@@ -435,6 +435,7 @@ class MetricRows:
         self._name, self._source, self._format = name, source, format_name
         self._one_run = one_run
         self.rows = 0
+        self._written: float | None = None
         self._runs: dict[tuple[str, int], MetricRun] = {}
         self._latest: dict[str, int] = {}
         self._last_steps: dict[str, float] = {}
@@ -453,17 +454,30 @@ class MetricRows:
             _spread(columns, names.metric, names.value)
         elif names.split is not None:
             _split(columns, names.split)
+        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        kinds = {meaning.role for meaning in roles.values()}
+        counted = min((meaning.rank for meaning in roles.values() if meaning.role == "step"), default=math.inf)
         numbers = {
-            name: _times(cells) if meaning.role == "clock" else read_numbers(cells)
-            for name, cells in columns.items()
-            if (meaning := role_of(name)) is not None and meaning.role != "gpu"
+            name: _times(columns[name]) if meaning.role == "clock" else read_numbers(columns[name])
+            for name, meaning in roles.items()
+            if meaning.role != "gpu"
+            and not (meaning.role == "clock" and "seconds" in kinds)
+            and not (meaning.role == "step" and meaning.rank >= _CALLS > counted)
         }
+        self._note_time(columns, roles)
         if "Step" in columns and "_step" in columns:
             numbers.setdefault("Step", read_numbers(columns["Step"]))
         if not numbers:
             return
         for key, rows in self._grouped(columns, numbers, names.run, count).items():
             self._extend(key, rows, numbers, columns, line_of)
+
+    def _note_time(self, columns: Mapping[str, Sequence[Cell]], roles: Mapping[str, Meaning]) -> None:
+        """Keep the time stamp of the last row, if there is one."""
+        name = next((name for name, meaning in roles.items() if meaning.role == "clock"), None)
+        if name is not None:
+            last = _times(columns[name][-1:]).values
+            self._written = _seconds_since_1970(float(last[0])) or self._written
 
     def state(self, settings: Mapping[str, Cell]) -> None:
         """Take settings that are stated beside the rows, of every run."""
@@ -479,6 +493,8 @@ class MetricRows:
             if number > 0:
                 named = f"{named} ({number + 1})"
             run.recorder.name = named if several or key or number else self._name
+            if run.recorder.written is None and not several:
+                run.recorder.written = self._written
             if run.rows:
                 yield run
 

@@ -375,7 +375,7 @@ def _norm(name: str, plain: str, words: list[str]) -> Meaning | None:  # noqa: A
     if found & {"layer", "layers", "weight", "bias", "embed", "embedding", "clip", "clipping", "max", "threshold"}:
         return None
     plain_words = {"grad", "gradient", "grads", "gradients", "norm", "gnorm", "gradnorm", "global", "total", "avg"}
-    extra = found - plain_words - TRAINING - {"optim", "l2", "learning", "step", "2", "2", "0", "mean"}
+    extra = found - plain_words - TRAINING - {"optim", "l2", "learning", "step", "2", "0", "mean"}
     return Meaning("grad_norm", 1.0 * len(extra) + 0.1 * ("max" in found)) if len(extra) <= 1 else None
 
 

@@ -125,7 +125,7 @@ def _fill(run: MetricRun, files: Mapping[str, LogFile], *, unnamed: str | None =
             steps = np.arange(1.0, len(steps) + 1)
         order = np.argsort(steps, kind="stable")  # a restarted run repeats steps: of one step the later counts
         steps, values = steps[order], values[order]
-        last = np.append(np.diff(steps) != 0, True)  # noqa: FBT003  an array of truth values
+        last = np.append(np.diff(steps) != 0, True)
         label = "loss" if name == unnamed else name
         series[label] = steps[last], values[last]
     if not series:

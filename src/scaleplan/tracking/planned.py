@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
 
-__all__ = ["LossInterval", "PlanSource", "Planned", "planned_by_law", "planned_by_runs", "planned_in"]
+__all__ = ["LossInterval", "Metric", "PlanSource", "Planned", "planned_by_law", "planned_by_runs", "planned_in"]
+
+Metric = Literal["training", "validation"]
 
 PlanKind = Literal["law", "plan", "forecast", "pilots"]
 
@@ -58,10 +60,15 @@ class PlanSource(Record):
 
 
 class Planned(Record):
-    """A planned loss with its interval, and what the same source says of the run and its hardware."""
+    """A planned loss with its interval, and what the same source says of the run and its hardware.
+
+    Plans are of the validation loss; only smaller runs without one are compared by their ``metric``, the training
+    loss.
+    """
 
     source: PlanSource
     loss: float
+    metric: Metric = "validation"
     interval: LossInterval | None = None
     params: float | None = None
     tokens: float | None = None
@@ -121,12 +128,18 @@ def planned_by_runs(
     from scaleplan.fitting.logged import logged_table
 
     try:
-        law = fit(logged_table(path) if is_log(path) else path, samples=0).preset
-        found = planned_by_law(law, params=params, tokens=tokens, level=level, context=context)
+        logged = is_log(path)
+        fitted = fit(logged_table(path) if logged else path, samples=0)
+        found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
         message = f"the smaller runs give no loss to expect: {error.message}"
         return Notice(code="no_ladder", message=message if error.hint is None else f"{message}; {error.hint}")
-    return replace(found, source=replace(found.source, kind="pilots", name=path))
+    training = logged and fitted.runs.columns.get("loss") == "loss"  # of the table of runs: no validation loss
+    return replace(
+        found,
+        source=replace(found.source, kind="pilots", name=path),
+        metric="training" if training else "validation",
+    )
 
 
 def planned_in(path: str | Path) -> Planned:

@@ -53,9 +53,8 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import Curve, RunLog
     from scaleplan.presets.preset import Preset
     from scaleplan.tracking.ending import Ending
-    from scaleplan.tracking.planned import Planned
+    from scaleplan.tracking.planned import Metric, Planned
     from scaleplan.tracking.stopping import StopCondition
-    from scaleplan.tracking.tracked_run import Metric
     from scaleplan.tracking.verdict import Verdict
     from scaleplan.units import Amount
 
@@ -302,17 +301,17 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     tokens = None if per_step is None else per_step * total
     finished = run.ended == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = _schedule(run, question, total)
-    metric, raw = _chosen_curve(run, question, warnings)
+    planned = _planned(question, params, tokens, warnings)
+    metric, raw = _chosen_curve(run, question, planned, warnings)
     curve = _loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = _lost_since(run)
     references = _references(question, metric)
-    planned = _planned(question, params, tokens, warnings)
     alarm = _alarm(curve, references, lost)
     ending = _forecast(_rejoined(curve, alarm), references, question.level) if lost is None else None
     if finished and ending is not None:
         ending = replace(ending, upper_bound=False)  # no decay is to come
-    if planned is not None and metric == "training":
-        planned = _as_training(planned, run, warnings)
+    if planned is not None and planned.source.judges and planned.metric != metric:
+        planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, question.level)
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
@@ -477,10 +476,12 @@ def _schedule(run: RunLog, question: Question, total: float) -> LearningRate | N
     return parse_schedule(question.schedule, total=total, peak=seen.peak, warmup=seen.warmup)
 
 
-def _chosen_curve(run: RunLog, question: Question, warnings: list[Notice]) -> tuple[Metric, Curve]:
+def _chosen_curve(
+    run: RunLog, question: Question, planned: Planned | None, warnings: list[Notice]
+) -> tuple[Metric, Curve]:
     """Return which loss is tracked, and its curve.
 
-    Plans are of the validation loss; it is tracked where there are points enough, or nothing else.
+    The validation loss is tracked where a plan is of it and there are points enough, or nothing else.
     """
     counts: dict[Metric, int] = {
         metric: int(np.isfinite(run.curves[name].values).sum()) if name in run.curves else 0
@@ -492,7 +493,7 @@ def _chosen_curve(run: RunLog, question: Question, warnings: list[Notice]) -> tu
             hint = None if other is None else f"the log has a {other} loss"
             raise UsageError(f"{run.source}: holds no {question.metric} loss", hint=hint)
         return question.metric, run.curves[_QUANTITY[question.metric]]
-    compares = question.planned is not None or question.preset is not None or question.pilots is not None
+    compares = planned is not None and planned.metric == "validation"
     if not counts["training"] and not counts["validation"]:
         raise FileError(f"{run.source}: its losses are no numbers", hint="'scaleplan runs' shows what was read")
     if not counts["training"] or (compares and counts["validation"] >= _ENOUGH):
@@ -587,24 +588,21 @@ def _planned(
     return planned
 
 
-def _as_training(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planned:
-    """Return a planned validation loss as the training loss that it comes to in this run.
+def _as_tracked(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planned:
+    """Return a planned loss of one metric as the loss of the other that it comes to in this run.
 
-    The median ratio of both in the later half of the validations is divided out, and its error is added. Without
-    validations they are taken as the same, with a warning.
+    It is moved by the median ratio of both in the later half of the validations, where that is more than its error.
+    Without validations both are taken as the same, with a warning.
     """
-    train, val = run.curves["loss"], run.curves.get("val_loss")
-    if val is None or len(val) < 3 or not planned.source.judges:
-        if planned.source.judges:
-            message = "the plan's loss is a validation loss, and the log has none: the training loss stands for it"
-            warnings.append(Notice(code="other_loss", message=message))
-        return planned
-    later = slice(len(val) // 2, None)
-    smooth_steps, smooth = _blocks(train.steps, train.values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.log(val.values[later] / np.interp(val.steps[later], smooth_steps, smooth))
-    ratios = ratios[np.isfinite(ratios)]
+    train, val = run.curves.get("loss"), run.curves.get("val_loss")
+    ratios = np.empty(0)
+    if train is not None and val is not None and len(val) > 2:
+        later = slice(len(val) // 2, None)
+        ratios = np.log(val.values[later] / np.interp(val.steps[later], *_blocks(train.steps, train.values)))
+        ratios = ratios[np.isfinite(ratios)]
     if len(ratios) < 2:
+        message = f"the planned loss is a {planned.metric} loss, of which the log has too little: taken as the same"
+        warnings.append(Notice(code="other_loss", message=message))
         return planned
     offset, error = float(np.median(ratios)), float(np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
     if abs(offset) <= 2 * error:
@@ -612,11 +610,11 @@ def _as_training(planned: Planned, run: RunLog, warnings: list[Notice]) -> Plann
     apart = f"{format_fraction(abs(math.expm1(offset)), digits=2)} {'above' if offset > 0 else 'below'}"
     message = f"the validation loss lies {apart} the training loss, and the planned loss is moved by as much"
     warnings.append(Notice(code="moved_plan", message=message))
-    factor, interval = math.exp(-offset), planned.interval
-    moved = (
-        None if interval is None else replace(interval, loss=(interval.loss[0] * factor, interval.loss[1] * factor))
-    )
-    return replace(planned, loss=planned.loss * factor, interval=moved)
+    factor = math.exp(-offset if planned.metric == "validation" else offset)
+    interval = planned.interval
+    if interval is not None:
+        interval = replace(interval, loss=(interval.loss[0] * factor, interval.loss[1] * factor))
+    return replace(planned, loss=planned.loss * factor, interval=interval)
 
 
 def _blocks(steps: Array, values: Array, count: int = 200) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.record import Record, Result
 
@@ -10,13 +10,10 @@ if TYPE_CHECKING:
     from scaleplan.errors import Notice
     from scaleplan.tracking.ending import Ending, MethodForecast
     from scaleplan.tracking.loss_curve import LossCurve
-    from scaleplan.tracking.planned import LossInterval, PlanSource
+    from scaleplan.tracking.planned import LossInterval, Metric, PlanSource
     from scaleplan.tracking.verdict import Verdict
 
-__all__ = ["Departure", "Metric", "Moment", "NextLook", "Tracked", "Tracking"]
-
-Metric = Literal["training", "validation"]
-
+__all__ = ["Departure", "Moment", "NextLook", "Tracked", "Tracking"]
 
 class Moment(Record):
     """A place of a run: its step, its tokens, and the date and time in UTC where the log has times."""

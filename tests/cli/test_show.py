@@ -130,13 +130,11 @@ def folder(apart, cli, monkeypatch):
     """Fill the working folder with what the questions read."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     Path("forecasts").mkdir()
-    Path("part.log").write_text(
-        "".join(
-            f"s:{step} trl:{1.8 + 4 / (step + 10) ** 0.4 + noise.gauss(0, 0.01):.4f} lr:{3e-4 * (1 - step / 400):.6f} norm:0.4\n"
-            for noise in [Random(2)]
-            for step in range(300)
-        )
-    )
+    lines, ripple = [], Random(2)
+    for step in range(300):
+        loss, rate = 1.8 + 4 / (step + 10) ** 0.4 + ripple.gauss(0, 0.01), 3e-4 * (1 - step / 400)
+        lines.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.4\n")
+    Path("part.log").write_text("".join(lines))
     cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
     cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)

@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
 from tests.cli.conftest import SOURCE
 
 

@@ -112,7 +112,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
-    "resolve": (("loss",), ("log",)), "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "register": (*_BUDGETS, ("params", "tokens")),
+    "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
+    "register": (*_BUDGETS, ("params", "tokens")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {

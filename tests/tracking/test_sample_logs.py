@@ -57,7 +57,7 @@ def test_healthy_runs_are_not_blamed(tracked):
 
 def test_the_forecast_is_an_upper_bound_where_no_schedule_is_known(tracked):
     """And its end may be lower by what a decay brings; a run that has ended has no such rest."""
-    for name, (row, found) in tracked.items():
+    for name, (_, found) in tracked.items():
         if found.finished:
             assert not found.upper_bound, name
         elif found.schedule == "unknown":

@@ -14,7 +14,7 @@ from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.run_log import Recorder
 from scaleplan.planning.context import Context
 from scaleplan.tracking import track as tracking
-from scaleplan.tracking.alarm import Alarm
+from scaleplan.tracking.alarm import Alarm, CourseCheck
 from scaleplan.tracking.ending import Ending
 from scaleplan.tracking.pace import pace_of, steps_per_second
 from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_in
@@ -89,7 +89,7 @@ class TestVerdict:
 
     def test_a_verdict_holds_since_the_first_of_the_looks_that_agree(self):
         assert since_when("worse", lambda share: "worse" if share >= 0.5 else "on course") == 0.5
-        assert since_when("worse", lambda share: "on course") is None  # noqa: ARG005
+        assert since_when("worse", lambda share: "on course") is None
         assert since_when("worse", lambda share: "worse" if share != 0.6 else "too early") == 0.7
 
 
@@ -116,7 +116,8 @@ class TestConditions:
     @pytest.fixture
     def run(self, monkeypatch):
         monkeypatch.setattr(tracking, "read_logs", lambda _: iter([logged()]))
-        monkeypatch.setattr(tracking, "find_alarm", lambda *_: Alarm(kind="worse", since=300.0, size=0.02))
+        alarm = Alarm(kind="worse", since=300.0, size=0.02)
+        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, told=True))
         monkeypatch.setattr(tracking, "forecast_end", lambda *_, **__: ending(2.2, sd=0.01))
         return sp.track("run.log")
 
@@ -154,7 +155,7 @@ class TestConditions:
         with pytest.raises(UsageError):
             parse_condition(text)
 
-    def test_the_reasons_are_kept(self, monkeypatch, run):  # noqa: ARG002
+    def test_the_reasons_are_kept(self, monkeypatch, run):
         found = sp.track("run.log", fail_on=["verdict = worse", "loss > 3"])
         assert found.stopped_by == ("the verdict is worse since step 300",)
 
@@ -232,7 +233,6 @@ class TestTrack:
     def _log(self, monkeypatch):
         self.runs = [logged()]
         monkeypatch.setattr(tracking, "read_logs", lambda _: iter(self.runs))
-        monkeypatch.setattr(tracking, "find_alarm", lambda *_: None)
 
     def test_a_forecast_near_the_truth(self):
         """The curve ends at 2 + 2 · 1000^-0.4 = 2.126."""

@@ -25,7 +25,7 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.request import parse_price
 from scaleplan.planning.uncertainty import require_level
 from scaleplan.record import Record
-from scaleplan.tracking.alarm import Alarm, find_alarm
+from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_course
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import LossCurve
 from scaleplan.tracking.pace import pace_of
@@ -35,6 +35,7 @@ from scaleplan.tracking.tracked_run import Departure, Moment, NextLook, Tracked,
 from scaleplan.tracking.verdict import compared, look_again, since_when, verdict_of
 from scaleplan.tracking.watching import looks
 from scaleplan.units import (
+    counted,
     format_count,
     format_fraction,
     parse_count,
@@ -68,10 +69,6 @@ _METRICS: dict[str, Metric] = {
     "val": "validation",
     "validation": "validation",
 }
-
-_ENOUGH = 25
-"""Points below which the curve of a run alone tells neither a departure nor its end: on public curves a local trend
-finds nothing in fewer."""
 
 _FEWEST = 8
 """Points below which there is no forecast, even with smaller runs: three numbers describe a curve, and its noise."""
@@ -306,7 +303,8 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     curve = _loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = _lost_since(run)
     references = _references(question, metric)
-    alarm = _alarm(curve, references, lost)
+    course = _course(curve, references, lost)
+    alarm = course.alarm
     ending = _forecast(_rejoined(curve, alarm), references, question.level) if lost is None else None
     if finished and ending is not None:
         ending = replace(ending, upper_bound=False)  # no decay is to come
@@ -326,10 +324,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
         request=_with_own(question.hardware, row),
     )
     clock = _Clock(run, per_step)
-    warnings += _about_forecast(run, ending, curve, alone=not references)
-    if alarm is not None and ending is not None:
-        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast takes it that it stays so"
-        warnings.append(Notice(code="departure", message=message))
+    warnings += [*_about_forecast(run, ending, curve), *_about_course(course, ending)]
     again = None
     if ending is not None and not finished:
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=question.level)
@@ -496,7 +491,7 @@ def _chosen_curve(
     compares = planned is not None and planned.metric == "validation"
     if not counts["training"] and not counts["validation"]:
         raise FileError(f"{run.source}: its losses are no numbers", hint="'scaleplan runs' shows what was read")
-    if not counts["training"] or (compares and counts["validation"] >= _ENOUGH):
+    if not counts["training"] or (compares and counts["validation"] >= FEWEST_POINTS):
         return "validation", run.curves["val_loss"]
     if compares and counts["validation"]:
         what = f"the validation loss has {counts['validation']} points"
@@ -626,11 +621,11 @@ def _blocks(steps: Array, values: Array, count: int = 200) -> tuple[Array, Array
     return np.add.reduceat(steps, starts) / sizes, np.add.reduceat(values, starts) / sizes
 
 
-def _alarm(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> Alarm | None:
-    """Return the departure of a curve; a loss that is no number any more diverges."""
+def _course(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> CourseCheck:
+    """Return what a curve shows of a departure; a loss that is no number any more diverges."""
     if lost is not None:
-        return Alarm(kind="diverging", since=lost, size=math.inf)
-    return find_alarm(curve, references) if len(curve.steps) >= _FEWEST else None
+        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), told=True)
+    return check_course(curve, references)
 
 
 def _rejoined(curve: LossCurve, alarm: Alarm | None) -> LossCurve:
@@ -655,7 +650,7 @@ def _comparison(
     """Return the verdict by the planned loss; None where nothing judges."""
     if planned is None or not planned.source.judges:
         return None
-    if ending is None or len(curve.steps) < (_FEWEST if references else _ENOUGH):
+    if ending is None or len(curve.steps) < (_FEWEST if references else FEWEST_POINTS):
         return "too few points"
     return "too early" if curve.seen < _EARLY else compared(ending, planned, level=level)
 
@@ -681,17 +676,32 @@ def _part(curve: LossCurve, until: float) -> LossCurve:
     return replace(curve, steps=curve.steps[:count], loss=curve.loss[:count])
 
 
-def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve, *, alone: bool) -> list[Notice]:
-    """Return the warnings about a forecast; ``alone`` where no smaller runs are beside the run."""
+def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
+    """Return the warnings about departures of the loss from its course."""
+    found = []
+    alarm = course.alarm
+    if not course.told:
+        message = "the points are too few to tell a departure from the course without smaller runs (--pilots)"
+        found.append(Notice(code="few_points", message=message))
+    if alarm is not None and ending is not None:
+        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast takes it that it stays so"
+        found.append(Notice(code="departure", message=message))
+    if course.spikes:
+        highest = max(course.spikes, key=lambda spike: spike.height)
+        some = counted(len(course.spikes), "spike")
+        place = f"step {highest.step:,.0f} by {format_fraction(highest.height, digits=2)}"
+        found.append(Notice(code="spikes", message=f"{some} of the loss, over again: the highest at {place}"))
+    return found
+
+
+def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve) -> list[Notice]:
+    """Return the warnings about a forecast."""
     found = []
     points = len(curve.steps)
     if ending is None:
         few = f"there is no forecast from {points} points; {_FEWEST} is the least"
         message = "there is no forecast: the loss is no number any more" if points >= _FEWEST else few
         found.append(Notice(code="no_forecast", message=message))
-    elif points < _ENOUGH and alone:
-        message = f"{points} points are too few to tell a departure without smaller runs (--pilots)"
-        found.append(Notice(code="few_points", message=message))
     if ending is not None and ending.upper_bound:
         rate = "the log has no learning rate" if curve.schedule is None else "the rest of the schedule is not known"
         message = f"{rate}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "logs"))
-from writers import event_records  # noqa: E402  a module of the tests
+from event_writer import event_records  # noqa: E402  a module of the tests
 
 from scaleplan.logs.reading import read_logs  # noqa: E402
 

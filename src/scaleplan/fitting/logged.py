@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.fitting.table import RawTable
-from scaleplan.logs.collect import runs
 from scaleplan.record import as_mapping
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Index, Mask
+    from scaleplan.logs.logged_run import LoggedRuns
 
-__all__ = ["is_logged", "logged_loss", "logged_table", "require_logged_unit", "undecayed", "unknown_size"]
+__all__ = ["is_log", "is_logged", "logged_loss", "logged_table", "require_logged_unit", "undecayed", "unknown_size"]
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
@@ -37,6 +38,20 @@ _DECAYING = frozenset({"cosine", "linear", "wsd", "exponential", "steps"})
 _FAILED = frozenset({"crashed", "diverged", "running"})
 
 
+_READERS = {"runs": "scaleplan.logs.collect", "is_log": "scaleplan.logs.reading"}
+"""The functions that read logs, imported where there is one: they know every trainer and every family of models."""
+
+
+def _reader(name: str) -> Any:  # noqa: ANN401  functions of two signatures
+    return getattr(import_module(_READERS[name]), name)
+
+
+def is_log(source: str | Path, *, tables: bool) -> bool:
+    """Return whether a file is a log; with ``tables`` a plain table of curves is one, too."""
+    found: bool = _reader("is_log")(source, tables=tables)
+    return found
+
+
 def is_logged(table: RawTable) -> bool:
     """Return whether a table is one that ``runs`` makes."""
     return _MARKS.issubset(table.names)
@@ -44,7 +59,7 @@ def is_logged(table: RawTable) -> bool:
 
 def logged_table(source: str | Path) -> RawTable:
     """Return the table of the runs of a log or a folder of logs, with the row numbers of the CSV file it would be."""
-    found = runs(source)
+    found: LoggedRuns = _reader("runs")(source)
     if not found.runs:
         raise FileError(f"{quote(source)} holds no run", hint="name a log, a folder of logs, or a table of runs")
     records = [{name: _cell(value) for name, value in _row(run).items()} for run in found.runs]

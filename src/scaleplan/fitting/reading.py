@@ -22,14 +22,13 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_logged, logged_table, undecayed
+from scaleplan.fitting.logged import is_log, is_logged, logged_table, undecayed
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
-from scaleplan.logs.reading import is_log
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import parse_flops, parse_positive

@@ -56,6 +56,8 @@ class _Blocks(PrintedLog):
         of_head = np.searchsorted(at, places, side="right") - 1
         self._step, self._last = float(steps[-1]), float(lasts[-1])
         names = [each[1] for each in values]
+        for name in dict.fromkeys(names):
+            self._choose(name)
         known = {name: self._of(name) for name in dict.fromkeys(names)}
         given = numbers([each[2] for each in values])
         columns: dict[str, np.ndarray] = {"total": lasts[of_head]}
@@ -75,16 +77,16 @@ class _Blocks(PrintedLog):
         entries = Entries(places, steps[of_head], columns, lost)
         return entries.take(np.isfinite(entries.steps))
 
+    def _choose(self, name: bytes) -> None:
+        """Take a name as that of a loss: the first one, unless another ranks above it."""
+        quantity, _ = self._quantity(name)
+        if quantity in ("loss", "val_loss") and self._ranks_above(name, self._chosen.setdefault(quantity, name)):
+            self._chosen[quantity] = name
+
     def _of(self, name: bytes) -> tuple[str, float]:
         """Return the quantity of a name, nothing of a loss beside the one that counts."""
         quantity, scale = self._quantity(name)
-        if quantity in ("loss", "val_loss"):
-            chosen = self._chosen.setdefault(quantity, name)
-            if quantity == "loss" and self._ranks_above(name, chosen):
-                self._chosen[quantity] = chosen = name
-            if name != chosen:
-                return "", 1.0
-        return quantity, scale
+        return ("", 1.0) if self._chosen.get(quantity, name) != name else (quantity, scale)
 
     @staticmethod
     def _ranks_above(name: bytes, chosen: bytes) -> bool:  # noqa: ARG004  for subclasses
@@ -152,7 +154,7 @@ class ComposerLog(_Blocks):
         tokens, counted = entries.columns.get("tokens"), entries.columns.pop("counted", None)
         if tokens is None or counted is None:
             return entries
-        # Tokens and batches are counted before the batch in the console and after it in the file: the log tells which.
+        # The console counts tokens and batches before the batch, the file after it: the log tells which.
         batches = _latest(counted, self._counted)
         rows = np.flatnonzero(np.isfinite(tokens) & np.isfinite(batches))
         self._counted = float(batches[-1])

@@ -72,7 +72,7 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
         return
     names, delimiter, skipped, head = outline
     commas = delimiter != "," or '"' in head  # else a comma ends a cell, and no number has one
-    shortest = 0
+    shortest = before = 0
     for text, line in _texts(file):
         lines = text.split("\n")
         unended = lines[-1] != ""
@@ -82,7 +82,8 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
             drop = min(len(lines), skipped + 1 - line)
             del lines[:drop]
             line += drop  # noqa: PLW2901
-        table, numbers, damaged, cut = _table(lines, line, names, delimiter, (unended, shortest))
+        table, numbers, damaged, cut = _table(lines, line, names, delimiter, (unended, shortest, before))
+        before += len(numbers)
         shortest = min(filter(None, map(len, table[-1])), default=shortest) if table else shortest
         if commas and table:
             records = [list(row) for row in zip(*table, strict=True)]
@@ -107,7 +108,7 @@ def _texts(file: LogFile) -> Iterator[tuple[str, int]]:
 
 
 def _table(
-    lines: list[str], first: int, names: tuple[str, ...], delimiter: str, ending: tuple[bool, int]
+    lines: list[str], first: int, names: tuple[str, ...], delimiter: str, ending: tuple[bool, int, int]
 ) -> tuple[list[list[Cell]], Sequence[int], tuple[int, ...], bool]:
     """Return lines as columns with the line of each row, the lines that are no rows, and whether the last was cut."""
     width = len(names)
@@ -120,12 +121,12 @@ def _table(
         cells = delimiter.join(lines).split(delimiter)
         table: list[list[Cell]] = [list(cells[j::width]) for j in range(width)]
     else:
-        records, rows, damaged, cut = _records(lines, first, width, delimiter, unended=ending[0])
+        records, rows, damaged, cut = _records(lines, first, width, delimiter, unended=ending[0] and ending[2] > 0)
         numbers = rows
         table = [list(column) for column in zip(*records, strict=True)]
     if not table:
         return [], [], damaged, cut
-    if ending[0] and not cut and _is_short(table[-1], ending[1]):
+    if ending[0] and not cut and _is_short(table[-1], ending[1], ending[2]):
         table, numbers, cut = [column[:-1] for column in table], numbers[:-1], True
     if names[0] in table[0]:  # the row of names, once more
         rows_kept = [row for row, cell in enumerate(table[0]) if cell != names[0]]
@@ -159,17 +160,16 @@ def _records(
         short = len(record) < width
         records.append(record[:width] + [""] * (width - len(record)))
         numbers.append(first + reader.line_num - 1)
-    whole = [record for record in records[-_COMPARED - 1 : -1] if record[-1]]
-    if unended and short and whole:
+    if unended and short:
         return records[:-1], numbers[:-1], tuple(damaged), True
     return records, numbers, tuple(damaged), False
 
 
-def _is_short(cells: Sequence[Cell], shortest: int) -> bool:
+def _is_short(cells: Sequence[Cell], shortest: int, before: int) -> bool:
     """Whether the last cell of a row without the end of its line has fewer characters than any before."""
     lengths = [len(str(cell)) for cell in cells[-_COMPARED - 1 : -1] if cell]
     least = min([*lengths, *([shortest] if shortest else [])], default=0)
-    return bool(cells[-1]) and len(lengths) >= _LEAST_COMPARED and len(str(cells[-1])) < least
+    return bool(cells[-1]) and len(lengths) + before >= _LEAST_COMPARED and len(str(cells[-1])) < least
 
 
 _COMPARED, _LEAST_COMPARED = 1000, 5  # rows, and the least with a number, that the length of the last is judged by

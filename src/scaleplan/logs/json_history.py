@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.logs.json_lines import add_objects, flattened, is_history, is_part, rows_as_columns, wandb_format
+from scaleplan.logs.json_lines import add_objects, flattened, is_history, is_part, rows_as_columns, wandb_format, warn_of_sampling
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
 from scaleplan.logs.metrics import EVALUATION, role_of
 from scaleplan.logs.naming import run_name
-from scaleplan.logs.wandb_history import warn_of_sampling
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
         for run in rows.runs():
             if cut:
                 run.recorder.warn("cut", "the document is cut off: what is whole of it was read")
-            if wandb_format(known):
-                warn_of_sampling(run.recorder, len(items))
+            warn_of_sampling(run.recorder, rows)
             yield run.recorder
 
 

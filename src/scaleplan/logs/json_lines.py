@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
 from scaleplan.logs.metrics import STATED, metric_names, role_of
 from scaleplan.logs.naming import run_name
+from scaleplan.tables.cells import to_number
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import Recorder
     from scaleplan.tables.cells import Cell
 
-__all__ = ["flattened", "is_history", "read", "recognise", "rows_as_columns", "wandb_format"]
+__all__ = ["flattened", "is_history", "read", "recognise", "rows_as_columns", "wandb_format", "warn_of_sampling"]
 
 _DEEPEST = 8  # levels of nesting; trainers write two or three
 _HEAD_LINES = 200
@@ -49,6 +51,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
         cut = cut_here
         add_objects(rows, objects, numbers)
     for run in rows.runs():
+        warn_of_sampling(run.recorder, rows)
         if damaged:
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
             run.recorder.warn("damaged-lines", f"line {damaged[0]}{more} cannot be read, and is left out")
@@ -62,6 +65,18 @@ def read(file: LogFile) -> Iterator[Recorder]:
 def wandb_format(names: Iterable[str]) -> str | None:
     """Return the format of a history of W&B, by the names of its own columns; None for others."""
     return "wandb_history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
+
+
+def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
+    """Warn of a history of W&B with far fewer rows than calls of its log function: a sample of them."""
+    if rows.calls > _SPARSE * rows.rows:
+        recorder.warn(
+            "sampled",
+            f"{rows.rows} rows of {rows.calls:.0f} that were logged: run.history() draws a sample, scan_history() gives all",
+        )
+
+
+_SPARSE = 1.5  # calls of the logger to a row, above which rows were left out
 
 
 def head_objects(file: LogFile) -> list[dict[str, Any]]:
@@ -110,10 +125,11 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     for row in range(len(objects)):
         for name in counts:
             try:
-                value = float(columns[name][row])  # type: ignore[arg-type]  what cannot be is raised
-            except (TypeError, ValueError):
+                value = to_number(columns[name][row])
+            except ValueError:
                 continue
-            runs.setdefault((name, *(str(cells[row]) for cells in settings)), []).append(value)
+            if isfinite(value):
+                runs.setdefault((name, *(str(cells[row]) for cells in settings)), []).append(value)
     rising = [values for values in runs.values() if _rises(values)]
     if not sized:
         return bool(rising)

@@ -122,7 +122,9 @@ class LogFile:
 
     @property
     def _is_text(self) -> bool:
-        return b"\0" not in self.head or any(self.head.startswith(mark) for mark, encoding in _ENCODINGS if encoding)
+        """Whether few bytes are zero; a crash of a file system leaves some in a text."""
+        marked = any(self.head.startswith(mark) for mark, encoding in _ENCODINGS if encoding)
+        return marked or 10 * self.head.count(b"\0") < max(len(self.head), 1)
 
     def _decoded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield pieces as UTF-8, without a mark of the encoding."""

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MegatronLog"]
 
 _ANY = rb"([^\s|]+)"
-_VALIDATION = re.compile(
-    rb"valid(?:ation)? loss at iteration (\d+)([^|\n]*)\|[ ]*lm loss value: *([^\s|]+)(?=[ |\n])", re.IGNORECASE
-)
+_VALIDATION = re.compile(rb" loss at iteration (\d+)([^|\n]*)\| *lm loss value: *([^\s|]+)(?=[ |\n])")
 _ARGUMENT = rb"[ \t]%s \.+ ([^\s]+)"
 
 
@@ -55,7 +53,11 @@ class MegatronLog(PrintedLog):
         self._batch = self._tokens_per_step = float("nan")
 
     def entries(self, text: bytes) -> Entries:
-        found = [each for each in _VALIDATION.finditer(text) if b"test" not in each[2]]
+        found = [
+            each
+            for each in _VALIDATION.finditer(text)
+            if b"test" not in each[2] and text[max(0, each.start() - 10) : each.start()].endswith((b"valid", b"validation"))
+        ]
         sets = np.array([float(zlib.crc32(each[2].strip())) for each in found])
         if self._validated_on is None and found:
             self._validated_on = float(sets[0])

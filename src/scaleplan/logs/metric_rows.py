@@ -235,8 +235,9 @@ class MetricRun:
             if "lr" not in self._chosen:
                 self._chosen["lr"] = name
                 self.recorder.state(relative_rate=True)
-        if "clock" in self._chosen and "seconds" in self._chosen:
-            del self._chosen["clock"]
+        for role, better in (("clock", "seconds"), ("step_seconds", "seconds"), ("step_seconds", "clock")):
+            if role in self._chosen and better in self._chosen:
+                del self._chosen[role]
         if "samples" in self._chosen:
             name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
             if sequence and "tokens" not in self._chosen and self._rises(name, columns[name], steps):
@@ -388,7 +389,7 @@ class MetricRun:
 _CURVES = frozenset(
     {
         *("loss", "val_loss", "lr", "relative_lr", "tokens", "samples", "seconds", "clock", "grad_norm", "mfu"),
-        *("tokens_per_second", "device_tokens_per_second"),
+        *("tokens_per_second", "device_tokens_per_second", "step_seconds"),
     }
 )
 _LOSSES = frozenset({"loss", "val_loss"})
@@ -436,6 +437,7 @@ class MetricRows:
         self._one_run = one_run
         self.rows = 0
         self._written: float | None = None
+        self._calls: tuple[float, float] | None = None
         self._runs: dict[tuple[str, int], MetricRun] = {}
         self._latest: dict[str, int] = {}
         self._last_steps: dict[str, float] = {}
@@ -465,12 +467,25 @@ class MetricRows:
             and not (meaning.role == "step" and meaning.rank >= _CALLS > counted)
         }
         self._note_time(columns, roles)
+        self._note_calls(columns)
         if "Step" in columns and "_step" in columns:
             numbers.setdefault("Step", read_numbers(columns["Step"]))
         if not numbers:
             return
         for key, rows in self._grouped(columns, numbers, names.run, count).items():
             self._extend(key, rows, numbers, columns, line_of)
+
+    @property
+    def calls(self) -> float:
+        """How often W&B's log function was called from the first row to the last; 0 where nothing tells."""
+        return 0.0 if self._calls is None or len(self._runs) > 1 else self._calls[1] - self._calls[0] + 1
+
+    def _note_calls(self, columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Keep the first and the last count of W&B's calls."""
+        cells = columns.get("_step", ())
+        ends = read_numbers([cells[0], cells[-1]]).values if cells else np.array([math.nan])
+        if np.isfinite(ends).all():
+            self._calls = (float(ends[0]) if self._calls is None else self._calls[0], float(ends[-1]))
 
     def _note_time(self, columns: Mapping[str, Sequence[Cell]], roles: Mapping[str, Meaning]) -> None:
         """Keep the time stamp of the last row, if there is one."""
@@ -491,7 +506,7 @@ class MetricRows:
                 run.state_texts(self._pending)
             named = key or self._name
             if number > 0:
-                named = f"{named} ({number + 1})"
+                named = f"{named}#{number + 1}"
             run.recorder.name = named if several or key or number else self._name
             if run.recorder.written is None and not several:
                 run.recorder.written = self._written

@@ -101,6 +101,14 @@ _SECONDS = frozenset(
         *("elapsed secs", "wall time seconds", "elapsed time seconds", "cumulative time", "total seconds", "sec"),
     }
 )
+_STEP_SECONDS = frozenset(
+    {
+        *("step time", "iter time", "iteration time", "step time seconds", "step time s", "step time sec", "dt", "dt ms"),
+        *("time per step", "time per iteration", "step time ms", "iter time ms", "time per iteration ms", "iter dt"),
+        *("seconds per step", "sec per step", "perf step time seconds", "train step time", "step duration", "dt s"),
+        *("time per iter", "time per iter ms", "ms per step", "step ms", "seconds per iteration", "iter time s"),
+    }
+)
 _TIME_UNITS = {
     **dict.fromkeys(("ms", "milliseconds", "msec"), 1e-3),
     **dict.fromkeys(("minutes", "min", "mins"), 60.0),
@@ -422,8 +430,10 @@ def _heading_factor(name: str, role: str) -> float:
 
 
 def _seconds(name: str, plain: str, words: list[str]) -> Meaning | None:
-    if not set(words).isdisjoint(EVALUATION | {"per", "step", "iter", "batch"}):
+    if not set(words).isdisjoint(EVALUATION | {"batch"}):
         return None
+    if plain in _STEP_SECONDS:
+        return Meaning("step_seconds", 0.0, 1e-3 if "ms" in words else 1.0)
     if plain in _CLOCK and name != "time":
         return Meaning("clock", 1.0)
     if plain in _SECONDS or plain == "time":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MlperfLog"]
 
-_LINE = re.compile(rb":::MLLOG (\{[^\n]*\})")
-_ENTRY = re.compile(rb'"key": ?"(?:train_loss|eval_accuracy|eval_loss|run_start)"')
-_FAST = re.compile(
-    rb'\{"namespace": "[^"]*", "time_ms": (\d+), "event_type": "\w+", "key": "(\w+)", "value": (-?[\d.eE+-]+|NaN|null),'
-    rb' "metadata": \{([^{}]*)\}\}'
+_LINE = re.compile(
+    rb':::MLLOG (?:\{"namespace": "[^"]*", "time_ms": (\d+), "event_type": "\w+", "key": "'
+    rb'(train_loss|eval_loss|eval_accuracy)", "value": (-?[\d.eE+-]+), "metadata": \{([^{}\n]*)\}\}|(\{[^\n]*\}))'
 )
+"""A line as the library of the benchmark writes it, or any other."""
+
+_ENTRIES = frozenset({"train_loss", "eval_loss", "eval_accuracy"})
+_MARKS = _ENTRIES | {"run_start", "run_stop", "submission_benchmark", "global_batch_size"}
 _PLACE = re.compile(rb'"(samples_count|step_num|step|epoch_num)": ?([\d.eE+]+)')
 _RATE = re.compile(rb'"lr": ?([\d.eE+-]+)')
 _LANGUAGE = re.compile(r"gpt|llama|llm|mixtral|moe|deepseek|qwen|mistral", re.IGNORECASE)
@@ -48,54 +50,43 @@ class MlperfLog(PrintedLog):
     @classmethod
     def recognise(cls, file: LogFile) -> bool:
         """Return whether the opening of a file has a line that a run or an evaluation prints."""
-        return any(_load(each[1]) is not None for each in _first(file.opening))
+        return any(each[2] or _load(each[5]).get("key") in _MARKS for each in _LINE.finditer(file.opening))
 
     def entries(self, text: bytes) -> Entries:
-        places: list[int] = []
-        rows: list[tuple[float, float, float, float, float]] = []
-        for found in _LINE.finditer(text):
-            line = found[1]
-            if not _ENTRY.search(line):
-                if b'"value"' in line and (data := _load(line)):
-                    self._given[str(data.get("key"))] = data.get("value")
-                continue
-            row = _row(line)
-            if row is None:
-                continue
-            key, time, value, at, rate = row
-            if key == "run_start":
-                continue
-            step = self._step(*at)
-            if step is None or (key == "eval_accuracy" and not self._is_loss(value)):
-                continue
-            places.append(found.start())
-            rows.append(
-                (step, value if key == "train_loss" else np.nan, np.nan if key == "train_loss" else value, rate, time)
-            )
-        table = np.array(rows, dtype=float).reshape(-1, 5)
-        training = np.array([not np.isnan(row[1]) for row in rows], dtype=bool)
-        columns = {"loss": table[:, 1], "val_loss": table[:, 2], "lr": table[:, 3], "clock": table[:, 4]}
-        lost = ~np.isfinite(np.where(training, table[:, 1], table[:, 2]))
-        if length := self._given.get("max_sequence_length"):
-            batch = self._given.get("global_batch_size") or 1
-            columns["tokens"] = table[:, 0] * float(batch) * float(length)
-        return Entries(np.array(places, dtype=float), table[:, 0], columns, lost)
+        """Return the entries of a piece of the log, in samples until the batch is known to be stated."""
+        found = list(_LINE.finditer(text))
+        rows = [row for each in found if (row := _row(each, self._given)) is not None]
+        if not rows:
+            return Entries(np.array([]), np.array([]), {}, np.array([], dtype=bool))
+        columns = list(zip(*rows, strict=True))
+        places, times, values, at, rates = (np.array(column, dtype=float) for column in columns[1:6])
+        keys, named = columns[0], columns[6]
+        steps = at * np.array([self._per_step(name) for name in named])
+        if "epoch_num" in named:
+            tokens = np.array([self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)])
+            steps = np.where(tokens, steps / float(self._given.get("max_sequence_length") or 1), steps)
+        trains = np.array([key == "train_loss" for key in keys], dtype=bool)
+        accuracy = np.array([key == "eval_accuracy" for key in keys], dtype=bool)
+        known = ~accuracy | np.array([self._is_loss(value) for value in values.tolist()], dtype=bool)
+        loss, validation = np.where(trains, values, np.nan), np.where(trains, np.nan, values)
+        given = {"loss": loss, "val_loss": validation, "lr": rates, "clock": times}
+        if (length := self._given.get("max_sequence_length")) and (batch := self._given.get("global_batch_size")):
+            given["tokens"] = steps * float(batch) * float(length)
+        return Entries(places, steps, given, ~np.isfinite(values)).take(known & np.isfinite(steps))
+
+    def _per_step(self, name: str) -> float:
+        """Return the steps of one unit of what places an entry."""
+        return 1.0 if name in ("step", "step_num") else 1.0 / float(self._given.get("global_batch_size") or 1)
+
+    def _counts_tokens(self, name: str, at: float) -> bool:
+        """Return whether an ``epoch_num`` counts tokens rather than samples: a whole number of batches of them."""
+        batch = float(self._given.get("global_batch_size") or 1)
+        length = float(self._given.get("max_sequence_length") or 0)
+        return name == "epoch_num" and length > 0 and at >= batch * length and at % length == 0
 
     def _is_loss(self, value: float) -> bool:
         benchmark = self._given.get("submission_benchmark")
         return bool(_LANGUAGE.search(str(benchmark))) if benchmark else not value <= 1.0
-
-    def _step(self, name: str, at: float) -> float | None:
-        """Return the step of an entry from what places it."""
-        if not name:
-            return None
-        if name in ("step", "step_num"):
-            return at
-        batch = float(self._given.get("global_batch_size") or 1)
-        length = float(self._given.get("max_sequence_length") or 0)
-        if name == "epoch_num" and length and at >= batch * length and at % length == 0:
-            return at / (batch * length)  # tokens
-        return at / batch
 
     def finish(self, run: Recorder) -> None:
         for key, name in _SETTINGS.items():
@@ -111,50 +102,51 @@ class MlperfLog(PrintedLog):
 
     def ending(self, text: bytes) -> Ended | None:
         for found in _LINE.finditer(text):
-            if b'"run_stop"' in found[1] and (data := _load(found[1])):
+            data = _load(found[5]) if found[5] and b'"run_stop"' in found[5] else {}
+            if data.get("key") == "run_stop":
                 status = (data.get("metadata") or {}).get("status")
                 return "finished" if status == "success" else "stopped"
         return super().ending(text)
 
 
-def _first(text: bytes) -> list[re.Match[bytes]]:
-    return [each for each in _LINE.finditer(text) if _ENTRY.search(each[1])][:20]
-
-
-def _load(line: bytes) -> dict[str, Any] | None:
+def _load(line: bytes) -> dict[str, Any]:
     try:
         data = json.loads(line)
     except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
-def _row(line: bytes) -> tuple[str, float, float, tuple[str, float], float] | None:
-    """Return the key of an entry, its time, value, place and learning rate."""
-    if fast := _FAST.match(line):
-        found = {name.decode(): float(at) for name, at in _PLACE.findall(fast[4])}
-        rate = _RATE.search(fast[4])
-        value = float(fast[3]) if fast[3] != b"null" else np.nan
-        return fast[2].decode(), float(fast[1]) / 1e3, value, _placed(found), float(rate[1]) if rate else np.nan
-    if (data := _load(line)) is None:
+_Row: TypeAlias = "tuple[str, float, float, float, float, float, str]"
+
+
+def _row(found: re.Match[bytes], given: dict[str, Any]) -> _Row | None:
+    """Return key, place, time, value, position, learning rate and what gives the position; a setting is kept."""
+    if found[2]:
+        name, at = _position(found[4])
+        rate = _RATE.search(found[4])
+        key, value = found[2].decode(), float(found[3])
+        return key, found.start(), float(found[1]) / 1e3, value, at, float(rate[1]) if rate else np.nan, name
+    data = _load(found[5])
+    key = str(data.get("key"))
+    if key not in _ENTRIES:
+        given[key] = data.get("value")
         return None
+    of = data.get("metadata")
+    name, at = _position(json.dumps(of).encode())
+    rate = of.get("lr") if isinstance(of, dict) else None
+    return key, found.start(), _float(data.get("time_ms")) / 1e3, _float(data.get("value")), at, _float(rate), name
+
+
+def _position(metadata: bytes) -> tuple[str, float]:
+    """Return what places an entry: a step, or the samples or tokens that were seen."""
+    found = {name: at for name, at in _PLACE.findall(metadata)}
+    name = next((name for name in (b"step", b"step_num", b"samples_count", b"epoch_num") if name in found), None)
+    return (name.decode(), _float(found[name])) if name else ("", np.nan)
+
+
+def _float(value: object) -> float:
     try:
-        of = data.get("metadata") or {}
-        value = data.get("value")
-        value = value if value is None or not isinstance(value, dict) else next(iter(value.values()), None)
-        return (
-            str(data["key"]),
-            float(data.get("time_ms", np.nan)) / 1e3,
-            np.nan if value is None else float(value),
-            _placed({name: float(at) for name, at in of.items() if isinstance(at, (int, float))}),
-            float(of.get("lr", np.nan)),
-        )
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-
-
-def _placed(found: dict[str, float]) -> tuple[str, float]:
-    return next(
-        ((name, found[name]) for name in ("step", "step_num", "samples_count", "epoch_num") if name in found),
-        ("", 0.0),
-    )
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")

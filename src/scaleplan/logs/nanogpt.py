@@ -137,16 +137,12 @@ class ModdedNanogpt(PrintedLog):
         loss = entries.columns.get("loss")
         if loss is None:
             return entries
-        steps = np.where(np.isfinite(loss) | (entries.lost & ~np.isfinite(loss)), entries.steps - 1.0, entries.steps)
-        return entries._replace(steps=np.where("val_loss" in entries.columns, _unless(entries, steps), steps))
+        validates = np.isfinite(entries.columns.get("val_loss", np.full(len(loss), np.nan)))
+        trains = (np.isfinite(loss) | entries.lost) & ~validates
+        return entries._replace(steps=np.where(trains, entries.steps - 1.0, entries.steps))
 
     def finish(self, run: Recorder) -> None:
         run.label, run.val_label = "train_loss", "val_loss"
-
-
-def _unless(entries: Entries, steps: np.ndarray) -> np.ndarray:
-    """Return steps, where validation stands as printed."""
-    return np.where(np.isnan(entries.columns["val_loss"]), steps, entries.steps)
 
 
 class Nanochat(PrintedLog):

@@ -10,6 +10,7 @@ import numpy as np
 from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, roundest
 
 if TYPE_CHECKING:
+    from scaleplan.arrays import Array
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Recorder
 
@@ -30,6 +31,7 @@ class Nanotron(PrintedLog):
             Value("step_seconds", rb"(?:elapsed_)?time_per_iteration_ms: " + _ANY, 1e-3),
             Value("tokens_per_second", rb"tokens_per_sec: " + _ANY),
             Value("device_tokens_per_second", rb"tokens_per_sec_per_gpu: " + _ANY),
+            Value("batch", rb"global_batch_size: " + _ANY),
             Value("loss", rb"lm_loss: " + _ANY),
             Value("lr", rb"lr: " + _ANY),
             Value("grad_norm", rb"grad_norm: " + _ANY),
@@ -42,6 +44,7 @@ class Nanotron(PrintedLog):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
         self._tokens_a_step = (0.0, float("inf"))
+        self._batch = (0.0, float("inf"))
         self._devices: list[float] = []
 
     def settings(self, text: bytes, run: Recorder) -> None:
@@ -55,15 +58,13 @@ class Nanotron(PrintedLog):
             run.state(params=_human(found[1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
-        tokens = entries.columns.get("tokens")
+        tokens, batch = entries.columns.get("tokens"), entries.columns.pop("batch", None)
         if tokens is not None:
             known = np.isfinite(tokens) & (tokens > 0) & (entries.steps > 0)
-            half = 0.5 * 10.0 ** (np.floor(np.log10(tokens[known])) - _DIGITS + 1)
-            if known.any():
-                low, high = self._tokens_a_step
-                low = max(low, float(np.max((tokens[known] - half) / entries.steps[known])))
-                high = min(high, float(np.min((tokens[known] + half) / entries.steps[known])))
-                self._tokens_a_step = low, high
+            self._tokens_a_step = _narrowed(self._tokens_a_step, tokens[known], entries.steps[known])
+        if batch is not None:
+            known = np.isfinite(batch) & (batch > 0)
+            self._batch = _narrowed(self._batch, batch[known][-1:], np.ones(1))
         total, each = entries.columns.get("tokens_per_second"), entries.columns.get("device_tokens_per_second")
         if total is not None and each is not None and len(self._devices) < _DIGITS:
             ratio = total / each
@@ -71,7 +72,11 @@ class Nanotron(PrintedLog):
         return entries
 
     def finish(self, run: Recorder) -> None:
-        low, high = self._tokens_a_step
+        (low, high), (least, most) = self._tokens_a_step, self._batch
+        if 0 < least and (low > high or low > most or high < least) and not _LEAST_SEQUENCE * most < low:
+            low, high = least, most  # a run with another batch before this log; older versions count sequences
+        elif 0 < least and max(low, least) <= min(high, most):
+            low, high = max(low, least), min(high, most)
         if 0 < low <= high < float("inf"):
             run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))
         if self._devices:
@@ -84,6 +89,19 @@ class Nanotron(PrintedLog):
 
 _TOLERANCE = 0.01
 """What the ratio of two numbers of three digits can be off by."""
+
+
+_LEAST_SEQUENCE = 32
+"""Tokens that every sequence has more of: what tells a batch in tokens from one in sequences."""
+
+
+def _narrowed(limits: tuple[float, float], values: Array, steps: Array) -> tuple[float, float]:
+    """Return what rounded values leave of the limits of their ratio to steps."""
+    if not len(values):
+        return limits
+    half = 0.5 * 10.0 ** (np.floor(np.log10(values)) - _DIGITS + 1)
+    low, high = float(np.max((values - half) / steps)), float(np.min((values + half) / steps))
+    return max(limits[0], low), min(limits[1], high)
 
 
 def _human(text: bytes) -> float:

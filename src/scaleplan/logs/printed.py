@@ -1,8 +1,8 @@
 """Logs that trainers print as lines: what the readers of all of them share.
 
-A reader is a subclass of :class:`PrintedLog` with its :class:`LineKind` patterns. A pattern says how a line begins and
-which values may follow; the words between them differ from version to version, so that the expression that reads a
-line at full speed is made from the lines of the log itself.
+A reader is a subclass of :class:`PrintedLog` with its kinds of lines. A kind says how a line begins and which values
+may follow; the words between them differ from version to version, so that the expression that reads a line at full
+speed is made from the lines of the log itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scaleplan.logs.run_log import Recorder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scaleplan.arrays import Array, Mask
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Ended
 
@@ -49,7 +49,7 @@ _STOPPED = re.compile(
 )
 """What ends a job from outside, or on purpose: the run neither finished nor crashed."""
 
-_PROCESS = re.compile(rb"[ \t]*(?:\w[\w.-]*:\s)?(\[?(?:rank|default)?[ ]?\d+\]?):")
+_PROCESS = re.compile(rb"[ \t]*(\[?(?:rank|default)?[ ]?\d+\]?):")
 """The number of a process, which launchers put before its lines: ``[rank0]:``, ``[default7]:``, ``0:``."""
 
 _UNITS = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"G": 1e9, b"T": 1e12}
@@ -75,7 +75,7 @@ class Entries(NamedTuple):
     columns: dict[str, Array]
     lost: Mask
 
-    def take(self, rows: Array | Mask | slice) -> Entries:
+    def take(self, rows: Index | Mask | slice) -> Entries:
         """Return some of the entries."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         return Entries(self.places[rows], self.steps[rows], columns, self.lost[rows])
@@ -88,9 +88,17 @@ def whole(text: bytes) -> int:
 
 def numbers(texts: Sequence[bytes]) -> Array:
     """Return numbers as trainers print them: ``2,046``, ``1.13K``, ``nan``; NaN for what is none."""
+    different = set(texts)
+    if 4 * len(different) < len(texts):  # a setting on every line
+        table = {text: _number(text) for text in different}
+        return np.array([table[text] for text in texts])
     try:
         return np.array(list(map(float, texts)))
-    except (ValueError, TypeError):
+    except ValueError:
+        pass
+    try:
+        return np.array(list(map(float, b"\n".join(texts).replace(b",", b"").split(b"\n"))))
+    except ValueError:
         return np.array([_number(text) for text in texts])
 
 
@@ -127,7 +135,7 @@ class LineKind:
     ) -> None:
         self._start, self._values, self._needs = start, values, frozenset(needs)
         self._groups = re.compile(start).groups
-        sources = [value.pattern.replace(b" ", rb"[ \t]*") for value in values]
+        sources = [value.pattern.replace(b" ", b" *") for value in values]
         self._sources = [source + rb"(?=[\s|,])" for source in sources]
         self._searches = [re.compile(before + rb"[ \t]*(" + source + rb")") for source in self._sources]
         self._layouts: list[tuple[bytes, tuple[int, ...]]] = []
@@ -173,45 +181,36 @@ class LineKind:
 
     def _gathered(self, rows: dict[str, list[re.Match[bytes]]], others: list[re.Match[bytes]]) -> Entries:
         """Return the values of lines, in the order of the lines."""
-        places: list[int] = []
-        texts: dict[int, list[bytes | None]] = {}  # by the index of a value; -1 the step, -2 the last step
-        heads = range(self._groups)
-        count = 0
-        group = self._groups + 2  # the first value of the first layout: each layout is a group of its own
+        parts = []
+        group = self._groups + 1  # the groups of a layout: one for all of it, then its values
         for at, (_, order) in enumerate(self._layouts):
-            found = rows[f"l{at}"]
-            if found:
-                places += [line.start() for line in found]
+            if found := rows[f"l{at}"]:
                 columns = list(zip(*[line.groups() for line in found], strict=True))
-                for name, index in (*((-1 - head, head) for head in heads), *_columns_of(order, group - 1)):
-                    texts.setdefault(name, [None] * count).extend(columns[index])
-                count += len(found)
-                for column in texts.values():
-                    column.extend([None] * (count - len(column)))
+                named = [(self._values[index], columns[group + place]) for place, index in enumerate(order)]
+                parts.append(self._part(found, columns[: self._groups], named))
             group += len(order) + 1
         for line in others:
             values = self._find(line[line.re.groups])
-            if self._needs.isdisjoint(self._names(values)):
-                continue
-            places.append(line.start())
-            for name, text in (*((-1 - head, line[head + 1]) for head in heads), *values.items()):
-                texts.setdefault(name, [None] * count).append(text)
-            count += 1
-            for column in texts.values():
-                column.extend([None] * (count - len(column)))
-        at_place = np.array(places, dtype=float)
-        order_of_places = np.argsort(at_place, kind="stable")
-        named: dict[str, Array] = {}
-        lost = np.zeros(count, dtype=bool)
-        for index, column in texts.items():
-            name, scale = ("step" if index == -1 else "total", 1.0) if index < 0 else self._values[index][::2]
-            values_of = numbers(column) * scale  # type: ignore[arg-type]
-            if name in ("loss", "val_loss"):
-                lost |= np.array([text is not None for text in column]) & ~np.isfinite(values_of)
-            named[name] = np.where(np.isnan(named[name]), values_of, named[name]) if name in named else values_of
-        steps = named.pop("step", np.array([]))
-        entries = Entries(at_place, steps, named, lost)
-        return entries if not others and len(self._layouts) == 1 else entries.take(order_of_places)
+            if not self._needs.isdisjoint(self._names(values)):
+                named = [(self._values[index], (text,)) for index, text in values.items()]
+                parts.append(self._part([line], [(text,) for text in line.groups()[: self._groups]], named))
+        return joined(parts)
+
+    def _part(
+        self,
+        lines: Sequence[re.Match[bytes]],
+        heads: Sequence[Sequence[bytes | None]],
+        values: Sequence[tuple[Value, Sequence[bytes]]],
+    ) -> Entries:
+        """Return the entries of lines of one layout."""
+        steps, *total = (numbers([text or b"" for text in head]) for head in heads)
+        columns = {"total": total[0]} if total else {}
+        lost = np.zeros(len(lines), dtype=bool)
+        for value, texts in values:
+            columns[value.name] = numbers(texts) * value.scale
+            if value.name in ("loss", "val_loss"):
+                lost |= ~np.isfinite(columns[value.name])
+        return Entries(np.array([line.start() for line in lines], dtype=float), steps, columns, lost)
 
     def _names(self, values: dict[int, bytes]) -> set[str]:
         return {self._values[index].name for index in values}
@@ -264,10 +263,6 @@ class LineKind:
         return self._compiled
 
 
-def _columns_of(order: tuple[int, ...], group: int) -> Iterator[tuple[int, int]]:
-    return ((index, group + place) for place, index in enumerate(order))
-
-
 def _words(gap: bytes) -> bytes:
     """Return the expression of the text between two values: words as they are, numbers as any word."""
     if gap.count(b"|") > 1:
@@ -276,7 +271,7 @@ def _words(gap: bytes) -> bytes:
     pattern = b""
     for word in re.findall(rb"[ \t]+|\||[^\s|]+", gap):
         if word.isspace():
-            pattern += rb"[ \t]*"
+            pattern += rb"[ \t]*" if b"\t" in word else b" *"
         else:
             pattern += rb"[^\s|]+" if _VARIABLE.search(word) else re.escape(word)
     return pattern
@@ -298,6 +293,7 @@ class PrintedLog:
         self.file = file
         self.kinds = tuple(line.fresh() for line in self.lines)
         self._process: bytes | None = None
+        self._late = 0  # lines that lie back to the first step, alone
         self._total = float("nan")
         self._spacing = float("nan")
 
@@ -397,8 +393,8 @@ class PrintedLog:
         if total is not None and len(known := total[np.isfinite(total)]):
             self._total = float(known[-1])
         if np.isnan(self._spacing) and len(entries.steps) > 1:
-            trained = entries.columns.get("loss")
-            steps = entries.steps if trained is None else entries.steps[~np.isnan(trained)]
+            validated = entries.columns.get("val_loss")
+            steps = entries.steps if validated is None else entries.steps[np.isnan(validated)]
             apart = np.diff(steps)
             if len(apart := apart[apart > 0]):
                 self._spacing = float(np.median(apart))
@@ -423,7 +419,8 @@ class PrintedLog:
         before = np.concatenate([[last], steps[:-1]])
         for row in np.flatnonzero((steps <= first) & (steps < before)).tolist():
             highest = max(last, float(np.max(steps[start:row], initial=float("-inf"))))
-            following = float(steps[row + 1]) if row + 1 < len(steps) else first
+            following = float(steps[row + 1]) if row + 1 < len(steps) else highest + self._late
+            self._late += following > highest
             from_start = first <= max(1.0, first if np.isnan(self._spacing) else self._spacing)
             if following <= highest and from_start:
                 if row > start:
@@ -436,10 +433,13 @@ class PrintedLog:
         """Return the entries of one process, where several print the same ones: the first that knows the loss."""
         if not len(entries.steps) or self._process_of(text, int(entries.places[0])) is None:
             return entries
-        names = [self._process_of(text, int(place)) for place in entries.places]
-        if len(set(names)) == 1:
-            return entries
         loss = entries.columns.get("loss")
+        steps = entries.steps if loss is None else entries.steps[np.isfinite(loss)]
+        if self._process is None and np.all(np.diff(steps) > 0):
+            return entries
+        names = [self._process_of(text, int(place)) for place in entries.places.tolist()]
+        if self._process is None and len(set(names)) == 1:
+            return entries
         if self._process is None or self._process not in names:
             known = np.flatnonzero(np.isfinite(loss)) if loss is not None else []
             self._process = names[int(known[0])] if len(known) else names[0]
@@ -475,30 +475,31 @@ def clock(text: bytes, places: Array) -> Array:
 
 def joined(parts: Sequence[Entries]) -> Entries:
     """Return the entries of several kinds of lines as one, in their order."""
-    names = dict.fromkeys(name for part in parts for name in part.columns)
+    filled = [part for part in parts if len(part.steps)]
+    if len(filled) == 1:
+        return filled[0]
+    if not filled:
+        return Entries(np.array([]), np.array([]), {}, np.array([], dtype=bool))
+    names = dict.fromkeys(name for part in filled for name in part.columns)
     columns = {
-        name: np.concatenate([part.columns.get(name, np.full(len(part.steps), np.nan)) for part in parts])
+        name: np.concatenate([part.columns.get(name, np.full(len(part.steps), np.nan)) for part in filled])
         for name in names
     }
-    both = Entries(
-        np.concatenate([part.places for part in parts]),
-        np.concatenate([part.steps for part in parts]),
-        columns,
-        np.concatenate([part.lost for part in parts]),
-    )
-    filled = [part for part in parts if len(part.steps)]
-    return both if len(filled) <= 1 else both.take(np.argsort(both.places, kind="stable"))
+    places = np.concatenate([part.places for part in filled])
+    steps = np.concatenate([part.steps for part in filled])
+    lost = np.concatenate([part.lost for part in filled])
+    return Entries(places, steps, columns, lost).take(np.argsort(places, kind="stable"))
 
 
 def completed(chunk: bytes, earlier: bytes) -> bytes:
-    """Return the end of a log without a last line that was cut: one that no earlier line resembles to its last digit."""
+    """Return the end of a log without a last line that was cut: no earlier one resembles it to its last digit."""
     start = chunk.rfind(b"\n") + 1
     cut = chunk[start:]
     outline = _outline(cut)
     whole_lines = (earlier + chunk[:start]).splitlines()[-_SAMPLE:]
-    if not cut[-1:].isdigit() or b"." in cut.split()[-1]:
-        if any(_outline(each) == outline for each in whole_lines):
-            return chunk + b"\n"
+    known_end = not cut[-1:].isdigit() or b"." in cut.split()[-1]  # a whole number may have been longer
+    if known_end and any(_outline(each) == outline for each in whole_lines):
+        return chunk + b"\n"
     return chunk[:start]
 
 

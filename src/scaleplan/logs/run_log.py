@@ -270,7 +270,10 @@ class _Sequence:
         """Settle the last row of all where it lies back: a restart that had just begun."""
         if self._held is not None:
             held, self._held = self._held, None
-            self._resume(*held)
+            if self.late:  # one more of the late lines before it
+                self.late += 1
+            else:
+                self._resume(*held)
 
     def _resume(self, step: float, values: Mapping[str, float], line: int) -> None:
         """Forget what a resumed run repeats, and record its first row."""

@@ -78,13 +78,14 @@ def read_scalars(files: Sequence[LogFile]) -> Iterator[Recorder]:
         return
     for file in files:
         tag = _tag(file)
+        meaning = role_of(tag)
         for columns, _ in _columns(file):
-            steps, values = (read_numbers(columns[name]) for name in ("step", "value"))
-            for step, value, absent in zip(
-                steps.values.tolist(), values.values.tolist(), values.absent.tolist(), strict=True
-            ):
-                if not absent and step == step:  # noqa: PLR0124  NaN differs from itself
+            times, steps, values = (read_numbers(columns[name]).values for name in ("wall time", "step", "value"))
+            for time, step, value in zip(times.tolist(), steps.tolist(), values.tolist(), strict=True):
+                if step == step:  # noqa: PLR0124  NaN differs from itself
                     merged.setdefault(step, {})[tag] = value
+                    if meaning is not None and meaning.role != "val_loss":
+                        merged[step]["wall_time"] = time
     run = MetricRun(recorder)
     order = sorted(merged)
     tags = dict.fromkeys(tag for cells in merged.values() for tag in cells)

@@ -31,7 +31,7 @@ class Torchtitan(PrintedLog):
             Value("device_tokens_per_second", rb"(?:tps|wps): " + _ANY),
             Value("mfu", rb"mfu: ([\d.]+)%", 0.01),
             Value("lr", rb"lr: " + _ANY),
-            Value("memory", rb"m?memory: " + _ANY),
+            Value("memory", rb"m?memory: ()[^\s|]+"),
             needs=("memory",),
             before=rb"(?:^|\s)",
         ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.logs.csv_rows import csv_names
 from scaleplan.logs.curve_table import read_rows
-from scaleplan.logs.json_lines import wandb_format
+from scaleplan.logs.json_lines import wandb_format, warn_of_sampling
 from scaleplan.logs.metric_rows import MetricRows
 from scaleplan.logs.metrics import metric_names
 from scaleplan.logs.naming import run_name
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Recorder
 
-__all__ = ["read", "recognise", "warn_of_sampling"]
-
-_SAMPLE = 500
-"""Rows that ``run.history()`` draws by default."""
-
+__all__ = ["read", "recognise"]
 
 def recognise(file: LogFile) -> bool:
     """Return whether a table has W&B's own columns."""
@@ -37,13 +33,5 @@ def read(file: LogFile) -> Iterator[Recorder]:
     names = csv_names(file)
     rows = MetricRows(run_name(file.path), file.source, "wandb_history", one_run=metric_names(names).run is None)
     for recorder in read_rows(file, rows):
-        warn_of_sampling(recorder, rows.rows)
+        warn_of_sampling(recorder, rows)
         yield recorder
-
-
-def warn_of_sampling(recorder: Recorder, rows: int) -> None:
-    """Warn of a history of as many rows as W&B draws for a sample."""
-    if rows == _SAMPLE:
-        recorder.warn(
-            "sampled", f"{_SAMPLE} rows are what history() draws of a longer run; scan_history() gives all of them"
-        )

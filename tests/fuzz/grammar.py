@@ -245,7 +245,7 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     return sorted([*found, *repeated], key=lambda option: option.is_argument and [*known].index(option.name) + 1)
 
 
-_ENDLESS = {"watch"}
+_ENDLESS = {"watch", "every"}
 """Options that wait for what does not happen here."""
 
 _BOUNDED = {"points", "samples", "jobs", "doublings", "seeds"}  # an edge here would only make a call long

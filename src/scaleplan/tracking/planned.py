@@ -124,12 +124,11 @@ def planned_by_runs(
 
     The runs, a table or logs, are fitted as ``fit`` does it.
     """
-    from scaleplan.fitting.fit import fit  # half a second of imports, for a law alone
-    from scaleplan.fitting.logged import logged_table
+    from scaleplan.fitting.fit import fit, fit_logs  # half a second of imports, for a law alone
 
     try:
         logged = is_log(path)
-        fitted = fit(logged_table(path) if logged else path, samples=0)
+        fitted = (fit_logs if logged else fit)(path, samples=0)
         found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
         message = f"the smaller runs give no loss to expect: {error.message}"

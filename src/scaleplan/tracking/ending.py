@@ -1,6 +1,8 @@
 """Forecast the loss at the end of a run from the part that was seen, its schedule and smaller runs.
 
-What is forecast is the smooth curve's ln loss at the last step; one logged value lies about it by ``Ending.noise``.
+What is forecast is the loss over the last 2 % of the run (the last value of a log with fewer), as the end of the
+smooth curve through it; the interval includes the noise of such a mean. One logged value lies about the curve by
+``Ending.noise``.
 Three methods forecast: the law along the schedule, the shape of runs of the recipe, and a power law with a floor.
 Each is asked for the ends of the references too, from as much of them as was seen of the run, and its interval and
 weight follow from how far it missed there.
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "MethodForecast", "forecast_end"]
 
-_LEAST_SEEN, _LEAST_POINTS = 0.05, 4
-"""Of less no method tells the fall to come from the transient of the start."""
+_LEAST_SEEN, _LEAST_POINTS, _LEAST_BESIDE = 0.05, 4, 2
+"""Of less no method tells the fall to come from the transient of the start; beside references two points do."""
+_ENOUGH_POINTS = 12  # that tell their own noise to a fifth; fewer are as noisy as the references, at least
+_LAST = 0.02  # of the run, over which its loss is taken
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
 _MOST_REFERENCES = 12
@@ -44,10 +48,12 @@ power law are only nearly true; the shape's scatter is measured from the referen
 _MISSES_COUNT = 3.0  # references that this expectation counts for
 _UNLIKE = 0.5  # of what a reference of another schedule counts
 _POWER_FROM = 0.1  # of the part seen, where the power law of an unknown start-up begins
-_UNSEEN_GAIN = (
-    1.2  # of the fall after a quarter, at most: what a decay not known of gains (0.75 times it, sd 0.4 of ln)
+_UNSEEN_GAIN, _MOST_UNSEEN = 1.2, 0.15
+"""What a decay not known of gains at most: 0.75 of the fall after a quarter, times 1.6 (0.4 of ln, 88 %), and no more
+than twice the largest of published constants."""
+_UNSEEN_SPEED = (
+    300.0  # of saturation of that gain with the share left, a ninth of the published one: rates fall slowly
 )
-_UNSEEN_SPEED = 300.0
 
 
 class MethodForecast(Record):
@@ -79,17 +85,21 @@ class Ending(Record):
 
 
 class _Run(Record, eq=False):
-    """A curve with its part and ln N and ln D; ``reference`` where its end is known, or forecast by finished ones."""
+    """A curve with its part, ln N and ln D, and the outline of its schedule.
+
+    ``reference`` where its end is known, or forecast from that of others.
+    """
 
     curve: LossCurve
     part: SeenPart
     features: Array
+    shape: Array | None
     reference: Reference | None = None
     summary: Summary | None = None
 
 
 class _Guess(Record, eq=False):
-    """What a method says: ln loss at the end, its sd, ln loss on the way, and its fall after a quarter."""
+    """What a method says: ln loss at the end, its sd, ln loss on the way, and the fall after a quarter of the run."""
 
     loss: float
     sd: float
@@ -112,15 +122,15 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     runs of the same recipe seen to their end: smaller ones, or other schedules.
     """
     part = seen_part(curve)
-    if len(part.shares) < _LEAST_POINTS or part.shares[-1] < _LEAST_SEEN:
+    if len(part.shares) < _LEAST_BESIDE or part.shares[-1] < _LEAST_SEEN:
         return None
-    runs = _prepared(curve, part, references)
-    run, others = runs[0], runs[1:]
+    run, others = _prepared(curve, part, references)
+    part = run.part
     seen = float(part.shares[-1])
     question = _Question(
         shares=np.linspace(seen, 1.0, _WAY + 1)[1:],
         scale=curve.total,
-        by_share=all(one.curve.schedule is None or _alike(one.curve, curve) for one in others),
+        by_share=all(_alike(one, run) for one in others),
     )
     if curve.schedule is not None:
         others = [replace(one, summary=_summary(one, question)) for one in others]
@@ -138,27 +148,52 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     return _mixture(run, guesses, sds, question, level=level, now=now, informed=_informed(curve, guesses))
 
 
-def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve]) -> list[_Run]:
-    """Return the run and its references, the closest where there are many; those never seen to an end last."""
+def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve]) -> tuple[_Run, list[_Run]]:
+    """Return the run and its references, the closest where there are many."""
     listed = [curve, *references]
     params = _logs([one.params for one in listed])
     tokens = _logs([one.tokens for one in listed])
     if not tokens.any():
         tokens = _logs([one.total for one in listed])
     features = np.stack([params, tokens], axis=1)
-    away = np.abs(features - features[0]) @ np.abs(TREND)
-    order = sorted(range(1, len(listed)), key=lambda k: (not _alike(listed[k], curve), float(away[k]), k))
-    runs = [_Run(curve=curve, part=part, features=features[0])]
-    for k in order[:_MOST_REFERENCES]:
-        other = seen_part(listed[k])
+    shapes = [None if one.schedule is None else outline(one.schedule, one.total) for one in listed]
+    run = _Run(curve=curve, part=part, features=features[0], shape=shapes[0])
+    others = []
+    for k, one in enumerate(references, start=1):
+        other = seen_part(one)
         if len(other.shares) < _LEAST_POINTS:
             continue
-        reference = None
+        found = _Run(curve=one, part=other, features=features[k], shape=shapes[k])
         if other.shares[-1] >= _FINISHED:
             end, end_sd = level_at_end(other)
-            reference = Reference(part=other, end=end, end_sd=end_sd, features=features[k])
-        runs.append(_Run(curve=listed[k], part=other, features=features[k], reference=reference))
-    return runs
+            found = replace(found, reference=Reference(part=other, end=end, end_sd=end_sd, features=features[k]))
+        others.append(found)
+    away = np.abs(features[0] - [one.features for one in others]) @ np.abs(TREND) if others else np.empty(0)
+    order = sorted(range(len(others)), key=lambda k: (not _alike(others[k], run), float(away[k]), k))
+    chosen = [others[k] for k in order[:_MOST_REFERENCES]]
+    if chosen and len(part.shares) < _ENOUGH_POINTS:
+        run = replace(run, part=part.at_least(float(np.median([one.part.noise for one in chosen]))))
+    return run, [_ended(one, chosen) for one in chosen]
+
+
+def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
+    """Return a reference that was not seen to its end with the end that the finished ones let expect."""
+    if run.reference is not None:
+        return run
+    last = float(run.part.shares[-1])
+    shares = np.linspace(last, 1.0, _WAY + 1)[1:]
+    guess = _by_shape(run, others, _Question(shares=shares, scale=run.curve.total, by_share=True))
+    if guess is None:
+        return run
+    part = run.part
+    whole = SeenPart(
+        shares=np.concatenate([part.shares, shares]),
+        loss=np.concatenate([part.loss, guess.way]),
+        spread=np.concatenate([part.spread, np.full(len(shares), guess.sd)]),
+        noise=part.noise,
+    )
+    reference = Reference(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
+    return replace(run, reference=reference)
 
 
 def _logs(values: Sequence[float | None]) -> Array:
@@ -168,11 +203,11 @@ def _logs(values: Sequence[float | None]) -> Array:
     return np.log(np.array(values, dtype=float))
 
 
-def _alike(one: LossCurve, other: LossCurve) -> bool:
+def _alike(one: _Run, other: _Run) -> bool:
     """Tell whether two runs have one schedule by the share of the run; schedules that are not known are shared."""
-    if one.schedule is None or other.schedule is None:
+    if one.shape is None or other.shape is None:
         return True
-    apart = outline(one.schedule, one.total) - outline(other.schedule, other.total)
+    apart = one.shape - other.shape
     return float(np.sqrt(apart @ apart)) < _SAME_SHAPE
 
 
@@ -202,11 +237,12 @@ def _after_warmup(run: _Run) -> SeenPart:
 def _by_law(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess | None:
     """Forecast along the schedule of the learning rate."""
     schedule, total = run.curve.schedule, run.curve.total
-    if schedule is None:
+    part = _after_warmup(run)
+    if schedule is None or len(part.shares) < _LEAST_POINTS:
         return None
     length = total if question.by_share else question.scale
     found = forecast_by_law(
-        _after_warmup(run),
+        part,
         schedule,
         [one.summary for one in others if one.summary is not None],
         question.shares,
@@ -220,7 +256,7 @@ def _by_law(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess | 
 
 def _by_shape(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess | None:
     """Forecast by the curves of the references at the same shares of their runs."""
-    known = [one.reference for one in others if one.reference is not None and _alike(one.curve, run.curve)]
+    known = [one.reference for one in others if one.reference is not None and _alike(one, run)]
     known = [one for one in known if one.part.shares[0] < run.part.shares[-1]]
     found = forecast_by_shape(run.part, known, run.features, question.shares) if known else None
     return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way)
@@ -228,7 +264,7 @@ def _by_shape(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess 
 
 def _by_power(run: _Run, _: Sequence[_Run], question: _Question) -> _Guess | None:
     """Forecast by a power law of the progress with a floor, where the schedule is not known."""
-    if run.curve.schedule is not None:
+    if run.curve.schedule is not None or len(run.part.shares) < _LEAST_POINTS:
         return None
     part = run.part.after(_POWER_FROM * float(run.part.shares[-1]))
     part = part if len(part.shares) >= _LEAST_POINTS else run.part
@@ -251,20 +287,19 @@ def _with_misses(
     if expected == 0:
         return guess.sd
     total, count = _MISSES_COUNT * expected, _MISSES_COUNT
-    alike = any(_alike(one.curve, run.curve) for one in others)  # else no held run has one of its own schedule either
+    alike = any(_alike(one, run) for one in others)  # else no held run has one of its own schedule either
+    briefly = replace(question, shares=np.empty(0))
     for one in others:
-        if one.reference is None:
-            continue
         part = one.part.upto(seen)
-        if len(part.shares) < _LEAST_POINTS:
+        if one.reference is None or one.reference.part is not one.part or len(part.shares) < _LEAST_BESIDE:
             continue
-        rest = [other for other in others if other is not one and (alike or not _alike(other.curve, one.curve))]
-        held = _METHODS[name](replace(one, part=part), rest, question)
+        rest = [other for other in others if other is not one and (alike or not _alike(other, one))]
+        held = _METHODS[name](replace(one, part=part), rest, briefly)
         if held is None:
             continue
         miss = held.loss - one.reference.end
         fall = max(level_at_end(part)[0] - one.reference.end, _LEAST_FALL)
-        weight = 1.0 if _alike(one.curve, run.curve) else _UNLIKE
+        weight = 1.0 if _alike(one, run) else _UNLIKE
         total += weight * max((miss**2 - held.sd**2 - one.reference.end_sd**2) / fall**2, -expected)
         count += weight
     return float(np.sqrt(guess.sd**2 + max(total / count, expected / 4) * left**2))
@@ -289,37 +324,30 @@ def _mixture(
     informed: bool,
 ) -> Ending:
     """Return the mixture of the methods, each with the weight of its variance."""
+    seen = float(run.part.shares[-1])
     precision = np.array([max(sds[name], _LEAST_SD) ** -2 for name in guesses])
     weights = precision / precision.sum()
     ends = np.array([guess.loss for guess in guesses.values()])
     end = float(weights @ ends)
     sd = mixed_sd(weights, ends, np.array([sds[name] for name in guesses]), end)
+    sd = float(np.hypot(sd, run.part.noise / np.sqrt(max(_LAST * len(run.curve.steps) / seen, 1.0))))
     margin = NormalDist().inv_cdf(0.5 + level / 2) * sd
     below = margin
     if not informed:
-        left = 1.0 - float(run.part.shares[-1])
-        gain = _UNSEEN_GAIN * max(guess.fall for guess in guesses.values()) * (1 - (1 + _UNSEEN_SPEED * left) ** -0.5)
+        gain = min(_UNSEEN_GAIN * max(guess.fall for guess in guesses.values()), _MOST_UNSEEN)
+        gain *= 1 - (1 + _UNSEEN_SPEED * (1 - seen)) ** -0.5
         below = float(np.hypot(margin, gain))
     way = weights @ np.array([guess.way for guess in guesses.values()])
     way = way + (end - way[-1])
-    noise_here = level_at_end(run.part)[1]
+    noise_here = min(level_at_end(run.part)[1] * margin / max(sd, _LEAST_SD), margin)
     fall = np.abs(now - way)
     grown = (
         np.minimum(fall / max(fall[-1], _LEAST_FALL), 1.0) if fall[-1] > _LEAST_FALL else np.linspace(0, 1, len(way))
     )
-    lows = np.hypot(min(noise_here * margin / max(sd, _LEAST_SD), below) * (1 - grown), below * grown)
-    highs = np.hypot(min(noise_here * margin / max(sd, _LEAST_SD), margin) * (1 - grown), margin * grown)
-    total = run.curve.total
-    start = (
-        float(run.part.shares[-1]) * total,
-        float(np.exp(now)),
-        float(np.exp(now - lows[0])),
-        float(np.exp(now + highs[0])),
-    )
-    path = [
-        (float(share * total), float(np.exp(loss)), float(np.exp(loss - low)), float(np.exp(loss + high)))
-        for share, loss, low, high in zip(question.shares, way, lows, highs, strict=True)
-    ]
+    lows = np.hypot(noise_here * (1 - grown), below * grown)
+    highs = np.hypot(noise_here * (1 - grown), margin * grown)
+    path = [(seen, now, now - noise_here, now + noise_here)]
+    path += zip(question.shares, way, way - lows, way + highs, strict=True)
     methods = tuple(
         MethodForecast(name=name, weight=float(weight), loss=float(np.exp(guess.loss)), sd=float(sds[name]))
         for (name, guess), weight in zip(guesses.items(), weights, strict=True)
@@ -331,6 +359,9 @@ def _mixture(
         sd=sd,
         upper_bound=not informed,
         methods=methods,
-        path=(start, *path),
+        path=tuple(
+            (float(share) * run.curve.total, float(np.exp(loss)), float(np.exp(low)), float(np.exp(high)))
+            for share, loss, low, high in path
+        ),
         noise=run.part.noise,
     )

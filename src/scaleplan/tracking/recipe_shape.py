@@ -122,7 +122,9 @@ def _forecast(
     scale = np.exp(away @ trend[:count])
     left = scale[:, None] * np.array([one.part.at(inside.shares) - one.end for one in references])
     unit = max(float(np.mean(left[:, -1])), _LEAST_LEFT)
-    noise = scale * np.array([np.hypot(one.end_sd, np.interp(seen, one.part.shares, one.part.spread) / np.sqrt(2)) for one in references])
+    noise = scale * np.array(
+        [np.hypot(one.end_sd, np.interp(seen, one.part.shares, one.part.spread) / np.sqrt(2)) for one in references]
+    )
     pace = _pace(inside, left, scale * np.array([one.part.noise for one in references]), begin)
     values, variance = left[:, -1] / unit, (noise / unit) ** 2
     alone = krige(values, variance, away, trend_sd=TREND_SD[:count], scatter=_SCATTER)

@@ -43,6 +43,13 @@ class SeenPart(Record, eq=False):
         keep = self.shares >= share
         return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
 
+    def at_least(self, noise: float) -> SeenPart:
+        """Return the part with no less noise than this: few points tell too little of theirs."""
+        if noise <= self.noise:
+            return self
+        spread = np.full(len(self.shares), noise) if self.noise == 0 else self.spread * (noise / self.noise)
+        return SeenPart(shares=self.shares, loss=self.loss, spread=spread, noise=noise)
+
     def at(self, shares: Array) -> Array:
         """Return ln loss at shares of the run, on the line between bins over the logarithm of the share."""
         return np.interp(np.log(shares), np.log(self.shares), self.loss)
@@ -65,19 +72,31 @@ def seen_part(curve: LossCurve) -> SeenPart:
 
 
 def _noise(shares: Array, losses: Array) -> float:
-    """Return the standard deviation of one value about a smooth curve, from its distance to the neighbours' line.
+    """Return the standard deviation of one value about a smooth curve.
 
-    The later half of the points is taken where it is long enough: the curve bends least there.
+    It is the least of what the distances from the line through two neighbours and from the cubic through four, over
+    the logarithm of the share, speak for: a curve bends, and a cubic follows more of that than of noise. The later
+    half of the points is taken where it is long enough.
     """
-    if len(losses) < _FEWEST + 2:
-        return 0.0
-    width = np.diff(shares)
-    ahead = width[:-1] / (width[:-1] + width[1:])
-    apart = losses[1:-1] - (1 - ahead) * losses[:-2] - ahead * losses[2:]
-    scaled = apart / np.sqrt(1 + ahead**2 + (1 - ahead) ** 2)
-    late = scaled[-max(len(scaled) // 2, min(len(scaled), 8)) :]
-    size = np.abs(late)
-    return float(np.mean(np.minimum(size, 4 * np.median(size) / _MEDIAN)) / _MEAN)
+    place = np.log(shares)
+    return min((_about(place, losses, reach) for reach in (1, 2) if len(losses) >= 2 * reach + _FEWEST), default=0.0)
+
+
+def _about(place: Array, losses: Array, reach: int) -> float:
+    """Return the standard deviation of values about the polynomials through ``reach`` neighbours on either side."""
+    beside = [k for k in range(-reach, reach + 1) if k]
+    centre = np.arange(reach, len(losses) - reach)
+    apart, taken = losses[centre].copy(), np.ones(len(centre))
+    for one in beside:
+        share = np.ones(len(centre))
+        for other in beside:
+            if other != one:
+                share *= (place[centre] - place[centre + other]) / (place[centre + one] - place[centre + other])
+        apart -= share * losses[centre + one]
+        taken += share**2
+    size = np.abs(apart / np.sqrt(taken))
+    late = size[-max(len(size) // 2, min(len(size), 8)) :]
+    return float(np.mean(np.minimum(late, 4 * np.median(late) / _MEDIAN)) / _MEAN)
 
 
 def _outliers(losses: Array, noise: float) -> Mask:

@@ -53,7 +53,8 @@ def read(path: Path, name: str) -> None:
     size = path.stat().st_size / 1e6
     print(
         f"{name:17} {size:7.1f} MB  {seconds:6.3f} s (recognised in {recognised:.3f})  peak {peak / 1e3:4.0f} MB "
-        f"(before {before / 1e3:.0f})  runs {len(runs)}, points {len(runs[0].curves['loss'])}, last {runs[0].last_step:g}"
+        f"(before {before / 1e3:.0f})  runs {len(runs)}, points {len(runs[0].curves['loss'])}, last "
+        f"{runs[0].last_step:g}"
     )
 
 

@@ -256,3 +256,38 @@ def test_the_speed_is_that_of_all_devices():
     recorder.state(devices=8)
     assert row(recorder.run(), tokens_per_step="8k").tokens_per_second == 8000
     assert row(run).days == pytest.approx(200 / 86400)
+
+
+def test_a_config_that_the_log_contradicts_is_told(tmp_path):
+    """Batch, steps, and a size that no way of counting explains: the log counts."""
+    (tmp_path / "train.yaml").write_text(LITGPT)
+    found = table(log(source=tmp_path / "main.log", batch=64, total_steps=100))
+    (run,) = found.runs
+    assert (run.batch, run.tokens, run.total_steps, run.state) == (64, 64 * 2048 * 100, 100, "finished")
+    messages = [notice.message for notice in found.warnings if notice.code == "config_differs"]
+    assert ["a batch of 32" in messages[0], "steps: 1,000" in messages[1]] == [True, True]
+    beyond = table(log(source=tmp_path / "main.log", steps=2000))
+    assert beyond.runs[0].total_steps is None
+    assert "config_differs" in codes(beyond)
+
+
+def test_a_size_that_the_log_prints(tmp_path):
+    """A config counts exactly what some logs print without the embeddings; another model is another run's."""
+    assert row(log(params=30e6)).params_from == "log"
+    (tmp_path / "config.json").write_text(json.dumps(GPT2))
+    beside = {"source": tmp_path / "main.log", "tokens": 1024}
+    assert row(log(params=123.6e6, **beside)).params == GPT2_PARAMS
+    other = table(log(params=1e9, **beside), steps=100)
+    assert (other.runs[0].params, other.runs[0].params_from, codes(other)) == (1e9, "log", ["config_differs"])
+
+
+def test_samples_are_tokens_where_their_length_is_known():
+    """Of a batch that grows, the count and not the last batch."""
+    recorder = Recorder("run", "none.log", line=1, format_name="hand-made")
+    for step in range(1, 11):
+        recorder.add(step, {"loss": 3.0, "samples": 8 * min(step, 5) + 16 * max(step - 5, 0)})
+    recorder.state(batch=16)
+    found = table(recorder.run(), sequence="1k", steps="10", params="1M")
+    assert found.runs[0].tokens == 120_000
+    assert found.runs[0].tokens_from == "counted in the log"
+    assert row(recorder.run()).tokens is None

@@ -1,7 +1,8 @@
-"""Small writers of the logs that trainers print, for tests and measurements: lines as the trainers' own code makes them."""
+"""Small writers of the logs that trainers print, for tests and measurements."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ class Point(NamedTuple):
     loss: float
     lr: float = 3e-4
     val: float | None = None
+
+
+def clock(seconds: int) -> str:
+    """Write a time of day."""
+    return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def llm_c(points: Sequence[Point], total: int) -> list[str]:
@@ -71,7 +77,8 @@ def nanochat(points: Sequence[Point], total: int) -> list[str]:
         if p.val is not None:
             lines.append(f"Step {p.step:05d} | Validation loss: {p.val:.4f}")
         lines.append(
-            f"step {p.step:05d}/{total:05d} ({100 * p.step / total:.2f}%) | loss: {p.loss:.6f} | lrm: {p.lr / 3e-4:.2f} | "
+            f"step {p.step:05d}/{total:05d} ({100 * p.step / total:.2f}%) | loss: {p.loss:.6f} | lrm: "
+            f"{p.lr / 3e-4:.2f} | "
             f"dt: 372.01ms | tok/sec: {1409338:,} | bf16_mfu: 47.21 | epoch: 1 | total time: {p.step * 0.0062:.2f}m"
         )
     return lines
@@ -90,7 +97,7 @@ def megatron(points: Sequence[Point], total: int) -> list[str]:
         if p.val is not None:
             lines += [
                 "-" * 96,
-                f" validation loss at iteration {p.step} on validation set | lm loss value: {p.val:.6E} | lm loss PPL: 1.0E+01 | ",
+                f" validation loss at iteration {p.step} on valid set | lm loss value: {p.val:.6E} | PPL: 1.0 | ",
                 "-" * 96,
             ]
     return lines
@@ -100,17 +107,21 @@ def torchtitan(points: Sequence[Point], total: int) -> list[str]:
     """Without colours, of one rank."""
     start = "[rank0]:[titan] 2026-03-01 10:00:00,123 - root - INFO - "
     lines = [
-        start + "Trainer is initialized with local batch size 8, global batch size 64, gradient accumulation steps 1, "
+        start
+        + "Trainer is initialized with local batch size 8, global batch size 64, gradient accumulation steps 1, "
         f"sequence length 8192, total steps {total} (warmup 2)"
     ]
     for p in points:
         lines.append(
-            f"[rank0]:[titan] 2026-03-01 {p.step // 3600 % 24:02d}:{p.step // 60 % 60:02d}:{p.step % 60:02d},123 - root - "
-            f"INFO - step: {p.step:2d}  loss: {p.loss:8.5f}  grad_norm: {0.3564:7.4f}  memory: 41.22GiB(51.54%)  tps: 2,046  "
+            f"[rank0]:[titan] 2026-03-01 {clock(p.step)},123 - root - "
+            f"INFO - step: {p.step:2d}  loss: {p.loss:8.5f}  grad_norm: {0.3564:7.4f}  memory: 41.22GiB(51.54%) "
+            f" tps: 2,046  "
             f"tflops: 311.22  mfu: 31.47%"
         )
         if p.val is not None:
-            lines.append(f"{start}validate step: {p.step:2d}  loss: {p.val:7.4f}  memory: 41.22GiB(51.54%)  tps: 2,046")
+            lines.append(
+                f"{start}validate step: {p.step:2d}  loss: {p.val:7.4f}  memory: 41.22GiB(51.54%)  tps: 2,046"
+            )
     return lines
 
 
@@ -118,8 +129,10 @@ def nanotron(points: Sequence[Point], total: int) -> list[str]:
     """Three digits of everything."""
     return [
         f"03/01/2026 10:10:11 [INFO|DP=0|PP=1|TP=0|ip-26-0-1]: iteration: {p.step} / {total} | consumed_tokens: "
-        f"{human(p.step * 262144)} | time_per_iteration_ms: 1.13K | tokens_per_sec: 231K | tokens_per_sec_per_gpu: 28.9K | "
-        f"global_batch_size: 262K | lm_loss: {human(p.loss)} | lr: {human(p.lr)} | model_tflops_per_gpu: 182 | grad_norm: 0.25"
+        f"{human(p.step * 262144)} | time_per_iteration_ms: 1.13K | tokens_per_sec: 231K | "
+        f"tokens_per_sec_per_gpu: 28.9K | "
+        f"global_batch_size: 262K | lm_loss: {human(p.loss)} | lr: {human(p.lr)} | model_tflops_per_gpu: 182 | "
+        f"grad_norm: 0.25"
         for p in points
     ]
 
@@ -164,7 +177,10 @@ def composer_console(points: Sequence[Point], total: int) -> list[str]:
             f"\t Train lr-DecoupledAdamW/group0: {p.lr:.4f}",
         ]
         if p.val is not None:
-            lines += ["[Eval batch=3/3] Eval on eval data:", f"\t Eval metrics/eval/LanguageCrossEntropy: {p.val:.4f}"]
+            lines += [
+                "[Eval batch=3/3] Eval on eval data:",
+                f"\t Eval metrics/eval/LanguageCrossEntropy: {p.val:.4f}",
+            ]
     return lines
 
 
@@ -172,7 +188,7 @@ def olmo_core(points: Sequence[Point], total: int) -> list[str]:
     """The console of OLMo-core."""
     lines = []
     for p in points:
-        at = f"2026-03-01 {p.step // 3600 % 24:02d}:{p.step // 60 % 60:02d}:{p.step % 60:02d}.123"
+        at = f"2026-03-01 {clock(p.step)}.123"
         lines += [
             f"{at}\tnode-0:0\tolmo_core.train.callbacks.console_logger:68\tINFO\t[step={p.step}/{total},epoch=1,eta=1:02:10]",
             f"    optim/LR (group 0)={p.lr:.4f}",
@@ -197,7 +213,9 @@ def mlperf(points: Sequence[Point], total: int) -> list[str]:
     given = {"submission_benchmark": '"llama31_8b"', "global_batch_size": "32", "max_sequence_length": "8192"}
     lines = [line(key, value, '"samples_count": 0') for key, value in {**given, "max_steps": str(total)}.items()]
     for p in points:
-        lines.append(line("train_loss", f"{p.loss:.6f}", f'"samples_count": {p.step * 32}, "lr": {p.lr}'))
+        lines.append(
+            line("train_loss", json.dumps(round(p.loss, 6)), f'"samples_count": {p.step * 32}, "lr": {p.lr}')
+        )
         if p.val is not None:
             lines.append(line("eval_accuracy", f"{p.val:.6f}", f'"samples_count": {p.step * 32}'))
     return lines

@@ -168,3 +168,29 @@ def test_the_picture_needs_a_resolved_forecast(cli):
     cli("resolve", "big.json", "--loss", "2.3")
     found = cli("forecasts", "-o", "c.svg")
     assert found.status == 0 or "matplotlib" in found.err
+
+
+def log(path, *, tokens=1e9, steps=100, last=100, val=True):
+    """Write the log of a run of 1e9 tokens whose loss falls to 2.5, validated at its end."""
+    entries = [{"step": step, "tokens": step * tokens / 100, "loss": 2.5 + 1 / step} for step in range(1, last + 1)]
+    if val:
+        entries.append({"step": last, "val_loss": 2.55})
+    path.write_text("\n".join(json.dumps(each) for each in entries))
+    return path
+
+
+def test_a_log_resolves_the_forecast_of_its_run(tmp_path):
+    """By its validation loss at the end; without one by the training loss, with its smoothing named."""
+    path = written(tmp_path / "f.json", sp.register(params="20M", tokens="1e9"))
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl"))
+    assert (found.loss, "validation loss at step 100" in found.source) == (2.55, True)
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=False))
+    assert 2.5 < found.loss < 2.6
+    assert "training loss, median" in found.source
+
+
+def test_the_log_of_another_run_resolves_nothing(tmp_path):
+    """Half the tokens are another run."""
+    path = written(tmp_path / "f.json", sp.register(params="20M", tokens="2e9"))
+    with pytest.raises(UsageError, match=r"has 1.00B tokens, and the forecast is of 2.00B"):
+        sp.resolve(path, log(tmp_path / "metrics.jsonl"))

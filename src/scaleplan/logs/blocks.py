@@ -36,10 +36,8 @@ class _Blocks(PrintedLog):
     def recognise(cls, file: LogFile) -> bool:
         """Return whether the opening of a file has a head, and a loss after it."""
         found = cls.head.search(file.opening)
-        return bool(found) and any(
-            cls._quantity(each[1])[0] in ("loss", "val_loss")
-            for each in cls.value.finditer(file.opening, found.start())
-        )
+        values = [] if found is None else cls.value.finditer(file.opening, found.start())
+        return any(cls._quantity(each[1])[0] in ("loss", "val_loss") for each in values)
 
     @classmethod
     def _quantity(cls, name: bytes) -> tuple[str, float]:
@@ -47,6 +45,7 @@ class _Blocks(PrintedLog):
         return next((of for begin, of in cls.quantities.items() if text.startswith(begin)), ("", 1.0))
 
     def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
         heads = list(self.head.finditer(text))
         values = list(self.value.finditer(text))
         places = np.array([each.start() for each in values], dtype=float)
@@ -93,6 +92,7 @@ class _Blocks(PrintedLog):
         return False
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = (
             self._chosen[name].decode("utf-8", "replace") if name in self._chosen else None
             for name in ("loss", "val_loss")
@@ -134,6 +134,7 @@ class ComposerLog(_Blocks):
         return name.startswith(b"metrics/") and not chosen.startswith(b"metrics/")
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         for name, pattern in (
             ("sequence", rb"\bmax_seq_len: *(\d+)"),
             ("seed", rb"(?m)(?:\bseed|rank_zero_seed): *(\d+)"),
@@ -151,24 +152,24 @@ class ComposerLog(_Blocks):
             run.state(params=float(found[1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         tokens, counted = entries.columns.get("tokens"), entries.columns.pop("counted", None)
         if tokens is None or counted is None:
             return entries
         # The console counts tokens and batches before the batch, the file after it: the log tells which.
         batches = _latest(counted, self._counted)
-        rows = np.flatnonzero(np.isfinite(tokens) & np.isfinite(batches))
-        self._counted = float(batches[-1])
-        if not len(rows):
-            return entries
-        if batches[rows[-1]] > 0:
-            self._tokens_a_step = float(tokens[rows[-1]] / batches[rows[-1]])
-        shift = float(np.median(batches[rows] - entries.steps[rows]))
-        if -1 <= shift < 0:
-            at_batch = np.where(np.isfinite(tokens), entries.steps + shift, entries.steps)
-            return entries._replace(steps=np.maximum(at_batch, 0.0)) if shift else entries
+        self._counted = float(batches[-1]) if len(batches) else self._counted
+        rows = np.flatnonzero(np.isfinite(tokens) & (batches > 0))
+        each = tokens[rows] / batches[rows]
+        if len(rows):
+            self._tokens_a_step = float(each[-1])
+        at_end = np.full(len(tokens), np.nan)
+        at_end[rows] = tokens[rows] + each * np.clip(entries.steps[rows] - batches[rows], 0.0, 1.0)
+        entries.columns["tokens"] = at_end
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         super().finish(run)
         run.state(rate_decimals=4)
         if np.isfinite(self._tokens_a_step):
@@ -215,6 +216,7 @@ class OlmoCore(_Blocks):
         return ("val_loss", 1.0) if not of[0] and name.endswith(b"/CE loss") else of
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         tokens = entries.columns.get("tokens")
         if tokens is not None:
             known = np.flatnonzero(np.isfinite(tokens) & (entries.steps > 0))
@@ -225,6 +227,7 @@ class OlmoCore(_Blocks):
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         super().finish(run)
         run.state(rate_decimals=4)
         if np.isfinite(self._tokens_a_step):

@@ -44,6 +44,19 @@ _SAME_COUNT = 0.01  # of parameters: 124M and 124,439,808 are one size
 _ENDING = ("cosine", "linear", "wsd", "exponential")
 """Schedules that are over where their decay is."""
 
+_ALIKE = 0.3
+"""The logarithm of a count of a config and one that a log prints, for one model: some leave out the embeddings, which
+small models have a quarter of their parameters in."""
+
+_NAMED = {
+    "batch": "a batch of",
+    "sequence": "sequences of",
+    "gpus": "devices:",
+    "steps": "steps:",
+    "batch_tokens": "tokens of a step:",
+}
+"""Values of a training config that a log may state too, in words."""
+
 _MOST_NAMED = 4
 
 _SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])")
@@ -244,26 +257,25 @@ class _Table:
         """Return the sizes of a run: as given, as the log states or counts them, as a config beside it has them."""
         name, stated, given = log.name, log.stated, self._given
         configs = self._configs(log)
-        values: dict[str, Any] = {}
-        for config in reversed(configs):
-            values |= config.values
+        values = self._agreeing(log, configs)
         params, params_from, per_token = self._params(log, configs)
         sequence = _first(given.sequence.of(name), stated.sequence, values.get("sequence"))
         devices = _first(stated.devices, values.get("gpus"))
         batch = _first(given.batch.of(name), stated.batch, values.get("batch"))
         per_step, source = self._tokens_per_step(log, values, batch=batch, sequence=sequence)
         tokens, tokens_from = None, None
-        counted = last_entry(log.curves.get("tokens"))
-        if counted is not None and counted[1] > 0 and counted[0] > 0:
-            own = counted[1] / counted[0]
-            tokens, tokens_from = counted[1] + max(_last_step(log) - counted[0], 0.0) * own, "counted in the log"
-            if per_step is not None and abs(math.log(per_step * _last_step(log) / tokens)) > _AGREE:
+        counted = _counted(log, sequence)
+        if counted is not None:
+            tokens, tokens_from = counted, "counted in the log"
+            own = tokens / _last_step(log)
+            if per_step is not None and abs(math.log(per_step / own)) > _AGREE:
                 self._note(
                     "tokens_differ",
-                    f"the log counts other tokens than its steps times the tokens of a step ({source}); "
+                    f"the log counts other tokens than its steps times the tokens of a step, {source}; "
                     "those of the log count",
                     f"{name} ({format_count(tokens)}, not {format_count(per_step * _last_step(log))})",
                 )
+                per_step = own
             per_step = per_step if per_step is not None and source != "given" else own
         elif per_step is not None and not math.isnan(_last_step(log)):
             tokens, tokens_from = _last_step(log) * per_step, f"steps × tokens of a step, {source}"
@@ -286,6 +298,34 @@ class _Table:
             total=None if total is None else float(total),
         )
 
+    def _agreeing(self, log: RunLog, configs: Sequence[ConfigBeside]) -> Mapping[str, Any]:
+        """Return the values of a training config that the log does not contradict: it may be that of another run."""
+        stated = log.stated
+        in_log = {"batch": stated.batch, "sequence": stated.sequence, "gpus": stated.devices}
+        in_log |= {"steps": stated.total_steps, "batch_tokens": stated.tokens_per_step}
+        kept: dict[str, Any] = {}
+        for config in reversed(configs):
+            kept |= config.values
+        source = next((config.source for config in configs if config.values), "")
+        for key, amount in in_log.items():
+            own = kept.get(key)
+            if amount and own and abs(math.log(float(own) / float(amount))) > _AGREE:
+                self._differs(source, f"{_NAMED[key]} {own:,}", f"{amount:,.0f}", log.name)
+                for name in (key, "batch_tokens") if key in ("batch", "sequence") else (key,):
+                    kept.pop(name, None)
+        planned = kept.get("steps")
+        if planned is None and kept.get("tokens") and kept.get("batch_tokens"):
+            planned = kept["tokens"] / kept["batch_tokens"]
+        if planned is not None and _last_step(log) > (1 + _AGREE) * float(planned):
+            self._differs(source, f"{_NAMED['steps']} {planned:,.0f}", f"{_last_step(log):,.0f}", log.name)
+            kept.pop("steps", None)
+            kept.pop("tokens", None)
+        return kept
+
+    def _differs(self, source: str, own: str, in_log: str, run: str) -> None:
+        message = f"{source} has {own}, the log {in_log}, which counts; it may be the config of another run"
+        self._note("config_differs", message, run)
+
     def _tokens_per_step(
         self, log: RunLog, values: Mapping[str, Any], *, batch: float | None, sequence: float | None
     ) -> tuple[float | None, str]:
@@ -298,8 +338,9 @@ class _Table:
             (product if any(own) else None, "given"),
             (stated.tokens_per_step, "stated in the log"),
             (product if stated.batch and stated.sequence else None, "stated in the log"),
+            (product if stated.batch or stated.sequence else None, "of the log and the training config"),
             (values.get("batch_tokens"), "of the training config"),
-            (product, "of the log and the training config"),
+            (product, "of the training config"),
         ):
             if amount:
                 return float(amount), source
@@ -320,10 +361,13 @@ class _Table:
                 )
                 per_token = None
             return float(given), "given", per_token
+        printed = log.stated.params
         if config is not None and counted is not None:
-            return counted, config.source, per_token
-        if log.stated.params is not None:
-            return float(log.stated.params), "log", None
+            if printed is None or abs(math.log(printed / counted)) <= _ALIKE:
+                return counted, config.source, per_token
+            self._differs(config.source, f"{format_count(counted)} parameters", format_count(printed), log.name)
+        if printed is not None:
+            return float(printed), "log", None
         for other in configs:
             if other.problem is not None:
                 self._note("config_unread", f"no model from the config beside it: {other.problem}", log.name)
@@ -359,6 +403,16 @@ def _last_step(log: RunLog) -> float:
     """Return the last step of a log, with a loss that is a number or not; NaN of an empty one."""
     lost = math.nan if log.not_finite is None else log.not_finite.last
     return max((step for step in (log.last_step, lost) if not math.isnan(step)), default=math.nan)
+
+
+def _counted(log: RunLog, sequence: float | None) -> float | None:
+    """Return the tokens that a log counts, to its last step; None where it counts none."""
+    counted, factor = last_entry(log.curves.get("tokens")), 1.0
+    if counted is None and sequence:
+        counted, factor = last_entry(log.curves.get("samples")), float(sequence)
+    if counted is None or min(counted) <= 0:
+        return None
+    return factor * (counted[1] + max(_last_step(log) - counted[0], 0.0) * counted[1] / counted[0])
 
 
 def _not_finite(log: RunLog) -> Iterator[Notice]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, joined, whole
+from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, joined
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
@@ -19,6 +19,10 @@ __all__ = ["MegatronLog"]
 _ANY = rb"([^\s|]+)"
 _VALIDATION = re.compile(rb" loss at iteration (\d+)([^|\n]*)\| *lm loss value: *([^\s|]+)(?=[ |\n])")
 _ARGUMENT = rb"[ \t]%s \.+ ([^\s]+)"
+"""A setting, as Megatron lists them all."""
+
+_DIVISION = ("tensor_model_parallel_size", "pipeline_model_parallel_size")
+_PARAMETERS = re.compile(rb"number of parameters on \(tensor, pipeline\) model parallel rank (\(\d+, \d+\)): (\d+)")
 
 
 class MegatronLog(PrintedLog):
@@ -53,10 +57,12 @@ class MegatronLog(PrintedLog):
         self._batch = self._tokens_per_step = float("nan")
 
     def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
         found = [
             each
             for each in _VALIDATION.finditer(text)
-            if b"test" not in each[2] and text[max(0, each.start() - 10) : each.start()].endswith((b"valid", b"validation"))
+            if b"test" not in each[2]
+            and text[max(0, each.start() - 10) : each.start()].endswith((b"valid", b"validation"))
         ]
         sets = np.array([float(zlib.crc32(each[2].strip())) for each in found])
         if self._validated_on is None and found:
@@ -73,30 +79,19 @@ class MegatronLog(PrintedLog):
         return joined([*(kind.entries(text) for kind in self.kinds), validation])
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         given = {}
-        for name in (
-            b"seq_length",
-            b"world_size",
-            b"seed",
-            b"tensor_model_parallel_size",
-            b"pipeline_model_parallel_size",
-        ):
-            found = re.search(_ARGUMENT % name, text)
+        for name in ("seq_length", "world_size", "seed", *_DIVISION):
+            found = re.search(_ARGUMENT % name.encode(), text)
             if found and found[1].isdigit():
                 given[name] = int(found[1])
-        run.state(sequence=given.get(b"seq_length"), devices=given.get(b"world_size"), seed=given.get(b"seed"))
-        counted = dict(
-            re.findall(
-                rb"number of parameters on \(tensor, pipeline\) model parallel rank (\(\d+, \d+\)): (\d+)", text
-            )
-        )
-        if list(counted) == [b"(0, 0)"] and {
-            given.get(b"tensor_model_parallel_size", 1),
-            given.get(b"pipeline_model_parallel_size", 1),
-        } == {1}:
-            run.state(params=float(whole(counted[b"(0, 0)"])))
+        run.state(sequence=given.get("seq_length"), devices=given.get("world_size"), seed=given.get("seed"))
+        counted = dict(_PARAMETERS.findall(text))
+        if list(counted) == [b"(0, 0)"] and all(given.get(name, 1) == 1 for name in _DIVISION):
+            run.state(params=float(counted[b"(0, 0)"]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         columns = entries.columns
         unset = np.full(len(entries.steps), np.nan)
         skipped, nan = columns.pop("skipped", unset), columns.pop("nan", unset)
@@ -105,8 +100,8 @@ class MegatronLog(PrintedLog):
         if len(known := sequence[np.isfinite(sequence)]):
             run.state(sequence=int(known[-1]))
         length = run.stated("sequence")
-        if "tokens" not in columns and length and np.isfinite(samples).any():
-            columns["tokens"] = samples * length
+        if "tokens" not in columns and np.isfinite(samples).any():
+            columns |= {"tokens": samples * length} if length else {"samples": samples}
         if len(known := batch[np.isfinite(batch)]):
             self._batch = float(known[-1])
         tokens = columns.get("tokens", unset)
@@ -118,6 +113,7 @@ class MegatronLog(PrintedLog):
         return entries._replace(lost=lost)
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         if np.isfinite(self._batch):
             run.state(batch=self._batch)
             if length := run.stated("sequence"):

@@ -240,8 +240,9 @@ class MetricRun:
                 del self._chosen[role]
         if "samples" in self._chosen:
             name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
-            if sequence and "tokens" not in self._chosen and self._rises(name, columns[name], steps):
-                self._chosen["tokens"], self._factors[name] = name, float(sequence)
+            if "tokens" not in self._chosen and self._rises(name, columns[name], steps):
+                self._chosen["tokens" if sequence else "samples"] = name
+                self._factors[name] = float(sequence or 1)
 
     def _rises(self, name: str, numbers: Numbers, steps: Array) -> bool:
         """Whether a count of tokens is one of all tokens so far."""

@@ -63,7 +63,9 @@ class MlperfLog(PrintedLog):
         keys, named = columns[0], columns[6]
         steps = at * np.array([self._per_step(name) for name in named])
         if "epoch_num" in named:
-            tokens = np.array([self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)])
+            tokens = np.array(
+                [self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)]
+            )
             steps = np.where(tokens, steps / float(self._given.get("max_sequence_length") or 1), steps)
         trains = np.array([key == "train_loss" for key in keys], dtype=bool)
         accuracy = np.array([key == "eval_accuracy" for key in keys], dtype=bool)
@@ -89,6 +91,7 @@ class MlperfLog(PrintedLog):
         return bool(_LANGUAGE.search(str(benchmark))) if benchmark else not value <= 1.0
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         for key, name in _SETTINGS.items():
             value = self._given.get(key)
             if isinstance(value, (int, float)) and value > 0:
@@ -101,6 +104,7 @@ class MlperfLog(PrintedLog):
         run.label, run.val_label = "train_loss", "eval_accuracy"
 
     def ending(self, text: bytes) -> Ended | None:
+        """Return what the text after the last entry of a run says of its end."""
         for found in _LINE.finditer(text):
             data = _load(found[5]) if found[5] and b'"run_stop"' in found[5] else {}
             if data.get("key") == "run_stop":
@@ -140,7 +144,7 @@ def _row(found: re.Match[bytes], given: dict[str, Any]) -> _Row | None:
 
 def _position(metadata: bytes) -> tuple[str, float]:
     """Return what places an entry: a step, or the samples or tokens that were seen."""
-    found = {name: at for name, at in _PLACE.findall(metadata)}
+    found = dict(_PLACE.findall(metadata))
     name = next((name for name in (b"step", b"step_num", b"samples_count", b"epoch_num") if name in found), None)
     return (name.decode(), _float(found[name])) if name else ("", np.nan)
 

@@ -34,6 +34,7 @@ class LlmC(PrintedLog):
     )
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.state(rate_decimals=6)
         run.label, run.val_label = "trl", "tel"
 
@@ -61,6 +62,7 @@ class BuildNanogpt(PrintedLog):
         return 2 * len(like) > len(lines) and super().recognise(file)
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = "train", "val"
 
 
@@ -84,14 +86,16 @@ class Nanogpt(PrintedLog):
     )
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         if found := re.search(rb"tokens per iteration will be: ([\d,]+)", text):
             run.state(tokens_per_step=float(whole(found[1])))
         if found := re.search(rb"number of parameters: ([\d.]+)M", text):
             run.state(params=float(found[1]) * 1e6)
-        if found := re.findall(rb"(?m)^(?:Overriding: )?max_iters *= *(\d+)", text):
-            run.state(total_steps=int(found[-1]))
+        if totals := re.findall(rb"(?m)^(?:Overriding: )?max_iters *= *(\d+)", text):
+            run.state(total_steps=int(totals[-1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         if (mfu := entries.columns.get("mfu")) is not None:
             entries.columns["mfu"] = np.where(mfu > 0, mfu, np.nan)  # -100 % before it is known
         last_of_step = np.append(np.diff(entries.steps) != 0, True)
@@ -100,6 +104,7 @@ class Nanogpt(PrintedLog):
         return entries.take(last_of_step | entries.lost)
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = "loss", "val loss"
 
 
@@ -127,6 +132,7 @@ class ModdedNanogpt(PrintedLog):
     finished = re.compile(rb"peak memory (?:consumption|allocated)")
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         cards = dict(re.findall(rb"\|\s+(\d+)\s+(NVIDIA [^|]+?)\s+(?:On|Off)\s*\|", text))
         if found := re.search(rb"world_size[ =:]+(\d+)", text):
             run.state(devices=int(found[1]))
@@ -134,6 +140,7 @@ class ModdedNanogpt(PrintedLog):
             run.state(devices=len(cards), gpu=next(iter(cards.values())).decode("ascii", "replace"))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         loss = entries.columns.get("loss")
         if loss is None:
             return entries
@@ -142,6 +149,7 @@ class ModdedNanogpt(PrintedLog):
         return entries._replace(steps=np.where(trains, entries.steps - 1.0, entries.steps))
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = "train_loss", "val_loss"
 
 
@@ -168,6 +176,7 @@ class Nanochat(PrintedLog):
         self._tokens_a_step = (0.0, float("inf"))
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         if found := re.search(rb"Total batch size:? ([\d,]+)", text):
             run.state(tokens_per_step=float(whole(found[1])))
         if found := re.search(rb"Number of parameters: ([\d,]+)", text):
@@ -178,6 +187,7 @@ class Nanochat(PrintedLog):
             run.state(gpu=found[1].decode("ascii", "replace"))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         speed, time = entries.columns.get("tokens_per_second"), entries.columns.get("step_seconds")
         if speed is not None and time is not None:  # both are rounded: the speed down, the time by 1/200 ms or more
             known = np.flatnonzero(np.isfinite(speed) & np.isfinite(time) & (time > 0))[:_ENOUGH]
@@ -190,6 +200,7 @@ class Nanochat(PrintedLog):
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         low, high = self._tokens_a_step
         if run.stated("tokens_per_step") is None and 0 < low < high < float("inf"):
             run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))

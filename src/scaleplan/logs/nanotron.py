@@ -48,6 +48,7 @@ class Nanotron(PrintedLog):
         self._devices: list[float] = []
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         if found := re.search(
             rb"mbs: (\d+) \| grad_accum: (\d+) \|(?: cp: \d+ \|)? sequence_length: (\d+) \| global_batch_size: (\d+)",
             text,
@@ -58,6 +59,7 @@ class Nanotron(PrintedLog):
             run.state(params=_human(found[1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
+        """Turn values of the trainer's own names into quantities and statements."""
         tokens, batch = entries.columns.get("tokens"), entries.columns.pop("batch", None)
         if tokens is not None:
             known = np.isfinite(tokens) & (tokens > 0) & (entries.steps > 0)
@@ -72,10 +74,11 @@ class Nanotron(PrintedLog):
         return entries
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         (low, high), (least, most) = self._tokens_a_step, self._batch
-        if 0 < least and (low > high or low > most or high < least) and not _LEAST_SEQUENCE * most < low:
+        if least > 0 and (low > high or low > most or high < least) and not _LEAST_SEQUENCE * most < low:
             low, high = least, most  # a run with another batch before this log; older versions count sequences
-        elif 0 < least and max(low, least) <= min(high, most):
+        elif least > 0 and max(low, least) <= min(high, most):
             low, high = max(low, least), min(high, most)
         if 0 < low <= high < float("inf"):
             run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))

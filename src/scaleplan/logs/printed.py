@@ -16,7 +16,7 @@ import numpy as np
 from scaleplan.logs.run_log import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.logs.log_file import LogFile
@@ -53,13 +53,13 @@ _PROCESS = re.compile(rb"[ \t]*(\[?(?:rank|default)?[ ]?\d+\]?):")
 """The number of a process, which launchers put before its lines: ``[rank0]:``, ``[default7]:``, ``0:``."""
 
 _UNITS = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"G": 1e9, b"T": 1e12}
-_VARIABLE = re.compile(rb"\d|nan|inf|n/a|\?", re.IGNORECASE)
+_VARIABLE = re.compile(rb"\d|nan|inf", re.IGNORECASE)
 
 
 class Value(NamedTuple):
     """A value of a line: its name among :data:`QUANTITIES` or a name of the reader's, and its pattern, of one group.
 
-    A space in the pattern stands for any number of them.
+    A space behind a colon stands for any number of them.
     """
 
     name: str
@@ -102,6 +102,10 @@ def numbers(texts: Sequence[bytes]) -> Array:
         return np.array([_number(text) for text in texts])
 
 
+def _is_number(text: bytes) -> bool:
+    return text.lower() in (b"nan", b"inf", b"-nan", b"-inf") or np.isfinite(_number(text)).item()
+
+
 def _number(text: bytes | None) -> float:
     if not text:
         return float("nan")
@@ -135,7 +139,7 @@ class LineKind:
     ) -> None:
         self._start, self._values, self._needs = start, values, frozenset(needs)
         self._groups = re.compile(start).groups
-        sources = [value.pattern.replace(b" ", b" *") for value in values]
+        sources = [value.pattern.replace(b": ", b": *") for value in values]
         self._sources = [source + rb"(?=[\s|,])" for source in sources]
         self._searches = [re.compile(before + rb"[ \t]*(" + source + rb")") for source in self._sources]
         self._layouts: list[tuple[bytes, tuple[int, ...]]] = []
@@ -148,9 +152,10 @@ class LineKind:
         return line
 
     def first(self, text: bytes) -> re.Match[bytes] | None:
-        """Return the first line of this kind that holds what it needs; its rest is the last group."""
+        """Return the first line of this kind that holds what it needs, and a number."""
         for found in re.finditer(self._start + rb"([^\n]*)", text):
-            if self._needs.intersection(self._names(self._find(found[found.re.groups]))):
+            values = self._find(found[found.re.groups])
+            if self._needs.intersection(self._names(values)) and any(map(_is_number, values.values())):
                 return found
         return None
 
@@ -253,7 +258,8 @@ class LineKind:
             end = stop
         if self._needs.isdisjoint(self._values[at].name for at in order):
             return None
-        return pattern, tuple(order)
+        # To the end of the line: what is known of this one must not hide a value that another has.
+        return pattern + _words(rest[end:].rstrip()) + rb"[ \t]*(?=\n)", tuple(order)
 
     def _expression(self) -> re.Pattern[bytes]:
         if self._compiled is None:
@@ -357,16 +363,7 @@ class PrintedLog:
                 assert run is not None
                 self._note(piece)
                 given = self.record(piece, run)
-                if len(given.steps):
-                    places = given.places
-                    run.extend(
-                        given.steps,
-                        given.columns,
-                        lost=given.lost,
-                        line_of=lambda row, places=places, text=text, line=line: (
-                            line + text.count(b"\n", 0, int(places[row]))
-                        ),
-                    )
+                run.extend(given.steps, given.columns, lost=given.lost, line_of=_lines(text, given.places, line))
                 last = max(last, float(np.max(piece.steps)))
                 between, done = b"", int(piece.places[-1])
             between += chunk[done:]
@@ -441,14 +438,19 @@ class PrintedLog:
         if self._process is None and len(set(names)) == 1:
             return entries
         if self._process is None or self._process not in names:
-            known = np.flatnonzero(np.isfinite(loss)) if loss is not None else []
-            self._process = names[int(known[0])] if len(known) else names[0]
+            known = [] if loss is None else np.flatnonzero(np.isfinite(loss)).tolist()
+            self._process = names[known[0]] if known else names[0]
         return entries.take(np.array([name == self._process for name in names]))
 
     @staticmethod
     def _process_of(text: bytes, place: int) -> bytes | None:
         found = _PROCESS.match(text, text.rfind(b"\n", 0, place) + 1, place)
         return found[1] if found else None
+
+
+def _lines(text: bytes, places: Array, line: int) -> Callable[[int], int]:
+    """Return the function that tells the line of an entry."""
+    return lambda row: line + text.count(b"\n", 0, int(places[row]))
 
 
 _STAMPS = 256

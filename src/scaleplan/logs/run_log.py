@@ -28,6 +28,7 @@ QUANTITIES: Mapping[str, str] = {
     "val_loss": "validation loss, nats per token",
     "lr": "learning rate, or what it is multiplied by (``Stated.relative_rate``)",
     "tokens": "tokens trained on so far, by all devices",
+    "samples": "sequences trained on so far, where the log does not tell how long they are",
     "seconds": "time since the run began, without pauses",
     "tokens_per_second": "speed of all devices together",
     "device_tokens_per_second": "speed of one device",
@@ -44,7 +45,7 @@ MOST_POINTS = 1 << 16
 """Points that are kept of a curve. A longer one is thinned by halves: the mean of two neighbours, at their later
 step, of a loss; the later of two for what is counted or set."""
 
-_COUNTED = frozenset({"lr", "tokens", "seconds", "clock"})
+_COUNTED = frozenset({"lr", "tokens", "samples", "seconds", "clock"})
 """Of two neighbours the later counts; of everything else their mean."""
 
 _LOSSES = frozenset({"loss", "val_loss"})
@@ -233,7 +234,6 @@ class _Sequence:
         self.restarts: list[tuple[float, float, int]] = []
         self.entries = self.late = self.doubled = 0
         self.last = float("-inf")  # the last step of training
-        self._validated_back = False  # whether validation went back since the last step of training
         self._held: tuple[float, dict[str, float], int] | None = None  # a row that lies back: late, or a restart
 
     def record(self, steps: Array, columns: Mapping[str, Array], line_of: Callable[[int], int]) -> None:
@@ -249,22 +249,30 @@ class _Sequence:
             if of_training[0] > self.last:
                 self.late += 1
             else:
-                self._resume(*held)
+                self._release(*held)
         self.entries += len(rows)
         before = np.concatenate([[self.last], of_training[:-1]])
         begin = 0
         for back in np.flatnonzero(of_training < before).tolist():
             row = int(rows[back])
-            self._append(steps[begin:row], {name: column[begin:row] for name, column in columns.items()})
-            begin = row + 1
-            values = {name: float(column[row]) for name, column in columns.items() if not np.isnan(column[row])}
-            if back + 1 == len(rows):
-                self._held = (float(steps[row]), values, line_of(row))
-            elif of_training[back + 1] > self.last:
+            trained = max(begin, int(rows[back - 1]) + 1 if back else 0)  # behind it validation alone
+            self._append(_part(columns, steps, begin, trained))
+            gone_back = np.flatnonzero(steps[trained:row] < self.last)
+            kept, trained = trained, trained + int(gone_back[0]) if len(gone_back) else row
+            self._append(_part(columns, steps, kept, trained))
+            follows = of_training[back + 1] if back + 1 < len(rows) else None
+            if follows is not None and follows > self.last:
                 self.late += 1
+                self._append(_part(columns, steps, trained, row))
+            elif follows is not None:
+                self._resume(float(steps[row]), line_of(row))
+                self._append(_part(columns, steps, trained, row + 1))  # validated before the first step of training
             else:
-                self._resume(float(steps[row]), values, line_of(row))
-        self._append(steps[begin:], {name: column[begin:] for name, column in columns.items()})
+                self._append(_part(columns, steps, trained, row))
+                values = {name: float(column[row]) for name, column in columns.items() if not np.isnan(column[row])}
+                self._held = (float(steps[row]), values, line_of(row))
+            begin = row + 1
+        self._append(_part(columns, steps, begin, len(steps)))
 
     def finish(self) -> None:
         """Settle the last row of all where it lies back: a restart that had just begun."""
@@ -273,20 +281,23 @@ class _Sequence:
             if self.late:  # one more of the late lines before it
                 self.late += 1
             else:
-                self._resume(*held)
+                self._release(*held)
 
-    def _resume(self, step: float, values: Mapping[str, float], line: int) -> None:
-        """Forget what a resumed run repeats, and record its first row."""
+    def _release(self, step: float, values: Mapping[str, float], line: int) -> None:
+        """Record a row that was held back as the first one after a restart."""
+        self._resume(step, line)
+        self._append((np.array([step]), {name: np.array([value]) for name, value in values.items()}))
+
+    def _resume(self, step: float, line: int) -> None:
+        """Forget what a resumed run repeats."""
         self.restarts.append((self.last, step, line))
-        for name, buffer in self.buffers.items():
-            if name != "val_loss" or not self._validated_back:
-                buffer.back_to(step)
+        for buffer in self.buffers.values():
+            buffer.back_to(step)
         self.last = step
-        self._append(np.array([step]), {name: np.array([value]) for name, value in values.items()})
 
-    def _append(self, steps: Array, columns: Mapping[str, Array]) -> None:
+    def _append(self, rows: tuple[Array, Mapping[str, Array]]) -> None:
         """Append rows of which the steps of training do not fall."""
-        trained = False
+        steps, columns = rows
         for name, column in columns.items():
             there = np.flatnonzero(~np.isnan(column))
             if not len(there):
@@ -299,16 +310,17 @@ class _Sequence:
                 self.doubled += int(np.count_nonzero((at[1:] == at[:-1]) & (values[1:] != values[:-1])))
             if name == "val_loss" and len(columns) > 1:
                 pieces = np.flatnonzero(np.diff(at) < 0) + 1
-                self._validated_back |= bool(len(pieces)) or at[0] <= buffer.last
             else:
                 pieces = np.array([], dtype=int)
-                trained = True
                 self.last = max(self.last, float(at[-1]))
             for piece, of_piece in zip(np.split(at, pieces), np.split(values, pieces), strict=True):
                 last_of_step = np.append(np.diff(piece) != 0, True)
                 buffer.extend(piece[last_of_step], of_piece[last_of_step])
-        if trained:
-            self._validated_back = False
+
+
+def _part(columns: Mapping[str, Array], steps: Array, begin: int, end: int) -> tuple[Array, Mapping[str, Array]]:
+    """Return some rows, of their steps and columns."""
+    return steps[begin:end], {name: column[begin:end] for name, column in columns.items()}
 
 
 class Recorder:

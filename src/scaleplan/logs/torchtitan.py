@@ -17,6 +17,7 @@ __all__ = ["Torchtitan"]
 
 _ANY = rb"([^\s|]+)"
 _VALIDATE = b"validate "
+_DIVISION = (b"pp", b"dp_replicate", b"dp_shard", b"cp", b"tp")
 
 
 class Torchtitan(PrintedLog):
@@ -39,6 +40,7 @@ class Torchtitan(PrintedLog):
     finished = re.compile(rb"Training completed")
 
     def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
         entries = super().entries(text)
         columns = entries.columns
         columns.pop("memory", None)
@@ -58,6 +60,7 @@ class Torchtitan(PrintedLog):
         return entries
 
     def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
         if found := re.search(
             rb"local batch size:? (\d+), global batch size:? (\d+)(?:, gradient accumulation steps:? \d+)?"
             rb", sequence length:? (\d+), total steps:? (\d+)",
@@ -84,4 +87,5 @@ class Torchtitan(PrintedLog):
             run.state(seed=int(found[1]))
 
     def finish(self, run: Recorder) -> None:
+        """Record what is known at the end of a run."""
         run.label, run.val_label = "loss", "validate loss"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from scaleplan import api
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_file, is_folder, read_bytes, read_text
+from scaleplan.logs.collect import runs
 from scaleplan.planning.context import Context
 from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import NOT_STATED
@@ -35,6 +36,7 @@ from scaleplan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import BudgetKeywords
     from scaleplan.presets.preset import Preset
@@ -230,8 +232,43 @@ def resolve(forecast: str | Path, log: str | Path | None = None, *, loss: Amount
 
 
 def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float, str, tuple[Notice, ...]]:
-    """Return the final loss of a log, where it comes from, and what does not agree with the forecast."""
-    raise NotImplementedError
+    """Return the final loss of a log, where it comes from, and what the log warns of.
+
+    Raises UsageError for a log of several runs, of a run that has not ended well, or of another run than forecast.
+    """
+    assert log is not None
+    table = runs(log)
+    if len(table.runs) > 1:
+        names = ", ".join(each.run for each in table.runs[:4])
+        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs ({names} …)", hint="name the log of one")
+    run = table.runs[0]
+    _require_its_run(run, forecast)
+    validated = run.val_loss is not None and run.steps is not None and run.val_step == run.steps
+    value = run.val_loss if validated or run.loss is None else run.loss
+    if value is None:
+        raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
+    if validated or run.loss is None:
+        source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
+    else:
+        source = f"{run.source}: training loss, {run.smoothing}"
+    return value, source, (*table.warnings, *run.warnings)
+
+
+_ALIKE = 0.02  # of tokens and parameters: a last partial batch, and counts by another convention of the embeddings
+
+
+def _require_its_run(run: LoggedRun, forecast: RegisteredForecast) -> None:
+    """Refuse a run that is another than the one forecast, or that did not come to its end; raises UsageError."""
+    hint = "--loss states the outcome all the same"
+    if run.state in ("running", "crashed", "diverged", "stopped"):
+        raise UsageError(f"run {quote(run.run)} is {run.state}, and has no final loss", hint=hint)
+    for name, found, expected in (
+        ("tokens", run.tokens, forecast.tokens),
+        ("parameters", run.params, forecast.params),
+    ):
+        if found is not None and abs(found / expected - 1) > _ALIKE:
+            there, here = format_count(found), format_count(expected)
+            raise UsageError(f"run {quote(run.run)} has {there} {name}, and the forecast is of {here}", hint=hint)
 
 
 _FAR = math.log(1.5)  # no forecast of a loss is off by half: it is of another unit, or of another run

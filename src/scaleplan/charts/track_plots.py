@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,18 +24,17 @@ _POINTS = 100
 
 _MOST_RUNS = 6  # smaller runs that are drawn, the largest ones
 
-_BEGIN = 0.05
-"""The share of the run from which on it is drawn: the first steps fall by more than all the rest."""
+_BEGIN = 0.1
+"""The share of the run from which on it is drawn: the first tenth falls by more than all the rest."""
 
 
 def track_chart(tracked: Tracked) -> Chart:
     """Return the loss by the share of the run: seen, forecast and planned; smaller runs by the share of theirs."""
     tracking, level = tracked.tracking, 0.9 if tracked.ending is None else tracked.ending.level
-    series = [
-        _curve("smaller runs", curve, tone=_SMALLER)
-        for curve in sorted(tracked.references, key=lambda each: each.params or 0.0)[-_MOST_RUNS:]
-    ]
-    series.append(_curve("this run", tracked.curve, tone=_RUN))
+    own = _curve("this run", tracked.curve, tone=_RUN)
+    largest = sorted(tracked.references, key=lambda each: each.params or 0.0)[-_MOST_RUNS:]
+    smaller = [_curve("smaller runs, moved", curve, tone=_SMALLER) for curve in largest]
+    series = [*(_moved(each, own) for each in smaller if each.x and own.x), own]
     marks = []
     if tracked.ending is not None:
         path = np.array(tracked.ending.path).reshape(-1, 4)
@@ -87,16 +87,29 @@ def track_chart(tracked: Tracked) -> Chart:
         series=tuple(each for each in series if each.x),
         marks=tuple(marks),
         rules=rules,
-        caption=(
-            f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval"
-            f"{', an upper bound' if tracking.upper_bound else ''}. Smaller runs are drawn by the share of their own "
-            "training."
-            if tracked.references
-            else f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval"
-            f"{', an upper bound' if tracking.upper_bound else ''}."
-        ),
+        caption=_caption(tracked, level),
         warnings=tracking.warnings,
     )
+
+
+def _caption(tracked: Tracked, level: float) -> str:
+    bound = ", an upper bound" if tracked.tracking.upper_bound else ""
+    text = (
+        f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval{bound}."
+    )
+    if tracked.references:
+        text += (
+            " Smaller runs are drawn by the share of their training, and moved to the loss of this one where it is."
+        )
+    return text
+
+
+def _moved(smaller: Series, run: Series) -> Series:
+    """Return the curve of a smaller run, multiplied so that it meets the run in the latest part of it."""
+    latest = [i for i in range(len(run.x)) if run.x[i] >= run.x[-1] * (1 - _BEGIN)]
+    at = np.interp([run.x[i] for i in latest], smaller.x, smaller.y)
+    factor = float(np.mean([run.y[i] for i in latest]) / np.mean(at))
+    return replace(smaller, y=tuple(factor * value for value in smaller.y))
 
 
 def _curve(label: str, curve: LossCurve, *, tone: int) -> Series:

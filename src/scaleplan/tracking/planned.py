@@ -131,8 +131,7 @@ def planned_by_runs(
         fitted = (fit_logs if logged else fit)(path, samples=0)
         found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
-        message = f"the smaller runs give no loss to expect: {error.message}"
-        return Notice(code="no_ladder", message=message if error.hint is None else f"{message}; {error.hint}")
+        return Notice(code="no_ladder", message=f"the smaller runs give no loss to expect: {error.message}")
     training = logged and fitted.runs.columns.get("loss") == "loss"  # of the table of runs: no validation loss
     return replace(
         found,

@@ -290,13 +290,13 @@ def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
 
 def track_run(run: RunLog, question: Question, conditions: Sequence[StopCondition] = ()) -> Tracked:
     """Return the tracking of one run that was read."""
-    row = _row(run, question.params)
+    row = _row(run, question.params, question.steps)
     warnings = [*run.warnings, *row.warnings]
     step = run.last_step
     total, per_step = _end_of(run, row, question, warnings)
     params = row.params or (question.planned.params if question.planned else None)
     tokens = None if per_step is None else per_step * total
-    finished = run.ended == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
+    finished = row.state == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = _schedule(run, question, total)
     planned = _planned(question, params, tokens, warnings)
     metric, raw = _chosen_curve(run, question, planned, warnings)
@@ -396,10 +396,10 @@ def _judges(planned: Planned | None) -> bool:
     return planned is not None and planned.source.judges
 
 
-def _row(run: RunLog, params: float | None) -> LoggedRun:
+def _row(run: RunLog, params: float | None = None, steps: float | None = None) -> LoggedRun:
     """Return what the log of a run and the files beside it tell of its sizes, as ``runs`` reads them."""
-    given = GivenSizes.read({"params": None if params is None else {run.name: params}})
-    return collected([run], given).runs[0]
+    given = {name: {"*": value} for name, value in (("params", params), ("steps", steps)) if value is not None}
+    return collected([run], GivenSizes.read(given)).runs[0]
 
 
 def _with_own(hardware: BudgetRequest, row: LoggedRun) -> BudgetRequest:
@@ -543,7 +543,7 @@ def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
         raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
         if raw is None or len(raw) < _FEWEST or total <= 0 or run.lost:
             continue
-        row = _row(run, None)
+        row = _row(run)
         found.append(
             _loss_curve(
                 run.name,

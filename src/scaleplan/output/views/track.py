@@ -53,7 +53,7 @@ def track_report(tracking: Tracking) -> Report:
 
 def track_line(tracking: Tracking) -> str:
     """Return the tracking as one short line, for a run that is watched."""
-    parts = [f"{_share(tracking.seen)} step {tracking.step:,.0f}"]
+    parts = [f"{_share(tracking.seen)} {_place(tracking, tracking.step)}"]
     if tracking.loss_now is not None:
         parts.append(f"loss {format_loss(tracking.loss_now)}")
     if tracking.loss is not None and tracking.interval is not None:
@@ -72,7 +72,15 @@ def track_line(tracking: Tracking) -> str:
 
 def _title(tracking: Tracking) -> str:
     state = "finished" if tracking.finished else f"{_share(tracking.seen)} seen"
-    return f"{tracking.run}: step {tracking.step:,.0f} of {tracking.total_steps:,.0f}, {state}"
+    total = _place(tracking, tracking.total_steps, bare=True)
+    return f"{tracking.run}: {_place(tracking, tracking.step)} of {total}, {state}"
+
+
+def _place(tracking: Tracking, step: float, *, bare: bool = False) -> str:
+    """Return a step as text; of a log by tokens they are its steps."""
+    if tracking.total_tokens == tracking.total_steps:
+        return format_count(step) if bare else f"token {format_count(step)}"
+    return f"{step:,.0f}" if bare else f"step {step:,.0f}"
 
 
 def _share(share: float) -> str:
@@ -111,8 +119,8 @@ def _size(departure: Departure) -> str:
 
 
 def _moment(moment: Moment, tracking: Tracking) -> str:
-    parts = [f"step {moment.step:,.0f}"]
-    if moment.tokens is not None:
+    parts = [_place(tracking, moment.step)]
+    if moment.tokens is not None and tracking.total_tokens != tracking.total_steps:
         parts.append(f"{format_count(moment.tokens)} tokens")
     else:
         parts.append(_share(moment.step / tracking.total_steps))
@@ -140,7 +148,7 @@ def _next(tracking: Tracking) -> Iterator[Fact]:
     look = tracking.next_look
     if look is None:
         return
-    text = f"at step {look.step:,.0f} ({_share(look.seen)})"
+    text = f"at {_place(tracking, look.step)} ({_share(look.seen)})"
     if look.days is not None:
         text += f", in {format_seconds(look.days * SECONDS_PER_DAY)}"
     yield Fact("look again", f"{text}: {look.reason}", prose=True)

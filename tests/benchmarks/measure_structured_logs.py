@@ -100,7 +100,9 @@ def events(count, folder):
     path = folder / "events.out.tfevents.1700000000.host"
     with path.open("wb") as file:
         for step, _, rate, loss in rows(count // 2):
-            file.write(event_records([(1.7e9 + step, step, {"train/loss": loss}), (1.7e9 + step, step, {"lr": rate})]))
+            file.write(
+                event_records([(1.7e9 + step, step, {"train/loss": loss}), (1.7e9 + step, step, {"lr": rate})])
+            )
     return path
 
 
@@ -124,7 +126,9 @@ def main(count, gigabyte):
     with tempfile.TemporaryDirectory() as name:
         for write in FORMATS:
             path = write(count, Path(name))
-            found = subprocess.run([sys.executable, __file__, "read", path], capture_output=True, text=True, check=True)
+            found = subprocess.run(
+                [sys.executable, __file__, "read", path], capture_output=True, text=True, check=True
+            )
             print(f"{write.__name__:14} {path.stat().st_size / 1e6:8.1f} MB  {found.stdout.strip()}")
             if gigabyte and write in STREAMED:
                 long = write(int(count * GIGABYTE / path.stat().st_size), Path(name))

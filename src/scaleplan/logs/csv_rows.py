@@ -84,7 +84,8 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
             line += drop  # noqa: PLW2901
         table, numbers, damaged, cut = _table(lines, line, names, delimiter, (unended, shortest, before))
         before += len(numbers)
-        shortest = min(filter(None, map(len, table[-1])), default=shortest) if table else shortest
+        if table:
+            shortest = min((len(cell) for cell in table[-1] if isinstance(cell, str) and cell), default=shortest)
         if commas and table:
             records = [list(row) for row in zip(*table, strict=True)]
             read_decimal_commas(names, records, delimiter)

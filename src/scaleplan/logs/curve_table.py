@@ -27,7 +27,7 @@ def recognise(file: LogFile) -> bool:
 
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the runs of a table."""
-    yield from read_rows(file, MetricRows(run_name(file.path), file.source, "curve_table"))
+    yield from read_rows(file, MetricRows(run_name(file.path), file.source, "curve-table"))
 
 
 def read_rows(file: LogFile, rows: MetricRows) -> Iterator[Recorder]:

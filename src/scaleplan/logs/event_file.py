@@ -43,7 +43,7 @@ _MASK_DELTA = 0xA282EAD8
 
 
 def recognise(file: LogFile) -> bool:
-    """Return whether a file is one of events: a record of a plausible length with its checksum, or the file's mark."""
+    """Return whether a file is one of events: the file's mark, or a length with its checksum."""
     head = file.head[:64]
     if b"brain.Event:" in head:
         return True
@@ -62,7 +62,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
 def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
     """Yield the run of event files that were written one after the other, in the order of their first events."""
     first = files[0]
-    recorder = Recorder(run_name(first.path), first.source, line=1, format_name="tensorboard_events")
+    recorder = Recorder(run_name(first.path), first.source, line=1, format_name="tensorboard-events")
     run = MetricRun(recorder)
     damaged, cut = 0, False
     for file in sorted(files, key=_began) if len(files) > 1 else files:
@@ -181,6 +181,9 @@ class _Records:
                 del starts[wrong:], lengths[wrong:]
             elif not is_stuck:
                 return starts, lengths, position
+            if starts and not _is_whole(data, starts[-1], lengths[-1]):  # bytes of it are missing, and it led too far
+                position = starts.pop() - _HEADER
+                del lengths[-1]
             self.damaged += 1
             position = _next_record(data, position + 1)
 
@@ -379,6 +382,12 @@ def _walk(data: bytes, position: int, starts: list[int], lengths: list[int]) -> 
     return position, False
 
 
+def _is_whole(data: bytes, start: int, length: int) -> bool:
+    """Whether an event agrees with its checksum."""
+    event = np.frombuffer(data, dtype=np.uint8, count=length, offset=start)
+    return int(masked_crc(event[None, :])[0]) == struct.unpack_from("<I", data, start + length)[0]
+
+
 def _first_wrong(data: bytes, starts: list[int], begin: int) -> int | None:
     """Return the first record, from ``begin`` on, whose length does not match its checksum; None for none."""
     if begin >= len(starts):
@@ -420,9 +429,9 @@ def _table() -> NDArray[uint32]:
 def masked_crc(rows: NDArray[uint8]) -> NDArray[uint32]:
     """Return the masked CRC-32C of each row of bytes."""
     table = _table()
-    crc = np.full(len(rows), 0xFFFFFFFF, dtype=np.uint32)
+    crc: NDArray[uint32] = np.full(len(rows), 0xFFFFFFFF, dtype=np.uint32)
     for column in np.ascontiguousarray(rows.T):
-        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
+        crc = table[(crc ^ column) & np.uint32(0xFF)] ^ (crc >> np.uint32(8))
     crc = ~crc
-    masked: NDArray[uint32] = ((crc >> 15) | (crc << 17)) + np.uint32(_MASK_DELTA)
+    masked: NDArray[uint32] = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(_MASK_DELTA)
     return masked

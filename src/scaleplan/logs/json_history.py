@@ -9,7 +9,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.logs.json_lines import add_objects, flattened, is_history, is_part, rows_as_columns, wandb_format, warn_of_sampling
+from scaleplan.logs.json_lines import (
+    add_objects,
+    flattened,
+    is_history,
+    is_part,
+    rows_as_columns,
+    wandb_format,
+    warn_of_sampling,
+)
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
 from scaleplan.logs.metrics import EVALUATION, role_of
 from scaleplan.logs.naming import run_name
@@ -64,7 +72,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
     for part, objects, settings in histories:
         items = [item for item in objects if isinstance(item, dict)]
         known = {key for item in items[:BLOCK_ROWS] for key in item}
-        rows = MetricRows(part or name, file.source, wandb_format(known) or "json_history")
+        rows = MetricRows(part or name, file.source, wandb_format(known) or "json-history")
         if settings:
             rows.state(flattened(settings))
         for start in range(0, len(items), BLOCK_ROWS):
@@ -80,7 +88,8 @@ def read(file: LogFile) -> Iterator[Recorder]:
 def _first_items(text: str) -> list[dict[str, Any]]:
     """Return the whole objects at the beginning of a list."""
     decoder = json.JSONDecoder()
-    position, found = text.find("[") + 1, []
+    position = text.find("[") + 1
+    found: list[dict[str, Any]] = []
     while True:
         while position < len(text) and text[position] in " \t\r\n,":
             position += 1
@@ -152,9 +161,10 @@ def _parts(document: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str,
         merged.sort(key=_order)
         return [("", merged, settings)]
     if lists:
-        return [("" if is_part(key) or len(lists) == 1 else key, items, settings) for key, items in lists.items()]
+        alone = len(lists) == 1
+        return [("" if alone or is_part(key) else key, items, settings) for key, items in lists.items()]
     inner = {key: value for key, value in document.items() if isinstance(value, dict)}
-    found = [
+    found: list[tuple[str, Sequence[Mapping[str, Any]], Mapping[str, Any]]] = [
         (part or ("" if is_part(key) else key), objects, {**document, **of_part})
         for key, value in inner.items()
         for part, objects, of_part in _parts(value)

@@ -12,9 +12,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
-from scaleplan.logs.metrics import STATED, metric_names, role_of
+from scaleplan.logs.metrics import EVALUATION, STATED, TRAINING, metric_names, role_of
 from scaleplan.logs.naming import run_name
-from scaleplan.tables.cells import to_number
+from scaleplan.tables.cells import to_number, to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def recognise(file: LogFile) -> bool:
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the runs of a file with an object a line."""
     known = [key for item in head_objects(file) for key in item]
-    rows = MetricRows(run_name(file.path), file.source, wandb_format(known) or "jsonl")
+    rows = MetricRows(run_name(file.path), file.source, wandb_format(known) or "json-lines")
     damaged: list[int] = []
     cut = False
     for numbers, objects, bad, cut_here in _blocks(file):
@@ -64,7 +64,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
 
 def wandb_format(names: Iterable[str]) -> str | None:
     """Return the format of a history of W&B, by the names of its own columns; None for others."""
-    return "wandb_history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
+    return "wandb-history" if {"_step", "_runtime", "_timestamp"} & set(names) else None
 
 
 def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
@@ -72,7 +72,7 @@ def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
     if rows.calls > _SPARSE * rows.rows:
         recorder.warn(
             "sampled",
-            f"{rows.rows} rows of {rows.calls:.0f} that were logged: run.history() draws a sample, scan_history() gives all",
+            f"{rows.rows} rows of {rows.calls:.0f} logged: run.history() draws a sample, scan_history() gives all",
         )
 
 
@@ -108,8 +108,9 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     columns = rows_as_columns(objects)
     roles = {name: meaning.role for name in columns if (meaning := role_of(name)) is not None}
     names = metric_names(columns)
-    long = names.metric is not None and names.value is not None
-    if not (long or {"loss", "val_loss"} & set(roles.values())):
+    metrics = columns[names.metric] if names.metric is not None and names.value is not None else []
+    meant = {meaning.role for cell in dict.fromkeys(map(_metric, metrics)) if (meaning := role_of(cell)) is not None}
+    if {"loss", "val_loss"}.isdisjoint(meant | set(roles.values())):
         return False
     counts = [name for name, role in roles.items() if role == "step"]
     words = {word for name in columns for word in normalised(name).split()}
@@ -121,6 +122,7 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     settings = [columns[name] for name, role in roles.items() if role in _SETTINGS]
     if names.run is not None:
         settings = [columns[names.run]]
+    settings += [metrics] if metrics else []
     runs: dict[tuple[str, ...], list[float]] = {}
     for row in range(len(objects)):
         for name in counts:
@@ -135,6 +137,12 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
         return bool(rising)
     # of a sweep a few runs may have the same settings; the steps of a run are many
     return sum(len(values) for values in rising if len(values) >= _LEAST_OF_SIZED) > len(objects) / 2
+
+
+def _metric(cell: Cell) -> str:
+    """Return the name of a metric that a cell holds; of a split alone its loss is meant."""
+    name = to_text(cell)
+    return f"{name}/loss" if normalised(name) in TRAINING | EVALUATION else name
 
 
 def _rises(values: Sequence[float]) -> bool:

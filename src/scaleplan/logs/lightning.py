@@ -38,7 +38,7 @@ def recognise(file: LogFile) -> bool:
 
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the run of a file."""
-    rows = MetricRows(run_name(file.path), file.source, "lightning_metrics_csv", one_run=True)
+    rows = MetricRows(run_name(file.path), file.source, "lightning", one_run=True)
     if file.path is not None:
         rows.state(read_settings(file.path.parent / "hparams.yaml"))
     yield from read_rows(file, rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -52,11 +52,15 @@ class Numbers(NamedTuple):
         return np.isfinite(self.values)
 
 
+_float = cast("Callable[[Cell], float]", float)
+"""Of any cell: of one that is no number it raises."""
+
+
 def read_numbers(cells: Sequence[Cell]) -> Numbers:
     """Return the numbers of cells; one that cannot be read is absent."""
     count = len(cells)
     try:
-        values = np.fromiter(map(float, cells), float, count)  # type: ignore[arg-type]  what cannot be is raised
+        values = np.fromiter(map(_float, cells), np.float64, count)
     except (TypeError, ValueError, OverflowError):
         return _read_slowly(cells)
     return Numbers(values, np.zeros(count, dtype=bool))
@@ -66,8 +70,8 @@ def _read_slowly(cells: Sequence[Cell]) -> Numbers:
     count, nan = len(cells), math.nan
     absent = np.fromiter((cell is None or cell == "" for cell in cells), bool, count)
     try:
-        filled = (nan if cell is None or cell == "" else float(cell) for cell in cells)
-        return Numbers(np.fromiter(filled, float, count), absent)
+        filled = (nan if cell is None or cell == "" else _float(cell) for cell in cells)
+        return Numbers(np.fromiter(filled, np.float64, count), absent)
     except (TypeError, ValueError, OverflowError):
         pass
     read = cache(to_number)
@@ -89,8 +93,8 @@ def _read_slowly(cells: Sequence[Cell]) -> Numbers:
 def by_step(columns: Mapping[str, Numbers], steps: Array) -> Index | None:
     """Return the order of rows by their steps, where each metric is in order and they together are not.
 
-    So are files that hold one metric after the other. None where the rows stay as they are: in order already, or those
-    of a run that went back.
+    So are files that hold one metric after the other. None where the rows stay as they are: in order already, or
+    those of a run that went back.
     """
     if not np.any(np.diff(steps[np.isfinite(steps)]) < 0):
         return None
@@ -188,8 +192,7 @@ class MetricRun:
             best = int(found[0][0])
             if best >= _CALLS:
                 self.recorder.warn(
-                    "logged-calls",
-                    f"'{found[0][1]}' counts calls of the logger, which need not be training steps; nothing else counts them",
+                    "logged-calls", f"'{found[0][1]}' counts calls of the logger, and nothing the steps of training"
                 )
             return [name for rank, name in found if int(rank) == best or (best < 2 and int(rank) == 2)]
         for role, warning in (
@@ -208,41 +211,54 @@ class MetricRun:
 
     def _choose(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning], steps: Array) -> None:
         """Choose a metric for each curve that has none yet."""
+        found = self._candidates(columns, roles, steps)
+        for role in sorted(found, key=lambda role: role != "loss"):  # a validation loss is to be in its unit
+            names = found[role]
+            points = {name: int(np.count_nonzero(~columns[name].absent)) for name in names}
+            fullest = max(
+                points[name] for name in [name for name in names if roles[name].rank < _OTHER_UNIT] or names
+            )
+            kept = names if role == "val_loss" else [name for name in names if points[name] > _FEW * fullest]
+            best = min(kept, key=lambda name: (roles[name].rank, -points[name]))
+            if self._named_loss in names:
+                best = str(self._named_loss)
+            if role != "val_loss" or self._comparable(roles[best], best):
+                self._chosen[role] = best
+                self._scale(role, best, columns[best], roles[best])
+                if role in _LOSSES:
+                    others = {name: columns[name] for name in kept if name != best}
+                    self._describe(best, roles[best], columns[best], others)
+        self._reconcile(columns, steps)
+
+    def _candidates(
+        self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning], steps: Array
+    ) -> dict[str, list[str]]:
+        """Return the metrics with values that could be the curve of each role that has none."""
         found: dict[str, list[str]] = {}
         for name, meaning in roles.items():
             if meaning.role not in _CURVES or meaning.role in self._chosen or name in self._chosen.values():
                 continue
             numbers = columns[name]
-            if not (numbers.there().any() or (meaning.role in _LOSSES and np.any(~numbers.absent))):
-                continue
-            if meaning.role == "tokens" and not self._rises(name, numbers, steps):
-                continue
-            found.setdefault(meaning.role, []).append(name)
-        for role, names in found.items():
-            points = {name: int(np.count_nonzero(~columns[name].absent)) for name in names}
-            nats = [name for name in names if roles[name].rank < _OTHER_UNIT] or names
-            fullest = max(points[name] for name in nats)
-            kept = [name for name in names if points[name] > _FEW * fullest] if role != "val_loss" else names
-            first = min(kept, key=lambda name: (roles[name].rank, -points[name]))
-            if role in _LOSSES and self._named_loss in names:
-                first = self._named_loss
-            if role == "val_loss" and not self._comparable(roles[first], first):
-                continue
-            self._chosen[role] = first
-            self._describe(role, first, roles[first], [name for name in kept if name != first], columns, roles)
-        if "relative_lr" in self._chosen:
-            name = self._chosen.pop("relative_lr")
-            if "lr" not in self._chosen:
-                self._chosen["lr"] = name
-                self.recorder.state(relative_rate=True)
+            has_values = numbers.there().any() or (meaning.role in _LOSSES and not numbers.absent.all())
+            if has_values and (meaning.role != "tokens" or self._rises(name, numbers, steps)):
+                found.setdefault(meaning.role, []).append(name)
+        return found
+
+    def _reconcile(self, columns: Mapping[str, Numbers], steps: Array) -> None:
+        """Keep one of several things that tell the same: the rate itself, the time of the run, its tokens."""
+        relative = self._chosen.pop("relative_lr", None)
+        if relative is not None and "lr" not in self._chosen:
+            self._chosen["lr"] = relative
+            self.recorder.state(relative_rate=True)
         for role, better in (("clock", "seconds"), ("step_seconds", "seconds"), ("step_seconds", "clock")):
-            if role in self._chosen and better in self._chosen:
-                del self._chosen[role]
-        if "samples" in self._chosen:
-            name, sequence = self._chosen.pop("samples"), self.recorder.stated("sequence")
-            if "tokens" not in self._chosen and self._rises(name, columns[name], steps):
-                self._chosen["tokens" if sequence else "samples"] = name
-                self._factors[name] = float(sequence or 1)
+            if better in self._chosen:
+                self._chosen.pop(role, None)
+        samples, sequence = self._chosen.pop("samples", None), self.recorder.stated("sequence")
+        if samples is None or "tokens" in self._chosen:
+            return
+        if self._rises(samples, columns[samples], steps):
+            self._chosen["tokens" if sequence else "samples"] = samples
+            self._factors[samples] = float(sequence or 1)
 
     def _rises(self, name: str, numbers: Numbers, steps: Array) -> bool:
         """Whether a count of tokens is one of all tokens so far."""
@@ -272,52 +288,45 @@ class MetricRun:
         )
         return False
 
-    def _describe(
-        self,
-        role: str,
-        name: str,
-        meaning: Meaning,
-        others: list[str],
-        columns: Mapping[str, Numbers],
-        roles: Mapping[str, Meaning],
-    ) -> None:
-        """Record what was chosen, and which others there were."""
-        self._factors[name] = meaning.factor
-        if role == "mfu":
-            largest = np.nanmax(columns[name].values, initial=0.0, where=columns[name].there())
-            self._factors[name] = 0.01 if "%" in name or "percent" in name or largest > _LARGEST_MFU else 1.0
-        if role == "clock" and (there := columns[name].there()).any():
-            self._factors[name] = _clock_factor(float(np.max(columns[name].values[there])))
-        if role not in _LOSSES:
-            return
+    def _scale(self, role: str, name: str, numbers: Numbers, meaning: Meaning) -> None:
+        """Keep what the values of a metric are multiplied by."""
+        values = numbers.values[numbers.there()]
+        factor = meaning.factor
+        if role in _LOSSES:
+            factor = LOSS_UNITS[meaning.unit].factor
+        elif role == "mfu" and ("%" in name or "percent" in name or np.max(values, initial=0.0) > _LARGEST_MFU):
+            factor = 0.01
+        elif role == "clock" and len(values):
+            factor = _clock_factor(float(np.max(values)))
+        self._factors[name] = factor
+
+    def _describe(self, name: str, meaning: Meaning, numbers: Numbers, others: Mapping[str, Numbers]) -> None:
+        """Record which loss was chosen, in which unit it is, and which others there were."""
         unit = LOSS_UNITS[meaning.unit]
-        self._factors[name] = unit.factor
         if unit.kept != "nats/token":
-            key = next(key for key, each in LOSS_UNITS.items() if each.kept == unit.kept == each.meaning)
-            self.recorder.state(loss_unit=key)
+            self.recorder.state(loss_unit=next(key for key, each in LOSS_UNITS.items() if each.meaning == unit.kept))
             self.recorder.warn("other-unit", f"'{name}' is in {unit.meaning}, not in nats per token")
         elif meaning.unit != "nats":
             self.recorder.warn("converted", f"'{name}' is in {unit.meaning}; its loss is in nats per token")
-        if role == "loss":
+        if meaning.role == "loss":
             self.recorder.label = name
             if meaning.means_over is not None:
-                over = "mean of an epoch" if meaning.means_over == "epoch" else meaning.means_over
-                self.recorder.state(smoothing=over)
+                is_epoch = meaning.means_over == "epoch"
+                self.recorder.state(smoothing="mean of an epoch" if is_epoch else meaning.means_over)
         else:
             self.recorder.val_label = name
         rivals = [
             other
-            for other in others
-            if roles[other].unit == meaning.unit
-            and roles[other].means_over is None
-            and not _same(columns[other], columns[name])
+            for other, of_other in others.items()
+            if (meant := role_of(other)) is not None
+            and meant.unit == meaning.unit
+            and meant.means_over is None
+            and not _same(of_other, numbers)
         ]
         if rivals:
-            which = "training" if role == "loss" else "validation"
-            self.recorder.warn(
-                f"several-{role.replace('_', '-')}",
-                f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}",
-            )
+            which = "training" if meaning.role == "loss" else "validation"
+            message = f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}"
+            self.recorder.warn(f"several-{meaning.role.replace('_', '-')}", message)
 
     def _converted(self, role: str, name: str, values: Array) -> Array:
         meaning = role_of(name)
@@ -333,18 +342,19 @@ class MetricRun:
         An export that leaves cells empty, or keys out, writes NaN for itself. Where every cell is filled, the NaN of
         a validation loss and of a training loss beside a validation loss is an empty cell.
         """
+        infinite = np.isinf(numbers.values)
         nan = np.isnan(numbers.values) & ~numbers.absent
         if not nan.any() or numbers.absent.any():
-            return nan
+            return nan | infinite
         if role == "val_loss":
-            return nan & (not numbers.there().all() and nan.all())
+            return (nan & nan.all()) | infinite
         other = self._chosen.get("val_loss")
         if other is not None and other in columns:
             nan &= ~columns[other].there()
         rate = self._chosen.get("lr") or self._chosen.get("grad_norm")
         if rate is not None and rate in columns and columns[rate].there().any():
             nan &= columns[rate].there()
-        return nan
+        return nan | infinite
 
     def _state(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning]) -> None:
         """Record what rows state of the whole run: the same number in all of them, above 0."""
@@ -403,7 +413,7 @@ _MILLISECONDS = 1e11  # seconds since 1970 reach it in the year 5138; millisecon
 
 
 def _clock_factor(latest: float) -> float:
-    """Return what a time stamp is multiplied by to be seconds: trackers count seconds, milli-, micro- or nanoseconds."""
+    """Return what a time stamp is multiplied by to be seconds: trackers count milli-, micro- and nanoseconds too."""
     factor = 1.0
     while latest * factor > _MILLISECONDS:
         factor *= 1e-3
@@ -503,8 +513,7 @@ class MetricRows:
         """Yield the runs that have rows, in the order of the file."""
         several = len({key for key, _ in self._runs}) > 1
         for (key, number), run in self._runs.items():
-            if self._pending:
-                run.state_texts(self._pending)
+            run.state_texts(self._pending)
             named = key or self._name
             if number > 0:
                 named = f"{named}#{number + 1}"
@@ -578,6 +587,7 @@ class MetricRows:
         if run is None:
             recorder = Recorder(self._name, self._source, line=line, format_name=self._format)
             run = self._runs[key, number] = MetricRun(recorder)
+            run.state_texts(self._pending)
         return run
 
     def _grouped(
@@ -683,7 +693,9 @@ def _times(cells: Sequence[Cell]) -> Numbers:
     first = next((cell for cell in cells if not is_missing(cell)), None)
     if not isinstance(first, str) or _moment(first) is None:
         return read_numbers(cells)
-    values = np.fromiter((math.nan if (at := _moment(cell)) is None else at for cell in cells), float, len(cells))
+    values = np.fromiter(
+        (math.nan if (at := _moment(cell)) is None else at for cell in cells), np.float64, len(cells)
+    )
     return Numbers(values, np.isnan(values))
 
 

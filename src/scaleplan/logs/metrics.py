@@ -42,10 +42,12 @@ EVALUATION = frozenset(
 
 _STEPS: tuple[str, ...] = (
     "trainer global step|train global step|training global step|global step|optimizer step|optimizer steps",
-    "step|train step|training step|iteration|train iteration|iter|train iter|time batch|update|num updates|n updates"
-    "|num update|updates|step num|step number|iteration step|step idx|current step|trainer step|opt step|steps"
-    "|iterations|iters|step id|it|itr|num steps|n iter|n steps|training steps|train steps|batch|batches"
-    "|global iter|global iteration|steps done|steps completed|completed steps",
+    (
+        "step|train step|training step|iteration|train iteration|iter|train iter|time batch|update|num updates"
+        "|num update|updates|step num|step number|iteration step|step idx|current step|trainer step|opt step|steps"
+        "|iterations|iters|step id|it|itr|num steps|n iter|n steps|training steps|train steps|batch|batches|n updates"
+        "|global iter|global iteration|steps done|steps completed|completed steps"
+    ),
     "val step|eval step|validation step|eval global step|val iter|eval iter|micro step|batch idx",
 )
 """Names of the count of steps, best first."""
@@ -103,7 +105,16 @@ _SECONDS = frozenset(
 )
 _STEP_SECONDS = frozenset(
     {
-        *("step time", "iter time", "iteration time", "step time seconds", "step time s", "step time sec", "dt", "dt ms"),
+        *(
+            "step time",
+            "iter time",
+            "iteration time",
+            "step time seconds",
+            "step time s",
+            "step time sec",
+            "dt",
+            "dt ms",
+        ),
         *("time per step", "time per iteration", "step time ms", "iter time ms", "time per iteration ms", "iter dt"),
         *("seconds per step", "sec per step", "perf step time seconds", "train step time", "step duration", "dt s"),
         *("time per iter", "time per iter ms", "ms per step", "step ms", "seconds per iteration", "iter time s"),
@@ -158,7 +169,7 @@ STATED = frozenset(_STATED)
 
 _RUN_NAMES: tuple[str, ...] = (
     "run id|run|run name|run key|run uuid|runid|runname|run hash|wandb run id|run number",
-    "name|experiment|experiment name|exp|exp name|trial|trial id|job|job id|job name|model name|id|model id|experiment id",
+    "name|experiment|experiment name|exp|exp name|trial|trial id|job|job id|job name|model id|experiment id",
 )
 _SPLITS = frozenset({"split", "mode", "phase", "kind", "stage", "subset", "type", "event", "set", "prefix"})
 _METRIC_NAMES = frozenset({"metric", "metric name", "tag", "key", "variable", "kind", "type", "series", "name"})

@@ -1,14 +1,13 @@
 """Read the runs of an MLflow file store: a folder a run, with a file a metric, a parameter and a tag.
 
-A line of a metric is its time stamp, its value and its step; the oldest files have no step, newer ones a data set with its
-digest behind, those of a model the run behind. Names of metrics with slashes are folders.
+A line of a metric is its time stamp, its value and its step; the oldest files have no step, newer ones a data set and
+its digest behind, those of a model the run. Names of metrics with slashes are folders.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from scaleplan.logs.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from scaleplan.arrays import Array
 
@@ -62,7 +62,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the run of one metric, with the other metrics that lie beside it."""
     folder = None if file.path is None else run_folder(file.path)
     if file.path is None or folder is None:
-        recorder = Recorder(run_name(file.path), file.source, line=1, format_name="mlflow_metrics")
+        recorder = Recorder(run_name(file.path), file.source, line=1, format_name="mlflow")
         name = "loss" if file.path is None or role_of(file.path.name) is None else file.path.name
         _fill(MetricRun(recorder, loss=name), {name: file})
         yield recorder
@@ -80,8 +80,8 @@ def read_run(folder: Path, *, named: str | None = None, source: str | None = Non
             files[name] = LogFile(path)
     meta = read_settings(folder / "meta.yaml")
     settings = {**_values(folder / "tags"), **_values(folder / "params")}
-    name = settings.get("mlflow.runName") or meta.get("run_name") or meta.get("name") or folder.name
-    recorder = Recorder(str(name), source or str(folder), line=1, format_name="mlflow_metrics")
+    title = settings.get("mlflow.runName") or meta.get("run_name") or meta.get("name") or folder.name
+    recorder = Recorder(str(title), source or str(folder), line=1, format_name="mlflow")
     status = str(meta.get("status", "")).lower()
     status = _STATES.get(status, status)
     if status == "finished":
@@ -147,7 +147,7 @@ def _fill(run: MetricRun, files: Mapping[str, LogFile], *, unnamed: str | None =
 
 
 def _columns(file: LogFile) -> tuple[Array, Array, Array, int]:
-    """Return the time stamps, values and steps of a metric (NaN where there are none), and how many lines are damaged."""
+    """Return time stamps, values and steps of a metric (NaN where there are none), and how many lines are damaged."""
     times: list[Array] = []
     values: list[Array] = []
     steps: list[Array] = []
@@ -160,24 +160,27 @@ def _columns(file: LogFile) -> tuple[Array, Array, Array, int]:
             if width < 2 or any(len(each) != width for each in fields):
                 raise ValueError  # noqa: TRY301  lines of several lengths are read one by one
             columns = list(zip(*fields, strict=True))
-            found = [np.fromiter(map(float, columns[k]), float, len(fields)) for k in range(min(width, 3))]
+            found = [np.fromiter(map(float, columns[k]), np.float64, len(fields)) for k in range(min(width, 3))]
             if width == 2:
                 found.append(np.full(len(fields), np.nan))
         except ValueError:
             rows = [row for each in fields if (row := _row(each)) is not None]
             damaged += len(fields) - len(rows)
             found = list(np.array(rows, dtype=float).reshape(-1, 3).T)
-        if not chunk.endswith(b"\n") and width > 2 and len(found[2]) > 1 and found[2][-1] <= found[2][-2]:
-            found, damaged = (
-                [column[:-1] for column in found],
-                damaged + 1,
-            )  # the step of a line that is being written
+        if not chunk.endswith(b"\n") and len(found[2]) and _is_back(found[2], steps[-1:]):
+            found, damaged = [column[:-1] for column in found], damaged + 1  # a line that is being written
         times.append(found[0])
         values.append(found[1])
         steps.append(found[2])
     if not times:
         return np.empty(0), np.empty(0), np.empty(0), 0
     return np.concatenate(times), np.concatenate(values), np.concatenate(steps), damaged
+
+
+def _is_back(steps: Array, before: list[Array]) -> bool:
+    """Whether the last step is not above the one before it, or not there though that one is."""
+    earlier = np.concatenate([*before, steps[:-1]])
+    return bool(len(earlier)) and bool(np.isfinite(earlier[-1])) and not steps[-1] > earlier[-1]
 
 
 def _row(fields: list[bytes]) -> tuple[float, float, float] | None:

@@ -24,7 +24,7 @@ _PLUMBING = re.compile(
 )
 """Names of folders that a trainer makes for every run."""
 
-_NUMBERED = re.compile(r"(?i)(?:version|run|trial|seed|rank|fold|exp)?[_-]?\d+")
+_NUMBERED = re.compile(r"(?i)(?:version|trial|seed|rank|fold)?[_-]?\d+")
 
 
 def run_name(path: Path | None) -> str:

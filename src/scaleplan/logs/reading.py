@@ -55,12 +55,12 @@ _NO_LOGS = frozenset(
         *(".distcp", ".model", ".idx", ".onnx", ".mp4", ".wav", ".lock", ".pid", ".db", ".sqlite", ".tiktoken"),
     }
 )
-"""Endings of files that lie beside logs and are none; a file that is named alone is looked into, whatever its ending."""
+"""Endings of files that lie beside logs and are none; a file that is named itself is read, whatever its ending."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
-TABLES = frozenset({"curve_table"})
+TABLES = frozenset({"curve-table"})
 """Formats that a fit reads as tables: nothing in them says that a trainer or a tracker wrote them."""
 
 
@@ -90,8 +90,8 @@ def read_logs(
 ) -> Iterator[RunLog]:
     """Yield the runs of logs and of folders of logs, in the order of the paths and, within a folder, of names.
 
-    ``tables`` tells whether plain tables of curves inside folders count. A file inside a folder that cannot be read is
-    left out: ``skipped`` gets the notice, else the next run has it among its warnings.
+    ``tables`` tells whether plain tables of curves inside folders count. A file inside a folder that cannot be read
+    is left out: ``skipped`` gets the notice, else the next run has it among its warnings.
 
     Raises FileError for a path that cannot be read or is no log, and for a folder without any.
     """
@@ -177,7 +177,7 @@ def _recorders(source: _Source, file: LogFile) -> Iterator[Recorder]:
     return source.known.read(file)
 
 
-_EVENTS, _SCALARS, _MLFLOW = "tensorboard_events", "tensorboard_scalars", "mlflow_metrics"
+_EVENTS, _SCALARS, _MLFLOW = "tensorboard-events", "tensorboard-scalars", "mlflow"
 
 
 def _joined(known: LogFormat, path: Path) -> str | None:
@@ -224,7 +224,7 @@ def _sources(folder: Path, *, tables: bool, tell: Callable[[Notice], None]) -> l
 def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Path, list[str]]]:
     """Yield a folder and those below it with the names of their files, each once, in the order of names.
 
-    Of the checkpoints of a Trainer the last one has the history of all; where the run's own folder has it, none counts.
+    Of the checkpoints of a Trainer the last has the history of all; where the run's own folder has it, none counts.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -241,7 +241,8 @@ def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Pat
             continue
         seen.add((found.st_dev, found.st_ino))
         entries = [entry for entry in entries if not entry.name.startswith(".")]
-        inner, files = [], []
+        inner: list[str] = []
+        files: list[str] = []
         for entry in entries:
             try:
                 (inner if entry.is_dir() else files).append(entry.name)

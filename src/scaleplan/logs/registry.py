@@ -64,16 +64,16 @@ _PRINTED = (
 
 FORMATS: tuple[LogFormat, ...] = (
     *_PRINTED,
-    LogFormat("tensorboard_events", "TensorBoard event file", "scaleplan.logs.event_file"),
-    LogFormat("hf_trainer_state", "trainer_state.json of Hugging Face", "scaleplan.logs.trainer_state"),
-    LogFormat("mlflow_metrics", "MLflow file store", "scaleplan.logs.mlflow"),
-    LogFormat("tensorboard_scalars", "scalar export of TensorBoard", "scaleplan.logs.tensorboard_scalars"),
-    LogFormat("wandb_chart", "chart export of W&B", "scaleplan.logs.wandb_chart"),
-    LogFormat("wandb_history", "history of a W&B run", "scaleplan.logs.wandb_history"),
-    LogFormat("lightning_metrics_csv", "metrics.csv of Lightning", "scaleplan.logs.lightning"),
-    LogFormat("jsonl", "JSON lines", "scaleplan.logs.json_lines"),
-    LogFormat("json_history", "JSON history of a run", "scaleplan.logs.json_history"),
-    LogFormat("curve_table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
+    LogFormat("tensorboard-events", "TensorBoard event file", "scaleplan.logs.event_file"),
+    LogFormat("huggingface", "trainer_state.json of Hugging Face", "scaleplan.logs.trainer_state"),
+    LogFormat("mlflow", "MLflow file store", "scaleplan.logs.mlflow"),
+    LogFormat("tensorboard-scalars", "scalar export of TensorBoard", "scaleplan.logs.tensorboard_scalars"),
+    LogFormat("wandb-chart", "chart export of W&B", "scaleplan.logs.wandb_chart"),
+    LogFormat("wandb-history", "history of a W&B run", "scaleplan.logs.wandb_history"),
+    LogFormat("lightning", "metrics.csv of Lightning", "scaleplan.logs.lightning"),
+    LogFormat("json-lines", "JSON lines", "scaleplan.logs.json_lines"),
+    LogFormat("json-history", "JSON history of a run", "scaleplan.logs.json_history"),
+    LogFormat("curve-table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
 )
 """Every format, in the order in which they are tried: one that could be taken for another stands before it."""
 

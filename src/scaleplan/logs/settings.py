@@ -24,7 +24,7 @@ _LINE = re.compile(r"( *)([A-Za-z_][\w ./-]*?): *(.*?) *(?:#.*)?")
 
 
 def read_settings(path: Path) -> Mapping[str, Cell]:
-    """Return the settings in a YAML file under dotted names; none where there is no such file or it cannot be read."""
+    """Return the settings in a YAML file under dotted names; none where no such file can be read."""
     if not is_file(path):
         return {}
     try:

@@ -70,7 +70,8 @@ def read_scalars(files: Sequence[LogFile]) -> Iterator[Recorder]:
     first = files[0]
     stem = "standard input" if first.path is None else first.path.stem
     named, _ = metric_in_name(stem)
-    recorder = Recorder(named or run_name(first.path), first.source, line=2, format_name="tensorboard_scalars")
+    named = run_name(first.path.with_name(f"{named}.csv") if first.path is not None and named else first.path)
+    recorder = Recorder(named, first.source, line=2, format_name="tensorboard-scalars")
     merged: dict[float, dict[str, float]] = {}
     if len(files) == 1:
         _read_one(first, recorder)

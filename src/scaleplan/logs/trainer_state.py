@@ -1,8 +1,8 @@
 """Read the ``trainer_state.json`` of Hugging Face's Trainer.
 
-``loss`` is the mean since the last entry, rounded by older versions; ``train_loss`` in the last entry of a finished run is
-the mean over the whole run and no loss of any step. The learning rate is that of the step, the token count, where the
-Trainer was told to count, stands at the end alone or in every entry. Nothing tells the tokens of a step.
+``loss`` is the mean since the last entry, rounded by older versions; ``train_loss`` in the last entry of a finished
+run is the mean over the whole run and no loss of any step. The tokens of a step are known only where the Trainer was
+told to count what it has seen.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ _OWN = re.compile(r'"(?:global_step|is_world_process_zero|is_local_process_zero|
 def recognise(file: LogFile) -> bool:
     """Return whether a document is the state of a Trainer."""
     text = file.head_text
-    return text.lstrip("\ufeff \r\n\t").startswith("{") and _MARK.search(text) is not None and _OWN.search(text) is not None
+    return (
+        text.lstrip("\ufeff \r\n\t").startswith("{")
+        and _MARK.search(text) is not None
+        and _OWN.search(text) is not None
+    )
 
 
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the run of a state."""
     history = _History(file)
-    recorder = Recorder(run_name(file.path), file.source, line=1, format_name="hf_trainer_state")
+    recorder = Recorder(run_name(file.path), file.source, line=1, format_name="huggingface")
     run = MetricRun(recorder, loss="loss")
     spacing: Counter[int] = Counter()
     for entries in history:
@@ -97,7 +101,9 @@ class _History:
             yield [entry for entry in entries if isinstance(entry, dict)]
         rest = text if ended else ""
         self.cut = not ended or not rest.rstrip().endswith("}")
-        document = _parsed(f"{outside.rstrip().rstrip(',')}{rest}" if outside.strip() != "{" else "{" + rest.lstrip(", \n"))
+        document = _parsed(
+            f"{outside.rstrip().rstrip(',')}{rest}" if outside.strip() != "{" else "{" + rest.lstrip(", \n")
+        )
         self.state = document if isinstance(document, dict) else _scalars(outside + rest)
 
 

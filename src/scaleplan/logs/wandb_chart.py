@@ -1,7 +1,7 @@
 """Read a chart of W&B as its panel exports it: a column a run, with the least and the largest value beside it.
 
-The names are ``RUN - METRIC``, ``RUN - METRIC__MIN`` and ``RUN - METRIC__MAX``; of a group of runs they are those of the
-group, and the value is a mean. The first column counts what the x-axis of the chart does.
+The names are ``RUN - METRIC``, ``RUN - METRIC__MIN`` and ``RUN - METRIC__MAX``; of a group of runs they are those of
+the group, and the value is a mean. The first column counts what the x-axis of the chart does.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
             if not len(here):
                 continue
             if run not in runs:
-                recorder = Recorder(run, file.source, line=block.lines[int(here[0])], format_name="wandb_chart")
+                recorder = Recorder(run, file.source, line=block.lines[int(here[0])], format_name="wandb-chart")
                 _describe(recorder, axis)
                 runs[run] = MetricRun(recorder)
             picked = {name: type(each)(each.values[here], each.absent[here]) for name, each in numbers.items()}

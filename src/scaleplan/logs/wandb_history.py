@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "recognise"]
 
+
 def recognise(file: LogFile) -> bool:
     """Return whether a table has W&B's own columns."""
     return wandb_format(csv_names(file)) is not None
@@ -31,7 +32,7 @@ def recognise(file: LogFile) -> bool:
 def read(file: LogFile) -> Iterator[Recorder]:
     """Yield the runs of a history."""
     names = csv_names(file)
-    rows = MetricRows(run_name(file.path), file.source, "wandb_history", one_run=metric_names(names).run is None)
+    rows = MetricRows(run_name(file.path), file.source, "wandb-history", one_run=metric_names(names).run is None)
     for recorder in read_rows(file, rows):
         warn_of_sampling(recorder, rows)
         yield recorder

@@ -29,9 +29,11 @@ _LN_GAINS, _LN_SPEEDS, _LN_EXPONENTS = np.log(np.maximum(GAINS, 0.003)), np.log(
 
 _EXPONENT, _EXPONENT_SD = np.log(0.45), 0.25
 _SPEED, _SPEED_SD = np.log(2700.0), 1.5
+_FALL, _FALL_SD = np.log(0.08), 0.7
 _GAIN_TO_FALL, _GAIN_TO_FALL_SD = np.log(0.75), 0.4
 """What to expect without references, from the published constants at 25M, 100M and 400M in units of 24,000 and 72,000
-steps: exponents 0.43-0.51, gains of 0.55-1.0 times the fall of the power term after a quarter of the unit."""
+steps: exponents 0.43-0.51, falls of the power term by 0.05-0.09 of the loss after a quarter of the unit, and gains of
+0.55-1.0 times that."""
 
 _EXPONENT_TREND_SD, _EXPONENT_SCATTER = 0.05, 0.06
 _SCATTER = 0.05
@@ -148,7 +150,7 @@ def forecast_by_law(
 def _expected(count: int, fall: Array) -> Array:
     """Return the ln chance of the cells as far as published constants tell."""
     speed = -0.5 * ((_LN_SPEEDS - _SPEED) / _SPEED_SD) ** 2
-    exponent = -0.5 * ((_LN_EXPONENTS - _EXPONENT) / _EXPONENT_SD) ** 2
+    exponent = -0.5 * ((_LN_EXPONENTS - _EXPONENT) / _EXPONENT_SD) ** 2 - 0.5 * ((fall - _FALL) / _FALL_SD) ** 2
     if fall.shape[1] == 1:
         return speed[:count, None, None] + exponent
     ratio = -0.5 * ((_LN_GAINS[:, None] - fall - _GAIN_TO_FALL) / _GAIN_TO_FALL_SD) ** 2

@@ -18,6 +18,7 @@ _MEDIAN = 0.6744897501960817  # of the absolute value of a standard normal varia
 _MEAN = 0.7978845608028654  # likewise its mean
 _OUTLIER = 6.0  # standard deviations from a running median: one in 5e8 of normal noise
 _PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a smooth schedule bends
+_ROUNDING = 1e-6  # of a bin: even shares of a run lie on the edges of bins
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
 _FEWEST = 3  # points whose spread or slope can be told
 
@@ -123,7 +124,7 @@ def _binned(shares: Array, losses: Array, noise: float) -> SeenPart:
     place = np.where(shares < _WIDEST * _PER_E_FOLD, np.log(shares) * _PER_E_FOLD, 0.0)
     late = shares >= _WIDEST * _PER_E_FOLD
     place[late] = np.log(_WIDEST * _PER_E_FOLD) * _PER_E_FOLD + 1 + (shares[late] / _WIDEST - _PER_E_FOLD)
-    edges = np.flatnonzero(np.diff(np.floor(place), prepend=-np.inf))
+    edges = np.flatnonzero(np.diff(np.floor(place + _ROUNDING), prepend=-np.inf))
     count = np.diff(np.append(edges, len(shares)))
     mean_share, mean_loss = np.add.reduceat(shares, edges) / count, np.add.reduceat(losses, edges) / count
     return SeenPart(shares=mean_share, loss=mean_loss, spread=noise / np.sqrt(count), noise=noise)
@@ -134,12 +135,12 @@ def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) ->
 
     A line (a level where not ``sloping``) through the last bins, as many as agree: the window grows as long as its
     estimate stays within two standard deviations of every narrower window's (Lepski's rule), up to ``reach`` of what
-    was seen, the last four bins at least. One bin is its own level.
+    was seen. Where fewer than three lie there, as in sparse logs, the last value is the level.
     """
     shares, losses, spread = part.shares[::-1], part.loss[::-1], np.maximum(part.spread[::-1], 1e-7)
     level, deviation = float(losses[0]), float(spread[0])
     low, high = level - 2 * deviation, level + 2 * deviation
-    widest = max(int(np.searchsorted(-shares, -(1 - reach) * shares[0])), min(4, len(shares)))
+    widest = int(np.searchsorted(-shares, -(1 - reach) * shares[0]))
     size = 3 if sloping else 2
     while size <= widest:
         weight = spread[:size] ** -2

@@ -31,6 +31,9 @@ floor, 1.3, 0.9, 0.4 and 0.1 % by the shape of a smaller run, 0.90, 0.44, 0.22 a
 0.91, 0.93 and 0.87.
 """
 
+_HALVINGS = 6
+"""How often the interval halves, by that rule, from a fifth of the run to 97 %: as many looks say something new."""
+
 _LOOKS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """The shares of the part seen at which an earlier forecast is made, to find since when a verdict holds."""
 
@@ -47,12 +50,12 @@ class LookAgain(Record):
 def compared(ending: Ending, planned: Planned, *, level: float) -> Verdict:
     """Return how the forecast lies to the planned loss.
 
-    It is worse or better where the difference exceeds what the uncertainties of both explain at ``level``. An upper
-    bound above the plan says nothing yet.
+    It is worse or better where the difference exceeds what the uncertainties of both explain at ``level``, over all the
+    looks at a run together. An upper bound above the plan says nothing yet.
     """
     reach = sigmas_of(level)
     apart = math.log(ending.loss / planned.loss)
-    margin = reach * math.hypot(ending.sd, planned.sd)
+    margin = _beyond(level) * math.hypot(ending.sd, planned.sd)
     if apart < -margin:
         return "better"
     if ending.upper_bound:
@@ -64,6 +67,11 @@ def compared(ending: Ending, planned: Planned, *, level: float) -> Verdict:
     if apart > margin:
         return "worse"
     return "on course" if _narrow(ending, planned, reach) else "too early"
+
+
+def _beyond(level: float) -> float:
+    """Return how many standard deviations a difference must exceed, with Bonferroni's share of each look."""
+    return sigmas_of(1 - (1 - level) / _HALVINGS)
 
 
 def _narrow(ending: Ending, planned: Planned, reach: float) -> bool:
@@ -111,11 +119,10 @@ def look_again(
     odds = (1 - seen) / seen
     halved = _share(odds * 0.5 ** (1 / FALL))
     if planned is not None and verdict in ("on course", "too early") and ending.sd > 0:
-        reach = sigmas_of(level)
-        apart = abs(math.log(ending.loss / planned.loss))
-        wanted = [_RESOLUTION / reach] if verdict == "too early" else []
-        if apart / reach > planned.sd:
-            wanted.append(math.sqrt((apart / reach) ** 2 - planned.sd**2))
+        apart = abs(math.log(ending.loss / planned.loss)) / _beyond(level)
+        wanted = [max(_RESOLUTION / sigmas_of(level), planned.sd)] if verdict == "too early" else []
+        if apart > planned.sd:
+            wanted.append(math.sqrt(apart**2 - planned.sd**2))
         for sd in sorted(wanted, reverse=True):
             if sd < ending.sd:
                 changed = _share(odds * (sd / ending.sd) ** (1 / FALL))

@@ -18,7 +18,7 @@ from scaleplan.tracking.recipe_alarm import compare_recipe
 from scaleplan.tracking.spikes import LossSpike, clean_curve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from scaleplan.arrays import Array, Index
     from scaleplan.logs.learning_rate import LearningRate
@@ -93,7 +93,8 @@ def check_course(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Cour
                     found=found.found,
                     against="references",
                 )
-            return CourseCheck(alarm=alarm, told=True, spikes=cleaned.spikes)
+            if alarm is not None or len(steps) < FEWEST_POINTS:
+                return CourseCheck(alarm=alarm, told=True, spikes=cleaned.spikes)
     if len(steps) < FEWEST_POINTS:
         return CourseCheck(alarm=None, told=False, spikes=cleaned.spikes)
     alarm, recovered = _alone(curve, steps, cleaned.logs)
@@ -151,6 +152,8 @@ _SIDES = ((8, 4), (16, 4), (16, 8), (32, 4), (32, 8), (32, 16), (32, 32))
 sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
 
 _LEAST_BEFORE, _LEAST_AFTER = 8, 4
+_MEDIAN_DEVIATE = 0.6745
+"""Median of the size of a normal deviate."""
 _DEGREE = 3
 
 _WIDEST = 10.0
@@ -192,7 +195,10 @@ def _alone(curve: LossCurve, steps: Array, logs: Array) -> tuple[Alarm | None, l
         if step is None:
             break
         changes.append(step)
-        moved[step.point :] -= step.size
+        if curve.schedule is None and step.size < 0:  # perhaps a fall of the learning rate: the trend begins anew
+            bends = sorted([*bends, float(steps[step.point])])
+        else:
+            moved[step.point :] -= step.size
     return _verdict(steps, sorted(changes), downwards=curve.schedule is not None)
 
 
@@ -203,19 +209,24 @@ _MOST_STEPS = 3
 def _verdict(steps: Array, changes: list[_Step], *, downwards: bool) -> tuple[Alarm | None, list[LossSpike]]:
     """Return what remains of steps up and down, and the humps that are over.
 
-    Without a schedule a step down may be the beginning of a decay, and is no alarm.
+    Without a schedule a step down may be the beginning of a decay: it counts only where it undoes a step up.
     """
-    level, since, spikes = 0.0, None, []
+    level = 0.0
+    since: _Step | None = None
+    spikes = []
     for change in changes:
-        before, level = level, level + change.size
-        if abs(level) < SMALLEST_STEP or (abs(level) < 0.3 * abs(before)):
+        before, after = level, level + change.size
+        if not downwards and change.size < 0 and abs(after) > 0.5 * before:
+            continue
+        level = after
+        if abs(level) < SMALLEST_STEP or abs(level) < 0.3 * abs(before):
             if since is not None and before > 0:
                 points = change.point - since.point
                 spikes.append(LossSpike(step=float(steps[since.point]), height=math.expm1(before), points=points))
             level, since = 0.0, None
         elif since is None or (before > 0) != (level > 0):
             since = change
-    if since is None or (level < 0 and not downwards):
+    if since is None:
         return None, spikes
     return (
         Alarm(
@@ -247,12 +258,8 @@ def _largest_step(steps: Array, logs: Array, bends: list[float], threshold: floa
         if stop - start < _LEAST_BEFORE + _LEAST_AFTER:
             continue
         origin = 0.0 if start == 0 else float(steps[start - 1]) * (1 - 1e-9)
-        size = max(1, -(-(stop - start) // _MOST_BLOCKS))
-        while (stop - start) // size >= _LEAST_BEFORE + _LEAST_AFTER:
-            count = (stop - start) // size
-            lead = stop - count * size  # blocks end with the last point, that a new one is seen at once
-            x = np.log(np.maximum(steps[lead:stop] - origin, 1e-9)).reshape(count, size).mean(axis=1)
-            y = logs[lead:stop].reshape(count, size).mean(axis=1)
+        for lead, size, x, y in _scales(steps[start:stop] - origin, logs[start:stop]):
+            lead += start  # noqa: PLW2901
             tried = _try_steps(x, y)
             over = (tried.deviate > threshold) & (np.abs(tried.size) > SMALLEST_STEP)
             for index in np.argsort(-np.where(over, tried.deviate, 0.0))[: min(3, int(over.sum()))].tolist():
@@ -266,20 +273,73 @@ def _largest_step(steps: Array, logs: Array, bends: list[float], threshold: floa
                 found = lead + int(tried.stop[same].min()) * size - 1
                 best = float(tried.deviate[index]), _Step(lead + place * size, found, float(tried.size[index]))
                 break
-            size *= 2
     return None if best is None else best[1]
+
+
+def _scales(steps: Array, logs: Array) -> Iterator[tuple[int, int, Array, Array]]:
+    """Yield the curve as means of blocks, each time twice as long: its first point, their points, ln step, ln loss.
+
+    The shortest blocks are those beyond which the noise has hardly any memory left: a loss that is logged as a
+    running mean shows steps only at a scale above its length.
+    """
+    count = len(logs)
+    size = max(1, -(-count // _MOST_BLOCKS))
+    longest = count // (_LEAST_BEFORE + _LEAST_AFTER)
+    ready = False
+    while size <= longest:
+        blocks = count // size
+        lead = count - blocks * size  # blocks end with the last point, that a new one is seen at once
+        y = logs[lead:].reshape(blocks, size).mean(axis=1)
+        ready = ready or blocks <= _SMOOTHED or _memory(y) < _MOST_MEMORY
+        if ready:
+            yield lead, size, np.log(np.maximum(steps[lead:], 1e-9)).reshape(blocks, size).mean(axis=1), y
+        size *= 2
+
+
+_SMOOTHED = 17
+_MOST_MEMORY = 1.5
+"""Variance of a mean over that of as many independent values, up to which noise counts as white."""
+
+
+def _memory(values: Array) -> float:
+    """Return the variance of the mean of neighbours over that of as many independent values.
+
+    From the correlation of what a cubic through 17 neighbours leaves, robustly: by medians of squares.
+    """
+    at = np.arange(_SMOOTHED) - _SMOOTHED // 2
+    powers = np.stack([(at / (_SMOOTHED // 2)) ** power for power in range(_DEGREE + 1)], axis=1)
+    kernel = powers[_SMOOTHED // 2] @ np.linalg.pinv(powers)
+    rest = values[_SMOOTHED // 2 : len(values) - _SMOOTHED // 2] - np.convolve(values, kernel[::-1], mode="valid")
+    scale = float(np.median(rest**2))
+    if len(rest) < _SMOOTHED or scale <= 0:
+        return 1.0
+    memory = 1.0
+    for lag in range(1, _SMOOTHED // 2):
+        correlation = 1 - float(np.median((rest[lag:] - rest[:-lag]) ** 2)) / (2 * scale)
+        if correlation < 2 / math.sqrt(len(rest)):
+            break
+        memory += 2 * correlation
+    return memory
+
+
+def all_windows(steps: Array, logs: Array) -> Iterator[_Windows]:
+    """Yield the steps that are tried at each scale of a curve without bends of its schedule."""
+    for _, _, x, y in _scales(steps, logs):
+        yield _try_steps(x, y)
 
 
 def _try_steps(x: Array, y: Array) -> _Windows:
     """Try a step at each place against a cubic of ``x``, with windows of several lengths.
 
     The standard error is that of the window's residuals, no smaller than the second differences of the whole curve
-    allow. Student's t becomes a normal deviate by Wallace's approximation.
+    allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than those
+    of white noise, the noise has a memory or the cubic misses the trend: they are measured in their own median.
     """
     count = len(y)
     bent = (y[1:-1] - 0.5 * (y[2:] + y[:-2])) / math.sqrt(1.5)
     noise = 1.4826 * float(np.median(np.abs(bent - np.median(bent)))) if len(bent) else 0.0
     results = []
+    usual = 1.0
     for left, right in _SIDES:
         place = np.arange(_LEAST_BEFORE, count - right + 1)
         stop = place + right
@@ -288,7 +348,10 @@ def _try_steps(x: Array, y: Array) -> _Windows:
         usable = place - first >= _LEAST_BEFORE
         place, first, stop = place[usable], first[usable], stop[usable]
         if len(place):
-            results.append(_fit_windows(x, y, place, first, stop, noise))
+            fitted = _fit_windows(x, y, place, first, stop, noise)
+            if len(place) > left + right:
+                usual = max(usual, float(np.median(fitted.deviate)) / _MEDIAN_DEVIATE)
+            results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:
         empty = np.zeros(0, dtype=int)
         return _Windows(np.zeros(0), np.zeros(0), empty, empty, empty)

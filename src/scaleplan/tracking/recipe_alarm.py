@@ -90,7 +90,8 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     series = _excess(curve, values, [each for each, _ in kept], np.stack([row for _, row in kept]))
     if series is None:
         return RecipeComparison(told=False)
-    tests = [(width, change) for width in _WIDTHS for change in ((False, True) if series.level else (True,))]
+    widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
+    tests = [(width, change) for width in widths for change in ((False, True) if series.level else (True,))]
     found: tuple[int, bool, float] | None = None
     for width, change in tests:
         crossing = _first_crossing(series, along, width, change=change, chance=FALSE_ALARMS / len(tests))

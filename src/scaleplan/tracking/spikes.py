@@ -43,8 +43,13 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     if len(logs) < _MEDIAN_OF:
         return CleanedCurve(logs, ())
     half = _MEDIAN_OF // 2
-    padded = np.pad(logs, half, mode="reflect")
-    median: Array = np.median(np.lib.stride_tricks.sliding_window_view(padded, _MEDIAN_OF), axis=1)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(logs, half, mode="reflect"), _MEDIAN_OF)
+    falls = np.diff(around, axis=1)
+    slope = np.median(falls, axis=1)
+    bent = np.diff(logs, 2)
+    noise = 1.4826 * float(np.median(np.abs(bent))) / math.sqrt(6)
+    slope = np.where(np.abs(slope) > 2 * noise, slope, 0.0)  # a fall that shows from point to point is taken out
+    median: Array = np.median(around - slope[:, None] * (np.arange(_MEDIAN_OF) - half), axis=1)
     miss = logs - median
     scale = 1.4826 * float(np.median(np.abs(miss))) * 1.06  # a median of nine follows its own middle
     out = np.abs(miss) > max(_SPIKE * scale, _LEAST)

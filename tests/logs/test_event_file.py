@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 import pytest
-from tests.logs.event_writer import event, event_file, event_records, field, masked_crc, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.logs.event_writer import event, event_file, event_records, field, masked_crc, record
 
 from scaleplan.errors import FileError
 from scaleplan.logs import event_file as reader

@@ -13,7 +13,7 @@ from scaleplan.logs.curve_table import read_rows
 from scaleplan.logs.metric_rows import MetricRows
 from scaleplan.logs.metrics import role_of
 from scaleplan.logs.naming import run_name
-from scaleplan.logs.settings import read_settings
+from scaleplan.logs.yaml_lines import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

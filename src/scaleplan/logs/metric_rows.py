@@ -118,6 +118,7 @@ class MetricRun:
         self._named_loss = loss
         self._chosen: dict[str, str] = {}
         self._factors: dict[str, float] = {}
+        self._counted: set[str] = set()  # the samples that were found to be all so far
         self._steps: list[str] | None = None
         self._last_step = math.nan
         self._warned = False
@@ -253,10 +254,12 @@ class MetricRun:
         for role, better in (("clock", "seconds"), ("step_seconds", "seconds"), ("step_seconds", "clock")):
             if better in self._chosen:
                 self._chosen.pop(role, None)
-        samples, sequence = self._chosen.pop("samples", None), self.recorder.stated("sequence")
-        if samples is None or "tokens" in self._chosen:
+        samples, sequence = self._chosen.get("samples"), self.recorder.stated("sequence")
+        if samples is None or samples in self._counted:
             return
-        if self._rises(samples, columns[samples], steps):
+        del self._chosen["samples"]
+        if "tokens" not in self._chosen and self._rises(samples, columns[samples], steps):
+            self._counted.add(samples)
             self._chosen["tokens" if sequence else "samples"] = samples
             self._factors[samples] = float(sequence or 1)
 

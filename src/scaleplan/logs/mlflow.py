@@ -19,7 +19,7 @@ from scaleplan.logs.metric_rows import MetricRun, Numbers
 from scaleplan.logs.metrics import role_of
 from scaleplan.logs.naming import run_name
 from scaleplan.logs.run_log import Recorder
-from scaleplan.logs.settings import read_settings
+from scaleplan.logs.yaml_lines import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

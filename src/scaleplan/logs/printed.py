@@ -59,12 +59,13 @@ _VARIABLE = re.compile(rb"\d|nan|inf", re.IGNORECASE)
 class Value(NamedTuple):
     """A value of a line: its name among :data:`QUANTITIES` or a name of the reader's, and its pattern, of one group.
 
-    A space behind a colon stands for any number of them.
+    A space behind a colon stands for any number of them. ``spare`` is read only where the line has no loss.
     """
 
     name: str
     pattern: bytes
     scale: float = 1.0
+    spare: bool = False
 
 
 class Entries(NamedTuple):
@@ -88,9 +89,8 @@ def whole(text: bytes) -> int:
 
 def numbers(texts: Sequence[bytes]) -> Array:
     """Return numbers as trainers print them: ``2,046``, ``1.13K``, ``nan``; NaN for what is none."""
-    different = set(texts)
-    if 4 * len(different) < len(texts):  # a setting on every line
-        table = {text: _number(text) for text in different}
+    if 4 * len(set(texts[:_SAMPLE])) < len(texts[:_SAMPLE]) and 4 * len(different := set(texts)) < len(texts):
+        table = {text: _number(text) for text in different}  # a setting on every line
         return np.array([table[text] for text in texts])
     try:
         return np.array(list(map(float, texts)))
@@ -190,7 +190,7 @@ class LineKind:
         group = self._groups + 1  # the groups of a layout: one for all of it, then its values
         for at, (_, order) in enumerate(self._layouts):
             if found := rows[f"l{at}"]:
-                columns = list(zip(*[line.groups() for line in found], strict=True))
+                columns = list(zip(*map(re.Match.groups, found), strict=True))
                 named = [(self._values[index], columns[group + place]) for place, index in enumerate(order)]
                 parts.append(self._part(found, columns[: self._groups], named))
             group += len(order) + 1
@@ -215,7 +215,7 @@ class LineKind:
             columns[value.name] = numbers(texts) * value.scale
             if value.name in ("loss", "val_loss"):
                 lost |= ~np.isfinite(columns[value.name])
-        return Entries(np.array([line.start() for line in lines], dtype=float), steps, columns, lost)
+        return Entries(np.array(list(map(re.Match.start, lines)), dtype=float), steps, columns, lost)
 
     def _names(self, values: dict[int, bytes]) -> set[str]:
         return {self._values[index].name for index in values}
@@ -249,9 +249,10 @@ class LineKind:
             for at, search in enumerate(self._searches)
             if (match := search.search(ended))
         )
+        has_loss = any(self._values[at].name == "loss" for _, _, at in found)
         pattern, order, end = b"", [], 0
         for start, stop, at in found:
-            if start < end:
+            if start < end or (has_loss and self._values[at].spare):
                 continue
             pattern += _words(rest[end:start]) + self._sources[at]
             order.append(at)

@@ -33,7 +33,7 @@ def written(tmp_path, text, name="runs.csv"):
 def test_a_log_is_read_as_its_run(tmp_path, text, name):
     """Trainers print a step and a loss on a line; what its size is they do not tell, and an option does."""
     path = written(tmp_path, text, name)
-    with pytest.raises(FileError, match="no log tells the (parameters|tokens) of its run") as caught:
+    with pytest.raises(FileError, match=r"no log tells the (parameters|tokens) of its run") as caught:
         read_runs(path)
     assert "'scaleplan runs PATH --" in caught.value.hint
     runs = read_runs(path, mapping={"params": "30M", "tokens": "steps*1000"})

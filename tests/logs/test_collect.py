@@ -1,6 +1,7 @@
 """The table of runs: sizes from the user, the log and the files beside it, and what could not be told."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -291,3 +292,18 @@ def test_samples_are_tokens_where_their_length_is_known():
     assert found.runs[0].tokens == 120_000
     assert found.runs[0].tokens_from == "counted in the log"
     assert row(recorder.run()).tokens is None
+
+
+def test_the_curves_of_one_run_at_a_time_are_kept():
+    """A folder may hold more than the memory does."""
+    alive = []
+
+    def logs():
+        for number in range(5):
+            run = log(f"run{number}")
+            alive.append(weakref.ref(run))
+            yield run
+            del run
+            assert [reference() for reference in alive] == [None] * len(alive)
+
+    assert len(collected(logs(), GivenSizes.read({})).runs) == 5

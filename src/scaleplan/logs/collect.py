@@ -176,6 +176,7 @@ class _Table:
         rows: list[LoggedRun] = []
         for log in logs:
             rows.append(self._row(log))
+            del log  # with its curves, before the next is read
             if progress is not None:
                 progress(len(rows))
         names = [row.run for row in rows]
@@ -513,7 +514,8 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
     ends = [row.run for row in rows if row.state is None and row.steps is not None]
     if ends:
         of = f"{len(ends)} of {len(rows)} runs" if len(rows) > 1 else "the run"
-        message = f"{_listed(ends)}: whether {of} finished is not known; give --steps, where it was to end"
+        they = "it was" if len(ends) == 1 else "they were"
+        message = f"{_listed(ends)}: whether {of} finished is not known; give --steps, where {they} to end"
         yield Notice(code="state_unknown", message=message)
     lossless = [row.run for row in rows if row.loss is None and row.val_loss is None and row.state != "diverged"]
     if lossless:

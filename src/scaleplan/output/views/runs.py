@@ -83,10 +83,10 @@ def _remarks(runs: Sequence[LoggedRun]) -> Iterator[str]:
         parts.append("val: the last validation loss")
     if parts:
         yield "; ".join(parts)
-    sources = Counter(run.params_from for run in runs if run.params_from is not None)
+    sources = Counter(run.params_from.rpartition("/")[2] for run in runs if run.params_from is not None)
     if sources:
         listed = ", ".join(f"{source} ({count})" for source, count in sources.most_common(3))
-        yield f"params from: {listed}{', …' if len(sources) > 3 else ''}"
+        yield f"params: {listed}{', …' if len(sources) > 3 else ''}"
 
 
 def _one(run: LoggedRun) -> Report:

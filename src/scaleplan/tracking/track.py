@@ -311,6 +311,8 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, question.level)
+    if planned is None and course.against == "references":
+        comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
     if since is None and planned is not None and verdict in ("on course", "better", "worse"):

@@ -18,7 +18,7 @@ import numpy as np
 
 from scaleplan.record import Record
 from scaleplan.tracking.kriging import mixed_sd
-from scaleplan.tracking.recipe_shape import TREND, Reference, forecast_by_shape
+from scaleplan.tracking.recipe_shape import TREND, RecipeRun, forecast_by_shape
 from scaleplan.tracking.schedule_law import forecast_by_law, outline, summarise
 from scaleplan.tracking.seen_part import SeenPart, level_at_end, seen_part
 
@@ -33,7 +33,8 @@ __all__ = ["Ending", "MethodForecast", "forecast_end"]
 
 _LEAST_SEEN, _LEAST_POINTS, _LEAST_BESIDE = 0.05, 4, 2
 """Of less no method tells the fall to come from the transient of the start; beside references two points do."""
-_ENOUGH_POINTS = 12  # that tell their own noise to a fifth; fewer are as noisy as the references, at least
+_ENOUGH_POINTS = 12  # that tell their own noise to a fifth; fewer are taken to be as noisy as the references
+_SHARED = 0.5  # correlation of the errors of two methods, which see one curve: their mean errs by less than each
 _LAST = 0.02  # of the run, over which its loss is taken
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
@@ -94,7 +95,7 @@ class _Run(Record, eq=False):
     part: SeenPart
     features: Array
     shape: Array | None
-    reference: Reference | None = None
+    reference: RecipeRun | None = None
     summary: Summary | None = None
 
 
@@ -166,13 +167,13 @@ def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve])
         found = _Run(curve=one, part=other, features=features[k], shape=shapes[k])
         if other.shares[-1] >= _FINISHED:
             end, end_sd = level_at_end(other)
-            found = replace(found, reference=Reference(part=other, end=end, end_sd=end_sd, features=features[k]))
+            found = replace(found, reference=RecipeRun(part=other, end=end, end_sd=end_sd, features=features[k]))
         others.append(found)
     away = np.abs(features[0] - [one.features for one in others]) @ np.abs(TREND) if others else np.empty(0)
     order = sorted(range(len(others)), key=lambda k: (not _alike(others[k], run), float(away[k]), k))
     chosen = [others[k] for k in order[:_MOST_REFERENCES]]
     if chosen and len(part.shares) < _ENOUGH_POINTS:
-        run = replace(run, part=part.at_least(float(np.median([one.part.noise for one in chosen]))))
+        run = replace(run, part=part.with_noise(float(np.median([one.part.noise for one in chosen]))))
     return run, [_ended(one, chosen) for one in chosen]
 
 
@@ -192,7 +193,7 @@ def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
         spread=np.concatenate([part.spread, np.full(len(shares), guess.sd)]),
         noise=part.noise,
     )
-    reference = Reference(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
+    reference = RecipeRun(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
     return replace(run, reference=reference)
 
 
@@ -329,7 +330,8 @@ def _mixture(
     weights = precision / precision.sum()
     ends = np.array([guess.loss for guess in guesses.values()])
     end = float(weights @ ends)
-    sd = mixed_sd(weights, ends, np.array([sds[name] for name in guesses]), end)
+    shared = float(np.sqrt(_SHARED + (1 - _SHARED) * weights @ weights))
+    sd = mixed_sd(weights, ends, shared * np.array([sds[name] for name in guesses]), end)
     sd = float(np.hypot(sd, run.part.noise / np.sqrt(max(_LAST * len(run.curve.steps) / seen, 1.0))))
     margin = NormalDist().inv_cdf(0.5 + level / 2) * sd
     below = margin

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array
 
-__all__ = ["TREND", "TREND_SD", "Reference", "ShapeForecast", "forecast_by_shape"]
+__all__ = ["TREND", "TREND_SD", "RecipeRun", "ShapeForecast", "forecast_by_shape"]
 
 TREND = np.array([0.13, -0.3])
 TREND_SD = np.array([0.04, 0.1])
@@ -43,7 +43,7 @@ _ANCHOR = 0.4  # of the part seen, at most, is what a curve's own level is taken
 _LEAST_LEFT = 1e-6
 
 
-class Reference(Record, eq=False):
+class RecipeRun(Record, eq=False):
     """A run of the recipe: its part, ln loss at its end with the sd, and ln N and ln D (or fewer where unknown)."""
 
     part: SeenPart
@@ -62,7 +62,7 @@ class ShapeForecast(Record, eq=False):
 
 
 def forecast_by_shape(
-    part: SeenPart, references: Sequence[Reference], features: Array, shares: Array
+    part: SeenPart, references: Sequence[RecipeRun], features: Array, shares: Array
 ) -> ShapeForecast | None:
     """Forecast the end of ``part`` of a run by the shape of the references, and the way there at ``shares``.
 
@@ -73,7 +73,7 @@ def forecast_by_shape(
     if ratio is None:
         return None
     plain = [
-        Reference(
+        RecipeRun(
             part=_plain(one.part),
             end=float(np.exp(one.end)),
             end_sd=one.end_sd * float(np.exp(one.end)),
@@ -109,7 +109,7 @@ def _plain(part: SeenPart) -> SeenPart:
 
 
 def _forecast(
-    part: SeenPart, references: Sequence[Reference], features: Array, shares: Array, *, trend: Array
+    part: SeenPart, references: Sequence[RecipeRun], features: Array, shares: Array, *, trend: Array
 ) -> ShapeForecast | None:
     """Forecast with f the difference of what the parts hold; None where a reference begins too late."""
     begin = max(float(one.part.shares[0]) for one in references)

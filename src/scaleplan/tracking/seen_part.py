@@ -20,6 +20,7 @@ _OUTLIER = 6.0  # standard deviations from a running median: one in 5e8 of norma
 _PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a smooth schedule bends
 _ROUNDING = 1e-6  # of a bin: even shares of a run lie on the edges of bins
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
+_AGREE = 2.5  # standard deviations between two windows: noise alone goes beyond in one of 400
 _FEWEST = 3  # points whose spread or slope can be told
 
 
@@ -44,10 +45,8 @@ class SeenPart(Record, eq=False):
         keep = self.shares >= share
         return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
 
-    def at_least(self, noise: float) -> SeenPart:
-        """Return the part with no less noise than this: few points tell too little of theirs."""
-        if noise <= self.noise:
-            return self
+    def with_noise(self, noise: float) -> SeenPart:
+        """Return the part with another noise."""
         spread = np.full(len(self.shares), noise) if self.noise == 0 else self.spread * (noise / self.noise)
         return SeenPart(shares=self.shares, loss=self.loss, spread=spread, noise=noise)
 
@@ -134,12 +133,12 @@ def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) ->
     """Return the ln loss of the smooth curve at the last share seen, and its standard deviation.
 
     A line (a level where not ``sloping``) through the last bins, as many as agree: the window grows as long as its
-    estimate stays within two standard deviations of every narrower window's (Lepski's rule), up to ``reach`` of what
+    estimate stays within three standard deviations of every narrower window's (Lepski's rule), up to ``reach`` of what
     was seen. Where fewer than three lie there, as in sparse logs, the last value is the level.
     """
     shares, losses, spread = part.shares[::-1], part.loss[::-1], np.maximum(part.spread[::-1], 1e-7)
     level, deviation = float(losses[0]), float(spread[0])
-    low, high = level - 2 * deviation, level + 2 * deviation
+    low, high = level - _AGREE * deviation, level + _AGREE * deviation
     widest = int(np.searchsorted(-shares, -(1 - reach) * shares[0]))
     size = 3 if sloping else 2
     while size <= widest:
@@ -152,7 +151,7 @@ def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) ->
             sd = float(np.sqrt(second / spoken))
         else:
             new, sd = (weight @ losses[:size]) / total, float(total**-0.5)
-        low, high = max(low, new - 2 * sd), min(high, new + 2 * sd)
+        low, high = max(low, new - _AGREE * sd), min(high, new + _AGREE * sd)
         if low > high:
             break
         if sd < deviation:

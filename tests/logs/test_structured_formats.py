@@ -482,6 +482,29 @@ def test_a_row_that_is_being_written_is_left_out(read):
     assert len(points(run)) == 10
 
 
+def test_json_may_stand_behind_what_a_logger_writes(read):
+    rows = [json.dumps({"step": k, "data": {"loss": loss_at(k)}, "time": 1.7e9 + 2 * k}) for k in range(6)]
+    text = "starting\n" + "".join(f"2026-03-01 10:00:0{k} INFO {row}\n" for k, row in enumerate(rows))
+    (run,) = read(text, "train.log")
+    assert points(run) == {float(k): loss_at(k) for k in range(6)}
+    assert run.curves["seconds"].values.tolist() == [0, 2, 4, 6, 8, 10]
+    assert not codes(run)
+
+
+def test_a_document_with_a_list_of_runs(read):
+    history = [{"step": k, "loss": loss_at(k)} for k in range(4)]
+    runs = [{"name": name, "params": params, "history": history} for name, params in (("a", 1e6), ("b", 2e6))]
+    first, second = read(json.dumps({"runs": runs}), "all.json")
+    assert (first.name, first.stated.params, second.name, second.stated.params) == ("a", 1e6, "b", 2e6)
+
+
+def test_settings_of_each_run_belong_to_it(read):
+    rows = [{"run_id": run, "config": {"params": params}} for run, params in (("a", 1e6), ("b", 2e6))]
+    rows += [{"run_id": run, "step": k, "loss": loss_at(k)} for k in range(4) for run in "ab"]
+    first, second = read(lines(rows), "m.jsonl")
+    assert (first.name, first.stated.params, second.name, second.stated.params) == ("a", 1e6, "b", 2e6)
+
+
 finite = st.floats(min_value=1e-3, max_value=1e3)
 losses = st.lists(st.one_of(finite, st.just(math.nan), st.just(math.inf)), min_size=4, max_size=30)
 

@@ -19,8 +19,9 @@ from scaleplan.logs.json_lines import (
     warn_of_sampling,
 )
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
-from scaleplan.logs.metrics import EVALUATION, role_of
+from scaleplan.logs.metrics import EVALUATION, metric_names, role_of
 from scaleplan.logs.naming import run_name
+from scaleplan.tables.cells import to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _parts(document: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str,
         alone = len(lists) == 1
         return [("" if alone or is_part(key) else key, items, settings) for key, items in lists.items()]
     inner = {key: value for key, value in document.items() if isinstance(value, dict)}
+    for key, value in document.items():  # a list of runs, each with its name and its history
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            inner |= {_name_of(item) or f"{key} {number}": item for number, item in enumerate(value, 1)}
     found: list[tuple[str, Sequence[Mapping[str, Any]], Mapping[str, Any]]] = [
         (part or ("" if is_part(key) else key), objects, {**document, **of_part})
         for key, value in inner.items()
@@ -172,6 +176,11 @@ def _parts(document: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str,
     if len(found) == 1:
         found = [("", found[0][1], {**settings, **found[0][2]})]
     return found
+
+
+def _name_of(item: Mapping[str, Any]) -> str | None:
+    run = metric_names(item).run
+    return None if run is None else to_text(item[run])
 
 
 def _columns(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ _SPARSE = 1.5  # calls of the logger to a row, above which rows were left out
 def head_objects(file: LogFile) -> list[dict[str, Any]]:
     """Return the objects of the first whole lines; none where those are no objects."""
     text = file.head_text
-    if not text.lstrip("\ufeff \n\t").startswith("{"):
+    if '{"' not in text:
         return []
     lines = text.split("\n")
     if len(lines) > 1:
@@ -92,7 +92,7 @@ def head_objects(file: LogFile) -> list[dict[str, Any]]:
         stripped = line.strip()
         if not stripped:
             continue
-        item = _parsed(stripped) if stripped.startswith("{") else None
+        item = _parsed(stripped[max(0, stripped.find('{"')) :])
         if isinstance(item, dict):
             found.append(item)
         else:
@@ -230,6 +230,8 @@ def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[s
             return list(range(first, first + len(lines))), found, []
     except (ValueError, RecursionError):
         pass
+    if lines and not lines[0].startswith(b"{") and b'{"' in lines[0][1:]:  # as a logger writes them, behind a date
+        return _parse_lines([line[max(0, line.find(b'{"')) :] for line in lines], first)
     if len(lines) > _HALVED:  # a bad line is found by halves
         middle = len(lines) // 2
         left, right = _parse_lines(lines[:middle], first), _parse_lines(lines[middle:], first + middle)
@@ -245,7 +247,7 @@ def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[s
         if isinstance(item, dict):
             numbers.append(number)
             objects.append(item)
-        elif text.startswith("{") or item is None:
+        elif text.startswith("{"):  # other lines are what a trainer prints beside its metrics
             bad.append(number)
     return numbers, objects, bad
 

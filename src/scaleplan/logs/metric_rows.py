@@ -126,6 +126,9 @@ class MetricRun:
     def extend(self, columns: Mapping[str, Numbers], steps: Array, lines: Callable[[int], int]) -> None:
         """Record rows at ``steps``; ``lines`` returns the line of one."""
         roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+        for name, meaning in roles.items():
+            if meaning.role == "seconds" and np.nanmax(columns[name].values, initial=0.0) > _SINCE_1970:
+                roles[name] = meaning._replace(role="clock", factor=1.0)
         self._state(columns, roles)
         self._choose(columns, roles, steps)
         curves: dict[str, Array] = {}
@@ -412,6 +415,7 @@ _CALLS = 9  # the rank of a count of calls of a logger
 _OTHER_UNIT = 20.0  # the rank of a loss in another unit than nats
 _MOSTLY = 0.9  # of the rows a count of tokens rises in, with a restart or two between them
 _LARGEST_MFU = 1.5  # above it a utilisation is in percent
+_SINCE_1970 = 1e8  # a time stamp in seconds, of a date after 1973; a run of as many seconds lasts three years
 _MILLISECONDS = 1e11  # seconds since 1970 reach it in the year 5138; milliseconds did in 1973
 
 
@@ -426,7 +430,7 @@ def _clock_factor(latest: float) -> float:
 def _seconds_since_1970(latest: float) -> float | None:
     """Return a time stamp as seconds since 1970; None of one that counts from elsewhere."""
     value = latest * _clock_factor(latest)
-    return value if value > 1e8 else None
+    return value if value > _SINCE_1970 else None
 
 
 def _any_finite(curves: Mapping[str, Array]) -> Mask:

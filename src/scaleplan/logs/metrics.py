@@ -203,7 +203,20 @@ _NO_CURVE = frozenset(
             "forecast",
             "expected",
         ),
-        *("history", "weighted", "baseline", "reference", "ref", "prev", "previous", "last", "patience", "grad"),
+        *(
+            "history",
+            "weighted",
+            "hparam",
+            "hparams",
+            "baseline",
+            "reference",
+            "ref",
+            "prev",
+            "previous",
+            "last",
+            "patience",
+            "grad",
+        ),
     }
 )
 """Words of what is a record, a bound or a comparison and no curve."""
@@ -296,6 +309,9 @@ _NO_RATE = frozenset(
 )
 _SETTINGS = frozenset({"config", "args", "hparams", "hyperparameters", "hyperparams", "settings", "cfg", "arguments"})
 
+_ENVELOPES = frozenset({"data", "metrics", "payload", "body", "fields", "record", "extra", "scalars"})
+"""Keys that only wrap the others of an object."""
+
 _PARENS = re.compile(r"\([^)]*\)")
 
 
@@ -310,6 +326,8 @@ _LONGEST_NAME = 200  # characters of a name of a metric; a longer one is a text
 @lru_cache(maxsize=1 << 14)
 def _role_of(name: str) -> Meaning | None:
     words = normalised(name).split()
+    while len(words) > 1 and words[0] in _ENVELOPES:
+        del words[0]
     if not words:
         return None
     plain = " ".join(words)

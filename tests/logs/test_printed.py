@@ -164,6 +164,7 @@ def test_a_cut_log_loses_the_cut_line_alone(name: str, data: st.DataObject, tmp_
     of_whole = reference.curves["loss"]
     assert len(of_whole) <= len(kept) <= len(of_whole) + 1  # a line that lacks nothing but its end counts
     assert kept.values == pytest.approx([points[k].loss for k in range(len(kept))], rel=0.006)
+    assert codes(run) in ([], ["truncated"])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -206,6 +207,7 @@ def test_damaged_bytes_cost_their_line_alone(name: str, runs) -> None:
     lines[middle] = b"\xff\xfe\x00\x01" + lines[middle][8:20] + b"\n"
     (run,) = runs(b"".join(lines))
     assert len(run.curves["loss"]) >= len(points) - 1
+    assert [notice.message for notice in run.warnings] == [f"a damaged line is left out: line {middle + 1}"]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -218,6 +220,23 @@ def test_a_loss_that_is_no_number_is_kept_out_and_told(name: str, runs) -> None:
     assert np.isfinite(run.curves["loss"].values).all()
     (run,) = runs(written(name, points[:6], 1000))
     assert run.lost
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_cut_last_line_is_told(name: str, runs) -> None:
+    points = [Point(10 * k, 5.0 - 0.01 * k, 3e-4) for k in range(1, 9)]
+    text = written(name, points, 1000)
+    for cut in (5, 1):  # in the last number, or no more than the end of the line
+        (run,) = runs(text[:-cut])
+        assert codes(run) == (["truncated"] if cut == 5 else [])
+
+
+def test_a_line_that_another_process_interrupts_is_told(runs) -> None:
+    lines = written("megatron", [Point(10 * k, 5.0) for k in range(1, 9)], 100).decode().splitlines()
+    lines[4] = lines[4][:90] + "[default3]:time (ms) | forward: 3"
+    (run,) = runs("\n".join(lines) + "\n")
+    assert len(run.curves["loss"]) == 7
+    assert [notice.message for notice in run.warnings] == ["a damaged line is left out: line 5"]
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -76,6 +76,10 @@ class _Blocks(PrintedLog):
         entries = Entries(places, steps[of_head], columns, lost)
         return entries.take(np.isfinite(entries.steps))
 
+    def begins(self, text: bytes) -> bool:
+        """Return whether the beginning of a line is that of an entry."""
+        return any(begin.encode() in text for begin in self.quantities)
+
     def _choose(self, name: bytes) -> None:
         """Take a name as that of a loss: the first one, unless another ranks above it."""
         quantity, _ = self._quantity(name)
@@ -190,15 +194,19 @@ class OlmoCore(_Blocks):
     name = "olmo-core"
     head = re.compile(rb"\[step=([\d,]+)(?:/([\d,]+|\?+))?(?:,epoch=|,eta=|\])")
     value = re.compile(
-        rb"[ \t](train/CE loss|eval/[^=\n]*CE loss|[^=\s]*(?:eval|val)[^=\n]*/CE loss|optim/LR[^=\n]*"
-        rb"|optim/total grad norm|throughput/total tokens|throughput/device/(?:TPS|MFU)[^=\n]*)=([^\s]+)(?=\s)"
+        rb"[ \t](train/CE loss|train/CrossEntropyLoss|eval/[^=\n]*(?:CE loss|CrossEntropyLoss)"
+        rb"|[^=\s]*(?:eval|val)[^=\n]*/CE loss|optim/LR[^=\n]*|optim/learning_rate_group0|optim/total[ _]grad[ _]norm"
+        rb"|throughput/total[ _]tokens|throughput/device/(?:TPS|MFU|tokens_per_second)[^=\n]*)=([^\s]+)(?=\s)"
     )
     quantities: ClassVar = {
         "train/CE loss": ("loss", 1.0),
+        "train/CrossEntropyLoss": ("loss", 1.0),  # OLMo, before OLMo-core
         "optim/LR": ("lr", 1.0),
-        "optim/total grad norm": ("grad_norm", 1.0),
-        "throughput/total tokens": ("tokens", 1.0),
+        "optim/learning_rate": ("lr", 1.0),
+        "optim/total": ("grad_norm", 1.0),
+        "throughput/total": ("tokens", 1.0),
         "throughput/device/TPS": ("device_tokens_per_second", 1.0),
+        "throughput/device/tokens_per_second": ("device_tokens_per_second", 1.0),
         "throughput/device/MFU": ("mfu", 0.01),
         "eval/": ("val_loss", 1.0),
     }

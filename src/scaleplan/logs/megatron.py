@@ -47,6 +47,7 @@ class MegatronLog(PrintedLog):
             Value("device_tokens_per_second", rb"tokens per GPU \(tokens/s/GPU\): ([\d.eE+-]+)[^\s|]*"),
             needs=("loss", "skipped", "lr"),
             before=rb"\|",
+            alone=True,
         ),
     )
     finished = re.compile(rb"\[after training is done\]|after training is done")

@@ -76,6 +76,10 @@ class MlperfLog(PrintedLog):
             given["tokens"] = steps * float(batch) * float(length)
         return Entries(places, steps, given, ~np.isfinite(values)).take(known & np.isfinite(steps))
 
+    def begins(self, text: bytes) -> bool:
+        """Return whether the beginning of a line is that of an entry."""
+        return b":::MLLOG" in text
+
     def _per_step(self, name: str) -> float:
         """Return the steps of one unit of what places an entry."""
         return 1.0 if name in ("step", "step_num") else 1.0 / float(self._given.get("global_batch_size") or 1)

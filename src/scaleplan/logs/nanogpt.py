@@ -126,7 +126,7 @@ class ModdedNanogpt(PrintedLog):
             Value("seconds", rb"train_time:([\d.]+)m", 60.0),
             Value("lr", rb"lr:" + _ANY),
             needs=("loss", "val_loss", "seconds"),
-            before=rb"(?:^|[\s|,])",
+            alone=True,
         ),
     )
     finished = re.compile(rb"peak memory (?:consumption|allocated)")
@@ -166,6 +166,7 @@ class Nanochat(PrintedLog):
             Value("tokens_per_second", rb"tok/s(?:ec)?: ([^\s|]+)"),
             Value("mfu", rb"(?:bf16_)?mfu: ([\d.]+)%?", 0.01),
             before=rb"\|",
+            alone=True,
         ),
         LineKind(rb"Step (\d+)", Value("val_loss", rb"Validation loss: " + _ANY), needs=("val_loss",)),
     )

@@ -37,6 +37,7 @@ class Nanotron(PrintedLog):
             Value("grad_norm", rb"grad_norm: " + _ANY),
             Value("val_loss", rb"(?:val|validation)_loss: " + _ANY),
             before=rb"(?:^|\|)",
+            alone=True,
         ),
     )
     finished = re.compile(rb"Training (?:is )?(?:done|finished|complete)")

@@ -130,18 +130,25 @@ def roundest(low: float, high: float) -> float | None:
 class LineKind:
     """A kind of line: how it begins (a group for the step, another for the last step), and its values.
 
-    ``needs`` are the names of which a line has one: others that begin alike are none of its kind. ``before`` is what
-    stands before the name of a value.
+    ``needs`` are the names of which a line has one: others that begin alike are none of its kind, or damaged where no
+    other line begins so (``alone``). ``before`` is what stands before the name of a value.
     """
 
     def __init__(
-        self, start: bytes, *values: Value, needs: Sequence[str] = ("loss",), before: bytes = rb"(?:^|[\s|,])"
+        self,
+        start: bytes,
+        *values: Value,
+        needs: Sequence[str] = ("loss",),
+        before: bytes = rb"(?:^|[\s|,])",
+        alone: bool = False,
     ) -> None:
         self._start, self._values, self._needs = start, values, frozenset(needs)
         self._groups = re.compile(start).groups
         sources = [value.pattern.replace(b": ", b": *") for value in values]
         self._sources = [source + rb"(?=[\s|,])" for source in sources]
         self._searches = [re.compile(before + rb"[ \t]*(" + source + rb")") for source in self._sources]
+        self._alone = alone
+        self.damaged: list[int] = []  # where lines of the last text begin that hold too little
         self._layouts: list[tuple[bytes, tuple[int, ...]]] = []
         self._compiled: re.Pattern[bytes] | None = None
 
@@ -161,6 +168,7 @@ class LineKind:
 
     def entries(self, text: bytes) -> Entries:
         """Return the entries of a text of whole lines."""
+        self.damaged = []
         if self._compiled is None:
             sample = re.finditer(self._start + rb"([^\n]*)", text)
             self._learn([found[found.re.groups] for found, _ in zip(sample, range(_SAMPLE), strict=False)])
@@ -172,6 +180,10 @@ class LineKind:
             if self._learn(rests[:: max(1, len(rests) // _SAMPLE)]):
                 rows, others = self._scan(text)
         return self._gathered(rows, others)
+
+    def begins(self, text: bytes) -> bool:
+        """Return whether a line begins as one of this kind."""
+        return re.search(self._start, text) is not None
 
     def _scan(self, text: bytes) -> tuple[dict[str, list[re.Match[bytes]]], list[re.Match[bytes]]]:
         """Return the lines of each layout, and the others."""
@@ -199,6 +211,8 @@ class LineKind:
             if not self._needs.isdisjoint(self._names(values)):
                 named = [(self._values[index], (text,)) for index, text in values.items()]
                 parts.append(self._part([line], [(text,) for text in line.groups()[: self._groups]], named))
+            elif self._alone:
+                self.damaged.append(line.start())
         return joined(parts)
 
     def _part(
@@ -300,6 +314,8 @@ class PrintedLog:
         self.file = file
         self.kinds = tuple(line.fresh() for line in self.lines)
         self._process: bytes | None = None
+        self._damaged: list[int] = []
+        self._cut = False
         self._late = 0  # lines that lie back to the first step, alone
         self._total = float("nan")
         self._spacing = float("nan")
@@ -318,6 +334,10 @@ class PrintedLog:
         """Return the entries of a piece of the log."""
         found = [kind.entries(text) for kind in self.kinds]
         return found[0] if len(found) == 1 else joined(found)
+
+    def begins(self, text: bytes) -> bool:
+        """Return whether the beginning of a line is that of an entry."""
+        return any(kind.begins(text) for kind in self.kinds)
 
     def settings(self, text: bytes, run: Recorder) -> None:
         """Record what the text before the first entry of a run states."""
@@ -370,6 +390,7 @@ class PrintedLog:
             between += chunk[done:]
             if run is not None:
                 between = between[-_TAIL:]
+            self._note_damage(chunk, text, line)
             line += chunk.count(b"\n")
             earlier = text[-_TAIL:]
         if run is not None:
@@ -378,12 +399,28 @@ class PrintedLog:
     def _complete(self, run: Recorder, after: bytes, last: float) -> Recorder:
         if np.isfinite(self._total):
             run.state(total_steps=int(self._total))
+        if self._damaged:
+            count, first = len(self._damaged), self._damaged[0]
+            many = f"{count} damaged lines are left out, the first at line {first}"
+            run.warn("damaged", many if count > 1 else f"a damaged line is left out: line {first}")
+            self._damaged = []
+        if self._cut:
+            run.warn("truncated", "the last line of the log is cut, and left out")
         run.ended = run.ended or self.ending(after[-_TAIL:])
         total = run.stated("total_steps")
         if run.ended == "finished" and total and last + max(1, self.spacing or 1) < total:
             run.ended = "stopped"  # in good order, before its last step
         self.finish(run)
         return run
+
+    def _note_damage(self, chunk: bytes, text: bytes, line: int) -> None:
+        """Keep the lines that are damaged, by missing values or bytes that are no text, and whether the last is cut."""
+        places = [place for kind in self.kinds for place in kind.damaged]
+        found = [text.count(b"\n", 0, place) for place in places]
+        if b"\0" in chunk or not _is_utf8(chunk):
+            found += [at for at, each in enumerate(chunk.split(b"\n")) if b"\0" in each or not _is_utf8(each)]
+        self._cut = len(text) < len(chunk) and self.begins(chunk[len(text) :])
+        self._damaged += sorted({line + at for at in found})
 
     def _note(self, entries: Entries) -> None:
         """Keep the last step that the lines state, and how far entries lie apart."""
@@ -476,6 +513,16 @@ def clock(text: bytes, places: Array) -> Array:
     return seconds
 
 
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def joined(parts: Sequence[Entries]) -> Entries:
     """Return the entries of several kinds of lines as one, in their order."""
     filled = [part for part in parts if len(part.steps)]
@@ -495,18 +542,20 @@ def joined(parts: Sequence[Entries]) -> Entries:
 
 
 def completed(chunk: bytes, earlier: bytes) -> bytes:
-    """Return the end of a log without a last line that was cut: no earlier one resembles it to its last digit."""
+    """Return the end of a log without a last line that was cut: no earlier one has its words and ends as it does."""
     start = chunk.rfind(b"\n") + 1
     cut = chunk[start:]
+    if not cut.strip():
+        return chunk[:start]
     outline = _outline(cut)
     whole_lines = (earlier + chunk[:start]).splitlines()[-_SAMPLE:]
     known_end = not cut[-1:].isdigit() or b"." in cut.split()[-1]  # a whole number may have been longer
-    if known_end and any(_outline(each) == outline for each in whole_lines):
-        return chunk + b"\n"
-    return chunk[:start]
+    return chunk + b"\n" if known_end and any(_outline(each) == outline for each in whole_lines) else chunk[:start]
 
 
-def _outline(line: bytes) -> bytes:
-    """Return a line with its digits made alike: whole parts of any length, decimals of their number."""
-    decimals = re.sub(rb"(\.\d+)", lambda found: b"." + b"d" * (len(found[0]) - 1), line)
-    return b" ".join(re.sub(rb"\d+", b"0", decimals).split())
+def _outline(line: bytes) -> tuple[bytes, bytes]:
+    """Return the words of a line with its numbers made alike, and its last word with as many decimals as it has."""
+    last = line.rsplit(None, 1)[-1] if line.strip() else b""
+    decimals = re.sub(rb"\.\d+", lambda found: b"." + b"d" * (len(found[0]) - 1), last)
+    words = re.sub(rb"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", b"0", b" ".join(line.split()))
+    return words, re.sub(rb"\d+", b"0", decimals)

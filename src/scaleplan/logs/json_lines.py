@@ -223,36 +223,38 @@ def _blocks(file: LogFile) -> Iterator[tuple[list[int], list[dict[str, Any]], li
 
 
 def _parse_lines(lines: list[bytes], first: int) -> tuple[list[int], list[dict[str, Any]], list[int]]:
-    """Return the objects of lines, the number of each, and the numbers of the lines that hold none."""
-    try:
-        found = json.loads(b"[" + b",".join(lines).replace(b"\x00", b"") + b"]")
-        if len(found) == len(lines) and set(map(type, found)) <= {dict}:
-            return list(range(first, first + len(lines))), found, []
-    except (ValueError, RecursionError):
-        pass
-    if lines and not lines[0].startswith(b"{") and b'{"' in lines[0][1:]:  # as a logger writes them, behind a date
-        return _parse_lines([line[max(0, line.find(b'{"')) :] for line in lines], first)
-    if len(lines) > _HALVED:  # a bad line is found by halves
-        middle = len(lines) // 2
-        left, right = _parse_lines(lines[:middle], first), _parse_lines(lines[middle:], first + middle)
-        return left[0] + right[0], left[1] + right[1], left[2] + right[2]
-    numbers: list[int] = []
-    objects: list[dict[str, Any]] = []
-    bad: list[int] = []
-    for number, raw in enumerate(lines, first):
-        text = raw.decode("utf-8-sig", errors="replace").strip()
-        if not text:
-            continue
-        item = _parsed(text)
-        if isinstance(item, dict):
-            numbers.append(number)
-            objects.append(item)
-        elif text.startswith("{"):  # other lines are what a trainer prints beside its metrics
-            bad.append(number)
-    return numbers, objects, bad
+    """Return the objects of lines, the number of each, and the numbers of the lines that hold none.
+
+    An object may stand behind what a logger writes; lines without one are what a trainer prints beside its metrics.
+    """
+    numbers: Sequence[int] = range(first, first + len(lines))
+    found = _parsed_at_once(lines)
+    if found is not None:
+        return list(numbers), found, []
+    holding = [(number, line, line.find(b"{")) for number, line in zip(numbers, lines, strict=True)]
+    holding = [each for each in holding if each[2] >= 0 and (each[2] == 0 or b'{"' in each[1])]
+    texts = [line[at if at == 0 else line.find(b'{"') :] for _, line, at in holding]
+    return _parse_by_halves(texts, [number for number, _, _ in holding])
 
 
-_HALVED = 64  # lines that are read one by one
+def _parsed_at_once(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Return the objects of lines that each hold one; None where one of them does not."""
+    found = _parsed((b"[" + b",".join(lines).replace(b"\x00", b"") + b"]").decode("utf-8", errors="replace"))
+    return found if isinstance(found, list) and len(found) == len(lines) and set(map(type, found)) <= {dict} else None
+
+
+def _parse_by_halves(
+    lines: Sequence[bytes], numbers: Sequence[int]
+) -> tuple[list[int], list[dict[str, Any]], list[int]]:
+    """Return what :func:`_parse_lines` does, of lines among which few are damaged."""
+    found = _parsed_at_once(lines)
+    if found is not None:
+        return list(numbers), found, []
+    if len(lines) == 1:
+        return [], [], list(numbers)
+    middle = len(lines) // 2
+    left, right = (_parse_by_halves(lines[part], numbers[part]) for part in (slice(middle), slice(middle, None)))
+    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
 
 
 def _parsed(text: str) -> object:

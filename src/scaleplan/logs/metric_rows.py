@@ -125,10 +125,7 @@ class MetricRun:
 
     def extend(self, columns: Mapping[str, Numbers], steps: Array, lines: Callable[[int], int]) -> None:
         """Record rows at ``steps``; ``lines`` returns the line of one."""
-        roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
-        for name, meaning in roles.items():
-            if meaning.role == "seconds" and np.nanmax(columns[name].values, initial=0.0) > _SINCE_1970:
-                roles[name] = meaning._replace(role="clock", factor=1.0)
+        roles = _roles(columns)
         self._state(columns, roles)
         self._choose(columns, roles, steps)
         curves: dict[str, Array] = {}
@@ -401,6 +398,15 @@ class MetricRun:
                     continue
                 if value > 0 or meaning.role == "seed":
                     self.state(meaning.role, value, accumulated=accumulated)
+
+
+def _roles(columns: Mapping[str, Numbers]) -> dict[str, Meaning]:
+    """Return what the columns mean; a time since 1970 is a clock, whatever it is called."""
+    roles = {name: meaning for name in columns if (meaning := role_of(name)) is not None}
+    for name, meaning in roles.items():
+        if meaning.role == "seconds" and np.nanmax(columns[name].values, initial=0.0) > _SINCE_1970:
+            roles[name] = meaning._replace(role="clock", factor=1.0)
+    return roles
 
 
 _CURVES = frozenset(

@@ -78,9 +78,7 @@ def simulated(rng, *, points, noise, kind, correlation=0.0, params=1e8, level=0.
     amount = rng.uniform(0.4, 1.2) * (params / 1e8) ** -0.1
     work = schedule.integral(steps) / schedule.integral(np.array([total]))
     loss = floor + amount * (0.01 + work) ** -exponent - 0.08 * (1 - schedule.at(steps)) * (steps > 0.02 * total)
-    shocks = rng.normal(size=points)
-    for index in range(1, points):
-        shocks[index] = correlation * shocks[index - 1] + np.sqrt(1 - correlation**2) * shocks[index]
+    shocks = noise_of(rng, points, correlation)
     return LossCurve(
         name=kind, steps=steps, loss=loss * np.exp(noise * shocks + level), total=total, schedule=schedule, params=params
     )
@@ -94,18 +92,18 @@ def simulated_recipe(rng, *, references, points, noise, between, sizes, correlat
     for params in ladder:
         clean = simulated(np.random.default_rng(seed), points=points, noise=0.0, kind="cosine", params=params)
         drift = np.cumsum(rng.normal(size=points)) / np.sqrt(points)
-        own = simulated(rng, points=points, noise=noise, kind="cosine", correlation=correlation)
-        shocks = np.log(own.loss) - np.log(simulated_clean(own))
+        shocks = noise * noise_of(rng, points, correlation)
         loss = clean.loss * np.exp(between * (rng.normal() + 0.5 * drift) + shocks)
         runs.append(LossCurve(**{**vars(clean), "loss": loss, "schedule": None}))
     return runs[0], runs[1:]
 
 
-def simulated_clean(curve):
-    """Return the loss of a simulated run without its fast noise: a running mean over a fifteenth of it."""
-    width = max(3, len(curve.steps) // 15)
-    padded = np.pad(np.log(curve.loss), (width, width), mode="reflect", reflect_type="odd")
-    return np.exp(np.convolve(padded, np.ones(2 * width + 1) / (2 * width + 1), mode="valid"))
+def noise_of(rng, points, correlation):
+    """Return noise of variance 1 whose neighbours are correlated."""
+    shocks = rng.normal(size=points)
+    for index in range(1, points):
+        shocks[index] = correlation * shocks[index - 1] + np.sqrt(1 - correlation**2) * shocks[index]
+    return shocks
 
 
 def read(path, run, *, total=None, lr=None):
@@ -153,7 +151,7 @@ def alone(folder):
 
 
 def compared(folder):
-    speed = read(folder / "speedrun_curves.csv", lambda row: row["run"] if "unet" in row["run"] else None)
+    speed = read(folder / "speedrun_curves.csv", lambda row: row["run"] if "unet" in row["run"] else None, total="total_steps")
     seeds = list(speed.values())
     rng = np.random.default_rng(1)
     for count in (2, 3, 5, 8, 29):

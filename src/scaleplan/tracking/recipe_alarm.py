@@ -2,8 +2,8 @@
 
 What the run's ln loss exceeds theirs by is compared with what each of them exceeds the others by: its level, and its
 change against what it was shortly before. Both are Student deviates along the run; how often the largest of all looks
-exceeds a value follows from Rice's formula for level crossings (the Euler characteristic of a Student field), with the
-correlation of neighbouring looks that the references show.
+exceeds a value follows from Rice's formula for level crossings, averaged over Student's spread, with the correlation
+of neighbouring looks that the references show.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ _WIDTHS = (1, 4, 16)
 _BEGIN = 0.02
 """Share of the run before which it is not compared: the warm-up."""
 
-_NEARBY = 0.05
+_NEARBY = 0.25
 """Share of the run on either side over which the spread of the references is pooled."""
 
 _SAME_SIZE = 0.05
 """Difference of ln N below which sizes count as one."""
+
+_FEWEST_REFERENCES = 3
+"""References below which their spread has a single degree of freedom: it tells nothing."""
 
 _FEWEST_FOR_TREND = 4
 """References of several sizes below which their trend in ln N leaves less than two degrees of freedom."""
@@ -85,7 +88,7 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     rest = np.arange(looks[-1] + size * spacing, 1.0 + 1e-9, size * spacing)
     along = np.concatenate([looks, rest])
     kept = [(each, row) for each in references if (row := _at_looks(each, along, size * spacing)) is not None]
-    if len(kept) < 2:
+    if len(kept) < _FEWEST_REFERENCES:
         return RecipeComparison(told=False)
     series = _excess(curve, values, [each for each, _ in kept], np.stack([row for _, row in kept]))
     if series is None:
@@ -200,8 +203,8 @@ def _first_crossing(
     correlation = 1 - ((scaled[:, 1:] - scaled[:, :-1]) ** 2).sum() / max(2 * norm, 1e-300)
     length = (len(usable) - 1) * math.sqrt(max(2 * (1 - correlation), 0.0))
     freedom = series.freedom
-    if change:  # what the references' changes are pooled over are, in part, independent draws
-        freedom *= max(1.0, 2 * reach / (width + max(8, 2 * width)))
+    if change:  # a level has no more draws than there are references; changes are drawn anew along the run
+        freedom *= _independent(scaled, min(2 * reach + 1, len(usable)))
     limit = _limit(length, freedom, chance) * series.stretch
     seen = usable < len(run)
     deviates = run[usable[seen]] / np.sqrt(np.maximum(pooled[seen], 1e-16))
@@ -209,6 +212,14 @@ def _first_crossing(
     if not len(over):
         return None
     return int(usable[over[0]]), math.copysign(1.0, float(deviates[over[0]]))
+
+
+def _independent(scaled: Array, count: int) -> float:
+    """Return how many independent squares as many neighbours are worth, by the squares of their correlations."""
+    whole = float((scaled**2).mean())
+    lags = range(1, min(count, scaled.shape[1] - 1))
+    squares = [(float((scaled[:, lag:] * scaled[:, :-lag]).mean()) / whole) ** 2 for lag in lags] if whole > 0 else []
+    return count / (1 + 2 * sum(square * (1 - lag / count) for lag, square in zip(lags, squares, strict=False)))
 
 
 def _running_mean(values: Array, reach: int) -> Array:
@@ -223,12 +234,13 @@ def _limit(length: float, freedom: float, chance: float) -> float:
     """Return what the largest of a Student process exceeds, either way, with a chance.
 
     ``length`` is that of the path in units of its correlation: the root of twice one minus the correlation of
-    neighbours, summed. The chance is that of the first look and of an upcrossing at any later one.
+    neighbours, summed. The chance is that of the first look and of an upcrossing at any later one, both averaged over
+    the estimate of the spread that all looks share.
     """
     low, high = 0.0, 1e4
     for _ in range(60):
         tried = 0.5 * (low + high)
-        crossing = length / (2 * math.pi) * (1 + tried**2 / freedom) ** (-(freedom - 1) / 2 if freedom > 1 else -0.25)
+        crossing = length / (2 * math.pi) * (1 + tried**2 / freedom) ** (-freedom / 2)
         if 2 * (student_tail(tried, freedom) + crossing) > chance:
             low = tried
         else:

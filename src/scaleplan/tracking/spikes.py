@@ -40,10 +40,10 @@ class CleanedCurve(NamedTuple):
 
 def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     """Return ln loss without its spikes; a curve of fewer points than the median takes is returned as it is."""
-    if len(logs) < _MEDIAN_OF:
+    if len(logs) <= _MEDIAN_OF:
         return CleanedCurve(logs, ())
     half = _MEDIAN_OF // 2
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(logs, half, mode="reflect"), _MEDIAN_OF)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF)
     falls = np.diff(around, axis=1)
     slope = np.median(falls, axis=1)
     bent = np.diff(logs, 2)
@@ -53,6 +53,11 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     miss = logs - median
     scale = 1.4826 * float(np.median(np.abs(miss))) * 1.06  # a median of nine follows its own middle
     out = np.abs(miss) > max(_SPIKE * scale, _LEAST)
+    sides = np.pad(logs, _MEDIAN_OF - 1, mode="reflect", reflect_type="odd")
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(sides, _MEDIAN_OF - 1), axis=1)
+    before, after = medians[: len(logs)], medians[_MEDIAN_OF : _MEDIAN_OF + len(logs)]
+    # a spike stands out from both sides; the steep beginning of a curve from one
+    out &= (logs > np.maximum(before, after)) | (logs < np.minimum(before, after))
     out[:half] = False  # nothing lies before them that they could be off from
     out[-1] = False  # may be the first of a new level
     spikes = []

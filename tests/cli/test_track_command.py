@@ -176,3 +176,36 @@ def test_an_interrupted_watch_ends_with_130():
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         assert "Traceback" not in process.stderr.read()
+
+
+def write_pilots(*, total=400):
+    """Write the curves of five smaller runs of the recipe as one table."""
+    rows, noise = ["run,params,step,tokens,loss"], Random(4)
+    for number, params in enumerate((1e7, 2e7, 4e7, 8e7, 1.6e8)):
+        for step in range(5, total + 1, 5):
+            loss = (1.8 + 4 / (step + 10) ** 0.4) * (params / 1e9) ** -0.02 * math.exp(noise.gauss(0, 0.004))
+            rows.append(f"p{number},{params:g},{step},{20 * params * step / total:g},{loss:.5f}")
+    Path("pilots.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
+    """Their curves are the yardstick, and stand beside the run in the picture, where it is."""
+    write_pilots()
+    write_log(300)
+    sizes = ("--steps", "400", "--params", "1e9", "--tokens", "2e10", "--pilots", "pilots.csv")
+    healthy = cli("track", "big.log", *sizes, "--json").json
+    assert healthy["smaller_runs"] == 5
+    assert healthy["verdict"] in ("on course", "too early")
+    low, high = healthy["interval"]["loss"]
+    assert low <= 1.8 + 4 / 410**0.4 <= high
+    write_log(300, fault=1.02, since=200)
+    broken = cli("track", "big.log", *sizes, "--json").json
+    assert broken["verdict"] == "worse"
+    assert broken["since"]["step"] == pytest.approx(200, abs=12)
+    chart = cli("plot", "track", "big.log", *sizes, "--json").json
+    run = next(series for series in chart["series"] if series["label"] == "this run")
+    smaller = [series for series in chart["series"] if series["label"] == "smaller runs, moved"]
+    assert len(smaller) == 5
+    for series in smaller:
+        at = min(range(len(series["x"])), key=lambda i: abs(series["x"][i] - run["x"][-1]))
+        assert series["y"][at] == pytest.approx(run["y"][-1], rel=0.02)

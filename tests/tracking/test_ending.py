@@ -164,6 +164,7 @@ def test_too_little_seen_is_no_forecast():
     assert forecast_end(few) is None
     assert forecast_end(replace(part, loss=np.full(len(part.loss), np.nan))) is None
     assert forecast_end(replace(part, steps=part.steps[:0], loss=part.loss[:0])) is None
+    assert forecast_end(replace(part, total=math.inf, schedule=None)) is None
 
 
 def test_a_few_points_do_beside_references():

@@ -20,7 +20,7 @@ from scaleplan.record import Record
 from scaleplan.tracking.kriging import mixed_sd
 from scaleplan.tracking.recipe_shape import TREND, RecipeRun, forecast_by_shape
 from scaleplan.tracking.schedule_law import forecast_by_law, outline, summarise
-from scaleplan.tracking.seen_part import SeenPart, level_at_end, seen_part
+from scaleplan.tracking.seen_part import level_at_end, seen_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.tracking.loss_curve import LossCurve
     from scaleplan.tracking.schedule_law import Summary
+    from scaleplan.tracking.seen_part import SeenPart
 
 __all__ = ["Ending", "MethodForecast", "forecast_end"]
 
@@ -123,11 +124,11 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     runs of the same recipe seen to their end: smaller ones, or other schedules.
     """
     part = seen_part(curve)
-    if len(part.shares) < _LEAST_BESIDE or part.shares[-1] < _LEAST_SEEN:
+    if len(part.shares) < _LEAST_BESIDE or part.last < _LEAST_SEEN:
         return None
     run, others = _prepared(curve, part, references)
     part = run.part
-    seen = float(part.shares[-1])
+    seen = part.last
     question = _Question(
         shares=np.linspace(seen, 1.0, _WAY + 1)[1:],
         scale=curve.total,
@@ -165,7 +166,7 @@ def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve])
         if len(other.shares) < _LEAST_POINTS:
             continue
         found = _Run(curve=one, part=other, features=features[k], shape=shapes[k])
-        if other.shares[-1] >= _FINISHED:
+        if other.last >= _FINISHED:
             end, end_sd = level_at_end(other)
             found = replace(found, reference=RecipeRun(part=other, end=end, end_sd=end_sd, features=features[k]))
         others.append(found)
@@ -181,17 +182,17 @@ def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
     """Return a reference that was not seen to its end with the end that the finished ones let expect."""
     if run.reference is not None:
         return run
-    last = float(run.part.shares[-1])
-    shares = np.linspace(last, 1.0, _WAY + 1)[1:]
+    shares = np.linspace(run.part.last, 1.0, _WAY + 1)[1:]
     guess = _by_shape(run, others, _Question(shares=shares, scale=run.curve.total, by_share=True))
     if guess is None:
         return run
     part = run.part
-    whole = SeenPart(
+    whole = replace(
+        part,
         shares=np.concatenate([part.shares, shares]),
         loss=np.concatenate([part.loss, guess.way]),
         spread=np.concatenate([part.spread, np.full(len(shares), guess.sd)]),
-        noise=part.noise,
+        last=1.0,
     )
     reference = RecipeRun(part=whole, end=guess.loss, end_sd=guess.sd, features=run.features)
     return replace(run, reference=reference)
@@ -325,7 +326,7 @@ def _mixture(
     informed: bool,
 ) -> Ending:
     """Return the mixture of the methods, each with the weight of its variance."""
-    seen = float(run.part.shares[-1])
+    seen = run.part.last
     precision = np.array([max(sds[name], _LEAST_SD) ** -2 for name in guesses])
     weights = precision / precision.sum()
     ends = np.array([guess.loss for guess in guesses.values()])

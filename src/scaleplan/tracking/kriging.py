@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Predicted", "krige", "mixed_sd"]
 
 _TREND_SCALES, _TREND_LN_SD = (0.5, 1.0, 2.0), 0.7
-_SCATTERS, _SCATTER_LN_SD = (0.06, 0.18, 0.55, 1.7, 5.0), 1.2
+_SCATTERS, _SCATTER_LN_SD = (0.06, 0.18, 0.55, 1.7, 5.0), 1.0
 """Multiples of the scales to expect that are tried, and the sd of their logarithms: families differ by that much."""
 _GRID = np.array(list(product(_TREND_SCALES, _SCATTERS)))
 _GRID_PRIOR = -0.5 * (np.log(_GRID[:, 0]) / _TREND_LN_SD) ** 2 - 0.5 * (np.log(_GRID[:, 1]) / _SCATTER_LN_SD) ** 2

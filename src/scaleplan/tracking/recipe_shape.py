@@ -11,23 +11,25 @@ part seen. The expected f is a weighted sum of those of the references (kriging 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.record import Record
 from scaleplan.tracking.kriging import krige, mixed_sd
-from scaleplan.tracking.seen_part import SeenPart, level_at_end
+from scaleplan.tracking.seen_part import level_at_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.arrays import Array
+    from scaleplan.tracking.seen_part import SeenPart
 
 __all__ = ["TREND", "TREND_SD", "RecipeRun", "ShapeForecast", "forecast_by_shape"]
 
 TREND = np.array([0.13, -0.3])
-TREND_SD = np.array([0.04, 0.1])
+TREND_SD = np.array([0.035, 0.1])
 """d ln f / d ln N and d ln f / d ln D to expect. Measured: 0.10 to 0.19 and -0.56 to -0.14 (constant rates the
 steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
 12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""
@@ -105,7 +107,7 @@ def forecast_by_shape(
 def _plain(part: SeenPart) -> SeenPart:
     """Return the part with losses in place of their logarithms."""
     loss = np.exp(part.loss)
-    return SeenPart(shares=part.shares, loss=loss, spread=part.spread * loss, noise=part.noise * float(loss[-1]))
+    return replace(part, loss=loss, spread=part.spread * loss, noise=part.noise * float(loss[-1]))
 
 
 def _forecast(
@@ -151,9 +153,7 @@ def _forecast(
     mixed = weights @ np.array([kriged.weights for _, kriged, _ in options])
     shape = mixed @ left
     stretch = float(np.clip(mean * unit / max(shape[-1], _LEAST_LEFT), 0.25, 4.0))
-    flat = SeenPart(
-        shares=inside.shares, loss=inside.loss - stretch * shape, spread=inside.spread, noise=inside.noise
-    )
+    flat = replace(inside, loss=inside.loss - stretch * shape)
     level, level_sd = level_at_end(flat, sloping=False, reach=_ANCHOR)
     ahead = scale[:, None] * np.array([one.part.at(shares) - one.end for one in references])
     return ShapeForecast(

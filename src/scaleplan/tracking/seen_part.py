@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,35 +21,38 @@ _OUTLIER = 6.0  # standard deviations from a running median: one in 5e8 of norma
 _PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a smooth schedule bends
 _ROUNDING = 1e-6  # of a bin: even shares of a run lie on the edges of bins
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
-_AGREE = 2.5  # standard deviations between two windows: noise alone goes beyond in one of 400
+_AGREE = 2.5  # standard deviations between two windows: noise alone goes beyond in one of 80
 _FEWEST = 3  # points whose spread or slope can be told
 
 
 class SeenPart(Record, eq=False):
     """The mean ln ``loss`` of bins at ``shares`` of the run, with its standard deviation in ``spread``.
 
-    ``noise`` is the standard deviation of one logged ln loss about the smooth curve.
+    ``noise`` is the standard deviation of one logged ln loss about the smooth curve, ``last`` the last share seen,
+    which lies half a bin beyond the last of ``shares``.
     """
 
     shares: Array
     loss: Array
     spread: Array
     noise: float
+    last: float
 
     def upto(self, share: float) -> SeenPart:
         """Return the part up to a share of the run."""
-        keep = self.shares <= share * (1 + 1e-9)
-        return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
+        return replace(self._where(self.shares <= share * (1 + 1e-9)), last=min(share, self.last))
 
     def after(self, share: float) -> SeenPart:
         """Return the part from a share of the run on."""
-        keep = self.shares >= share
-        return SeenPart(shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep], noise=self.noise)
+        return self._where(self.shares >= share)
+
+    def _where(self, keep: Mask) -> SeenPart:
+        return replace(self, shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep])
 
     def with_noise(self, noise: float) -> SeenPart:
         """Return the part with another noise."""
         spread = np.full(len(self.shares), noise) if self.noise == 0 else self.spread * (noise / self.noise)
-        return SeenPart(shares=self.shares, loss=self.loss, spread=spread, noise=noise)
+        return replace(self, spread=spread, noise=noise)
 
     def at(self, shares: Array) -> Array:
         """Return ln loss at shares of the run, on the line between bins over the logarithm of the share."""
@@ -58,7 +62,7 @@ class SeenPart(Record, eq=False):
 def seen_part(curve: LossCurve) -> SeenPart:
     """Return what was seen of a run: without values that are no loss, spikes and what is beyond its end."""
     steps, values = np.asarray(curve.steps, dtype=float), np.asarray(curve.loss, dtype=float)
-    usable = np.isfinite(steps) & np.isfinite(values) & (values > 0) & (steps > 0)
+    usable = np.isfinite(steps) & np.isfinite(values) & (values > 0) & (steps > 0) & (0 < curve.total < np.inf)
     order = np.argsort(steps[usable], kind="stable")
     shares = np.minimum(steps[usable][order] / curve.total, 1.0)
     losses = np.log(values[usable][order])
@@ -119,22 +123,24 @@ def _outliers(losses: Array, noise: float) -> Mask:
 def _binned(shares: Array, losses: Array, noise: float) -> SeenPart:
     """Return the means of bins that widen with the logarithm of the share."""
     if not len(shares):
-        return SeenPart(shares=shares, loss=losses, spread=losses, noise=noise)
+        return SeenPart(shares=shares, loss=losses, spread=losses, noise=noise, last=0.0)
     place = np.where(shares < _WIDEST * _PER_E_FOLD, np.log(shares) * _PER_E_FOLD, 0.0)
     late = shares >= _WIDEST * _PER_E_FOLD
     place[late] = np.log(_WIDEST * _PER_E_FOLD) * _PER_E_FOLD + 1 + (shares[late] / _WIDEST - _PER_E_FOLD)
     edges = np.flatnonzero(np.diff(np.floor(place + _ROUNDING), prepend=-np.inf))
     count = np.diff(np.append(edges, len(shares)))
     mean_share, mean_loss = np.add.reduceat(shares, edges) / count, np.add.reduceat(losses, edges) / count
-    return SeenPart(shares=mean_share, loss=mean_loss, spread=noise / np.sqrt(count), noise=noise)
+    return SeenPart(
+        shares=mean_share, loss=mean_loss, spread=noise / np.sqrt(count), noise=noise, last=float(shares[-1])
+    )
 
 
 def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) -> tuple[float, float]:
     """Return the ln loss of the smooth curve at the last share seen, and its standard deviation.
 
     A line (a level where not ``sloping``) through the last bins, as many as agree: the window grows as long as its
-    estimate stays within three standard deviations of every narrower window's (Lepski's rule), up to ``reach`` of what
-    was seen. Where fewer than three lie there, as in sparse logs, the last value is the level.
+    estimate stays within :data:`_AGREE` standard deviations of every narrower window's (Lepski's rule), up to
+    ``reach`` of what was seen. Where fewer than three lie there, as in sparse logs, the last value is the level.
     """
     shares, losses, spread = part.shares[::-1], part.loss[::-1], np.maximum(part.spread[::-1], 1e-7)
     level, deviation = float(losses[0]), float(spread[0])
@@ -143,7 +149,7 @@ def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) ->
     size = 3 if sloping else 2
     while size <= widest:
         weight = spread[:size] ** -2
-        distance = (shares[0] - shares[:size]) if sloping else np.zeros(size)
+        distance = (part.last - shares[:size]) if sloping else np.zeros(size)
         total, first, second = weight.sum(), weight @ distance, weight @ distance**2
         spoken = total * second - first**2
         if sloping and spoken > 0:

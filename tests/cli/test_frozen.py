@@ -140,7 +140,7 @@ def logged():
         if step % 100 == 0:
             printed.append(f"s:{step} tel:{loss + 0.02:.4f}")
             lines.append(json.dumps({"step": step, "val_loss": loss - 0.19}))
-    return {"main.log": "\n".join(printed) + "\n", "metrics.jsonl": "\n".join(lines[:-20]) + "\n"}
+    return {"small.log": "\n".join(printed) + "\n", "large.jsonl": "\n".join(lines[:-20]) + "\n"}
 
 
 FILES = {
@@ -164,12 +164,12 @@ FILES = {
 # mixtures in check and diff, and a saved result of --shape in show and diff.
 CASES = {
     "runs": (
-        "main.log metrics.jsonl",
-        "runs main.log --params 124M --tokens-per-step 524288 --steps 400",
-        "runs main.log metrics.jsonl",
-        "runs main.log metrics.jsonl --params main=124M --format csv",
-        "runs metrics.jsonl --get val_loss",
-        "fit metrics.jsonl",
+        "small.log large.jsonl",
+        "runs small.log --params 124M --tokens-per-step 524288 --steps 400",
+        "runs small.log large.jsonl",
+        "runs small.log large.jsonl --params small=124M --format csv",
+        "runs large.jsonl --get val_loss",
+        "fit large.jsonl",
     ),
     "help": ("", "--help", "gpus", "gpus list --help"),
     "optimal": ("", "optimal --flops 1e21", f"optimal {CLUSTER}"),

@@ -207,6 +207,41 @@ def test_a_single_log_is_refused_with_the_way(cli, name, options, way):
     assert way in found.err
 
 
+def test_losses_in_another_unit_are_refused_with_the_option(cli, tmp_path):
+    """A table of runs says what its losses are in; of two units one is chosen."""
+    table = tmp_path / "table.csv"
+    cli("runs", str(ladder(tmp_path / "logs")), "-o", str(table))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    for units, way in ((["bits"], "--loss-unit bits"), (["bits", "nats"], "--where 'loss_unit = bits'")):
+        for i, row in enumerate(rows):
+            row["loss_unit"] = units[i % len(units)]
+        with table.open("w") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        found = cli("fit", str(table))
+        assert found.status == 2
+        assert way in found.err
+        if len(units) > 1:
+            assert len(read_runs(table, loss_unit="bits", where=["loss_unit = bits"])) == 8
+        else:
+            bits = read_runs(table, loss_unit="bits")
+            assert bits.loss[0] == pytest.approx(float(rows[0]["val_loss"]) * math.log(2))
+
+
+def test_a_table_with_warnings_is_read_from_json_too(cli, tmp_path):
+    """Its rows are the runs, not the warnings."""
+    folder = ladder(tmp_path / "logs")
+    path = folder / "w128-r10" / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:9], lines[2], lines[3], *lines[9:]]) + "\n")
+    for ending in ("json", "jsonl"):
+        table = tmp_path / f"table.{ending}"
+        found = cli("runs", str(folder), "-o", str(table), "--json")
+        assert found.json["runs"][0]["warnings"]
+        assert len(read_runs(table)) == 15
+
+
 def test_messy_logs(cli, tmp_path):
     """One entry, none, a NaN that recovers, one that does not, a cut line, bytes that are no text."""
     texts = {

@@ -307,3 +307,26 @@ def test_the_curves_of_one_run_at_a_time_are_kept():
             assert [reference() for reference in alive] == [None] * len(alive)
 
     assert len(collected(logs(), GivenSizes.read({})).runs) == 5
+
+
+def test_warnings_that_many_runs_share_are_one_line():
+    """With the first of them in full; each row keeps its own."""
+    logs = []
+    for number in range(9):
+        recorder = Recorder(f"run{number}", "none.log", line=1, format_name="hand-made")
+        for step in (1, 2, 3, 4):
+            recorder.add(step, {"loss": float("nan") if step == 2 else 3.0})
+        logs.append(recorder.run())
+    found = table(*logs, params="1M", tokens_per_step="1k", steps="4")
+    (notice,) = found.warnings
+    assert notice.message.startswith("run0: the loss is NaN")
+    assert notice.message.endswith("the like of run1, run2, run3, run4 and 4 more")
+    assert all(len(row.warnings) == 1 for row in found.runs)
+    assert len(table(*logs[:3], params="1M", tokens_per_step="1k", steps="4").warnings) == 3
+
+
+def test_runs_of_one_name_are_told_apart():
+    """By their files, so that a size can be given for one."""
+    logs = [log("exp", source=f"none/{name}.log") for name in ("a", "b", "b")]
+    found = table(*logs, params=["1B", "exp/b=2B"])
+    assert [(run.run, run.params) for run in found.runs] == [("exp", 1e9), ("exp/b", 2e9), ("exp/b#2", 1e9)]

@@ -501,3 +501,17 @@ def test_a_run_from_the_start_is_another_run(runs) -> None:
         assert [len(run.curves["loss"]) for run in found] == [8, 8]
         assert [codes(run) for run in found] == [[], []]
         assert found[0].line < found[1].line
+
+
+def test_a_log_that_begins_late_and_goes_back_to_its_beginning_is_one_run(runs) -> None:
+    points = [Point(step, 4.0 - 1e-4 * step) for step in range(5010, 5100, 10)]
+    (run,) = runs(written("megatron", points[:5], 9000) + written("megatron", points, 9000))
+    assert run.curves["loss"].steps.tolist() == [float(p.step) for p in points]
+    assert codes(run) == ["restarted"]
+
+
+def test_lines_with_fewer_values_do_not_hide_those_of_others(runs) -> None:
+    line = "step {n:05d}/00100 (1.00%) | loss: 4.{n:06d} | lrm: 1.00 | dt: {dt}ms | tok/sec: 1,000 | epoch: 1\n"
+    (run,) = runs("".join(line.format(n=n, dt="-" if n < 60 else "10.00") for n in range(1, 100)))
+    assert len(run.curves["loss"]) == 99
+    assert len(run.curves["seconds"]) == 40

@@ -505,6 +505,26 @@ def test_settings_of_each_run_belong_to_it(read):
     assert (first.name, first.stated.params, second.name, second.stated.params) == ("a", 1e6, "b", 2e6)
 
 
+def test_texts_that_change_within_a_run_make_no_runs(read):
+    rows = [{"step": k, "source": "ab"[k % 2], "loss": loss_at(k)} for k in (1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8)]
+    (run,) = read(lines(rows), "m.jsonl")
+    assert list(points(run)) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_settings_that_differ_make_runs(read):
+    text = "model,step,loss\n" + "".join(f"{m},{k},{loss_at(k)}\n" for m in ("small", "large") for k in range(1, 5))
+    assert [run.name for run in read(text, "c.csv")] == ["small", "large"]
+    text = "params,step,loss\n" + "".join(f"{n}M,{k},{loss_at(k)}\n" for k in range(1, 5) for n in (10, 20))
+    assert [run.stated.params for run in read(text, "c.csv")] == [10e6, 20e6]
+
+
+def test_loggers_called_after_a_split_are_no_runs(read):
+    rows = [{"name": s, "step": k, "loss": loss_at(k) + (s == "val")} for k in range(5) for s in ("train", "val")]
+    (run,) = read(lines(rows), "m.jsonl")
+    assert points(run, "val_loss")[2] == loss_at(2) + 1
+    assert points(run)[2] == loss_at(2)
+
+
 finite = st.floats(min_value=1e-3, max_value=1e3)
 losses = st.lists(st.one_of(finite, st.just(math.nan), st.just(math.inf)), min_size=4, max_size=30)
 

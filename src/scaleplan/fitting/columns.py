@@ -20,7 +20,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.fitting.exports import CURVE, ONE_ROW_A_RUN, NotRunsError, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.logged import is_logged, logged_loss, require_logged_unit, unknown_size
+from scaleplan.fitting.logged import is_logged, logged_loss, unknown_size
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
 from scaleplan.tables.cells import to_numbers, to_text
 from scaleplan.tables.headings import SIZE_ROLES, forms, headings, listed, normalised
@@ -174,7 +174,6 @@ def recognise(
     _require_runs(columns, needed, table, loss_unit)
     notes: list[str] = []
     if is_logged(table) and "loss" in needed and "loss" not in columns:
-        require_logged_unit(table, loss_unit)
         chosen, why = logged_loss(table)
         columns["loss"] = ColumnMapping(text=chosen, column=chosen)
         notes.append(why)

@@ -48,7 +48,8 @@ def fit(
     Parameters
     ----------
     runs
-        A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input.
+        A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input; or a training log, or a
+        folder of them, which is read as :func:`scaleplan.runs` does.
     progress
         Called with the number of resamples done.
     keywords

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Index, Mask
     from scaleplan.logs.logged_run import LoggedRuns
 
-__all__ = ["is_log", "is_logged", "logged_loss", "logged_table", "require_logged_unit", "undecayed", "unknown_size"]
+__all__ = ["is_log", "is_logged", "logged_doubts", "logged_loss", "logged_table", "unknown_size"]
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
@@ -106,9 +106,21 @@ def logged_loss(table: RawTable) -> tuple[str, str]:
     return "loss", f"loss is 'loss', the training loss over the last part: {why}{way}"
 
 
-def require_logged_unit(table: RawTable, loss_unit: str) -> None:
-    """Refuse losses in another unit than the user states; raises UsageError."""
-    units = {to_text(cell) for cell in table.column("loss_unit") if not is_missing(cell)} or {loss_unit}
+def logged_doubts(table: RawTable, positions: Index, *, loss_unit: str | None) -> tuple[Notice, ...]:
+    """Return a warning for runs in use that ended before their learning rate had decayed; none of another table.
+
+    Raises UsageError where their losses are in another unit than the user states, where one is used at all.
+    """
+    if not is_logged(table):
+        return ()
+    if loss_unit is not None:
+        _require_unit(table, loss_unit, positions)
+    return _undecayed(table, positions)
+
+
+def _require_unit(table: RawTable, loss_unit: str, positions: Index) -> None:
+    column = table.column("loss_unit")
+    units = {to_text(column[i]) for i in positions.tolist() if not is_missing(column[i])} or {loss_unit}
     if len(units) > 1:
         raise UsageError(
             f"the losses of {table.source} are in {' and '.join(sorted(units))}",
@@ -122,8 +134,7 @@ def require_logged_unit(table: RawTable, loss_unit: str) -> None:
         )
 
 
-def undecayed(table: RawTable, positions: Index) -> tuple[Notice, ...]:
-    """Return a warning for runs in use that ended before their learning rate had decayed as it was to."""
+def _undecayed(table: RawTable, positions: Index) -> tuple[Notice, ...]:
     columns = {name: table.column(name) for name in ("run", "state", "schedule")}
     names = [
         to_text(columns["run"][i])

@@ -22,7 +22,7 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, is_logged, logged_table, undecayed
+from scaleplan.fitting.logged import is_log, logged_doubts, logged_table
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
@@ -73,7 +73,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, from standard input (``-``), or of a table.
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a table.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -163,8 +163,7 @@ def read_runs(
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
     warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
-    if is_logged(table):
-        warnings += undecayed(table, np.flatnonzero(rows.alive))
+    warnings += logged_doubts(table, np.flatnonzero(rows.alive), loss_unit=loss_unit if "loss" in needed else None)
     if set(needed) >= {"params", "tokens", "loss"}:
         warnings += _too_large(used, columns["loss"], loss_unit)
         if "unique_tokens" not in needed:

@@ -10,6 +10,7 @@ import math
 import re
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,24 +175,21 @@ class _Table:
     def of(self, logs: Iterable[RunLog], progress: Callable[[int], None] | None) -> LoggedRuns:
         """Return the rows, and what they lack, a line for each cause."""
         rows: list[LoggedRun] = []
+        names: set[str] = set()
         for log in logs:
-            rows.append(self._row(log))
+            name = _distinct(log, names)
+            names.add(name)
+            rows.append(self._row(log if name == log.name else replace(log, name=name)))
             del log  # with its curves, before the next is read
             if progress is not None:
                 progress(len(rows))
-        names = [row.run for row in rows]
         for amounts in self._given:
-            amounts.require_met(names)
-        own = [
-            Notice(code=notice.code, message=f"{row.run}: {notice.message}")
-            for row in rows
-            for notice in row.warnings
-        ]
+            amounts.require_met([row.run for row in rows])
         shared = [
             Notice(code=code, message=f"{_listed(names)}: {message}")
             for (code, message), names in self._notices.items()
         ]
-        return LoggedRuns(runs=tuple(rows), warnings=(*own, *shared, *_lacking(rows)))
+        return LoggedRuns(runs=tuple(rows), warnings=(*_of_rows(rows), *shared, *_lacking(rows)))
 
     def _row(self, log: RunLog) -> LoggedRun:
         curves, stated = log.curves, log.stated
@@ -215,7 +213,7 @@ class _Table:
         rates = log.curves.get("lr")
         peak = None if stated.relative_rate or rates is None else float(rates.values.max())
         if peak is not None and schedule is not None and schedule.kind != "table":
-            peak = schedule.peak  # which may lie between two entries
+            peak = max(peak, schedule.peak)  # which may lie between two entries
         return LoggedRun(
             run=log.name,
             state=state,
@@ -400,6 +398,13 @@ def _first(*values: Any) -> Any:  # noqa: ANN401  numbers and texts of three sou
     return next((value for value in values if value is not None), None)
 
 
+def _distinct(log: RunLog, names: set[str]) -> str:
+    """Return a name that no run before has, of logs that were named one by one: with the file, or a number."""
+    name = log.name if log.name not in names else f"{log.name}/{Path(log.source).stem}"
+    numbered = (f"{name}#{number}" for number in count(2))
+    return name if name not in names else next(each for each in numbered if each not in names)
+
+
 def _last_step(log: RunLog) -> float:
     """Return the last step of a log, with a loss that is a number or not; NaN of an empty one."""
     lost = math.nan if log.not_finite is None else log.not_finite.last
@@ -485,6 +490,20 @@ def _in_name(name: str) -> float | None:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _of_rows(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
+    """Yield the warnings of rows with the names of their runs; of many alike the first."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for notice in row.warnings:
+            alike.setdefault(notice.code, []).append((row.run, notice.message))
+    for code, found in alike.items():
+        many = len(found) > _MOST_NAMED
+        for run, message in found[:1] if many else found:
+            others = list(dict.fromkeys(name for name, _ in found[1:] if name != run))
+            more = f"; the like of {_listed(others)}" if many and others else ""
+            yield Notice(code=code, message=f"{run}: {message}{more}")
 
 
 def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:

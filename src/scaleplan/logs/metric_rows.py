@@ -476,6 +476,8 @@ class MetricRows:
             return
         self.rows += count
         names = metric_names(columns)
+        if names.run is not None and _are_splits(columns[names.run]):  # a logger called "train", another "val"
+            names = names._replace(run=None, split=names.run)
         if names.metric is not None and names.value is not None:
             _spread(columns, names.metric, names.value)
         elif names.split is not None:
@@ -642,12 +644,43 @@ class MetricRows:
                 "tokens_per_step",
             }:
                 continue
-            if meaning is None and (normalised(name) in _NO_SETTING or not _is_text(cells)):
+            if meaning is None and (normalised(name) in _NO_SETTING or not _is_text(cells) or _are_splits(cells)):
                 continue
             different = len(set(map(to_text, cells)))
             if 1 < different <= count / _LEAST_ROWS:
                 found.append(name)
-        return found
+        counts = [(meaning.rank, name) for name in numbers if (meaning := role_of(name)) is not None]
+        counts = [(rank, name) for rank, name in counts if _is_count(name)] if found else []
+        if not counts:
+            return []
+        steps = numbers[min(counts)[1]].values
+        together = _falls(steps)
+        apart = sum(_falls(steps[rows]) for rows in _by_cell([columns[name] for name in found]).values())
+        return found if apart < together else []
+
+
+def _are_splits(cells: Sequence[Cell]) -> bool:
+    """Whether cells name training and validation, and no runs."""
+    named = {normalised(text) for text in dict.fromkeys(map(to_text, cells))}
+    return named <= TRAINING | EVALUATION and not named.isdisjoint(EVALUATION)
+
+
+def _is_count(name: str) -> bool:
+    meaning = role_of(name)
+    return meaning is not None and meaning.role in {"step", "tokens", "epoch"}
+
+
+def _falls(steps: Array) -> int:
+    """Return how often steps do not rise."""
+    return int(np.count_nonzero(np.diff(steps[np.isfinite(steps)]) <= 0))
+
+
+def _by_cell(columns: Sequence[Sequence[Cell]]) -> dict[tuple[str, ...], list[int]]:
+    """Return the rows with the same cells."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, cells in enumerate(zip(*columns, strict=True)):
+        groups.setdefault(tuple(map(to_text, cells)), []).append(row)
+    return groups
 
 
 _NO_SETTING = frozenset(

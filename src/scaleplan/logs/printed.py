@@ -252,6 +252,7 @@ class LineKind:
         new = [layout for layout in sorted(seen, key=lambda each: -seen[each]) if layout not in self._layouts]
         if new:
             self._layouts = (new + self._layouts)[:_MOST_LAYOUTS]
+            self._layouts.sort(key=lambda layout: -len(layout[1]))  # a line with more values must not pass for less
             self._compiled = None
         return bool(new)
 
@@ -414,7 +415,7 @@ class PrintedLog:
         return run
 
     def _note_damage(self, chunk: bytes, text: bytes, line: int) -> None:
-        """Keep the lines that are damaged, by missing values or bytes that are no text, and whether the last is cut."""
+        """Keep the lines that lack values or hold bytes that are no text, and whether the last one is cut."""
         places = [place for kind in self.kinds for place in kind.damaged]
         found = [text.count(b"\n", 0, place) for place in places]
         if b"\0" in chunk or not _is_utf8(chunk):
@@ -456,7 +457,7 @@ class PrintedLog:
             highest = max(last, float(np.max(steps[start:row], initial=float("-inf"))))
             following = float(steps[row + 1]) if row + 1 < len(steps) else highest + self._late
             self._late += following > highest
-            from_start = first <= max(1.0, first if np.isnan(self._spacing) else self._spacing)
+            from_start = first <= max(1.0, self._spacing if np.isfinite(self._spacing) else _usual(steps[start:row]))
             if following <= highest and from_start:
                 if row > start:
                     yield begins, slice(start, row)
@@ -484,6 +485,12 @@ class PrintedLog:
     def _process_of(text: bytes, place: int) -> bytes | None:
         found = _PROCESS.match(text, text.rfind(b"\n", 0, place) + 1, place)
         return found[1] if found else None
+
+
+def _usual(steps: Array) -> float:
+    """Return the usual distance of steps that rise; that of one alone is its own."""
+    apart = np.diff(steps)
+    return float(np.median(apart[apart > 0])) if (apart > 0).any() else float(steps[0]) if len(steps) else 0.0
 
 
 def _lines(text: bytes, places: Array, line: int) -> Callable[[int], int]:

@@ -48,9 +48,9 @@ class LogFormat(NamedTuple):
 
 
 _PRINTED = (
-    LogFormat("megatron", "Megatron-LM and Megatron-DeepSpeed", "scaleplan.logs.megatron", "MegatronLog"),
+    LogFormat("megatron", "Megatron-LM and Megatron-DeepSpeed", "scaleplan.logs.megatron_log", "MegatronLog"),
     LogFormat("nanotron", "nanotron", "scaleplan.logs.nanotron", "Nanotron"),
-    LogFormat("torchtitan", "torchtitan", "scaleplan.logs.torchtitan", "Torchtitan"),
+    LogFormat("torchtitan", "torchtitan", "scaleplan.logs.torchtitan_log", "Torchtitan"),
     LogFormat("composer", "Composer, its file or console", "scaleplan.logs.blocks", "ComposerLog"),
     LogFormat("olmo-core", "OLMo-core, its console", "scaleplan.logs.blocks", "OlmoCore"),
     LogFormat("mlperf", "MLPerf training", "scaleplan.logs.mlperf", "MlperfLog"),

@@ -70,9 +70,6 @@ _METRICS: dict[str, Metric] = {
     "validation": "validation",
 }
 
-_FEWEST = 8
-"""Points below which there is no forecast, even with smaller runs: three numbers describe a curve, and its noise."""
-
 _EARLY = 0.1
 """The share of a run before which there is no verdict: forecasts are measured from a fifth of the run on, and their
 errors at a tenth are twice as large."""
@@ -305,7 +302,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     references = _references(question, metric)
     course = _course(curve, references, lost)
     alarm = course.alarm
-    ending = _forecast(_rejoined(curve, alarm), references, question.level) if lost is None else None
+    ending = forecast_end(_rejoined(curve, alarm), references, level=question.level) if lost is None else None
     if finished and ending is not None:
         ending = replace(ending, upper_bound=False)  # no decay is to come
     if planned is not None and planned.source.judges and planned.metric != metric:
@@ -543,7 +540,7 @@ def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
     found = []
     for run in question.references:
         raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
-        if raw is None or len(raw) < _FEWEST or total <= 0 or run.lost:
+        if raw is None or len(raw) < 2 or total <= 0 or run.lost:
             continue
         row = _row(run)
         found.append(
@@ -641,18 +638,13 @@ def _rejoined(curve: LossCurve, alarm: Alarm | None) -> LossCurve:
     return replace(curve, loss=np.where(curve.steps < alarm.since, curve.loss * (1 + alarm.size), curve.loss))
 
 
-def _forecast(curve: LossCurve, references: Sequence[LossCurve], level: float) -> Ending | None:
-    """Return the forecast of the end; None of a curve with too few points for one."""
-    return forecast_end(curve, references, level=level) if len(curve.steps) >= _FEWEST else None
-
-
 def _comparison(
     curve: LossCurve, references: Sequence[LossCurve], ending: Ending | None, planned: Planned | None, level: float
 ) -> Verdict | None:
     """Return the verdict by the planned loss; None where nothing judges."""
     if planned is None or not planned.source.judges:
         return None
-    if ending is None or len(curve.steps) < (_FEWEST if references else FEWEST_POINTS):
+    if ending is None or (len(curve.steps) < FEWEST_POINTS and not references):
         return "too few points"
     return "too early" if curve.seen < _EARLY else compared(ending, planned, level=level)
 
@@ -665,8 +657,7 @@ def _since(
 
     def at(share: float) -> Verdict | None:
         part = _part(curve, share * last)
-        early = part.seen < _EARLY or len(part.steps) < _FEWEST
-        then = None if early else forecast_end(part, references, level=level)
+        then = None if part.seen < _EARLY else forecast_end(part, references, level=level)
         return None if then is None else compared(then, planned, level=level)
 
     return last * (since_when(verdict, at) or 1.0)
@@ -699,11 +690,10 @@ def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
 def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve) -> list[Notice]:
     """Return the warnings about a forecast."""
     found = []
-    points = len(curve.steps)
     if ending is None:
-        few = f"there is no forecast from {points} points; {_FEWEST} is the least"
-        message = "there is no forecast: the loss is no number any more" if points >= _FEWEST else few
-        found.append(Notice(code="no_forecast", message=message))
+        few = f"{counted(len(curve.steps), 'point')} in {format_fraction(min(curve.seen, 1.0), digits=2)} of the run"
+        why = "the loss is no number any more" if run.lost else f"{few} are too few"
+        found.append(Notice(code="no_forecast", message=f"there is no forecast: {why}"))
     if ending is not None and ending.upper_bound:
         rate = "the log has no learning rate" if curve.schedule is None else "the rest of the schedule is not known"
         message = f"{rate}: the forecast is an upper bound, because a decay lowers the loss; give --schedule"

@@ -515,3 +515,27 @@ def test_lines_with_fewer_values_do_not_hide_those_of_others(runs) -> None:
     (run,) = runs("".join(line.format(n=n, dt="-" if n < 60 else "10.00") for n in range(1, 100)))
     assert len(run.curves["loss"]) == 99
     assert len(run.curves["seconds"]) == 40
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(WRITERS)), other=st.sampled_from(sorted(WRITERS)), data=st.data())
+def test_no_damage_breaks_the_reading(name: str, other: str, data: st.DataObject, tmp_path_factory) -> None:
+    points = [Point(10 * k, 5.0 - 0.01 * k, 3e-4, 4.0 if k % 3 == 0 else None) for k in range(1, 12)]
+    text = bytearray(written(name, points, 500))
+    foreign = written(other, points, 500)
+    junk = st.sampled_from(
+        [b"nan", b"inf", b"1e999", b"-", b".", b",", b"\n", b"\r", b"\0", b"\xff", b"9" * 30, foreign[:300]]
+    )
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = data.draw(st.integers(0, len(text)))
+        gone = data.draw(st.sampled_from([0, 1, 3, 100]))
+        text[place : place + gone] = data.draw(junk)
+    path = tmp_path_factory.getbasetemp() / "damaged.log"
+    path.write_bytes(bytes(text))
+    for known in PRINTED:
+        if known.recognises(LogFile(path)):
+            for found in known.read(LogFile(path)):
+                for curve in found.run().curves.values():
+                    assert (np.diff(curve.steps) > 0).all()
+                    assert np.isfinite(curve.values).all()

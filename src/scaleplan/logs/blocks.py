@@ -192,7 +192,7 @@ class OlmoCore(_Blocks):
     """The console of OLMo-core, whose numbers have four decimals or separators of thousands."""
 
     name = "olmo-core"
-    head = re.compile(rb"\[step=([\d,]+)(?:/([\d,]+|\?+))?(?:,epoch=|,eta=|\])")
+    head = re.compile(rb"\[step=(\d[\d,]*)(?:/(\d[\d,]*|\?+))?(?:,epoch=|,eta=|\])")
     value = re.compile(
         rb"[ \t](train/CE loss|train/CrossEntropyLoss|eval/[^=\n]*(?:CE loss|CrossEntropyLoss)"
         rb"|[^=\s]*(?:eval|val)[^=\n]*/CE loss|optim/LR[^=\n]*|optim/learning_rate_group0|optim/total[ _]grad[ _]norm"

@@ -66,14 +66,14 @@ class MlperfLog(PrintedLog):
             tokens = np.array(
                 [self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)]
             )
-            steps = np.where(tokens, steps / float(self._given.get("max_sequence_length") or 1), steps)
+            steps = np.where(tokens, steps / self._setting("max_sequence_length"), steps)
         trains = np.array([key == "train_loss" for key in keys], dtype=bool)
         accuracy = np.array([key == "eval_accuracy" for key in keys], dtype=bool)
         known = ~accuracy | np.array([self._is_loss(value) for value in values.tolist()], dtype=bool)
         loss, validation = np.where(trains, values, np.nan), np.where(trains, np.nan, values)
         given = {"loss": loss, "val_loss": validation, "lr": rates, "clock": times}
-        if (length := self._given.get("max_sequence_length")) and (batch := self._given.get("global_batch_size")):
-            given["tokens"] = steps * float(batch) * float(length)
+        if {"max_sequence_length", "global_batch_size"} <= self._given.keys():
+            given["tokens"] = steps * self._setting("global_batch_size") * self._setting("max_sequence_length")
         return Entries(places, steps, given, ~np.isfinite(values)).take(known & np.isfinite(steps))
 
     def begins(self, text: bytes) -> bool:
@@ -82,13 +82,17 @@ class MlperfLog(PrintedLog):
 
     def _per_step(self, name: str) -> float:
         """Return the steps of one unit of what places an entry."""
-        return 1.0 if name in ("step", "step_num") else 1.0 / float(self._given.get("global_batch_size") or 1)
+        return 1.0 if name in ("step", "step_num") else 1.0 / self._setting("global_batch_size")
 
     def _counts_tokens(self, name: str, at: float) -> bool:
         """Return whether an ``epoch_num`` counts tokens rather than samples: a whole number of batches of them."""
-        batch = float(self._given.get("global_batch_size") or 1)
-        length = float(self._given.get("max_sequence_length") or 0)
-        return name == "epoch_num" and length > 0 and at >= batch * length and at % length == 0
+        batch, length = self._setting("global_batch_size"), self._setting("max_sequence_length")
+        return name == "epoch_num" and length > 1 and at >= batch * length and at % length == 0
+
+    def _setting(self, name: str) -> float:
+        """Return a setting that counts something; 1 where the log states none."""
+        value = _float(self._given.get(name))
+        return value if 1.0 <= value < float("inf") else 1.0
 
     def _is_loss(self, value: float) -> bool:
         benchmark = self._given.get("submission_benchmark")
@@ -97,9 +101,9 @@ class MlperfLog(PrintedLog):
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
         for key, name in _SETTINGS.items():
-            value = self._given.get(key)
-            if isinstance(value, (int, float)) and value > 0:
-                run.state(**{name: float(value) if name == "batch" else int(value)})
+            value = _float(self._given.get(key))
+            if 0 < value < float("inf"):
+                run.state(**{name: value if name == "batch" else int(value)})
         batch, length = run.stated("batch"), run.stated("sequence")
         if batch and length:
             run.state(tokens_per_step=batch * length)
@@ -133,8 +137,8 @@ def _row(found: re.Match[bytes], given: dict[str, Any]) -> _Row | None:
     if found[2]:
         name, at = _position(found[4])
         rate = _RATE.search(found[4])
-        key, value = found[2].decode(), float(found[3])
-        return key, found.start(), float(found[1]) / 1e3, value, at, float(rate[1]) if rate else np.nan, name
+        key, value = found[2].decode(), _float(found[3])
+        return key, found.start(), float(found[1]) / 1e3, value, at, _float(rate[1]) if rate else np.nan, name
     data = _load(found[5])
     key = str(data.get("key"))
     if key not in _ENTRIES:

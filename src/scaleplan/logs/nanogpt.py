@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, roundest, whole
+from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, amount, roundest, whole
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
@@ -87,10 +87,10 @@ class Nanogpt(PrintedLog):
 
     def settings(self, text: bytes, run: Recorder) -> None:
         """Record what the text before the first entry of a run states."""
-        if found := re.search(rb"tokens per iteration will be: ([\d,]+)", text):
+        if found := re.search(rb"tokens per iteration will be: (\d[\d,]*)", text):
             run.state(tokens_per_step=float(whole(found[1])))
-        if found := re.search(rb"number of parameters: ([\d.]+)M", text):
-            run.state(params=float(found[1]) * 1e6)
+        if found := re.search(rb"number of parameters: ([\d.]+M)", text):
+            run.state(params=amount(found[1]))
         if totals := re.findall(rb"(?m)^(?:Overriding: )?max_iters *= *(\d+)", text):
             run.state(total_steps=int(totals[-1]))
 
@@ -178,11 +178,11 @@ class Nanochat(PrintedLog):
 
     def settings(self, text: bytes, run: Recorder) -> None:
         """Record what the text before the first entry of a run states."""
-        if found := re.search(rb"Total batch size:? ([\d,]+)", text):
+        if found := re.search(rb"Total batch size:? (\d[\d,]*)", text):
             run.state(tokens_per_step=float(whole(found[1])))
-        if found := re.search(rb"Number of parameters: ([\d,]+)", text):
+        if found := re.search(rb"Number of parameters: (\d[\d,]*)", text):
             run.state(params=float(whole(found[1])))
-        if found := re.search(rb"Total number of training tokens: ([\d,]+)", text):
+        if found := re.search(rb"Total number of training tokens: (\d[\d,]*)", text):
             run.state(total_tokens=float(whole(found[1])))
         if found := re.search(rb"GPU: (NVIDIA [^|\n]+?) *(?:\||\n)", text):
             run.state(gpu=found[1].decode("ascii", "replace"))

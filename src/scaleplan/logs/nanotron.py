@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, roundest
+from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, amount, roundest
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
@@ -57,7 +57,7 @@ class Nanotron(PrintedLog):
             sequence, batch = int(found[3]), int(found[4])
             run.state(sequence=sequence, batch=float(batch), tokens_per_step=float(sequence * batch))
         if found := re.search(rb"[Tt]otal number of parameters: ([\d.]+[KMBT]?)", text):
-            run.state(params=_human(found[1]))
+            run.state(params=amount(found[1]))
 
     def record(self, entries: Entries, run: Recorder) -> Entries:
         """Turn values of the trainer's own names into quantities and statements."""
@@ -70,8 +70,8 @@ class Nanotron(PrintedLog):
             self._batch = _narrowed(self._batch, batch[known][-1:], np.ones(1))
         total, each = entries.columns.get("tokens_per_second"), entries.columns.get("device_tokens_per_second")
         if total is not None and each is not None and len(self._devices) < _DIGITS:
-            ratio = total / each
-            self._devices += ratio[np.isfinite(ratio)][:_DIGITS].tolist()
+            known = np.isfinite(total) & (each > 0)
+            self._devices += (total[known] / each[known])[:_DIGITS].tolist()
         return entries
 
     def finish(self, run: Recorder) -> None:
@@ -106,8 +106,3 @@ def _narrowed(limits: tuple[float, float], values: Array, steps: Array) -> tuple
     half = 0.5 * 10.0 ** (np.floor(np.log10(values)) - _DIGITS + 1)
     low, high = float(np.max((values - half) / steps)), float(np.min((values + half) / steps))
     return max(limits[0], low), min(limits[1], high)
-
-
-def _human(text: bytes) -> float:
-    scale = {b"K": 1e3, b"M": 1e6, b"B": 1e9, b"T": 1e12}.get(text[-1:], 1.0)
-    return float(text[:-1] if scale > 1 else text) * scale

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Ended
 
-__all__ = ["Entries", "LineKind", "PrintedLog", "Value", "clock", "joined", "numbers", "roundest", "whole"]
+__all__ = ["Entries", "LineKind", "PrintedLog", "Value", "amount", "clock", "joined", "numbers", "roundest", "whole"]
 
 _MOST_LAYOUTS = 4
 """Layouts of one kind of line that are read at full speed; more at once are seldom in one log."""
@@ -100,6 +100,12 @@ def numbers(texts: Sequence[bytes]) -> Array:
         return np.array(list(map(float, b"\n".join(texts).replace(b",", b"").split(b"\n"))))
     except ValueError:
         return np.array([_number(text) for text in texts])
+
+
+def amount(text: bytes) -> float | None:
+    """Return one such number; None for what is none."""
+    value = _number(text)
+    return value if np.isfinite(value) else None
 
 
 def _is_number(text: bytes) -> bool:

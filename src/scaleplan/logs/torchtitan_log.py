@@ -70,12 +70,12 @@ class Torchtitan(PrintedLog):
             run.state(
                 batch=float(batch), sequence=sequence, tokens_per_step=float(batch * sequence), total_steps=total
             )
-        if found := re.search(rb"size: ([\d,]+) total parameters", text):
+        if found := re.search(rb"size: (\d[\d,]*) total parameters", text):
             run.state(params=float(whole(found[1])))
         if found := re.search(rb"(?:CUDA|GPU|XPU|Device) capacity: ([^\n]+?) with", text):
             run.state(gpu=found[1].decode("utf-8", "replace"))
         if found := re.search(rb"device mesh with [^\n]*\], *\[([\d, ]+)\]", text):
-            run.state(devices=math.prod(int(size) for size in found[1].split(b",")))
+            run.state(devices=math.prod(int(size) for size in re.findall(rb"\d+", found[1])))
         elif found := re.search(rb"device mesh with parallelism: ([^\n]+)", text):
             sizes = dict(re.findall(rb"(\w+)=(\d+)", found[1]))
             run.state(

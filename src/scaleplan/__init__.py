@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
     from scaleplan.project.kept_forecasts import forecasts, register, resolve
+    from scaleplan.tracking.track import track
     from scaleplan.version import __version__
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "shape",
     "sweep",
     "target",
+    "track",
     "ways",
 ]
 
@@ -96,6 +98,7 @@ _HOMES = {
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",
+    "track": "tracking.track",
     "ways": "advice.ways",
 }
 

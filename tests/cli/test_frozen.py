@@ -22,7 +22,7 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design")
+FITTED = ("fit", "fit-json", "backtest", "design", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
 
@@ -119,6 +119,16 @@ def runs():
     return "\n".join(["params,tokens,loss", *rows]) + "\n"
 
 
+def training_log():
+    """Return the log of the first three quarters of a run of 400 steps, with an even ripple for its noise."""
+    lines = (
+        f"s:{step} trl:{1.8 + 4 / (step + 10) ** 0.4 + 0.01 * math.sin(step * step):.4f} "
+        f"lr:{3e-4 * (1 - step / 400):.6f} norm:0.4\n"
+        for step in range(300)
+    )
+    return "".join(lines)
+
+
 def logged():
     """Return what llm.c prints of a run, and the metrics of another as JSON lines."""
     printed, lines = [], []
@@ -144,6 +154,7 @@ FILES = {
     "own.toml": LAW,
     "bad.toml": LAW.replace("alpha", "alfa"),
     "runs.csv": runs(),
+    "part.log": training_log(),
     "settings.toml": '[defaults]\npreset = "kaplan-2020"\nlevel = 0.5\n',
     "budgets": "1e18\n500 PF-days\n\n1e22\nlots\n",
 }
@@ -268,6 +279,14 @@ CASES = {
         "resolve main.json",
         "forecasts .",
         "forecasts . --format csv",
+    ),
+    "track": (
+        "own.toml part.log",
+        "track part.log",
+        "track part.log --steps 400 --preset own.toml --params 1B --tokens 20B --gpu h100-sxm --gpus 8",
+        "track part.log --steps 400 --fail-on 'loss > 2.1@90%' --json",
+        "track part.log --steps 400 --tokens 20B --params 1B --preset besiroglu-2024 --format csv --quiet",
+        "plot track part.log --steps 400",
     ),
     "check": (
         "scaleplan.toml train.yaml llama.json",

@@ -65,6 +65,8 @@ register --flops 1e21 -o forecasts/new.json --force
 register --params 1B --tokens 20B --name big -o forecasts/new.json --force
 resolve forecasts/big.json --loss 2.3 --dry-run
 forecasts forecasts
+track part.log --steps 400
+track part.log --steps 400 --plan forecasts/big.json --gpu h100-sxm --gpus 8 --mfu 40% --params 1B
 hyperparameters --flops 1e21
 precisions --cost 250k --gpu b200
 vocab --params 7B
@@ -111,7 +113,7 @@ IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
     "design --flops 1e20 --target 1e22", "register --flops 1e21 -o forecasts/new.json --force",
-    "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts",
+    "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
     "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
@@ -128,6 +130,11 @@ def folder(apart, cli, monkeypatch):
     """Fill the working folder with what the questions read."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     Path("forecasts").mkdir()
+    lines, ripple = [], Random(2)
+    for step in range(300):
+        loss, rate = 1.8 + 4 / (step + 10) ** 0.4 + ripple.gauss(0, 0.01), 3e-4 * (1 - step / 400)
+        lines.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.4\n")
+    Path("part.log").write_text("".join(lines))
     cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
     cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)

@@ -562,6 +562,7 @@ def _results() -> tuple[bytes, ...]:
             ("fit", f"{folder}/runs.csv", "--samples=0", "--form=offset_power", "--x=flops", "--report"),
             ("backtest", f"{folder}/runs.csv", "--samples=0"),
             ("runs", f"{folder}/{name}", "--params=125M", "--tokens-per-step=8k"),
+            ("track", f"{folder}/{name}", "--steps=60k"),
             ("design", f"{folder}/runs.csv", "--flops=1e20", "--target=1e23"),
             ("diff", f"{folder}/scaleplan.toml", f"{folder}/scaleplan.toml"),
             ("register", "--flops=1e21", "-o", f"{folder}/forecast.json"),

@@ -112,7 +112,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
-    "resolve": (("loss",), ("log",)), "register": (*_BUDGETS, ("params", "tokens")),
+    "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
+    "register": (*_BUDGETS, ("params", "tokens")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -226,7 +227,7 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     chosen = [name for name, option in known.items() if option.required]
     if builder.temper != "wild" or builder.chance(0.7):
         chosen += rng.choice(_NEEDS.get(command.words[0], _BUDGETS if "time" in known else ((),)))
-    others = [name for name in known if name not in chosen]
+    others = [name for name in known if name not in chosen and name not in _ENDLESS]
     for _ in range(rng.choice([0, 0, 1, 2] if "runs" in known else [0, 0, 1, 1, 2, 3, 4, 6])):
         if others:
             name = others.pop(rng.randrange(len(others)))
@@ -243,6 +244,9 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     # arguments keep their order: the parser gives them their places by it
     return sorted([*found, *repeated], key=lambda option: option.is_argument and [*known].index(option.name) + 1)
 
+
+_ENDLESS = {"watch", "every"}
+"""Options that wait for what does not happen here."""
 
 _BOUNDED = {"points", "samples", "jobs", "doublings", "seeds"}  # an edge here would only make a call long
 
@@ -364,6 +368,12 @@ def _logs(builder: Builder) -> str:
     return "logs"
 
 
+def _plan(builder: Builder) -> str:
+    """Return a saved plan, a registered forecast, or another result."""
+    content = files.registered() if builder.chance(0.3) else files.saved(builder.rng)
+    return builder.file("plan.json", content)
+
+
 def _of_runs(builder: Builder, kind: str) -> str:
     """Return an amount for every run, or for one by its name."""
     name = builder.rng.choice(["", "", "", "", "main=", "*=", "m*=", "125m=", "x="])
@@ -379,6 +389,15 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "laws"): _law,
     ("", "runs"): lambda builder: _logs(builder) if builder.chance(0.1) else _runs(builder),
     ("runs", "paths"): _logs,
+    ("", "log"): _logs,
+    ("", "plan"): _plan,
+    ("", "pilots"): lambda builder: _logs(builder) if builder.chance(0.6) else _runs(builder),
+    ("track", "loss"): lambda builder: builder.rng.choice(["val", "train", "test"]),
+    ("track", "schedule"): lambda builder: builder.rng.choice(values.SCHEDULES),
+    ("track", "steps"): lambda builder: builder.rng.choice(["20", "600", "6k", "60000", "1"]),
+    ("track", "fail_on"): lambda builder: builder.rng.choice(values.CONDITIONS),
+    ("track", "run"): lambda builder: builder.rng.choice(["main", "log", "metrics", "x"]),
+    ("track", "file"): _output("picture.svg", "picture"),
     ("runs", "params"): lambda builder: _of_runs(builder, "params"),
     ("runs", "tokens_per_step"): lambda builder: _of_runs(builder, "tokens"),
     ("runs", "batch"): lambda builder: _of_runs(builder, "integer"),

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),
     "backtest": ("fit", "training runs → how well the smaller would have predicted the larger"),
     "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
+    "track": ("track", "the log of a running training → its final loss, on course or not, what is left"),
     "register": ("forecasts", "write a forecast down before its run, so that it can be scored"),
     "resolve": ("forecasts", "a registered forecast and what came out → its error and score"),
     "forecasts": ("forecasts", "a folder of registered forecasts → how often their intervals held"),

@@ -27,7 +27,7 @@ from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import read_table
+from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
-    from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
@@ -56,7 +55,7 @@ _KEEPABLE = frozenset({"crashed", "duplicate", "diverged"})  # judgements; the o
 
 
 def read_runs(
-    source: Path | str,
+    source: Path | str | RawTable,
     *,
     mapping: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
@@ -74,7 +73,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, from standard input (``-``), or from logs.
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a table.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -185,12 +184,14 @@ def read_runs(
 
 
 def _recognised(
-    source: Path | str, recognised: Callable[[RawTable], Recognised], *, by_step: bool
+    source: Path | str | RawTable, recognised: Callable[[RawTable], Recognised], *, by_step: bool
 ) -> tuple[RawTable, Recognised]:
     """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
 
     With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
     """
+    if isinstance(source, RawTable):
+        return source, recognised(source)
     if is_folder(Path(source)):
         table = logged_table(source)
         return table, recognised(table)

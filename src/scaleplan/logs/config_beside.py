@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import ENDINGS
@@ -15,14 +16,13 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs.log_file import LogFile
 from scaleplan.logs.registry import format_of
-from scaleplan.models.model import Model, read_model
-from scaleplan.models.trained import trained_file
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from scaleplan.models.model import Model
     from scaleplan.models.trained import TrainedFile
 
 __all__ = ["ConfigBeside", "ConfigsBeside", "read_config_of_run"]
@@ -36,6 +36,16 @@ _CHECKPOINT = ("checkpoint", "ckpt", "step", "global_step", "iter", "epoch")
 _MOST_FILES = 200  # of a folder: one with more is no folder of a run
 _MOST_CONFIGS = 20
 _LARGEST = 1_000_000  # bytes; real ones are kilobytes
+
+
+_READERS = {"model": "scaleplan.models.model:read_model", "training": "scaleplan.models.trained:trained_file"}
+"""What reads each kind of config, imported for the first one: the families cost more than a short log."""
+
+
+def _reader(kind: str) -> Callable[..., Any]:
+    module, _, name = _READERS[kind].partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 class ConfigBeside(Record):
@@ -55,16 +65,16 @@ def read_config_of_run(path: str | Path, *, vocab: int | None = None) -> ConfigB
 
     Raises FileError for a file that is neither, and for a name that is not known.
     """
-    trained = trained_file(path, vocab=vocab)
+    trained = _reader("training")(path, vocab=vocab)
     if trained is None:
-        return ConfigBeside(source=str(path), model=read_model(path, vocab=vocab))
+        return ConfigBeside(source=str(path), model=_reader("model")(path, vocab=vocab))
     return _of_training(trained, vocab)
 
 
 def _of_training(trained: TrainedFile, vocab: int | None) -> ConfigBeside:
     values = {name: setting.value for name, setting in trained.config.values.items()}
     try:
-        model = read_model(trained.path, vocab=vocab)
+        model = _reader("model")(trained.path, vocab=vocab)
     except ScaleplanError as error:
         hint = "--vocab gives it" if "vocab" in trained.config.open and vocab is None else error.hint
         way = f"; {hint}" if hint else ""
@@ -136,7 +146,7 @@ class ConfigsBeside:
             try:
                 if path.stat().st_size > _LARGEST or format_of(LogFile(path)) is not None:
                     continue
-                trained = trained_file(path, vocab=self._vocab)
+                trained = _reader("training")(path, vocab=self._vocab)
             except (ScaleplanError, OSError, ValueError, RecursionError):  # of another kind, or not to be read
                 continue
             if trained is not None:

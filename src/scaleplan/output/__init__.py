@@ -106,6 +106,7 @@ REPORTS: Mapping[str, View] = {
     "RegisteredForecast": View("views.forecasts:registered_report"),
     "Outcome": View("views.forecasts:outcome_report", rows="intervals", whole=True),
     "TrackRecord": View("views.forecasts:record_report", rows="forecasts", whole=True),
+    "Tracking": View("views.track:track_report"),
     "Advice": View("views.advice:hyperparameters_report"),
     "PrecisionChoice": View("views.advice:precisions_report"),
     "Vocabulary": View("views.advice:vocabulary_report"),

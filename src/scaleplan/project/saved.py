@@ -99,6 +99,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/forecast/1": "scaleplan.tracking.registered:RegisteredForecast",
     "scaleplan/outcome/1": "scaleplan.tracking.registered:Outcome",
     "scaleplan/forecasts/1": "scaleplan.tracking.registered:TrackRecord",
+    "scaleplan/track/1": "scaleplan.tracking.tracked_run:Tracking",
     "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
     "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",
     "scaleplan/vocabulary/1": "scaleplan.advice.vocabulary:Vocabulary",
@@ -194,6 +195,9 @@ _PARTS = (
     "scaleplan.planning.uncertainty",
     "scaleplan.documents.key_path",
     "scaleplan.project.project",
+    "scaleplan.tracking.ending",
+    "scaleplan.tracking.planned",
+    "scaleplan.tracking.verdict",
 )
 """Modules of further records that results hold, whose names annotations use without importing them."""
 

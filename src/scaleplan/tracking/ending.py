@@ -40,7 +40,7 @@ _LAST = 0.02  # of the run, over which its loss is taken
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
 _MOST_LN = 5.0  # beyond which a curve is no fall of a loss
-_MOST_REFERENCES = 12
+_MOST_REFERENCES = 12  # the closest ones; more would tell little of a larger run and take time
 _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of most logs
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
 _WAY = 40  # points of the way to the end
@@ -54,9 +54,7 @@ _POWER_FROM = 0.1  # of the part seen, where the power law of an unknown start-u
 _UNSEEN_GAIN, _MOST_UNSEEN = 1.2, 0.15
 """What a decay not known of gains at most: 0.75 of the fall after a quarter, times 1.6 (0.4 of ln, 88 %), and no more
 than twice the largest of published constants."""
-_UNSEEN_SPEED = (
-    300.0  # of saturation of that gain with the share left, a ninth of the published one: rates fall slowly
-)
+_UNSEEN_SPEED = 300.0  # of its saturation with the share left: a ninth of the published one, as rates fall slowly
 
 
 class MethodForecast(Record):

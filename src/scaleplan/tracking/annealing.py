@@ -129,7 +129,7 @@ def cells(terms: Along, part: SeenPart, *, fall: tuple[float, float] | None = No
     score = -0.5 * free * np.log(residual_variance) - 0.5 * penalty
     score = np.where((floor > 0) & (power > 0), score, -np.inf)
     end = floor + power * terms.powers[:, count] - lift * terms.gains[:, count][:, None, None]
-    recent = np.flatnonzero(part.shares >= (1 - _CARRIED) * part.shares[-1])
+    recent = np.flatnonzero(part.shares >= (1 - _CARRIED) * (1 - 1e-9) * part.shares[-1])
     recent = recent if len(recent) >= 2 else np.arange(max(count - 2, 0), count)
     share = weight[recent] / weight[recent].sum()
     near = loss[recent] @ share

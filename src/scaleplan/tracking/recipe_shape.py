@@ -177,7 +177,7 @@ class _Pace(Record, eq=False):
 def _pace(inside: SeenPart, left: Array, noise: Array, begin: float) -> _Pace | None:
     """Return the pace of all runs; None of too few points or of references that do not fall there."""
     seen = float(inside.shares[-1])
-    recent = inside.shares >= max(_PACE_FROM * seen, begin)
+    recent = inside.shares >= max(_PACE_FROM * seen, begin) * (1 - 1e-9)
     if recent.sum() < _PACE_POINTS or inside.shares[recent][0] > (1 + _PACE_FROM) / 2 * seen:
         return None
     fall = left[:, recent].mean(axis=0)

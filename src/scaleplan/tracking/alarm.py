@@ -152,8 +152,8 @@ _SIDES = ((8, 4), (16, 4), (16, 8), (32, 4), (32, 8), (32, 16), (32, 32))
 sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
 
 _LEAST_BEFORE, _LEAST_AFTER = 8, 4
-_MEDIAN_DEVIATE = 0.6745
-"""Median of the size of a normal deviate."""
+_USUAL_DEVIATE = 0.3186
+"""Size that a quarter of normal deviates stay below."""
 _DEGREE = 3
 
 _WIDEST = 10.0
@@ -333,7 +333,8 @@ def _try_steps(x: Array, y: Array) -> _Windows:
 
     The standard error is that of the window's residuals, no smaller than the second differences of the whole curve
     allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than those
-    of white noise, the noise has a memory or the cubic misses the trend: they are measured in their own median.
+    of white noise, the noise has a memory or the cubic misses the trend: they are measured in what is usual
+    at other places.
     """
     count = len(y)
     bent = (y[1:-1] - 0.5 * (y[2:] + y[:-2])) / math.sqrt(1.5)
@@ -349,8 +350,8 @@ def _try_steps(x: Array, y: Array) -> _Windows:
         place, first, stop = place[usable], first[usable], stop[usable]
         if len(place):
             fitted = _fit_windows(x, y, place, first, stop, noise)
-            if len(place) > left + right:
-                usual = max(usual, float(np.median(fitted.deviate)) / _MEDIAN_DEVIATE)
+            if len(place) >= 2 * (left + right):  # a step there is touches half of them at most
+                usual = max(usual, float(np.quantile(fitted.deviate, 0.25)) / _USUAL_DEVIATE)
             results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:
         empty = np.zeros(0, dtype=int)

@@ -84,10 +84,12 @@ class TestShapes:
     seen=st.floats(0.3, 1.0),
     offset=st.sampled_from([0, 1]),
 )
-def test_the_beginning_of_a_cosine_tells_its_end(total, warm, end, peak, seen, offset):
+def test_the_beginning_of_a_cosine_tells_its_end(*, total, warm, end, peak, seen, offset):
     warmup = round(warm * total)
     steps = np.arange(0.0, seen * total + 1, max(1, total // 100))
-    rates = formula(steps + (offset if warmup else 0), "cosine", total=total, peak=peak, end=end * peak, warmup=warmup)
+    rates = formula(
+        steps + (offset if warmup else 0), "cosine", total=total, peak=peak, end=end * peak, warmup=warmup
+    )
     found = recognise_schedule(steps, rates, total)
     assert (found.kind, found.known) == ("cosine", True)
     assert found.end / peak == pytest.approx(end, abs=0.02)

@@ -29,7 +29,9 @@ APPS = {name: single() for name in ("fit", "backtest", "design")}
 Runs = Annotated[
     str,
     typer.Argument(
-        metavar="RUNS", help="Training runs, one a row: CSV, TSV, JSON or JSON Lines; - for standard input."
+        metavar="RUNS",
+        help="Training runs, one a row: CSV, TSV, JSON or JSON Lines, - for standard input; or a training log, or a "
+        "folder of them.",
     ),
 ]
 
@@ -341,7 +343,8 @@ def design(
     limits: LimitOptions,
     *,
     runs: Annotated[
-        str | None, typer.Argument(metavar="[RUNS]", help="Runs that are there already; - for standard input.")
+        str | None,
+        typer.Argument(metavar="[RUNS]", help="Runs or logs that are there already; - for standard input."),
     ] = None,
     flops: Annotated[str, typer.Option(metavar="AMOUNT", help="Compute for all pilot runs together: 1e21.")],
     target: Annotated[str, typer.Option(metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23.")],

@@ -53,12 +53,14 @@ class Alarm(Record):
 class CourseCheck(Record):
     """What the part seen of a run shows: the alarm, if any, and spikes that were over again.
 
-    ``told`` is False where the points are too few to show anything: no alarm then means nothing.
+    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names the
+    yardstick.
     """
 
     alarm: Alarm | None
     told: bool
     spikes: tuple[LossSpike, ...] = ()
+    against: Literal["itself", "references"] = "itself"
 
 
 def find_alarm(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Alarm | None:
@@ -81,10 +83,11 @@ def check_course(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Cour
     diverging = _climbing(steps, cleaned.logs)
     if diverging is not None:
         return CourseCheck(alarm=diverging, told=True, spikes=cleaned.spikes)
+    against: Literal["itself", "references"] = "itself"
     if references:
         found = compare_recipe(curve, steps, cleaned.logs, references)
         if found.told:
-            alarm = None
+            alarm, against = None, "references"
             if found.size is not None and found.since is not None and found.found is not None:
                 alarm = Alarm(
                     kind="worse" if found.size > 0 else "better",
@@ -94,11 +97,11 @@ def check_course(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Cour
                     against="references",
                 )
             if alarm is not None or len(steps) < FEWEST_POINTS:
-                return CourseCheck(alarm=alarm, told=True, spikes=cleaned.spikes)
+                return CourseCheck(alarm=alarm, told=True, spikes=cleaned.spikes, against=against)
     if len(steps) < FEWEST_POINTS:
         return CourseCheck(alarm=None, told=False, spikes=cleaned.spikes)
     alarm, recovered = _alone(curve, steps, cleaned.logs)
-    return CourseCheck(alarm=alarm, told=True, spikes=(*cleaned.spikes, *recovered))
+    return CourseCheck(alarm=alarm, told=True, spikes=(*cleaned.spikes, *recovered), against=against)
 
 
 # --- divergence --------------------------------------------------------------------------------------------------

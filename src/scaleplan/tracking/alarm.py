@@ -1,8 +1,8 @@
 """Tell whether a running training has left the course that its own past, or runs of its recipe, let expect.
 
 Alone, a run is its own yardstick: a step of ln loss at any place and scale, against a cubic of ln step around it.
-With runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way the
-threshold follows from how often a healthy run may be flagged at any of the looks of its whole length.
+With runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way
+the threshold follows from how often a healthy run may be flagged at any of the looks of its whole length.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ _SIDES = ((8, 4), (16, 4), (16, 8), (32, 4), (32, 8), (32, 16), (32, 32))
 """Blocks before and after a step at each scale; each scale has blocks twice as long. The shorter the part after it,
 the sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
 
+_SIDE = 32
 _LEAST_BEFORE, _LEAST_AFTER = 8, 4
 _USUAL_DEVIATE = 0.3853
 """Size that 30 % of normal deviates stay below."""
@@ -353,7 +354,8 @@ def _try_steps(x: Array, y: Array) -> _Windows:
         place, first, stop = place[usable], first[usable], stop[usable]
         if len(place):
             fitted = _fit_windows(x, y, place, first, stop, noise=noise)
-            if len(place) >= 2 * (left + right):  # a step there is touches half of them at most
+            # a step there is touches as many places as it has blocks around: of few blocks most of them
+            if len(place) > (left + right) * (1 if count >= 2 * _SIDE else 2):
                 usual = max(usual, float(np.quantile(fitted.deviate, 0.3)) / _USUAL_DEVIATE)
             results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:

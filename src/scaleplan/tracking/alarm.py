@@ -262,9 +262,10 @@ def _largest_step(steps: Array, logs: Array, bends: list[float], threshold: floa
         if stop - start < _LEAST_BEFORE + _LEAST_AFTER:
             continue
         origin = 0.0 if start == 0 else float(steps[start - 1]) * (1 - 1e-9)
+        usual = 1.0
         for lead, size, x, y in _scales(steps[start:stop] - origin, logs[start:stop]):
             lead += start  # noqa: PLW2901
-            tried = _try_steps(x, y)
+            tried, usual = _try_steps(x, y, usual=usual)
             over = (tried.deviate > threshold) & (np.abs(tried.size) > SMALLEST_STEP)
             for index in np.argsort(-np.where(over, tried.deviate, 0.0))[: min(3, int(over.sum()))].tolist():
                 if best is not None and tried.deviate[index] <= best[0]:
@@ -328,11 +329,13 @@ def _memory(values: Array) -> float:
 
 def all_windows(steps: Array, logs: Array) -> Iterator[_Windows]:
     """Yield the steps that are tried at each scale of a curve without bends of its schedule."""
+    usual = 1.0
     for _, _, x, y in _scales(steps, logs):
-        yield _try_steps(x, y)
+        tried, usual = _try_steps(x, y, usual=usual)
+        yield tried
 
 
-def _try_steps(x: Array, y: Array) -> _Windows:
+def _try_steps(x: Array, y: Array, *, usual: float) -> tuple[_Windows, float]:
     """Try a step at each place against a cubic of ``x``, with windows of several lengths.
 
     The standard error is that of the window's residuals, no smaller than the second differences of the whole curve
@@ -344,7 +347,8 @@ def _try_steps(x: Array, y: Array) -> _Windows:
     bent = (y[1:-1] - 0.5 * (y[2:] + y[:-2])) / math.sqrt(1.5)
     noise = 1.4826 * float(np.median(np.abs(bent - np.median(bent)))) if len(bent) else 0.0
     results = []
-    usual = math.sqrt(_memory(y)) if count > 2 * _SMOOTHED else 1.0
+    memory = math.sqrt(_memory(y)) if count > 2 * _SMOOTHED else 1.0
+    usual = max(memory, 1 + (usual - 1) / math.sqrt(2))  # blocks twice as long remember half as much
     for left, right in _SIDES:
         place = np.arange(_LEAST_BEFORE, count - right + 1)
         stop = place + right
@@ -360,8 +364,8 @@ def _try_steps(x: Array, y: Array) -> _Windows:
             results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:
         empty = np.zeros(0, dtype=int)
-        return _Windows(np.zeros(0), np.zeros(0), empty, empty, empty)
-    return _Windows(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+        return _Windows(np.zeros(0), np.zeros(0), empty, empty, empty), usual
+    return _Windows(*(np.concatenate(parts) for parts in zip(*results, strict=True))), usual
 
 
 def _fit_windows(x: Array, y: Array, place: Index, first: Index, stop: Index, *, noise: float) -> _Windows:

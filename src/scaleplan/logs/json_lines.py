@@ -188,6 +188,8 @@ def rows_as_columns(objects: Sequence[Mapping[str, Any]], prefix: str = "", dept
                 inner = [cell if isinstance(cell, dict) else {} for cell in cells]
                 for each, column in rows_as_columns(inner, name, depth + 1).items():
                     columns.setdefault(each, column)
+            if len(kinds) == 1:
+                continue
             cells = [None if isinstance(cell, dict) else cell for cell in cells]
             if all(cell is None for cell in cells):
                 continue

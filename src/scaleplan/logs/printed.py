@@ -205,7 +205,7 @@ class LineKind:
     def _gathered(self, rows: dict[str, list[re.Match[bytes]]], others: list[re.Match[bytes]]) -> Entries:
         """Return the values of lines, in the order of the lines."""
         parts = []
-        group = self._groups + 1  # the groups of a layout: one for all of it, then its values
+        group = self._groups  # the groups of a layout: its values, then an empty one that marks it
         for at, (_, order) in enumerate(self._layouts):
             if found := rows[f"l{at}"]:
                 columns = list(zip(*map(re.Match.groups, found), strict=True))
@@ -285,7 +285,7 @@ class LineKind:
 
     def _expression(self) -> re.Pattern[bytes]:
         if self._compiled is None:
-            layouts = b"|".join(b"(?P<l%d>%s)" % (at, pattern) for at, (pattern, _) in enumerate(self._layouts))
+            layouts = b"|".join(b"%s(?P<l%d>)" % (pattern, at) for at, (pattern, _) in enumerate(self._layouts))
             other = rb"(?P<other>[^\n]*)"
             self._compiled = re.compile(self._start + rb"(?:" + (layouts + b"|" if layouts else b"") + other + rb")")
         return self._compiled

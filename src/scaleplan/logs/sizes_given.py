@@ -12,12 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
-__all__ = ["GivenAmounts", "GivenSizes", "PerRun"]
+__all__ = ["GivenAmounts", "GivenSizes"]
 
 T = TypeVar("T")
-
-PerRun = "Amount | Sequence[str] | Mapping[str, Amount] | None"
-"""An amount for every run, texts such as ``small=125M``, or amounts by name of the run."""
 
 
 class GivenAmounts:

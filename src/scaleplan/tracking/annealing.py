@@ -34,7 +34,7 @@ SATURATIONS = 2700.0 * np.exp(np.linspace(-3.6, 2.4, 6))
 
 _PIECES = 300  # of the way that the rate travels: a drop of less than a hundredth each
 _LEAST_RATE = 1e-3  # of the peak: below it a gain would saturate slower than any run lasts
-_LEAST_SUM = 1e-9
+_LEAST_SUM, _TINY = 1e-9, 1e-200
 _QUARTER = 4.0  # the fall of the power term from a quarter of the unit on is what a curve determines, rather than P
 _MODEL_ERROR = 5e-4
 """Relative error of the law along a curve, at least: it fits the curves that it was made for to 0.1-0.2 %."""
@@ -108,7 +108,7 @@ def cells(terms: Along, part: SeenPart, *, fall: tuple[float, float] | None = No
     powers, gains = terms.powers[:, :count], terms.gains[:, :count]
     height, mean_power, mean_gain = float(weight @ loss), powers @ weight, gains @ weight
     p, g, y = powers - mean_power[:, None], gains - mean_gain[:, None], loss - height
-    pp, gp, gg = (p * p) @ weight, (g * weight) @ p.T, (g * g) @ weight
+    pp, gp, gg = np.maximum((p * p) @ weight, _TINY), (g * weight) @ p.T, (g * g) @ weight
     py, gy, yy = p @ (weight * y), g @ (weight * y), float(weight @ y**2)
     lift = gain * level  # what is added back of the gain
     along_power = py + lift * gp[:, None, :]

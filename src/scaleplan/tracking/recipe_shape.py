@@ -143,8 +143,9 @@ def _forecast(
                 scatter=_SCATTER,
             )
             options.append((chance, kriged, (share * pace.mine_sd) ** 2 + (carry - share) ** 2 * own))
-    weights = np.array([chance * np.exp(kriged.evidence - alone.evidence) for chance, kriged, _ in options])
-    evidence = alone.evidence + float(np.log(weights.sum()))
+    best = max(kriged.evidence for _, kriged, _ in options)
+    weights = np.array([chance * np.exp(kriged.evidence - best) for chance, kriged, _ in options])
+    evidence = best + float(np.log(weights.sum()))
     weights = weights / weights.sum()
     means = np.array([kriged.mean for _, kriged, _ in options])
     sds = np.sqrt([kriged.sd**2 + blur for _, kriged, blur in options])

@@ -1,7 +1,7 @@
 """Tell whether a running training has left the course that its own past, or runs of its recipe, let expect.
 
-Alone, a run is its own yardstick: a step of ln loss at any place and scale, against a cubic of ln step around it. With
-runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way the
+Alone, a run is its own yardstick: a step of ln loss at any place and scale, against a cubic of ln step around it.
+With runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way the
 threshold follows from how often a healthy run may be flagged at any of the looks of its whole length.
 """
 
@@ -151,12 +151,12 @@ _MOST_BLOCKS = 256
 """Blocks that a run is averaged to: four of them show a large step within two hundredths of the run."""
 
 _SIDES = ((8, 4), (16, 4), (16, 8), (32, 4), (32, 8), (32, 16), (32, 32))
-"""Blocks before and after a step at each scale; each scale has blocks twice as long. The shorter the part after it, the
-sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
+"""Blocks before and after a step at each scale; each scale has blocks twice as long. The shorter the part after it,
+the sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
 
 _LEAST_BEFORE, _LEAST_AFTER = 8, 4
-_MEDIAN_DEVIATE = 0.6745
-"""Median of the size of a normal deviate."""
+_USUAL_DEVIATE = 0.3853
+"""Size that 30 % of normal deviates stay below."""
 _DEGREE = 3
 
 _WIDEST = 10.0
@@ -243,7 +243,7 @@ def _verdict(steps: Array, changes: list[_Step], *, downwards: bool) -> tuple[Al
 
 
 def _bends(schedule: LearningRate, total: float) -> list[float]:
-    """Return the steps where the learning rate jumps, or begins or ends to fall: the trend of the loss breaks there."""
+    """Return the steps where the learning rate jumps, or begins or ends to fall: the trend of the loss breaks."""
     slopes = np.diff(schedule.rates) / np.diff(schedule.knots) * total / max(schedule.peak, 1e-300)
     sharp = np.flatnonzero(np.abs(np.diff(slopes)) > 1.0) + 1  # by the whole peak over a run
     bends: list[float] = []
@@ -335,14 +335,15 @@ def _try_steps(x: Array, y: Array) -> _Windows:
     """Try a step at each place against a cubic of ``x``, with windows of several lengths.
 
     The standard error is that of the window's residuals, no smaller than the second differences of the whole curve
-    allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than those
-    of white noise, the noise has a memory or the cubic misses the trend: they are measured in their own median.
+    allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than
+    those of white noise, the noise has a memory or the cubic misses the trend: they are measured in what is usual at
+    other places.
     """
     count = len(y)
     bent = (y[1:-1] - 0.5 * (y[2:] + y[:-2])) / math.sqrt(1.5)
     noise = 1.4826 * float(np.median(np.abs(bent - np.median(bent)))) if len(bent) else 0.0
     results = []
-    usual = 1.0
+    usual = math.sqrt(_memory(y)) if count > 2 * _SMOOTHED else 1.0
     for left, right in _SIDES:
         place = np.arange(_LEAST_BEFORE, count - right + 1)
         stop = place + right
@@ -351,9 +352,9 @@ def _try_steps(x: Array, y: Array) -> _Windows:
         usable = place - first >= _LEAST_BEFORE
         place, first, stop = place[usable], first[usable], stop[usable]
         if len(place):
-            fitted = _fit_windows(x, y, place, first, stop, noise)
-            if len(place) > left + right:
-                usual = max(usual, float(np.median(fitted.deviate)) / _MEDIAN_DEVIATE)
+            fitted = _fit_windows(x, y, place, first, stop, noise=noise)
+            if len(place) >= 2 * (left + right):  # a step there is touches half of them at most
+                usual = max(usual, float(np.quantile(fitted.deviate, 0.3)) / _USUAL_DEVIATE)
             results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:
         empty = np.zeros(0, dtype=int)
@@ -361,7 +362,7 @@ def _try_steps(x: Array, y: Array) -> _Windows:
     return _Windows(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
 
 
-def _fit_windows(x: Array, y: Array, place: Index, first: Index, stop: Index, noise: float) -> _Windows:
+def _fit_windows(x: Array, y: Array, place: Index, first: Index, stop: Index, *, noise: float) -> _Windows:
     """Fit a cubic and a step in each window, all at once: windows are padded with points of no weight."""
     width = int((stop - first).max())
     index = first[:, None] + np.arange(width)

@@ -221,3 +221,22 @@ def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
     for series in smaller:
         at = min(range(len(series["x"])), key=lambda i: abs(series["x"][i] - run["x"][-1]))
         assert series["y"][at] == pytest.approx(run["y"][-1], rel=0.02)
+
+
+def test_a_plain_look_imports_neither_fitting_nor_model_families_nor_scipy():
+    """They would cost more than reading a log of 200,000 lines."""
+    Path("alone").mkdir()
+    write_log(300, name="alone/big.log")
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "scaleplan", "track", "alone/big.log", "--steps", "400"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    imported = {
+        line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time")
+    }
+    heavy = {"scipy", "matplotlib", "scaleplan.fitting.fit", "scaleplan.models.families.finding"}
+    assert "numpy" in imported
+    assert imported & heavy == set()

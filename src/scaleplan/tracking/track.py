@@ -522,7 +522,7 @@ def _loss_curve(
     )  # fmt: skip
 
 
-def _usable(curve: Curve) -> Mask:
+def _usable(curve: LoggedCurve) -> Mask:
     """Return where a loss has a logarithm."""
     found: Mask = np.isfinite(curve.values) & (curve.values > 0)
     return found

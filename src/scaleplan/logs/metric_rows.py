@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from functools import cache, partial
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -68,7 +70,11 @@ def read_numbers(cells: Sequence[Cell]) -> Numbers:
 
 def _read_slowly(cells: Sequence[Cell]) -> Numbers:
     count, nan = len(cells), math.nan
-    absent = np.fromiter((cell is None or cell == "" for cell in cells), bool, count)
+    absent = np.fromiter(map(is_, cells, repeat(None)), bool, count)
+    try:
+        return Numbers(np.array(cells, dtype=float), absent)  # None is read as NaN
+    except (TypeError, ValueError, OverflowError):
+        absent |= np.fromiter((cell == "" for cell in cells), bool, count)
     try:
         filled = (nan if cell is None or cell == "" else _float(cell) for cell in cells)
         return Numbers(np.fromiter(filled, np.float64, count), absent)

@@ -37,9 +37,7 @@ _LONGEST_CODE = 16
 """Bytes of a code that are looked through at once for all codes of a text; longer ones are no colours."""
 
 _PARAMETERS = np.isin(np.arange(256), np.frombuffer(b"0123456789;?", dtype=np.uint8))
-_LETTERS = np.isin(np.arange(256) | 32, np.arange(97, 123)) & (np.arange(256) < 128)
-    np.arange(256), np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
-)
+_LETTERS = np.isin(np.arange(256) | 32, np.arange(ord("a"), ord("z") + 1)) & (np.arange(256) < 128)
 
 _GZIP = b"\x1f\x8b"
 

@@ -125,7 +125,7 @@ def _check(name: str, run: RunLog, points: Sequence[Point]) -> None:
     np.testing.assert_array_equal(run.curves["loss"].steps, [p.step for p in points])
     assert run.curves["loss"].values == pytest.approx([p.loss for p in points], **tolerance)
     validated = [p for p in points if p.val is not None]
-    if validated and name != "nanotron":
+    if validated and name not in ("nanotron", "nemo"):  # of NeMo a value that stays is no validation
         np.testing.assert_array_equal(run.curves["val_loss"].steps, [p.step for p in validated])
         assert run.curves["val_loss"].values == pytest.approx([p.val for p in validated], **tolerance)
     if "lr" in run.curves and not run.stated.relative_rate:
@@ -455,6 +455,54 @@ def test_nanotron_tells_its_digits_and_finds_the_batch(runs) -> None:
     )
     assert run.stated.tokens_per_step == pytest.approx(1.6e6, rel=0.005)
     assert run.curves["grad_norm"].values[0] == pytest.approx(4.14e6)
+
+
+def test_nemo_counts_steps_beyond_an_epoch(runs) -> None:
+    def line(epoch: int, iteration: int, step: int, more: str = "") -> str:
+        return (
+            f"0: Training epoch {epoch}, iteration {iteration}/19 | lr: 2.999e-06 | global_batch_size: 512 | "
+            f"global_step: {step} | reduced_train_loss: {11.0 - step} | train_step_timing in s: 46.86{more}\n"
+        )
+
+    text = line(0, 0, 0) + line(0, 1, 1, " | val_loss: 9.5") + line(1, 0, 2, " | val_loss: 9.5")
+    (run,) = runs(text + line(1, 1, 3, " | val_loss: 8.5") + line(1, 2, 4, " | val_loss: 8.5"))
+    assert run.curves["loss"].steps.tolist() == [0, 1, 2, 3, 4]
+    assert (run.curves["val_loss"].steps.tolist(), run.curves["val_loss"].values.tolist()) == ([1, 3], [9.5, 8.5])
+    assert (run.stated.batch, run.stated.total_steps) == (512, 20)
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_trainer_without_bars_counts_its_entries(quote: str, runs) -> None:
+    """So does one whose output comes late: its bars are those of other steps."""
+
+    def entry(number: int) -> str:
+        values = {"loss": 4.0 - number / 10, "grad_norm": 1.5, "learning_rate": 1e-5, "epoch": number / 100}
+        return "{" + ", ".join(f"'{name}': {quote}{value}{quote}" for name, value in values.items()) + "}\n"
+
+    evaluated = "{'eval_loss': 3.5, 'epoch': 0.05}\n"
+    entries = "".join(map(entry, range(1, 6))) + evaluated
+    done = "{'train_runtime': 11.0, 'train_loss': 3.7, 'epoch': 0.05}\n"
+    bars = "".join(f" 1%|          | {step}/500 [00:01<01:00, 1.0it/s]\r" for step in range(1, 60))
+    for text in (entries + done, bars + entries + done):
+        (run,) = runs(text)
+        assert run.curves["loss"].steps.tolist() == [1, 2, 3, 4, 5]
+        assert run.curves["val_loss"].steps.tolist() == [5]
+        assert (run.ended, codes(run)) == ("finished", ["rows-for-steps"])
+
+
+def test_the_bar_behind_an_entry_has_its_step(runs) -> None:
+    """The one before it may be older, and those of an evaluation have another total."""
+    text = "".join(
+        f"  1%|▏         | {step - 3}/500 [00:01<01:00, 1.0it/s]\r                 \r{{'loss': {4 - step / 100}, "
+        f"'learning_rate': 1e-5, 'epoch': 0.1}}\n\r  1%|▏         | {step}/500 [00:01<01:00, 1.0it/s]\r"
+        "  0%|          | 0/7 [00:00<?, ?it/s]\r100%|██████████| 7/7 [00:01<00:00, 7.0it/s]\n"
+        f"{{'eval_loss': 3.5, 'eval_runtime': 1.1, 'epoch': 0.1}}\n"
+        for step in range(10, 60, 10)
+    )
+    (run,) = runs(text)
+    for name in ("loss", "val_loss"):
+        assert run.curves[name].steps.tolist() == [10, 20, 30, 40, 50]
+    assert (run.stated.total_steps, run.stated.smoothing) == (500, "mean of 10 steps")
 
 
 def test_mlperf_counts_samples_or_tokens(runs) -> None:

@@ -23,7 +23,7 @@ class NemoLog(PrintedLog):
     name = "nemo"
     lines = (
         LineKind(
-            rb"Training epoch \d+, iteration (\d+)/(\d+) \|",
+            rb"Training epoch \d+, iteration (\d+)/(\d+)",
             Value("global_step", rb"global_step: " + _ANY),
             Value("loss", rb"reduced_train_loss: " + _ANY),
             Value("val_loss", rb"val_loss: " + _ANY),

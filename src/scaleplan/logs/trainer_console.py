@@ -10,7 +10,7 @@ import numpy as np
 from scaleplan.logs.printed import Entries, PrintedLog, numbers, whole
 
 if TYPE_CHECKING:
-    from scaleplan.arrays import Array, Mask
+    from scaleplan.arrays import Array
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.run_log import Recorder
 
@@ -125,10 +125,10 @@ def _beside(bars: list[tuple[int, int]], places: Array, trains: Array) -> Array:
     at = np.array([*(place for place, _ in bars), np.inf])
     step = np.array([*(float(step) for _, step in bars), np.nan])
     behind = np.searchsorted(at, places)
-    anew: Mask = at[behind] < np.append(places[1:], np.inf)
+    anew = at[behind] < np.append(places[1:], np.inf)
     before = np.where(behind > 0, step[behind - 1], np.nan)
-    older: Mask = before > step[behind]  # a bar of a training that was resumed
-    return np.where(anew & trains & ~older, step[behind], before)
+    older = np.greater(before, step[behind])  # a bar of a training that was resumed
+    return np.where(np.logical_and.reduce([anew, trains, ~older]), step[behind], before)
 
 
 def _rises(steps: Array) -> int:

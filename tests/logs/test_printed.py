@@ -333,6 +333,17 @@ def test_megatron_of_older_versions_and_other_trees(runs) -> None:
     assert run.stated.total_steps is None
     assert run.curves["tokens"].values[-1] == 768 * 4096 * 8
     assert run.curves["val_loss"].values.tolist() == [5.8]
+    neox = (
+        " samples/sec: 51.200 | iteration       {n}/     100 | elapsed time per iteration (ms): 5000.0 | "
+        "learning rate: 1.234E-04 | approx flops per GPU: 123.4TFLOPS | lm_loss: 2.5E+00 | number of "
+        "skipped iterations:   0 | number of nan iterations:   0 | tokens-per-second-per-gpu: 2114.61 |\n"
+    )
+    (run,) = runs(
+        neox.format(n=10) + neox.format(n=20) + " validation results at iteration 20 | lm_loss value: 2.4E+00 | \n"
+    )
+    assert run.curves["loss"].values.tolist() == [2.5, 2.5]
+    assert run.curves["val_loss"].values.tolist() == [2.4]
+    assert run.curves["device_tokens_per_second"].values[-1] == 2114.61
 
 
 @pytest.mark.parametrize(
@@ -455,6 +466,47 @@ def test_nanotron_tells_its_digits_and_finds_the_batch(runs) -> None:
     )
     assert run.stated.tokens_per_step == pytest.approx(1.6e6, rel=0.005)
     assert run.curves["grad_norm"].values[0] == pytest.approx(4.14e6)
+
+
+def test_the_console_of_llm_c_counts_updates(runs) -> None:
+    """A validation loss stands behind the last update that it is of, and ``main.log`` has the same steps."""
+    (run,) = runs(
+        "| num_parameters        | 124475904                                          |\n"
+        "batch_size B=64 * seq_len T=1024 * num_processes=8 and total_batch_size=524288\n"
+        "val loss 11.033154\n"
+        "step    1/3 | loss 11.032358 (+nanz)| norm 22.1414 (+nanz)| lr 8.57e-07 | 2500.46 ms | 40.2% bf16 MFU | "
+        "209676 tok/s\n"
+        "step    2/3 | loss 10.958507 (-1.21z)| norm 22.0968 (+0.02z)| lr 1.71e-06 | 2494.79 ms | -100.0% bf16 MFU | "
+        "210153 tok/s\n"
+        "val loss 10.5\n"
+        "step    3/3 | train loss 10.811316 | norm 21.1251 | lr 2.57e-06 | 2499.50 ms | 40.2% bf16 MFU | "
+        "209950 tok/s\nval loss 10.4\n"
+    )
+    assert (run.curves["loss"].steps.tolist(), run.curves["loss"].values[-1]) == ([0, 1, 2], 10.811316)
+    assert run.curves["val_loss"].steps.tolist() == [0, 2, 3]
+    assert run.curves["lr"].values.tolist() == [8.57e-7, 1.71e-6, 2.57e-6]
+    assert (run.stated.total_steps, run.stated.params, run.stated.tokens_per_step) == (3, 124475904, 524288)
+
+
+def test_the_console_of_build_nanogpt_validates_before_a_step(runs) -> None:
+    (run,) = runs(
+        "total desired batch size: 524288\nvalidation loss: 10.9511\nHellaSwag accuracy: 2463/10042=0.2453\n"
+        "step     0 | loss: 10.955029 | lr 6.0000e-07 | norm: 15.3627 | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "step     1| loss: 9.5 | lr: 1.2000e-06 | norm: 4.3002  | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "validation loss: 9.3183\n"
+        "step     2 | loss: 9.2 | lr 1.8000e-06 | norm: 4.3002 | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "validation loss: 9.1\n"
+    )
+    assert run.curves["loss"].values.tolist() == [10.955029, 9.5, 9.2]
+    assert run.curves["lr"].values.tolist() == [6e-7, 1.2e-6, 1.8e-6]
+    assert (run.curves["val_loss"].steps.tolist(), run.stated.tokens_per_step) == ([0, 2, 3], 524288)
+
+
+def test_bits_per_byte_of_nanochat_are_no_loss_per_token(runs) -> None:
+    text = written("nanochat", [Point(step, 4.0) for step in range(1, 5)], 100).decode()
+    (run,) = runs("Step 00000 | Validation bpb: 3.1000\n" + text + "Step 00004 | Validation bpb: 0.8824\n")
+    assert codes(run) == ["other-unit"]
+    assert "val_loss" not in run.curves
 
 
 def test_nemo_counts_steps_beyond_an_epoch(runs) -> None:

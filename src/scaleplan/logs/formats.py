@@ -57,8 +57,8 @@ _PRINTED = (
     LogFormat("mlperf", "MLPerf training", "scaleplan.logs.mlperf", "MlperfLog"),
     LogFormat("modded-nanogpt", "modded-nanogpt", "scaleplan.logs.nanogpt", "ModdedNanogpt"),
     LogFormat("nanochat", "nanochat", "scaleplan.logs.nanogpt", "Nanochat"),
-    LogFormat("llm.c", "llm.c, main.log", "scaleplan.logs.nanogpt", "LlmC"),
-    LogFormat("build-nanogpt", "build-nanogpt, log.txt", "scaleplan.logs.nanogpt", "BuildNanogpt"),
+    LogFormat("llm.c", "llm.c, main.log or console", "scaleplan.logs.nanogpt", "LlmC"),
+    LogFormat("build-nanogpt", "build-nanogpt, log.txt or console", "scaleplan.logs.nanogpt", "BuildNanogpt"),
     LogFormat(
         "huggingface-console",
         "Trainer of Hugging Face, as printed",

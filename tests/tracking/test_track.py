@@ -11,7 +11,7 @@ import pytest
 import scaleplan as sp
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.hardware.budget import BudgetRequest
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.planning.context import Context
 from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck

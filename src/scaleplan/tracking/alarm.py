@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from scaleplan.record import Record
+from scaleplan.tracking.loss_curve import LossSpike, clean_curve
 from scaleplan.tracking.recipe_alarm import compare_recipe
-from scaleplan.tracking.spikes import LossSpike, clean_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

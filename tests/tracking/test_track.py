@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from scaleplan.tracking.alarm import Alarm, CourseCheck
 from scaleplan.tracking.ending import Ending
 from scaleplan.tracking.pace import pace_of, steps_per_second
 from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_in
+from scaleplan.tracking.registered import content_hash
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.verdict import FALL, compared, look_again, since_when, verdict_of
 
@@ -50,6 +52,13 @@ def planned(loss=2.2, low=None, high=None):
     """Return a planned loss that judges."""
     interval = None if low is None else LossInterval(level=0.9, loss=(low, high))
     return Planned(source=PlanSource(kind="plan", name="mine", judges=True), loss=loss, interval=interval)
+
+
+def registered():
+    """Return a registered forecast by a law of runs of one's own."""
+    made = sp.register(params="1B", tokens="20B")
+    made = replace(made, preset="my-law", runs="pilots.csv", runs_sha256="0" * 64)
+    return replace(made, sha256=content_hash(made.to_dict()))
 
 
 class TestVerdict:
@@ -219,7 +228,7 @@ class TestPlans:
 
     def test_a_registered_forecast_judges_and_is_checked(self, tmp_path):
         path = tmp_path / "forecast.json"
-        forecast = sp.register(params="1B", tokens="20B")
+        forecast = registered()
         path.write_text(json.dumps(forecast.to_dict()))
         found = planned_in(path)
         assert found.source.judges
@@ -227,6 +236,15 @@ class TestPlans:
         path.write_text(json.dumps(forecast.to_dict() | {"loss": 2.0}))
         with pytest.raises(FileError, match="changed"):
             planned_in(path)
+
+    def test_a_registered_forecast_of_a_published_law_stands_beside_alone(self, tmp_path):
+        path = tmp_path / "forecast.json"
+        forecast = sp.register(params="1B", tokens="20B")
+        path.write_text(json.dumps(forecast.to_dict()))
+        found = planned_in(path)
+        assert found.loss == forecast.loss
+        assert not found.source.judges
+        assert "another text" in found.source.reason
 
 
 class TestTrack:
@@ -300,7 +318,7 @@ class TestTrack:
     def test_few_points_say_so(self, tmp_path):
         self.runs = [logged(every=50)]
         path = tmp_path / "forecast.json"
-        path.write_text(json.dumps(sp.register(params="1B", tokens="20B").to_dict()))
+        path.write_text(json.dumps(registered().to_dict()))
         assert sp.track("run.log", plan=path).verdict == "too few points"
 
     def test_a_validation_loss_is_preferred_where_there_are_enough_points(self):

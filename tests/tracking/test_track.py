@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.tracking import ending_curves
 
 import scaleplan as sp
 from scaleplan.errors import FileError, UnknownNameError, UsageError
@@ -16,7 +17,7 @@ from scaleplan.logs.run_log import Recorder
 from scaleplan.planning.context import Context
 from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck
-from scaleplan.tracking.ending import Ending
+from scaleplan.tracking.ending import Ending, forecast_end
 from scaleplan.tracking.pace import pace_of, steps_per_second
 from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_in
 from scaleplan.tracking.registered import content_hash
@@ -117,6 +118,22 @@ class TestNextLook:
         sd = 0.005 * ((1 - look.seen) / look.seen) ** FALL
         assert 2.394 * sd == pytest.approx(0.007, rel=1e-3)
         assert look.reason == "the verdict may change"
+
+    def test_before_a_decay_it_waits_for_what_is_left_to_fall(self):
+        """At a constant rate to 80 %, most of the fall in the decay after it: half is left in the midst of it."""
+        way = [(0.5, math.log(1.04)), (0.8, math.log(1.03)), (1.0, 0.0)]
+        path = tuple((1000 * share, 2.2 * math.exp(left), 2.0, 2.4) for share, left in way)
+        look = look_again(0.5, replace(ending(), path=path), None, None, level=0.9)
+        assert look.seen == pytest.approx(0.8 + 0.2 * (1 - 0.5 * math.log(1.04) / math.log(1.03)))
+
+    @pytest.mark.skipif(not ending_curves.DATA.is_dir(), reason="the shared data are not beside this repository")
+    @pytest.mark.parametrize("plan", ["wsd_20000_24000", "cosine_24000"])
+    def test_the_interval_has_halved_when_it_says_so(self, plan):
+        curve = ending_curves.multi_power()[f"400M/{plan}"]
+        now = forecast_end(ending_curves.cut(curve, 0.5))
+        look = look_again(0.5, now, None, None, level=0.9)
+        then = forecast_end(ending_curves.cut(curve, look.seen))
+        assert 0.3 < then.sd / now.sd < 0.6
 
     def test_none_at_the_end(self):
         assert look_again(0.995, ending(), None, None, level=0.9) is None

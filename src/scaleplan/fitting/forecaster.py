@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.discrepancy import Member, Posterior
     from scaleplan.fitting.runs import Points
 
-__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast"]
+__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast", "prior_spread"]
 
 KERNELS = (
     Kernel(shape="matern32", length=8.0),
@@ -313,6 +313,13 @@ def _priors(z: Array, floors: Sequence[tuple[float, float]]) -> list[Prior]:
         )
         for ratio, spread in floors
     ]
+
+
+def prior_spread() -> Array:
+    """Return the sd of the priors of the law's coefficients, of ln E as the mixture of the priors of the floor has."""
+    logs = [math.log(ratio) for ratio, _ in FLOORS]
+    floor = math.sqrt(float(np.var(logs)) + float(np.mean([spread**2 for _, spread in FLOORS])))
+    return np.array([_LEVEL_SPREAD, _LEVEL_SPREAD, floor, *2 * [_EXPONENT[1]], _GAMMA[1]])
 
 
 def _used(points: Points) -> Index:

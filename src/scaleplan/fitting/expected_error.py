@@ -90,6 +90,12 @@ class Aim(Record, eq=False):
             flops=flops,
         )
 
+    @property
+    def determined(self) -> bool:
+        """Whether the law has an optimum at the budget, at which the loss falls and which a size can miss."""
+        numbers = (*self.params, *self.tokens, *self.rows.ravel(), self.bend, self.slope)
+        return bool(np.all(np.isfinite(numbers))) and self.bend > 0 and self.slope > 0
+
     def errors(self, variances: Array) -> StandardErrors:
         """Return the standard errors from :meth:`Belief.variances` of :attr:`rows`.
 

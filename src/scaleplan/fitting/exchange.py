@@ -16,7 +16,7 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.expected_error import Belief
 
 __all__ = ["Candidates", "Merit", "Schedule", "best_list", "greedy_list"]
@@ -25,7 +25,9 @@ _COST_POWERS = (0.4, 0.7)
 """Powers of the cost in greedy steps: Li et al. 2026 (arXiv:2604.22753) recommend 0.4; 0.7 leaves room for more runs."""
 _LEAST_GAIN = 1e-3  # in a merit: an exchange below it is not worth another look
 _MOST_EXCHANGES = 60
-_EXCESS = 20.0  # of a logarithm beyond its limit against one of the merit: a list within its limits is found if any is
+_EXCESS = (
+    20.0  # of a logarithm beyond its limit against one of the merit: a list within its limits is found if any is
+)
 _ROUNDING = 1e-9
 
 
@@ -79,12 +81,13 @@ class Candidates(Record, eq=False):
         cost: Array = self.per_product * self.params * added + self.each
         return cost
 
-    def allowed(self, counts: Index, spent: float) -> Array:
+    def allowed(self, counts: Index, spent: float) -> Mask:
         """Return which candidates may be added to a list that costs ``spent``."""
         if int(np.sum(counts)) >= self.most:
             return np.zeros(len(counts), dtype=bool)
         within = spent + self.added_cost(counts) <= self.flops * (1 + _ROUNDING)
-        return (counts < self.seeds) & within
+        affordable: Mask = (counts < self.seeds) & within
+        return affordable
 
     def nearest(self, params: Array, tokens: Array) -> Index:
         """Return how many of some runs are nearest to each candidate, in (ln N, ln D)."""
@@ -155,7 +158,9 @@ def best_list(
 
 def greedy_list(candidates: Candidates, belief: Belief, merit: Merit) -> tuple[Index, Belief]:
     """Return the number of runs of each candidate on a greedy list, and what is believed after them."""
-    return _greedy(candidates, *_with(belief, np.zeros(len(candidates.params), dtype=np.intp)), merit, _COST_POWERS[0])
+    return _greedy(
+        candidates, *_with(belief, np.zeros(len(candidates.params), dtype=np.intp)), merit, _COST_POWERS[0]
+    )
 
 
 def _with(belief: Belief, counts: Index) -> tuple[Index, Belief]:

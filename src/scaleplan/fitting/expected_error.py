@@ -149,7 +149,7 @@ class Belief(Record, eq=False):
         missed = [misfit**2 * kernel.between((x, y), (x, y)) for kernel in KERNELS]
         return cls(covariance=np.stack([by_law + part for part in (*missed, 0.0 * by_law)]), noise=noise)
 
-    def given(self, runs: Index, *, seeds: Array | None = None) -> Belief:
+    def given(self, runs: Index, *, seeds: Index | None = None) -> Belief:
         """Return what is believed after runs at the points of these positions, each of one seed or of ``seeds``."""
         if not len(runs):
             return self

@@ -21,7 +21,7 @@ from scaleplan.fitting.fit_request import FitRequest, RunsKeywords, reading_argu
 from scaleplan.fitting.forecaster import fit_forecast
 from scaleplan.fitting.pilot_worth import PilotWorth, Stage, worth_of_pilots
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.rival_designs import Bounds, rival_lists
+from scaleplan.fitting.rival_designs import RunBounds, rival_lists
 from scaleplan.fitting.surface_fit import SurfaceLaw, fit_surface
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.laws.base import Cost
@@ -133,7 +133,7 @@ class PilotDesign(Record, Result):
     aim: str | None = None
     run_cost: float | None = None
     misfit: float | None = None
-    bounds: Bounds | None = None
+    bounds: RunBounds | None = None
     worth: PilotWorth | None = None
 
 
@@ -227,7 +227,7 @@ def design(
     schedule, cooldown
         ``cosine``: every run from scratch; ``wsd``: one trunk a size, and a cooldown of this share for each branch.
     limit
-        Bounds of the runs, such as ``"params <= 1B"``, in place of those that scale with the budget.
+        RunBounds of the runs, such as ``"params <= 1B"``, in place of those that scale with the budget.
 
     Raises
     ------
@@ -267,7 +267,6 @@ def design(
         limits=tuple(limit or ()),
         weights=AIMS[aim],
     )
-
 
     def further(budget: float, have: _Guess) -> tuple[_Guess, Stage] | None:
         """Return what is known after the best further runs of a budget, and the runs as a stage."""
@@ -403,7 +402,7 @@ def _central(law: SurfaceLaw, pool: Candidates) -> Index:
     return kept if np.sum(kept) <= pool.most // 2 else 0 * kept
 
 
-def _pool(guess: _Guess, options: _Options, budget: float) -> tuple[Candidates, Bounds]:
+def _pool(guess: _Guess, options: _Options, budget: float) -> tuple[Candidates, RunBounds]:
     """Return the runs that a list may have, of sizes and tokens of two digits, and their bounds.
 
     Raises UnreachableError when no run is inside the bounds.
@@ -442,7 +441,7 @@ def _two_digits(values: Array) -> Array:
     return np.array([float(f"{value:.1e}") for value in values.tolist()])
 
 
-def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> Bounds:
+def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> RunBounds:
     """Return the bounds of the runs of a budget: those that scale with it, or the limits that are given.
 
     A ladder of smaller models goes on at the size of its smallest.
@@ -475,7 +474,7 @@ def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> Bounds:
             found[limit.quantity] = (low, high)
     (low, high), (few, many) = found["params"], found["tokens_per_param"]
     fewest, most = found["tokens"]
-    return Bounds(
+    return RunBounds(
         params=(low, high),
         tokens=(max(fewest, low * few), min(most, high * many)),
         tokens_per_param=(few, many),
@@ -518,9 +517,7 @@ def _guess(
                 hint="besiroglu-2024 is one",
             )
         nothing = np.empty(0)
-        return _Guess(
-            law=law, name=found.id, cost=found.cost, noise=given or _NOISE, params=nothing, tokens=nothing
-        )
+        return _Guess(law=law, name=found.id, cost=found.cost, noise=given or _NOISE, params=nothing, tokens=nothing)
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
     request = FitRequest.parse(keywords)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.fit import BacktestResult
     from scaleplan.fitting.fit_result import FitAnswer
-    from scaleplan.fitting.pilot import PilotDesign, StandardErrors
+    from scaleplan.fitting.expected_error import StandardErrors
+    from scaleplan.fitting.pilot import PilotDesign
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.project.saved import SavedResult
@@ -260,7 +261,7 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
     title = f"{'' if forecast is None else 'forecast '}at {format_flops(plan.flops)}"
     if data.get("largest_flops"):
         title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
-    remarks = [notice.message for notice in plan.warnings if notice.code == "not_vouched"]
+    remarks = [notice.message for notice in plan.warnings if notice.code in {"not_vouched", "far_beyond"}]
     if data.get("line") is not None:
         title += ", on the line of the runs"
     elif data["refusal"] is not None:

@@ -1,8 +1,8 @@
 """Choose runs by what they would tell: greedily, and then by exchanges until none helps.
 
-A list is as good as the variances that it leaves (:mod:`~scaleplan.fitting.expected_error`), each in the logarithm, so
-that halving any counts alike. Greedy steps take the run that helps most for its cost to a power; exchanges then give
-up one run for another that the compute allows, as in Fedorov's and Mitchell's algorithms for optimal designs.
+A list is as good as the variances that it leaves (:mod:`~scaleplan.fitting.expected_error`), each in the logarithm,
+so that halving any counts alike. Greedy steps take the run that helps most for its cost to a power; exchanges then
+give up one run for another that the compute allows, as in Fedorov's and Mitchell's algorithms for optimal designs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Merit", "Schedule", "best_list", "greedy_list"]
 
 _COST_POWERS = (0.4, 0.7)
-"""Powers of the cost in greedy steps: Li et al. 2026 (arXiv:2604.22753) recommend 0.4; 0.7 leaves room for more runs."""
+"""Powers of the cost in greedy steps: Li et al. 2026 (arXiv:2604.22753) recommend 0.4; 0.7 takes smaller runs."""
 _LEAST_GAIN = 1e-3  # in a merit: an exchange below it is not worth another look
 _MOST_EXCHANGES = 60
 _EXCESS = (
@@ -52,8 +52,8 @@ class Schedule(Record):
 class Candidates(Record, eq=False):
     """The runs that may be on a list: sizes and tokens, the number of each size, and what they cost.
 
-    A run costs ``per_product * params * tokens`` and ``each`` besides; a run repeated, at most ``seeds`` times, needs a
-    trunk of its own. ``most`` is the number of runs of a list, ``flops`` what they may cost together.
+    A run costs ``per_product * params * tokens`` and ``each`` besides; a run repeated, at most ``seeds`` times, needs
+    a trunk of its own. ``most`` is the number of runs of a list, ``flops`` what they may cost together.
     """
 
     params: Array

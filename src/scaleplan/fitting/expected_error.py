@@ -38,9 +38,9 @@ _LEAST_FLOOR = 1e-3  # of ln E: an irreducible loss of zero has no logarithm
 class StandardErrors(Record):
     """Standard errors of ln N* and ln L at the target, and of a in N* ∝ C^a, with what the law may miss.
 
-    Those ``by_law`` are the same if the law of the guess held exactly. ``waste`` is the expected excess of the loss, as
-    a share of it, of a run of the target's budget whose size is the N* that is then believed, and ``wasted_flops`` the
-    compute for which that loss could have been had less.
+    Those ``by_law`` are the same if the law of the guess held exactly. ``waste`` is the expected excess of the loss,
+    as a share of it, of a run of the target's budget whose size is the N* that is then believed, and ``wasted_flops``
+    the compute for which that loss could have been had less.
     """
 
     log_params: float
@@ -137,8 +137,8 @@ class Belief(Record, eq=False):
     ) -> Self:
         """Return what is believed before any run, of a law near a guess that errs by about ``misfit``.
 
-        ``centre`` is ln N and ln D at the middle of the runs, where the two terms of the law are believed to be of the
-        size of the loss; the middle of the points if not given.
+        ``centre`` is ln N and ln D at the middle of the runs, where the two terms of the law are believed to be of
+        the size of the loss; the middle of the points if not given.
         """
         x, y = np.log(params), np.log(tokens)
         middle = (float(np.mean(x)), float(np.mean(y))) if centre is None else centre
@@ -171,7 +171,7 @@ class Belief(Record, eq=False):
         return Belief(covariance=self.covariance[:, points[:, None], points], noise=self.noise)
 
     def variances(self, rows: Array) -> Array:
-        """Return the variances of sums of the last points, (2, sum): by the mean of the kernels, and by the law alone.
+        """Return the variances of sums of the last points, (2, sum): the mean of the kernels, and by the law alone.
 
         ``rows`` are the weights of those points in each sum.
         """

@@ -198,7 +198,8 @@ class Forecaster(Record, eq=False):
         """Return the mean and covariance as the preset stores them: a polynomial correction of :attr:`law`.
 
         The posterior is smooth, so Chebyshev polynomials in (ln ND, ln D/N) hold it from the runs to a hundredfold of
-        the largest, or farther to the params * tokens of a ``target``: least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
+        the largest, or farther to the params * tokens of a ``target``:
+        least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
         """
         low, high, narrow, wide = self.box
         farther = 1.0 if target is None else target / math.exp(high)
@@ -324,7 +325,7 @@ def _priors(z: Array, floors: Sequence[tuple[float, float]]) -> list[Prior]:
 
 
 def prior_spread() -> Array:
-    """Return the sd of the priors of the law's coefficients, of ln E as the mixture of the priors of the floor has."""
+    """Return the sd of the priors of the law's coefficients: of ln E that of the mixture of its priors."""
     logs = [math.log(ratio) for ratio, _ in FLOORS]
     floor = math.sqrt(float(np.var(logs)) + float(np.mean([spread**2 for _, spread in FLOORS])))
     return np.array([_LEVEL_SPREAD, _LEVEL_SPREAD, floor, *2 * [_EXPONENT[1]], _GAMMA[1]])

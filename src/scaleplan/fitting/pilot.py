@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from scaleplan.presets.preset import Preset
     from scaleplan.units import Amount
 
-__all__ = ["AIMS", "PilotDesign", "better_rivals", "design"]
+__all__ = ["AIMS", "PilotDesign", "design"]
 
 AIMS: Mapping[str, tuple[float, float]] = {
     "both": (2.0, 1.0),
@@ -49,8 +49,8 @@ AIMS: Mapping[str, tuple[float, float]] = {
 }
 """What a list is chosen for, as the weights of the variances of ln L and ln N* at the target.
 
-An error of the loss counts twice in both, because one of N* costs loss to second order only. What a wrong N* wastes is
-proportional to its variance, so that ``params`` and ``waste`` have one list.
+An error of the loss counts twice in both, because one of N* costs loss to second order only. What a wrong N* wastes
+is proportional to its variance, so that ``params`` and ``waste`` have one list.
 """
 
 _STEPS = (math.sqrt(2.0), 2.0)  # between neighbouring sizes, and ratios: a finer grid adds little information
@@ -60,14 +60,14 @@ _MOST_SEEDS, _LIST, _MOST_LIST = 10, 48, 500  # a few dozen runs are what people
 _NOISE, _LEAST_NOISE = 0.005, 1e-4  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
 
 _RUN_COST = 1e-3
-"""Share of the budget that a run costs beside its compute: starting, compiling, evaluating and reading it. Without such
-a cost hundreds of tiny runs would look free."""
+"""Share of the budget that a run costs beside its compute: starting, compiling, evaluating and reading it. Without
+such a cost hundreds of tiny runs would look free."""
 
-_LEAST_RUN, _SMALLEST, _LARGEST = 5e-7, 2e-6, 1 / 8
+_LEAST_RUN, _SMALLEST, _LARGEST = 5e-7, 5e-6, 1 / 8
 """Shares of the budget: of the least run, of the run whose optimal size is the least, and of the largest run.
 
-Six decades of compute tell how the loss falls, and a list does not hang on one run of an eighth. At 1e21 FLOP the least
-model has about 3M parameters: smaller ones are known to bend away from the law of larger ones.
+Six decades of compute tell how the loss falls, and a list does not hang on one run of an eighth. At 1e21 FLOP the
+least model has about 5M parameters: smaller ones are known to bend away from the law of larger ones.
 """
 
 _WIDTH = 25.0
@@ -75,14 +75,22 @@ _WIDTH = 25.0
 (Hoffmann et al. 2022). Beyond, runs tell more by the law alone, and are where it is trusted least."""
 
 _CENTRAL = ((1 / 2000, 1), (1 / 200, 3), (1 / 20, 1))
-"""Shares of the budget and seeds of runs near the optimum, on every list: they test the law where it is used, and their
-repeats tell the noise from what the law misses."""
+"""Shares of the budget and seeds of runs near the optimum, on every list that begins a study: they test the law where
+it is used, and their repeats tell the noise from what the law misses."""
 
 _KINDS = {"params": "params", "tokens": "tokens", "tokens_per_param": "number"}
 
 _SCHEDULES = ("cosine", "wsd")
 
 _WORSE = 1.01  # times the error of the best rival: less is no difference that anyone would see
+
+
+_MEASURES = {
+    "log_params": "N*",
+    "log_loss": "the loss",
+    "log_params_by_law": "N* if the law holds",
+    "log_loss_by_law": "the loss if the law holds",
+}
 
 
 class PilotRun(Record):
@@ -136,27 +144,18 @@ class PilotDesign(Record, Result):
     bounds: RunBounds | None = None
     worth: PilotWorth | None = None
 
-
-_MEASURES = {
-    "log_params": "N*",
-    "log_loss": "the loss",
-    "log_params_by_law": "N* if the law holds",
-    "log_loss_by_law": "the loss if the law holds",
-}
-
-
-def better_rivals(design: PilotDesign) -> list[tuple[str, str]]:
-    """Return the measures by which a rival is better than the list, each with the name of the best."""
-    found = []
-    for field, measure in _MEASURES.items():
-        own = getattr(design.after, field)
-        others = [(getattr(rival.precision, field), rival.name) for rival in design.rivals]
-        if own is None or not others or any(value is None for value, _ in others):
-            continue
-        value, name = min(others)
-        if own > _WORSE * value:
-            found.append((measure, name))
-    return found
+    def better_rivals(self) -> list[tuple[str, str]]:
+        """Return the measures by which a rival is better than the list, each with the name of the best."""
+        found = []
+        for field, measure in _MEASURES.items():
+            own = getattr(self.after, field)
+            others = [(getattr(rival.precision, field), rival.name) for rival in self.rivals]
+            if own is None or not others or any(value is None for value, _ in others):
+                continue
+            value, name = min(others)
+            if own > _WORSE * value:
+                found.append((measure, name))
+        return found
 
 
 class _Guess(Record, eq=False):
@@ -213,7 +212,7 @@ def design(
     target
         The budget that the runs are to advise on, in FLOP.
     flops
-        Budget of all pilot runs together, in FLOP; without one that where a further pilot saves no more than it costs.
+        Budget of all pilot runs together, in FLOP; where a further pilot saves no more than it costs if not given.
     preset
         The additive or three-exponent law to guess with, without runs; besiroglu-2024 if not given.
     aim
@@ -237,18 +236,9 @@ def design(
         When no run is inside the limits and the budget.
 
     """
-    goal, repeats, most = parse_flops(target), int(parse_integer(seeds)), int(parse_integer(most_runs))
-    if repeats > _MOST_SEEDS:
-        raise UsageError(f"{repeats} seeds", hint=f"{_MOST_SEEDS} are the most, 3 are usual")
-    if most > _MOST_LIST:
-        raise UsageError(f"{most} runs", hint=f"{_MOST_LIST} are the most, a few dozen are usual")
-    if schedule not in _SCHEDULES:
-        raise UnknownNameError("schedule", schedule, _SCHEDULES)
-    if aim not in AIMS:
-        raise UnknownNameError("aim", aim, AIMS)
+    goal = parse_flops(target)
+    options = _Options.parse(aim, seeds, most_runs, run_cost, schedule, cooldown, tuple(limit or ()))
     given = None if flops is None else parse_flops(flops)
-    share = parse_fraction(cooldown)
-    overhead = _RUN_COST if run_cost is None else _overhead(run_cost)
     guess = _guess(runs, preset, noise, keywords)
     k = guess.cost.per_param_token
     try:
@@ -259,14 +249,6 @@ def design(
         raise UsageError(
             "the law to guess with puts the optimum beyond any number", hint="leave out the runs, or name a --preset"
         )
-    options = _Options(
-        seeds=repeats,
-        most=most,
-        overhead=overhead,
-        schedule=Schedule(cooldown=share if schedule == "wsd" else None),
-        limits=tuple(limit or ()),
-        weights=AIMS[aim],
-    )
 
     def further(budget: float, have: _Guess) -> tuple[_Guess, Stage] | None:
         """Return what is known after the best further runs of a budget, and the runs as a stage."""
@@ -301,6 +283,36 @@ class _Options(Record, eq=False):
     schedule: Schedule
     limits: tuple[str, ...]
     weights: tuple[float, float]
+
+    @classmethod
+    def parse(
+        cls,
+        aim: str,
+        seeds: Amount,
+        most_runs: Amount,
+        run_cost: Amount | None,
+        schedule: str,
+        cooldown: Amount,
+        limits: tuple[str, ...],
+    ) -> _Options:
+        """Read the options; raises UsageError for what is wrong with one."""
+        repeats, most, share = int(parse_integer(seeds)), int(parse_integer(most_runs)), parse_fraction(cooldown)
+        if repeats > _MOST_SEEDS:
+            raise UsageError(f"{repeats} seeds", hint=f"{_MOST_SEEDS} are the most, 3 are usual")
+        if most > _MOST_LIST:
+            raise UsageError(f"{most} runs", hint=f"{_MOST_LIST} are the most, a few dozen are usual")
+        if schedule not in _SCHEDULES:
+            raise UnknownNameError("schedule", schedule, _SCHEDULES)
+        if aim not in AIMS:
+            raise UnknownNameError("aim", aim, AIMS)
+        return cls(
+            seeds=repeats,
+            most=most,
+            overhead=_RUN_COST if run_cost is None else _overhead(run_cost),
+            schedule=Schedule(cooldown=share if schedule == "wsd" else None),
+            limits=limits,
+            weights=AIMS[aim],
+        )
 
     def each(self, budget: float) -> float:
         """Return the cost of a run beside its compute: a number below 1 is a share of the budget."""
@@ -373,7 +385,7 @@ def _before(guess: _Guess, at: Aim) -> StandardErrors | None:
 
 
 def _merit(options: _Options, at: Aim, rivals: Sequence[Array]) -> Merit:
-    """Return the merit of a list: the aim's errors, by the forecast and if the law holds, and not above any rival's."""
+    """Return the merit of a list: the aim's errors, with and without a misfit, none of them above a rival's."""
     loss, size = options.weights
     limits = np.full((2, len(at.rows)), np.inf)
     if rivals:

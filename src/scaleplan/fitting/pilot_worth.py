@@ -1,8 +1,8 @@
 """Whether further pilot runs are worth their compute: what a better choice of N saves the run that they are for.
 
 A run of the target's budget whose size is off loses what the curvature of the loss on its budget line makes of the
-variance of ln N*; the compute that would have reached the same loss less is what the error wastes. Pilots lower it, and
-cost. Where the next ones save less than they cost is the place to stop.
+variance of ln N*; the compute that would have reached the same loss less is what the error wastes. Pilots lower it,
+and cost. Where the next ones save less than they cost is the place to stop.
 """
 
 from __future__ import annotations

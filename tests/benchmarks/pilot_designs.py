@@ -14,6 +14,7 @@ import math
 import sys
 
 import numpy as np
+from tests.benchmarks.forecast_simulation import Z90, true_vertex, vertex
 
 import scaleplan as sp
 from scaleplan.fitting.forecaster import KERNELS, fit_forecast
@@ -21,7 +22,6 @@ from scaleplan.fitting.rival_designs import rival_lists
 from scaleplan.fitting.runs import Points
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.laws.forecast import HALF
-from tests.benchmarks.forecast_simulation import Z90, true_vertex, vertex
 
 NOISE, PILOTS, TARGET = 0.005, 1e21, 1e24
 GUESS = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # of besiroglu-2024
@@ -91,8 +91,9 @@ def repetition(params, tokens, truth, seed, misfit=0.0):
     )
 
 
-def row(name, params, tokens, truth, count, misfit=0.0):
+def row(name, runs, truth, count, misfit=0.0):
     """Print the errors of one list under one truth."""
+    params, tokens = runs
     table = np.array([repetition(params, tokens, truth, seed, misfit) for seed in range(count)], dtype=float)
     bias, rms, held = 100 * table.mean(axis=0), 100 * np.sqrt(np.mean(table**2, axis=0)), table.mean(axis=0)
     print(
@@ -106,17 +107,17 @@ def main():
     """Print one table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     print(f"{'':58s}  runs   N* bias  rms  inside  loss bias  rms inside   (%)")
-    params, tokens = designed()
+    listed = designed()
     for name, truth in LAWS.items():
-        row(f"design, {name}", params, tokens, truth, count)
+        row(f"design, {name}", listed, truth, count)
     for aim in ("loss", "waste"):
-        row(f"design for {aim}, gamma 0.8", *designed(aim=aim), LAWS["gamma 0.8"], count)
+        row(f"design for {aim}, gamma 0.8", designed(aim=aim), LAWS["gamma 0.8"], count)
     bounds = sp.design(flops=PILOTS, target=TARGET).bounds
     for name, *runs in rival_lists(GUESS, bounds, flops=PILOTS, per_product=6, each=PILOTS / 1000):
-        row(f"{name}, gamma 0.8", *runs, LAWS["gamma 0.8"], count)
-        row(f"{name}, gamma 0.8, missed by 1 %", *runs, LAWS["gamma 0.8"], count, 0.01)
-    row("design, gamma 0.8, missed by 0.3 %", params, tokens, LAWS["gamma 0.8"], count, 0.003)
-    row("design, gamma 0.8, missed by 1 %", params, tokens, LAWS["gamma 0.8"], count, 0.01)
+        row(f"{name}, gamma 0.8", runs, LAWS["gamma 0.8"], count)
+        row(f"{name}, gamma 0.8, missed by 1 %", runs, LAWS["gamma 0.8"], count, 0.01)
+    row("design, gamma 0.8, missed by 0.3 %", listed, LAWS["gamma 0.8"], count, 0.003)
+    row("design, gamma 0.8, missed by 1 %", listed, LAWS["gamma 0.8"], count, 0.01)
 
 
 if __name__ == "__main__":

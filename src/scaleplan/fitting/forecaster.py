@@ -198,8 +198,8 @@ class Forecaster(Record, eq=False):
         """Return the mean and covariance as the preset stores them: a polynomial correction of :attr:`law`.
 
         The posterior is smooth, so Chebyshev polynomials in (ln ND, ln D/N) hold it from the runs to a hundredfold of
-        the largest, or farther to the params * tokens of a ``target``:
-        least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
+        the largest, or as far as the params * tokens of a ``target``: least squares on a grid of Chebyshev nodes,
+        which weigh less below the largest run.
         """
         low, high, narrow, wide = self.box
         farther = 1.0 if target is None else target / math.exp(high)

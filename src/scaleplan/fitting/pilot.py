@@ -63,11 +63,11 @@ _RUN_COST = 1e-3
 """Share of the budget that a run costs beside its compute: starting, compiling, evaluating and reading it. Without
 such a cost hundreds of tiny runs would look free."""
 
-_LEAST_RUN, _SMALLEST, _LARGEST = 5e-7, 5e-6, 1 / 8
+_LEAST_RUN, _SMALLEST, _LARGEST = 5e-7, 2e-6, 1 / 8
 """Shares of the budget: of the least run, of the run whose optimal size is the least, and of the largest run.
 
 Six decades of compute tell how the loss falls, and a list does not hang on one run of an eighth. At 1e21 FLOP the
-least model has about 5M parameters: smaller ones are known to bend away from the law of larger ones.
+least model has some 3M to 5M parameters: smaller ones are known to bend away from the law of larger ones.
 """
 
 _WIDTH = 25.0
@@ -237,7 +237,15 @@ def design(
 
     """
     goal = parse_flops(target)
-    options = _Options.parse(aim, seeds, most_runs, run_cost, schedule, cooldown, tuple(limit or ()))
+    options = _Options.parse(
+        aim=aim,
+        seeds=seeds,
+        most_runs=most_runs,
+        run_cost=run_cost,
+        schedule=schedule,
+        cooldown=cooldown,
+        limits=tuple(limit or ()),
+    )
     given = None if flops is None else parse_flops(flops)
     guess = _guess(runs, preset, noise, keywords)
     k = guess.cost.per_param_token
@@ -287,6 +295,7 @@ class _Options(Record, eq=False):
     @classmethod
     def parse(
         cls,
+        *,
         aim: str,
         seeds: Amount,
         most_runs: Amount,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from scaleplan.fitting.expected_error import StandardErrors
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from scaleplan.fitting.expected_error import StandardErrors
 
 __all__ = ["PilotStage", "PilotWorth", "Stage", "worth_of_pilots"]
 
@@ -36,8 +37,8 @@ class Stage(Record):
 class PilotStage(Record):
     """A stage of further pilots: ``flops`` and ``runs`` of all stages so far, ``added_flops`` of this one.
 
-    ``waste`` and ``wasted_flops`` are those expected after it, of the main run; ``saved_flops`` is by how much the stage
-    lowers the latter, None where nothing was known before.
+    ``waste`` and ``wasted_flops`` are those expected after it, of the main run; ``saved_flops`` is by how much the
+    stage lowers the latter, None where nothing was known before.
     """
 
     flops: float
@@ -53,8 +54,8 @@ class PilotStage(Record):
 class PilotWorth(Record):
     """What pilots save and cost, stage by stage, and the compute of further pilots at which to stop.
 
-    ``stop_flops`` is 0 where no further pilot is worth its compute. ``bounded`` is whether even the last stage is worth
-    it: the place to stop is then beyond the table.
+    ``stop_flops`` is 0 where no further pilot is worth its compute. ``bounded`` is whether even the last stage is
+    worth it: the place to stop is then beyond the table.
     """
 
     stages: tuple[PilotStage, ...]

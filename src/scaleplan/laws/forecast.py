@@ -69,8 +69,8 @@ _MOST_DEGREE = 12  # as powers of s and t, polynomials up to it keep ten digits
 class Forecast(LossSurface):
     """The forecast of a fit: ``base`` is the law f, ``noise`` the standard deviation of ln L of one run.
 
-    ``span`` is (least u, greatest u, least v, greatest v); its greatest u is ``reach`` times the largest run. Beyond it the correction stays what it is at the edge, and
-    its standard deviation goes on growing as it does there.
+    ``span`` is (least u, greatest u, least v, greatest v); its greatest u is ``reach`` times the largest run. Beyond it
+    the correction stays what it is at the edge, and its standard deviation goes on growing as it does there.
     """
 
     form: ClassVar[str] = "forecast"
@@ -329,7 +329,7 @@ class Forecast(LossSurface):
         return inside & (low_v + aside <= y - x) & (y - x <= high_v - aside)
 
     def far(self, params: float, tokens: float) -> bool:
-        """Whether sizes are beyond a hundred times the largest run, in a forecast that reaches farther for a target."""
+        """Whether sizes are beyond a hundred times the largest run, in a forecast that reaches farther."""
         return math.log(params) + math.log(tokens) > self.span[1] + math.log(REACH / self.reach) + _ROUNDED
 
     # ---- optima ---------------------------------------------------------------------------------------------

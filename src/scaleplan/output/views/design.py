@@ -128,8 +128,8 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
         yield f"by local linearisation of {design.law} with noise of {format_fraction(design.noise)} in each loss"
     else:
         yield (
-            f"of a forecast by {design.law}, with noise of {format_fraction(design.noise, digits=2)} in each loss and "
-            f"a law that misses by about {format_fraction(design.misfit, digits=2)}; by law: if it holds exactly"
+            f"of a forecast by {design.law}, with noise of {format_fraction(design.noise, digits=2)} in each loss "
+            f"and a law that misses by about {format_fraction(design.misfit, digits=2)}; by law: if it holds exactly"
         )
         yield "waste: what the main run's loss is expected to lose by the N* that is then believed"
     for measure, rival in design.better_rivals():

@@ -330,6 +330,7 @@ def backtest(
     APPS["design"],
     examples=[
         "scaleplan design --flops 1e21 --target 5.76e23",
+        "scaleplan design --main 1e24",
         "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
         "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
     ],
@@ -343,31 +344,63 @@ def design(
     runs: Annotated[
         str | None, typer.Argument(metavar="[RUNS]", help="Runs that are there already; - for standard input.")
     ] = None,
-    flops: Annotated[str, typer.Option(metavar="AMOUNT", help="Compute for all pilot runs together: 1e21.")],
-    target: Annotated[str, typer.Option(metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23.")],
+    there: Annotated[
+        str | None, typer.Option("--runs", metavar="RUNS", help="The same, as an option: pilots.csv.")
+    ] = None,
+    flops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Compute for all new pilot runs together: 1e21; as much as they are worth if not given.",
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option("--target", "--main", metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23."),
+    ],
     preset: Annotated[
         str | None,
         typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
     ] = None,
+    aim: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What to know at the target: loss, params (N*), waste (by a wrong N*; the list of params), or both.",
+        ),
+    ] = "both",
     noise: Annotated[
         str | None, typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs.")
     ] = None,
     seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
+    most_runs: Annotated[str, typer.Option(metavar="N", help="The most runs of the list, repeats counted.")] = "48",
+    run_cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Cost of a run beside its compute, in FLOP or as a share of the budget: 1e17, 0.1%.",
+        ),
+    ] = None,
     schedule: Annotated[
         str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size.")
     ] = "cosine",
     cooldown: Annotated[str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd.")] = "0.2",
 ) -> Answer:
-    """Choose the pilot runs that will tell most about a larger budget, within a budget of their own."""
+    """Choose the pilot runs that will tell most about a larger budget, and say how many are worth their compute."""
     from scaleplan.fitting.pilot import design as choose
 
+    if runs is not None and there is not None:
+        raise UsageError("RUNS and --runs both name runs that are there", hint="give one of them")
     found = choose(
-        runs,
+        there if runs is None else runs,
         flops=flops,
         target=target,
         preset=preset,
+        aim=aim,
         noise=noise,
         seeds=seeds,
+        most_runs=most_runs,
+        run_cost=run_cost,
         schedule=schedule,
         cooldown=cooldown,
         **keywords(reading, objective, law, limits),

@@ -101,7 +101,7 @@ REPORTS: Mapping[str, View] = {
     "ShapeSummary": View("views.model:shape_report"),
     "MemorySummary": View("views.memory:memory_report"),
     "Ways": View("views.ways:ways_report", rows="ways", whole=True),
-    "PilotDesign": View("views.fit:design_report", rows="runs"),
+    "PilotDesign": View("views.design:design_report", rows="runs"),
     "Advice": View("views.advice:hyperparameters_report"),
     "PrecisionChoice": View("views.advice:precisions_report"),
     "Vocabulary": View("views.advice:vocabulary_report"),

@@ -89,10 +89,14 @@ class Kernel(Record):
         squared = np.zeros((len(one[0]), len(other[0])))
         for sign in (1.0, -1.0):
             squared += np.square((one[1] + sign * one[0])[:, None] - (other[1] + sign * other[0]))
-        squared /= self.length**2
+        return self.at(squared)
+
+    def at(self, squared: Array) -> Array:
+        """Return the correlations at squared distances."""
+        scaled = squared / self.length**2
         if self.shape == "gauss":
-            return np.exp(-0.5 * squared)
-        distance = np.sqrt(3.0 * squared)
+            return np.exp(-0.5 * scaled)
+        distance = np.sqrt(3.0 * scaled)
         return (1.0 + distance) * np.exp(-distance)
 
 

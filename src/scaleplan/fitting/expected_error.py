@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats, Index
     from scaleplan.fitting.surface_fit import SurfaceLaw
 
-__all__ = ["Aim", "Belief", "StandardErrors"]
+__all__ = ["Aim", "Belief", "StandardErrors", "law_terms"]
 
 _EXPONENT_SPAN = math.log(100.0)  # below the target in ln C: the power of N* is measured over it
 _STEP = 0.01  # in ln C, of the slope of the least loss: its error is of second order
@@ -140,11 +140,7 @@ class Belief(Record, eq=False):
         ``centre`` is ln N and ln D at the middle of the runs, where the two terms of the law are believed to be of
         the size of the loss; the middle of the points if not given.
         """
-        x, y = np.log(params), np.log(tokens)
-        middle = (float(np.mean(x)), float(np.mean(y))) if centre is None else centre
-        x, y = x - middle[0], y - middle[1]
-        _, slopes = log_law(_centred(law, middle), x, y)
-        half = slopes * prior_spread()
+        x, y, half = law_terms(law, params, tokens, centre=centre)
         by_law = half @ half.T
         missed = [misfit**2 * kernel.between((x, y), (x, y)) for kernel in KERNELS]
         return cls(covariance=np.stack([by_law + part for part in (*missed, 0.0 * by_law)]), noise=noise)
@@ -202,6 +198,20 @@ class Belief(Record, eq=False):
         share = sign / (self.noise**2 + sign * column[:, run])
         moved = self.covariance - (share[:, None] * column)[:, :, None] * column[:, None, :]
         return Belief(covariance=moved, noise=self.noise)
+
+
+def law_terms(
+    law: SurfaceLaw, params: Floats, tokens: Floats, *, centre: tuple[float, float] | None = None
+) -> tuple[Array, Array, Array]:
+    """Return centred ln N and ln D, and the derivatives of ln L by the coefficients of a law, each times its prior sd.
+
+    ``centre`` is as for :meth:`Belief.prior`.
+    """
+    x, y = np.log(params), np.log(tokens)
+    middle = (float(np.mean(x)), float(np.mean(y))) if centre is None else centre
+    x, y = x - middle[0], y - middle[1]
+    _, slopes = log_law(_centred(law, middle), x, y)
+    return x, y, slopes * prior_spread()
 
 
 def _cases(values: Array) -> Array:

@@ -9,7 +9,11 @@ with normal priors of the coefficients and a Gaussian process for the discrepanc
 equally as in a forecast (:mod:`~scaleplan.fitting.forecaster`). What runs leave of the variance at the targets then
 depends on where they are and not on what comes out (Rasmussen and Williams 2006, Gaussian Processes for Machine
 Learning, section 2.2), so that it is known before any of them is trained. The choice is greedy by what a run tells for
-its cost to a power (Li et al. 2026, arXiv:2604.22753), followed by exchanges of one run for another.
+its cost to a power (Li et al. 2026, arXiv:2604.22753). Exchanges of single runs afterwards lower the variance that the
+model expects and not the errors that are then made on public pools, so that there are none.
+
+Where the inputs are parameters and tokens alone, a law at a guess stands in place of the quadratic, and the
+discrepancy is that of the forecasts.
 
 Each run counts as a share of the budget besides its compute: a law fitted to hundreds of tiny runs follows them where
 it is wrong, and the independent errors of a model are not what it errs by.
@@ -22,24 +26,31 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from scaleplan.fitting.discrepancy import MISFIT, Kernel
+from scaleplan.fitting.expected_error import law_terms
+from scaleplan.fitting.forecaster import KERNELS as LAW_KERNELS
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
+    from scaleplan.fitting.surface_fit import SurfaceLaw
 
-__all__ = ["NOISE", "Belief", "Inputs", "cheapest", "choose", "dearest", "random_runs", "spread"]
+__all__ = ["NOISE", "PoolModel", "Inputs", "cheapest", "choose", "dearest", "random_runs", "spread"]
 
 NOISE = 0.01
 """Relative noise of a run: seeds differ by 0.1 to 0.5 %, and runs of pools by settings that no column names."""
 _LEVEL, _SLOPE, _BEND = 3.0, 1.0, 0.1  # sd of ln loss: the constant, and at the ends of the pool the two orders
 _CLASS, _CLASS_SLOPE = 0.3, 0.1  # sd of the offset of a class of runs in ln loss, and of its own slopes
-_MISFIT = 0.02  # what a quadratic misses, in ln loss: twice what laws do (discrepancy._MISFIT)
-_KERNELS = (("matern32", 1.0), ("gauss", 0.7), ("gauss", 1.5))  # lengths in halves of the span of an input
+_MISFIT = 0.02  # what a quadratic misses, in ln loss: twice what laws do (MISFIT)
+_KERNELS = (
+    Kernel(shape="matern32", length=1.0),
+    Kernel(shape="gauss", length=0.7),
+    Kernel(shape="gauss", length=1.5),
+)
+"""Lengths in halves of the span of an input."""
 _POWERS = (0.0, 0.4, 0.8)  # of the cost in greedy steps: 0.4 by the article, none, and nearly a price per gain
-_MOST_EXCHANGES = 40
-_LEAST_GAIN = 1e-3  # of the variance: what a change of the list must save
 _ROUNDING = 1e-9
 
 
@@ -61,16 +72,7 @@ class Inputs(NamedTuple):
         return np.concatenate(columns, axis=1)
 
 
-def _between(one: Array, other: Array, shape: str, length: float) -> Array:
-    squared = np.sum(np.square(one), 1)[:, None] + np.sum(np.square(other), 1) - 2.0 * (one @ other.T)
-    squared = np.maximum(squared, 0.0) / length**2
-    if shape == "gauss":
-        return np.exp(-0.5 * squared)
-    distance = np.sqrt(3.0 * squared)
-    return (1.0 + distance) * np.exp(-distance)
-
-
-class Belief(Record, eq=False):
+class PoolModel(Record, eq=False):
     """What is believed of runs and targets before any run: their terms and scaled numbers, runs first.
 
     ``weights`` are those of the targets, ``noise`` the relative noise of a run.
@@ -80,15 +82,32 @@ class Belief(Record, eq=False):
     numbers: Array
     weights: Array
     noise: float
+    kernels: tuple[Kernel, ...]
+    misfit: float
 
     @classmethod
-    def of(cls, everything: Inputs, weights: Array, noise: float) -> Belief:
-        """Return the belief of runs with their targets behind them, as many as there are ``weights``."""
+    def of(cls, everything: Inputs, weights: Array, noise: float) -> PoolModel:
+        """Return what is believed of runs with their targets behind them, as many as there are ``weights``."""
         return cls(
             terms=everything.terms(),
             numbers=everything.numbers,
             weights=weights / np.sum(weights),
             noise=noise,
+            kernels=_KERNELS,
+            misfit=_MISFIT,
+        )
+
+    @classmethod
+    def by_law(cls, law: SurfaceLaw, params: Array, tokens: Array, weights: Array, noise: float) -> PoolModel:
+        """Return the same of sizes alone: near a law that is guessed, with the discrepancy of the forecasts."""
+        x, y, terms = law_terms(law, params, tokens)
+        return cls(
+            terms=terms,
+            numbers=np.stack([x + y, y - x], axis=1),
+            weights=weights / np.sum(weights),
+            noise=noise,
+            kernels=LAW_KERNELS,
+            misfit=MISFIT,
         )
 
     @property
@@ -99,24 +118,26 @@ class Belief(Record, eq=False):
     def prior(self, points: Index) -> Array:
         """Return the covariances (kernel, point, all) of some points with all."""
         by_terms = self.terms[points] @ self.terms.T
-        missed = [_MISFIT**2 * _between(self.numbers[points], self.numbers, *kernel) for kernel in _KERNELS]
+        z, own = self.numbers, self.numbers[points]
+        squared = np.sum(np.square(own), 1)[:, None] + np.sum(np.square(z), 1) - 2.0 * (own @ z.T)
+        missed = [self.misfit**2 * kernel.at(np.maximum(squared, 0.0)) for kernel in self.kernels]
         return np.stack([by_terms + part for part in missed])
 
     @cached_property
-    def unknown(self) -> State:
+    def unknown(self) -> Outlook:
         """The state before any run."""
         count = self.count
         targets = self.prior(np.arange(count, len(self.terms)))
-        own = np.sum(np.square(self.terms), axis=1) + _MISFIT**2
-        return State(
-            belief=self,
+        own = np.sum(np.square(self.terms), axis=1) + self.misfit**2
+        return Outlook(
+            model=self,
             chosen=(),
-            rows=np.zeros((len(_KERNELS), 0, len(self.terms))),
+            rows=np.zeros((len(self.kernels), 0, len(self.terms))),
             told=targets[:, :, :count],
-            own=np.tile(own, (len(_KERNELS), 1)),
+            own=np.tile(own, (len(self.kernels), 1)),
         )
 
-    def after(self, chosen: Sequence[int]) -> State:
+    def after(self, chosen: Sequence[int]) -> Outlook:
         """Return the state after runs, of which one may be there several times."""
         if not len(chosen):
             return self.unknown
@@ -125,8 +146,8 @@ class Belief(Record, eq=False):
         lower = np.linalg.cholesky(prior[:, :, at] + self.noise**2 * np.eye(len(at)))
         rows = np.linalg.solve(lower, prior)
         count = self.count
-        return State(
-            belief=self,
+        return Outlook(
+            model=self,
             chosen=tuple(chosen),
             rows=rows,
             told=self.unknown.told - np.swapaxes(rows[:, :, count:], 1, 2) @ rows[:, :, :count],
@@ -138,13 +159,13 @@ class Belief(Record, eq=False):
         return float(np.sqrt(max(self.after(chosen).variance, 0.0)))
 
 
-class State(Record, eq=False):
+class Outlook(Record, eq=False):
     """What is believed after runs: covariances ``told`` (kernel, target, run) and variances ``own`` (kernel, point).
 
     ``rows`` (kernel, chosen, point) are the prior covariances with the chosen runs, whitened.
     """
 
-    belief: Belief
+    model: PoolModel
     chosen: tuple[int, ...]
     rows: Array
     told: Array
@@ -153,39 +174,26 @@ class State(Record, eq=False):
     @property
     def variance(self) -> float:
         """The mean variance at the targets, over the kernels and by the weights of the targets."""
-        count = self.belief.count
-        return float(np.mean(self.own[:, count:] @ self.belief.weights))
+        count = self.model.count
+        return float(np.mean(self.own[:, count:] @ self.model.weights))
 
     def gains(self) -> Array:
         """Return by how much each run would lower the variance."""
-        return self._gains(self.told, self.own[:, : self.belief.count])
-
-    def _gains(self, told: Array, own: Array) -> Array:
-        gained = np.einsum("t,ktr->kr", self.belief.weights, np.square(told))
-        return np.asarray(np.mean(gained / (self.belief.noise**2 + own), axis=0))
-
-    def gains_without(self, place: int) -> Array:
-        """Return by how much each run would lower the variance in the place of one chosen, less what that one does."""
-        run, count, noise = self.chosen[place], self.belief.count, self.belief.noise
-        column = self._column(run)
-        share = 1.0 / (noise**2 - column[:, run])
-        to_targets, to_runs = column[:, count:], column[:, :count]
-        told = self.told + (share[:, None] * to_targets)[:, :, None] * to_runs[:, None, :]
-        own = self.own[:, :count] + share[:, None] * np.square(to_runs)
-        lost = float(np.mean(share * (np.square(to_targets) @ self.belief.weights)))
-        return self._gains(told, own) - lost
+        gained = np.einsum("t,ktr->kr", self.model.weights, np.square(self.told))
+        own = self.own[:, : self.model.count]
+        return np.asarray(np.mean(gained / (self.model.noise**2 + own), axis=0))
 
     def _column(self, run: int) -> Array:
         """Return the covariances (kernel, point) of one run with all points."""
-        prior = self.belief.prior(np.array([run]))[:, 0, :]
+        prior = self.model.prior(np.array([run]))[:, 0, :]
         return prior - np.einsum("kc,kcp->kp", self.rows[:, :, run], self.rows)
 
-    def with_run(self, run: int) -> State:
+    def with_run(self, run: int) -> Outlook:
         """Return the state after one more run."""
-        column, count = self._column(run), self.belief.count
-        row = column / np.sqrt(self.belief.noise**2 + column[:, run])[:, None]
-        return State(
-            belief=self.belief,
+        column, count = self._column(run), self.model.count
+        row = column / np.sqrt(self.model.noise**2 + column[:, run])[:, None]
+        return Outlook(
+            model=self.model,
             chosen=(*self.chosen, run),
             rows=np.concatenate([self.rows, row[:, None, :]], axis=1),
             told=self.told - row[:, count:, None] * row[:, None, :count],
@@ -194,7 +202,7 @@ class State(Record, eq=False):
 
 
 def choose(
-    belief: Belief,
+    model: PoolModel,
     cost: Array,
     budget: float,
     *,
@@ -206,16 +214,15 @@ def choose(
 
     ``there`` are runs that are known already, at no cost; ``starts`` lists that the answer is to be no worse than.
     """
-    lists = [_greedy(belief, cost, budget, most=most, there=there, power=power) for power in _POWERS]
+    lists = [_greedy(model, cost, budget, most=most, there=there, power=power) for power in _POWERS]
     lists += [list(start) for start in starts if len(start) <= most]
-    best = min(lists, key=lambda one: belief.after([*there, *one]).variance)
-    return _exchanged(belief, cost, budget, best, most=most, there=there)
+    return min(lists, key=lambda one: model.after([*there, *one]).variance)
 
 
 def _greedy(
-    belief: Belief, cost: Array, budget: float, *, most: int, there: Sequence[int], power: float
+    model: PoolModel, cost: Array, budget: float, *, most: int, there: Sequence[int], power: float
 ) -> list[int]:
-    state, spent = belief.after(there), 0.0
+    state, spent = model.after(there), 0.0
     chosen: list[int] = []
     free = np.ones(len(cost), dtype=bool)
     free[list(there)] = False
@@ -229,34 +236,6 @@ def _greedy(
         free[best] = False
         spent += float(cost[best])
         state = state.with_run(best)
-    return chosen
-
-
-def _exchanged(
-    belief: Belief, cost: Array, budget: float, chosen: list[int], *, most: int, there: Sequence[int]
-) -> list[int]:
-    """Exchange a run for another, or add one, by the best such move, until none helps."""
-    chosen = list(chosen)
-    for _ in range(_MOST_EXCHANGES):
-        state = belief.after([*there, *chosen])
-        spent = float(np.sum(cost[chosen]))
-        free = np.ones(len(cost), dtype=bool)
-        free[[*there, *chosen]] = False
-        moves: list[tuple[float, int | None, int]] = []
-        for place in [None, *range(len(chosen))]:
-            rest = spent if place is None else spent - float(cost[chosen[place]])
-            allowed = free & (rest + cost <= budget * (1 + _ROUNDING))
-            if not allowed.any() or (place is None and len(chosen) >= most):
-                continue
-            gains = state.gains() if place is None else state.gains_without(len(there) + place)
-            into = int(np.argmax(np.where(allowed, gains, -np.inf)))
-            moves.append((float(gains[into]), place, into))
-        gain, place, into = max(moves, key=lambda move: move[0], default=(0.0, None, -1))
-        if gain <= _LEAST_GAIN * state.variance:
-            break
-        if place is not None:
-            del chosen[place]
-        chosen.append(into)
     return chosen
 
 
@@ -280,7 +259,8 @@ def dearest(cost: Array, budget: float, most: int) -> list[int]:
 
 def random_runs(cost: Array, budget: float, most: int, seed: int) -> list[int]:
     """Return runs at random, each that can still be paid."""
-    found, spent = [], 0.0
+    found: list[int] = []
+    spent = 0.0
     for run in np.random.default_rng(seed).permutation(len(cost)).tolist():
         if len(found) < most and spent + cost[run] <= budget * (1 + _ROUNDING):
             found.append(run)
@@ -292,7 +272,8 @@ def spread(numbers: Array, cost: Array, budget: float, most: int) -> list[int]:
     """Return runs as far from each other as can be (maximin), each that can still be paid, from the cheapest on."""
     free = cost <= budget * (1 + _ROUNDING)
     distance = np.full(len(cost), np.inf)
-    found, spent = [], 0.0
+    found: list[int] = []
+    spent = 0.0
     while len(found) < most:
         allowed = free & (spent + cost <= budget * (1 + _ROUNDING))
         if not allowed.any():
@@ -305,5 +286,5 @@ def spread(numbers: Array, cost: Array, budget: float, most: int) -> list[int]:
     return found
 
 
-def _farthest(distance: Array, allowed: Array) -> int:
+def _farthest(distance: Array, allowed: Mask) -> int:
     return int(np.argmax(np.where(allowed, distance, -1.0)))

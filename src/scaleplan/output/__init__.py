@@ -102,6 +102,7 @@ REPORTS: Mapping[str, View] = {
     "MemorySummary": View("views.memory:memory_report"),
     "Ways": View("views.ways:ways_report", rows="ways", whole=True),
     "PilotDesign": View("views.design:design_report", rows="runs"),
+    "PoolDesign": View("views.pool:pool_report", rows="runs"),
     "Advice": View("views.advice:hyperparameters_report"),
     "PrecisionChoice": View("views.advice:precisions_report"),
     "Vocabulary": View("views.advice:vocabulary_report"),

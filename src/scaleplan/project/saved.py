@@ -96,6 +96,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/memory/1": "scaleplan.models.memory_summary:MemorySummary",
     "scaleplan/ways/1": "scaleplan.advice.compared_ways:Ways",
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
+    "scaleplan/pool-design/1": "scaleplan.fitting.candidate_pool:PoolDesign",
     "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
     "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",
     "scaleplan/vocabulary/1": "scaleplan.advice.vocabulary:Vocabulary",

@@ -5,9 +5,9 @@ default, some two minutes. The pools are other people's and not part of the proj
 ``../shared/data``, and without it there is nothing to do.
 
 Of each pool the most expensive fifth, the most expensive tenth and the largest sizes are held out in turn, then two
-random quarters; the rest is the pool to choose from. Laws of the benchmark of Li et al. 2026 (arXiv:2604.22753), and
-for sizes alone the forecast of ``fit``, are fitted to the chosen rows, and the mean relative error of the rows held out
-is shown in per cent, as the mean over the laws. No choice has seen a loss.
+random quarters; the rest is the pool to choose from. Laws of the kinds in the benchmark of Li et al. 2026
+(arXiv:2604.22753), and for sizes alone the forecast of ``fit``, are fitted to the chosen rows, and the mean relative
+error of the rows held out is shown in per cent, as the mean over the laws. No choice has seen a loss.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
+design --pool runs.csv --flops 30%
 hyperparameters --flops 1e21
 precisions --cost 250k --gpu b200
 vocab --params 7B
@@ -105,7 +106,7 @@ backtest runs.csv --samples 0
 IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
-    "design --flops 1e20 --target 1e22",
+    "design --flops 1e20 --target 1e22", "design --pool runs.csv --flops 30%",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
     "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",

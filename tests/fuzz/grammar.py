@@ -111,7 +111,7 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "target": _GOALS, "break-even": _GOALS[:2], "loss": _SIZES, "precisions": _HOURS, "evaluate": (("values",),),
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
-    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
+    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -123,6 +123,7 @@ _PARTNERS = {
     "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",), "grid": ("gpu",),
     "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",), "rank": ("tune",), "targets": ("tune",),
     "adapter_bits": ("tune",), "quantize": ("tune",), "galore_rank": ("optimizer",), "ways": ("gpu",),
+    "inputs": ("pool", "flops"), "pool_cost": ("pool", "flops"),
     "data_tokens": ("ways", "gpu"), "epochs": ("ways", "gpu"), "hours": ("ways", "gpu"),
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
@@ -351,6 +352,8 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "preset"): _law,
     ("", "laws"): _law,
     ("", "runs"): _runs,
+    ("design", "pool"): _runs,
+    ("design", "target_runs"): _runs,
     ("", "model"): _config,
     ("model", "source"): _config,
     ("memory", "source"): _model_or_size,

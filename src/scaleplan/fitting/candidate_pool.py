@@ -129,11 +129,6 @@ class PoolDesign(Record, Result):
     rivals: tuple[PoolRival, ...]
     warnings: tuple[Notice, ...] = ()
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the mapping that ``--json`` prints: of each run its row, cost and cells."""
-        runs = [{"row": run.row, "cost": run.cost, "cells": dict(run.cells)} for run in self.runs]
-        return {**super().to_dict(), "runs": runs}
-
     def better_rivals(self) -> list[PoolRival]:
         """Return the rivals that the model expects to predict better, by more than rounding."""
         return [rival for rival in self.rivals if rival.error < self.error * (1 - 1e-6)]
@@ -281,7 +276,9 @@ def choose_runs(
         )
     columns, ignored = _inputs(candidates, inputs, pool_cost)
     own = _values(columns, candidates)
-    aims, weights, targets = _targets(columns, candidates, cost, target, target_runs, keywords)
+    aims, weights, targets = _targets(
+        columns, candidates, cost, target=target, target_runs=target_runs, keywords=keywords
+    )
     there = _values(columns, _read(runs, keywords)) if runs is not None else own[:0]
     everything = np.concatenate([own, there, aims])
     model, by = _model(columns, everything, weights, noise, preset)
@@ -307,7 +304,7 @@ def choose_runs(
         runs=tuple(_chosen(candidates, cost, i) for i in order),
         before=model.error(known) if known else None,
         error=model.error([*known, *order]),
-        rivals=_rivals(model, cost.values, budget, most, known, rivals),
+        rivals=_rivals(model, cost.values, budget, most=most, known=known, lists=rivals),
         warnings=_warnings(candidates, cost),
     )
 
@@ -423,7 +420,7 @@ def _inputs(
 
 
 def _distinct(pool: _Pool, columns: Sequence[_Column]) -> tuple[_Column, ...]:
-    """Return the columns that vary, scaled to the pool, and of those with the same numbers in other units the first."""
+    """Return the columns that vary, scaled to the pool; of those with the same numbers in other units the first."""
     kept: list[_Column] = []
     seen: list[Array] = []
     for column in columns:
@@ -498,6 +495,7 @@ def _targets(
     columns: Sequence[_Column],
     pool: _Pool,
     cost: _Cost,
+    *,
     target: Amount | None,
     target_runs: str | Path | None,
     keywords: ReadingKeywords,
@@ -556,6 +554,7 @@ def _rivals(
     model: PoolModel,
     cost: Array,
     budget: float,
+    *,
     most: int,
     known: Sequence[int],
     lists: Sequence[tuple[str, list[int]]],

@@ -203,7 +203,7 @@ class Belief(Record, eq=False):
 def law_terms(
     law: SurfaceLaw, params: Floats, tokens: Floats, *, centre: tuple[float, float] | None = None
 ) -> tuple[Array, Array, Array]:
-    """Return centred ln N and ln D, and the derivatives of ln L by the coefficients of a law, each times its prior sd.
+    """Return centred ln N and ln D, and the derivatives of ln L by each coefficient of a law, times its prior sd.
 
     ``centre`` is as for :meth:`Belief.prior`.
     """

@@ -1,22 +1,20 @@
 """Choose among candidate runs of any inputs those that let the loss at targets be predicted best.
 
-No law is assumed, so that sizes, experts, vocabularies, repeats of data and settings of the optimizer are treated alike.
-With z the inputs, by their logarithms and scaled to the span of the pool, ln loss is believed to be
+No law is assumed, so that sizes, experts, vocabularies, repeats of data and settings of the optimizer are treated
+alike. With z the inputs, by their logarithms and scaled to the span of the pool, ln loss is believed to be
 
     a quadratic in z  +  a smooth discrepancy  +  the noise of a run
 
 with normal priors of the coefficients and a Gaussian process for the discrepancy, under three kernels that count
-equally as in a forecast (:mod:`~scaleplan.fitting.forecaster`). What runs leave of the variance at the targets then
-depends on where they are and not on what comes out (Rasmussen and Williams 2006, Gaussian Processes for Machine
-Learning, section 2.2), so that it is known before any of them is trained. The choice is greedy by what a run tells for
-its cost to a power (Li et al. 2026, arXiv:2604.22753). Exchanges of single runs afterwards lower the variance that the
-model expects and not the errors that are then made on public pools, so that there are none.
+equally as in a forecast (:mod:`~scaleplan.fitting.forecaster`). Where the inputs are parameters and tokens alone,
+a law at a guess stands in place of the quadratic, and the discrepancy is that of the forecasts. What runs leave of
+the variance at the targets then depends on where they are and not on what comes out (Rasmussen and Williams 2006,
+Gaussian Processes for Machine Learning, section 2.2), so that it is known before any of them is trained.
 
-Where the inputs are parameters and tokens alone, a law at a guess stands in place of the quadratic, and the
-discrepancy is that of the forecasts.
-
-Each run counts as a share of the budget besides its compute: a law fitted to hundreds of tiny runs follows them where
-it is wrong, and the independent errors of a model are not what it errs by.
+The choice is greedy by what a run tells for its cost to a power (Li et al. 2026, arXiv:2604.22753). Exchanges of
+single runs afterwards lower the variance that the model expects and not the errors that are then made on public
+pools, so that there are none. Each run counts as a share of the budget besides its compute: a law fitted to hundreds
+of tiny runs follows them where it is wrong, which no independent error of a run tells.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.surface_fit import SurfaceLaw
 
-__all__ = ["NOISE", "PoolModel", "Inputs", "cheapest", "choose", "dearest", "random_runs", "spread"]
+__all__ = ["NOISE", "Inputs", "PoolModel", "cheapest", "choose", "dearest", "random_runs", "spread"]
 
 NOISE = 0.01
 """Relative noise of a run: seeds differ by 0.1 to 0.5 %, and runs of pools by settings that no column names."""

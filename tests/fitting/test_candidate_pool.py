@@ -3,7 +3,7 @@
 import csv
 import math
 import tempfile
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import scaleplan as sp
 from scaleplan.errors import FileError, UnknownNameError, UnreachableError, UsageError
 from scaleplan.fitting.forecaster import fit_forecast
-from scaleplan.fitting.pool_choice import Inputs, PoolModel, cheapest, choose, dearest, random_runs, spread
+from scaleplan.fitting.pool_choice import PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
 from scaleplan.fitting.runs import Points
 from scaleplan.output.views.pool import pool_report
 
@@ -83,7 +83,7 @@ def test_no_rival_within_the_bounds_is_expected_to_be_better(pool):
 
 
 def test_a_rival_of_more_runs_than_a_list_may_have_is_named(tmp_path):
-    """Where nothing but the number of runs differs, the cheapest without a bound tell more, and the report says why."""
+    """Where only the number of runs differs, the cheapest without a bound tell more, and the report says why."""
     rows = [{"lr": 1e-3 * 1.01**i, "params": 1e8} for i in range(200)]
     path = write(tmp_path / "pool.csv", rows)
     design = sp.choose_runs(path, flops="50%", most_runs=3, noise="30%")
@@ -193,8 +193,8 @@ def test_what_is_wrong_is_refused(pool, keywords, error, match):
 def test_a_pool_without_a_cost_or_without_inputs_is_refused(tmp_path):
     with pytest.raises(FileError, match="no column for what a candidate costs"):
         sp.choose_runs(write(tmp_path / "lr.csv", [{"lr": 1e-3}, {"lr": 2e-3}]), flops="50%")
+    same = [{"params": 1e8, "tokens": 2e9}] * 3
     with pytest.raises(FileError, match="no column tells its candidates apart"):
-        same = [{"params": 1e8, "tokens": 2e9}] * 3
         sp.choose_runs(write(tmp_path / "same.csv", same), flops="50%")
 
 
@@ -206,7 +206,7 @@ def test_a_choice_of_any_pool_keeps_to_its_bounds(seed, inputs, most, share):
     z = rng.uniform(-1, 1, (20, inputs))
     cost = 10 ** rng.uniform(0, 3, 20)
     budget = max(share * float(np.sum(cost)), float(np.min(cost)))
-    both = Inputs(np.concatenate([z, z]), np.zeros((40, 0), dtype=np.intp))
+    both = PoolInputs(np.concatenate([z, z]), np.zeros((40, 0), dtype=np.intp))
     model = PoolModel.of(both, np.ones(20), 0.01)
     rivals = [dearest(cost, budget, most), spread(z, cost, budget, most), random_runs(cost, budget, most, 0)]
     assert all(np.sum(cost[one]) <= budget * (1 + 1e-9) and len(one) <= most for one in rivals)
@@ -215,7 +215,7 @@ def test_a_choice_of_any_pool_keeps_to_its_bounds(seed, inputs, most, share):
     assert len(set(found)) == len(found)
     assert np.sum(cost[found]) <= budget * (1 + 1e-9)
     errors = [model.error(found[:count]) for count in range(len(found) + 1)]
-    assert all(later <= earlier * (1 + 1e-9) for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(errors))
     assert all(errors[-1] <= model.error(one) * (1 + 1e-9) for one in rivals)
     state = model.unknown
     for run in found:
@@ -229,7 +229,7 @@ def test_a_choice_of_any_pool_keeps_to_its_bounds(seed, inputs, most, share):
 def test_the_predicted_error_is_what_the_normal_model_leaves():
     """Two runs by hand: prior covariance K, runs R, targets t: K_tt - K_tR (K_RR + s^2)^-1 K_Rt, mean of kernels."""
     z = np.array([[-1.0], [0.0], [0.5], [1.0]])
-    model = PoolModel.of(Inputs(z, np.zeros((4, 0), dtype=np.intp)), np.ones(1), 0.1)
+    model = PoolModel.of(PoolInputs(z, np.zeros((4, 0), dtype=np.intp)), np.ones(1), 0.1)
     prior = model.prior(np.arange(4))
     left = [k[3, 3] - k[3, :2] @ np.linalg.solve(k[:2, :2] + 0.01 * np.eye(2), k[:2, 3]) for k in prior]
     assert model.error([0, 1]) == pytest.approx(math.sqrt(np.mean(left)), rel=1e-9)
@@ -237,8 +237,7 @@ def test_the_predicted_error_is_what_the_normal_model_leaves():
 
 @pytest.mark.skipif(not POOLS.is_dir(), reason="the public pools are not there")
 def test_a_twentieth_of_a_public_pool_predicts_the_larger_rows():
-    """Farseer's dearest fifth, held out, from 5 % of the rest: within 0.6 % by the forecast of a fit, and the cheapest
-    rows miss by more than twice as much."""
+    """Farseer's dearest fifth from 5 % of the rest: within 0.6 % by the forecast of a fit, the cheapest rows far off."""
     with (POOLS / "farseer_train.csv").open() as stream:
         rows = [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(stream)]
     size, data, loss = (np.array([row[name] for row in rows]) for name in ("N", "D", "loss"))

@@ -446,17 +446,17 @@ def design(
 
     With --pool they are chosen from a file of candidates, so that the loss of the largest can be predicted best.
     """
+    from scaleplan.fitting import candidate_pool, pilot
+
     if runs is not None and there is not None:
         raise UsageError("RUNS and --runs both name runs that are there", hint="give one of them")
     given = there if runs is None else runs
     if pool.pool is not None:
-        from scaleplan.fitting.candidate_pool import choose_runs
-
         _refuse_without_use(aim=aim, seeds=seeds, schedule=schedule, cooldown=cooldown)
         _refuse_without_use(run_cost=run_cost, **keywords(objective, law))
         if flops is None:
             raise UsageError("a choice from a pool needs a budget", hint="--flops 5% is a share of the pool's cost")
-        chosen = choose_runs(
+        chosen = candidate_pool.choose_runs(
             flops=flops,
             target=target,
             runs=given,
@@ -466,14 +466,12 @@ def design(
             **keywords(pool, reading, limits),
         )
         return Answer(result=chosen, notices=chosen.warnings)
-    from scaleplan.fitting.pilot import design as choose
-
     pool.refuse_without_pool()
     if target is None:
         raise UsageError(
             "a design needs a target", hint="--target 5.76e23 is the budget that the runs are to advise on"
         )
-    found = choose(
+    found = pilot.design(
         given,
         flops=flops,
         target=target,

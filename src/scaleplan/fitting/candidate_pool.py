@@ -17,7 +17,7 @@ from scaleplan.fitting.fit_request import ReadingKeywords, reading_arguments
 from scaleplan.fitting.headings import listed, normalised
 from scaleplan.fitting.loss_units import unit_in_name
 from scaleplan.fitting.mapping import read_mapping
-from scaleplan.fitting.pool_choice import NOISE, Inputs, PoolModel, cheapest, choose, dearest, random_runs, spread
+from scaleplan.fitting.pool_choice import NOISE, PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.table import is_missing, read_table, to_numbers, to_text
@@ -484,11 +484,11 @@ def _model(
     return PoolModel.by_law(law, sizes["params"], sizes["tokens"], weights, given or _LAW_NOISE), found.id
 
 
-def _as_inputs(columns: Sequence[_Column], values: Array) -> Inputs:
+def _as_inputs(columns: Sequence[_Column], values: Array) -> PoolInputs:
     words = np.array([column.classes is not None for column in columns])
     codes = [group_codes(values[:, i].tolist()) for i in np.flatnonzero(words).tolist()]
     classes = np.stack(codes, axis=1) if codes else np.zeros((len(values), 0), dtype=np.intp)
-    return Inputs(numbers=values[:, ~words], classes=classes)
+    return PoolInputs(numbers=values[:, ~words], classes=classes)
 
 
 def _targets(

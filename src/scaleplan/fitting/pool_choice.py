@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.surface_fit import SurfaceLaw
 
-__all__ = ["NOISE", "Inputs", "PoolModel", "cheapest", "choose", "dearest", "random_runs", "spread"]
+__all__ = ["NOISE", "PoolInputs", "PoolModel", "cheapest", "choose", "dearest", "random_runs", "spread"]
 
 NOISE = 0.01
 """Relative noise of a run: seeds differ by 0.1 to 0.5 %, and runs of pools by settings that no column names."""
@@ -52,7 +52,7 @@ _POWERS = (0.0, 0.4, 0.8)  # of the cost in greedy steps: 0.4 by the article, no
 _ROUNDING = 1e-9
 
 
-class Inputs(NamedTuple):
+class PoolInputs(NamedTuple):
     """What tells runs apart: scaled numbers (run, input), and the classes (run, class column) as codes."""
 
     numbers: Array
@@ -84,7 +84,7 @@ class PoolModel(Record, eq=False):
     misfit: float
 
     @classmethod
-    def of(cls, everything: Inputs, weights: Array, noise: float) -> PoolModel:
+    def of(cls, everything: PoolInputs, weights: Array, noise: float) -> PoolModel:
         """Return what is believed of runs with their targets behind them, as many as there are ``weights``."""
         return cls(
             terms=everything.terms(),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
     from scaleplan.presets.preset import Preset
     from scaleplan.units import Amount
+    from scaleplan.units.limits import Limit
 
 __all__ = ["AIMS", "PilotDesign", "design"]
 
@@ -262,7 +263,7 @@ def design(
         """Return what is known after the best further runs of a budget, and the runs as a stage."""
         try:
             pool, _ = _pool(have, options, budget)
-        except UnreachableError:
+        except (UnreachableError, UsageError):  # of so small a budget; that of the list says so
             return None
         belief = have.belief(pool.params, pool.tokens, at, _middle(pool))
         counts, after = greedy_list(pool, belief, _merit(options, at, ()))
@@ -289,7 +290,7 @@ class _Options(Record, eq=False):
     most: int
     overhead: float
     schedule: Schedule
-    limits: tuple[str, ...]
+    limits: tuple[Limit, ...]
     weights: tuple[float, float]
 
     @classmethod
@@ -319,7 +320,7 @@ class _Options(Record, eq=False):
             most=most,
             overhead=_RUN_COST if run_cost is None else _overhead(run_cost),
             schedule=Schedule(cooldown=share if schedule == "wsd" else None),
-            limits=limits,
+            limits=tuple(limit for text in limits for limit in parse_limit(text, quantities=_KINDS)),
             weights=AIMS[aim],
         )
 
@@ -462,7 +463,7 @@ def _two_digits(values: Array) -> Array:
     return np.array([float(f"{value:.1e}") for value in values.tolist()])
 
 
-def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> RunBounds:
+def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
     """Return the bounds of the runs of a budget: those that scale with it, or the limits that are given.
 
     A ladder of smaller models goes on at the size of its smallest.
@@ -483,16 +484,18 @@ def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> RunBounds:
     least = _LEAST_RUN * budget
     if len(guess.params):
         least = min(least, k * float(np.min(guess.params * guess.tokens)))
-    for text in limits:
-        for limit in parse_limit(text, quantities=_KINDS):
-            low, high = found[limit.quantity]
-            if limit.op in ("<=", "<", "="):
-                high = limit.value
-            if limit.op in (">=", ">", "="):
-                low = limit.value
-            if low > high:
-                raise UsageError(f"the limits leave no {limit.quantity}: {quote(text)}")
-            found[limit.quantity] = (low, high)
+    largest = {name: high for name, (_, high) in found.items()}
+    for limit in limits:
+        low, high = found[limit.quantity]
+        if limit.op in ("<=", "<", "="):
+            high = limit.value
+        if limit.op in (">=", ">", "="):
+            low = limit.value
+            if high == largest[limit.quantity]:  # it is no limit, and gives way to one
+                high = max(high, low * _STEPS[0])
+        if low > high:
+            raise UsageError(f"the limits leave no {limit.quantity}: {quote(limit.text)}")
+        found[limit.quantity] = (low, high)
     (low, high), (few, many) = found["params"], found["tokens_per_param"]
     fewest, most = found["tokens"]
     return RunBounds(

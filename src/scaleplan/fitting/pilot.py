@@ -57,6 +57,7 @@ is proportional to its variance, so that ``params`` and ``waste`` have one list.
 _STEPS = (math.sqrt(2.0), 2.0)  # between neighbouring sizes, and ratios: a finer grid adds little information
 
 _MOST_SEEDS, _LIST, _MOST_LIST = 10, 48, 500  # a few dozen runs are what people train
+_STAGE = 24  # runs of a stage of further pilots, of which there are many
 
 _NOISE, _LEAST_NOISE = 0.005, 1e-4  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
 
@@ -262,7 +263,7 @@ def design(
     def further(budget: float, have: _Guess) -> tuple[_Guess, Stage] | None:
         """Return what is known after the best further runs of a budget, and the runs as a stage."""
         try:
-            pool, _ = _pool(have, options, budget)
+            pool, _ = _pool(have, replace(options, most=min(options.most, _STAGE)), budget)
         except (UnreachableError, UsageError):  # of so small a budget; that of the list says so
             return None
         belief = have.belief(pool.params, pool.tokens, at, _middle(pool))

@@ -423,7 +423,7 @@ def test_the_text_tells_what_to_cite_what_to_plan_with_and_what_comes_next(cli, 
 
 
 def test_a_target_beyond_what_the_runs_vouch_for_is_a_point_and_says_so(cli, runs):
-    """In the headline and beside the point, which has no interval of its size; nearer it has one, with its caution."""
+    """In the headline and beside the point, which has no interval of its size; nearer it has one, with a caution."""
     text = " ".join(cli("fit", runs, "--target", "1e28").out.split())
     assert "not identified (N* at 1e28 FLOP not known)" in text
     assert "beyond what the runs of the law can vouch for" in text

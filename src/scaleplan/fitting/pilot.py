@@ -72,9 +72,13 @@ Six decades of compute tell how the loss falls, and a list does not hang on one 
 least model has some 3M to 5M parameters: smaller ones are known to bend away from the law of larger ones.
 """
 
-_WIDTH = 25.0
-"""Tokens per parameter from the optimum of the budget either way: sizes five times off, as wide as IsoFLOP sweeps are
-(Hoffmann et al. 2022). Beyond, runs tell more by the law alone, and are where it is trusted least."""
+_WIDTH = 36.0
+"""Tokens per parameter from the optimum of the budget either way: sizes six times off. The IsoFLOP sweeps of Hoffmann
+et al. 2022 and of Llama 3 hold 0.4 to 640 tokens per parameter; beyond, runs would tell more by a law that is trusted
+least there."""
+
+_LEAST_PARAMS = 5e4
+"""Smaller models have been in no law of language models: a budget that affords none is none for pilots."""
 
 _CENTRAL = ((1 / 2000, 1), (1 / 200, 3), (1 / 20, 1))
 """Shares of the budget and seeds of runs near the optimum, on every list that begins a study: they test the law where
@@ -478,7 +482,7 @@ def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
     ratio = budget / k / size**2
     smallest = float(np.min(guess.params)) if len(guess.params) else math.inf
     found = {
-        "params": (min(best(_SMALLEST), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
+        "params": (min(max(best(_SMALLEST), _LEAST_PARAMS), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
         "tokens": (1.0, math.inf),
         "tokens_per_param": (ratio / _WIDTH, ratio * _WIDTH),
     }

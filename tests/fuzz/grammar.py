@@ -244,7 +244,14 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     return sorted([*found, *repeated], key=lambda option: option.is_argument and [*known].index(option.name) + 1)
 
 
-_BOUNDED = {"points", "samples", "jobs", "doublings", "seeds"}  # an edge here would only make a call long
+_BOUNDED = {
+    "points",
+    "samples",
+    "jobs",
+    "doublings",
+    "seeds",
+    "most_runs",
+}  # an edge here would only make a call long
 
 
 def _written(builder: Builder, command: Command, option: Option) -> list[str]:

@@ -192,7 +192,7 @@ def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLi
     forecast = planner.preset.forecast
     if forecast is None or fitted is None or not budgets[-1] > fitted[1] * forecast.reach * (1 + _EDGE):
         return ()
-    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,g} times the largest run"),)
+    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,.0f} times the largest run"),)
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)

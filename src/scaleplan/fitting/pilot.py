@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
     from scaleplan.presets.preset import Preset
     from scaleplan.units import Amount
+    from scaleplan.units.limits import Limit
 
 __all__ = ["AIMS", "PilotDesign", "design"]
 
@@ -56,6 +57,7 @@ is proportional to its variance, so that ``params`` and ``waste`` have one list.
 _STEPS = (math.sqrt(2.0), 2.0)  # between neighbouring sizes, and ratios: a finer grid adds little information
 
 _MOST_SEEDS, _LIST, _MOST_LIST = 10, 48, 500  # a few dozen runs are what people train
+_STAGE = 24  # runs of a stage of further pilots, of which there are many
 
 _NOISE, _LEAST_NOISE = 0.005, 1e-4  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
 
@@ -70,9 +72,13 @@ Six decades of compute tell how the loss falls, and a list does not hang on one 
 least model has some 3M to 5M parameters: smaller ones are known to bend away from the law of larger ones.
 """
 
-_WIDTH = 25.0
-"""Tokens per parameter from the optimum of the budget either way: sizes five times off, as wide as IsoFLOP sweeps are
-(Hoffmann et al. 2022). Beyond, runs tell more by the law alone, and are where it is trusted least."""
+_WIDTH = 36.0
+"""Tokens per parameter from the optimum of the budget either way: sizes six times off. The IsoFLOP sweeps of Hoffmann
+et al. 2022 and of Llama 3 hold 0.4 to 640 tokens per parameter; beyond, runs would tell more by a law that is trusted
+least there."""
+
+_LEAST_PARAMS = 5e4
+"""Smaller models have been in no law of language models: a budget that affords none is none for pilots."""
 
 _CENTRAL = ((1 / 2000, 1), (1 / 200, 3), (1 / 20, 1))
 """Shares of the budget and seeds of runs near the optimum, on every list that begins a study: they test the law where
@@ -261,8 +267,8 @@ def design(
     def further(budget: float, have: _Guess) -> tuple[_Guess, Stage] | None:
         """Return what is known after the best further runs of a budget, and the runs as a stage."""
         try:
-            pool, _ = _pool(have, options, budget)
-        except UnreachableError:
+            pool, _ = _pool(have, replace(options, most=min(options.most, _STAGE)), budget)
+        except (UnreachableError, UsageError):  # of so small a budget; that of the list says so
             return None
         belief = have.belief(pool.params, pool.tokens, at, _middle(pool))
         counts, after = greedy_list(pool, belief, _merit(options, at, ()))
@@ -289,7 +295,7 @@ class _Options(Record, eq=False):
     most: int
     overhead: float
     schedule: Schedule
-    limits: tuple[str, ...]
+    limits: tuple[Limit, ...]
     weights: tuple[float, float]
 
     @classmethod
@@ -319,7 +325,7 @@ class _Options(Record, eq=False):
             most=most,
             overhead=_RUN_COST if run_cost is None else _overhead(run_cost),
             schedule=Schedule(cooldown=share if schedule == "wsd" else None),
-            limits=limits,
+            limits=tuple(limit for text in limits for limit in parse_limit(text, quantities=_KINDS)),
             weights=AIMS[aim],
         )
 
@@ -462,7 +468,7 @@ def _two_digits(values: Array) -> Array:
     return np.array([float(f"{value:.1e}") for value in values.tolist()])
 
 
-def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> RunBounds:
+def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
     """Return the bounds of the runs of a budget: those that scale with it, or the limits that are given.
 
     A ladder of smaller models goes on at the size of its smallest.
@@ -476,23 +482,25 @@ def _bounds(guess: _Guess, limits: Sequence[str], budget: float) -> RunBounds:
     ratio = budget / k / size**2
     smallest = float(np.min(guess.params)) if len(guess.params) else math.inf
     found = {
-        "params": (min(best(_SMALLEST), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
+        "params": (min(max(best(_SMALLEST), _LEAST_PARAMS), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
         "tokens": (1.0, math.inf),
         "tokens_per_param": (ratio / _WIDTH, ratio * _WIDTH),
     }
     least = _LEAST_RUN * budget
     if len(guess.params):
         least = min(least, k * float(np.min(guess.params * guess.tokens)))
-    for text in limits:
-        for limit in parse_limit(text, quantities=_KINDS):
-            low, high = found[limit.quantity]
-            if limit.op in ("<=", "<", "="):
-                high = limit.value
-            if limit.op in (">=", ">", "="):
-                low = limit.value
-            if low > high:
-                raise UsageError(f"the limits leave no {limit.quantity}: {quote(text)}")
-            found[limit.quantity] = (low, high)
+    largest = {name: high for name, (_, high) in found.items()}
+    for limit in limits:
+        low, high = found[limit.quantity]
+        if limit.op in ("<=", "<", "="):
+            high = limit.value
+        if limit.op in (">=", ">", "="):
+            low = limit.value
+            if high == largest[limit.quantity]:  # it is no limit, and gives way to one
+                high = max(high, low * _STEPS[0])
+        if low > high:
+            raise UsageError(f"the limits leave no {limit.quantity}: {quote(limit.text)}")
+        found[limit.quantity] = (low, high)
     (low, high), (few, many) = found["params"], found["tokens_per_param"]
     fewest, most = found["tokens"]
     return RunBounds(

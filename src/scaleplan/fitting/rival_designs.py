@@ -28,6 +28,7 @@ _RAYS = {
     "two rays, D/N = 5 and 80": ((5.0, 80.0), 14),
 }
 _MOST_RUNS = 60  # of a ladder with its repeats
+_SPENT = 0.9  # of the budget is as good as all of it
 _SCALES = np.geomspace(1.0, 1e-4, 120)  # 8 % apart: what a rival leaves of its budget
 _ROUNDING = 1e-9
 
@@ -74,6 +75,8 @@ def rival_lists(
             cost = per_product * float(np.sum((params * tokens)[held])) + each * int(np.sum(held))
             if most < cost <= flops:
                 most, found = cost, (params[held], tokens[held])
+            if most > _SPENT * flops:
+                break
         if found is not None:
             yield name, *found
 

@@ -69,8 +69,8 @@ _MOST_DEGREE = 12  # as powers of s and t, polynomials up to it keep ten digits
 class Forecast(LossSurface):
     """The forecast of a fit: ``base`` is the law f, ``noise`` the standard deviation of ln L of one run.
 
-    ``span`` is (least u, greatest u, least v, greatest v); its greatest u is ``reach`` times the largest run. Beyond it
-    the correction stays what it is at the edge, and its standard deviation goes on growing as it does there.
+    ``span`` is (least u, greatest u, least v, greatest v); its greatest u is ``reach`` times the largest run. Beyond
+    it the correction stays what it is at the edge, and its standard deviation goes on growing as it does there.
     """
 
     form: ClassVar[str] = "forecast"

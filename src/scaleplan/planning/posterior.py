@@ -265,7 +265,7 @@ def _not_vouched(reach: float) -> Notice:
     return Notice(
         code="not_vouched",
         message="this optimum is beyond what the runs of the law can vouch for (more than "
-        f"{reach:,.3g} times the largest of them, below the smallest, or far from their tokens per parameter): a "
+        f"{reach:,.0f} times the largest of them, below the smallest, or far from their tokens per parameter): a "
         "point without an interval",
     )
 

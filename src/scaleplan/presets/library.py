@@ -237,7 +237,7 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {forecast.reach:g} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
+            f"it ends at {forecast.reach:,.0f} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
             "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)

@@ -132,10 +132,10 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
             f"and a law that misses by about {format_fraction(design.misfit, digits=2)}; by law: if it holds exactly"
         )
         yield "waste: what the main run's loss is expected to lose by the N* that is then believed"
-    for measure, rival in design.better_rivals():
-        yield f"{rival}: a smaller error of {measure}, which a list for {design.aim or 'all'} gives up for its aim"
-    if design.misfit is not None:
-        yield f"fit them for the target: scaleplan fit runs.csv --target {design.target:g} -o law.toml"
+        for measure, rival in design.better_rivals():
+            yield f"{rival}: a smaller error of {measure}, which a list for {design.aim} gives up for its aim"
+        target = f"{design.target:.4g}".replace("e+", "e")
+        yield f"fit them for the target: scaleplan fit runs.csv --target {target} -o law.toml"
     if design.cooldown is not None:
         full = sum(run.flops * run.seeds for run in design.runs)
         yield (

@@ -113,7 +113,7 @@ def test_a_target_beyond_the_pool_is_known_less_well(pool, tmp_path):
     assert errors == sorted(errors)
     further = write(tmp_path / "aims.csv", [{"params": 4e10, "tokens": 8e11}])
     named = sp.choose_runs(pool, flops="5%", target_runs=further)
-    assert named.targets == "the 1 runs of aims.csv"
+    assert named.targets == "1 run of aims.csv"
     assert named.error > errors[0]
 
 
@@ -168,6 +168,24 @@ def test_limits_and_conditions_leave_candidates_out(pool):
     within = sp.choose_runs(pool, flops="50%", limit=["params <= 200M", "tokens_per_param <= 40"])
     assert within.candidates == 4 * 4
     assert sp.choose_runs(pool, flops="50%", where=["params <= 2e8"]).candidates == 4 * 5
+
+
+def test_a_row_without_a_size_is_left_out_and_a_column_with_a_gap_is_no_input(tmp_path):
+    """Both with a warning that names the row."""
+    rows = [{**row, "lr": 1e-3 * (1 + i % 3)} for i, row in enumerate(candidates())]
+    rows[3]["tokens"], rows[5]["lr"] = "", ""
+    design = sp.choose_runs(write(tmp_path / "pool.csv", rows), flops="50%")
+    assert (design.candidates, design.inputs) == (len(rows) - 1, ("params", "tokens"))
+    told = {notice.code: notice.message for notice in design.warnings}
+    assert "row 5" in told["pool_rows"]
+    assert "'lr' is no input of the choice: row 7" in told["pool_gap"]
+
+
+def test_a_file_without_an_input_of_the_pool_is_refused(tmp_path):
+    rows = [{**row, "lr": 1e-3 * (1 + i % 3)} for i, row in enumerate(candidates())]
+    path, there = write(tmp_path / "pool.csv", rows), write(tmp_path / "there.csv", candidates())
+    with pytest.raises(FileError, match="no column 'lr'"):
+        sp.choose_runs(path, flops="50%", runs=there)
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ from scaleplan.fitting.loss_units import unit_in_name
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.pool_choice import NOISE, PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.runs import group_codes
+from scaleplan.fitting.runs import REASONS, group_codes
 from scaleplan.fitting.table import is_missing, read_table, to_numbers, to_text
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.record import Record, Result
-from scaleplan.units import parse_flops, parse_fraction, parse_integer
+from scaleplan.units import counted, parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
@@ -142,7 +142,9 @@ class _Pool(NamedTuple):
     at: Index
 
     def cells(self, name: str) -> list[Cell]:
-        """Return the cells of a column in the rows that count."""
+        """Return the cells of a column in the rows that count; raises FileError where the file has none."""
+        if name not in self.table.names:
+            raise FileError(f"{self.table.source}: no column {quote(name)}, an input of the pool")
         column = self.table.column(name)
         return [column[i] for i in self.at.tolist()]
 
@@ -305,7 +307,7 @@ def choose_runs(
         before=model.error(known) if known else None,
         error=model.error([*known, *order]),
         rivals=_rivals(model, cost.values, budget, most=most, known=known, lists=rivals),
-        warnings=_warnings(candidates, cost),
+        warnings=_warnings(candidates, cost, ignored),
     )
 
 
@@ -315,8 +317,11 @@ def _read(source: str | Path, keywords: ReadingKeywords) -> _Pool:
         if keywords.get(name, "nats") not in (None, False, "nats", [], ()):
             raise UsageError(f"--{name.replace('_', '-')} is about losses, which a pool of candidates does not need")
     arguments = {**reading_arguments(keywords), "keep": ("crashed", "duplicate", "diverged")}
-    runs = read_runs(source, needed=(), **arguments)
     table = read_table(source)
+    found = read_runs(table, needed=(), **arguments)
+    # sizes that some rows have are those of all: a row without them is no candidate, and no reason to forget them
+    sized = [role for role in ("params", "tokens") if np.isfinite(getattr(found, role)).any()]
+    runs = read_runs(table, needed=sized, **arguments)
     if len(runs) > _MOST_CANDIDATES:
         raise UsageError(
             f"{len(runs):,} candidates in {quote(runs.name)}", hint=f"--where leaves at most {_MOST_CANDIDATES:,}"
@@ -506,7 +511,7 @@ def _targets(
         aims = _read(target_runs, given)
         values = _values(columns, aims)
         kept = _evenly(np.arange(len(values)))
-        return values[kept], np.ones(len(kept)), f"the {len(values)} runs of {aims.table.source}"
+        return values[kept], np.ones(len(kept)), f"{counted(len(values), 'run')} of {aims.table.source}"
     order = np.argsort(cost.values, kind="stable")
     values = _values(columns, pool)
     large = order[min(int(_LARGEST * len(order)), len(order) - 1) :]
@@ -591,7 +596,7 @@ def _chosen(pool: _Pool, cost: _Cost, i: int) -> ChosenRun:
     )
 
 
-def _warnings(pool: _Pool, cost: _Cost) -> tuple[Notice, ...]:
+def _warnings(pool: _Pool, cost: _Cost, ignored: Sequence[str]) -> tuple[Notice, ...]:
     found = [Notice(code="pool_cost", message=cost.warning)] if cost.warning else []
     outcomes = [name for name in pool.table.names if unit_in_name(name)[0] is not None]
     if any(not is_missing(cell) for name in outcomes for cell in pool.cells(name)):
@@ -599,9 +604,15 @@ def _warnings(pool: _Pool, cost: _Cost) -> tuple[Notice, ...]:
             f"losses of the pool are not looked at ({listed(outcomes, most=3)}); --runs names runs that are there"
         )
         found.append(Notice(code="pool_losses", message=message))
+    for name in ignored:
+        missing = [is_missing(cell) for cell in pool.cells(name)]
+        if any(missing) and not all(missing) and not _is_outcome(name):
+            row = int(pool.runs.rows[missing.index(True)])
+            message = f"column {quote(name)} is no input of the choice: row {row} has no value in it"
+            found.append(Notice(code="pool_gap", message=message))
     if pool.runs.dropped:
-        count = len(pool.runs.dropped)
         first = pool.runs.dropped[0]
-        message = f"{count} rows of the pool are no candidates, the first row {first.row}: {first.detail}"
+        rows = counted(len(pool.runs.dropped), "row")
+        message = f"{rows} of the pool left out, the first row {first.row}: {first.detail or REASONS[first.reason]}"
         found.append(Notice(code="pool_rows", message=message))
     return tuple(found)

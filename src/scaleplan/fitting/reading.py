@@ -23,7 +23,7 @@ from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import read_table, to_numbers
+from scaleplan.fitting.table import RawTable, read_table, to_numbers
 from scaleplan.laws.base import Cost
 from scaleplan.units import parse_flops, parse_positive
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
-    from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
 
 __all__ = ["read_runs"]
@@ -49,7 +48,7 @@ _KEEPABLE = frozenset({"crashed", "duplicate", "diverged"})  # judgements; the o
 
 
 def read_runs(
-    source: Path | str,
+    source: Path | str | RawTable,
     *,
     mapping: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
@@ -67,7 +66,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, from standard input (``-``), or from its table.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -89,7 +88,7 @@ def read_runs(
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     _check_choices(loss_unit, bytes_ratio, keep)
     least = None if min_flops is None else parse_flops(min_flops)
-    table = read_table(source)
+    table = source if isinstance(source, RawTable) else read_table(source)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
     columns, notes = recognise(table, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last)
     more = {name: read_mapping(name, table, role="extra") for name in extra}

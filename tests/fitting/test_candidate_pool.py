@@ -255,7 +255,7 @@ def test_the_predicted_error_is_what_the_normal_model_leaves():
 
 @pytest.mark.skipif(not POOLS.is_dir(), reason="the public pools are not there")
 def test_a_twentieth_of_a_public_pool_predicts_the_larger_rows():
-    """Farseer's dearest fifth from 5 % of the rest: within 0.6 % by the forecast of a fit, the cheapest rows far off."""
+    """Farseer's dearest fifth from 5 % of the rest: within 0.6 % by the forecast of a fit; the cheapest far off."""
     with (POOLS / "farseer_train.csv").open() as stream:
         rows = [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(stream)]
     size, data, loss = (np.array([row[name] for row in rows]) for name in ("N", "D", "loss"))

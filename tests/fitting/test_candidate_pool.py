@@ -170,6 +170,11 @@ def test_limits_and_conditions_leave_candidates_out(pool):
     assert sp.choose_runs(pool, flops="50%", where=["params <= 2e8"]).candidates == 4 * 5
 
 
+def test_next_to_no_noise_is_the_rounding_of_a_loss(pool):
+    """Candidates that are there twice are proper with it."""
+    assert sp.choose_runs(pool, flops="50%", runs=pool, noise=1e-12).noise == 1e-4
+
+
 def test_a_row_without_a_size_is_left_out_and_a_column_with_a_gap_is_no_input(tmp_path):
     """Both with a warning that names the row."""
     rows = [{**row, "lr": 1e-3 * (1 + i % 3)} for i, row in enumerate(candidates())]

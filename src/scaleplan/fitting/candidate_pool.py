@@ -51,6 +51,7 @@ _SIZES = ("params", "tokens", "unique_tokens")
 _NO_INPUTS = ("flops", "name", "state", "weight")
 _OF_LOSSES = ("best", "last", "keep", "tokens_per_byte", "loss_unit")  # ways to read what a candidate does not have
 _LAW_NOISE = 0.005  # as without a pool: seeds of well-tuned runs differ by 0.1 to 0.5 %
+_LEAST_NOISE = 1e-4  # runs are rounded, and a repeated one is no second fact
 _LOGARITHM = 2.0  # positive numbers whose span is at least this factor count by their logarithms
 
 _AMOUNTS = frozenset(
@@ -466,7 +467,7 @@ def _model(
     columns: Sequence[_Column], values: Array, weights: Array, noise: Amount | None, preset: str | Preset | None
 ) -> tuple[PoolModel, str]:
     """Return the model of candidates, runs that are there and targets, and what it is in words."""
-    given = None if noise is None else parse_fraction(noise)
+    given = None if noise is None else max(parse_fraction(noise), _LEAST_NOISE)
     roles = {column.role for column in columns}
     if roles != {"params", "tokens"} or not all(column.log for column in columns):
         if preset is not None:

@@ -446,6 +446,22 @@ def test_a_design_takes_its_runs_either_way_and_its_target_by_two_names(cli, run
         assert said in text
 
 
+def test_a_design_saved_by_an_older_version_is_shown(cli, tmp_path):
+    """It has neither bounds, aim nor worth, and errors without a misfit alone."""
+    saved = cli("design", "--flops", "1e20", "--target", "1e22", "--json").json
+    for key in ("aim", "run_cost", "misfit", "bounds", "worth"):
+        del saved[key]
+    for errors in (saved["after"], *(rival["precision"] for rival in saved["rivals"])):
+        for key in ("log_params_by_law", "log_loss_by_law", "waste", "wasted_flops"):
+            del errors[key]
+    file = tmp_path / "design.json"
+    file.write_text(json.dumps(saved))
+    shown = cli("show", file)
+    assert shown.status == 0
+    assert "by local linearisation of besiroglu-2024" in " ".join(shown.out.split())
+    assert "bounds: " not in shown.out
+
+
 def test_a_law_in_place_of_runs_is_named_as_such(cli, runs, tmp_path):
     """Every command that reads runs says that the file is none, and which option takes it."""
     law = tmp_path / "law.toml"

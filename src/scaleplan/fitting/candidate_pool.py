@@ -8,34 +8,38 @@ them. The choice itself is :mod:`~scaleplan.fitting.pool_choice`.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UnreachableError, UsageError, quote
+from scaleplan.files import is_folder
 from scaleplan.fitting.fit_request import ReadingKeywords, reading_arguments
-from scaleplan.fitting.headings import listed, normalised
-from scaleplan.fitting.loss_units import unit_in_name
+from scaleplan.fitting.logged import logged_table
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.pool_choice import NOISE, PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import REASONS, group_codes
-from scaleplan.fitting.table import is_missing, read_table, to_numbers, to_text
+from scaleplan.fitting.table import read_table
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.record import Record, Result
+from scaleplan.tables.cells import is_missing, to_numbers, to_text
+from scaleplan.tables.headings import listed, normalised
+from scaleplan.tables.loss_units import unit_in_name
 from scaleplan.units import counted, parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.cells import Cell
     from scaleplan.units import Amount
 
 __all__ = ["ChosenRun", "PoolDesign", "PoolRival", "choose_runs"]
@@ -318,7 +322,7 @@ def _read(source: str | Path, keywords: ReadingKeywords) -> _Pool:
         if keywords.get(name, "nats") not in (None, False, "nats", [], ()):
             raise UsageError(f"--{name.replace('_', '-')} is about losses, which a pool of candidates does not need")
     arguments = {**reading_arguments(keywords), "keep": ("crashed", "duplicate", "diverged")}
-    table = read_table(source)
+    table = logged_table(source) if is_folder(Path(source)) else read_table(source)
     found = read_runs(table, needed=(), **arguments)
     # sizes that some rows have are those of all: a row without them is no candidate, and no reason to forget them
     sized = [role for role in ("params", "tokens") if np.isfinite(getattr(found, role)).any()]

@@ -80,7 +80,12 @@ def simulated(rng, *, points, noise, kind, correlation=0.0, params=1e8, level=0.
     loss = floor + amount * (0.01 + work) ** -exponent - 0.08 * (1 - schedule.at(steps)) * (steps > 0.02 * total)
     shocks = noise_of(rng, points, correlation)
     return LossCurve(
-        name=kind, steps=steps, loss=loss * np.exp(noise * shocks + level), total=total, schedule=schedule, params=params
+        name=kind,
+        steps=steps,
+        loss=loss * np.exp(noise * shocks + level),
+        total=total,
+        schedule=schedule,
+        params=params,
     )
 
 
@@ -151,7 +156,9 @@ def alone(folder):
 
 
 def compared(folder):
-    speed = read(folder / "speedrun_curves.csv", lambda row: row["run"] if "unet" in row["run"] else None, total="total_steps")
+    speed = read(
+        folder / "speedrun_curves.csv", lambda row: row["run"] if "unet" in row["run"] else None, total="total_steps"
+    )
     seeds = list(speed.values())
     rng = np.random.default_rng(1)
     for count in (2, 3, 5, 8, 29):
@@ -163,7 +170,10 @@ def compared(folder):
         score(f"references: {count} seeds of unet_1480", cases, sizes=(0.005, 0.01, 0.02))
     mpl = read(folder / "mpl_curves.csv", lambda row: row["run"])
     cases = [
-        (curve, [each for each in mpl.values() if each is not curve and each.name.split("/")[1] == name.split("/")[1]])
+        (
+            curve,
+            [each for each in mpl.values() if each is not curve and each.name.split("/")[1] == name.split("/")[1]],
+        )
         for name, curve in mpl.items()
     ]
     score("references: mpl, two other sizes", cases)
@@ -176,7 +186,9 @@ def compared(folder):
                     simulated_recipe(rng, references=count, points=150, noise=noise, between=between, sizes=sizes)
                     for _ in range(60)
                 ]
-                score(f"references: simulated {sizes}, {count}, sd {between}, noise {noise}", cases, sizes=(0.01, 0.02))
+                score(
+                    f"references: simulated {sizes}, {count}, sd {between}, noise {noise}", cases, sizes=(0.01, 0.02)
+                )
 
 
 def null():

@@ -36,8 +36,8 @@ def main(lines: int) -> None:
 
 def read(path: Path, name: str) -> None:
     """Read a log and print what it took."""
+    from scaleplan.logs.formats import FORMATS, format_of
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.registry import FORMATS, format_of
 
     for known in FORMATS:
         known.recognises(LogFile(Path(__file__)))  # imports and first compilations

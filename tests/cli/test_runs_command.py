@@ -13,7 +13,7 @@ import pytest
 import scaleplan as sp
 from scaleplan.errors import FileError
 from scaleplan.fitting.reading import read_runs
-from scaleplan.logs.registry import FORMATS
+from scaleplan.logs.formats import FORMATS
 
 LOGS = Path(__file__).parents[3] / "shared" / "cases" / "logs"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scaleplan.logs.reading import read_logs
+from scaleplan.logs.log_reading import read_logs
 
 
 @pytest.fixture

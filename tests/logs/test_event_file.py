@@ -12,7 +12,7 @@ from tests.logs.event_writer import event, event_file, event_records, field, mas
 
 from scaleplan.errors import FileError
 from scaleplan.logs import event_file as reader
-from scaleplan.logs.reading import read_logs
+from scaleplan.logs.log_reading import read_logs
 
 NAME = "events.out.tfevents.1700000000.host"
 EVENTS = [(1.7e9 + k, 10 * k, {"train/loss": 4 - 0.125 * k, "train/lr": 0.25}) for k in range(1, 9)]

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.logs.last_part import final_loss, is_growing, lowest, rise, state_of
-from scaleplan.logs.run_log import Curve, Recorder
+from scaleplan.logs.run_log import LoggedCurve, Recorder
 
 EPOCH = 1_800_000_000.0
 
 
 def curve(losses, *, every=10, start=10):
     steps = start + every * np.arange(len(losses), dtype=float)
-    return Curve(steps=steps, values=np.asarray(losses, dtype=float))
+    return LoggedCurve(steps=steps, values=np.asarray(losses, dtype=float))
 
 
 def logged(losses, *, every=10, start=10, ended=None, source="none.log", **stated):
@@ -65,7 +65,7 @@ def test_what_a_loss_is_of_is_said():
     assert each == "median of the last 10 entries, steps 1910 to 2000, each the mean of 10 steps"
     assert final_loss(curve(losses), "running mean") == (losses[-1], "last entry, step 2000, a running mean", 1)
     assert final_loss(curve([3.5])) == (3.5, "last entry, step 10", 1)
-    long = Curve(steps=np.arange(1.0, 10_001), values=falling(10_000), stride=4)
+    long = LoggedCurve(steps=np.arange(1.0, 10_001), values=falling(10_000), stride=4)
     assert final_loss(long).smoothing == (
         "median of the last 201 entries, steps 9800 to 10000, each the mean of 4 entries of the log"
     )

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaleplan.logs.formats import FORMATS, format_of
 from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.registry import FORMATS, format_of
 
 from .writers import WRITERS, Point, written
 

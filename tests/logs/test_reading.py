@@ -10,7 +10,7 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.reading import is_log, read_logs
+from scaleplan.logs.log_reading import is_log, read_logs
 
 
 def write(path, *, loss=3.0):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError
-from scaleplan.logs.reading import is_log, read_logs
+from scaleplan.logs.log_reading import is_log, read_logs
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases"
 FORMATS = {

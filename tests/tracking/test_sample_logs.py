@@ -13,6 +13,7 @@ CASES = Path(__file__).parents[2].parent / "shared" / "cases"
 
 pytestmark = pytest.mark.skipif(not CASES.exists(), reason="needs the shared sample logs")
 
+
 def rows():
     """Return the samples with what is known of each."""
     path = CASES / "logs" / "key.csv"

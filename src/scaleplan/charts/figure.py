@@ -7,6 +7,7 @@ bytes: no date is written, and the ids of an SVG are made from a fixed salt.
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,6 @@ def require_matplotlib() -> None:
 
     Raises UsageError when it is not installed.
     """
-    from importlib.util import find_spec
-
     if find_spec("matplotlib") is None:
         raise UsageError(
             "matplotlib, which draws files, is not installed",

@@ -38,7 +38,7 @@ _DECAYING = frozenset({"cosine", "linear", "wsd", "exponential", "steps"})
 _FAILED = frozenset({"crashed", "diverged", "running"})
 
 
-_READERS = {"runs": "scaleplan.logs.collect", "is_log": "scaleplan.logs.reading"}
+_READERS = {"runs": "scaleplan.logs.collect", "is_log": "scaleplan.logs.log_reading"}
 """The functions that read logs, imported where there is one: they know every trainer and every family of models."""
 
 

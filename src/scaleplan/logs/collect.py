@@ -17,8 +17,8 @@ import numpy as np
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.logs.last_part import final_loss, has_risen, is_growing, last_entry, lowest, rise, state_of, step_text
+from scaleplan.logs.log_reading import read_logs
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
-from scaleplan.logs.reading import read_logs
 from scaleplan.logs.run_sizes import SizesOfRuns, last_step, names_listed, size_in_name
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.logs.learning_rate import LearningRate
-    from scaleplan.logs.run_log import Curve, RunLog
+    from scaleplan.logs.run_log import LoggedCurve, RunLog
     from scaleplan.logs.run_sizes import RunSizes
     from scaleplan.units import Amount
 
@@ -216,7 +216,7 @@ def _distinct(log: RunLog, names: set[str]) -> str:
     return name if name not in names else next(each for each in numbered if each not in names)
 
 
-def _rise_of(curve: Curve, factor: float) -> Notice:
+def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     """Return the warning for a training loss that ends above its lowest part by a factor."""
     at = int(np.argmin(curve.values))
     least = f"its lowest entry, {curve.values[at]:.4g}, is at step {step_text(float(curve.steps[at]))}"
@@ -250,11 +250,11 @@ def _flops(sizes: RunSizes) -> float | None:
     return per_token * sizes.tokens
 
 
-def _schedule(curve: Curve | None, total: float | None) -> LearningRate | None:
+def _schedule(curve: LoggedCurve | None, total: float | None) -> LearningRate | None:
     return None if curve is None or not len(curve) else recognise_schedule(curve.steps, curve.values, total)
 
 
-def _typical(curve: Curve | None) -> float | None:
+def _typical(curve: LoggedCurve | None) -> float | None:
     """Return the median of the second half of a curve: without the slow first steps."""
     if curve is None:
         return None
@@ -277,7 +277,7 @@ def _speed(log: RunLog, sizes: RunSizes) -> float | None:
     return steps * sizes.tokens_per_step / spent if spent > 0 and math.isfinite(spent) else None
 
 
-def _days(curve: Curve | None) -> float | None:
+def _days(curve: LoggedCurve | None) -> float | None:
     entry = last_entry(curve)
     return None if entry is None else entry[1] / SECONDS_PER_DAY
 

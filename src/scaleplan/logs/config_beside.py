@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.documents.document import ENDINGS
 from scaleplan.errors import ScaleplanError
 from scaleplan.files import is_file, is_folder
+from scaleplan.logs.formats import format_of
 from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.registry import format_of
 from scaleplan.record import Record
 
 if TYPE_CHECKING:

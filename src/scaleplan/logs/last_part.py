@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array
     from scaleplan.logs.logged_run import RunState
-    from scaleplan.logs.run_log import Curve, RunLog
+    from scaleplan.logs.run_log import LoggedCurve, RunLog
 
 __all__ = ["FinalLoss", "final_loss", "is_growing", "last_entry", "lowest", "rise", "state_of", "step_text"]
 
@@ -62,7 +62,7 @@ def step_text(step: float) -> str:
     return f"{step:.0f}" if float(step).is_integer() else f"{step:g}"
 
 
-def final_loss(curve: Curve, smoothed: str | None = None) -> FinalLoss:
+def final_loss(curve: LoggedCurve, smoothed: str | None = None) -> FinalLoss:
     """Return the median of the last part of a curve with at least one entry.
 
     ``smoothed`` says what an entry of the log is already: of a running mean the last one stands.
@@ -83,17 +83,17 @@ def final_loss(curve: Curve, smoothed: str | None = None) -> FinalLoss:
     return FinalLoss(float(np.median(values)), text, count)
 
 
-def stride_text(curve: Curve) -> str:
+def stride_text(curve: LoggedCurve) -> str:
     """Return what an entry of a long curve is; nothing of one that was kept as it is."""
     return "" if curve.stride == 1 else f", each the mean of {curve.stride} entries of the log"
 
 
-def last_entry(curve: Curve | None) -> tuple[float, float] | None:
+def last_entry(curve: LoggedCurve | None) -> tuple[float, float] | None:
     """Return step and value of the last entry."""
     return None if curve is None else (float(curve.steps[-1]), float(curve.values[-1]))
 
 
-def lowest(curve: Curve | None) -> tuple[float, float] | None:
+def lowest(curve: LoggedCurve | None) -> tuple[float, float] | None:
     """Return step and value of the lowest entry, the first of equals."""
     if curve is None:
         return None
@@ -101,7 +101,7 @@ def lowest(curve: Curve | None) -> tuple[float, float] | None:
     return float(curve.steps[at]), float(curve.values[at])
 
 
-def rise(curve: Curve, final: FinalLoss) -> float:
+def rise(curve: LoggedCurve, final: FinalLoss) -> float:
     """Return the factor by which a curve ends above its lowest part, of parts with as many entries as its last."""
     values = curve.values
     blocks = len(values) // final.entries
@@ -135,7 +135,7 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
     return "stopped" if total is not None and run.curves else None
 
 
-def _has_decayed(rates: Curve | None) -> bool:
+def _has_decayed(rates: LoggedCurve | None) -> bool:
     """Return whether a rate has fallen to nothing, from where no training leads on."""
     return rates is not None and 0 <= rates.values[-1] <= _NOTHING * rates.values.max() > 0
 

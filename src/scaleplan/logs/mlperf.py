@@ -27,10 +27,9 @@ _MARKS = _ENTRIES | {"run_start", "run_stop", "submission_benchmark", "global_ba
 _PLACE = re.compile(rb'"(samples_count|step_num|step|epoch_num)": ?([\d.eE+]+)')
 _RATE = re.compile(rb'"lr": ?([\d.eE+-]+)')
 _LANGUAGE = re.compile(r"gpt|llama|llm|mixtral|moe|deepseek|qwen|mistral", re.IGNORECASE)
-_SETTINGS = {
+_SETTINGS = {  # max_steps is only a bound: a run of the benchmark ends where it reaches its target
     "global_batch_size": "batch",
     "max_sequence_length": "sequence",
-    "max_steps": "total_steps",
     "seed": "seed",
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Mask
 
-__all__ = ["MOST_POINTS", "QUANTITIES", "Curve", "Ended", "NonFinite", "Recorder", "RunLog", "Stated"]
+__all__ = ["MOST_POINTS", "QUANTITIES", "LoggedCurve", "Ended", "NonFinite", "Recorder", "RunLog", "Stated"]
 
 QUANTITIES: Mapping[str, str] = {
     "loss": "training loss, nats per token",
@@ -60,7 +60,7 @@ Ended = Literal["finished", "stopped", "crashed"]
 """What a log itself says of its end, ``stopped`` of a job that was ended from outside; None where it just stops."""
 
 
-class Curve(Record, eq=False):
+class LoggedCurve(Record, eq=False):
     """The values of one quantity at rising steps; ``stride`` is how many entries of the log a point stands for."""
 
     steps: Array
@@ -117,7 +117,7 @@ class RunLog(Record, eq=False):
     source: str
     line: int
     format: str
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, LoggedCurve]
     stated: Stated
     label: str | None = None
     val_label: str | None = None
@@ -184,13 +184,13 @@ class _Buffer:
         if self.first >= step:
             self.first = float("inf")
 
-    def curve(self) -> Curve:
+    def curve(self) -> LoggedCurve:
         """Return the curve so far."""
         steps, values = np.array(self.steps), np.array(self.values)
         if self.pending_steps:
             rest = float(np.mean(self.pending_values)) if self.averaged else self.pending_values[-1]
             steps, values = np.append(steps, self.pending_steps[-1]), np.append(values, rest)
-        return Curve(steps=steps, values=values, stride=self.stride)
+        return LoggedCurve(steps=steps, values=values, stride=self.stride)
 
     def _append(self, steps: Array, values: Array) -> None:
         if self.stride > 1:
@@ -391,7 +391,7 @@ class Recorder:
     def run(self) -> RunLog:
         """Return what was read."""
         self._flush()
-        curves: dict[str, Curve] = {}
+        curves: dict[str, LoggedCurve] = {}
         lost: NonFinite | None = None
         for sequence in self._sequences.values():
             sequence.finish()
@@ -467,12 +467,12 @@ def _no_line(row: int) -> int:  # noqa: ARG001  as line_of
     return 0
 
 
-def _seconds(curves: Mapping[str, Curve]) -> Curve | None:
+def _seconds(curves: Mapping[str, LoggedCurve]) -> LoggedCurve | None:
     """Return the time of training by step, from the time of a step or from time stamps less the pauses."""
     if (each := curves.get("step_seconds")) is not None:
         since = np.diff(each.steps, prepend=min(0.0, each.steps[0]))
         since[0] = since[0] if len(since) < 2 else min(since[0], since[1:].max())
-        return Curve(steps=each.steps, values=np.cumsum(since * each.values), stride=each.stride)
+        return LoggedCurve(steps=each.steps, values=np.cumsum(since * each.values), stride=each.stride)
     clock = curves.get("clock")
     if clock is None or len(clock) < 3:
         return None
@@ -483,4 +483,4 @@ def _seconds(curves: Mapping[str, Curve]) -> Curve | None:
     usual = float(np.median(pace[forwards]))
     pace = np.where(forwards & (pace <= _LONGEST_PAUSE * usual), pace, usual)
     values = np.concatenate([[0.0], np.cumsum(pace * np.diff(clock.steps))])
-    return Curve(steps=clock.steps, values=values, stride=clock.stride)
+    return LoggedCurve(steps=clock.steps, values=values, stride=clock.stride)

@@ -15,7 +15,7 @@ from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Catalogue
-    from scaleplan.logs.run_log import Curve, RunLog
+    from scaleplan.logs.run_log import LoggedCurve, RunLog
 
 __all__ = ["Pace", "pace_of", "steps_per_second"]
 
@@ -75,7 +75,7 @@ def steps_per_second(run: RunLog, tokens_per_step: float | None, devices: float 
     return None
 
 
-def _recent(curve: Curve) -> slice:
+def _recent(curve: LoggedCurve) -> slice:
     """Return the recent part of a curve."""
     since = curve.steps[-1] - _RECENT * (curve.steps[-1] - curve.steps[0])
     first = int(np.searchsorted(curve.steps, since))

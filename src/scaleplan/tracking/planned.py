@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
 from scaleplan.files import read_text
-from scaleplan.logs.reading import is_log
+from scaleplan.logs.log_reading import is_log
 from scaleplan.planning.on_hardware import plan_run
 from scaleplan.planning.plan import Plan
 from scaleplan.planning.request import Request

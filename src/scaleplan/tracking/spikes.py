@@ -43,7 +43,9 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     if len(logs) <= _MEDIAN_OF:
         return CleanedCurve(logs, ())
     half = _MEDIAN_OF // 2
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF)
+    around = np.lib.stride_tricks.sliding_window_view(
+        np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF
+    )
     falls = np.diff(around, axis=1)
     slope = np.median(falls, axis=1)
     bent = np.diff(logs, 2)

@@ -18,7 +18,7 @@ from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, qu
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.collect import collected
 from scaleplan.logs.learning_rate import parse_schedule
-from scaleplan.logs.reading import is_log, read_logs
+from scaleplan.logs.log_reading import is_log, read_logs
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.planning.context import Context
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.logged_run import LoggedRun
-    from scaleplan.logs.run_log import Curve, RunLog
+    from scaleplan.logs.run_log import LoggedCurve, RunLog
     from scaleplan.presets.preset import Preset
     from scaleplan.tracking.ending import Ending
     from scaleplan.tracking.planned import Metric, Planned
@@ -472,7 +472,7 @@ def _schedule(run: RunLog, question: Question, total: float) -> LearningRate | N
 
 def _chosen_curve(
     run: RunLog, question: Question, planned: Planned | None, warnings: list[Notice]
-) -> tuple[Metric, Curve]:
+) -> tuple[Metric, LoggedCurve]:
     """Return which loss is tracked, and its curve.
 
     The validation loss is tracked where a plan is of it and there are points enough, or nothing else.
@@ -501,7 +501,7 @@ def _chosen_curve(
 
 def _loss_curve(
     name: str,
-    curve: Curve,
+    curve: LoggedCurve,
     *,
     total: float,
     schedule: LearningRate | None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Departure", "Moment", "NextLook", "Tracked", "Tracking"]
 
+
 class Moment(Record):
     """A place of a run: its step, its tokens, and the date and time in UTC where the log has times."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from scaleplan.errors import FileError, UsageError
-from scaleplan.logs.run_log import Curve, RunLog, Stated
+from scaleplan.logs.run_log import LoggedCurve, RunLog, Stated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ def continued(before: RunLog, after: RunLog) -> RunLog:
         values = new.values
         if name == "seconds" and kept.any() and len(values) and values[0] < old.values[kept][-1]:
             values = values - values[0] + old.values[kept][-1]  # a clock that began anew
-        curves[name] = Curve(
+        curves[name] = LoggedCurve(
             steps=np.append(old.steps[kept], new.steps),
             values=np.append(old.values[kept], values),
             stride=max(old.stride, new.stride),

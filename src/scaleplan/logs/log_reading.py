@@ -1,6 +1,6 @@
 """Find the logs below paths, and read them as runs, one after the other.
 
-A folder is searched for files of the formats in :data:`~scaleplan.logs.registry.FORMATS`; those that belong to one
+A folder is searched for files of the formats in :data:`~scaleplan.logs.formats.FORMATS`; those that belong to one
 run (event files after a restart, the metrics of an MLflow run, the checkpoints of a Trainer) are one. A run is given
 on as soon as it is read: a gigabyte of logs is never in memory at once.
 """
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
+from scaleplan.logs.formats import FORMATS, format_of
 from scaleplan.logs.log_file import LogFile
 from scaleplan.logs.metrics import EVALUATION, TRAINING
 from scaleplan.logs.mlflow import read_run, run_folder
 from scaleplan.logs.naming import run_name
-from scaleplan.logs.registry import FORMATS, format_of
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scaleplan.logs.registry import LogFormat
+    from scaleplan.logs.formats import LogFormat
     from scaleplan.logs.run_log import Recorder, RunLog
 
 __all__ = ["is_log", "read_logs"]

@@ -111,7 +111,7 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "target": _GOALS, "break-even": _GOALS[:2], "loss": _SIZES, "precisions": _HOURS, "evaluate": (("values",),),
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
-    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), 
+    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)),
     "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
     "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
     "register": (*_BUDGETS, ("params", "tokens")),

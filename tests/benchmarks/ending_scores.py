@@ -2,8 +2,8 @@
 
 Run on demand: ``python -m tests.benchmarks.ending_scores [WORD...]``, from the root; about two minutes for all sets,
 or those whose name holds a word. Public curves are read from ``../shared/data``; without it only simulated ladders
-are scored. Numbers are in per cent of the loss at the end: median and largest error, mean error, share of intervals of
-90 % that hold it, half their mean width, and the median error of each method alone.
+are scored. Numbers are in per cent of the loss at the end: median and largest error, mean error, share of intervals
+of 90 % that hold it, half their mean width, and the median error of each method alone.
 """
 
 from __future__ import annotations

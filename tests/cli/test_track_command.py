@@ -178,6 +178,18 @@ def test_an_interrupted_watch_ends_with_130():
         assert "Traceback" not in process.stderr.read()
 
 
+def test_a_run_of_which_little_is_known_says_so(cli):
+    """Twenty points show neither a departure nor, without a plan, anything else; three give no forecast."""
+    write_log(20)
+    assert cli("track", "big.log", "--steps", "40", "--json").json["verdict"] == "too few points"
+    write_log(3)
+    found = cli("track", "big.log", "--steps", "400")
+    assert "too few points to say" in found.out
+    assert "there is no forecast: 3 points in 0.5 % of the run are too few" in found.err
+    Path("big.log").write_text("".join(f"s:{step} trl:0.0000 lr:0.0003 norm:1\n" for step in range(60)))
+    assert cli("track", "big.log", "--steps", "400").status == 2
+
+
 def write_pilots(*, total=400):
     """Write the curves of five smaller runs of the recipe as one table."""
     rows, noise = ["run,params,step,tokens,loss"], Random(4)
@@ -209,3 +221,22 @@ def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
     for series in smaller:
         at = min(range(len(series["x"])), key=lambda i: abs(series["x"][i] - run["x"][-1]))
         assert series["y"][at] == pytest.approx(run["y"][-1], rel=0.02)
+
+
+def test_a_plain_look_imports_neither_fitting_nor_model_families_nor_scipy():
+    """They would cost more than reading a log of 200,000 lines."""
+    Path("alone").mkdir()
+    write_log(300, name="alone/big.log")
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "scaleplan", "track", "alone/big.log", "--steps", "400"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    imported = {
+        line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time")
+    }
+    heavy = {"scipy", "matplotlib", "scaleplan.fitting.fit", "scaleplan.models.families.finding"}
+    assert "numpy" in imported
+    assert imported & heavy == set()

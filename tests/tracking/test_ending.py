@@ -230,6 +230,47 @@ def test_units_of_loss_and_of_progress_do_not_matter(units, seen, points, kind, 
         assert 0 < ending.interval[0] <= ending.loss <= ending.interval[1] < math.inf
 
 
+SHAPES = {
+    "flat": lambda x: np.full(len(x), 2.5),
+    "rising": lambda x: 2 + 3 * x,
+    "falling": lambda x: 2.5 + 0.3 * np.maximum(x, 1e-3) ** -0.4,
+    "zero": lambda x: np.zeros(len(x)),
+    "wild": lambda x: np.exp(40 * np.sin(1e3 * x)),
+    "jump": lambda x: np.where(x > 0.3, 5.0, 2.0),
+}
+
+
+@st.composite
+def any_curve(draw):
+    """Draw a curve as no run should be: of any shape, with values that are no loss and senseless schedules."""
+    points, total = draw(st.sampled_from([0, 1, 2, 3, 5, 15, 60, 400])), draw(st.floats(1.0, 1e12))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    shares = np.sort(rng.uniform(0, draw(st.sampled_from([0.1, 0.5, 1.0, 1.3])), points))
+    loss = SHAPES[draw(st.sampled_from(sorted(SHAPES)))](shares)
+    if points and draw(st.booleans()):
+        loss[rng.integers(points, size=points // 5 + 1)] = draw(st.sampled_from([math.nan, math.inf, -1.0, 0.0]))
+    kind = draw(st.sampled_from(["none", "constant", "cosine", "wsd", "no rates", "random"]))
+    plan = None
+    if kind != "none":
+        warmup, floor = draw(st.sampled_from([0.0, 0.01, 0.99])), draw(st.sampled_from([0.0, 0.1, 1.0]))
+        plan = schedule(kind if kind in ("constant", "wsd") else "cosine", total, warmup=warmup, floor=floor)
+        if kind in ("no rates", "random"):
+            plan = replace(plan, rates=rng.uniform(0, kind == "random", len(plan.rates)))
+    params, tokens = draw(st.sampled_from([None, 1e8, 1e9])), draw(st.sampled_from([None, 1e9, 1e11]))
+    return LossCurve(
+        name="any", steps=shares * total, loss=loss, total=total, schedule=plan, params=params, tokens=tokens
+    )
+
+
+@settings(max_examples=150)
+@given(curve=any_curve(), references=st.lists(any_curve(), max_size=4))
+def test_whatever_a_log_holds_there_is_a_forecast_in_numbers_or_none(curve, references):
+    ending = forecast_end(curve, references)
+    if ending is not None:
+        assert np.all(np.isfinite([ending.loss, *ending.interval, ending.sd, *np.ravel(ending.path)]))
+        assert 0 < ending.interval[0] <= ending.loss <= ending.interval[1]
+
+
 def test_the_module_loads_nothing_of_scipy():
     code = "import sys, scaleplan.tracking.ending; sys.exit(any(name.startswith('scipy') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -36,7 +36,7 @@ def test_the_interval_holds_the_end(tracked):
 
 
 def test_faults_are_found_where_they_are(tracked):
-    """One of 5 % in a log of every step in any case; what is told of a smaller one is right within 2 % of the run.
+    """Those of 5 %, and of 2 % in a log of every step; what is told is right within 2 % of the run.
 
     A run alone cannot tell 1 % in a hundred entries of 1.2 % noise.
     """
@@ -49,7 +49,9 @@ def test_faults_are_found_where_they_are(tracked):
         assert found.verdict == "worse", name
         assert found.since.step == pytest.approx(float(row["fault_from_step"]), abs=0.02 * found.total_steps), name
         assert found.departure.size == pytest.approx(size, abs=0.01), name
-    assert "build_nanogpt_log" in told
+    assert {"llmc_main_log", "build_nanogpt_log", "mlflow_metric_file"} <= {
+        *told
+    }  # 2 % of 700 entries, 5 % of 750 and 50
 
 
 def test_healthy_runs_are_not_blamed(tracked):

@@ -1,8 +1,8 @@
 """Tell whether a running training has left the course that its own past, or runs of its recipe, let expect.
 
-Alone, a run is its own yardstick: a step of ln loss at any place and scale, against a cubic of ln step around it. With
-runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way the
-threshold follows from how often a healthy run may be flagged at any of the looks of its whole length.
+Alone, a run is its own yardstick: a step of ln loss at any place and scale, against a cubic of ln step around it.
+With runs of the recipe the yardstick is their spread at the same share of the run (:mod:`.recipe_alarm`). Either way
+the threshold follows from how often a healthy run may be flagged at any of the looks of its whole length.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Alarm(Record):
 class CourseCheck(Record):
     """What the part seen of a run shows: the alarm, if any, and spikes that were over again.
 
-    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names the
-    yardstick.
+    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names
+    the yardstick.
     """
 
     alarm: Alarm | None
@@ -151,12 +151,13 @@ _MOST_BLOCKS = 256
 """Blocks that a run is averaged to: four of them show a large step within two hundredths of the run."""
 
 _SIDES = ((8, 4), (16, 4), (16, 8), (32, 4), (32, 8), (32, 16), (32, 32))
-"""Blocks before and after a step at each scale; each scale has blocks twice as long. The shorter the part after it, the
-sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
+"""Blocks before and after a step at each scale; each scale has blocks twice as long. The shorter the part after it,
+the sooner a large step is found; the shorter the part before, the less it matters what the loss did early."""
 
+_SIDE = 32
 _LEAST_BEFORE, _LEAST_AFTER = 8, 4
-_MEDIAN_DEVIATE = 0.6745
-"""Median of the size of a normal deviate."""
+_USUAL_DEVIATE = 0.3853
+"""Size that 30 % of normal deviates stay below."""
 _DEGREE = 3
 
 _WIDEST = 10.0
@@ -243,7 +244,7 @@ def _verdict(steps: Array, changes: list[_Step], *, downwards: bool) -> tuple[Al
 
 
 def _bends(schedule: LearningRate, total: float) -> list[float]:
-    """Return the steps where the learning rate jumps, or begins or ends to fall: the trend of the loss breaks there."""
+    """Return the steps where the learning rate jumps, or begins or ends to fall: the trend of the loss breaks."""
     slopes = np.diff(schedule.rates) / np.diff(schedule.knots) * total / max(schedule.peak, 1e-300)
     sharp = np.flatnonzero(np.abs(np.diff(slopes)) > 1.0) + 1  # by the whole peak over a run
     bends: list[float] = []
@@ -261,9 +262,10 @@ def _largest_step(steps: Array, logs: Array, bends: list[float], threshold: floa
         if stop - start < _LEAST_BEFORE + _LEAST_AFTER:
             continue
         origin = 0.0 if start == 0 else float(steps[start - 1]) * (1 - 1e-9)
+        usual = 1.0
         for lead, size, x, y in _scales(steps[start:stop] - origin, logs[start:stop]):
             lead += start  # noqa: PLW2901
-            tried = _try_steps(x, y)
+            tried, usual = _try_steps(x, y, usual=usual)
             over = (tried.deviate > threshold) & (np.abs(tried.size) > SMALLEST_STEP)
             for index in np.argsort(-np.where(over, tried.deviate, 0.0))[: min(3, int(over.sum()))].tolist():
                 if best is not None and tried.deviate[index] <= best[0]:
@@ -327,22 +329,26 @@ def _memory(values: Array) -> float:
 
 def all_windows(steps: Array, logs: Array) -> Iterator[_Windows]:
     """Yield the steps that are tried at each scale of a curve without bends of its schedule."""
+    usual = 1.0
     for _, _, x, y in _scales(steps, logs):
-        yield _try_steps(x, y)
+        tried, usual = _try_steps(x, y, usual=usual)
+        yield tried
 
 
-def _try_steps(x: Array, y: Array) -> _Windows:
+def _try_steps(x: Array, y: Array, *, usual: float) -> tuple[_Windows, float]:
     """Try a step at each place against a cubic of ``x``, with windows of several lengths.
 
     The standard error is that of the window's residuals, no smaller than the second differences of the whole curve
-    allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than those
-    of white noise, the noise has a memory or the cubic misses the trend: they are measured in their own median.
+    allow. Student's t becomes a normal deviate by Wallace's approximation. Where deviates are usually larger than
+    those of white noise, the noise has a memory or the cubic misses the trend: they are measured in what is usual at
+    other places.
     """
     count = len(y)
     bent = (y[1:-1] - 0.5 * (y[2:] + y[:-2])) / math.sqrt(1.5)
     noise = 1.4826 * float(np.median(np.abs(bent - np.median(bent)))) if len(bent) else 0.0
     results = []
-    usual = 1.0
+    memory = math.sqrt(_memory(y)) if count > 2 * _SMOOTHED else 1.0
+    usual = max(memory, 1 + (usual - 1) / math.sqrt(2))  # blocks twice as long remember half as much
     for left, right in _SIDES:
         place = np.arange(_LEAST_BEFORE, count - right + 1)
         stop = place + right
@@ -351,17 +357,18 @@ def _try_steps(x: Array, y: Array) -> _Windows:
         usable = place - first >= _LEAST_BEFORE
         place, first, stop = place[usable], first[usable], stop[usable]
         if len(place):
-            fitted = _fit_windows(x, y, place, first, stop, noise)
-            if len(place) > left + right:
-                usual = max(usual, float(np.median(fitted.deviate)) / _MEDIAN_DEVIATE)
+            fitted = _fit_windows(x, y, place, first, stop, noise=noise)
+            # a step there is touches as many places as it has blocks around: of few blocks most of them
+            if len(place) > (left + right) * (1 if count >= 2 * _SIDE else 2):
+                usual = max(usual, float(np.quantile(fitted.deviate, 0.3)) / _USUAL_DEVIATE)
             results.append(fitted._replace(deviate=fitted.deviate / usual))
     if not results:
         empty = np.zeros(0, dtype=int)
-        return _Windows(np.zeros(0), np.zeros(0), empty, empty, empty)
-    return _Windows(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+        return _Windows(np.zeros(0), np.zeros(0), empty, empty, empty), usual
+    return _Windows(*(np.concatenate(parts) for parts in zip(*results, strict=True))), usual
 
 
-def _fit_windows(x: Array, y: Array, place: Index, first: Index, stop: Index, noise: float) -> _Windows:
+def _fit_windows(x: Array, y: Array, place: Index, first: Index, stop: Index, *, noise: float) -> _Windows:
     """Fit a cubic and a step in each window, all at once: windows are padded with points of no weight."""
     width = int((stop - first).max())
     index = first[:, None] + np.arange(width)

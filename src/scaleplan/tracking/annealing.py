@@ -34,7 +34,7 @@ SATURATIONS = 2700.0 * np.exp(np.linspace(-3.6, 2.4, 6))
 
 _PIECES = 300  # of the way that the rate travels: a drop of less than a hundredth each
 _LEAST_RATE = 1e-3  # of the peak: below it a gain would saturate slower than any run lasts
-_LEAST_SUM = 1e-9
+_LEAST_SUM, _TINY = 1e-9, 1e-200
 _QUARTER = 4.0  # the fall of the power term from a quarter of the unit on is what a curve determines, rather than P
 _MODEL_ERROR = 5e-4
 """Relative error of the law along a curve, at least: it fits the curves that it was made for to 0.1-0.2 %."""
@@ -108,7 +108,7 @@ def cells(terms: Along, part: SeenPart, *, fall: tuple[float, float] | None = No
     powers, gains = terms.powers[:, :count], terms.gains[:, :count]
     height, mean_power, mean_gain = float(weight @ loss), powers @ weight, gains @ weight
     p, g, y = powers - mean_power[:, None], gains - mean_gain[:, None], loss - height
-    pp, gp, gg = (p * p) @ weight, (g * weight) @ p.T, (g * g) @ weight
+    pp, gp, gg = np.maximum((p * p) @ weight, _TINY), (g * weight) @ p.T, (g * g) @ weight
     py, gy, yy = p @ (weight * y), g @ (weight * y), float(weight @ y**2)
     lift = gain * level  # what is added back of the gain
     along_power = py + lift * gp[:, None, :]
@@ -129,7 +129,7 @@ def cells(terms: Along, part: SeenPart, *, fall: tuple[float, float] | None = No
     score = -0.5 * free * np.log(residual_variance) - 0.5 * penalty
     score = np.where((floor > 0) & (power > 0), score, -np.inf)
     end = floor + power * terms.powers[:, count] - lift * terms.gains[:, count][:, None, None]
-    recent = np.flatnonzero(part.shares >= (1 - _CARRIED) * part.shares[-1])
+    recent = np.flatnonzero(part.shares >= (1 - _CARRIED) * (1 - 1e-9) * part.shares[-1])
     recent = recent if len(recent) >= 2 else np.arange(max(count - 2, 0), count)
     share = weight[recent] / weight[recent].sum()
     near = loss[recent] @ share

@@ -39,7 +39,8 @@ _SHARED = 0.5  # correlation of the errors of two methods, which see one curve: 
 _LAST = 0.02  # of the run, over which its loss is taken
 _LEAST_SHARE = 0.01  # of the run, where the start-up is over at the earliest
 _LEAST_FALL, _LEAST_SD = 1e-5, 1e-6
-_MOST_REFERENCES = 12
+_MOST_LN = 5.0  # beyond which a curve is no fall of a loss
+_MOST_REFERENCES = 12  # the closest ones; more would tell little of a larger run and take time
 _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of most logs
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
 _WAY = 40  # points of the way to the end
@@ -53,9 +54,7 @@ _POWER_FROM = 0.1  # of the part seen, where the power law of an unknown start-u
 _UNSEEN_GAIN, _MOST_UNSEEN = 1.2, 0.15
 """What a decay not known of gains at most: 0.75 of the fall after a quarter, times 1.6 (0.4 of ln, 88 %), and no more
 than twice the largest of published constants."""
-_UNSEEN_SPEED = (
-    300.0  # of saturation of that gain with the share left, a ninth of the published one: rates fall slowly
-)
+_UNSEEN_SPEED = 300.0  # of its saturation with the share left: a ninth of the published one, as rates fall slowly
 
 
 class MethodForecast(Record):
@@ -123,6 +122,7 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     ``curve`` is the part seen of the run, with its ``total`` and, where known, its ``schedule``. ``references`` are
     runs of the same recipe seen to their end: smaller ones, or other schedules.
     """
+    curve, references = _planned(curve), [_planned(one) for one in references]
     part = seen_part(curve)
     if len(part.shares) < _LEAST_BESIDE or part.last < _LEAST_SEEN:
         return None
@@ -136,18 +136,30 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     )
     if curve.schedule is not None:
         others = [replace(one, summary=_summary(one, question)) for one in others]
-    guesses = {
-        name: guess for name, method in _METHODS.items() if (guess := method(run, others, question)) is not None
-    }
+    now = level_at_end(part)[0]
+    guesses = {}
+    for name, method in _METHODS.items():
+        guess = method(run, others, question)
+        if guess is not None and np.ptp(np.append(guess.way, [now, guess.loss])) < _MOST_LN:
+            guesses[name] = guess
     if not guesses:
         return None
-    now = level_at_end(part)[0]
     left = max(abs(now - guess.loss) for guess in guesses.values())
     sds = {
         name: _with_misses(name, guess, run, others, question, left=left, seen=seen)
         for name, guess in guesses.items()
     }
     return _mixture(run, guesses, sds, question, level=level, now=now, informed=_informed(curve, guesses))
+
+
+def _planned(curve: LossCurve) -> LossCurve:
+    """Return a curve without its schedule where that has no rates to speak of."""
+    schedule = curve.schedule
+    if schedule is None or (
+        len(schedule.rates) > 1 and 0.5 * schedule.peak <= schedule.rates.max() <= 2 * schedule.peak > 0
+    ):
+        return curve
+    return replace(curve, schedule=None)
 
 
 def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve]) -> tuple[_Run, list[_Run]]:
@@ -184,7 +196,7 @@ def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
         return run
     shares = np.linspace(run.part.last, 1.0, _WAY + 1)[1:]
     guess = _by_shape(run, others, _Question(shares=shares, scale=run.curve.total, by_share=True))
-    if guess is None:
+    if guess is None or np.ptp(np.append(guess.way, run.part.loss[-1])) > _MOST_LN:
         return run
     part = run.part
     whole = replace(
@@ -334,7 +346,7 @@ def _mixture(
     shared = float(np.sqrt(_SHARED + (1 - _SHARED) * weights @ weights))
     sd = mixed_sd(weights, ends, shared * np.array([sds[name] for name in guesses]), end)
     sd = float(np.hypot(sd, run.part.noise / np.sqrt(max(_LAST * len(run.curve.steps) / seen, 1.0))))
-    margin = NormalDist().inv_cdf(0.5 + level / 2) * sd
+    margin = min(NormalDist().inv_cdf(0.5 + level / 2) * sd, _MOST_LN)
     below = margin
     if not informed:
         gain = min(_UNSEEN_GAIN * max(guess.fall for guess in guesses.values()), _MOST_UNSEEN)

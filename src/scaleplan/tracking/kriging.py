@@ -25,6 +25,7 @@ _DRIFT = 0.5
 
 _CENTRAL, _CENTRAL_REACH = 0.9, 1.6448536269514722
 _HALVINGS, _ROOT, _NEGLIGIBLE = 14, sqrt(2.0), 1e-4
+_UNKNOWN = 1e4  # variance of a value, relative to its size, that tells nothing
 
 
 class Predicted(Record, eq=False):
@@ -49,6 +50,7 @@ def krige(values: Array, variance: Array, away: Array, *, trend_sd: Array, scatt
     """
     pull = (away * trend_sd**2) @ away.T + (_DRIFT * scatter) ** 2 * _common_way(away[:, 0])
     own = (_GRID[:, 1] * scatter) ** 2
+    variance = np.minimum(variance, _UNKNOWN)
     covariance = _GRID[:, 0, None, None] ** 2 * pull + np.eye(len(values)) * (own[:, None] + variance)[:, None, :]
     inverse = np.linalg.inv(covariance)
     weights = inverse.sum(axis=1)

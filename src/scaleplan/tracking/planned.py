@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ from scaleplan.tracking.registered import RegisteredForecast, content_hash
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scaleplan.fitting.fit_result import FitResult
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
 
@@ -36,6 +38,9 @@ Metric = Literal["training", "validation"]
 PlanKind = Literal["law", "plan", "forecast", "pilots"]
 
 _MOST_BYTES = 64_000_000  # as for every saved result
+
+_FITTING = "scaleplan.fitting.fit"
+"""Half a second of imports, for a law through smaller runs alone."""
 
 _AGAIN = "save it with 'scaleplan optimal … --json', or 'scaleplan loss … --json'"
 
@@ -124,11 +129,10 @@ def planned_by_runs(
 
     The runs, a table or logs, are fitted as ``fit`` does it.
     """
-    from scaleplan.fitting.fit import fit, fit_logs  # half a second of imports, for a law alone
-
     try:
         logged = is_log(path)
-        fitted = (fit_logs if logged else fit)(path, samples=0)
+        fitting = import_module(_FITTING)
+        fitted: FitResult = (fitting.fit_logs if logged else fitting.fit)(path, samples=0)
         found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
         return Notice(code="no_ladder", message=f"the smaller runs give no loss to expect: {error.message}")

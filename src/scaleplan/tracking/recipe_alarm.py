@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RecipeComparison", "compare_recipe"]
 
 FALSE_ALARMS = 0.05
-"""Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests together."""
+"""Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests."""
 
 _MOST_LOOKS = 256
 """Points that a run is averaged to: a change is placed to four thousandths of the run."""
@@ -49,7 +49,7 @@ _FEWEST_FOR_TREND = 4
 
 
 class RecipeComparison(NamedTuple):
-    """Whether the references can tell anything; and the departure, if any: size of ln loss, since when, found when."""
+    """Whether the references tell anything; and the departure, if any: size of ln loss, since when, found when."""
 
     told: bool
     size: float | None = None

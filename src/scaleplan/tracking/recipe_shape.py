@@ -143,8 +143,9 @@ def _forecast(
                 scatter=_SCATTER,
             )
             options.append((chance, kriged, (share * pace.mine_sd) ** 2 + (carry - share) ** 2 * own))
-    weights = np.array([chance * np.exp(kriged.evidence - alone.evidence) for chance, kriged, _ in options])
-    evidence = alone.evidence + float(np.log(weights.sum()))
+    best = max(kriged.evidence for _, kriged, _ in options)
+    weights = np.array([chance * np.exp(kriged.evidence - best) for chance, kriged, _ in options])
+    evidence = best + float(np.log(weights.sum()))
     weights = weights / weights.sum()
     means = np.array([kriged.mean for _, kriged, _ in options])
     sds = np.sqrt([kriged.sd**2 + blur for _, kriged, blur in options])
@@ -176,7 +177,7 @@ class _Pace(Record, eq=False):
 def _pace(inside: SeenPart, left: Array, noise: Array, begin: float) -> _Pace | None:
     """Return the pace of all runs; None of too few points or of references that do not fall there."""
     seen = float(inside.shares[-1])
-    recent = inside.shares >= max(_PACE_FROM * seen, begin)
+    recent = inside.shares >= max(_PACE_FROM * seen, begin) * (1 - 1e-9)
     if recent.sum() < _PACE_POINTS or inside.shares[recent][0] > (1 + _PACE_FROM) / 2 * seen:
         return None
     fall = left[:, recent].mean(axis=0)

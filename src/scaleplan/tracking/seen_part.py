@@ -44,7 +44,7 @@ class SeenPart(Record, eq=False):
 
     def after(self, share: float) -> SeenPart:
         """Return the part from a share of the run on."""
-        return self._where(self.shares >= share)
+        return self._where(self.shares >= share * (1 - 1e-9))
 
     def _where(self, keep: Mask) -> SeenPart:
         return replace(self, shares=self.shares[keep], loss=self.loss[keep], spread=self.spread[keep])
@@ -145,7 +145,7 @@ def level_at_end(part: SeenPart, *, sloping: bool = True, reach: float = 0.1) ->
     shares, losses, spread = part.shares[::-1], part.loss[::-1], np.maximum(part.spread[::-1], 1e-7)
     level, deviation = float(losses[0]), float(spread[0])
     low, high = level - _AGREE * deviation, level + _AGREE * deviation
-    widest = int(np.searchsorted(-shares, -(1 - reach) * shares[0]))
+    widest = int(np.searchsorted(-shares, -(1 - reach) * (1 - 1e-9) * shares[0]))
     size = 3 if sloping else 2
     while size <= widest:
         weight = spread[:size] ** -2

@@ -43,25 +43,22 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     if len(logs) <= _MEDIAN_OF:
         return CleanedCurve(logs, ())
     half = _MEDIAN_OF // 2
-    around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF
-    )
-    falls = np.diff(around, axis=1)
-    slope = np.median(falls, axis=1)
-    bent = np.diff(logs, 2)
-    noise = 1.4826 * float(np.median(np.abs(bent))) / math.sqrt(6)
-    slope = np.where(np.abs(slope) > 2 * noise, slope, 0.0)  # a fall that shows from point to point is taken out
-    median: Array = np.median(around - slope[:, None] * (np.arange(_MEDIAN_OF) - half), axis=1)
+    window = np.lib.stride_tricks.sliding_window_view
+    around = window(np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF)
+    median = np.partition(around, half, axis=1)[:, half].copy()
+    scale = 1.4826 * float(np.median(np.abs(logs - median))) * 1.06  # a median of nine follows its own middle
+    limit = max(_SPIKE * scale, _LEAST)
+    off = np.flatnonzero(np.abs(logs - median) > limit)
+    off = off[(off >= half) & (off < len(logs) - 1)]  # the first have nothing before them, the last may stay
+    slope = np.median(np.diff(around[off], axis=1), axis=1)  # of a curve that falls from point to point
+    median[off] = np.median(around[off] - slope[:, None] * (np.arange(_MEDIAN_OF) - half), axis=1)
+    sides = window(np.pad(logs, _MEDIAN_OF - 1, mode="reflect", reflect_type="odd"), _MEDIAN_OF - 1)
+    before, after = np.median(sides[off], axis=1), np.median(sides[off + _MEDIAN_OF], axis=1)
+    high, low = np.maximum(before, after), np.minimum(before, after)
+    outside = (logs[off] > high) | (logs[off] < low)  # a spike stands out from both sides, a steep fall from one
     miss = logs - median
-    scale = 1.4826 * float(np.median(np.abs(miss))) * 1.06  # a median of nine follows its own middle
-    out = np.abs(miss) > max(_SPIKE * scale, _LEAST)
-    sides = np.pad(logs, _MEDIAN_OF - 1, mode="reflect", reflect_type="odd")
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(sides, _MEDIAN_OF - 1), axis=1)
-    before, after = medians[: len(logs)], medians[_MEDIAN_OF : _MEDIAN_OF + len(logs)]
-    # a spike stands out from both sides; the steep beginning of a curve from one
-    out &= (logs > np.maximum(before, after)) | (logs < np.minimum(before, after))
-    out[:half] = False  # nothing lies before them that they could be off from
-    out[-1] = False  # may be the first of a new level
+    out = np.zeros(len(logs), dtype=bool)
+    out[off] = outside & (np.abs(miss[off]) > limit)
     spikes = []
     for first, stop in _stretches(out & (miss > 0)):
         height = math.expm1(float(miss[first:stop].max()))

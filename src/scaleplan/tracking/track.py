@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from scaleplan.arrays import Array
+    from scaleplan.arrays import Array, Mask
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.logs.run_log import LoggedCurve, RunLog
@@ -285,6 +285,7 @@ def chosen_run(runs: Iterable[RunLog], name: str | None, log: str) -> RunLog:
     return chosen[0]
 
 
+@np.errstate(all="ignore")  # of logarithms of what is no loss, which is left out
 def track_run(run: RunLog, question: Question, conditions: Sequence[StopCondition] = ()) -> Tracked:
     """Return the tracking of one run that was read."""
     row = _row(run, question.params, question.steps)
@@ -310,6 +311,8 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     comparison = _comparison(curve, references, ending, planned, question.level)
     if planned is None and course.against == "references":
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
+    elif planned is None and not course.told:
+        comparison = "too few points"
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
     if since is None and planned is not None and verdict in ("on course", "better", "worse"):
@@ -478,7 +481,7 @@ def _chosen_curve(
     The validation loss is tracked where a plan is of it and there are points enough, or nothing else.
     """
     counts: dict[Metric, int] = {
-        metric: int(np.isfinite(run.curves[name].values).sum()) if name in run.curves else 0
+        metric: int(_usable(run.curves[name]).sum()) if name in run.curves else 0
         for metric, name in _QUANTITY.items()
     }
     if question.metric is not None:
@@ -489,7 +492,9 @@ def _chosen_curve(
         return question.metric, run.curves[_QUANTITY[question.metric]]
     compares = planned is not None and planned.metric == "validation"
     if not counts["training"] and not counts["validation"]:
-        raise FileError(f"{run.source}: its losses are no numbers", hint="'scaleplan runs' shows what was read")
+        raise FileError(
+            f"{run.source}: its losses are no numbers above 0", hint="'scaleplan runs' shows what was read"
+        )
     if not counts["training"] or (compares and counts["validation"] >= FEWEST_POINTS):
         return "validation", run.curves["val_loss"]
     if compares and counts["validation"]:
@@ -509,12 +514,18 @@ def _loss_curve(
     tokens: float | None,
 ) -> LossCurve:
     """Return the points of a loss that are numbers, thinned."""
-    usable = np.isfinite(curve.values) & (curve.values > 0)
+    usable = _usable(curve)
     steps, values, group = _thinned(curve.steps[usable], curve.values[usable])
     return LossCurve(
         name=name, steps=steps, loss=values, total=total, schedule=schedule, params=params, tokens=tokens,
         stride=curve.stride * group,
     )  # fmt: skip
+
+
+def _usable(curve: LoggedCurve) -> Mask:
+    """Return where a loss has a logarithm."""
+    found: Mask = np.isfinite(curve.values) & (curve.values > 0)
+    return found
 
 
 def _lost_since(run: RunLog) -> float | None:
@@ -590,7 +601,7 @@ def _as_tracked(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planne
     """
     train, val = run.curves.get("loss"), run.curves.get("val_loss")
     ratios = np.empty(0)
-    if train is not None and val is not None and len(val) > 2:
+    if train is not None and val is not None and len(val) > 2 and _usable(train).any():
         later = slice(len(val) // 2, None)
         ratios = np.log(val.values[later] / np.interp(val.steps[later], *_blocks(train.steps, train.values)))
         ratios = ratios[np.isfinite(ratios)]

@@ -50,7 +50,7 @@ class LookAgain(Record):
 def compared(ending: Ending, planned: Planned, *, level: float) -> Verdict:
     """Return how the forecast lies to the planned loss.
 
-    It is worse or better where the difference exceeds what the uncertainties of both explain at ``level``, over all the
+    It is worse or better where the difference exceeds what the uncertainties of both explain at ``level``, over all
     looks at a run together. An upper bound above the plan says nothing yet.
     """
     reach = sigmas_of(level)
